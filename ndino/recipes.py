@@ -34,8 +34,8 @@ class Recipe:
 
     Units: learning rates per optimiser step, batches in samples, ``max_length`` in tokens (image features
     included), ``grid_pinpoints`` in pixels as (height, width). Rates left at None follow ``learning_rate``.
-    ``data`` (LLaVA JSON) and ``image_folder`` are relative to the working directory. Exactly one of ``epochs``
-    and ``max_steps`` is set.
+    ``data`` (LLaVA JSON) and ``image_folder`` are relative to the working directory. Exactly one of
+    ``epochs`` and ``max_steps`` is set.
     """
 
     name: Name
