@@ -1,0 +1,1 @@
+"""From sample logs to comparisons: checks (logs), statistics, summary, tables and the report page."""

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.results.synthetic import write_family_run, write_small_run
+
+
+@pytest.fixture
+def small_run(tmp_path: Path) -> Path:
+    return write_small_run(tmp_path / "runs" / "small")
+
+
+@pytest.fixture(scope="session")
+def family_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_family_run(tmp_path_factory.mktemp("runs") / "family")

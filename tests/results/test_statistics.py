@@ -1,0 +1,164 @@
+"""Known values worked out by hand, and properties that must hold for any scores."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ndino.results import statistics as s
+
+binary = st.integers(0, 1).map(float)
+fraction = st.sampled_from([0.0, 0.3, 0.6, 0.9, 1.0])
+
+
+def pairs(scores):
+    return st.lists(st.tuples(scores, scores), min_size=1, max_size=60).map(
+        lambda rows: tuple(zip(*rows, strict=True))
+    )
+
+
+def test_mcnemar_is_the_exact_binomial_for_few_discordant_pairs():
+    # 2 * (C(13,0) + C(13,1) + C(13,2) + C(13,3)) / 2**13 = 2 * 378 / 8192
+    test = s.mcnemar_test(3, 10)
+    assert test == s.PairedTest(pytest.approx(756 / 8192), 3, 10, "exact")
+
+
+def test_mcnemar_is_the_corrected_chi_square_from_25_discordant_pairs():
+    # (|20 - 5| - 1)**2 / 25 = 7.84 on one degree of freedom
+    test = s.mcnemar_test(5, 20)
+    assert test.test == "chi-square"
+    assert test.p == pytest.approx(math.erfc(math.sqrt(7.84 / 2)))
+    assert s.mcnemar_test(4, 20).test == "exact"
+
+
+@pytest.mark.parametrize("n01", [0, 12, 13, 40])
+def test_equal_discordant_counts_are_no_difference(n01):
+    assert s.mcnemar_test(n01, n01).p > 0.8
+
+
+def test_discordant_counts_name_the_better_side():
+    assert s.discordant([0, 0, 1, 1], [1, 0, 0, 1]) == (1, 1)
+    assert s.discordant([0, 0.3], [1, 0.6]) == (2, 0)
+
+
+@pytest.mark.parametrize("a, b", [([], []), ([1], [1, 0])])
+def test_unpaired_scores_are_refused(a, b):
+    with pytest.raises(ValueError, match="equally long"):
+        s.paired_test(a, b)
+
+
+def test_permutation_test_enumerates_few_flips():
+    # Of the 2**4 sign patterns only all-plus and all-minus are as extreme.
+    assert s.permutation_test([1, 1, 1, 0.9, 0.5], [0, 0, 0, 0, 0.5]).p == pytest.approx(2 / 16)
+
+
+def test_permutation_test_agrees_with_mcnemar_on_binary_scores():
+    a, b = [1.0] * 14 + [0.0] * 4 + [1.0] * 50, [0.0] * 14 + [1.0] * 4 + [1.0] * 50
+    assert s.permutation_test(a, b).p == pytest.approx(s.mcnemar_test(4, 14).p, abs=0.02)
+
+
+def test_one_fractional_score_calls_for_the_permutation_test():
+    assert s.paired_test([1, 0, 1], [0, 0, 1]).test == "exact"
+    assert s.paired_test([1, 0, 0.3], [0, 0, 1]).test == "permutation"
+
+
+@given(pairs(st.one_of(binary, fraction)))
+def test_tests_are_symmetric_seeded_and_give_a_probability(scores):
+    a, b = scores
+    forward, again, backward = s.paired_test(a, b), s.paired_test(a, b), s.paired_test(b, a)
+    assert forward == again
+    assert 0 < forward.p <= 1
+    assert (forward.n01, forward.n10) == (backward.n10, backward.n01)
+    assert forward.p == pytest.approx(backward.p, abs=0.03)
+    assert s.paired_test(a, a).p == 1
+
+
+def test_holm_known_values():
+    # sorted .01 .03 .04 times 3 2 1, then made monotone
+    assert s.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert s.holm([]) == []
+
+
+@settings(max_examples=20)  # statsmodels collects garbage in every call
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_never_lowers_a_p_value_nor_exceeds_bonferroni(p_values):
+    corrected = s.holm(p_values)
+    for raw, holm in zip(p_values, corrected, strict=True):
+        assert raw <= holm + 1e-12
+        assert holm <= min(1, raw * len(p_values)) + 1e-12
+
+
+def test_wilson_known_values():
+    assert s.wilson_interval(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert s.wilson_interval(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+
+
+@pytest.mark.parametrize("successes, n", [(0, 0), (3, 2), (-1, 4)])
+def test_wilson_refuses_what_is_no_share(successes, n):
+    with pytest.raises(ValueError):
+        s.wilson_interval(successes, n)
+
+
+@given(st.lists(st.one_of(binary, fraction), min_size=1, max_size=60))
+def test_a_score_lies_in_its_interval(values):
+    low, high = s.score_interval(values)
+    mean = sum(values) / len(values)
+    assert 0 <= low <= mean + 1e-9
+    assert mean - 1e-9 <= high <= 1
+
+
+def test_all_wrong_answers_do_not_claim_certainty():
+    assert s.score_interval([0.0] * 10)[1] == pytest.approx(0.2775, abs=1e-4)
+
+
+def test_bootstrap_interval_is_close_to_the_normal_one():
+    values = [0.0, 0.3, 0.6, 1.0] * 100
+    deviation = math.sqrt(sum((v - 0.475) ** 2 for v in values) / 400)
+    low, high = s.bootstrap_interval(values)
+    assert (low, high) == pytest.approx(
+        (0.475 - 1.96 * deviation / 20, 0.475 + 1.96 * deviation / 20), abs=0.005
+    )
+
+
+def test_difference_interval_known_value():
+    # n10 = 10, n01 = 3, n = 40: (7/42) +- 1.96 * sqrt(14 - 49/42) / 42
+    low, high = s.difference_interval([1.0] * 10 + [0.0] * 30, [0.0] * 10 + [1.0] * 3 + [0.0] * 27)
+    half = 1.959964 * math.sqrt(14 - 49 / 42) / 42
+    assert (low, high) == pytest.approx((7 / 42 - half, 7 / 42 + half), abs=1e-6)
+
+
+def test_difference_interval_does_not_call_four_changes_in_forty_seeing():
+    low, high = s.difference_interval([1.0] * 4 + [0.0] * 36, [0.0] * 40)
+    assert low < 0 < high
+
+
+@given(pairs(st.one_of(binary, fraction)))
+def test_difference_interval_holds_the_difference_and_mirrors(scores):
+    a, b = scores
+    low, high = s.difference_interval(a, b)
+    difference = (sum(a) - sum(b)) / len(a)
+    assert low - 1e-9 <= difference <= high + 1e-9
+    back_low, back_high = s.difference_interval(b, a)
+    assert (-back_high, -back_low) == pytest.approx((low, high), abs=0.03)
+
+
+def test_f1_known_values():
+    assert s.f1_score(6, 2, 4) == pytest.approx(12 / 18)
+    assert s.f1_score(0, 0, 0) == 0
+
+
+def test_f1_interval_holds_the_score_and_narrows_with_more_documents():
+    gold, predicted = [True] * 10 + [False] * 10, [True] * 6 + [False] * 4 + [True] * 2 + [False] * 8
+    low, high = s.bootstrap_f1_interval(gold, predicted)
+    assert low < s.f1_score(6, 2, 4) < high
+    tight_low, tight_high = s.bootstrap_f1_interval(gold * 20, predicted * 20)
+    assert low < tight_low < s.f1_score(6, 2, 4) < tight_high < high
+    assert s.bootstrap_f1_interval(gold, predicted) == (low, high)
+
+
+def test_f1_interval_refuses_unpaired_input():
+    with pytest.raises(ValueError):
+        s.bootstrap_f1_interval([True], [])
