@@ -1,0 +1,129 @@
+"""The summary's figures, worked out by hand from the small run (tests/results/synthetic.py)."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ndino.results.logs import ResultsError, read_run
+from ndino.results.summary import build_summary, model_order, summarise_task
+from tests.results.synthetic import FAMILY, write_task
+
+
+@pytest.fixture
+def summary(small_run):
+    return build_summary(read_run(small_run))
+
+
+def test_scores_control_and_intervals(summary):
+    entry = summary["models"]["PT+IT"]["gqa-it"]
+    assert {key: entry[key] for key in ("exact_match", "metric", "n", "shuffled", "majority")} == {
+        "exact_match": 0.425,
+        "metric": "exact_match",
+        "n": 40,
+        "shuffled": 0.0,
+        "majority": 0.25,
+    }
+    # Wilson, 17 of 40
+    assert entry["interval"] == pytest.approx([0.2851, 0.5780], abs=1e-4)
+    assert entry["right_minus_shuffled"] == 0.425
+    # Agresti-Min, n10 = 17, n01 = 0, n = 40: 17/42 +- 1.96 * sqrt(18 - 289/42) / 42
+    assert entry["right_minus_shuffled_interval"] == pytest.approx([0.24911, 0.56041], abs=1e-4)
+
+
+def test_a_model_that_answers_alike_with_wrong_images_gains_nothing(summary):
+    entry = summary["models"]["IT"]["gqa-it"]
+    assert (entry["exact_match"], entry["shuffled"], entry["right_minus_shuffled"]) == (0.25, 0.25, 0)
+    low, high = entry["right_minus_shuffled_interval"]
+    assert low < 0 < high
+
+
+def test_without_control_the_fields_are_null(summary):
+    entry = summary["models"]["PT+IT"]["ok-vqa-it"]
+    assert (
+        entry["shuffled"] is entry["right_minus_shuffled"] is entry["right_minus_shuffled_interval"] is None
+    )
+
+
+def test_tests_and_their_correction(summary):
+    rows = {row["task"]: row for row in summary["mcnemar"]}
+    assert list(rows) == ["gqa-it", "mtvqa-it", "ok-vqa-it"]
+    gqa, mtvqa, okvqa = rows.values()
+    assert (gqa["a"], gqa["b"], gqa["n01"], gqa["n10"], gqa["n"], gqa["test"]) == (
+        "IT",
+        "PT+IT",
+        10,
+        3,
+        40,
+        "exact",
+    )
+    assert gqa["p"] == pytest.approx(756 / 8192, rel=1e-5)
+    assert mtvqa["p"] == pytest.approx(2 / 4096, rel=1e-5)
+    # four differences in one direction: 2 of 16 sign patterns
+    assert (okvqa["p"], okvqa["n01"], okvqa["n10"], okvqa["test"]) == (0.125, 4, 0, "permutation")
+    # Holm: .000488 * 3, .0923 * 2 = .1846, .125 raised to .1846
+    assert mtvqa["p_holm"] == pytest.approx(3 * 2 / 4096, rel=1e-5)
+    assert gqa["p_holm"] == okvqa["p_holm"] == pytest.approx(2 * 756 / 8192, rel=1e-5)
+
+
+def test_perplexity_and_costs(summary):
+    assert summary["perplexity"]["IT"]["llava-bench-it"] | {"corpus": 0, "interval": 0} == {
+        "paper": None,
+        "corpus": 0,
+        "outliers": 3,
+        "n": 3,
+        "interval": 0,
+        "shuffled": 9000.0,
+    }
+    # the mean of 2 and 8; the cube root of 2 * 8 * 2000
+    pretrained = summary["perplexity"]["PT+IT"]["llava-bench-it"]
+    assert (pretrained["paper"], pretrained["outliers"]) == (5.0, 1)
+    assert pretrained["corpus"] == pytest.approx(32000 ** (1 / 3), abs=1e-5)
+    assert summary["seconds"] == {"tower": 40.0, "mlp": 20.25}
+    assert summary["peak_rss_mb"] == 1100.5
+
+
+def test_two_readings_give_the_same_bytes(family_run):
+    first, second = (json.dumps(build_summary(read_run(family_run))) for _ in range(2))
+    assert first == second
+
+
+def test_default_pairs_are_those_the_run_has(family_run):
+    rows = build_summary(read_run(family_run))["mcnemar"]
+    assert len(rows) == 3 * 9
+    assert {(row["a"], row["b"]) for row in rows} == {
+        ("IT", "PT+IT"),
+        ("LONG-IT", "PT+LONG-IT"),
+        ("IT+LONG-IT", "PT+IT+LONG-IT"),
+    }
+
+
+def test_a_pair_with_an_unknown_model_is_refused(small_run):
+    with pytest.raises(ResultsError, match=r"model PT was not evaluated \(there are: IT, PT\+IT\)"):
+        build_summary(read_run(small_run), pairs=[("PT", "IT")])
+
+
+def test_models_are_listed_as_in_the_paper():
+    assert model_order(sorted([*FAMILY, "mblip"])) == ["PT", "mblip", *FAMILY[1:]]
+
+
+def test_f1_gets_an_interval_only_when_every_answer_is_yes_or_no(small_run):
+    targets = ["sì", "no"] * 10
+    right = [1, 1] * 6 + [0, 0] * 4  # 6 true positives, 4 false negatives, 4 false positives: F1 = 12/20
+    for f1, known in ((0.6, True), (0.2, False)):
+        extra = {"pope_f1_score": f1}
+        write_task(
+            small_run / "eval" / "IT", "pope-it", right, metric="pope_accuracy", extra=extra, targets=targets
+        )
+        intervals = summarise_task(read_run(small_run).models["IT"].tasks["pope-it"])["intervals"]
+        assert ("pope_f1_score" in intervals) == known
+        if known:
+            low, high = intervals["pope_f1_score"]
+            assert low < 0.6 < high
+
+
+def test_a_metric_with_a_reserved_name_is_refused(small_run):
+    write_task(small_run / "eval" / "IT", "count-it", [1, 0], metric="n")
+    with pytest.raises(ResultsError, match="a metric may not be called 'n'"):
+        build_summary(read_run(small_run))
