@@ -1,0 +1,23 @@
+"""EXAMS-V-it: scanned multiple-choice exam questions; see README.md."""
+
+from ndino import tasks
+from ndino.tasks import picture as doc_to_visual  # noqa: F401
+
+SOURCE = "swap-uniba/EXAMS-V_IT"
+# The options stand in the picture, so their number is not known; no exam of the set goes beyond H.
+LETTERS = "ABCDEFGH"
+
+
+def process_docs(dataset):
+    return tasks.prepare(dataset, SOURCE, "question", "answer")
+
+
+def doc_to_text(doc):
+    return doc["question"] + tasks.LETTER_ANSWER
+
+
+def process_results(doc, results):
+    return {
+        "exact_match": tasks.exact_match(results[0], [doc["answer"]]),
+        **tasks.score_letter(results[0], doc["answer"], LETTERS),
+    }

@@ -1,0 +1,41 @@
+"""OK-VQA-it: open questions that need outside knowledge, ten answers each; see README.md."""
+
+from statistics import mean
+
+from lmms_eval.tasks._task_utils.vqa_eval_metric import EvalAIAnswerProcessor
+
+from ndino import tasks
+from ndino.answers import normalise
+from ndino.tasks import picture as doc_to_visual  # noqa: F401
+
+SOURCE = "swap-uniba/OK-VQA_IT"
+
+
+def process_docs(dataset):
+    return tasks.prepare(dataset, SOURCE, "question", "answers")
+
+
+def doc_to_text(doc):
+    return doc["question"] + tasks.SHORT_ANSWER
+
+
+def process_results(doc, results):
+    answer, answers = results[0], doc["answers"]
+    english = EvalAIAnswerProcessor()
+    return {
+        # The paper's score normalises Italian by the rules of English.
+        "exact_match": _vqa_accuracy(english(answer), [english(other) for other in answers]),
+        "robust": _robust(answer, answers),
+    }
+
+
+def _robust(answer, answers):
+    said, others = normalise(answer), [normalise(other) for other in answers]
+    # Leaving one out of fewer than four answers, nobody could reach a full score.
+    return _vqa_accuracy(said, others) if len(others) > 3 else float(said in others)
+
+
+def _vqa_accuracy(answer, answers):
+    """A third of a point for each person of the same opinion, averaged over leaving each one out."""
+    same = [answer == other for other in answers]
+    return mean([min(1.0, (sum(same) - own) / 3) for own in same]) if answers else 0.0

@@ -1,0 +1,30 @@
+"""SEED-Bench-it: multiple choice on photographs; see README.md."""
+
+from ndino import tasks
+from ndino.tasks import picture as doc_to_visual  # noqa: F401
+
+SOURCE = "swap-uniba/SEED-Bench_IT"
+LETTERS = "ABCD"
+
+
+def process_docs(dataset):
+    choices = [f"choice_{letter.lower()}" for letter in LETTERS]
+    return tasks.prepare(dataset, SOURCE, "question", "answer", *choices)
+
+
+def doc_to_text(doc):
+    options = "\n".join(f"{letter}. {text}" for letter, text in _choices(doc).items())
+    return f"{doc['question']}\n{options}{tasks.LETTER_ANSWER}"
+
+
+def process_results(doc, results):
+    answer = results[0]
+    return {
+        # The paper's score: the first character, whatever follows.
+        "seed_image": float(answer.strip()[:1].lower() == doc["answer"].strip().lower()),
+        **tasks.score_letter(answer, doc["answer"], LETTERS, _choices(doc)),
+    }
+
+
+def _choices(doc):
+    return {letter: doc[f"choice_{letter.lower()}"] for letter in LETTERS}

@@ -1,0 +1,103 @@
+"""The six benchmarks in their published schemas, as small local data for tests: one coloured picture each row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets import Dataset, Features, List, Value
+from datasets import Image as ImageFeature
+from PIL import Image
+
+COLOURS = {"rosso": (200, 30, 30), "verde": (30, 160, 60), "blu": (40, 60, 200), "giallo": (230, 210, 40)}
+NAMES = list(COLOURS)
+
+
+def picture(index: int) -> Image.Image:
+    """A plain picture: colour ``index`` modulo 4, its size tells the rounds apart."""
+    return Image.new("RGB", (112 + index // 4, 112), COLOURS[NAMES[index % 4]])
+
+
+def write_dataset(
+    folder: Path, split: str, rows: Sequence[dict], types: dict, *, config: str = "default"
+) -> None:
+    """Write one split as Parquet with the README that names it, as a dataset of the hub lies in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = {name: [row[name] for row in rows] for name in types}
+    Dataset.from_dict(columns, features=Features(types)).to_parquet(folder / f"{split}.parquet")
+    files = f"- config_name: {config}\n  data_files:\n  - split: {split}\n    path: {split}.parquet\n"
+    (folder / "README.md").write_text(f"---\nconfigs:\n{files}---\n", encoding="utf-8")
+
+
+def write_benchmarks(folder: Path, rows: int = 8) -> Path:
+    """Write all six benchmarks, ``rows`` questions each (POPE: of each category), and return ``folder``."""
+    text, image = Value("string"), ImageFeature()
+    colour = [NAMES[i % 4] for i in range(rows)]
+    options = {f"choice_{letter}": text for letter in "abcd"}
+    base = [
+        {"id": str(i), "image": picture(i), "question": "Di che colore è?", "answer": colour[i]}
+        for i in range(rows)
+    ]
+    asked = {"id": text, "image": image, "question": text}
+
+    write_dataset(
+        folder / "swap-uniba" / "OK-VQA_IT",
+        "val2014",
+        [{**row, "answers": [row["answer"]] * 10} for row in base],
+        {**asked, "answers": List(text)},
+    )
+    write_dataset(
+        folder / "swap-uniba" / "SEED-Bench_IT",
+        "test",
+        [
+            {**row, **dict(zip(options, NAMES, strict=True)), "answer": "ABCD"[i % 4]}
+            for i, row in enumerate(base)
+        ],
+        {**asked, **options, "answer": text},
+    )
+    write_dataset(
+        folder / "swap-uniba" / "POPE_IT",
+        "test",
+        [
+            {
+                "id": f"{category}-{i}",
+                "image": picture(i),
+                "question": f"C'è del {NAMES[0]} nell'immagine?",
+                "answer": "sì" if i % 4 == 0 else "no",
+                "category": category,
+            }
+            for category in ("adversarial", "popular", "random")
+            for i in range(rows)
+        ],
+        {**asked, "answer": text, "category": text},
+    )
+    write_dataset(folder / "swap-uniba" / "MTVQA_IT", "test", base, {**asked, "answer": text})
+    write_dataset(
+        folder / "swap-uniba" / "EXAMS-V_IT",
+        "test",
+        [{**row, "answer": "ABCD"[i % 4]} for i, row in enumerate(base)],
+        {**asked, "answer": text},
+    )
+    write_dataset(
+        folder / "crux82" / "gqa-it",
+        "test",
+        [
+            {
+                "question_id": str(i),
+                "img_id": f"n{i}",
+                "sent": "Di che colore è?",
+                "label": json.dumps({c: 1.0}),
+            }
+            for i, c in enumerate(colour)
+        ],
+        {"question_id": text, "img_id": text, "sent": text, "label": text},
+    )
+    write_dataset(
+        folder / "lmms-lab" / "GQA",
+        "testdev",
+        [{"id": f"n{i}", "image": picture(i)} for i in range(rows)],
+        {"id": text, "image": image},
+        config="testdev_balanced_images",
+    )
+    return folder
