@@ -1,4 +1,4 @@
-"""The six benchmarks in their published schemas, as small local data for tests: one coloured picture each row."""
+"""The six benchmarks in their published schemas as small local data: one coloured picture each row."""
 
 from __future__ import annotations
 
