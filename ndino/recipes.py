@@ -70,21 +70,6 @@ class Recipe:
         if (self.epochs is None) == (self.max_steps is None):
             raise ValueError("set exactly one of epochs and max_steps, the other to null")
 
-    def accumulation(self, ranks: int) -> int:
-        """Gradient accumulation steps that make ``effective_batch`` on ``ranks`` devices.
-
-        Raises:
-            RecipeError: the batch cannot be split that way.
-        """
-        steps, rest = divmod(self.effective_batch, self.per_device_batch * ranks)
-        if rest:
-            raise RecipeError(
-                f"recipe {self.name}: effective_batch {self.effective_batch} is no multiple of "
-                f"per_device_batch {self.per_device_batch} x {ranks} device(s) "
-                f"(remedy: change per_device_batch or the number of devices)"
-            )
-        return steps
-
 
 @dataclass(frozen=True, config=STRICT)
 class Family:

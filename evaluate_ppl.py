@@ -1,0 +1,86 @@
+"""Perplexity of a LLaVA-NeXT model on a set's answers.
+
+    python evaluate_ppl.py --model FOLDER --data answers.jsonl --images-dir images
+    python evaluate_ppl.py --model FOLDER --data swap-uniba/WILD_IT --split test
+
+Writes a row an answer to --out and the summary beside it; a run that was cut off goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from ndino.answer_sets import AnswerSetError, read_items
+from ndino.perplexity import OUTLIER, PerplexityError, score_set
+
+
+def parser() -> argparse.ArgumentParser:
+    lines = __doc__.splitlines()
+    options = argparse.ArgumentParser(
+        description=lines[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    options.add_argument(
+        "--model", required=True, help="LLaVA-NeXT folder in Hugging Face format, or a hub id"
+    )
+    options.add_argument("--data", required=True, help=".jsonl, .parquet, a dataset's folder, or a hub id")
+    options.add_argument("--images-dir", type=Path, help="of a .jsonl; without it, the file's own folder")
+    options.add_argument("--split", help="of a dataset that has several")
+    options.add_argument("--question-field", default="question", help="column of the questions")
+    options.add_argument("--answer-field", help="column of the answers; without it, gpt_answer or answer")
+    options.add_argument("--out", type=Path, help="rows (.jsonl); without it, runs/ppl/MODEL/DATA.jsonl")
+    options.add_argument("--batch", type=int, default=4, help="answers at a time")
+    options.add_argument("--limit", type=int, help="score only the first so many")
+    options.add_argument(
+        "--shuffle", action="store_true", help="control: give every question another one's image"
+    )
+    return options
+
+
+def default_out(model: str, data: str, shuffled: bool) -> Path:
+    """``runs/ppl/MODEL/DATA.jsonl``; a folder called "model" has the name of its run."""
+    folder = Path(model)
+    name = folder.resolve().parent.name if folder.name == "model" else folder.name
+    return Path("runs", "ppl", name, f"{Path(data).stem}{'.shuffled' if shuffled else ''}.jsonl")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    for name in ("batch", "limit"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            parser().error(f"--{name} must be 1 or more")
+    out = options.out or default_out(options.model, options.data, options.shuffle)
+    if out.suffix != ".jsonl":
+        parser().error("--out must end in .jsonl")
+    try:
+        items = read_items(
+            options.data,
+            images_dir=options.images_dir,
+            split=options.split,
+            question_field=options.question_field,
+            answer_field=options.answer_field,
+        )[: options.limit]
+        summary, scores = score_set(options.model, items, out, batch=options.batch, shuffled=options.shuffle)
+    except (AnswerSetError, PerplexityError, OSError) as error:
+        print(f"evaluate_ppl: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nevaluate_ppl: stopped; the same command goes on from {out}", file=sys.stderr)
+        return 130
+    low, high = summary["interval"]
+    paper = "none" if summary["paper"] is None else f"{summary['paper']:.4g}"
+    print(f"corpus perplexity  {summary['corpus']:.4g}  (95 % interval {low:.4g} to {high:.4g})")
+    print(f"paper's mean       {paper}  ({summary['outliers']} above {OUTLIER:,.0f} left out)")
+    print(f"answers            {summary['n']} scored, {summary['skipped']} skipped")
+    for reason, count in Counter(score.reason for score in scores if score.skipped).most_common():
+        ids = [score.id for score in scores if score.reason == reason]
+        print(f"  skipped {count}: {reason} (id {', '.join(ids[:3])}{', ...' if count > 3 else ''})")
+    print(f"rows               {out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

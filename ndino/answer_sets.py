@@ -1,0 +1,169 @@
+"""Questions with given answers and their pictures, from a JSONL file or a dataset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from ndino.shuffle import image_digest, shuffle_map
+
+
+class AnswerSetError(ValueError):
+    """Data that cannot be used at all; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question with its answer. ``image`` reads the encoded picture, whose identity is ``digest``.
+
+    An item that the data does not support has a ``fault`` and is skipped with it as the reason.
+    """
+
+    id: str
+    question: str
+    answer: str
+    digest: str
+    image: Callable[[], bytes]
+    fault: str | None = None
+
+
+def read_items(
+    data: str,
+    *,
+    images_dir: Path | None = None,
+    split: str | None = None,
+    question_field: str = "question",
+    answer_field: str | None = None,
+) -> list[Item]:
+    """Read questions and answers; pictures are read for their identity and decoded later.
+
+    Args:
+        data: a ``.jsonl`` whose ``file_name`` is a picture in ``images_dir`` (default: the file's folder), a
+            ``.parquet`` file, or a dataset's folder or hub id; the latter two have an ``image`` column.
+        split: of a dataset that has several.
+        answer_field: by default ``gpt_answer`` where the data has it, else ``answer``.
+
+    Raises:
+        AnswerSetError: no such data, split or column, or no rows.
+    """
+    rows = _read_jsonl(Path(data), images_dir) if data.endswith(".jsonl") else _read_dataset(data, split)
+    if not rows:
+        raise AnswerSetError(f"{data}: no rows")
+    columns = {key for row in rows for key in row}
+    if answer_field is None:
+        answer_field = "gpt_answer" if "gpt_answer" in columns else "answer"
+    for field in (question_field, answer_field):
+        if field not in columns:
+            found = ", ".join(sorted(key for key in columns if not key.startswith("_")))
+            raise AnswerSetError(
+                f"{data}: no field {field} (it has {found}; choose with --question-field or --answer-field)"
+            )
+    seen: set[str] = set()
+    items = []
+    for number, row in enumerate(rows, start=1):
+        identity = next(
+            (str(row[key]) for key in ("id", "question_id") if row.get(key) is not None), str(number)
+        )
+        # Sets with several questions an image repeat the image's id.
+        unique = next(
+            name for n in count(1) if (name := identity if n == 1 else f"{identity}#{n}") not in seen
+        )
+        seen.add(unique)
+        items.append(_item(unique, row, question_field, answer_field))
+    return items
+
+
+def _read_jsonl(path: Path, images_dir: Path | None) -> list[dict[str, Any]]:
+    folder = images_dir or path.parent
+    if not path.is_file():
+        raise AnswerSetError(f"{path}: no such file")
+    if not folder.is_dir():
+        raise AnswerSetError(f"{folder}: no such folder of pictures (choose one with --images-dir)")
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            name = row["file_name"]
+            row["_image"] = (folder / name).read_bytes
+        except ValueError as error:
+            row = {"_fault": f"{path} row {number}: broken JSON: {error}"}
+        except (KeyError, TypeError):
+            row = {"_fault": f"{path} row {number}: no file_name"}
+        rows.append(row)
+    return rows
+
+
+def _read_dataset(data: str, split: str | None) -> list[dict[str, Any]]:
+    from datasets import Dataset, DatasetDict, load_dataset
+    from datasets import Image as ImageFeature
+
+    try:
+        if data.endswith(".parquet"):
+            found: Dataset | DatasetDict = load_dataset("parquet", data_files=data, split="train")
+        else:
+            found = load_dataset(data)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise AnswerSetError(f"{data}: cannot be read as a dataset: {reason}") from error
+    if isinstance(found, DatasetDict):
+        names = ", ".join(found)
+        if split is None and len(found) > 1:
+            raise AnswerSetError(f"{data}: choose one of its splits with --split: {names}")
+        if split is not None and split not in found:
+            raise AnswerSetError(f"{data}: no split {split} (it has {names})")
+        found = found[split or next(iter(found))]
+    if not isinstance(found.features.get("image"), ImageFeature):
+        raise AnswerSetError(
+            f"{data}: no column image that holds pictures (it has {', '.join(found.column_names)})"
+        )
+    encoded = found.select_columns("image").cast_column("image", ImageFeature(decode=False))
+
+    def reader(index: int) -> Callable[[], bytes]:
+        def read() -> bytes:
+            image = encoded[index]["image"]
+            return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+
+        return read
+
+    texts = found.remove_columns("image").to_list()
+    return [{**row, "_image": reader(index)} for index, row in enumerate(texts)]
+
+
+def _item(identity: str, row: dict[str, Any], question_field: str, answer_field: str) -> Item:
+    fault = row.get("_fault")
+    question, answer = row.get(question_field), row.get(answer_field)
+    read, digest = row.get("_image", bytes), ""
+    for value, name in ((question, question_field), (answer, answer_field)):
+        if fault is None and (not isinstance(value, str) or not value.strip()):
+            fault = f"{name} is empty or no text"
+    if fault is None:
+        try:
+            digest = image_digest(read())
+        except (OSError, TypeError) as error:
+            fault = f"image cannot be read: {error}"
+    return Item(identity, str(question), str(answer), digest, read, fault)
+
+
+def exchange_images(items: Sequence[Item]) -> list[Item]:
+    """The shuffled-image control: every item gets another one's picture.
+
+    Raises:
+        AnswerSetError: fewer than two different pictures.
+    """
+    holders = {item.digest: item for item in items if item.fault is None}
+    try:
+        given = shuffle_map(holders)
+    except ValueError as error:
+        raise AnswerSetError(str(error)) from error
+    return [
+        item
+        if item.fault
+        else Item(item.id, item.question, item.answer, given[item.digest], holders[given[item.digest]].image)
+        for item in items
+    ]

@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset, Features, Value
+from datasets import Image as ImageFeature
+from PIL import Image
+
+import evaluate_ppl
+from ndino.answer_sets import AnswerSetError, Item, exchange_images, read_items
+from ndino.perplexity import PerplexityError, Score, load_scorer, score_set, summarise
+from ndino.prompts import IMAGE_TOKEN, Turn, encode_llama3
+from tests.tiny import write_tiny_model
+
+SIZES = [(56, 56), (150, 90), (60, 200), (112, 113), (31, 7)]
+ANSWERS = ["rosso", "C'è un triangolo rosso nell'immagine.", "No.", "tre", "un gatto e un cane, blu e verde"]
+
+
+def png(size: tuple[int, int], seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(256, size=(size[1], size[0], 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Five answers with pictures of five shapes, as a JSONL file."""
+    rows = []
+    for number, (size, answer) in enumerate(zip(SIZES, ANSWERS, strict=True)):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "images" / f"{number}.png").write_bytes(png(size, number))
+        rows.append(
+            {"id": f"q{number}", "question": "Cosa vedi?", "file_name": f"{number}.png", "answer": answer}
+        )
+    path = tmp_path / "answers.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+@pytest.fixture
+def items(data: Path) -> list[Item]:
+    return read_items(str(data), images_dir=data.parent / "images")
+
+
+@pytest.fixture(scope="session")
+def scorer(tiny_model_folder: Path):
+    return load_scorer(str(tiny_model_folder))
+
+
+def read_rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def rendered(item: Item) -> str:
+    return (
+        f"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n<image>\n{item.question}<|eot_id|>"
+        f"<|start_header_id|>assistant<|end_header_id|>\n\n{item.answer}<|eot_id|>"
+    )
+
+
+def test_ids_equal_the_processors_own_for_every_shape(scorer, items):
+    for item in items:
+        image = Image.open(io.BytesIO(item.image()))
+        own = scorer.processor(images=image, text=rendered(item), add_special_tokens=False)["input_ids"][0]
+        turns = [Turn("user", f"{IMAGE_TOKEN}\n{item.question}"), Turn("assistant", item.answer)]
+        encoded = encode_llama3(scorer.processor.tokenizer, turns, supervision="answer")
+        assert scorer.expand(encoded.input_ids, [(image.height, image.width)]) == list(own)
+
+
+def test_a_batch_scores_as_transformers_own_loss_one_by_one(scorer, items):
+    for item, score in zip(items, scorer(items), strict=True):
+        image = Image.open(io.BytesIO(item.image()))
+        inputs = scorer.processor(
+            images=image, text=rendered(item), add_special_tokens=False, return_tensors="pt"
+        )
+        tokens = len(
+            scorer.processor.tokenizer(f"{item.answer}<|eot_id|>", add_special_tokens=False)["input_ids"]
+        )
+        labels = inputs["input_ids"].clone()
+        labels[:, :-tokens] = -100
+        with torch.inference_mode():
+            loss = scorer.model(**inputs, labels=labels).loss.item()
+        assert score.answer_tokens == tokens
+        assert score.nll / tokens == pytest.approx(loss, rel=1e-5)
+        assert score.perplexity == pytest.approx(math.exp(loss), rel=1e-4)
+        assert (score.id, score.skipped, score.reason) == (item.id, False, None)
+
+
+def test_the_picture_and_the_question_matter(scorer, items):
+    right = scorer(items)
+    wrong = scorer(exchange_images(items))
+    assert all(abs(a.nll - b.nll) > 1e-3 for a, b in zip(right, wrong, strict=True))
+    other = [Item(i.id, "Quanti cerchi ci sono?", i.answer, i.digest, i.image) for i in items]
+    assert all(abs(a.nll - b.nll) > 1e-3 for a, b in zip(right, scorer(other), strict=True))
+
+
+def test_exchanged_images_are_each_anothers(items):
+    exchanged = exchange_images(items)
+    assert sorted(item.digest for item in exchanged) == sorted(item.digest for item in items)
+    assert all(a.digest != b.digest and a.answer == b.answer for a, b in zip(items, exchanged, strict=True))
+    with pytest.raises(AnswerSetError, match="two or more"):
+        exchange_images(items[:1])
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"answer": " "}, "answer is empty"),
+        ({"answer": None}, "answer is empty or no text"),
+        ({"question": ""}, "question is empty"),
+        ({"file_name": "none.png"}, "image cannot be read: .*none.png"),
+        ({"file_name": "broken.png"}, "image cannot be read"),
+        ({"file_name": "torn.png"}, "image cannot be read"),
+        ({"file_name": None}, "no file_name"),
+        ({"answer": "a <|eot_id|> b"}, "contains the marker"),
+        ({"question": "dove <image>?"}, "2 <image> in the text but 1"),
+        ({"answer": "parola " * 5000}, r"\d+ tokens, but the model's context is 4096"),
+        ("{broken", "row 6: broken JSON"),
+        ("[1]", "no file_name"),
+    ],
+)
+def test_what_cannot_be_scored_is_skipped_with_its_reason(data, scorer, row, reason):
+    (data.parent / "images" / "broken.png").write_text("no picture")
+    (data.parent / "images" / "torn.png").write_bytes(png((56, 56), 0)[:-40])
+    good = {"id": "odd", "question": "Cosa?", "file_name": "0.png", "answer": "rosso"}
+    line = row if isinstance(row, str) else json.dumps(good | row)
+    data.write_text(f"{data.read_text()}\n{line}\n")
+    items = read_items(str(data), images_dir=data.parent / "images")
+    undisturbed, scores = scorer(items[:5]), scorer(items)
+    assert [score.skipped for score in scores] == [False] * 5 + [True]
+    assert (scores[5].nll, scores[5].answer_tokens, scores[5].perplexity) == (None, 0, None)
+    assert re.search(reason, scores[5].reason)
+    assert [score.nll for score in scores[:5]] == [score.nll for score in undisturbed]
+
+
+def test_ids_are_unique_whatever_the_data_repeats(data):
+    lines = data.read_text().splitlines()
+    data.write_text(
+        "\n".join([lines[0], lines[0], json.dumps({**json.loads(lines[1]), "id": None}), lines[0]])
+    )
+    ids = [item.id for item in read_items(str(data), images_dir=data.parent / "images")]
+    assert ids == ["q0", "q0#2", "3", "q0#3"]
+
+
+def test_parquet_and_dataset_folder_score_as_the_jsonl(tmp_path, data, items, scorer):
+    rows = [
+        {
+            "id": item.id,
+            "image": {"bytes": item.image(), "path": None},
+            "question": item.question,
+            "gpt_answer": item.answer,
+        }
+        for item in items
+    ]
+    features = Features(
+        {
+            "id": Value("string"),
+            "image": ImageFeature(),
+            "question": Value("string"),
+            "gpt_answer": Value("string"),
+        }
+    )
+    folder = tmp_path / "swap-uniba" / "WILD_IT"
+    (folder / "data").mkdir(parents=True)
+    parquet = folder / "data" / "test-00000.parquet"
+    Dataset.from_list(rows, features=features).to_parquet(str(parquet))
+    (folder / "README.md").write_text(
+        "---\nconfigs:\n- config_name: default\n  data_files:\n"
+        "  - split: test\n    path: data/test-*\n  - split: dev\n    path: data/test-*\n---\n"
+    )
+    expected = scorer(items)
+    assert scorer(read_items(str(parquet))) == expected
+    assert scorer(read_items(str(folder), split="test")) == expected
+    with pytest.raises(AnswerSetError, match="--split: test, dev"):
+        read_items(str(folder))
+    with pytest.raises(AnswerSetError, match="no split train"):
+        read_items(str(folder), split="train")
+    with pytest.raises(AnswerSetError, match=r"no field answer .*gpt_answer, id, question"):
+        read_items(str(parquet), answer_field="answer")
+    Dataset.from_list([{"question": "q", "answer": "a"}]).to_parquet(str(parquet))
+    with pytest.raises(AnswerSetError, match="no column image"):
+        read_items(str(parquet))
+
+
+@pytest.mark.parametrize("name", ["none.jsonl", "none.parquet", "none/none/none"])
+def test_missing_data_is_one_clear_line(tmp_path, name):
+    with pytest.raises(AnswerSetError, match="none") as caught:
+        read_items(str(tmp_path / name))
+    assert "\n" not in str(caught.value)
+
+
+def scored(perplexity: float, tokens: int) -> Score:
+    return Score("x", tokens * math.log(perplexity), tokens, perplexity, False, None)
+
+
+def test_summary_against_hand_counted_numbers():
+    skipped = Score("s", None, 0, None, True, "why")
+    summary = summarise([scored(2, 1), scored(8, 3), scored(1000, 1), scored(1e6, 5), skipped])
+    assert summary["paper"] == pytest.approx((2 + 8 + 1000) / 3)
+    assert summary["corpus"] == pytest.approx((2 * 8**3 * 1000 * 1e6**5) ** (1 / 10))
+    assert (summary["outliers"], summary["n"], summary["skipped"]) == (1, 4, 1)
+    low, high = summary["interval"]
+    assert 2 <= low < summary["corpus"] < high <= 1e6
+    assert summarise([scored(1e4, 2)])["paper"] is None
+    assert summarise([scored(3, 2)] * 4)["interval"] == pytest.approx([3, 3])
+    huge = summarise([Score("h", 1e6, 1, math.exp(700), False, None)])
+    json.dumps(huge, allow_nan=False)
+    with pytest.raises(PerplexityError, match="not one of 1 samples could be scored; the first: why"):
+        summarise([skipped])
+
+
+def test_rows_and_summary_are_written(tmp_path, tiny_model_folder, items):
+    out = tmp_path / "ppl" / "tiny" / "set.jsonl"
+    summary, scores = score_set(str(tiny_model_folder), items, out, batch=2)
+    rows = read_rows(out)
+    assert [row["id"] for row in rows] == [item.id for item in items]
+    assert set(rows[0]) == {"id", "nll", "answer_tokens", "perplexity", "skipped", "reason"}
+    assert json.loads(out.with_suffix(".json").read_text()) == summary == summarise(scores)
+    shuffled = out.with_name("set.shuffled.jsonl")
+    control, _ = score_set(str(tiny_model_folder), items, shuffled, shuffled=True)
+    assert control["corpus"] != pytest.approx(summary["corpus"], rel=1e-3)
+
+
+def test_a_cut_off_run_goes_on_to_the_same_bytes(tmp_path, tiny_model_folder, items, monkeypatch):
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    for out in (whole, cut):
+        score_set(str(tiny_model_folder), items, out, batch=2)
+    lines = whole.read_bytes().splitlines(keepends=True)
+    cut.write_bytes(b"".join(lines[:3]) + lines[3][:20])
+    cut.with_suffix(".json").unlink()
+    asked: list[str] = []
+    real = type(load_scorer(str(tiny_model_folder))).__call__
+    monkeypatch.setattr(
+        "ndino.perplexity.Scorer.__call__",
+        lambda self, part: asked.extend(item.id for item in part) or real(self, part),
+    )
+    score_set(str(tiny_model_folder), items, cut, batch=2)
+    assert cut.read_bytes() == whole.read_bytes()
+    assert cut.with_suffix(".json").read_bytes() == whole.with_suffix(".json").read_bytes()
+    assert asked == ["q2", "q3", "q4"]
+    score_set(str(tiny_model_folder), items, cut, batch=2)
+    assert len(asked) == 3
+
+
+def test_another_model_or_other_data_starts_anew(tmp_path, tiny_model_folder, items):
+    out = tmp_path / "set.jsonl"
+    first = score_set(str(tiny_model_folder), items, out)[0]
+    other = str(write_tiny_model(tmp_path / "other", seed=1))
+    assert score_set(other, items, out)[0]["corpus"] != first["corpus"]
+    assert len(read_rows(out)) == 5
+    assert score_set(other, items[:2], out)[0]["n"] == 2
+    assert len(read_rows(out)) == 2
+
+
+def test_a_file_that_is_not_ours_is_left_alone(data, tiny_model_folder, items):
+    before = data.read_bytes()
+    with pytest.raises(PerplexityError, match="exists and is not ours"):
+        score_set(str(tiny_model_folder), items, data)
+    assert data.read_bytes() == before
+
+
+def test_unusable_models_are_one_clear_line(tmp_path, tiny_model_folder):
+    with pytest.raises(PerplexityError, match="cannot be loaded"):
+        load_scorer(str(tmp_path / "none"))
+    bare = write_tiny_model(tmp_path / "bare", seed=0)
+    for path in bare.glob("*token*"):
+        path.unlink()
+    with pytest.raises(PerplexityError, match="bare"):
+        load_scorer(str(bare))
+    (bare / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(PerplexityError, match="is a llama model, not a LLaVA-NeXT"):
+        load_scorer(str(bare))
+
+
+def test_command(tmp_path, data, tiny_model_folder, capsys):
+    out = tmp_path / "out" / "set.jsonl"
+    data.write_text(
+        f"{data.read_text()}\n" + json.dumps({"question": "q", "answer": "a", "file_name": "no.png"})
+    )
+    command = [
+        "--model",
+        str(tiny_model_folder),
+        "--data",
+        str(data),
+        "--images-dir",
+        str(tmp_path / "images"),
+    ]
+    assert evaluate_ppl.main([*command, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "5 scored, 1 skipped" in printed
+    assert "no.png" in printed and "(id 6)" in printed
+    assert f"{json.loads(out.with_suffix('.json').read_text())['corpus']:.4g}" in printed
+
+    assert evaluate_ppl.main([*command, "--answer-field", "risposta", "--out", str(out)]) == 1
+    assert "--answer-field" in capsys.readouterr().err
+    assert evaluate_ppl.main([*command[:2], "--data", str(tmp_path / "none.jsonl")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_default_output_is_named_after_run_and_data():
+    assert evaluate_ppl.default_out("runs/demo/mlp-pt/model", "x/WILD_IT", False) == Path(
+        "runs/ppl/mlp-pt/WILD_IT.jsonl"
+    )
+    assert evaluate_ppl.default_out("org/name", "a.jsonl", True) == Path("runs/ppl/name/a.shuffled.jsonl")
