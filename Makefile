@@ -78,11 +78,11 @@ ppl: setup ## perplexity of MODEL= on the answers of DATA= (IMAGES= SPLIT= ANSWE
 	  $(call flag,--batch,BATCH) $(call flag,--limit,LIMIT) $(call flag,--out,OUT) \
 	  $(if $(filter-out 0,$(SHUFFLE)),--shuffle)
 
-compare: setup ## McNemar tests between MODELS="a b" of RUN= (default runs/demo)
-	@$(PY) -m ndino.results compare --run "$(RUN)" $(MODELS)
+compare: setup ## scores and paired tests of MODELS="a b" of RUN= (default runs/demo)
+	@$(PY) -m ndino.results compare "$(RUN)" --models $(MODELS)
 
 report: setup ## write the tables and the page of RUN= (default runs/demo)
-	@$(PY) -m ndino.results report --run "$(RUN)"
+	@$(PY) -m ndino.results report "$(RUN)"
 
 lint: $(TOOLS) ## ruff check and ruff format --check
 	@$(PY) -m ruff check .
