@@ -11,25 +11,28 @@
      "seconds": {step: s}, "peak_rss_mb": number|null}
 
 ``metric`` names the primary one; ``interval``, ``shuffled`` and ``majority`` are its values. Scores are
-fractions. ``n01`` counts documents that only b got right (or scored higher on), ``n10`` those that only a did.
-``p_holm`` is corrected over the tasks of its pair. Same logs, same bytes.
+fractions. ``n01`` counts documents that only b got right (or scored higher on), ``n10`` those that only a
+did. ``p_holm`` is corrected over the tasks of its pair. Same logs, same bytes.
 """
 
 from __future__ import annotations
 
 import itertools
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
+from ndino.answers import read_yes_no
 from ndino.results import statistics
 from ndino.results.logs import ROUNDING, ModelLogs, PerplexityLog, ResultsError, RunLogs, TaskLog
 
 # What the Italian pre-training adds, with everything else equal; the first pair is the paper's (Table 5).
 PAPER_PAIRS = (("IT", "PT+IT"), ("LONG-IT", "PT+LONG-IT"), ("IT+LONG-IT", "PT+IT+LONG-IT"))
 DIGITS = 6
-F1_METRIC, POSITIVE = "pope_f1_score", "sì"
-RESERVED = frozenset({"metric", "n", "interval", "intervals", "shuffled", "majority"})
+F1_METRICS = {"pope_f1_score": "pope_accuracy", "robust_f1_score": "robust"}  # and which answers were right
+RESERVED = frozenset({"metric", "n", "interval", "intervals", "shuffled", "majority"}) | {
+    "right_minus_shuffled",
+    "right_minus_shuffled_interval",
+}  # an entry's own fields; all others are metrics
 
 
 def model_order(names: Sequence[str]) -> list[str]:
@@ -46,32 +49,35 @@ def _bounds(interval: Sequence[float] | None) -> list[float | None] | None:
     return None if interval is None else [_rounded(bound) for bound in interval]
 
 
-def f1_interval(log: TaskLog) -> statistics.Interval | None:
-    """Interval of POPE's F1, or None where unreadable answers keep it from being told from right and wrong.
+def f1_interval(log: TaskLog, metric: str) -> statistics.Interval | None:
+    """Interval of a POPE F1 score, or None where the answers' scores do not tell it.
 
-    A right answer to a "sì" is a true positive, a wrong one to a "no" a false positive. This gives the F1 of
-    the results only if every answer was a yes or a no.
+    A right answer to a yes is a true positive; a wrong one to a no is a false positive if it could be read at
+    all. The released F1 also leaves out answers that are neither; with such answers it has no interval here.
     """
-    gold = [unicodedata.normalize("NFC", str(s.target)).strip().lower() == POSITIVE for s in log.samples]
-    right = [score == 1 for score in log.scores()]
-    predicted = [is_yes == is_right for is_yes, is_right in zip(gold, right, strict=True)]
+    gold = [read_yes_no(str(sample.target)) == "sì" for sample in log.samples]
+    predicted = [
+        right == 1 if is_yes else right == 0 and not sample.metrics.get("unparseable")
+        for is_yes, right, sample in zip(gold, log.scores(F1_METRICS[metric]), log.samples, strict=True)
+    ]
     cells = list(zip(gold, predicted, strict=True))
     f1 = statistics.f1_score(*(cells.count(cell) for cell in [(True, True), (False, True), (True, False)]))
-    if abs(f1 - log.metrics[F1_METRIC]) > ROUNDING:
+    if abs(f1 - log.metrics[metric]) > ROUNDING:
         return None
     return statistics.bootstrap_f1_interval(gold, predicted)
 
 
 def _other_intervals(log: TaskLog) -> dict[str, list[float | None]]:
     """Intervals of the metrics beside the primary one, where the log has what they need."""
+    scored = set.intersection(*(set(sample.metrics) for sample in log.samples)) - {log.primary}
     intervals = {}
     for metric in log.metrics:
-        if metric == F1_METRIC:
-            interval = f1_interval(log)
+        if metric in scored:
+            intervals[metric] = _bounds(statistics.score_interval(log.scores(metric)))
+        elif metric in F1_METRICS and F1_METRICS[metric] in {*scored, log.primary}:
+            interval = f1_interval(log, metric)
             if interval is not None:
                 intervals[metric] = _bounds(interval)
-        elif metric != log.primary and all(metric in sample.metrics for sample in log.samples):
-            intervals[metric] = _bounds(statistics.score_interval(log.scores(metric)))
     return intervals
 
 

@@ -114,6 +114,8 @@ def write_training(run: Path, chain: str, losses: Sequence[float], **fields: Any
         "data": {"path": f"data/{chain}.json", "sha256": "0123456789abcdef" * 4, "records": 1200},
         "seed": 0,
         "versions": {"torch": "2.13.0", "transformers": "5.23.0"},
+        "steps": 10 * len(losses),
+        "started": 1790000000.0,
         "seconds": 41.5,
         "peak_rss_mb": 1130.2,
         "loss_curve": [[10 * (i + 1), loss] for i, loss in enumerate(losses)],

@@ -1,0 +1,100 @@
+"""Compare evaluated models and report on a run.
+
+    python -m ndino.results compare runs/demo --models IT PT+IT
+    python -m ndino.results compare runs/demo/eval/IT elsewhere/eval/mblip    # evaluation folders
+    python -m ndino.results report runs/demo --title "Miniature, drawn world"
+
+Broken, incomplete or incomparable logs are refused with one line that names file and reason, exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from ndino.results.logs import ModelLogs, ResultsError, check_comparable, read_model
+from ndino.results.render import print_tables
+from ndino.results.report import write_report
+from ndino.results.summary import compare_pair, summarise_task
+from ndino.results.tables import build_tables
+
+REFUSED = 2
+
+
+def _models(paths: Sequence[Path], names: Sequence[str]) -> list[ModelLogs]:
+    """The models to compare: RUN and names, or evaluation folders."""
+    if not names:
+        same = len({path.resolve().name for path in paths}) < len(paths)
+        return [read_model(path, name=str(path) if same else path.resolve().name) for path in paths]
+    if len(paths) > 1:
+        raise ResultsError(paths[1], "--models takes names from one run", remedy="give the run folder alone")
+    return [read_model(paths[0] / "eval" / name, name=name) for name in names]
+
+
+def compare(paths: Sequence[Path], names: Sequence[str], console: Console) -> None:
+    """Print scores with intervals and the paired tests of every two models.
+
+    Raises ResultsError for fewer than two models, no common task, and logs that cannot be compared.
+    """
+    models = _models(paths, names)
+    if len({model.name for model in models}) < max(2, len(models)):
+        remedy = "give RUN --models A B, or evaluation folders"
+        raise ResultsError(paths[0], "two or more different models are needed", remedy=remedy)
+    check_comparable(models)
+    tests = [row for a, b in itertools.combinations(models, 2) for row in compare_pair(a, b)]
+    if not tests:
+        remedy = "evaluate them on the same tasks"
+        raise ResultsError(paths[0], "the models have no task in common", remedy=remedy)
+    summary = {
+        "models": {m.name: {task: summarise_task(log) for task, log in m.tasks.items()} for m in models},
+        "perplexity": {},
+        "mcnemar": tests,
+    }
+    print_tables([table for table in build_tables(summary) if table.key != "more"], console)
+
+
+def report(folder: Path, title: str | None, console: Console) -> None:
+    """Write the report, print its tables and where it lies. Raises ResultsError for refused logs."""
+    written = write_report(folder, title=title)
+    print_tables([table for table in written.tables if table.key not in ("pairs", "more")], console)
+    lines = [
+        *(f"• {sentence}" for sentence in written.findings),
+        f"Page: {written.page}",
+        f"Tables: {written.tables_file}",
+        f"Summary: {written.summary_file}",
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ndino.results", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    comparing = commands.add_parser(
+        "compare", help="scores, intervals and paired tests of two or more models"
+    )
+    comparing.add_argument("paths", nargs="+", type=Path, metavar="RUN", help="a run, or evaluation folders")
+    comparing.add_argument("--models", nargs="+", default=[], metavar="NAME", help="models of the run")
+    reporting = commands.add_parser("report", help="write RUN/report/: page, Markdown tables, summary")
+    reporting.add_argument("run", type=Path, metavar="RUN")
+    reporting.add_argument("--title", help="title of the page")
+    chosen = parser.parse_args(arguments)
+    console = Console()
+    try:
+        if chosen.command == "compare":
+            compare(chosen.paths, chosen.models, console)
+        else:
+            report(chosen.run, chosen.title, console)
+    except ResultsError as error:
+        print(f"ndino.results: {error}", file=sys.stderr)
+        return REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

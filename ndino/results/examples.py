@@ -1,0 +1,89 @@
+"""Example cards: a document's picture, question and target beside every model's answer (as in Figure 2)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from ndino.results.logs import ResultsError, RunLogs, Sample, TaskLog
+from ndino.results.summary import model_order
+from ndino.results.tables import percent
+
+IMAGE_SIDE = 320  # pixels; a picture on the page is no larger
+ANSWER_LENGTH = 600  # characters shown; a model that never stops would fill the page
+
+Mark = Literal["right", "wrong", "partly right"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    model: str
+    text: str
+    mark: Mark
+    score: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """One document with every model's answer; ``image`` is a data URI."""
+
+    question: str
+    target: str
+    image: str
+    answers: tuple[Answer, ...]
+
+
+def clip(text: str, limit: int = ANSWER_LENGTH) -> str:
+    """The text, or its beginning and how long it was."""
+    return text if len(text) <= limit else f"{text[:limit]} … ({len(text):,} characters)"
+
+
+def image_uri(path: Path) -> str:
+    """A small WebP copy of a picture as data URI. Raises ResultsError when it cannot be read."""
+    try:
+        with Image.open(path) as picture:
+            copy = picture.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        reason = f"not readable as a picture: {error}"
+        raise ResultsError(path, reason, remedy="delete it or evaluate again") from None
+    copy.thumbnail((IMAGE_SIDE, IMAGE_SIDE))
+    buffer = BytesIO()
+    copy.save(buffer, "WEBP", quality=85)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _answer(model: str, sample: Sample, log: TaskLog) -> Answer:
+    score = sample.metrics[log.primary]
+    mark: Mark = "right" if score == 1 else "wrong" if score == 0 else "partly right"
+    return Answer(model, clip(sample.answer), mark, percent(score))
+
+
+def read_examples(run: RunLogs, tasks: Sequence[str]) -> dict[str, list[Example]]:
+    """By task the documents whose picture the evaluation kept (RUN/eval/images/TASK/DOC_ID.png)."""
+    found = {task: _task_examples(run, task) for task in tasks}
+    return {task: cards for task, cards in found.items() if cards}
+
+
+def _task_examples(run: RunLogs, task: str) -> list[Example]:
+    models = [run.models[name] for name in model_order(list(run.models))]
+    logs = {model.name: model.tasks[task] for model in models if task in model.tasks}
+    folder = run.folder / "eval" / "images" / task
+    pictures = {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdigit()}
+    cards = []
+    for doc_id in sorted(pictures):
+        answered = {
+            name: sample for name, log in logs.items() for sample in log.samples if sample.doc_id == doc_id
+        }
+        if not answered:
+            continue
+        document = next(iter(answered.values()))
+        target = document.target if isinstance(document.target, str) else " / ".join(document.target)
+        answers = tuple(_answer(name, sample, logs[name]) for name, sample in answered.items())
+        cards.append(Example(clip(document.question), clip(target), image_uri(pictures[doc_id]), answers))
+    return cards

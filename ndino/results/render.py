@@ -1,0 +1,82 @@
+"""Tables as Markdown (``tables.md``) and in the terminal; the page has its own template."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from ndino.results.tables import Cell, Column, Table
+
+VERDICT_STYLES = {"sees": "green", "blind": "yellow", "no control": "dim", "": ""}
+
+
+def _escape(text: str) -> str:
+    """Names come from folders and logs: nothing in them may end a cell or start markup."""
+    text = html.escape(" ".join(text.split()), quote=False)
+    for mark in "\\`*_[]|":
+        text = text.replace(mark, f"\\{mark}")
+    return text
+
+
+def _markdown_cell(cell: Cell | None) -> str:
+    if cell is None:
+        return "–"
+    head = f"**{_escape(cell.score)}**" + (" \\*" if cell.starred else "") + f" {cell.verdict}".rstrip()
+    return "<br>".join([head, *map(_escape, cell.details)])
+
+
+def _markdown_column(column: Column) -> str:
+    return "<br>".join(_escape(line) for line in (column.name, column.note) if line)
+
+
+def markdown(title: str, findings: Sequence[str], tables: Sequence[Table]) -> str:
+    """All tables as one GitHub-flavoured Markdown document."""
+    lines = [f"# {_escape(title)}", "", *(f"- {_escape(sentence)}" for sentence in findings), ""]
+    for table in tables:
+        header = [_escape(table.corner), *map(_markdown_column, table.columns)]
+        lines += [f"## {_escape(table.title)}", "", _row(header), _row(["---"] * len(header))]
+        lines += [_row([_escape(name), *map(_markdown_cell, cells)]) for name, cells in table.rows]
+        lines += ["", *(f"- {_escape(line)}" for line in table.legend), ""]
+    return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _terminal_cell(cell: Cell | None) -> Text:
+    if cell is None:
+        return Text("–")
+    text = Text(f"{cell.score}{' *' if cell.starred else ''}", style="bold")
+    if cell.verdict:
+        text.append(f" {cell.verdict}", style=f"not bold {VERDICT_STYLES[cell.verdict]}")
+    for detail in cell.details:
+        text.append(f"\n{detail}", style="not bold")
+    return text
+
+
+def terminal(tables: Sequence[Table]) -> Group:
+    """All tables for a rich console. A legend that the last table already had is not printed again."""
+    blocks: list[RichTable | Text] = []
+    last: tuple[str, ...] = ()
+    for table in tables:
+        grid = RichTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, show_lines=True)
+        grid.add_column(Text(table.corner))
+        for column in table.columns:
+            grid.add_column(Text(f"{column.name}\n{column.note}".rstrip()))
+        for name, cells in table.rows:
+            grid.add_row(Text(name), *map(_terminal_cell, cells))
+        blocks.append(grid)
+        blocks += [Text(line, style="dim") for line in table.legend if line not in last]
+        blocks.append(Text())
+        last = table.legend
+    return Group(*blocks)
+
+
+def print_tables(tables: Sequence[Table], console: Console | None = None) -> None:
+    (console or Console()).print(terminal(tables))
