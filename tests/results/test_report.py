@@ -1,0 +1,238 @@
+"""The page: what it holds, that nothing from a log can act in it, and that a real browser lays it out."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from ndino.results.logs import ResultsError, read_training
+from ndino.results.report import duration, shared_facts, write_report
+from tests.results.synthetic import write_rows, write_training
+
+HOSTILE = (
+    "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x00\x08\x1b[31m\x85\ud800\u202e</bdi></li>"
+)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and all text outside style."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._style = False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._style = tag == "style"
+
+    def handle_endtag(self, tag):
+        self._style = False
+
+    def handle_data(self, data):
+        if not self._style:
+            self.text += data
+
+
+def answer_with(run: Path, text: str) -> None:
+    """Put a text into every free field of the first document of gqa-it, which has an example card."""
+    for log in run.glob("eval/*/gqa-it*.jsonl"):
+        rows = [json.loads(line) for line in log.read_text().splitlines()]
+        rows[0] |= {"answer": text, "question": text, "target": text}
+        write_rows(log, rows)
+
+
+@pytest.fixture(scope="module")
+def family_report(family_run):
+    return write_report(family_run, title="Family")
+
+
+@pytest.fixture(scope="module")
+def page(family_report):
+    return Page(family_report.page.read_text(encoding="utf-8"))
+
+
+def test_the_page_has_every_part(page, family_report):
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert ids == [
+        *("table-5", "table-6", "table-7", "others-1"),
+        *("gains", "pairs", "examples", "training", "time", "more", "notes"),
+    ]
+    tags = [tag for tag, _ in page.tags]
+    assert (tags.count("table"), tags.count("article"), tags.count("polyline")) == (6, 27, 8)
+    assert all(sentence in page.text for sentence in family_report.findings)
+    assert "0123456789abcdef" * 4 in page.text
+    assert "4 min 10 s" in page.text
+
+
+def test_the_page_stands_alone(page, family_report):
+    loading = {"script", "link", "iframe", "object", "embed", "base"}
+    assert not loading & {tag for tag, _ in page.tags}
+    for tag, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
+        assert (attributes.get("src") or "data:").startswith(
+            "data:image/webp;base64,"
+        ) or "src" not in attributes
+        assert (attributes.get("href") or "#").startswith("#")
+    text = family_report.page.read_text(encoding="utf-8")
+    assert not re.search(r"@import|url\(", text)
+    assert "default-src 'none'" in text
+
+
+def test_summary_and_tables_are_written_beside_it(family_report):
+    assert json.loads(family_report.summary_file.read_text()) == family_report.summary
+    assert family_report.tables_file.read_text().startswith("# Family\n")
+    assert {path.name for path in family_report.page.parent.iterdir()} == {
+        "index.html",
+        "summary.json",
+        "tables.md",
+    }
+
+
+def test_a_second_report_is_byte_equal(family_run, family_report):
+    before = [path.read_bytes() for path in sorted(family_report.page.parent.iterdir())]
+    write_report(family_run, title="Family")
+    assert before == [path.read_bytes() for path in sorted(family_report.page.parent.iterdir())]
+
+
+@pytest.fixture
+def run_with_card(small_run, family_run):
+    shutil.copytree(family_run / "eval" / "images" / "gqa-it", small_run / "eval" / "images" / "gqa-it")
+    return small_run
+
+
+def test_hostile_answers_are_text(run_with_card):
+    answer_with(run_with_card, HOSTILE)
+    write_training(run_with_card, "mlp-it", [1.0], note=HOSTILE)
+    text = write_report(run_with_card, title=HOSTILE).page.read_text(encoding="utf-8")
+    page = Page(text)
+    assert not {"script"} & {tag for tag, _ in page.tags}
+    assert not [attributes for _, attributes in page.tags if "onerror" in attributes]
+    assert page.text.count("<script>alert(1)</script><img src=x onerror=alert(2)>\"'&") >= 5
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
+    assert html.escape("</bdi></li>") in text
+
+
+def test_an_endless_answer_is_cut_and_says_so(run_with_card):
+    answer_with(run_with_card, "ah" * 5000)
+    text = write_report(run_with_card).page.read_text(encoding="utf-8")
+    assert "… (10,000 characters)" in text
+    assert "ah" * 301 not in text
+
+
+def test_an_empty_answer_is_shown_as_such(run_with_card):
+    answer_with(run_with_card, "  ")
+    assert "(no answer)" in write_report(run_with_card).page.read_text(encoding="utf-8")
+
+
+def test_cards_mark_right_and_wrong(run_with_card):
+    page = write_report(run_with_card).page.read_text(encoding="utf-8")
+    first = page.split("<article>")[1]
+    # document 0 of gqa-it: only IT is right
+    assert re.findall(r'aria-label="(right|wrong)"', first) == ["right", "wrong"]
+
+
+def test_a_broken_picture_is_refused(run_with_card):
+    path = run_with_card / "eval" / "images" / "gqa-it" / "0.png"
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(ResultsError, match=r"0\.png: not readable as a picture"):
+        write_report(run_with_card)
+
+
+def test_a_refused_run_leaves_the_old_report(small_run):
+    before = write_report(small_run).page.read_bytes()
+    (small_run / "eval" / "IT" / "gqa-it.jsonl").write_text("{")
+    with pytest.raises(ResultsError):
+        write_report(small_run)
+    assert (small_run / "report" / "index.html").read_bytes() == before
+
+
+def test_a_run_without_training_perplexity_or_timings_still_has_a_page(small_run):
+    for name in ("ppl", "mlp", "mlp-it"):
+        shutil.rmtree(small_run / name)
+    (small_run / "timings.json").unlink()
+    page = Page(write_report(small_run).page.read_text(encoding="utf-8"))
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert ids == ["table-5", "table-6", "gains", "pairs", "notes"]
+
+
+def test_facts_are_split_into_common_and_own(small_run):
+    common, own = shared_facts(read_training(small_run))
+    assert common["versions.torch"] == "2.13.0"
+    assert common["started"] == "2026-09-21 14:13:20 UTC"
+    assert own["mlp-it"]["data.path"] == "data/mlp-it.json"
+    assert "versions.torch" not in own["mlp-it"]
+    assert not [key for key in {**common, **own["mlp"]} if "loss_curve" in key]
+
+
+@pytest.mark.parametrize(
+    "seconds, text", [(3.24, "3.2 s"), (59.9, "59.9 s"), (80.4, "1 min 20 s"), (3725, "1 h 2 min 5 s")]
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+MEASURE = """<!doctype html>
+<iframe id="f" style="border:0;width:{width}px;height:2000px" src="{page}"></iframe>
+<pre id="out"></pre><script>
+document.getElementById("f").onload = () => {{
+  const page = document.getElementById("f").contentDocument, root = page.documentElement;
+  const beyond = [...page.body.querySelectorAll("*")].filter(e => !e.closest("svg") && !e.closest(".scroll"))
+    .filter(e => e.getBoundingClientRect().right > {width} + 0.5).map(e => e.tagName + "." + e.className);
+  const scrolled = [...page.querySelectorAll(".scroll")].filter(e => e.scrollWidth > e.clientWidth);
+  const hidden = [...page.querySelectorAll("tbody td")].filter(e => e.getBoundingClientRect().height < 10);
+  document.getElementById("out").textContent = JSON.stringify({{
+    inner: page.defaultView.innerWidth, scroll: root.scrollWidth, beyond,
+    hidden: hidden.length, scrolled: scrolled.length,
+    tables: [...page.querySelectorAll("table")].map(t => t.closest("section").id),
+    first: page.querySelector("#table-5 tbody tr").innerText, shown: root.innerText.includes("alert(1)"),
+    pictures: [...page.images].every(i => i.complete && i.naturalWidth > 0), title: page.title,
+  }});
+}};</script>"""
+
+
+def measure(report: Path, width: int, tmp_path: Path) -> dict:
+    outer = tmp_path / "measure.html"
+    outer.write_text(MEASURE.format(width=width, page=report.resolve().as_uri()), encoding="utf-8")
+    command = [
+        *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+        *("--disable-component-update", "--disable-sync", "--no-first-run", "--allow-file-access-from-files"),
+        *(
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--window-size=1400,2200",
+            "--virtual-time-budget=20000",
+        ),
+        *("--dump-dom", outer.as_uri()),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    found = re.search(r'<pre id="out">(\{.*?\})</pre>', done.stdout, re.DOTALL)
+    assert found, f"the page did not load: {done.stdout[:500]} {done.stderr[-500:]}"
+    return json.loads(html.unescape(found[1]))
+
+
+@pytest.mark.system
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian package chromium)")
+@pytest.mark.parametrize("width", [400, 1280])
+def test_a_browser_shows_the_tables_and_nothing_overflows(family_run, tmp_path, width):
+    run = tmp_path / "run"
+    shutil.copytree(family_run, run)
+    answer_with(run, HOSTILE + "a" * 10_000)
+    seen = measure(write_report(run, title="x" * 300).page, width, tmp_path)
+    assert seen["inner"] == width
+    assert seen["scroll"] <= width
+    assert seen["beyond"] == []
+    assert seen["hidden"] == seen["scrolled"] == 0
+    assert seen["tables"] == ["table-5", "table-6", "table-7", "others-1", "pairs", "more"]
+    assert "sees" in seen["first"]
+    assert seen["shown"] and seen["pictures"]
+    assert seen["title"] == "x" * 300
