@@ -3,7 +3,7 @@
     python -m lmms_eval --model llava_next_it --model_args pretrained=FOLDER --tasks ndino-it --batch_size 64
 
 lmms-eval's own ``llava_hf`` answers one question at a time and turns an error into an empty answer. This
-wrapper gives the same greedy answers in fp32 (as there, ``until`` is not looked at), in left-padded batches of
+wrapper gives the same greedy answers in fp32 (as there, ``until`` plays no part), in left-padded batches of
 questions of similar length; what fails, fails.
 """
 
@@ -59,6 +59,9 @@ class LlavaNextIt(lmms):
         dtype: ``float32``, ``bfloat16``, ``float16``; ``auto`` is what the weights are saved in.
         batch_size: questions answered at once.
         attn_implementation: as in transformers.
+
+    Raises:
+        ValueError: weights are missing, or there is no chat template.
     """
 
     def __init__(
@@ -74,11 +77,15 @@ class LlavaNextIt(lmms):
         self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
         self._device = torch.device(device) if device else self.accelerator.device
         self.batch_size = int(batch_size)
-        self._model = LlavaNextForConditionalGeneration.from_pretrained(
+        self._model, loading = LlavaNextForConditionalGeneration.from_pretrained(
             pretrained,
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
             attn_implementation=attn_implementation,
+            output_loading_info=True,
         )
+        # Transformers draws missing weights at random and goes on.
+        if missing := sorted(loading["missing_keys"]):
+            raise ValueError(f"{pretrained}: {len(missing)} weights are missing, {missing[0]} among them")
         self._model.to(self._device).eval()
         self.processor = AutoProcessor.from_pretrained(pretrained)
         self.tokenizer = self.processor.tokenizer

@@ -1,0 +1,277 @@
+"""Score models on the Italian tasks, or on any other task of lmms-eval.
+
+    python -m ndino.evaluate --model runs/demo/mlp-pt-it/model --data runs/demo/data/benchmarks
+    python -m ndino.evaluate --model IT=runs/a/model --model PT+IT=runs/b/model --tasks pope-it --shuffle
+
+Each finished task is written at once to OUT/NAME/TASK.jsonl (a line for each question) and to
+OUT/NAME/results.json; a second start goes on behind the last finished task. Exit status: 0 when all is done,
+2 when something is missing before the start, 1 when anything failed later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import io
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ndino.evaluation.benchmarks import Benchmarks
+from ndino.evaluation.errors import SetupError
+from ndino.evaluation.models import Backend, Model, find_model, load, model_class, parse_backend, parse_model
+from ndino.evaluation.store import Store, key_of
+
+BACKENDS = """backends:
+  hf                 our batched LLaVA-NeXT (llava_next_it), CPU or GPU; the default
+  lmms:NAME[,k=v…]   any model of lmms-eval; tested with lmms:llava_hf,device=cpu,device_map=cpu
+  vllm[,k=v…]        lmms-eval's vLLM; passed on as it is, not tested: it needs a GPU and the package vllm
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m ndino.evaluate",
+        description=__doc__,
+        epilog=BACKENDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("--model", action="append", required=True, metavar="[NAME=]FOLDER_OR_HUB_ID", help="may come often")
+    add("--name", help="name of the results' folder, with a single --model")
+    add("--tasks", default="ndino-it", help="tasks or groups, with commas (default: ndino-it)")
+    add("--data", type=Path, help="folder that holds the datasets under their hub names")
+    add("--limit", type=_positive, help="ask only the first LIMIT questions of each task")
+    add("--batch", type=_positive, help="questions answered at once (default: hf 16, others 1)")
+    add("--shuffle", action="store_true", help="ask again with wrong pictures (the control)")
+    add("--backend", default="hf", help="see below (default: hf)")
+    add("--out", type=Path, default=Path("runs/eval"), help="default: runs/eval")
+    return made
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+@dataclass
+class Run:
+    """One call: what to ask whom, where results go, and what failed so far."""
+
+    models: list[Model]
+    stores: dict[str, Store]
+    benchmarks: Benchmarks
+    backend: Backend
+    batch: int | None
+    shuffle: bool
+    out: Path
+    failures: list[str] = field(default_factory=list)
+
+    def key(self, model: Model, task: str) -> str:
+        """What this task's result of this model depends on."""
+        tasks = self.benchmarks
+        asked = (tasks.data_key(task), tasks.version(task), tasks.limit)
+        return key_of(model.fingerprint, str(self.backend), *asked)
+
+    def pending(self, model: Model) -> list[tuple[str, bool]]:
+        """The (task, shuffled) that are not done yet."""
+        store = self.stores[model.name]
+        wanted = [(task, shuffled) for task in self.benchmarks.names for shuffled in (False, self.shuffle)]
+        keys = {task: self.key(model, task) for task in self.benchmarks.names}
+        return [
+            (task, shuffled)
+            for task, shuffled in dict.fromkeys(wanted)
+            if not store.done(task, keys[task], shuffled=shuffled)
+        ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        _environment(options)
+        backend = parse_backend(options.backend)
+        models = _models(options, backend)
+        out = options.out.resolve()
+        stores = {model.name: Store(out / model.name, model) for model in models}
+        with _quiet(), _inside(options.data):
+            task_type = "simple" if model_class(backend).is_simple else "chat"
+            benchmarks = Benchmarks(
+                options.tasks.split(","), data=options.data, limit=options.limit, task_type=task_type
+            )
+            benchmarks.load(shuffled=False)
+            if options.shuffle:
+                benchmarks.load(shuffled=True)
+    except SetupError as error:
+        print(f"ndino.evaluate: {error}", file=sys.stderr)
+        return 2
+    run = Run(models, stores, benchmarks, backend, options.batch, options.shuffle, out)
+    try:
+        with _inside(options.data):
+            _evaluate(run)
+            _totals(run)
+    except KeyboardInterrupt:
+        print("\nndino.evaluate: stopped; finished tasks are kept, the same command goes on", file=sys.stderr)
+        return 130
+    print(_table(run))
+    for failure in run.failures:
+        print(f"ndino.evaluate: {failure}", file=sys.stderr)
+    return 1 if run.failures else 0
+
+
+def _environment(options: argparse.Namespace) -> None:
+    # Read by the libraries when they are imported, hence before the first of those imports.
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    if options.data is None:
+        return
+    if not options.data.is_dir():
+        raise SetupError(f"{options.data}: no such data folder (give the folder that holds the datasets)")
+    options.data = options.data.resolve()
+    os.environ["HF_DATASETS_CACHE"] = str(options.out.resolve() / ".cache")
+    if all(Path(parse_model(text)[1]).is_dir() for text in options.model):
+        os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def _models(options: argparse.Namespace, backend: Backend) -> list[Model]:
+    named = [parse_model(text) for text in options.model]
+    if options.name:
+        if len(named) > 1:
+            raise SetupError("--name goes with a single --model (write --model NAME=FOLDER for several)")
+        named = [(options.name, named[0][1])]
+    names = [name for name, _ in named]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise SetupError(f"two models are called {', '.join(twice)} (write --model NAME=FOLDER)")
+    return [find_model(name, source, backend) for name, source in named]
+
+
+@contextlib.contextmanager
+def _inside(folder: Path | None) -> Iterator[None]:
+    # `datasets` looks for a dataset in the working directory before it asks the hub.
+    before = Path.cwd()
+    os.chdir(folder or before)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Swallow the progress bars of lmms-eval and its libraries; errors come as exceptions."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def _evaluate(run: Run) -> None:
+    pending = {model.name: run.pending(model) for model in run.models}
+    total = sum(run.benchmarks.size(task) for tasks in pending.values() for task, _ in tasks)
+    patience = 0.5 if sys.stderr.isatty() else 30
+    with tqdm(total=total, unit="q", file=sys.stderr, mininterval=patience, disable=not total) as bar:
+        for model in run.models:
+            if pending[model.name]:
+                _evaluate_model(run, model, pending[model.name], bar)
+
+
+def _evaluate_model(run: Run, model: Model, pending: list[tuple[str, bool]], bar: tqdm) -> None:
+    try:
+        with _quiet():
+            loaded = load(model, run.backend, run.batch)
+    except Exception as error:
+        _fail(run, f"{model.name}: cannot be loaded", error)
+        return
+    reports_itself = hasattr(loaded, "on_answered")
+    if reports_itself:
+        loaded.on_answered = bar.update
+    for task, shuffled in pending:
+        bar.set_description(f"{model.name} {task}{' shuffled' if shuffled else ''}", refresh=False)
+        try:
+            with _quiet() if reports_itself else contextlib.nullcontext():
+                _evaluate_task(run, model, loaded, task, shuffled)
+        except Exception as error:
+            _fail(run, f"{model.name}: {task}{' shuffled' if shuffled else ''} failed", error)
+        if not reports_itself:
+            bar.update(run.benchmarks.size(task))
+    del loaded
+    gc.collect()
+
+
+def _evaluate_task(run: Run, model: Model, loaded: object, task: str, shuffled: bool) -> None:
+    benchmarks, store = run.benchmarks, run.stores[model.name]
+    outcome = benchmarks.ask(loaded, task, shuffled=shuffled)
+    key = run.key(model, task)
+    if not shuffled:
+        benchmarks.save_pictures(task, run.out / "images" / task)
+    store.save(
+        task,
+        key,
+        outcome.rows,
+        outcome.metrics,
+        shuffled=shuffled,
+        version=benchmarks.version(task),
+        majority=benchmarks.majority(task),
+    )
+
+
+def _fail(run: Run, what: str, error: Exception) -> None:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    run.failures.append(f"{what}: {reason}")
+    if not isinstance(error, (ValueError, RuntimeError, OSError)):
+        traceback.print_exception(error, file=sys.__stderr__)
+
+
+def _totals(run: Run) -> None:
+    for model in run.models:
+        store = run.stores[model.name]
+        for group, tasks in run.benchmarks.groups.items():
+            entries = {task: store.results["tasks"].get(task, {}).get("metrics") for task in tasks}
+            if all(entries.values()) and (totals := run.benchmarks.totals(group, entries)):
+                store.save_group(group, totals)
+
+
+def _table(run: Run) -> str:
+    from pytablewriter import MarkdownTableWriter
+    from pytablewriter.style import Style
+    from pytablewriter.typehint import String
+
+    rows = []
+    for model in run.models:
+        results = run.stores[model.name].results
+        for task in run.benchmarks.names:
+            if (entry := results["tasks"].get(task)) is None:
+                rows.append([model.name, task, *["–"] * 7])
+                continue
+            metric, score = next(iter(entry["metrics"].items()))
+            control = entry["shuffled"].get(metric)
+            gain = None if control is None else score - control
+            scores = [score, entry["metrics"].get("robust"), entry["majority"].get(metric), control, gain]
+            rows.append([model.name, task, entry["n"], metric, *map(_percent, scores)])
+        for group in run.benchmarks.groups:
+            if totals := results["groups"].get(group):
+                metric, score = next(iter(totals.items()))
+                scores = [score, totals.get("robust"), None, None, None]
+                rows.append([model.name, group, "", metric, *map(_percent, scores)])
+    headers = ["model", "task", "n", "metric", "score", "robust", "majority", "shuffled", "right − shuffled"]
+    writer = MarkdownTableWriter(headers=headers, value_matrix=rows, margin=1)
+    writer.type_hints = [String] * len(headers)
+    writer.column_styles = [Style(align="right" if i in (2, 4, 5, 6, 7, 8) else "left") for i in range(9)]
+    return writer.dumps()
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

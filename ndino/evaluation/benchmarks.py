@@ -1,0 +1,278 @@
+"""lmms-eval's tasks: found, their data checked, loaded once a process, and asked of a model one at a time."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import hashlib
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ndino import shuffle
+from ndino.evaluation.errors import SetupError
+from ndino.evaluation.models import fingerprint
+from ndino.tasks import LETTER_ANSWER, SHORT_ANSWER
+
+if TYPE_CHECKING:
+    from lmms_eval.api.model import lmms
+    from lmms_eval.api.task import ConfigurableTask
+    from lmms_eval.tasks import TaskManager
+
+EXAMPLE_PICTURES, EXAMPLE_PIXELS = 3, 672
+CONSTANT_ANSWERS = 10
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a model did on one task: a row for each question, and the task's metrics."""
+
+    rows: list[dict[str, Any]]
+    metrics: Metrics
+
+
+@contextlib.contextmanager
+def pictures(*, shuffled: bool) -> Iterator[None]:
+    """Right or shuffled pictures, for loading tasks and for asking them."""
+    before = os.environ.get(shuffle.VARIABLE)
+    os.environ[shuffle.VARIABLE] = str(int(shuffled))
+    try:
+        yield
+    finally:
+        del os.environ[shuffle.VARIABLE]
+        if before is not None:
+            os.environ[shuffle.VARIABLE] = before
+
+
+class Benchmarks:
+    """The tasks that ``names`` (tasks and groups) come to.
+
+    Args:
+        names: as lmms-eval knows them.
+        data: folder in which the tasks' datasets lie as they are called on the hub; None for the hub.
+        limit: number of questions of each task, from the first; None for all.
+        task_type: lmms-eval's name for the model's interface, ``simple`` or ``chat``.
+
+    Raises:
+        SetupError: unknown task, or ``data`` lacks a dataset.
+    """
+
+    def __init__(
+        self, names: Sequence[str], *, data: Path | None, limit: int | None, task_type: str = "simple"
+    ) -> None:
+        self.data, self.limit, self.task_type = data, limit, task_type
+        self._manager = _manager(names)
+        self._loaded: dict[tuple[str, bool], ConfigurableTask] = {}
+        self._majority: dict[str, Metrics] = {}
+        self.groups: dict[str, list[str]] = {}
+        self.names = list(dict.fromkeys(task for name in names for task in self._expand(name)))
+        for name in self.names:
+            self._check_data(name)
+
+    @cached_property
+    def _datasets(self) -> dict[str, list[str]]:
+        """The datasets that each task needs, the one with its questions first."""
+        configs = {name: self._config(name) for name in self.names}
+        return {
+            name: [config["dataset_path"], *_mapping(config.get("metadata")).get("needs", [])]
+            for name, config in configs.items()
+        }
+
+    def _config(self, name: str) -> dict[str, Any]:
+        from lmms_eval.utils import load_yaml_config
+
+        return load_yaml_config(self._manager.task_index[name]["yaml_path"], mode="simple")
+
+    def _expand(self, name: str) -> list[str]:
+        index = self._manager.task_index
+        if name not in index:
+            close = difflib.get_close_matches(name, index, n=3) or sorted(index)[:20]
+            raise SetupError(f"unknown task '{name}' (there are {', '.join(close)}, …)")
+        if index[name]["type"] == "group":
+            parts = self._config(name)["task"]
+        elif index[name]["type"] == "tag":
+            parts = index[name]["task"]
+        else:
+            return [name]
+        tasks = [task for part in parts for task in self._expand(part)]
+        self.groups[name] = tasks
+        return tasks
+
+    def _check_data(self, name: str) -> None:
+        if self.data is None:
+            return
+        for dataset in self._datasets[name]:
+            folder = self.data / dataset
+            if not folder.is_dir() or not any(folder.iterdir()):
+                raise SetupError(
+                    f"{self.data}: has no {dataset}/ for the task {name} "
+                    "(put it there as the task's README says, or choose others with --tasks)"
+                )
+
+    def load(self, *, shuffled: bool) -> None:
+        """Load all tasks, with their own or each other's pictures.
+
+        Raises:
+            SetupError: a dataset cannot be read or does not fit its task.
+        """
+        for name in self.names:
+            self.task(name, shuffled=shuffled)
+
+    def task(self, name: str, *, shuffled: bool) -> ConfigurableTask:
+        """A loaded task."""
+        if (name, shuffled) not in self._loaded:
+            from tenacity import RetryError
+
+            try:
+                with pictures(shuffled=shuffled):
+                    loaded = self._manager.load_task_or_group([name], self.task_type)
+            except RetryError as error:
+                # lmms-eval tries five times to load a dataset; the last reason is the reason.
+                reason = error.last_attempt.exception()
+                raise SetupError(f"task {name}: {reason}") from reason
+            self._loaded[name, shuffled] = loaded[name]
+        return self._loaded[name, shuffled]
+
+    def version(self, name: str) -> Any:
+        """The task's version as its YAML states it."""
+        return self.task(name, shuffled=False).VERSION
+
+    def size(self, name: str) -> int:
+        """Number of questions that will be asked."""
+        return min(self.limit or math.inf, len(self.task(name, shuffled=False).eval_docs_no_media))
+
+    def data_key(self, name: str) -> str:
+        """Identity of a task's data: of its files where they are local, of what was downloaded where not."""
+        if self.data is not None:
+            return ",".join(fingerprint(self.data / folder, ("**/*",)) for folder in self._datasets[name])
+        return self.task(name, shuffled=False).eval_docs._fingerprint
+
+    def ask(self, model: lmms, name: str, *, shuffled: bool) -> Outcome:
+        """Put one task to a model, by way of lmms-eval's evaluator."""
+        from lmms_eval.evaluator import simple_evaluate
+
+        task = self.task(name, shuffled=shuffled)
+        with pictures(shuffled=shuffled):
+            results = simple_evaluate(
+                model=model,
+                tasks=[task],
+                limit=self.limit,
+                bootstrap_iters=0,
+                task_manager=self._manager,
+                verbosity="WARNING",
+                process_docs_parallel=1,
+                # Scoring needs no pictures: this spares decoding each of them once more.
+                cli_args=argparse.Namespace(process_with_media=False),
+            )
+        samples = {sample["doc_id"]: sample for sample in reversed(results["samples"][name])}
+        rows = [_row(task, samples[doc_id], shuffled) for doc_id in sorted(samples)]
+        found = results["results"][name]
+        order = [f"{metric},{each.name}" for each in task._filters for metric in task.aggregation()]
+        stated = {key: found[key] for key in order if _is_number(found.get(key))}
+        return Outcome(rows, {key.removesuffix(",none"): float(value) for key, value in stated.items()})
+
+    def majority(self, name: str) -> Metrics:
+        """What the best constant answer scores: of the ten commonest targets, the best by the first metric.
+
+        Empty for tasks that are not ours, whose scoring may want more than a text.
+        """
+        if name not in self._majority:
+            task = self.task(name, shuffled=False)
+            ours = "ndino_it" in Path(self._manager.task_index[name]["yaml_path"]).parts
+            documents = [task.eval_docs_no_media[i] for i in range(self.size(name))] if ours else []
+            targets = Counter(t for doc in documents for t in _texts(task.doc_to_target(doc)))
+            scores = [_score(task, documents, answer) for answer, _ in targets.most_common(CONSTANT_ANSWERS)]
+            first = next(iter(task.aggregation()))
+            self._majority[name] = max(scores, key=lambda metrics: metrics[first], default={})
+        return self._majority[name]
+
+    def save_pictures(self, name: str, folder: Path) -> None:
+        """Write the right pictures of the first questions as ``folder/DOC_ID.png``, for example cards."""
+        task = self.task(name, shuffled=False)
+        folder.mkdir(parents=True, exist_ok=True)
+        for doc_id in range(min(EXAMPLE_PICTURES, self.size(name))):
+            with pictures(shuffled=False):
+                shown = task.doc_to_visual(task.eval_docs[doc_id])
+            for picture in shown[:1]:
+                picture.thumbnail((EXAMPLE_PIXELS, EXAMPLE_PIXELS))
+                temporary = folder / f".{doc_id}.{os.getpid()}.png"
+                picture.save(temporary)
+                os.replace(temporary, folder / f"{doc_id}.png")
+
+    def totals(self, group: str, metrics: dict[str, Metrics]) -> Metrics:
+        """A group's totals as lmms-eval takes them from its tasks' metrics; empty where it defines none."""
+        from lmms_eval.api.group import ConfigurableGroup
+        from lmms_eval.evaluator_utils import consolidate_group_results
+
+        definition = ConfigurableGroup(config=self._config(group))
+        if not definition.config["aggregate_metric_list"]:
+            return {}
+        tasks = self.groups[group]
+        results: dict[str, dict[str, Any]] = {group: {}}
+        for name in tasks:
+            stated = {f"{metric},none": value for metric, value in metrics[name].items()}
+            errors = {f"{metric}_stderr,none": "N/A" for metric in metrics[name]}
+            results[name] = {"alias": name, "samples": self.size(name), **stated, **errors}
+        tree = {definition: {name: self.task(name, shuffled=False) for name in tasks}}
+        found = consolidate_group_results(results, {}, tree)[0][group]
+        return {
+            metric: float(found[f"{metric},none"])
+            for metric in metrics[tasks[0]]
+            if _is_number(found.get(f"{metric},none"))
+        }
+
+
+def _manager(names: Sequence[str]) -> TaskManager:
+    import lmms_eval.tasks
+
+    # Reading our own tasks takes milliseconds, all of lmms-eval's seconds.
+    ours = Path(lmms_eval.tasks.__file__).parent / "ndino_it"
+    if not ours.is_dir():
+        raise SetupError("our tasks are not laid over lmms-eval (run make setup)")
+    manager = lmms_eval.tasks.TaskManager("WARNING", include_path=str(ours), include_defaults=False)
+    if all(name in manager.task_index for name in names):
+        return manager
+    return lmms_eval.tasks.TaskManager("WARNING")
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(target: Any) -> list[str]:
+    return [text for text in (target if isinstance(target, list) else [target]) if isinstance(text, str)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _score(task: ConfigurableTask, documents: Sequence[dict], answer: str) -> Metrics:
+    scored = [task.process_results(document, [answer]) for document in documents]
+    return {metric: float(total([s[metric] for s in scored])) for metric, total in task.aggregation().items()}
+
+
+def _row(task: ConfigurableTask, sample: dict[str, Any], shuffled: bool) -> dict[str, Any]:
+    # lmms-eval's own doc_hash is the same for every document of a task.
+    content = json.dumps(sample["doc"], sort_keys=True, ensure_ascii=False, default=str)
+    target = sample["target"]
+    answer = sample["filtered_resps"][0]
+    return {
+        "doc_id": sample["doc_id"],
+        "doc_hash": hashlib.sha256(content.encode()).hexdigest()[:32],
+        "question": sample["arguments"][0].removesuffix(SHORT_ANSWER).removesuffix(LETTER_ANSWER),
+        "target": [str(t) for t in target] if isinstance(target, list) else str(target),
+        # An unpaired surrogate cannot be written as UTF-8.
+        "answer": str(answer).encode(errors="replace").decode(),
+        "metrics": {m: float(sample[m]) for m in task.aggregation() if _is_number(sample.get(m))},
+        "shuffled": shuffled,
+    }

@@ -1,0 +1,181 @@
+"""The models to be evaluated: found, checked, told apart by their weights, and loaded for lmms-eval."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ndino.evaluation.errors import SetupError
+
+if TYPE_CHECKING:
+    from lmms_eval.api.model import lmms
+
+# Larger files are known by their size and evenly spaced pieces: training moves every weight it touches.
+WHOLE_FILE_BYTES = 64 * 1024**2
+PIECE_BYTES, PIECES = 1024**2, 64
+
+WEIGHTS = ("*.safetensors", "*.bin")
+# Whatever else decides on an answer.
+SETTINGS = ("*config.json", "tokenizer*", "chat_template*", "special_tokens_map.json", "vocab*", "merges.txt")
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Model:
+    """``source`` is what the user named, ``path`` the folder to load, or a name where there is no folder."""
+
+    name: str
+    source: str
+    path: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Backend:
+    """``kind`` is hf, vllm or the name of an lmms-eval model; ``arguments`` are its ``key=value,…``."""
+
+    kind: str
+    arguments: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind},{self.arguments}" if self.arguments else self.kind
+
+
+def parse_backend(text: str) -> Backend:
+    """Read ``hf``, ``vllm[,key=value…]`` or ``lmms:NAME[,key=value…]``.
+
+    Raises:
+        SetupError: anything else.
+    """
+    kind, _, arguments = text.partition(",")
+    if kind in ("hf", "vllm"):
+        return Backend(kind, arguments)
+    if kind.startswith("lmms:") and len(kind) > len("lmms:"):
+        return Backend(kind.removeprefix("lmms:"), arguments)
+    raise SetupError(f"unknown backend '{text}' (it is hf, vllm or lmms:NAME, such as lmms:llava_hf)")
+
+
+def parse_model(text: str) -> tuple[str, str]:
+    """Split ``NAME=SOURCE``; a source alone is named after its folder (``runs/a/model`` is ``a``)."""
+    name, separator, source = text.partition("=")
+    if separator and name and "/" not in name and not Path(text).exists():
+        return name, source
+    path = Path(text)
+    parts = [part for part in path.resolve().parts if part != "model"] if path.exists() else [path.name]
+    return parts[-1], text
+
+
+def find_model(name: str, source: str, backend: Backend) -> Model:
+    """Find a folder or a hub id's snapshot (downloaded where needed), check it, and take its fingerprint.
+
+    Raises:
+        SetupError: no such folder or hub id, or a file is missing.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        snapshot = _snapshot(source, required=backend.kind in ("hf", "vllm"))
+        if snapshot is None:
+            # Only its maker can say whether the weights behind a mere name have changed.
+            return Model(name, source, source, f"name:{source}")
+        folder = snapshot
+    if backend.kind in ("hf", "vllm"):
+        _check(folder, source, backend)
+    return Model(name, source, str(folder.resolve()), fingerprint(folder))
+
+
+def _snapshot(source: str, *, required: bool) -> Path | None:
+    if HUB_ID.fullmatch(source) and source.split("/")[0] not in (".", ".."):
+        from huggingface_hub import snapshot_download
+
+        try:
+            return Path(snapshot_download(source, allow_patterns=[*WEIGHTS, *SETTINGS]))
+        except Exception as error:
+            if required:
+                reason = str(error).strip().splitlines()[0]
+                raise SetupError(f"{source}: no such folder, nor on the hub: {reason}") from error
+    elif required:
+        raise SetupError(f"{source}: no such model folder (give the folder that holds config.json)")
+    return None
+
+
+def _check(folder: Path, source: str, backend: Backend) -> None:
+    wanted = {
+        "config.json": ("config.json",),
+        "tokenizer": ("tokenizer.json", "tokenizer.model", "tokenizer_config.json"),
+        "processor": ("processor_config.json", "preprocessor_config.json"),
+        "weights (*.safetensors)": WEIGHTS,
+    }
+    for what, patterns in wanted.items():
+        if not any(path for pattern in patterns for path in folder.glob(pattern)):
+            raise SetupError(f"{source}: has no {what} (give a whole model folder in Hugging Face format)")
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (ValueError, AttributeError) as error:
+        raise SetupError(f"{source}: config.json is broken: {error} (save the model again)") from error
+    if backend.kind == "hf" and kind != "llava_next":
+        raise SetupError(f"{source}: is a {kind} model, not LLaVA-NeXT (choose --backend lmms:NAME)")
+
+
+def fingerprint(folder: Path, patterns: tuple[str, ...] = (*WEIGHTS, *SETTINGS)) -> str:
+    """A hash of the files in ``folder`` that match, 32 digits; their names count, their dates do not."""
+    total = hashlib.sha256()
+    files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
+    for path in files:
+        total.update(f"{path.relative_to(folder).as_posix()}\0{digest(path)}\n".encode())
+    return total.hexdigest()[:32]
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, for more than 64 MiB of its size and 64 pieces of 1 MiB from first to last byte."""
+    content = hashlib.sha256()
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size <= WHOLE_FILE_BYTES:
+            content.update(file.read())
+        else:
+            content.update(str(size).encode())
+            for piece in range(PIECES):
+                file.seek(piece * (size - PIECE_BYTES) // (PIECES - 1))
+                content.update(file.read(PIECE_BYTES))
+    return content.hexdigest()
+
+
+def model_class(backend: Backend) -> type[lmms]:
+    """lmms-eval's class for a backend.
+
+    Raises:
+        SetupError: lmms-eval has no such model, or a package that it needs is not installed.
+    """
+    from lmms_eval.models import get_model, list_available_models
+
+    known = list_available_models(include_aliases=True)
+    name = "llava_next_it" if backend.kind == "hf" else backend.kind
+    if name not in known:
+        if backend.kind == "hf":
+            raise SetupError("lmms-eval does not know our model wrapper (run make setup)")
+        close = difflib.get_close_matches(name, known, n=3) or ["llava_hf", "…"]
+        raise SetupError(f"backend lmms:{name}: lmms-eval has no such model (there are {', '.join(close)})")
+    if name == "vllm" and find_spec("vllm") is None:
+        raise SetupError("backend vllm: the package vllm is not installed (pip install vllm)")
+    try:
+        return get_model(name)
+    except ImportError as error:
+        raise SetupError(f"backend {backend}: {error} (install what it needs)") from error
+
+
+def load(model: Model, backend: Backend, batch: int | None) -> lmms:
+    """Load a model to answer ``batch`` questions at once; by default 16 with hf, 1 with other backends."""
+    cls = model_class(backend)
+    size = batch or (16 if backend.kind == "hf" else 1)
+    parameter = "model" if backend.kind == "vllm" else "pretrained"
+    loaded = cls.create_from_arg_string(backend.arguments, {parameter: model.path, "batch_size": size})
+    # lmms-eval takes a model apart after its first task; here it answers all of them.
+    loaded.clean = lambda: None
+    return loaded

@@ -1,0 +1,112 @@
+"""The folder that keeps one model's results: a log for each task, and ``results.json``.
+
+Everything is written under another name first and then renamed, so a killed run leaves whole files only, and
+the next one goes on behind the last finished task.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ndino.evaluation.errors import SetupError
+from ndino.evaluation.models import Model
+
+Row = Mapping[str, Any]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write ``path`` or leave it as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def key_of(*parts: Any) -> str:
+    """What a result depends on, as one short string; equal keys, equal results."""
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+class Store:
+    """Results of one model under ``folder``.
+
+    Raises:
+        SetupError: the folder holds results of another model, or is not readable.
+    """
+
+    def __init__(self, folder: Path, model: Model) -> None:
+        self.folder = folder
+        self._results_path = folder / "results.json"
+        self.results: dict[str, Any] = {
+            "model": model.name,
+            "source": model.source,
+            "fingerprint": model.fingerprint,
+            "tasks": {},
+            "groups": {},
+        }
+        if not self._results_path.exists():
+            return
+        try:
+            found = json.loads(self._results_path.read_text(encoding="utf-8"))
+            same_weights, same_source = (found[k] == self.results[k] for k in ("fingerprint", "source"))
+        except (ValueError, KeyError, TypeError) as error:
+            raise SetupError(f"{self._results_path}: broken, {error!r} (remove it to go on)") from error
+        if same_weights:
+            self.results.update(tasks=found["tasks"], groups=found.get("groups", {}))
+        elif same_source:
+            # Trained on since: the old answers are not this model's.
+            for task in found["tasks"]:
+                self._log(task, True).unlink(missing_ok=True)
+                self._log(task, False).unlink(missing_ok=True)
+            self._write()
+        else:
+            raise SetupError(
+                f"{folder}: holds results of {found['source']}, which has other weights "
+                "(choose another --name or --out, or remove that folder)"
+            )
+
+    def _log(self, task: str, shuffled: bool) -> Path:
+        return self.folder / f"{task}{'.shuffled' if shuffled else ''}.jsonl"
+
+    def _write(self) -> None:
+        write_whole(self._results_path, json.dumps(self.results, ensure_ascii=False, indent=1) + "\n")
+
+    def done(self, task: str, key: str, *, shuffled: bool) -> bool:
+        """Whether this task's answers are there, given by the same model to the same questions."""
+        entry = self.results["tasks"].get(task, {})
+        finished = entry.get("key") == key and self._log(task, shuffled).exists()
+        return finished and (not shuffled or bool(entry["shuffled"]))
+
+    def save(
+        self,
+        task: str,
+        key: str,
+        rows: Iterable[Row],
+        metrics: Mapping[str, float],
+        *,
+        shuffled: bool,
+        **more: Any,
+    ) -> None:
+        """Keep a finished task; ``more`` goes into its entry. Right pictures come before shuffled ones."""
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+        if shuffled:
+            entry = {**self.results["tasks"][task], "shuffled": dict(metrics)}
+        else:
+            entry = {**more, "n": len(lines), "metrics": dict(metrics), "shuffled": {}, "key": key}
+            self._log(task, True).unlink(missing_ok=True)
+        write_whole(self._log(task, shuffled), "".join(lines))
+        self.results["tasks"][task] = entry
+        self._write()
+
+    def save_group(self, group: str, metrics: Mapping[str, float]) -> None:
+        """Keep the totals of a group of tasks."""
+        self.results["groups"][group] = dict(metrics)
+        self._write()
