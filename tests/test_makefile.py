@@ -1,0 +1,110 @@
+"""The front door: what the Makefile lists, asks for and passes on."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import evaluate_ppl
+from ndino import evaluate
+
+ROOT = Path(__file__).parents[1]
+# `make test` hands its own flags and variables down to every make below it.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", *arguments], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+
+
+def passed_on(*arguments: str) -> list[str]:
+    """The command line that a target would run, less the interpreter."""
+    lines = make("--dry-run", *arguments).stdout.replace("\\\n", " ").splitlines()
+    return shlex.split(lines[-1])[1:]
+
+
+def test_make_alone_lists_every_public_target_in_a_line():
+    listed = dict(re.findall(r"^make (\w+) +(\S.*)$", make().stdout, re.MULTILINE))
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE).group(1).split()
+    assert set(listed) == set(phony) - {"debian-packages"}
+    assert len(make().stdout.splitlines()) == len(listed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [(["eval"], "MODEL"), (["ppl"], "MODEL"), (["ppl", "MODEL=x"], "DATA"), (["compare"], "MODELS")],
+)
+def test_a_missing_variable_is_one_line_with_an_example_before_any_work(arguments, missing):
+    done = make(*arguments)
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert f"{missing} is missing. Example: make {arguments[0]} " in done.stderr
+
+
+def test_eval_passes_on_what_it_is_told():
+    command = passed_on(
+        "eval", "MODEL=my model", "TASKS=pope-it", "DATA=d", "LIMIT=3", "BATCH=2", "OUT=o", "SHUFFLE=1"
+    )
+    assert command[:2] == ["-m", "ndino.evaluate"]
+    options = evaluate.parser().parse_args(command[2:])
+    assert (options.model, options.tasks, options.data) == (["my model"], "pope-it", Path("d"))
+    assert (options.limit, options.batch, options.out, options.shuffle) == (3, 2, Path("o"), True)
+    assert not evaluate.parser().parse_args(passed_on("eval", "MODEL=m", "SHUFFLE=0")[2:]).shuffle
+
+
+def test_ppl_passes_on_what_it_is_told():
+    command = passed_on(
+        "ppl", "MODEL=m", "DATA=d", "IMAGES=i", "SPLIT=s", "ANSWER=a", "QUESTION=q", "LIMIT=3", "OUT=o"
+    )
+    assert command[0] == "evaluate_ppl.py"
+    options = evaluate_ppl.parser().parse_args(command[1:])
+    assert (options.model, options.data, options.images_dir, options.split) == ("m", "d", Path("i"), "s")
+    assert (options.answer_field, options.question_field, options.limit, options.out) == (
+        "a",
+        "q",
+        3,
+        Path("o"),
+    )
+    assert not options.shuffle
+
+
+@pytest.mark.parametrize("arguments", [["compare", "MODELS=IT PT+IT"], ["report"]])
+def test_results_commands_are_understood(tmp_path, arguments):
+    command = passed_on(*arguments, f"RUN={tmp_path}")
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert str(tmp_path) in done.stderr and "usage:" not in done.stderr
+
+
+def test_demo_passes_on_what_it_is_told():
+    command = passed_on("demo", "FAST=1", "WORLD=stamps", "SEED=3")
+    assert command == ["-m", "miniature.demo", "--world", "stamps", "--fast", "--seed", "3"]
+    assert passed_on("demo") == ["-m", "miniature.demo", "--world", "drawn"]
+
+
+@pytest.mark.parametrize("interpreter", ["no-such-python", "false"])
+def test_an_unfit_interpreter_is_refused_with_the_remedy(tmp_path, interpreter):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    command = ["make", "setup", f"PYTHON={interpreter}"]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert f"'{interpreter}' is not Python 3.10, 3.11 or 3.12. Remedy: make setup PYTHON=" in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_constraints_pin_exactly_and_send_no_cpu_machine_to_cuda():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert all(re.match(r"[a-z0-9.-]+==[^ ]+( ; .+)?$", line) for line in lines)
+    assert not [line for line in lines if re.match("nvidia|cuda|triton", line)]
+    torch = re.search(r"^TORCH +:= (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE).group(1)
+    assert torch in lines
