@@ -45,7 +45,8 @@ NUMBER_WORDS: Mapping[str, str] = _number_words()
 
 def clean(text: str) -> str:
     """One spelling for one text: NFKC, lower case, straight apostrophes, no control characters."""
-    text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).casefold()
+    composed = unicodedata.normalize("NFC", text).translate(_APOSTROPHES)
+    text = unicodedata.normalize("NFKC", composed).casefold()
     kinds = [(character, unicodedata.category(character)) for character in text]
     # Zero-width characters (Cf) stand inside words, other control characters between them.
     text = "".join(" " if kind in ("Cc", "Cs", "Co", "Cn") else c for c, kind in kinds if kind != "Cf")
@@ -67,11 +68,11 @@ def normalise(answer: str) -> str:
     """
     text = _INITIALS.sub("", _DECIMAL_COMMA.sub(".", clean(answer)))
     text = without_accents(_ELIDED_ARTICLE.sub(r"\1 ", text))
-    words = [word for part in _SEPARATOR.split(text) if (word := part.strip("."))]
-    words = [w if w in ARTICLES else w.strip("'") for w in words]
-    content = [word for word in words if word and word not in ARTICLES]
+    parts = [part.strip(".") for part in _SEPARATOR.split(text)]
+    words = [word for part in parts if (word := part if part in ARTICLES else part.strip("'."))]
+    content = [word for word in words if word not in ARTICLES]
     if not content:
-        content = ["uno" if word in _COUNTING_ARTICLES else word for word in words if word]
+        content = ["uno"] if len(words) == 1 and words[0] in _COUNTING_ARTICLES else words
     return " ".join(NUMBER_WORDS.get(word, word) for word in content)
 
 

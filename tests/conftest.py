@@ -1,15 +1,31 @@
-"""Fixtures that several test modules share."""
+"""What several test modules share."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.tiny import write_tiny_model
+# Both are read once, when `datasets` and the hub's client are imported: tests neither fill the user's cache
+# nor wait for a hub.
+_CACHE = tempfile.TemporaryDirectory(prefix="ndino-datasets-")
+os.environ["HF_DATASETS_CACHE"] = _CACHE.name
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @pytest.fixture(scope="session")
 def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random LLaVA-NeXT of a few hundred kilobytes with LLaMA 3's markers, laid out as our own."""
+    from tests.tiny import write_tiny_model
+
     return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny", seed=0)
+
+
+@pytest.fixture(scope="session")
+def benchmark_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The six benchmarks with four questions each (POPE: of each category), on pictures of four colours."""
+    from tests.benchmarks import write_benchmarks
+
+    return write_benchmarks(tmp_path_factory.mktemp("benchmarks"), rows=4)
