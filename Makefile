@@ -16,8 +16,8 @@ flag = $(if $($(2)),$(1) "$($(2))")
 # A target's missing variable is reported before anything is installed.
 need = $(if $(filter $(1),$(MAKECMDGOALS)),$(if $($(2)),,$(error make $(1): $(2) is missing. Example: $(3))))
 $(call need,eval,MODEL,make eval MODEL=runs/demo/mlp-pt-it/model DATA=runs/demo/data/benchmarks)
-$(call need,ppl,MODEL,make ppl MODEL=runs/demo/mlp-long/model DATA=answers.jsonl IMAGES=images)
-$(call need,ppl,DATA,make ppl MODEL=runs/demo/mlp-long/model DATA=answers.jsonl IMAGES=images)
+$(call need,ppl,MODEL,make ppl MODEL=runs/demo/mlp-long/model DATA=runs/demo/data/benchmarks/swap-uniba/WILD_IT)
+$(call need,ppl,DATA,make ppl MODEL=runs/demo/mlp-long/model DATA=runs/demo/data/benchmarks/swap-uniba/WILD_IT)
 $(call need,compare,MODELS,make compare MODELS="IT PT+IT" RUN=runs/demo)
 
 .DEFAULT_GOAL := help
