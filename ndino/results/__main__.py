@@ -93,6 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ResultsError as error:
         print(f"ndino.results: {error}", file=sys.stderr)
         return REFUSED
+    except OSError as error:
+        print(f"ndino.results: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -61,7 +62,15 @@ def image_uri(path: Path) -> str:
 def _answer(model: str, sample: Sample, log: TaskLog) -> Answer:
     score = sample.metrics[log.primary]
     mark: Mark = "right" if score == 1 else "wrong" if score == 0 else "partly right"
-    return Answer(model, clip(sample.answer), mark, percent(score))
+    return Answer(model, clip(sample.answer.strip()), mark, percent(score))
+
+
+def _reference(document: Sample) -> str:
+    """The target; of several (OK-VQA has ten annotators) each once, with how many gave it."""
+    if isinstance(document.target, str):
+        return clip(document.target)
+    counted = Counter(document.target).items()
+    return clip(" / ".join(f"{text} (×{count})" if count > 1 else text for text, count in counted))
 
 
 def read_examples(run: RunLogs, tasks: Sequence[str]) -> dict[str, list[Example]]:
@@ -83,7 +92,8 @@ def _task_examples(run: RunLogs, task: str) -> list[Example]:
         if not answered:
             continue
         document = next(iter(answered.values()))
-        target = document.target if isinstance(document.target, str) else " / ".join(document.target)
         answers = tuple(_answer(name, sample, logs[name]) for name, sample in answered.items())
-        cards.append(Example(clip(document.question), clip(target), image_uri(pictures[doc_id]), answers))
+        cards.append(
+            Example(clip(document.question), _reference(document), image_uri(pictures[doc_id]), answers)
+        )
     return cards

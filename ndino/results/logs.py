@@ -329,6 +329,11 @@ def read_training(folder: Path) -> list[TrainingRun]:
         except (TypeError, ValueError):
             reason = "loss_curve must be a list of [step, loss]"
             raise ResultsError(path, reason, remedy="train this run again") from None
+        for step, loss in points:
+            if not math.isfinite(loss):
+                raise ResultsError(
+                    path, f"the loss at step {step} is {loss}", remedy="lower the learning rate"
+                )
         runs.append(TrainingRun(path.parent.name, manifest, points))
     return sorted(runs, key=lambda run: (run.chain.count("-"), run.chain))
 

@@ -95,7 +95,7 @@ def headline(run: RunLogs, summary: Summary) -> list[tuple[str, str]]:
     if summary["seconds"]:
         tiles.append((duration(sum(summary["seconds"].values())), "in all steps together"))
     if summary["peak_rss_mb"] is not None:
-        tiles.append((f"{summary['peak_rss_mb'] / 1024:.1f} GiB", "peak memory of a process"))
+        tiles.append((f"{summary['peak_rss_mb'] / 1024:.1f} GiB", "peak memory"))
     return tiles
 
 
@@ -130,8 +130,11 @@ def render_page(run: RunLogs, summary: Summary, tables: Sequence[Table], *, titl
 def _write(path: Path, text: str) -> Path:
     """Whole or not at all; what UTF-8 cannot hold (half of a surrogate pair) becomes a question mark."""
     temporary = path.with_name(path.name + ".partial")
-    temporary.write_bytes(text.encode("utf-8", errors="replace"))
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(text.encode("utf-8", errors="replace"))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -193,3 +193,9 @@ def test_a_broken_loss_curve_is_refused(small_run, curve):
     path = small_run / "mlp" / "manifest.json"
     path.write_text(json.dumps({"loss_curve": curve}))
     assert "manifest.json: loss_curve must be a list of [step, loss]" in refused(small_run)
+
+
+def test_a_diverged_training_is_refused(small_run):
+    path = small_run / "mlp" / "manifest.json"
+    path.write_text(json.dumps({"loss_curve": [[1, 2.0], [2, float("nan")]]}))
+    assert "manifest.json: the loss at step 2 is nan" in refused(small_run)

@@ -97,5 +97,13 @@ def test_report_refuses_a_broken_log(small_run, capsys):
     assert f"{log} row 41: broken line" in refused(capsys, "report", small_run)
 
 
+def test_report_tells_when_it_cannot_write(small_run, capsys):
+    (small_run / "report").write_text("in the way")
+    assert main(["report", str(small_run)]) == 1
+    message = capsys.readouterr().err
+    assert str(small_run / "report") in message
+    assert message.count("\n") == 1
+
+
 def test_report_refuses_an_empty_folder(tmp_path, capsys):
     assert "no evaluated model" in refused(capsys, "report", tmp_path)

@@ -44,11 +44,11 @@ class Page(HTMLParser):
             self.text += data
 
 
-def answer_with(run: Path, text: str) -> None:
+def answer_with(run: Path, text: str, **fields: object) -> None:
     """Put a text into every free field of the first document of gqa-it, which has an example card."""
     for log in run.glob("eval/*/gqa-it*.jsonl"):
         rows = [json.loads(line) for line in log.read_text().splitlines()]
-        rows[0] |= {"answer": text, "question": text, "target": text}
+        rows[0] |= {"answer": text, "question": text, "target": text} | fields
         write_rows(log, rows)
 
 
@@ -133,6 +133,11 @@ def test_an_endless_answer_is_cut_and_says_so(run_with_card):
 def test_an_empty_answer_is_shown_as_such(run_with_card):
     answer_with(run_with_card, "  ")
     assert "(no answer)" in write_report(run_with_card).page.read_text(encoding="utf-8")
+
+
+def test_several_targets_are_counted(run_with_card):
+    answer_with(run_with_card, "due", target=["due", "due", "2"])
+    assert "due (×2) / 2" in write_report(run_with_card).page.read_text(encoding="utf-8")
 
 
 def test_cards_mark_right_and_wrong(run_with_card):
