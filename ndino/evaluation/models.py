@@ -175,7 +175,4 @@ def load(model: Model, backend: Backend, batch: int | None) -> lmms:
     cls = model_class(backend)
     size = batch or (16 if backend.kind == "hf" else 1)
     parameter = "model" if backend.kind == "vllm" else "pretrained"
-    loaded = cls.create_from_arg_string(backend.arguments, {parameter: model.path, "batch_size": size})
-    # lmms-eval takes a model apart after its first task; here it answers all of them.
-    loaded.clean = lambda: None
-    return loaded
+    return cls.create_from_arg_string(backend.arguments, {parameter: model.path, "batch_size": size})
