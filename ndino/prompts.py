@@ -13,8 +13,8 @@ LLaMA 3 without system prompt, for the it, long and mix stages::
     <|start_header_id|>assistant<|end_header_id|>\n\n{answer}<|eot_id|>
 
 (one line; broken here to fit the page). The behaviour followed is that of ``preprocess_llama3``,
-``preprocess_plain`` and ``preprocess_multimodal`` in LLaVA-NeXT's ``llava/train/train.py`` with an empty system
-message, as the released training script of the paper used them.
+``preprocess_plain`` and ``preprocess_multimodal`` in LLaVA-NeXT's ``llava/train/train.py`` with an empty
+system message, as the released training script of the paper used them.
 """
 
 from __future__ import annotations
@@ -39,15 +39,16 @@ END_HEADER = "<|end_header_id|>"
 END_OF_TURN = "<|eot_id|>"
 MARKERS = (BEGIN_OF_TEXT, END_OF_TEXT, START_HEADER, END_HEADER, END_OF_TURN)
 
-# The Jinja form of Listing 2 for published models. BOS is part of it, so their tokenizers add none of their own:
-# harnesses that render first and tokenise afterwards would otherwise feed two.
+# The Jinja form of Listing 2 for published models. BOS is part of it, so their tokenizers add none of their
+# own: harnesses that render first and tokenise afterwards would otherwise feed two.
 LLAMA3_CHAT_TEMPLATE = (
     "{{ '" + BEGIN_OF_TEXT + "' }}"
     "{% for message in messages %}"
     "{{ '" + START_HEADER + "' + message['role'] + '" + END_HEADER + "\\n\\n' }}"
     "{% if message['content'] is string %}{{ message['content'] | trim }}"
     "{% else %}"
-    "{% for part in message['content'] if part['type'] == 'image' %}{{ '" + IMAGE_TOKEN + "\\n' }}{% endfor %}"
+    "{% for part in message['content'] if part['type'] == 'image' %}"
+    "{{ '" + IMAGE_TOKEN + "\\n' }}{% endfor %}"
     "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] | trim }}{% endfor %}"
     "{% endif %}"
     "{{ '" + END_OF_TURN + "' }}"
@@ -90,8 +91,8 @@ def encode_plain(
 ) -> Encoded:
     """Encode image(s) followed by their text (Listing 1); the text and its ending are supervised.
 
-    ``ending="newline"`` reproduces the released code, whose plain format closed with ``"\\n"`` (merged into the
-    last token where the vocabulary allows) in place of ``<|end_of_text|>``.
+    ``ending="newline"`` reproduces the released code, whose plain format closed with ``"\\n"`` (merged into
+    the last token where the vocabulary allows) in place of ``<|end_of_text|>``.
 
     Raises:
         PromptError: empty text, a marker or ``<image>`` inside the text, or an unknown ending.
@@ -125,7 +126,9 @@ def encode_llama3(
             other than ``images``.
     """
     if supervision not in get_args(Supervision):
-        raise PromptError(f"unknown supervision {supervision!r}: use one of {', '.join(get_args(Supervision))}")
+        raise PromptError(
+            f"unknown supervision {supervision!r}: use one of {', '.join(get_args(Supervision))}"
+        )
     if not turns:
         raise PromptError("the conversation is empty")
     for turn in turns:

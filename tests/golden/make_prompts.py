@@ -1,10 +1,11 @@
-"""Record what the released training script makes of a set of conversations: ``prompts.json`` beside this file.
+"""Record what the released training script makes of some conversations: ``prompts.json`` beside this.
 
     python -m tests.golden.make_prompts --train-script llava_train_modified.py --upstream LLaVA-NeXT
 
-``--train-script`` is the paper's training script (LLaVA-NDiNO ab381fe), which is upstream's with an empty system
-message; ``--upstream`` is a LLaVA-NeXT checkout (c121c20), for ``tokenizer_image_token``. Their functions are
-read from those files and run with the real LLaMA 3 tokenizer; nothing but ids and labels is kept.
+``--train-script`` is the paper's training script (LLaVA-NDiNO ab381fe), which is upstream's with an empty
+system message; ``--upstream`` is a LLaVA-NeXT checkout (c121c20), for ``tokenizer_image_token``. Their
+functions are read from those files and run with the real LLaMA 3 tokenizer; nothing but ids and labels is
+kept.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def functions(path: Path, *names: str) -> dict[str, typing.Any]:
         IGNORE_INDEX=-100,
         IMAGE_TOKEN_INDEX=UPSTREAM_IMAGE_ID,
         DEFAULT_IMAGE_TOKEN="<image>",
-        conversation_lib=SimpleNamespace(default_conversation=SimpleNamespace(sep="\n", version="llava_llama_3")),
+        conversation_lib=SimpleNamespace(
+            default_conversation=SimpleNamespace(sep="\n", version="llava_llama_3")
+        ),
     )
     exec(compile(tree, str(path), "exec"), scope)
     return scope
@@ -112,9 +115,7 @@ def add_begin_of_text(tokenizer: transformers.PreTrainedTokenizerFast):
 
 
 def as_lists(result: dict) -> dict[str, list[int]]:
-    return {
-        name: torch.as_tensor(result[name][0]).tolist() for name in ("input_ids", "labels")
-    }
+    return {name: torch.as_tensor(result[name][0]).tolist() for name in ("input_ids", "labels")}
 
 
 if __name__ == "__main__":

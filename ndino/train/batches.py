@@ -1,0 +1,61 @@
+"""Samples collated to a batch, every ``<image>`` widened to its picture's number of features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from ndino.prompts import IGNORE_INDEX
+from ndino.train.dataset import Sample
+
+
+class Batch(TypedDict):
+    """``(samples, length)`` int64 ids, labels and mask, padded on the right; the pictures' tiles in one row.
+
+    ``tiles`` is float32 ``(all tiles, 3, side, side)``; ``tile_counts`` ``(images,)`` splits it;
+    ``image_sizes`` ``(images, 2)`` holds (height, width). A batch without pictures has empty ones.
+    """
+
+    input_ids: torch.Tensor
+    labels: torch.Tensor
+    attention_mask: torch.Tensor
+    tiles: torch.Tensor
+    tile_counts: torch.Tensor
+    image_sizes: torch.Tensor
+
+
+def widen(sample: Sample, image_token_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and labels with each ``<image>`` repeated once a feature; those places are never supervised."""
+    repeats = torch.ones_like(sample["input_ids"])
+    places = sample["input_ids"] == image_token_id
+    counts = [tiles.tokens for tiles in sample["tiles"]][: int(places.sum())]
+    repeats[places] = torch.tensor(counts, dtype=torch.long)
+    return sample["input_ids"].repeat_interleave(repeats), sample["labels"].repeat_interleave(repeats)
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Pads to the longest sample; the mask comes from lengths, never from comparing ids with the pad id."""
+
+    image_token_id: int
+    pad_token_id: int
+
+    def __call__(self, samples: Sequence[Sample]) -> Batch:
+        ids, labels = zip(*(widen(sample, self.image_token_id) for sample in samples), strict=True)
+        images = [
+            tiles
+            for sample in samples
+            for tiles in sample["tiles"][: int((sample["input_ids"] == self.image_token_id).sum())]
+        ]
+        return Batch(
+            input_ids=pad_sequence(ids, batch_first=True, padding_value=self.pad_token_id),
+            labels=pad_sequence(labels, batch_first=True, padding_value=IGNORE_INDEX),
+            attention_mask=pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
+            tiles=torch.cat([image.pixels for image in images]) if images else torch.empty(0),
+            tile_counts=torch.tensor([len(image.pixels) for image in images], dtype=torch.long),
+            image_sizes=torch.tensor([image.size for image in images], dtype=torch.long).reshape(-1, 2),
+        )

@@ -1,0 +1,212 @@
+"""A LLaVA-NeXT model from a LLaMA folder and a CLIP folder; written so that other versions can read it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    GenerationConfig,
+    LlavaNextConfig,
+    LlavaNextProcessor,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+from transformers.models.llava_next.modeling_llava_next import LlavaNextMultiModalProjector
+
+from ndino.prompts import END_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE
+from ndino.recipes import Recipe
+from ndino.train.model import LlavaNextForConditionalGeneration
+
+# A pad token of its own: LLaMA 3 has none, and borrowing id 0 would hide every "!" from training.
+PAD_TOKEN = "<|pad|>"
+VOCABULARY_MULTIPLE = 64
+
+
+class ModelFolderError(ValueError):
+    """A model folder that cannot be used; the message names the folder and the remedy."""
+
+
+def require_model_folder(folder: Path, *, files: tuple[str, ...], remedy: str) -> None:
+    """Check that ``folder`` holds ``files``.
+
+    Raises:
+        ModelFolderError: the folder or a file is missing.
+    """
+    if not folder.is_dir():
+        raise ModelFolderError(f"{folder}: no such model folder ({remedy})")
+    for name in files:
+        if not (folder / name).is_file():
+            raise ModelFolderError(f"{folder}: has no {name} ({remedy})")
+
+
+def load_tokenizer(language_model: Path) -> PreTrainedTokenizerFast:
+    """The folder's LLaMA 3 tokenizer with ``<image>`` and a pad token, adding no BOS by itself."""
+    require_model_folder(
+        language_model,
+        files=("config.json", "tokenizer.json"),
+        remedy="a language model folder holds config.json, the weights and a LLaMA 3 tokenizer.json",
+    )
+    tokenizer = AutoTokenizer.from_pretrained(language_model)
+    tokenizer.add_special_tokens(
+        {"additional_special_tokens": [IMAGE_TOKEN]}, replace_extra_special_tokens=False
+    )
+    if tokenizer.pad_token is None:
+        tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
+    # prompts.py writes BOS itself, and so does the chat template: a second one must not creep in.
+    backend = tokenizer.backend_tokenizer
+    if tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]:
+        backend.post_processor = _no_special_tokens()
+    return tokenizer
+
+
+def build_processor(
+    tokenizer: PreTrainedTokenizerFast, vision: CLIPVisionConfig, recipe: Recipe
+) -> LlavaNextProcessor:
+    """The processor that goes with a tower of ``vision``'s image and patch size, in pixels."""
+    side = vision.image_size
+    image_processor = LlavaNextImageProcessorPil(
+        size={"shortest_edge": side},
+        crop_size={"height": side, "width": side},
+        image_grid_pinpoints=[list(pinpoint) for pinpoint in recipe.grid_pinpoints],
+    )
+    return LlavaNextProcessor(
+        image_processor=image_processor,
+        tokenizer=tokenizer,
+        patch_size=vision.patch_size,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        image_token=IMAGE_TOKEN,
+        chat_template=LLAMA3_CHAT_TEMPLATE,
+    )
+
+
+def build_model(
+    language_model: Path, vision_tower: Path, recipe: Recipe, *, dtype: torch.dtype = torch.float32
+) -> tuple[LlavaNextForConditionalGeneration, LlavaNextProcessor]:
+    """Join a LLaMA and a CLIP tower by a new projector and ``image_newline``, drawn under ``recipe.seed``.
+
+    The vocabulary grows by ``<image>`` and the pad token, to a multiple of 64; new rows are the mean of the
+    old.
+
+    Raises:
+        ModelFolderError: a folder is missing, incomplete, or of another kind of model.
+    """
+    require_model_folder(
+        vision_tower,
+        files=("config.json",),
+        remedy="a vision tower folder holds config.json and the weights of CLIP",
+    )
+    tokenizer = load_tokenizer(language_model)
+    text_type = AutoConfig.from_pretrained(language_model).model_type
+    if text_type != "llama":
+        raise ModelFolderError(f"{language_model}: is a {text_type} model (start from a LLaMA)")
+    vision = CLIPVisionConfig.from_pretrained(vision_tower)
+    if any(side % vision.image_size for pinpoint in recipe.grid_pinpoints for side in pinpoint):
+        raise ModelFolderError(
+            f"{vision_tower}: its image size {vision.image_size} does not divide the grid pinpoints "
+            f"{list(recipe.grid_pinpoints)} (set grid_pinpoints in the recipe)"
+        )
+
+    language = AutoModelForCausalLM.from_pretrained(language_model, dtype=dtype)
+    size = (
+        math.ceil(max(len(tokenizer), language.config.vocab_size) / VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
+    )
+    if size != language.config.vocab_size:
+        _grow_vocabulary(language, size)
+    language.config.pad_token_id = tokenizer.pad_token_id
+    config = LlavaNextConfig(
+        text_config=language.config,
+        vision_config=vision,
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        image_grid_pinpoints=[list(pinpoint) for pinpoint in recipe.grid_pinpoints],
+        vision_feature_layer=recipe.vision_feature_layer,
+        vision_feature_select_strategy="default",
+        tie_word_embeddings=language.config.tie_word_embeddings,
+    )
+    with torch.device("meta"):
+        model = LlavaNextForConditionalGeneration(config)
+    model.model.language_model = language.model
+    model.lm_head = language.lm_head
+    model.model.vision_tower = CLIPVisionModel.from_pretrained(vision_tower, dtype=dtype)
+    torch.manual_seed(recipe.seed)
+    model.model.multi_modal_projector = LlavaNextMultiModalProjector(config).to(dtype)
+    hidden = config.text_config.hidden_size
+    model.model.image_newline = torch.nn.Parameter((torch.randn(hidden) / math.sqrt(hidden)).to(dtype))
+    return model, build_processor(tokenizer, vision, recipe)
+
+
+def load_model(
+    folder: Path, recipe: Recipe, *, dtype: torch.dtype = torch.float32
+) -> tuple[LlavaNextForConditionalGeneration, LlavaNextProcessor]:
+    """A model that an earlier stage wrote, with its processor.
+
+    Raises:
+        ModelFolderError: the folder is missing or incomplete.
+    """
+    require_model_folder(
+        folder,
+        files=("config.json", "model.safetensors", "tokenizer.json")
+        if not (folder / "model.safetensors.index.json").exists()
+        else ("config.json", "tokenizer.json"),
+        remedy="give a folder that an earlier stage wrote, or --language-model and --vision-tower",
+    )
+    model = LlavaNextForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+    processor = build_processor(load_tokenizer(folder), model.config.vision_config, recipe)
+    return model, processor
+
+
+def save_model(
+    model: LlavaNextForConditionalGeneration, processor: LlavaNextProcessor, folder: Path, *, prompt: str
+) -> None:
+    """Write model, processor and generation settings; the folder appears whole or not at all.
+
+    The tokenizer's end-of-sequence token becomes the marker that closes the last stage's answers, since
+    harnesses stop there. ``prompt`` is the recipe's prompt format.
+    """
+    temporary = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    tokenizer = processor.tokenizer
+    tokenizer.eos_token = END_OF_TURN if prompt == "llama3" else END_OF_TEXT
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.convert_tokens_to_ids([END_OF_TEXT, END_OF_TURN]),
+        pad_token_id=tokenizer.pad_token_id,
+        do_sample=False,
+    )
+    model.save_pretrained(temporary)
+    processor.save_pretrained(temporary)
+    _name_a_tokenizer_class_that_all_versions_know(temporary / "tokenizer_config.json")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(temporary, folder)
+
+
+def _grow_vocabulary(language: torch.nn.Module, size: int) -> None:
+    # transformers' own mean_resizing draws from a distribution; the plain mean needs no seed.
+    old_size = language.config.vocab_size
+    language.resize_token_embeddings(size, mean_resizing=False)
+    for embedding in {language.get_input_embeddings().weight, language.get_output_embeddings().weight}:
+        with torch.no_grad():
+            embedding[old_size:] = embedding[:old_size].mean(dim=0)
+
+
+def _no_special_tokens():
+    from tokenizers.processors import ByteLevel
+
+    return ByteLevel(trim_offsets=False)
+
+
+def _name_a_tokenizer_class_that_all_versions_know(path: Path) -> None:
+    # transformers 5 writes a class name ("TokenizersBackend") that 4.x cannot import; both know this one.
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+    path.write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

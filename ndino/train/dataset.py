@@ -1,0 +1,122 @@
+"""Conversations as training samples: ids, labels and tiles; unusable rows are kept aside with a reason."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+from transformers import LlavaNextProcessor
+
+from ndino.conversations import Conversation, ConversationError, read_conversations
+from ndino.prompts import Encoded, PromptError, encode_llama3, encode_plain, truncate
+from ndino.recipes import Recipe
+from ndino.train.images import ImageError, Tiles, open_image, tile_anyres, tile_square
+
+logger = logging.getLogger(__name__)
+
+
+class Sample(TypedDict):
+    """``input_ids`` and ``labels``: int64 ``(tokens,)``, an image being one id; ``tiles``: one an image."""
+
+    input_ids: torch.Tensor
+    labels: torch.Tensor
+    tiles: list[Tiles]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One usable conversation: its place in the file, its pictures, and its ids as int32 arrays."""
+
+    row: int
+    images: tuple[str, ...]
+    input_ids: np.ndarray
+    labels: np.ndarray
+
+
+def encode(conversation: Conversation, tokenizer, recipe: Recipe) -> Encoded:
+    """The recipe's prompt for a conversation, truncated to the recipe's length.
+
+    Raises:
+        PromptError: it cannot become a sample.
+    """
+    images = len(conversation.images)
+    if recipe.prompt == "llama3":
+        encoded = encode_llama3(tokenizer, conversation.turns, images=images, supervision=recipe.supervision)
+    else:
+        if [turn.role for turn in conversation.turns] != ["user", "assistant"]:
+            raise PromptError(
+                "the plain prompt takes one image-text pair, this is a conversation of several rounds"
+            )
+        encoded = encode_plain(
+            tokenizer, conversation.turns[1].text, images=images, ending=recipe.plain_ending
+        )
+    return truncate(encoded, recipe.max_length)
+
+
+class ConversationDataset(torch.utils.data.Dataset):
+    """The usable rows of a LLaVA JSON(L) file. ``rejects`` holds a line for each row left out."""
+
+    def __init__(self, data: Path, image_folder: Path, processor: LlavaNextProcessor, recipe: Recipe) -> None:
+        self.data = data
+        self.image_folder = image_folder
+        self.processor = processor
+        self.rejects: list[str] = []
+        self.rows: list[Row] = []
+        unreadable: list[ConversationError] = []
+        conversations = read_conversations(data, image_folder=image_folder, rejects=unreadable)
+        for conversation in tqdm(conversations, desc=f"Reading {data.name}", unit=" rows", leave=False):
+            try:
+                encoded = encode(conversation, processor.tokenizer, recipe)
+                for image in conversation.images:
+                    _check_header(image_folder / image)
+            except (PromptError, ImageError) as error:
+                self.rejects.append(f"{data} row {conversation.row}: {error}")
+                continue
+            self.rows.append(
+                Row(
+                    conversation.row,
+                    conversation.images,
+                    np.array(encoded.input_ids, dtype=np.int32),
+                    np.array(encoded.labels, dtype=np.int32),
+                )
+            )
+        self.rejects += [str(error) for error in unreadable]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        # A file can be whole at its header and torn further in; the next row takes its place, as upstream
+        # does.
+        for attempt in range(len(self.rows)):
+            row = self.rows[(index + attempt) % len(self.rows)]
+            try:
+                tiles = self._tiles(row.images)
+            except ImageError as error:
+                logger.warning("%s row %d: %s; the next row takes its place", self.data, row.row, error)
+                continue
+            return Sample(
+                input_ids=torch.from_numpy(row.input_ids).long(),
+                labels=torch.from_numpy(row.labels).long(),
+                tiles=tiles,
+            )
+        raise ImageError(f"{self.data}: not one row has a readable image in {self.image_folder}")
+
+    def _tiles(self, images: Sequence[str]) -> list[Tiles]:
+        tile = tile_anyres if len(images) == 1 else tile_square
+        return [tile(open_image(self.image_folder / image), self.processor) for image in images]
+
+
+def _check_header(path: Path) -> None:
+    try:
+        with Image.open(path) as image:
+            image.size  # noqa: B018 - opening reads the header, and that is the check
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{path}: cannot be read as an image ({error})") from error

@@ -1,0 +1,81 @@
+"""Pictures as the tiles that the vision tower sees, and how many tokens they take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from transformers import LlavaNextProcessor
+
+# The paper's training script raises Pillow's limit to this number of pixels; larger files count as bombs.
+MAX_IMAGE_PIXELS = 933_120_000
+
+
+class ImageError(ValueError):
+    """A picture that cannot be opened; the message names the file and the reason."""
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """One picture, ready for the tower.
+
+    ``pixels`` is float32 ``(tiles, 3, side, side)``: the whole picture first, then the grid's tiles row by
+    row. ``size`` is the original (height, width); ``tokens`` is the number of features it becomes, newlines
+    included.
+    """
+
+    pixels: torch.Tensor
+    size: tuple[int, int]
+    tokens: int
+
+
+def open_image(path: Path) -> Image.Image:
+    """Decode a picture to RGB.
+
+    Raises:
+        ImageError: missing, truncated, not a picture, or too large.
+    """
+    Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such image") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{path}: cannot be read as an image ({error})") from error
+
+
+def tile_anyres(image: Image.Image, processor: LlavaNextProcessor) -> Tiles:
+    """A sample's only picture: the whole picture plus its tiles on the best grid (LLaVA-NeXT's anyres)."""
+    image_processor = processor.image_processor
+    pixels = image_processor(image, return_tensors="pt", do_pad=False)["pixel_values"][0]
+    height, width = image.height, image.width
+    side = image_processor.crop_size["height"]
+    # The processor's count includes the class token, which the "default" strategy drops.
+    tokens = processor._get_number_of_features(height, width, side, side) - 1
+    return Tiles(torch.as_tensor(pixels), (height, width), tokens)
+
+
+def tile_square(image: Image.Image, processor: LlavaNextProcessor) -> Tiles:
+    """One of several pictures of a sample: padded to a square, one tile, no grid.
+
+    Source: ``LazySupervisedDataset._get_item`` in upstream's ``llava/train/train.py`` ("pad" for lists).
+    """
+    image_processor = processor.image_processor
+    side = image_processor.crop_size["height"]
+    background = tuple(int(channel * 255) for channel in image_processor.image_mean)
+    longest = max(image.size)
+    square = Image.new("RGB", (longest, longest), background)
+    square.paste(image, ((longest - image.width) // 2, (longest - image.height) // 2))
+    single = square.resize((side, side), Image.Resampling(int(image_processor.resample)))
+    pixels = image_processor(
+        single,
+        return_tensors="pt",
+        do_resize=False,
+        do_center_crop=False,
+        image_grid_pinpoints=[[side, side]],
+    )["pixel_values"][0][:1]
+    patches = side // processor.patch_size
+    return Tiles(torch.as_tensor(pixels), (image.height, image.width), patches * patches + 1)

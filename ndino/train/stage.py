@@ -1,0 +1,215 @@
+"""One training stage: a recipe, a starting point and data become a model folder and a manifest."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import LlavaNextProcessor, PrinterCallback, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import set_seed
+
+from ndino.recipes import Recipe
+from ndino.train.batches import Collator
+from ndino.train.build import build_model, load_model, save_model
+from ndino.train.dataset import ConversationDataset
+from ndino.train.manifest import identity, peak_rss_mb, surroundings, weights_fingerprint, write_json
+from ndino.train.model import LlavaNextForConditionalGeneration
+from ndino.train.trainer import StageTrainer, newest_whole_checkpoint, set_trainable
+
+OnStep = Callable[[int, int], None]
+LOGGED_POINTS = 100  # points of the loss curve
+
+
+class StageError(RuntimeError):
+    """A stage that cannot run; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What to train, from ``model`` (an earlier stage's) or ``language_model`` and ``vision_tower``."""
+
+    recipe: Recipe
+    data: Path
+    image_folder: Path
+    out: Path
+    model: Path | None = None
+    language_model: Path | None = None
+    vision_tower: Path | None = None
+
+    def __post_init__(self) -> None:
+        fresh = self.language_model is not None and self.vision_tower is not None
+        if (self.model is not None) == fresh:
+            raise StageError("a stage starts either from --model or from --language-model and --vision-tower")
+
+    @property
+    def start(self) -> dict[str, Path]:
+        if self.model is not None:
+            return {"model": self.model}
+        return {"language_model": self.language_model, "vision_tower": self.vision_tower}
+
+
+class _ReportSteps(TrainerCallback):
+    def __init__(self, on_step: OnStep) -> None:
+        self.on_step = on_step
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        self.on_step(state.global_step, state.max_steps)
+
+
+def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
+    """Train a stage, continuing where an earlier start of it stopped; returns the model folder.
+
+    ``on_step(step, of)`` is told every step; without it a progress bar is shown. A finished stage returns at
+    once.
+
+    Raises:
+        StageError: the output folder holds another run, no row is usable, or the batch cannot be split.
+        ModelFolderError: a starting folder is unusable.
+    """
+    model_folder = stage.out / "model"
+    run = identity(
+        stage.recipe, stage.data, {role: weights_fingerprint(folder) for role, folder in stage.start.items()}
+    )
+    run = json.loads(json.dumps(run))
+    if _belongs_to(stage.out, run) and (stage.out / "manifest.json").exists() and model_folder.exists():
+        return model_folder
+    stage.out.mkdir(parents=True, exist_ok=True)
+    write_json(stage.out / "run.json", run)
+
+    started = time.time()
+    set_seed(stage.recipe.seed)
+    model, processor = _start(stage)
+    dataset = ConversationDataset(stage.data, stage.image_folder, processor, stage.recipe)
+    _set_aside(dataset, stage.out / "rejects.txt")
+    set_trainable(model, stage.recipe.trainable)
+    trainer = StageTrainer(
+        recipe=stage.recipe,
+        model=model,
+        args=training_arguments(stage.recipe, stage.out, rows=len(dataset), quiet=on_step is not None),
+        train_dataset=dataset,
+        data_collator=Collator(
+            image_token_id=model.config.image_token_id, pad_token_id=processor.tokenizer.pad_token_id
+        ),
+        processing_class=processor,
+    )
+    if on_step is not None:
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(_ReportSteps(on_step))
+    checkpoint = newest_whole_checkpoint(stage.out)
+    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.is_world_process_zero():
+        save_model(model, processor, model_folder, prompt=stage.recipe.prompt)
+        history = trainer.state.log_history
+        write_json(
+            stage.out / "manifest.json",
+            {
+                **run,
+                **surroundings(),
+                "rows": len(dataset),
+                "rejected_rows": len(dataset.rejects),
+                "seed": stage.recipe.seed,
+                "ranks": trainer.args.world_size,
+                "steps": trainer.state.global_step,
+                "tokens": trainer.state.num_input_tokens_seen,
+                "train_loss": result.training_loss,
+                "loss_curve": [[row["step"], row["loss"]] for row in history if "loss" in row],
+                "weights": weights_fingerprint(model_folder),
+                "started": started,
+                "ended": time.time(),
+                "seconds": round(time.time() - started, 1),
+                "peak_rss_mb": peak_rss_mb(),
+                "resumed_from": checkpoint.name if checkpoint else None,
+            },
+        )
+    return model_folder
+
+
+def training_arguments(recipe: Recipe, out: Path, *, rows: int, quiet: bool) -> TrainingArguments:
+    """The recipe as transformers' arguments; accumulation makes up the effective batch on any ranks.
+
+    Raises:
+        StageError: the effective batch is no multiple of per-device batch times ranks.
+    """
+    cpu = not torch.cuda.is_available()
+    arguments = TrainingArguments(
+        output_dir=str(out),
+        per_device_train_batch_size=recipe.per_device_batch,
+        max_steps=recipe.max_steps or -1,
+        num_train_epochs=recipe.epochs or 1,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.scheduler,
+        warmup_steps=recipe.warmup_ratio,  # a value below 1 is a share of all steps
+        weight_decay=recipe.weight_decay,
+        adam_beta1=recipe.adam_betas[0],
+        adam_beta2=recipe.adam_betas[1],
+        bf16=recipe.precision == "bf16" and not cpu,
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        save_strategy="steps",
+        save_steps=recipe.save_steps,
+        save_total_limit=recipe.save_total_limit,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        dataloader_num_workers=recipe.loader_workers,
+        dataloader_drop_last=rows >= recipe.effective_batch,
+        dataloader_pin_memory=not cpu,
+        remove_unused_columns=False,
+        include_num_input_tokens_seen="non_padding",
+        disable_tqdm=quiet,
+        logging_strategy="steps",
+        report_to="none",
+        use_cpu=cpu,
+    )
+    share = recipe.per_device_batch * arguments.world_size
+    if recipe.effective_batch % share:
+        raise StageError(
+            f"recipe {recipe.name}: an effective batch of {recipe.effective_batch} cannot be split over "
+            f"{arguments.world_size} rank(s) x {recipe.per_device_batch} samples "
+            "(change per_device_batch or the number of ranks)"
+        )
+    arguments.gradient_accumulation_steps = recipe.effective_batch // share
+    steps = recipe.max_steps or max(1, int(rows * (recipe.epochs or 1)) // recipe.effective_batch)
+    arguments.logging_steps = max(1, steps // LOGGED_POINTS)
+    return arguments
+
+
+def _start(stage: Stage) -> tuple[LlavaNextForConditionalGeneration, LlavaNextProcessor]:
+    dtype = torch.float32
+    if stage.model is not None:
+        return load_model(stage.model, stage.recipe, dtype=dtype)
+    return build_model(stage.language_model, stage.vision_tower, stage.recipe, dtype=dtype)
+
+
+def _belongs_to(out: Path, run: dict) -> bool:
+    """Whether ``out`` holds this very run; False when it holds none.
+
+    Raises:
+        StageError: it holds a different one.
+    """
+    path = out / "run.json"
+    if not path.exists():
+        return False
+    held = json.loads(path.read_text(encoding="utf-8"))
+    if held != run:
+        differing = [key for key in run if held.get(key) != run[key]]
+        raise StageError(
+            f"{out}: holds a run with another {' and '.join(differing)} "
+            "(remove the folder or choose another --out)"
+        )
+    return True
+
+
+def _set_aside(dataset: ConversationDataset, path: Path) -> None:
+    if dataset.rejects:
+        path.write_text("\n".join(dataset.rejects) + "\n", encoding="utf-8")
+        print(
+            f"{len(dataset.rejects)} row(s) of {dataset.data} left out, reasons in {path}; "
+            f"the first: {dataset.rejects[0]}"
+        )
+    if not len(dataset):
+        raise StageError(
+            f"{dataset.data}: not one usable row" + (f" (see {path})" if dataset.rejects else "")
+        )

@@ -1,0 +1,83 @@
+"""transformers' Trainer with this project's loss, learning rates and checkpoints."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_pt_utils import get_parameter_names
+
+from ndino.recipes import Recipe
+
+WHOLE = "whole"  # an empty file, written into a checkpoint after everything else
+
+
+def set_trainable(model: torch.nn.Module, trainable: str) -> None:
+    """``projector`` trains projector and image_newline and freezes the rest, ``all`` trains everything."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(
+            trainable == "all" or "multi_modal_projector" in name or name.endswith("image_newline")
+        )
+
+
+def newest_whole_checkpoint(folder: Path) -> Path | None:
+    """The last checkpoint that was written to its end; torn ones are passed over."""
+    steps = {
+        int(match[1]): path
+        for path in folder.glob("checkpoint-*")
+        if (match := re.fullmatch(r"checkpoint-(\d+)", path.name)) and (path / WHOLE).exists()
+    }
+    return steps[max(steps)] if steps else None
+
+
+class MarkWhole(TrainerCallback):
+    """Marks each finished checkpoint, so that a resume never starts from one that a kill tore."""
+
+    def on_save(self, args: TrainingArguments, state, control, **kwargs) -> None:
+        if state.is_world_process_zero:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
+
+
+class StageTrainer(Trainer):
+    """Loss on supervised rows; the tower has its own learning rate."""
+
+    def __init__(self, *, recipe: Recipe, **options) -> None:
+        self.recipe = recipe
+        super().__init__(**options, callbacks=[MarkWhole()])
+        # The loss is divided by the supervised tokens of the whole effective batch, not of one micro-batch.
+        self.model_accepts_loss_kwargs = True
+
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        model = self.model if model is None else model
+        if self.optimizer is None:
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, model)
+            self.optimizer = kind(self._parameter_groups(model), **options)
+        return self.optimizer
+
+    def _parameter_groups(self, model: torch.nn.Module) -> list[dict]:
+        decayed = set(get_parameter_names(model, [torch.nn.LayerNorm]))
+        decayed = {name for name in decayed if "bias" not in name and "norm" not in name}
+        groups: dict[tuple[float, bool], list[torch.nn.Parameter]] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                groups.setdefault((self._learning_rate(name), name in decayed), []).append(parameter)
+        return [
+            {"params": parameters, "lr": rate, "weight_decay": self.recipe.weight_decay if decay else 0.0}
+            for (rate, decay), parameters in groups.items()
+        ]
+
+    def _learning_rate(self, parameter: str) -> float:
+        if "vision_tower" in parameter:
+            return self.recipe.vision_learning_rate or self.recipe.learning_rate
+        if "multi_modal_projector" in parameter:
+            return self.recipe.projector_learning_rate or self.recipe.learning_rate
+        return self.recipe.learning_rate
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        loss = model(**inputs, supervised_tokens=num_items_in_batch)
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            # Ranks' gradients are averaged, while the token count is already the sum over ranks.
+            loss = loss * self.accelerator.num_processes
+        return (loss, {}) if return_outputs else loss
