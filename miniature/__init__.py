@@ -1,0 +1,1 @@
+"""A world small enough for two CPU cores, and tiny models that go through the whole pipeline on it."""

@@ -1,0 +1,193 @@
+"""Tiny backbones taught beforehand, as LLaMA 3 and CLIP are: a tokenizer, a language model, a vision tower.
+
+The tokenizer is a byte-level BPE with LLaMA 3's pattern and special tokens. The language model has read
+English captions only, so that Italian is new to it as it is (mostly) to LLaMA 3. The tower has learned to
+name the shape and colour that each patch belongs to, at the layer that LLaVA reads. Everything is drawn and
+trained under a seed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
+from torch.nn.functional import cross_entropy
+from tqdm import trange
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+
+from miniature.scenes import COLOURS, SHAPES, SIDE, Scene, random_scene
+from ndino.prompts import BEGIN_OF_TEXT, END_OF_TEXT, IMAGE_TOKEN, MARKERS
+
+VOCABULARY = 2048
+LANGUAGE_STEPS, TOWER_STEPS = 300, 1600
+TILE = 56
+PATCH = 28
+GRID = [[SIDE, SIDE]]
+# The layer that LLaVA reads the tower at; what lies above it is never used.
+TAUGHT_LAYER = -2
+
+TEXT = dict(
+    hidden_size=64, intermediate_size=176, num_hidden_layers=3, num_attention_heads=2, num_key_value_heads=2
+)
+VISION = dict(hidden_size=64, intermediate_size=128, num_hidden_layers=3, num_attention_heads=2)
+
+# LLaMA 3's way to cut text before merging bytes.
+PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+OnStep = Callable[[int, int], None]
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path | None]:
+    """A temporary folder that takes ``folder``'s place in the end; None where ``folder`` is there already."""
+    if folder.exists():
+        yield None
+        return
+    temporary = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    yield temporary
+    temporary.rename(folder)
+
+
+def texts_of(data: Path) -> Iterator[str]:
+    """Every text of the training files in ``data``."""
+    for path in sorted(data.glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            for message in json.loads(line)["conversations"]:
+                yield message["value"].replace(IMAGE_TOKEN, "")
+
+
+def make_tokenizer(texts: Iterator[str], folder: Path) -> PreTrainedTokenizerFast:
+    """Train the tokenizer on ``texts`` and save it to ``folder``."""
+    backend = Tokenizer(BPE())
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PATTERN), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    backend.decoder = decoders.ByteLevel()
+    trainer = BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=list(MARKERS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    # The headers' role names must be single tokens, as they are in LLaMA 3; repetition makes them win.
+    backend.train_from_iterator([*texts, *["user assistant\n\n"] * 100], trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token=BEGIN_OF_TEXT,
+        eos_token=END_OF_TEXT,
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def teach_language_model(
+    tokenizer: PreTrainedTokenizerFast, folder: Path, *, seed: int, steps: int, on_step: OnStep | None = None
+) -> None:
+    """Pre-train a tiny LLaMA on English captions and save it to ``folder``."""
+    torch.manual_seed(seed)
+    rng = random.Random(f"{seed} language model")
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=-(-len(tokenizer) // 64) * 64,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            max_position_embeddings=512,
+            tie_word_embeddings=False,
+            # LLaMA's own 0.02 suits a hidden size of 4096; at 64 it leaves the model on a plateau for
+            # minutes.
+            initializer_range=TEXT["hidden_size"] ** -0.5,
+            **TEXT,
+        )
+    )
+
+    def batch() -> torch.Tensor:
+        texts = [f"{BEGIN_OF_TEXT}{random_scene(rng).caption_english()}{END_OF_TEXT}" for _ in range(16)]
+        rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        width = max(map(len, rows))
+        return torch.tensor([row + [-100] * (width - len(row)) for row in rows])
+
+    def loss() -> torch.Tensor:
+        labels = batch()
+        return model(input_ids=labels.clamp(min=0), labels=labels).loss
+
+    _train(model, loss, steps, on_step, "Teaching the language model")
+    model.save_pretrained(folder)
+
+
+def teach_tower(folder: Path, *, seed: int, steps: int, on_step: OnStep | None = None) -> None:
+    """Teach a tiny CLIP tower to tell each patch's shape and colour; save to ``folder``."""
+    torch.manual_seed(seed)
+    rng = random.Random(f"{seed} tower")
+    config = CLIPVisionConfig(image_size=TILE, patch_size=PATCH, **VISION)
+    tower = CLIPVisionModel(config)
+    heads = torch.nn.Linear(config.hidden_size, len(SHAPES) + 1 + len(COLOURS) + 1)
+    processor = LlavaNextImageProcessorPil(
+        size={"shortest_edge": TILE}, crop_size={"height": TILE, "width": TILE}, image_grid_pinpoints=GRID
+    )
+
+    def loss() -> torch.Tensor:
+        scenes = [random_scene(rng) for _ in range(16)]
+        pixels = processor([scene.draw(rng) for scene in scenes], return_tensors="np")["pixel_values"]
+        pixels = torch.from_numpy(np.asarray(pixels, dtype=np.float32)).flatten(0, 1)
+        labels = torch.tensor([label for scene in scenes for label in patch_labels(scene)])
+        patches = tower(pixels, output_hidden_states=True).hidden_states[TAUGHT_LAYER][:, 1:]
+        shapes, colours = heads(patches).split([len(SHAPES) + 1, len(COLOURS) + 1], dim=-1)
+        return cross_entropy(shapes.flatten(0, 1), labels[:, 0]) + cross_entropy(
+            colours.flatten(0, 1), labels[:, 1]
+        )
+
+    both = torch.nn.ModuleList([tower, heads])
+    _train(both, loss, steps, on_step, "Teaching the vision tower")
+    tower.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def patch_labels(scene: Scene) -> list[tuple[int, int]]:
+    """(shape, colour) of every patch of a scene's five tiles; 0 is nothing.
+
+    The first tile is the whole picture, so its four patches are the four quadrants; each further tile is one
+    quadrant, and so are its four patches.
+    """
+    quadrants = [(thing.shape + 1, thing.colour + 1) if thing else (0, 0) for thing in scene.quadrants]
+    return quadrants + [label for label in quadrants for _ in range(4)]
+
+
+def _train(
+    model: torch.nn.Module, loss: Callable[[], torch.Tensor], steps: int, on_step: OnStep | None, title: str
+) -> None:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.95), weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=steps, pct_start=0.05)
+    model.train()
+    for step in trange(steps, desc=title, disable=on_step is not None):
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        optimizer.step()
+        schedule.step()
+        if on_step is not None:
+            on_step(step + 1, steps)

@@ -1,0 +1,275 @@
+"""The whole pipeline at a size that two CPU cores can run: what ``make demo`` calls.
+
+    python -m miniature.demo                    the drawn world, all stages, about five minutes on two cores
+    python -m miniature.demo --fast             the same steps with hardly any training: proves the plumbing
+    python -m miniature.demo --world stamps     real pictures: Tux Paint's stamps with their Italian captions
+
+World and backbones are made, the family of six models is trained as eight shared runs with the recipes of
+launch/recipes (sizes and steps from miniature/recipes.yaml), every model is scored with the unchanged tasks
+of tasks_it/, with its own and with shuffled pictures, and compared. A second start goes on where the first
+stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from miniature.jobs import Job, JobError, Outcome, run_jobs
+from ndino.recipes import Family, RecipeError, load_family, load_recipe, run_name
+
+ROOT = Path(__file__).parents[1]
+RECIPES = ROOT / "launch" / "recipes"
+OVERRIDES = Path(__file__).with_name("recipes.yaml")
+WORKERS = 2
+FAST_STEPS = 10
+TASKS = "ndino-it"
+PERPLEXITY_SETS = {"llava-bench-it": ("WILD_IT", "gpt_answer"), "mtvqa-it": ("MTVQA_IT", "answer")}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    console = Console()
+    name = "-".join(
+        ["demo", *([] if options.world == "drawn" else [options.world]), *(["fast"] if options.fast else [])]
+    )
+    out = (options.out or Path("runs") / name).resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    # Read when the workers import their libraries.
+    os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
+    os.environ["HF_DATASETS_CACHE"] = str(out / "eval" / ".cache")
+    log = out / "demo.log"
+    try:
+        with FileLock(out / ".lock", timeout=0):
+            _check_settings(out, options)
+            jobs = plan(out, world=options.world, seed=options.seed, fast=options.fast)
+            console.print(f"{len(jobs)} steps into {out}; what they print is in {log}")
+            outcome = run_jobs(jobs, workers=WORKERS, console=console, log=log)
+            _finish(out, outcome, console, options)
+    except Timeout:
+        print(
+            f"demo: another demo is writing to {out} (wait for it, or choose another --out)", file=sys.stderr
+        )
+        return 2
+    except (JobError, RecipeError, DemoError) as error:
+        print(
+            f"demo: {error}\ndemo: more in {log}; the same command goes on where this stopped",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("\ndemo: stopped; the same command goes on where this stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+class DemoError(RuntimeError):
+    """A demo that cannot start; the message says what to change."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m miniature.demo",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--world", choices=("drawn", "stamps"), default="drawn", help="default: drawn")
+    made.add_argument("--fast", action="store_true", help="hardly train; the scores mean nothing")
+    made.add_argument("--seed", type=int, default=42, help="of world, backbones and training (default: 42)")
+    made.add_argument(
+        "--out", type=Path, help="default: runs/demo, with the world's name and -fast where they apply"
+    )
+    return made
+
+
+def plan(out: Path, *, world: str, seed: int, fast: bool) -> list[Job]:
+    """Every step with what it needs; longest chains first."""
+    family = load_family(RECIPES / "family.yaml")
+    data, backbones = out / "data", out / "backbones"
+    jobs = [
+        Job("world", make_world, (data, world, seed, fast)),
+        Job("vision tower", make_tower, (backbones / "vision-tower", seed, fast)),
+        Job(
+            "language model",
+            make_language_model,
+            (backbones / "language-model", data, seed, fast),
+            ("world",),
+        ),
+    ]
+    ready = ("world", "vision tower", "language model")
+    for chain in sorted(family.stages(), key=lambda chain: (len(chain), chain[-1] == "long")):
+        parent = (run_name(chain[:-1]),) if len(chain) > 1 else ready
+        jobs.append(Job(run_name(chain), train, (out, chain, seed, fast), parent))
+    trained = tuple(run_name(chain) for chain in family.stages())
+    models = model_folders(family, out)
+    for name, folder in models.items():
+        jobs.append(Job(f"perplexity {name}", perplexity, (name, folder, out), trained))
+        jobs.append(Job(f"captions {name}", caption, (name, folder, data, out), trained))
+    names = list(models)
+    # Captions and tasks share a model's results.json, so one waits for the other.
+    captioned = tuple(f"captions {name}" for name in names)
+    for part, half in enumerate((names[::2], names[1::2]), start=1):
+        jobs.append(
+            Job(
+                f"tasks, part {part} of 2",
+                evaluate,
+                ({name: models[name] for name in half}, data, out),
+                captioned,
+            )
+        )
+    return jobs
+
+
+def model_folders(family: Family, out: Path) -> dict[str, Path]:
+    """Model names of the family and where their weights lie."""
+    return {name: out / run_name(chain) / "model" for name, chain in family.models.items()}
+
+
+def make_world(report, data: Path, world: str, seed: int, fast: bool) -> None:
+    if (data / "world.json").exists():
+        return
+    if world == "stamps":
+        from miniature.stamps import prepare
+    else:
+        from miniature.drawn import prepare
+    prepare(data, seed=seed, fast=fast)
+    (data / "world.json").write_text(
+        json.dumps({"world": world, "seed": seed, "fast": fast}) + "\n", encoding="utf-8"
+    )
+
+
+def make_tower(report, folder: Path, seed: int, fast: bool) -> None:
+    from miniature.backbones import TOWER_STEPS, teach_tower, whole_folder
+
+    with whole_folder(folder) as made:
+        if made:
+            teach_tower(made, seed=seed, steps=FAST_STEPS if fast else TOWER_STEPS, on_step=report)
+
+
+def make_language_model(report, folder: Path, data: Path, seed: int, fast: bool) -> None:
+    from miniature.backbones import (
+        LANGUAGE_STEPS,
+        make_tokenizer,
+        teach_language_model,
+        texts_of,
+        whole_folder,
+    )
+
+    with whole_folder(folder) as made:
+        if made:
+            tokenizer = make_tokenizer(texts_of(data), made)
+            teach_language_model(
+                tokenizer, made, seed=seed, steps=FAST_STEPS if fast else LANGUAGE_STEPS, on_step=report
+            )
+
+
+def train(report, out: Path, chain: tuple[str, ...], seed: int, fast: bool) -> None:
+    from transformers.utils import logging
+
+    from ndino.train.stage import Stage, run_stage
+
+    logging.disable_progress_bar()
+    recipe = replace(load_recipe(RECIPES / f"{chain[-1]}.yaml", OVERRIDES), seed=seed)
+    if fast:
+        recipe = replace(recipe, max_steps=FAST_STEPS, save_steps=FAST_STEPS // 2)
+    start = (
+        {"model": out / run_name(chain[:-1]) / "model"}
+        if len(chain) > 1
+        else {
+            "language_model": out / "backbones" / "language-model",
+            "vision_tower": out / "backbones" / "vision-tower",
+        }
+    )
+    stage = Stage(
+        recipe,
+        data=out / "data" / f"{chain[-1]}.jsonl",
+        image_folder=out / "data" / "images",
+        out=out / run_name(chain),
+        **start,
+    )
+    run_stage(stage, on_step=report)
+
+
+def perplexity(report, name: str, folder: Path, out: Path) -> None:
+    from ndino.answer_sets import read_items
+    from ndino.perplexity import score_set
+
+    for number, (set_name, (dataset, field)) in enumerate(PERPLEXITY_SETS.items(), start=1):
+        items = read_items(
+            str(out / "data" / "benchmarks" / "swap-uniba" / dataset), split="test", answer_field=field
+        )
+        target = out / "ppl" / name / f"{set_name}.jsonl"
+        score_set(str(folder), items, target, batch=16)
+        score_set(str(folder), items, target.with_suffix(".shuffled.jsonl"), batch=16, shuffled=True)
+        report(number, len(PERPLEXITY_SETS))
+
+
+def caption(report, name: str, folder: Path, data: Path, out: Path) -> None:
+    from miniature.captions import score_captions
+
+    score_captions(name, folder, data / "benchmarks" / "captions", out / "eval", report)
+
+
+def evaluate(report, models: dict[str, Path], data: Path, out: Path) -> None:
+    from miniature.kinds import split_by_kind
+    from ndino.evaluate import main as evaluate_models
+
+    arguments = [
+        "--tasks",
+        TASKS,
+        "--data",
+        str(data / "benchmarks"),
+        "--shuffle",
+        "--batch",
+        "64",
+        "--out",
+        str(out / "eval"),
+    ]
+    for name, folder in models.items():
+        arguments += ["--model", f"{name}={folder}"]
+    if evaluate_models(arguments):
+        raise DemoError("the evaluation failed")
+    kinds = json.loads((data / "benchmarks" / "kinds.json").read_text(encoding="utf-8"))
+    for name, folder in models.items():
+        split_by_kind(name, folder, out / "eval", kinds)
+
+
+def _check_settings(out: Path, options: argparse.Namespace) -> None:
+    wanted = {"world": options.world, "seed": options.seed, "fast": options.fast}
+    path = out / "data" / "world.json"
+    if path.exists() and (held := json.loads(path.read_text(encoding="utf-8"))) != wanted:
+        raise DemoError(f"{out} holds a demo with {held}, not {wanted} (remove it or choose another --out)")
+
+
+def _finish(out: Path, outcome: Outcome, console: Console, options: argparse.Namespace) -> None:
+    from ndino.results.__main__ import main as results
+    from ndino.train.manifest import peak_rss_mb, write_json
+
+    path = out / "timings.json"
+    before = (
+        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"seconds": {}, "peak_rss_mb": 0}
+    )
+    # A step that an earlier start finished took its time then, not now.
+    seconds = outcome.seconds | {
+        step: s for step, s in before["seconds"].items() if s > outcome.seconds.get(step, 0)
+    }
+    peak = round(sum(outcome.peak_rss_mb.values()) + peak_rss_mb(), 1)
+    write_json(path, {"seconds": seconds, "peak_rss_mb": max(peak, before["peak_rss_mb"])})
+    arguments = ["report", str(out)]
+    if options.fast:
+        console.print("[bold]FAST: the models have hardly been trained; their scores mean nothing.[/bold]")
+        arguments += ["--title", "Plumbing test: scores mean nothing"]
+    if results(arguments):
+        raise DemoError("the report could not be made")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""Jobs that need one another, side by side in worker processes of one thread each, under one display."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait as wait_for
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+Report = Callable[[int, int], None]
+
+
+class JobError(RuntimeError):
+    """A job failed; the message names it and says why."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """``run(report, *arguments)`` is called in a worker when all ``needs`` are done; reports (done, of)."""
+
+    name: str
+    run: Callable[..., Any]
+    arguments: tuple = ()
+    needs: tuple[str, ...] = ()
+
+
+@dataclass
+class Outcome:
+    """Seconds each job took, and the most memory (MiB) that each worker process has held."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_rss_mb: dict[int, float] = field(default_factory=dict)
+
+
+def run_jobs(jobs: Iterable[Job], *, workers: int, console: Console, log: Path) -> Outcome:
+    """Run all jobs; earlier ones in the list go first where several could. What they print goes to ``log``.
+
+    Raises:
+        JobError: a job failed. Those that run beside it are stopped; what they have saved stays.
+    """
+    waiting = {job.name: job for job in jobs}
+    outcome = Outcome()
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, _progress(console) as progress:
+        queue = manager.Queue()
+        total = progress.add_task("All steps", total=len(waiting))
+        bars: dict[str, Any] = {}
+        listener = threading.Thread(target=_listen, args=(queue, progress, bars), daemon=True)
+        listener.start()
+        pool = ProcessPoolExecutor(
+            workers, mp_context=context, initializer=_prepare_worker, initargs=(queue, log)
+        )
+        running: dict[Future, Job] = {}
+        try:
+            while waiting or running:
+                ready = [
+                    job for job in waiting.values() if not set(job.needs) & _unfinished(waiting, running)
+                ]
+                for job in ready[: workers - len(running)]:
+                    bars[job.name] = progress.add_task(f"  {job.name}", total=None)
+                    running[pool.submit(_work, job)] = waiting.pop(job.name)
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    job = running.pop(future)
+                    seconds, process, peak = _result(future, job)
+                    outcome.seconds[job.name] = round(seconds, 1)
+                    outcome.peak_rss_mb[process] = peak
+                    progress.remove_task(bars.pop(job.name))
+                    progress.advance(total)
+                    console.print(f"  {job.name:<28} {seconds:6.1f} s")
+        except BaseException:
+            for process in list(pool._processes.values()):
+                process.kill()
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            queue.put(None)
+    return outcome
+
+
+def _unfinished(waiting: dict[str, Job], running: dict[Future, Job]) -> set[str]:
+    return set(waiting) | {job.name for job in running.values()}
+
+
+def _result(future: Future, job: Job) -> tuple[float, int, float]:
+    try:
+        result = future.result()
+    except Exception as error:
+        raise JobError(f"{job.name}: its worker process died ({error or type(error).__name__})") from error
+    if isinstance(result, str):
+        raise JobError(f"{job.name}: {result}")
+    return result
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description:<30}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def _listen(queue, progress: Progress, bars: dict[str, Any]) -> None:
+    while (message := queue.get()) is not None:
+        name, done, of = message
+        if name in bars:
+            progress.update(bars[name], completed=done, total=of)
+
+
+_queue = None
+
+
+def _prepare_worker(queue, log: Path) -> None:
+    global _queue
+    _queue = queue
+    with log.open("a", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    import torch
+
+    # Two processes with one thread each do more than one with two, and never wait for each other's barriers.
+    torch.set_num_threads(1)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    # A killed demo must not leave workers writing into a folder that the next start takes over.
+    wait_for([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+def _work(job: Job) -> tuple[float, int, float] | str:
+    """Seconds, process id and peak memory; or the reason why the job failed."""
+    from ndino.train.manifest import peak_rss_mb
+
+    started = last = time.monotonic()
+
+    def report(done: int, of: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > 0.5 or done == of:
+            last = time.monotonic()
+            _queue.put((job.name, done, of))
+
+    try:
+        job.run(report, *job.arguments)
+    except KeyboardInterrupt:
+        return "stopped"
+    except (ValueError, RuntimeError, OSError) as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    except Exception:
+        return traceback.format_exc()
+    return time.monotonic() - started, os.getpid(), peak_rss_mb()
