@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ndino.evaluation import models
+from ndino.evaluation.errors import SetupError
+from ndino.evaluation.models import Backend, digest, find_model, fingerprint, parse_backend, parse_model
+from tests.tiny import write_tiny_model
+
+HF = Backend("hf")
+
+
+@pytest.fixture
+def copy(tiny_model_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_model_folder, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "source"),
+    [
+        ("swap-uniba/LLaVA-NDiNO_pt", "LLaVA-NDiNO_pt", "swap-uniba/LLaVA-NDiNO_pt"),
+        ("PT+IT=runs/demo/x/model", "PT+IT", "runs/demo/x/model"),
+        ("there/mlp-pt/model", "mlp-pt", "there/mlp-pt/model"),
+        ("there/mlp-pt", "mlp-pt", "there/mlp-pt"),
+        ("there/a=b", "a=b", "there/a=b"),
+    ],
+)
+def test_a_model_is_named_by_hand_or_after_its_folder(text, name, source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("there/mlp-pt/model", "there/a=b"):
+        Path(folder).mkdir(parents=True)
+    assert parse_model(text) == (name, source)
+
+
+def test_backends():
+    assert parse_backend("hf") == Backend("hf")
+    assert parse_backend("vllm,tensor_parallel_size=2") == Backend("vllm", "tensor_parallel_size=2")
+    assert parse_backend("lmms:llava_hf,device=cpu") == Backend("llava_hf", "device=cpu")
+    for wrong in ("", "lmms:", "transformers"):
+        with pytest.raises(SetupError, match="unknown backend"):
+            parse_backend(wrong)
+    with pytest.raises(SetupError, match="there are llava_hf"):
+        models.model_class(Backend("lava_hf"))
+
+
+def test_the_fingerprint_is_that_of_the_content(tiny_model_folder, copy, tmp_path):
+    assert fingerprint(copy) == fingerprint(tiny_model_folder)
+    (copy / "notes.md").write_text("not part of the model")
+    (copy / "checkpoint-1").mkdir()
+    (copy / "checkpoint-1" / "model.safetensors").write_bytes(b"older")
+    assert fingerprint(copy) == fingerprint(tiny_model_folder)
+    assert fingerprint(write_tiny_model(tmp_path / "other", seed=1)) != fingerprint(copy)
+    (copy / "chat_template.jinja").write_text("another prompt")
+    assert fingerprint(copy) != fingerprint(tiny_model_folder)
+
+
+def test_a_big_file_is_told_apart_by_size_and_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "WHOLE_FILE_BYTES", 1000)
+    monkeypatch.setattr(models, "PIECE_BYTES", 20)
+    monkeypatch.setattr(models, "PIECES", 8)
+    path = tmp_path / "model.safetensors"
+
+    def written(content: bytes) -> str:
+        path.write_bytes(content)
+        return digest(path)
+
+    content = bytes(range(250)) * 8
+    variants = [content, content + b"x", b"x" + content[1:], content[:-1] + b"x", bytes(2000)]
+    assert len({written(variant) for variant in variants}) == len(variants)
+    assert written(content) == written(content)
+    # Between the pieces nothing is read; that is what makes it cheap.
+    assert written(content[:50] + b"x" + content[51:]) == written(content)
+
+
+@pytest.mark.parametrize(
+    ("missing", "named"),
+    [
+        ("config.json", "config.json"),
+        ("tokenizer*", "tokenizer"),
+        ("processor_config.json", "processor"),
+        ("model.safetensors", "weights"),
+    ],
+)
+def test_an_incomplete_folder_is_refused_by_the_name_of_what_it_lacks(copy, missing, named):
+    for path in copy.glob(missing):
+        path.unlink()
+    with pytest.raises(SetupError, match=f"{copy}: has no {named}"):
+        find_model("x", str(copy), HF)
+
+
+def test_what_is_no_llava_next_is_refused(copy, tmp_path):
+    (copy / "config.json").write_text('{"model_type": "llava"}')
+    with pytest.raises(SetupError, match="is a llava model"):
+        find_model("x", str(copy), HF)
+    assert find_model("x", str(copy), Backend("llava_hf")).fingerprint == fingerprint(copy)
+    (copy / "config.json").write_text("{")
+    with pytest.raises(SetupError, match=r"config\.json is broken"):
+        find_model("x", str(copy), HF)
+    with pytest.raises(SetupError, match="no such model folder"):
+        find_model("x", str(tmp_path / "nowhere"), HF)
+    with pytest.raises(SetupError, match="no such folder, nor on the hub"):
+        find_model("x", "nobody/nothing", HF)
+    # Other backends may know models that are no folder at all.
+    assert find_model("x", "gpt", Backend("openai")).fingerprint == "name:gpt"
