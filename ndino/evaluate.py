@@ -105,7 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _quiet(), _inside(options.data):
             task_type = "simple" if model_class(backend).is_simple else "chat"
             benchmarks = Benchmarks(
-                options.tasks.split(","), data=options.data, limit=options.limit, task_type=task_type
+                options.tasks.split(","),
+                data=options.data,
+                cache=out / ".cache",
+                limit=options.limit,
+                task_type=task_type,
             )
             benchmarks.load(shuffled=False)
             if options.shuffle:
@@ -135,7 +139,6 @@ def _environment(options: argparse.Namespace) -> None:
     if not options.data.is_dir():
         raise SetupError(f"{options.data}: no such data folder (give the folder that holds the datasets)")
     options.data = options.data.resolve()
-    os.environ["HF_DATASETS_CACHE"] = str(options.out.resolve() / ".cache")
     if all(Path(parse_model(text)[1]).is_dir() for text in options.model):
         os.environ["HF_HUB_OFFLINE"] = "1"
 

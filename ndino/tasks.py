@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SHORT_ANSWER = "\nRispondi utilizzando una sola parola o frase."
 LETTER_ANSWER = "\nRispondi utilizzando la lettera dell'opzione corretta."
 
+# lmms-eval's variable for the folder in which `datasets` keeps what it has read.
+DATASETS_CACHE = "LMMS_EVAL_DATASETS_CACHE"
+
 Document = Mapping[str, Any]
 
 
@@ -64,24 +67,29 @@ def picture(document: Document) -> list[Image]:
 
 
 @lru_cache(maxsize=2)
-def _gqa_images(folder: str) -> tuple[Dataset, dict[str, int], dict[str, str]]:
+def _load_gqa_images(folder: str, cache: str | None) -> tuple[Dataset, dict[str, int], dict[str, str]]:
     # `folder` is the working directory, in which load_dataset looks first: another one is other data.
     from datasets import load_dataset
 
-    images = load_dataset("lmms-lab/GQA", "testdev_balanced_images", split="testdev")
+    images = load_dataset("lmms-lab/GQA", "testdev_balanced_images", split="testdev", cache_dir=cache)
     require_columns(images, "lmms-lab/GQA (testdev_balanced_images)", "id", "image")
     rows = {image_id: row for row, image_id in enumerate(images["id"])}
     return images, rows, shuffle.shuffle_map(rows) if len(rows) > 1 else {}
 
 
+def _gqa_images() -> tuple[Dataset, dict[str, int], dict[str, str]]:
+    """GQA's pictures, the row of each id, and for each id the one that stands in when shuffled."""
+    return _load_gqa_images(os.getcwd(), os.environ.get(DATASETS_CACHE))
+
+
 def gqa_image_ids() -> frozenset[str]:
     """The ids of GQA's pictures, indexed on first use; nothing is decoded."""
-    return frozenset(_gqa_images(os.getcwd())[1])
+    return frozenset(_gqa_images()[1])
 
 
 def gqa_image(image_id: str) -> Image:
     """Decode one picture of GQA; with ``NDINO_SHUFFLE=1``, the one that stands in for it."""
-    images, rows, given = _gqa_images(os.getcwd())
+    images, rows, given = _gqa_images()
     if shuffle.requested():
         image_id = given[image_id]
     return images[rows[image_id]]["image"].convert("RGB")

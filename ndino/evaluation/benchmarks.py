@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from ndino import shuffle
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import fingerprint
-from ndino.tasks import LETTER_ANSWER, SHORT_ANSWER
+from ndino.evaluation.store import key_of
+from ndino.tasks import DATASETS_CACHE, LETTER_ANSWER, SHORT_ANSWER
 
 if TYPE_CHECKING:
     from lmms_eval.api.model import lmms
@@ -40,25 +41,14 @@ class Outcome:
     metrics: Metrics
 
 
-@contextlib.contextmanager
-def pictures(*, shuffled: bool) -> Iterator[None]:
-    """Right or shuffled pictures, for loading tasks and for asking them."""
-    before = os.environ.get(shuffle.VARIABLE)
-    os.environ[shuffle.VARIABLE] = str(int(shuffled))
-    try:
-        yield
-    finally:
-        del os.environ[shuffle.VARIABLE]
-        if before is not None:
-            os.environ[shuffle.VARIABLE] = before
-
-
 class Benchmarks:
     """The tasks that ``names`` (tasks and groups) come to.
 
     Args:
         names: as lmms-eval knows them.
-        data: folder in which the tasks' datasets lie as they are called on the hub; None for the hub.
+        data: folder in which the tasks' datasets lie as they are called on the hub, and which is the working
+            directory whenever tasks are loaded and asked; None for the hub.
+        cache: where ``datasets`` may keep what it has read of ``data``.
         limit: number of questions of each task, from the first; None for all.
         task_type: lmms-eval's name for the model's interface, ``simple`` or ``chat``.
 
@@ -67,9 +57,15 @@ class Benchmarks:
     """
 
     def __init__(
-        self, names: Sequence[str], *, data: Path | None, limit: int | None, task_type: str = "simple"
+        self,
+        names: Sequence[str],
+        *,
+        data: Path | None = None,
+        cache: Path | None = None,
+        limit: int | None = None,
+        task_type: str = "simple",
     ) -> None:
-        self.data, self.limit, self.task_type = data, limit, task_type
+        self.data, self.cache, self.limit, self.task_type = data, cache, limit, task_type
         self._manager = _manager(names)
         self._loaded: dict[tuple[str, bool], ConfigurableTask] = {}
         self._majority: dict[str, Metrics] = {}
@@ -86,6 +82,11 @@ class Benchmarks:
             name: [config["dataset_path"], *_mapping(config.get("metadata")).get("needs", [])]
             for name, config in configs.items()
         }
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        folders = {folder for folders in self._datasets.values() for folder in folders}
+        return {folder: fingerprint(self.data / folder, ("**/*",)) for folder in folders}
 
     def _config(self, name: str) -> dict[str, Any]:
         from lmms_eval.utils import load_yaml_config
@@ -133,7 +134,7 @@ class Benchmarks:
             from tenacity import RetryError
 
             try:
-                with pictures(shuffled=shuffled):
+                with self._surroundings(name, shuffled=shuffled):
                     loaded = self._manager.load_task_or_group([name], self.task_type)
             except RetryError as error:
                 # lmms-eval tries five times to load a dataset; the last reason is the reason.
@@ -141,6 +142,27 @@ class Benchmarks:
                 raise SetupError(f"task {name}: {reason}") from reason
             self._loaded[name, shuffled] = loaded[name]
         return self._loaded[name, shuffled]
+
+    @contextlib.contextmanager
+    def _surroundings(self, name: str, *, shuffled: bool) -> Iterator[None]:
+        """What surrounds a task when it is loaded and asked: whose pictures, and which cache of its data."""
+        from lmms_eval.api.task import _resolve_hf_datasets_cache_dir as remembered_cache
+
+        variables = {shuffle.VARIABLE: str(int(shuffled))}
+        if self.data is not None and self.cache is not None:
+            # `datasets` takes a local folder for unchanged as long as its relative path and README are.
+            variables[DATASETS_CACHE] = str(self.cache / key_of(self.data_key(name)))
+        before = {variable: os.environ.get(variable) for variable in variables}
+        os.environ.update(variables)
+        remembered_cache.cache_clear()
+        try:
+            yield
+        finally:
+            for variable, value in before.items():
+                os.environ.pop(variable)
+                if value is not None:
+                    os.environ[variable] = value
+            remembered_cache.cache_clear()
 
     def version(self, name: str) -> Any:
         """The task's version as its YAML states it."""
@@ -153,7 +175,7 @@ class Benchmarks:
     def data_key(self, name: str) -> str:
         """Identity of a task's data: of its files where they are local, of what was downloaded where not."""
         if self.data is not None:
-            return ",".join(fingerprint(self.data / folder, ("**/*",)) for folder in self._datasets[name])
+            return ",".join(self._digests[folder] for folder in self._datasets[name])
         return self.task(name, shuffled=False).eval_docs._fingerprint
 
     def ask(self, model: lmms, name: str, *, shuffled: bool) -> Outcome:
@@ -163,7 +185,7 @@ class Benchmarks:
         task = self.task(name, shuffled=shuffled)
         # lmms-eval takes a model apart after a task; here it has more to answer.
         model.clean = lambda: None
-        with pictures(shuffled=shuffled):
+        with self._surroundings(name, shuffled=shuffled):
             results = simple_evaluate(
                 model=model,
                 tasks=[task],
@@ -202,7 +224,7 @@ class Benchmarks:
         task = self.task(name, shuffled=False)
         folder.mkdir(parents=True, exist_ok=True)
         for doc_id in range(min(EXAMPLE_PICTURES, self.size(name))):
-            with pictures(shuffled=False):
+            with self._surroundings(name, shuffled=False):
                 shown = task.doc_to_visual(task.eval_docs[doc_id])
             for picture in shown[:1]:
                 picture.thumbnail((EXAMPLE_PIXELS, EXAMPLE_PIXELS))

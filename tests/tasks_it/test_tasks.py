@@ -27,10 +27,11 @@ PROMPTS = {
 
 
 @pytest.fixture(scope="module")
-def benchmarks(benchmark_folder: Path) -> Benchmarks:
+def benchmarks(benchmark_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Benchmarks:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(benchmark_folder)
-        loaded = Benchmarks(["ndino-it", "pope_full-it"], data=benchmark_folder, limit=None)
+        cache = tmp_path_factory.mktemp("cache")
+        loaded = Benchmarks(["ndino-it", "pope_full-it"], data=benchmark_folder, cache=cache)
         loaded.load(shuffled=False)
         loaded.load(shuffled=True)
         yield loaded

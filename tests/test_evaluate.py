@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ndino import evaluate
+from ndino.results.logs import read_model
+from tests.benchmarks import NAMES, write_benchmarks
+from tests.tiny import write_tiny_model
+
+TASKS = ["gqa-it", "ok-vqa-it", "seedbench-it", "mtvqa-it", "exams-v-it", "pope-it"]
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    # The command sets these for its own process, which here is also that of all other tests.
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
+        monkeypatch.setenv(name, os.environ.get(name, "1"))
+
+
+@pytest.fixture
+def run(benchmark_folder: Path, tiny_model_folder: Path, tmp_path: Path):
+    """Call the command; what is not given is the tiny model, local data and a fresh folder for results."""
+
+    def call(
+        *arguments: object, model: object = f"it={tiny_model_folder}", data: Path = benchmark_folder
+    ) -> int:
+        common = ["--model", model, "--data", data, "--out", tmp_path / "eval", "--batch", 32]
+        return evaluate.main([str(argument) for argument in [*common, *arguments]])
+
+    return call
+
+
+@pytest.fixture
+def loads(monkeypatch) -> list[str]:
+    """The names of the models that were loaded."""
+    names = []
+    load = evaluate.load
+    monkeypatch.setattr(evaluate, "load", lambda model, *rest: names.append(model.name) or load(model, *rest))
+    return names
+
+
+def results(folder: Path) -> dict:
+    return json.loads((folder / "results.json").read_text())
+
+
+def log(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_logs_results_pictures_and_table(run, tmp_path, capsys, tiny_model_folder):
+    assert run("--shuffle") == 0
+    folder = tmp_path / "eval" / "it"
+    expected = {f"{task}{kind}.jsonl" for task in TASKS for kind in ("", ".shuffled")} | {"results.json"}
+    assert {path.name for path in folder.iterdir()} == expected
+
+    found = results(folder)
+    assert found["model"] == "it" and found["source"] == str(tiny_model_folder) and found["fingerprint"]
+    assert set(found["tasks"]) == set(TASKS)
+    pope = found["tasks"]["pope-it"]
+    assert (pope["version"], pope["n"]) == (1.0, 12)
+    assert list(pope["metrics"])[:6] == [
+        *("pope_accuracy", "pope_precision", "pope_recall", "pope_f1_score", "pope_yes_ratio", "robust")
+    ]
+    assert pope["majority"]["pope_accuracy"] == 0.75
+    assert set(pope["shuffled"]) == set(pope["metrics"])
+
+    rows = log(folder / "gqa-it.jsonl")
+    assert [row["doc_id"] for row in rows] == [0, 1, 2, 3]
+    assert [row["target"] for row in rows] == NAMES
+    assert set(rows[0]) == {"doc_id", "doc_hash", "question", "target", "answer", "metrics", "shuffled"}
+    assert rows[0]["question"] == "Di che colore è?"
+    wrong = log(folder / "gqa-it.shuffled.jsonl")
+    assert [row["doc_hash"] for row in wrong] == [row["doc_hash"] for row in rows]
+    assert [row["answer"] for row in wrong] != [row["answer"] for row in rows]
+    assert {row["shuffled"] for row in wrong} == {True}
+    assert set(log(folder / "pope-it.jsonl")[0]["metrics"]) == {"pope_accuracy", "robust", "unparseable"}
+
+    for task in TASKS:
+        for doc_id in range(3):
+            with Image.open(tmp_path / "eval" / "images" / task / f"{doc_id}.png") as picture:
+                assert picture.size == (112, 112)
+    read_model(folder)
+
+    table = capsys.readouterr().out
+    assert all(task in table for task in TASKS)
+    assert "right − shuffled" in table
+
+
+def test_a_second_start_finds_all_done_and_a_removed_log_is_all_it_repeats(run, tmp_path, loads, capsys):
+    assert run("--tasks", "gqa-it,mtvqa-it") == 0
+    assert run("--tasks", "gqa-it,mtvqa-it") == 0
+    assert loads == ["it"]
+    assert capsys.readouterr().out.count("mtvqa-it") == 2
+    folder = tmp_path / "eval" / "it"
+    kept = (folder / "gqa-it.jsonl").stat().st_mtime_ns
+    (folder / "mtvqa-it.jsonl").unlink()
+    assert run("--tasks", "gqa-it,mtvqa-it", "--shuffle") == 0
+    assert (folder / "gqa-it.jsonl").stat().st_mtime_ns == kept
+    assert (folder / "mtvqa-it.jsonl").exists() and (folder / "gqa-it.shuffled.jsonl").exists()
+
+
+def test_other_data_another_limit_and_other_weights_are_asked_anew(run, tmp_path, loads, tiny_model_folder):
+    folder = tmp_path / "eval" / "it"
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model_folder, model)
+    ask = ("--tasks", "mtvqa-it")
+    assert run(*ask, model=f"it={model}") == 0
+    first = log(folder / "mtvqa-it.jsonl")
+    assert run(*ask, "--limit", 2, model=f"it={model}") == 0
+    assert log(folder / "mtvqa-it.jsonl") == first[:2]
+    assert results(folder)["tasks"]["mtvqa-it"]["n"] == 2
+    assert run(*ask, model=f"it={model}", data=write_benchmarks(tmp_path / "more", rows=8)) == 0
+    assert len(log(folder / "mtvqa-it.jsonl")) == 8
+    write_tiny_model(model, seed=1)
+    assert run(*ask, model=f"it={model}") == 0
+    assert [row["answer"] for row in log(folder / "mtvqa-it.jsonl")] != [row["answer"] for row in first]
+    assert loads == ["it"] * 4
+
+
+def test_a_groups_total_is_kept_beside_its_tasks(run, tmp_path, capsys):
+    assert run("--tasks", "pope_full-it") == 0
+    found = results(tmp_path / "eval" / "it")
+    parts = [found["tasks"][f"pope_{part}-it"]["metrics"]["robust"] for part in ("adv", "pop", "random")]
+    assert found["groups"]["pope_full-it"]["robust"] == pytest.approx(sum(parts) / 3)
+    assert "pope_full-it" in capsys.readouterr().out
+
+
+def test_any_model_of_lmms_eval_answers_the_same(run, tmp_path):
+    ask = ("--tasks", "gqa-it", "--shuffle")
+    assert run(*ask) == 0
+    theirs = ("--backend", "lmms:llava_hf,device=cpu,device_map=cpu", "--batch", 1)
+    assert run(*ask, *theirs, "--name", "ref") == 0
+    for name in ("gqa-it.jsonl", "gqa-it.shuffled.jsonl"):
+        assert log(tmp_path / "eval" / "ref" / name) == log(tmp_path / "eval" / "it" / name)
+
+
+def test_what_is_missing_is_named_before_anything_is_loaded(
+    run, tmp_path, capsys, loads, benchmark_folder, tiny_model_folder
+):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    gap = tmp_path / "gap"
+    shutil.copytree(benchmark_folder, gap)
+    shutil.rmtree(gap / "lmms-lab")
+    bare = tmp_path / "bare"
+    shutil.copytree(tiny_model_folder, bare)
+    (bare / "tokenizer.json").unlink()
+    (bare / "tokenizer_config.json").unlink()
+    for status, message, arguments, changed in [
+        (2, f"{bare}: has no tokenizer", [], {"model": bare}),
+        (2, "no such model folder", [], {"model": tmp_path / "nowhere"}),
+        (2, "no such data folder", [], {"data": tmp_path / "nowhere"}),
+        (2, "has no crux82/gqa-it/ for the task gqa-it", [], {"data": empty}),
+        (2, "has no lmms-lab/GQA/ for the task gqa-it", [], {"data": gap}),
+        (2, "unknown task 'pope-itt' (there are pope-it", ["--tasks", "gqa-it,pope-itt"], {}),
+        (2, "unknown backend 'gpu'", ["--backend", "gpu"], {}),
+        (2, "two models are called it", ["--model", f"it={tiny_model_folder}"], {}),
+        (2, "--name goes with a single --model", ["--model", f"b={tiny_model_folder}", "--name", "c"], {}),
+    ]:
+        assert run(*arguments, **changed) == status, message
+        error = capsys.readouterr().err
+        assert message in error
+        assert len(error.strip().splitlines()) == 1
+    assert loads == []
+
+
+def test_data_that_cannot_be_read_is_named(run, tmp_path, capsys, benchmark_folder, monkeypatch):
+    from lmms_eval.api.task import ConfigurableTask
+
+    monkeypatch.setattr(ConfigurableTask.download.retry, "sleep", lambda seconds: None)
+    data = tmp_path / "data"
+    shutil.copytree(benchmark_folder, data)
+    (data / "swap-uniba" / "MTVQA_IT" / "test.parquet").write_bytes(b"PAR1 but no more")
+    assert run("--tasks", "mtvqa-it", data=data) == 2
+    assert "task mtvqa-it: " in capsys.readouterr().err
+
+
+def test_a_broken_model_fails_alone(run, tmp_path, capsys, tiny_model_folder):
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_model_folder, broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    good = f"good={tiny_model_folder}"
+    assert run("--tasks", "mtvqa-it", "--model", good, model=f"broken={broken}") == 1
+    captured = capsys.readouterr()
+    assert "ndino.evaluate: broken: cannot be loaded:" in captured.err
+    assert (tmp_path / "eval" / "good" / "mtvqa-it.jsonl").exists()
+    assert not (tmp_path / "eval" / "broken").exists()
+    assert "broken" in captured.out
+
+
+def test_a_task_that_fails_leaves_the_others(run, tmp_path, capsys, monkeypatch):
+    ask = evaluate.Benchmarks.ask
+
+    def fail_on_gqa(self, model, name, *, shuffled):
+        if name == "gqa-it":
+            raise RuntimeError("gqa-it document 7: its picture cannot be read")
+        return ask(self, model, name, shuffled=shuffled)
+
+    monkeypatch.setattr(evaluate.Benchmarks, "ask", fail_on_gqa)
+    assert run("--tasks", "gqa-it,mtvqa-it") == 1
+    assert "it: gqa-it failed: gqa-it document 7: its picture cannot be read" in capsys.readouterr().err
+    assert set(results(tmp_path / "eval" / "it")["tasks"]) == {"mtvqa-it"}
+
+
+def test_a_stopped_run_says_that_it_can_go_on(run, monkeypatch, capsys):
+    def stop(self, model, name, *, shuffled):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate.Benchmarks, "ask", stop)
+    assert run("--tasks", "mtvqa-it") == 130
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_a_killed_run_goes_on_behind_its_last_finished_task(tmp_path, tiny_model_folder):
+    data = write_benchmarks(tmp_path / "data", rows=60)
+
+    def command(out: str) -> list[str]:
+        where = ["--data", data, "--out", tmp_path / out, "--batch", "8"]
+        return [
+            sys.executable,
+            "-m",
+            "ndino.evaluate",
+            "--model",
+            f"it={tiny_model_folder}",
+            *map(str, where),
+        ]
+
+    folder = tmp_path / "killed" / "it"
+    process = subprocess.Popen(command("killed"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while process.poll() is None and not (folder / "results.json").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    finished = {task: (folder / f"{task}.jsonl").stat().st_mtime_ns for task in results(folder)["tasks"]}
+    assert 0 < len(finished) < len(TASKS)
+
+    again = subprocess.run(command("killed"), capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert {task: (folder / f"{task}.jsonl").stat().st_mtime_ns for task in finished} == finished
+    assert evaluate.main([str(part) for part in command("undisturbed")[3:]]) == 0
+    assert results(folder) == results(tmp_path / "undisturbed" / "it")
+    for task in TASKS:
+        undisturbed = tmp_path / "undisturbed" / "it" / f"{task}.jsonl"
+        assert (folder / f"{task}.jsonl").read_bytes() == undisturbed.read_bytes()
