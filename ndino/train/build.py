@@ -17,15 +17,16 @@ from transformers import (
     CLIPVisionModel,
     GenerationConfig,
     LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
     LlavaNextProcessor,
     PreTrainedTokenizerFast,
 )
+from transformers.initialization import no_init_weights
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_next.modeling_llava_next import LlavaNextMultiModalProjector
 
 from ndino.prompts import END_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE
 from ndino.recipes import Recipe
-from ndino.train.model import LlavaNextForConditionalGeneration
 
 # A pad token of its own: LLaMA 3 has none, and borrowing id 0 would hide every "!" from training.
 PAD_TOKEN = "<|pad|>"
@@ -133,13 +134,18 @@ def build_model(
         vision_feature_select_strategy="default",
         tie_word_embeddings=language.config.tie_word_embeddings,
     )
-    with torch.device("meta"):
-        model = LlavaNextForConditionalGeneration(config)
-    model.model.language_model = language.model
-    model.lm_head = language.lm_head
-    model.model.vision_tower = CLIPVisionModel.from_pretrained(vision_tower, dtype=dtype)
+    with no_init_weights():
+        model = LlavaNextForConditionalGeneration._from_config(config, dtype=dtype)
+    # Tensors are handed over, not modules: those remember how they were loaded, and misname what they save.
+    model.model.language_model.load_state_dict(language.model.state_dict(), assign=True)
+    model.lm_head.load_state_dict(language.lm_head.state_dict(), assign=True)
+    tower = CLIPVisionModel.from_pretrained(vision_tower, dtype=dtype)
+    model.model.vision_tower.load_state_dict(tower.state_dict(), assign=True)
+    if config.tie_word_embeddings:
+        model.tie_weights()
     torch.manual_seed(recipe.seed)
-    model.model.multi_modal_projector = LlavaNextMultiModalProjector(config).to(dtype)
+    projector = LlavaNextMultiModalProjector(config).to(dtype)
+    model.model.multi_modal_projector.load_state_dict(projector.state_dict(), assign=True)
     hidden = config.text_config.hidden_size
     model.model.image_newline = torch.nn.Parameter((torch.randn(hidden) / math.sqrt(hidden)).to(dtype))
     return model, build_processor(tokenizer, vision, recipe)
@@ -183,11 +189,25 @@ def save_model(
         pad_token_id=tokenizer.pad_token_id,
         do_sample=False,
     )
-    model.save_pretrained(temporary)
+    weights = {_published_name(name): value for name, value in model.state_dict().items()}
+    model.save_pretrained(temporary, state_dict=weights, save_original_format=False)
     processor.save_pretrained(temporary)
-    _name_a_tokenizer_class_that_all_versions_know(temporary / "tokenizer_config.json")
+    _settings_that_all_versions_read(temporary / "tokenizer_config.json")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(temporary, folder)
+
+
+def _published_name(name: str) -> str:
+    """A weight's name in the hub's LLaVA-NeXT models, which transformers 4 and 5 both read."""
+    for ours, theirs in {
+        "model.language_model.": "language_model.model.",
+        "lm_head.": "language_model.lm_head.",
+        "model.vision_tower.": "vision_tower.vision_model.",
+        "model.": "",
+    }.items():
+        if name.startswith(ours):
+            return theirs + name.removeprefix(ours)
+    return name
 
 
 def _grow_vocabulary(language: torch.nn.Module, size: int) -> None:
@@ -205,8 +225,11 @@ def _no_special_tokens():
     return ByteLevel(trim_offsets=False)
 
 
-def _name_a_tokenizer_class_that_all_versions_know(path: Path) -> None:
-    # transformers 5 writes a class name ("TokenizersBackend") that 4.x cannot import; both know this one.
+def _settings_that_all_versions_read(path: Path) -> None:
+    # transformers 5 names a class and keeps a list of special tokens in ways that 4.x cannot read; this both can.
     settings = json.loads(path.read_text(encoding="utf-8"))
     settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+    settings["model_input_names"] = ["input_ids", "attention_mask"]
+    if "extra_special_tokens" in settings:
+        settings["additional_special_tokens"] = settings.pop("extra_special_tokens")
     path.write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

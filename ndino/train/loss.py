@@ -11,6 +11,23 @@ from ndino.prompts import IGNORE_INDEX
 from ndino.train.batches import Batch
 
 
+def take_batches(model: LlavaNextForConditionalGeneration) -> None:
+    """Let ``model(**batch, supervised_tokens=…)`` return the loss; its other calls stay as they are.
+
+    The loss has to come out of the model's own call for DDP and FSDP to see the step. A subclass would do,
+    were it not that transformers renames a checkpoint's weights for its own classes alone.
+    """
+    plain_forward = model.forward
+
+    def forward(*arguments, tiles: torch.Tensor | None = None, **options):
+        if tiles is None:
+            return plain_forward(*arguments, **options)
+        supervised_tokens = options.pop("supervised_tokens", None)
+        return supervised_loss(model, Batch(tiles=tiles, **options), supervised_tokens)
+
+    model.forward = forward
+
+
 def image_features(model: LlavaNextForConditionalGeneration, batch: Batch) -> list[torch.Tensor]:
     """Projected features of each picture, ``(features, hidden)``, unpadded and with newlines.
 

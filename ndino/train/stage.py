@@ -9,15 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import LlavaNextProcessor, PrinterCallback, TrainerCallback, TrainingArguments
+from transformers import (
+    LlavaNextForConditionalGeneration,
+    LlavaNextProcessor,
+    PrinterCallback,
+    TrainerCallback,
+    TrainingArguments,
+)
 from transformers.trainer_utils import set_seed
 
 from ndino.recipes import Recipe
 from ndino.train.batches import Collator
 from ndino.train.build import build_model, load_model, save_model
 from ndino.train.dataset import ConversationDataset
+from ndino.train.loss import take_batches
 from ndino.train.manifest import identity, peak_rss_mb, surroundings, weights_fingerprint, write_json
-from ndino.train.model import LlavaNextForConditionalGeneration
 from ndino.train.trainer import StageTrainer, newest_whole_checkpoint, set_trainable
 
 OnStep = Callable[[int, int], None]
@@ -77,15 +83,15 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
     run = json.loads(json.dumps(run))
     if _belongs_to(stage.out, run) and (stage.out / "manifest.json").exists() and model_folder.exists():
         return model_folder
-    stage.out.mkdir(parents=True, exist_ok=True)
-    write_json(stage.out / "run.json", run)
-
     started = time.time()
     set_seed(stage.recipe.seed)
     model, processor = _start(stage)
+    stage.out.mkdir(parents=True, exist_ok=True)
+    write_json(stage.out / "run.json", run)
     dataset = ConversationDataset(stage.data, stage.image_folder, processor, stage.recipe)
     _set_aside(dataset, stage.out / "rejects.txt")
     set_trainable(model, stage.recipe.trainable)
+    take_batches(model)
     trainer = StageTrainer(
         recipe=stage.recipe,
         model=model,

@@ -49,6 +49,18 @@ class StageTrainer(Trainer):
         # The loss is divided by the supervised tokens of the whole effective batch, not of one micro-batch.
         self.model_accepts_loss_kwargs = True
 
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
+    ) -> None:
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        # Trainer reads the file's tensors by name, but save_pretrained writes other names than the model has,
+        # so that transformers 5.23 resumes from the starting weights with no more than a warning.
+        model = self.model if model is None else model
+        saved = type(model).from_pretrained(resume_from_checkpoint, dtype=model.dtype)
+        model.load_state_dict(saved.state_dict())
+
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         model = self.model if model is None else model
         if self.optimizer is None:

@@ -1,0 +1,81 @@
+"""Train one stage with the native engine.
+
+    python -m ndino.train launch/recipes/mlp.yaml --out runs/italian/mlp \\
+        --language-model models/llama-3-8b --vision-tower models/clip-vit-large-patch14-336
+    python -m ndino.train launch/recipes/pt.yaml --out runs/italian/mlp-pt --model runs/italian/mlp/model
+
+OUT/model is the trained model in Hugging Face format, OUT/manifest.json says how it came about, and
+OUT/rejects.txt lists the rows that could not be used. A second start goes on from the newest whole
+checkpoint.
+Exit status: 0 when the model is there, 2 when something is missing or wrong before training, 1 when training
+failed, 130 when it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ndino.conversations import ConversationError
+from ndino.recipes import RecipeError, load_recipe
+from ndino.train.build import ModelFolderError
+from ndino.train.images import ImageError
+from ndino.train.stage import Stage, StageError, run_stage
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m ndino.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("recipe", type=Path, help="a YAML of launch/recipes")
+    made.add_argument("--out", type=Path, required=True, help="folder of this run")
+    made.add_argument("--model", type=Path, help="start from the model folder of an earlier stage")
+    made.add_argument(
+        "--language-model", type=Path, help="start from this LLaMA folder (with --vision-tower)"
+    )
+    made.add_argument("--vision-tower", type=Path, help="start from this CLIP folder (with --language-model)")
+    made.add_argument("--data", type=Path, help="LLaVA JSON or JSONL (default: the recipe's)")
+    made.add_argument("--image-folder", type=Path, help="folder of its pictures (default: the recipe's)")
+    made.add_argument("--overrides", type=Path, help="YAML {recipe: {field: value}} that changes the recipe")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        recipe = load_recipe(options.recipe, options.overrides)
+        stage = Stage(
+            recipe=recipe,
+            data=options.data or Path(recipe.data),
+            image_folder=options.image_folder or Path(recipe.image_folder),
+            out=options.out,
+            model=options.model,
+            language_model=options.language_model,
+            vision_tower=options.vision_tower,
+        )
+        model = run_stage(stage)
+    except (RecipeError, StageError, ModelFolderError, ConversationError, ImageError) as error:
+        print(f"ndino.train: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(
+            f"ndino.train: {error} (the same command goes on from the newest whole checkpoint)",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "\nndino.train: stopped; the same command goes on from the newest whole checkpoint",
+            file=sys.stderr,
+        )
+        return 130
+    print(model)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Tiny backbones, a recipe at their size, and a few rows of real pictures to train on."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from miniature.backbones import make_tokenizer, teach_language_model, teach_tower
+from miniature.scenes import random_scene
+from ndino.conversations import write_conversations
+from ndino.recipes import Recipe, load_recipe
+from ndino.train.stage import Stage
+
+ROOT = Path(__file__).parents[2]
+ROWS = 12
+
+
+@dataclass(frozen=True)
+class Backbones:
+    language_model: Path
+    vision_tower: Path
+
+
+@pytest.fixture(scope="session")
+def backbones(tmp_path_factory) -> Backbones:
+    folder = tmp_path_factory.mktemp("backbones")
+    rng = random.Random(0)
+    texts = [random_scene(rng).caption() for _ in range(50)]
+    tokenizer = make_tokenizer(iter(texts), folder / "language-model")
+    teach_language_model(tokenizer, folder / "language-model", seed=0, steps=2, on_step=lambda *_: None)
+    teach_tower(folder / "vision-tower", seed=0, steps=2, on_step=lambda *_: None)
+    return Backbones(folder / "language-model", folder / "vision-tower")
+
+
+@pytest.fixture(scope="session")
+def rows(tmp_path_factory) -> Path:
+    """Folder with rows.jsonl (short answers), captions.jsonl and images of several sizes."""
+    folder = tmp_path_factory.mktemp("rows")
+    rng = random.Random(0)
+    (folder / "images").mkdir()
+    records = []
+    for index in range(ROWS):
+        scene = random_scene(rng)
+        picture = scene.draw(rng)
+        size = [(112, 112), (200, 100), (60, 150)][index % 3]
+        picture.resize(size).save(folder / "images" / f"{index}.png")
+        records.append(
+            {
+                "id": str(index),
+                "image": f"{index}.png",
+                "conversations": [
+                    {"from": "human", "value": "<image>\nChe cosa vedi?"},
+                    {"from": "gpt", "value": scene.caption()},
+                ],
+            }
+        )
+    write_conversations(folder / "rows.jsonl", records)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Recipe:
+    """The it recipe at the miniature's size: 6 steps of 4 samples, a checkpoint every 2."""
+    loaded = load_recipe(ROOT / "launch" / "recipes" / "it.yaml", ROOT / "miniature" / "recipes.yaml")
+    return dataclasses.replace(
+        loaded,
+        max_steps=6,
+        save_steps=2,
+        effective_batch=4,
+        per_device_batch=4,
+        grid_pinpoints=((112, 112), (56, 112), (112, 56)),
+    )
+
+
+@pytest.fixture
+def stage(backbones, rows, recipe, tmp_path) -> Stage:
+    return Stage(
+        recipe=recipe,
+        data=rows / "rows.jsonl",
+        image_folder=rows / "images",
+        out=tmp_path / "run",
+        language_model=backbones.language_model,
+        vision_tower=backbones.vision_tower,
+    )

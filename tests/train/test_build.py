@@ -1,0 +1,107 @@
+"""Building a model from two folders, and writing it so that others can read it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, CLIPVisionModel
+
+from ndino.train.build import ModelFolderError, build_model, load_model, save_model
+
+
+@pytest.fixture(scope="module")
+def built(backbones, recipe):
+    return build_model(backbones.language_model, backbones.vision_tower, recipe)
+
+
+def test_backbones_are_taken_over_and_new_rows_are_the_mean(built, backbones):
+    model, processor = built
+    language = AutoModelForCausalLM.from_pretrained(backbones.language_model)
+    tower = CLIPVisionModel.from_pretrained(backbones.vision_tower)
+    old = language.get_input_embeddings().weight
+    new = model.get_input_embeddings().weight
+    assert torch.equal(new[: len(old)], old)
+    assert len(new) % 64 == 0 and len(new) >= len(processor.tokenizer)
+    if len(new) > len(old):
+        assert torch.allclose(new[len(old) :], old.mean(0))
+    for name, value in tower.state_dict().items():
+        assert torch.equal(model.model.vision_tower.state_dict()[name], value), name
+    assert torch.equal(model.lm_head.weight[: len(old)], language.lm_head.weight)
+
+
+def test_the_seed_alone_decides_on_projector_and_newline(built, backbones, recipe):
+    model, _ = built
+    torch.rand(3)
+    same, _ = build_model(backbones.language_model, backbones.vision_tower, recipe)
+    other, _ = build_model(
+        backbones.language_model, backbones.vision_tower, dataclasses.replace(recipe, seed=recipe.seed + 1)
+    )
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, same.state_dict()[name]), name
+        drawn = "multi_modal_projector" in name or name.endswith("image_newline")
+        assert torch.equal(value, other.state_dict()[name]) != drawn, name
+
+
+@pytest.mark.parametrize(("prompt", "end"), [("plain", "<|end_of_text|>"), ("llama3", "<|eot_id|>")])
+def test_written_folder_is_what_transformers_loads(built, rows, tmp_path, prompt, end):
+    model, processor = built
+    folder = tmp_path / "model"
+    save_model(model, processor, folder, prompt=prompt)
+    assert not folder.with_name("model.partial").exists()
+    config = json.loads((folder / "config.json").read_text())
+    assert config["architectures"] == ["LlavaNextForConditionalGeneration"]
+    # What transformers 4.57 needs to read it: a class it knows, a list where it looks for one, no third input.
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert settings["additional_special_tokens"] == ["<image>"] and "extra_special_tokens" not in settings
+    assert settings["model_input_names"] == ["input_ids", "attention_mask"]
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        names = set(file.keys())
+    assert "language_model.model.embed_tokens.weight" in names
+    assert "vision_tower.vision_model.embeddings.class_embedding" in names
+    assert {"image_newline", "language_model.lm_head.weight"} <= names
+    again = AutoModelForImageTextToText.from_pretrained(folder)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    read = AutoProcessor.from_pretrained(folder)
+    assert read.tokenizer.eos_token == end
+    assert read.tokenizer.pad_token_id not in (None, read.tokenizer.eos_token_id)
+    ends = read.tokenizer.convert_tokens_to_ids(["<|end_of_text|>", "<|eot_id|>"])
+    assert again.generation_config.eos_token_id == ends
+    text = read.tokenizer.apply_chat_template([{"role": "user", "content": "Ciao"}], tokenize=False)
+    ids = read.tokenizer(text)["input_ids"]
+    assert ids.count(read.tokenizer.bos_token_id) == 1
+
+
+def test_a_model_folder_loads_as_written(built, recipe, tmp_path):
+    model, processor = built
+    save_model(model, processor, tmp_path / "model", prompt="llama3")
+    again, reread = load_model(tmp_path / "model", recipe)
+    assert reread.tokenizer.get_vocab() == processor.tokenizer.get_vocab()
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_unusable_folders_are_named(backbones, recipe, tmp_path):
+    bare = tmp_path / "bare"
+    shutil.copytree(backbones.language_model, bare)
+    (bare / "tokenizer.json").unlink()
+    with pytest.raises(ModelFolderError, match=r"bare: has no tokenizer\.json"):
+        build_model(bare, backbones.vision_tower, recipe)
+    with pytest.raises(ModelFolderError, match="nowhere: no such model folder"):
+        build_model(tmp_path / "nowhere", backbones.vision_tower, recipe)
+    with pytest.raises(ModelFolderError, match="image size 56 does not divide"):
+        build_model(
+            backbones.language_model,
+            backbones.vision_tower,
+            dataclasses.replace(recipe, grid_pinpoints=((100, 100),)),
+        )
+    other = tmp_path / "gpt"
+    shutil.copytree(backbones.language_model, other)
+    (other / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(ModelFolderError, match="is a gpt2 model"):
+        build_model(other, backbones.vision_tower, recipe)

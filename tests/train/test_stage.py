@@ -1,0 +1,201 @@
+"""A stage from data to manifest: what it trains, how it resumes, what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+import torch
+from transformers import LlavaNextForConditionalGeneration
+
+from ndino.recipes import load_recipe
+from ndino.train.__main__ import main
+from ndino.train.build import build_model
+from ndino.train.stage import Stage, StageError, run_stage, training_arguments
+from ndino.train.trainer import WHOLE, StageTrainer, newest_whole_checkpoint
+from tests.train.conftest import ROOT, ROWS
+
+
+def quiet(step: int, of: int) -> None: ...
+
+
+def weights(stage: Stage) -> dict[str, torch.Tensor]:
+    return LlavaNextForConditionalGeneration.from_pretrained(stage.out / "model").state_dict()
+
+
+def test_projector_stage_moves_projector_and_newline_only(stage, recipe):
+    stage = dataclasses.replace(stage, recipe=dataclasses.replace(recipe, trainable="projector"))
+    run_stage(stage, on_step=quiet)
+    before, _ = build_model(stage.language_model, stage.vision_tower, stage.recipe)
+    trained = weights(stage)
+    for name, value in before.state_dict().items():
+        moved = not torch.equal(value, trained[name])
+        assert moved == ("multi_modal_projector" in name or name.endswith("image_newline")), name
+
+
+def test_all_weights_stage_writes_model_and_manifest(stage, recipe):
+    steps = []
+    folder = run_stage(stage, on_step=lambda step, of: steps.append((step, of)))
+    assert steps == [(step, 6) for step in range(1, 7)]
+    manifest = json.loads((stage.out / "manifest.json").read_text())
+    assert manifest["recipe"]["learning_rate"] == recipe.learning_rate
+    assert (manifest["rows"], manifest["rejected_rows"], manifest["steps"]) == (ROWS, 0, 6)
+    assert [step for step, _ in manifest["loss_curve"]] == list(range(1, 7))
+    assert manifest["tokens"] > 6 * 4 * 20
+    assert len(manifest["data"]["sha256"]) == 64
+    before, _ = build_model(stage.language_model, stage.vision_tower, recipe)
+    trained = weights(stage)
+    moved = {name for name, value in before.state_dict().items() if not torch.equal(value, trained[name])}
+    assert any("vision_tower" in name for name in moved) and "lm_head.weight" in moved
+    # Finished means finished: a second call trains nothing.
+    time = (folder / "model.safetensors").stat().st_mtime_ns
+    assert run_stage(stage, on_step=lambda *_: pytest.fail("trained again")) == folder
+    assert (folder / "model.safetensors").stat().st_mtime_ns == time
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_an_interrupted_stage_ends_with_the_same_weights(stage, tmp_path, torn):
+    run_stage(stage, on_step=quiet)
+    stopped = dataclasses.replace(stage, out=tmp_path / "stopped")
+
+    def stop(step: int, of: int) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(stopped, on_step=stop)
+    checkpoint = newest_whole_checkpoint(stopped.out)
+    assert checkpoint.name == "checkpoint-4"
+    if torn:
+        # As a kill in the middle of writing leaves it: begun, and without its mark.
+        half = stopped.out / "checkpoint-5"
+        shutil.copytree(checkpoint, half)
+        (half / WHOLE).unlink()
+        (half / "model.safetensors").write_bytes(b"torn")
+    resumed = []
+    run_stage(stopped, on_step=lambda step, of: resumed.append(step))
+    assert resumed == [5, 6]
+    expected, found = weights(stage), weights(stopped)
+    for name, value in expected.items():
+        assert torch.equal(value, found[name]), name
+    curves = [json.loads((run.out / "manifest.json").read_text())["loss_curve"] for run in (stage, stopped)]
+    assert curves[0] == curves[1]
+
+
+def test_accumulation_equals_the_whole_batch(stage, recipe, tmp_path):
+    run_stage(stage, on_step=quiet)
+    split = dataclasses.replace(
+        stage, recipe=dataclasses.replace(recipe, per_device_batch=2), out=tmp_path / "split"
+    )
+    run_stage(split, on_step=quiet)
+    curves = [json.loads((run.out / "manifest.json").read_text())["loss_curve"] for run in (stage, split)]
+    assert [loss for _, loss in curves[0]] == pytest.approx([loss for _, loss in curves[1]], rel=1e-3)
+
+
+def test_the_tower_has_its_own_rate(backbones, recipe, tmp_path):
+    recipe = dataclasses.replace(recipe, projector_learning_rate=0.5)
+    model, _ = build_model(backbones.language_model, backbones.vision_tower, recipe)
+    trainer = StageTrainer(
+        recipe=recipe, model=model, args=training_arguments(recipe, tmp_path, rows=8, quiet=True)
+    )
+    rates = {}
+    for group in trainer.create_optimizer().param_groups:
+        for parameter in group["params"]:
+            rates[id(parameter)] = group["lr"]
+    for name, parameter in model.named_parameters():
+        expected = (
+            recipe.vision_learning_rate
+            if "vision_tower" in name
+            else 0.5
+            if "multi_modal_projector" in name
+            else recipe.learning_rate
+        )
+        assert rates[id(parameter)] == expected, name
+
+
+def test_a_folder_of_another_run_is_left_alone(stage, recipe):
+    run_stage(stage, on_step=quiet)
+    kept = (stage.out / "manifest.json").read_bytes()
+    other = dataclasses.replace(stage, recipe=dataclasses.replace(recipe, learning_rate=0.1))
+    with pytest.raises(StageError, match="another recipe"):
+        run_stage(other, on_step=quiet)
+    assert (stage.out / "manifest.json").read_bytes() == kept
+
+
+def test_bad_rows_are_set_aside_with_their_reason(stage, rows, tmp_path, capsys):
+    images = tmp_path / "images"
+    shutil.copytree(rows / "images", images)
+    (images / "broken.png").write_bytes((images / "0.png").read_bytes()[:20])
+    good = (rows / "rows.jsonl").read_text().splitlines()
+    missing = json.dumps(json.loads(good[0]) | {"image": "nowhere.png"})
+    broken = json.dumps(json.loads(good[0]) | {"image": "broken.png"})
+    spoken_to = json.loads(good[0])
+    spoken_to["conversations"].reverse()
+    data = tmp_path / "bad.jsonl"
+    data.write_text("\n".join([missing, *good, broken, '{"id": ', json.dumps(spoken_to)]) + "\n")
+    run_stage(dataclasses.replace(stage, data=data, image_folder=images), on_step=quiet)
+    manifest = json.loads((stage.out / "manifest.json").read_text())
+    assert (manifest["rows"], manifest["rejected_rows"]) == (ROWS, 4)
+    rejects = (stage.out / "rejects.txt").read_text()
+    for row in (1, ROWS + 2, ROWS + 3, ROWS + 4):
+        assert f"bad.jsonl row {row}: " in rejects
+    assert "4 row(s)" in capsys.readouterr().out
+
+
+def test_a_picture_torn_behind_its_header_is_replaced_by_the_next_row(stage, rows, tmp_path, caplog):
+    images = tmp_path / "images"
+    shutil.copytree(rows / "images", images)
+    whole = (images / "3.png").read_bytes()
+    (images / "3.png").write_bytes(whole[: len(whole) // 2])
+    run_stage(dataclasses.replace(stage, image_folder=images), on_step=quiet)
+    assert "row 4: " in caplog.text and "3.png" in caplog.text
+
+
+def test_no_usable_row_ends_before_training(stage, tmp_path):
+    data = tmp_path / "empty.jsonl"
+    data.write_text('{"id": "1", "image": "nowhere.png", "conversations": []}\n')
+    with pytest.raises(StageError, match="not one usable row"):
+        run_stage(dataclasses.replace(stage, data=data), on_step=quiet)
+
+
+def test_an_impossible_split_is_refused(recipe, tmp_path):
+    recipe = dataclasses.replace(recipe, effective_batch=6, per_device_batch=4)
+    with pytest.raises(StageError, match="cannot be split over 1 rank"):
+        training_arguments(recipe, tmp_path, rows=10, quiet=True)
+
+
+@pytest.mark.parametrize("name", ["mlp", "pt", "it", "long", "mix"])
+def test_every_recipe_becomes_arguments(name, tmp_path):
+    recipe = load_recipe(ROOT / "launch" / "recipes" / f"{name}.yaml")
+    arguments = training_arguments(recipe, tmp_path, rows=10_000, quiet=True)
+    per_step = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
+    assert per_step == recipe.effective_batch
+    assert arguments.get_warmup_steps(1000) == 30
+
+
+def test_command_line_trains_and_names_what_is_missing(stage, backbones, rows, tmp_path, capsys):
+    overrides = tmp_path / "tiny.yaml"
+    overrides.write_text(
+        (ROOT / "miniature" / "recipes.yaml").read_text().replace("max_steps: 200", "max_steps: 2")
+    )
+    arguments = [
+        str(ROOT / "launch/recipes/mlp.yaml"),
+        "--overrides",
+        str(overrides),
+        "--out",
+        str(stage.out),
+    ]
+    arguments += ["--data", str(rows / "rows.jsonl"), "--image-folder", str(rows / "images")]
+    start = ["--language-model", str(backbones.language_model), "--vision-tower", str(backbones.vision_tower)]
+    assert main(arguments) == 2
+    assert "starts either from --model" in capsys.readouterr().err
+    assert main([*arguments, "--model", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere: no such model folder" in capsys.readouterr().err
+    assert not stage.out.exists()
+    assert main([*arguments, *start]) == 0
+    assert (stage.out / "model" / "config.json").exists()
+    overrides.write_text("mlp:\n  learning_rat: 1.0\n")
+    assert main([*arguments, *start]) == 2
+    assert "learning_rat: unknown field" in capsys.readouterr().err
