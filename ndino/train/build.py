@@ -226,7 +226,7 @@ def _no_special_tokens():
 
 
 def _settings_that_all_versions_read(path: Path) -> None:
-    # transformers 5 names a class and keeps a list of special tokens in ways that 4.x cannot read; this both can.
+    # transformers 5 names a class and keeps a list of special tokens as 4.x cannot read them; this both can.
     settings = json.loads(path.read_text(encoding="utf-8"))
     settings["tokenizer_class"] = "PreTrainedTokenizerFast"
     settings["model_input_names"] = ["input_ids", "attention_mask"]

@@ -55,7 +55,7 @@ def test_written_folder_is_what_transformers_loads(built, rows, tmp_path, prompt
     assert not folder.with_name("model.partial").exists()
     config = json.loads((folder / "config.json").read_text())
     assert config["architectures"] == ["LlavaNextForConditionalGeneration"]
-    # What transformers 4.57 needs to read it: a class it knows, a list where it looks for one, no third input.
+    # What transformers 4.57 needs to read it: a class it knows, a list where it seeks one, no third input.
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
     assert settings["additional_special_tokens"] == ["<image>"] and "extra_special_tokens" not in settings
