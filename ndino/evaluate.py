@@ -97,31 +97,13 @@ class Run:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
-        _environment(options)
-        backend = parse_backend(options.backend)
-        models = _models(options, backend)
-        out = options.out.resolve()
-        stores = {model.name: Store(out / model.name, model) for model in models}
-        with _quiet(), _inside(options.data):
-            task_type = "simple" if model_class(backend).is_simple else "chat"
-            benchmarks = Benchmarks(
-                options.tasks.split(","),
-                data=options.data,
-                cache=out / ".cache",
-                limit=options.limit,
-                task_type=task_type,
-            )
-            benchmarks.load(shuffled=False)
-            if options.shuffle:
-                benchmarks.load(shuffled=True)
-    except SetupError as error:
-        print(f"ndino.evaluate: {error}", file=sys.stderr)
-        return 2
-    run = Run(models, stores, benchmarks, backend, options.batch, options.shuffle, out)
-    try:
+        run = _prepare(options)
         with _inside(options.data):
             _evaluate(run)
             _totals(run)
+    except SetupError as error:
+        print(f"ndino.evaluate: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nndino.evaluate: stopped; finished tasks are kept, the same command goes on", file=sys.stderr)
         return 130
@@ -131,9 +113,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if run.failures else 0
 
 
+def _prepare(options: argparse.Namespace) -> Run:
+    """Find and check all that the run needs; only the weights are not loaded yet."""
+    _environment(options)
+    backend = parse_backend(options.backend)
+    models = _models(options, backend)
+    out = options.out.resolve()
+    stores = {model.name: Store(out / model.name, model) for model in models}
+    with _quiet(), _inside(options.data):
+        benchmarks = Benchmarks(
+            options.tasks.split(","),
+            data=options.data,
+            cache=out / ".cache",
+            limit=options.limit,
+            task_type="simple" if model_class(backend).is_simple else "chat",
+        )
+        benchmarks.load(shuffled=False)
+        if options.shuffle:
+            benchmarks.load(shuffled=True)
+    run = Run(models, stores, benchmarks, backend, options.batch, options.shuffle, out)
+    _keep_what_is_there(run)
+    return run
+
+
+def _keep_what_is_there(run: Run) -> None:
+    limit = run.benchmarks.limit
+    for model in run.models:
+        store = run.stores[model.name]
+        for task in run.benchmarks.names:
+            answers = store.results["tasks"].get(task, {}).get("n", 0)
+            if limit is not None and answers > limit:
+                raise SetupError(
+                    f"{store.folder}: holds {answers} answers to {task}, which --limit {limit} would replace "
+                    "(choose another --out)"
+                )
+
+
 def _environment(options: argparse.Namespace) -> None:
     # Read by the libraries when they are imported, hence before the first of those imports.
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise SetupError("runs in one process (for several, give each process models or tasks of its own)")
     if options.data is None:
         return
     if not options.data.is_dir():

@@ -109,22 +109,31 @@ def test_a_second_start_finds_all_done_and_a_removed_log_is_all_it_repeats(run, 
     assert (folder / "mtvqa-it.jsonl").exists() and (folder / "gqa-it.shuffled.jsonl").exists()
 
 
-def test_other_data_another_limit_and_other_weights_are_asked_anew(run, tmp_path, loads, tiny_model_folder):
+def test_other_data_and_other_weights_are_asked_anew(run, tmp_path, loads, tiny_model_folder):
     folder = tmp_path / "eval" / "it"
     model = tmp_path / "model"
     shutil.copytree(tiny_model_folder, model)
     ask = ("--tasks", "mtvqa-it")
     assert run(*ask, model=f"it={model}") == 0
     first = log(folder / "mtvqa-it.jsonl")
-    assert run(*ask, "--limit", 2, model=f"it={model}") == 0
-    assert log(folder / "mtvqa-it.jsonl") == first[:2]
-    assert results(folder)["tasks"]["mtvqa-it"]["n"] == 2
     assert run(*ask, model=f"it={model}", data=write_benchmarks(tmp_path / "more", rows=8)) == 0
     assert len(log(folder / "mtvqa-it.jsonl")) == 8
     write_tiny_model(model, seed=1)
     assert run(*ask, model=f"it={model}") == 0
     assert [row["answer"] for row in log(folder / "mtvqa-it.jsonl")] != [row["answer"] for row in first]
-    assert loads == ["it"] * 4
+    assert loads == ["it"] * 3
+
+
+def test_a_limited_run_asks_the_first_questions_and_replaces_no_whole_one(run, tmp_path, capsys):
+    folder = tmp_path / "eval" / "it"
+    assert run("--tasks", "mtvqa-it", "--limit", 2) == 0
+    first = log(folder / "mtvqa-it.jsonl")
+    assert results(folder)["tasks"]["mtvqa-it"]["n"] == len(first) == 2
+    assert run("--tasks", "mtvqa-it") == 0
+    assert log(folder / "mtvqa-it.jsonl")[:2] == first
+    assert run("--tasks", "mtvqa-it", "--limit", 2) == 2
+    assert "holds 4 answers to mtvqa-it, which --limit 2 would replace" in capsys.readouterr().err
+    assert len(log(folder / "mtvqa-it.jsonl")) == 4
 
 
 def test_a_groups_total_is_kept_beside_its_tasks(run, tmp_path, capsys):
