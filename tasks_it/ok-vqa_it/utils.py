@@ -1,5 +1,6 @@
 """OK-VQA-it: open questions that need outside knowledge, ten answers each; see README.md."""
 
+from functools import lru_cache
 from statistics import mean
 
 from lmms_eval.tasks._task_utils.vqa_eval_metric import EvalAIAnswerProcessor
@@ -21,16 +22,23 @@ def doc_to_text(doc):
 
 def process_results(doc, results):
     answer, answers = results[0], doc["answers"]
-    english = EvalAIAnswerProcessor()
     return {
-        # The paper's score normalises Italian by the rules of English.
-        "exact_match": _vqa_accuracy(english(answer), [english(other) for other in answers]),
+        "exact_match": _vqa_accuracy(_english(answer), [_english(other) for other in answers]),
         "robust": _robust(answer, answers),
     }
 
 
+@lru_cache(maxsize=1024)
+def _english(text):
+    # The paper's score normalises Italian by the rules of English.
+    return EvalAIAnswerProcessor()(text)
+
+
+_italian = lru_cache(maxsize=1024)(normalise)
+
+
 def _robust(answer, answers):
-    said, others = normalise(answer), [normalise(other) for other in answers]
+    said, others = _italian(answer), [_italian(other) for other in answers]
     # Leaving one out of fewer than four answers, nobody could reach a full score.
     return _vqa_accuracy(said, others) if len(others) > 3 else float(said in others)
 
