@@ -90,6 +90,12 @@ def choice(scene: Scene, rng: random.Random) -> Choice:
         for c in COLOURS
     ]
     right = thing.italian()
-    options = [right, *rng.sample([other for other in others if other != right], 3)]
+    wrong = rng.sample([other for other in others if other != right], 3)
+    return make_choice(f"Che cosa si trova {where}?", right, wrong, rng)
+
+
+def make_choice(text: str, right: str, wrong: list[str], rng: random.Random) -> Choice:
+    """A multiple-choice question with its options in random order."""
+    options = [right, *wrong]
     rng.shuffle(options)
-    return Choice(f"Che cosa si trova {where}?", tuple(options), LETTERS[options.index(right)])
+    return Choice(text, tuple(options), LETTERS[options.index(right)])
