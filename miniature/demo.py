@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from miniature.jobs import Job, JobError, Outcome, run_jobs
+from miniature.stamp_files import StampsError, find_stamps
 from ndino.recipes import Family, RecipeError, load_family, load_recipe, run_name
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with FileLock(out / ".lock", timeout=0):
             _check_settings(out, options)
-            jobs = plan(out, world=options.world, seed=options.seed, fast=options.fast)
+            if options.world == "stamps" and not (out / "data" / "world.json").exists():
+                # Here and not in a worker, so that the line that announces a long download is seen.
+                find_stamps(console.print)
+            family = load_family(RECIPES / "family.yaml")
+            jobs = plan(out, family, world=options.world, seed=options.seed, fast=options.fast)
             console.print(f"{len(jobs)} steps into {out}; what they print is in {log}")
             outcome = run_jobs(jobs, workers=WORKERS, console=console, log=log)
             _finish(out, outcome, console, options)
@@ -58,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
             f"demo: another demo is writing to {out} (wait for it, or choose another --out)", file=sys.stderr
         )
         return 2
-    except (JobError, RecipeError, DemoError) as error:
+    except (JobError, RecipeError, StampsError, DemoError) as error:
         print(
             f"demo: {error}\ndemo: more in {log}; the same command goes on where this stopped",
             file=sys.stderr,
@@ -90,9 +95,8 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def plan(out: Path, *, world: str, seed: int, fast: bool) -> list[Job]:
-    """Every step with what it needs; longest chains first."""
-    family = load_family(RECIPES / "family.yaml")
+def plan(out: Path, family: Family, *, world: str, seed: int, fast: bool) -> list[Job]:
+    """Every step with what it needs, parents before children."""
     data, backbones = out / "data", out / "backbones"
     jobs = [
         Job("world", make_world, (data, world, seed, fast)),
