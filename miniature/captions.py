@@ -51,14 +51,16 @@ def score_captions(name: str, folder: Path, data: Path, out: Path, report) -> No
 def _ask(folder: Path, targets, pictures, shuffled: bool, report) -> Outcome:
     model = LlavaNextForConditionalGeneration.from_pretrained(folder).eval()
     processor = LlavaNextProcessor.from_pretrained(folder)
+    # A picture's size tells how many tokens it becomes, and answers begin where all rows end.
+    processor.tokenizer.padding_side = "left"
     answers: list[str] = []
     for start in range(0, len(pictures), BATCH):
         batch = pictures[start : start + BATCH]
-        # All pictures of the drawn world are one size, so no row needs padding.
         inputs = processor(
             images=batch,
             text=[BEGIN_OF_TEXT + IMAGE_TOKEN] * len(batch),
             return_tensors="pt",
+            padding=True,
             add_special_tokens=False,
         )
         with torch.inference_mode():
