@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from ndino.train.trainer import StageTrainer, newest_whole_checkpoint, set_train
 
 OnStep = Callable[[int, int], None]
 LOGGED_POINTS = 100  # points of the loss curve
+DISK_RESERVE = 1 << 20  # bytes; with less left, a failed write has failed for want of room
 
 
 class StageError(RuntimeError):
@@ -73,7 +76,8 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
     once.
 
     Raises:
-        StageError: the output folder holds another run, no row is usable, or the batch cannot be split.
+        StageError: the output folder holds another run, no row is usable, the batch cannot be split, or the
+            disk is full.
         ModelFolderError: a starting folder is unusable.
     """
     model_folder = stage.out / "model"
@@ -106,9 +110,11 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_ReportSteps(on_step))
     checkpoint = newest_whole_checkpoint(stage.out)
-    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with _full_disk_named(stage.out):
+        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if trainer.is_world_process_zero():
+            save_model(model, processor, model_folder, prompt=stage.recipe.prompt)
     if trainer.is_world_process_zero():
-        save_model(model, processor, model_folder, prompt=stage.recipe.prompt)
         history = trainer.state.log_history
         write_json(
             stage.out / "manifest.json",
@@ -206,6 +212,19 @@ def _belongs_to(out: Path, run: dict) -> bool:
             "(remove the folder or choose another --out)"
         )
     return True
+
+
+@contextlib.contextmanager
+def _full_disk_named(out: Path) -> Iterator[None]:
+    # safetensors and torch report a full disk as errors of their own, in words that do not say so.
+    try:
+        yield
+    except Exception as error:
+        if shutil.disk_usage(out).free > DISK_RESERVE:
+            raise
+        raise StageError(
+            f"{out}: the disk is full (make room; the same command goes on from the newest whole checkpoint)"
+        ) from error
 
 
 def _set_aside(dataset: ConversationDataset, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import torch
@@ -23,12 +24,13 @@ def set_trainable(model: torch.nn.Module, trainable: str) -> None:
 
 
 def newest_whole_checkpoint(folder: Path) -> Path | None:
-    """The last checkpoint that was written to its end; torn ones are passed over."""
-    steps = {
-        int(match[1]): path
-        for path in folder.glob("checkpoint-*")
-        if (match := re.fullmatch(r"checkpoint-(\d+)", path.name)) and (path / WHOLE).exists()
-    }
+    """The last checkpoint that was written to its end; torn ones are removed."""
+    steps = {}
+    for path in folder.glob("checkpoint-*"):
+        if not (path / WHOLE).exists():
+            shutil.rmtree(path)
+        elif match := re.fullmatch(r"checkpoint-(\d+)", path.name):
+            steps[int(match[1])] = path
     return steps[max(steps)] if steps else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import subprocess
 
 import pytest
 import torch
@@ -151,6 +152,29 @@ def test_a_picture_torn_behind_its_header_is_replaced_by_the_next_row(stage, row
     (images / "3.png").write_bytes(whole[: len(whole) // 2])
     run_stage(dataclasses.replace(stage, image_folder=images), on_step=quiet)
     assert "row 4: " in caplog.text and "3.png" in caplog.text
+
+
+@pytest.mark.system
+def test_a_full_disk_is_named_and_the_next_start_goes_on(stage, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    # Room for the first checkpoint and not for the second.
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", str(small)], capture_output=True
+    )
+    if mount.returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        run = dataclasses.replace(stage, out=small / "run")
+        with pytest.raises(StageError, match="the disk is full"):
+            run_stage(run, on_step=quiet)
+        assert newest_whole_checkpoint(run.out).name == "checkpoint-2"
+        subprocess.run(["mount", "-o", "remount,size=100m", str(small)], check=True)
+        resumed = []
+        run_stage(run, on_step=lambda step, of: resumed.append(step))
+        assert resumed[0] == 3 and resumed[-1] == 6
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
 
 
 def test_no_usable_row_ends_before_training(stage, tmp_path):
