@@ -24,7 +24,6 @@ from rich.console import Console
 
 from miniature.jobs import Job, JobError, Outcome, run_jobs
 from miniature.stamp_files import StampsError, find_stamps
-from miniature.stamp_files import StampsError, find_stamps
 from ndino.recipes import Family, RecipeError, load_family, load_recipe, run_name
 
 ROOT = Path(__file__).parents[1]
@@ -51,9 +50,6 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with FileLock(out / ".lock", timeout=0):
             _check_settings(out, options)
-            if options.world == "stamps" and not (out / "data" / "world.json").exists():
-                # Here and not in a worker, so that the line that announces a long download is seen.
-                find_stamps(console.print)
             if options.world == "stamps" and not (out / "data" / "world.json").exists():
                 # Here and not in a worker, so that the line that announces a long download is seen.
                 find_stamps(console.print)
