@@ -21,7 +21,7 @@ from ndino.tasks import LETTER_ANSWER, SHORT_ANSWER
 
 LONG_QUESTION = "Descrivi in dettaglio questa immagine."
 # One sign for every so many pictures, one sheet for every so many.
-PICTURES_A_SIGN, PICTURES_A_SHEET = 10, 20
+PICTURES_A_SIGN, PICTURES_A_SHEET = 5, 20
 
 # File name of the picture, question (empty for a caption), answer.
 Row = tuple[str, str, str]
@@ -55,12 +55,14 @@ def write_stages(
         sheet = random_sheet(rng)
         sheets.append((save_picture(images, f"sheet-{index:05d}", sheet.draw(rng)), sheet))
 
+    # A sign that pre-training has shown would be known by heart, and its word no longer read off the picture.
+    shown, asked = signs[::3], [sign for index, sign in enumerate(signs) if index % 3]
     short = list(short)
-    short += [(name, SIGN_QUESTION + SHORT_ANSWER, word.lower()) for name, word in signs]
+    short += [(name, SIGN_QUESTION + SHORT_ANSWER, word.lower()) for name, word in asked]
     short += [(name, SHEET_QUESTION + LETTER_ANSWER, sheet.answer) for name, sheet in sheets]
     long = [(each.picture, LONG_QUESTION, each.description) for each in described]
     captions = [(each.picture, "", each.caption) for each in described]
-    captions += [(name, "", f"Un cartello con la scritta {word}.") for name, word in signs]
+    captions += [(name, "", f"Un cartello con la scritta {word}.") for name, word in shown]
     files = {
         "mlp": [(each.picture, "", each.english) for each in described],
         "pt": captions,
