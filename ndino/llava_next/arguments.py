@@ -1,0 +1,104 @@
+"""A recipe as the command line of LLaVA-NeXT's trainer: the only place that knows both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ndino.recipes import Recipe
+
+VERSIONS = {"plain": "plain", "llama3": "llava_llama_3"}
+TUNABLE = {
+    "projector": "mm_mlp_adapter",
+    "all": "mm_vision_tower,mm_mlp_adapter,mm_language_model",
+}
+LOGGED_POINTS = 100  # points of the loss curve
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What upstream reads and where it writes.
+
+    ``language_model`` is relative to upstream's working directory, because upstream chooses the model's class
+    by words anywhere in this path: it must have "llama" in it and none of mistral, mixtral, zephyr, qwen.
+    """
+
+    language_model: str
+    vision_tower: Path
+    rows: Path
+    image_folder: Path
+    out: Path
+
+
+def upstream_arguments(
+    recipe: Recipe, inputs: Inputs, *, rows: int, ranks: int = 1, cpu: bool = False
+) -> list[str]:
+    """Arguments for ``python -m llava.train.train_mem``.
+
+    Args:
+        rows: how many samples ``inputs.rows`` holds.
+        ranks: processes that train together; accumulation makes up the recipe's effective batch.
+        cpu: train on the CPU, in fp32 and without flash attention.
+
+    Raises:
+        ValueError: the effective batch is no multiple of per-device batch times ranks.
+    """
+    share = recipe.per_device_batch * ranks
+    if recipe.effective_batch % share:
+        raise ValueError(
+            f"recipe {recipe.name}: an effective batch of {recipe.effective_batch} cannot be split over "
+            f"{ranks} rank(s) x {recipe.per_device_batch} samples "
+            "(change per_device_batch or the number of ranks)"
+        )
+    steps = recipe.max_steps or max(1, int(rows * (recipe.epochs or 1)) // recipe.effective_batch)
+    half = recipe.precision == "bf16" and not cpu
+    values = {
+        "model_name_or_path": inputs.language_model,
+        "version": VERSIONS[recipe.prompt],
+        "supervision": recipe.supervision,
+        "plain_ending": recipe.plain_ending,
+        "data_path": inputs.rows,
+        "image_folder": inputs.image_folder,
+        "lazy_preprocess": True,
+        "vision_tower": inputs.vision_tower,
+        "mm_tunable_parts": TUNABLE[recipe.trainable],
+        "mm_projector_type": "mlp2x_gelu",
+        "mm_vision_select_layer": recipe.vision_feature_layer,
+        "mm_patch_merge_type": "spatial_unpad",
+        "mm_use_im_start_end": False,
+        "mm_use_im_patch_token": False,
+        "image_aspect_ratio": "anyres",
+        # Recipes have (height, width), upstream reads (width, height).
+        "image_grid_pinpoints": str([(width, height) for height, width in recipe.grid_pinpoints]),
+        "group_by_modality_length": True,
+        "model_max_length": recipe.max_length,
+        "output_dir": inputs.out,
+        "per_device_train_batch_size": recipe.per_device_batch,
+        "gradient_accumulation_steps": recipe.effective_batch // share,
+        "max_steps": recipe.max_steps or -1,
+        "num_train_epochs": recipe.epochs or 1,
+        "learning_rate": recipe.learning_rate,
+        "mm_vision_tower_lr": recipe.vision_learning_rate,
+        "mm_projector_lr": recipe.projector_learning_rate,
+        "lr_scheduler_type": recipe.scheduler,
+        "warmup_ratio": recipe.warmup_ratio,
+        "weight_decay": recipe.weight_decay,
+        "adam_beta1": recipe.adam_betas[0],
+        "adam_beta2": recipe.adam_betas[1],
+        "bf16": half,
+        "tf32": None if cpu else True,
+        "gradient_checkpointing": recipe.gradient_checkpointing,
+        "attn_implementation": "sdpa" if cpu else None,
+        "save_strategy": "steps",
+        "save_steps": recipe.save_steps,
+        "save_total_limit": recipe.save_total_limit,
+        "logging_steps": max(1, steps // LOGGED_POINTS),
+        "seed": recipe.seed,
+        "dataloader_num_workers": recipe.loader_workers,
+        "dataloader_drop_last": rows >= recipe.effective_batch,
+        "dataloader_pin_memory": not cpu,
+        "use_cpu": cpu,
+        "disable_tqdm": True,
+        "report_to": "none",
+    }
+    return [part for name, value in values.items() if value is not None for part in (f"--{name}", str(value))]

@@ -1,0 +1,67 @@
+"""Folders that the upstream trainer can start from, made of links wherever a file can stay as it is.
+
+Upstream runs on transformers 4.45. What transformers 5 has written differs in three silent ways: a rope_theta
+that 4.x overlooks, a tokenizer class that it does not have, and a CLIP tower whose weights have shorter names
+and would be drawn at random. Folders that 4.x wrote pass unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from ndino import published
+from ndino.files import whole_folder, write_json
+
+# Upstream picks its model class by this word in the path.
+LANGUAGE_MODEL = "llama"
+TOWER = "vision-tower"
+TOWER_PREFIX = "vision_model."
+REWRITTEN = ("config.json", "tokenizer_config.json")
+
+
+def link_language_model(source: Path, folder: Path) -> Path:
+    """``folder`` as a readable twin of ``source``, a LLaMA folder or an earlier stage's result."""
+    with whole_folder(folder) as made:
+        for path in sorted(source.iterdir()):
+            if path.is_file() and path.name not in REWRITTEN:
+                (made / path.name).symlink_to(path.resolve())
+        write_json(made / "config.json", readable_config(_read(source / "config.json")))
+        settings = _read(source / "tokenizer_config.json")
+        published.settle_tokenizer(settings)
+        write_json(made / "tokenizer_config.json", settings)
+    return folder
+
+
+def readable_config(config: dict[str, Any]) -> dict[str, Any]:
+    """A LLaMA's config in the form that transformers 4.x reads."""
+    config = dict(config)
+    published.settle_rope(config)
+    if "dtype" in config:
+        config["torch_dtype"] = config.pop("dtype")
+    return config
+
+
+def link_vision_tower(source: Path, folder: Path) -> Path:
+    """``source``, or ``folder`` as its readable twin where transformers 5 has written ``source``."""
+    weights = source / "model.safetensors"
+    if not weights.exists():
+        return source
+    with safe_open(weights, "pt") as file:
+        if any(name.startswith(TOWER_PREFIX) for name in file.keys()):  # noqa: SIM118
+            return source
+        tensors = {TOWER_PREFIX + name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    with whole_folder(folder) as made:
+        save_file(tensors, made / "model.safetensors", metadata={"format": "pt"})
+        for path in sorted(source.iterdir()):
+            if path.is_file() and path.name != weights.name:
+                (made / path.name).symlink_to(path.resolve())
+    return folder
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))

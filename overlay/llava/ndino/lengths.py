@@ -1,0 +1,66 @@
+"""How long a sample really is: its tokens, with every image counted as the features it becomes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+from llava.mm_utils import get_anyres_image_grid_shape
+from llava.model.llava_arch import unpad_image
+from llava.ndino.prompts import encode_source
+from PIL import Image
+from tqdm import tqdm
+
+from ndino.prompts import PromptError
+
+
+def image_features(size: tuple[int, int], pinpoints: Sequence[Sequence[int]], tile: int, patch: int) -> int:
+    """Features of an anyres image of ``size`` (width, height) in pixels under ``spatial_unpad``.
+
+    The thumbnail's patches, and the unpadded grid's with one newline a row. Upstream's own functions are
+    asked, so that their rounding is met.
+    """
+    columns, rows = get_anyres_image_grid_shape(size, list(pinpoints), tile)
+    side = tile // patch
+    grid = unpad_image(torch.empty((1, rows * side, columns * side), device="meta"), size)
+    return side * side + grid.shape[1] * (grid.shape[2] + 1)
+
+
+def square_features(tile: int, patch: int) -> int:
+    """Features of one of several images of a sample: one padded tile and its newline."""
+    return (tile // patch) ** 2 + 1
+
+
+def true_lengths(dataset, *, tile: int, patch: int, limit: int) -> list[int]:
+    """Tokens of each row of a ``LazySupervisedDataset``, cut at ``limit``.
+
+    ``tile`` and ``patch`` are the tower's image and patch size in pixels. A row that cannot be used counts as
+    one token; the dataset deals with it when its turn comes.
+    """
+    pinpoints = dataset.data_args.image_grid_pinpoints
+    folder = dataset.data_args.image_folder
+
+    def length(row: dict) -> int:
+        try:
+            ids = encode_source(row["conversations"], dataset.tokenizer).input_ids
+            images = row.get("image", [])
+            images = [images] if isinstance(images, str) else images
+            if len(images) > 1:
+                features = len(images) * square_features(tile, patch)
+            else:
+                features = sum(
+                    image_features(_size(os.path.join(folder, image)), pinpoints, tile, patch)
+                    for image in images
+                )
+        except (PromptError, OSError, ValueError):
+            return 1
+        return min(limit, len(ids) - len(images) + features)
+
+    rows = dataset.list_data_dict
+    return [length(row) for row in tqdm(rows, desc="Measuring samples", unit=" rows", leave=False)]
+
+
+def _size(path: str) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size

@@ -1,0 +1,41 @@
+"""A run that gives the same weights twice: seed before the first draw, tower in fp32, one fate for newline."""
+
+from __future__ import annotations
+
+import torch
+from PIL import Image
+from transformers import set_seed
+
+from ndino.train.images import MAX_IMAGE_PIXELS
+
+
+def begin(training_args) -> None:
+    """Seed before anything is drawn (upstream draws the projector unseeded), and admit the paper's large
+    images, which upstream would replace by the next sample."""
+    set_seed(training_args.seed)
+    Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
+
+
+def keep_precision(vision_tower: torch.nn.Module, training_args) -> None:
+    """Let the tower's next ``to`` leave it in fp32 in a run that is neither bf16 nor fp16.
+
+    Upstream halves the tower to fp16 whenever bf16 is off, also where it is trained and on CPU.
+    """
+    if training_args.bf16 or training_args.fp16:
+        return
+
+    def to_once(*arguments, dtype=None, **options):
+        del vision_tower.to
+        return vision_tower.to(*arguments, dtype=torch.float32, **options)
+
+    vision_tower.to = to_once
+
+
+def train_newline(model: torch.nn.Module, model_args) -> None:
+    """Train image_newline wherever the projector is trained, as the native engine does.
+
+    Upstream freezes it in the projector's stage at a draw that no later stage has seen.
+    """
+    newline = getattr(model.get_model(), "image_newline", None)
+    if newline is not None and "mm_mlp_adapter" in (model_args.mm_tunable_parts or "").split(","):
+        newline.requires_grad_(True)

@@ -1,0 +1,42 @@
+"""The result of a stage: a whole checkpoint in upstream's layout, in the projector's stage as well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ndino.files import whole_folder, write_json
+from ndino.train.manifest import peak_rss_mb, surroundings
+
+RESULT = "upstream"
+FACTS = "training.json"
+
+
+def save_stage(trainer, output_dir: str) -> None:
+    """Write ``output_dir/upstream``: weights, config, tokenizer, and what `ndino.llava_next` puts on record.
+
+    Takes the place of ``safe_save_model_for_hf_trainer``, which calls CUDA on any machine and leaves language
+    model, tower and image_newline out of the projector's stage. The folder appears whole or not at all.
+    """
+    folder = Path(output_dir) / RESULT
+    if not trainer.args.should_save:
+        # Other ranks take part in gathering the weights, and write nothing.
+        trainer.save_model(str(folder))
+        return
+    with whole_folder(folder) as made:
+        trainer.save_model(str(made))
+        # A pickle of paths and times: the next stage needs none, and two equal runs would differ by it.
+        (made / "training_args.bin").unlink(missing_ok=True)
+        write_json(made / FACTS, _facts(trainer))
+
+
+def _facts(trainer) -> dict:
+    history = trainer.state.log_history
+    return {
+        **surroundings(),
+        "ranks": trainer.args.world_size,
+        "steps": trainer.state.global_step,
+        "tokens": trainer.state.num_input_tokens_seen,
+        "train_loss": next((row["train_loss"] for row in reversed(history) if "train_loss" in row), None),
+        "loss_curve": [[row["step"], row["loss"]] for row in history if "loss" in row],
+        "peak_rss_mb": peak_rss_mb(),
+    }

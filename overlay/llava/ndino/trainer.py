@@ -1,0 +1,117 @@
+"""Upstream's trainer with checkpoints that a killed run goes on from, in every stage and without CUDA."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from llava.ndino.lengths import image_features, square_features, true_lengths
+from llava.ndino.sampler import LengthGroupedSampler
+from llava.train.llava_trainer import LLaVATrainer
+from safetensors.torch import load_file, save_file
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from ndino.train.trainer import MarkWhole
+
+TRAINED = "trained.safetensors"  # the projector stage's checkpoints: what is trained, not what is frozen
+
+
+class ReportSteps(TrainerCallback):
+    """A JSON line on standard output for every step, which `ndino.llava_next` reads."""
+
+    def on_step_end(self, args, state, control, **options) -> None:
+        if state.is_world_process_zero:
+            print(json.dumps({"step": state.global_step, "of": state.max_steps}), flush=True)
+
+
+class StageTrainer(LLaVATrainer):
+    """Takes `LLaVATrainer`'s place in ``llava/train/train.py``."""
+
+    def __init__(self, **options) -> None:
+        super().__init__(**options)
+        self.add_callback(MarkWhole())
+        self.add_callback(ReportSteps())
+
+    def _get_train_sampler(self) -> torch.utils.data.Sampler | None:
+        if not (self.args.group_by_length or self.args.group_by_modality_length):
+            return super()._get_train_sampler()
+        tower = self.model.get_vision_tower().config
+        return LengthGroupedSampler(
+            true_lengths(
+                self.train_dataset,
+                tile=tower.image_size,
+                patch=tower.patch_size,
+                limit=self.args.model_max_length,
+            ),
+            batch_size=self.args.train_batch_size,
+            ranks=self.args.world_size,
+            accumulation=self.args.gradient_accumulation_steps,
+            seed=self.args.seed,
+        )
+
+    def training_step(self, model, inputs) -> torch.Tensor:
+        tokens = torch.tensor(self._tokens(inputs), device=self.args.device)
+        self.state.num_input_tokens_seen += int(self.accelerator.gather(tokens).sum())
+        return super().training_step(model, inputs)
+
+    def _tokens(self, inputs) -> int:
+        config, tower = self.model.config, self.model.get_vision_tower().config
+        pictures = [
+            (size, image)
+            for size, image, kind in zip(
+                inputs["image_sizes"], inputs["images"], inputs["modalities"], strict=True
+            )
+            if kind == "image"
+        ]
+        features = sum(
+            image_features(size, config.image_grid_pinpoints, tower.image_size, tower.patch_size)
+            if image.ndim == 4
+            else square_features(tower.image_size, tower.patch_size)
+            for size, image in pictures
+        )
+        return int(inputs["attention_mask"].sum()) - len(pictures) + features
+
+    def _save_checkpoint(self, model, trial, metrics=None) -> None:
+        # Upstream writes no optimiser and no step count in the projector's stage, so that it cannot go on.
+        Trainer._save_checkpoint(self, model, trial, metrics)
+
+    def _save(self, output_dir: str | None = None, state_dict=None) -> None:
+        if not (output_dir and Path(output_dir).name.startswith(PREFIX_CHECKPOINT_DIR)):
+            return super()._save(output_dir, state_dict)
+        frozen = {name for name, weight in self.model.named_parameters() if not weight.requires_grad}
+        if not frozen:
+            return super()._save(output_dir, state_dict)
+        state_dict = self.model.state_dict() if state_dict is None else state_dict
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        trained = {name: value.contiguous() for name, value in state_dict.items() if name not in frozen}
+        save_file(trained, Path(output_dir) / TRAINED)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
+        trained = Path(resume_from_checkpoint) / TRAINED
+        if not trained.exists():
+            return super()._load_from_checkpoint(resume_from_checkpoint, model)
+        model = self.model if model is None else model
+        unexpected = model.load_state_dict(load_file(trained), strict=False).unexpected_keys
+        if unexpected:
+            raise ValueError(f"{trained}: {unexpected[0]} and {len(unexpected) - 1} more are not this model's")
+
+    def _load_rng_state(self, checkpoint) -> None:
+        with _random_state_readable():
+            super()._load_rng_state(checkpoint)
+
+
+def _random_state_readable() -> contextlib.AbstractContextManager:
+    """Let ``torch.load`` read NumPy's random state, and nothing else, out of upstream's resume state.
+
+    PyTorch before 2.6 reads any pickle there and needs no leave.
+    """
+    if not hasattr(torch.serialization, "safe_globals"):
+        return contextlib.nullcontext()
+    state = np.random.get_state()[1]
+    return torch.serialization.safe_globals(
+        [np.core.multiarray._reconstruct, np.ndarray, np.dtype, type(state.dtype)]
+    )
