@@ -1,7 +1,7 @@
 # The front door. `make` alone lists what it opens.
 PYTHON    ?= python3
 TORCH     := torch==2.13.0
-LMMS_EVAL := lmms_eval==0.7.3
+DEEPSPEED := deepspeed==0.14.4
 # Debian packages that some tests use; without them these tests are skipped and named.
 DEBIAN    := chromium
 
@@ -9,6 +9,8 @@ PY    := .venv/bin/python
 PIP   := $(PY) -m pip --disable-pip-version-check --quiet
 READY := .venv/.ready
 TOOLS := .venv/.test-tools
+LLAVA := .venv-llava/.ready
+LLAVA_PIP := .venv-llava/bin/python -m pip --disable-pip-version-check --quiet
 WORLD ?= drawn
 RUN   ?= runs/demo
 
@@ -21,29 +23,49 @@ $(call need,ppl,DATA,make ppl MODEL=runs/demo/mlp-long/model DATA=runs/demo/data
 $(call need,compare,MODELS,make compare MODELS="IT PT+IT" RUN=runs/demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test eval ppl compare report lint format lock clean debian-packages
+.PHONY: help setup unpatch demo test eval ppl compare report lint format lock clean debian-packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
-setup: $(READY) ## make the environment .venv (PYTHON= chooses the interpreter, 3.10 to 3.12)
-	@$(PY) -m ndino.upstream link
+# $(call environment,FOLDER): an environment with PyTorch, the CPU build where there is no GPU.
+define environment
+@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \
+  { echo "make: '$(PYTHON)' is not Python 3.10, 3.11 or 3.12. Remedy: make setup PYTHON=python3.11" >&2; exit 1; }
+@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+  { echo "make: '$(PYTHON)' cannot make environments. Remedy: apt-get install python3-venv" >&2; exit 1; }
+@$(1)/bin/python -m pip --version >/dev/null 2>&1 || \
+  { echo "Making $(1) ..."; $(PYTHON) -m venv --clear $(1); }
+@# pip writes a package's list of files last: without it an earlier installation was cut off.
+@pip="$(1)/bin/python -m pip --disable-pip-version-check --quiet"; \
+$(1)/bin/python -c 'from importlib.metadata import files; assert files("torch")' 2>/dev/null || { \
+  echo "Installing $(TORCH) ..."; \
+  if [ -e /dev/nvidia0 ] || nvidia-smi -L >/dev/null 2>&1; then $$pip install '$(TORCH)'; \
+  else $$pip install --no-deps --retries 0 --timeout 15 --index-url https://download.pytorch.org/whl/cpu '$(TORCH)' \
+         2>/dev/null || { echo "PyTorch's CPU index is out of reach: taking $(TORCH) from the usual index."; \
+         $$pip install '$(TORCH)'; }; fi; }
+endef
+
+setup: $(READY) ## make the environments and the upstream trees (PYTHON=, LLAVA_NEXT_URL=, LMMS_EVAL_URL=)
+	@$(PY) -m ndino.upstream setup $(if $(filter setup,$(MAKECMDGOALS)),--retry)
+	@if [ -d third_party/LLaVA-NeXT ]; then $(MAKE) --silent $(LLAVA); fi
+
+unpatch: $(READY) ## give the upstream trees back as upstream wrote them (make setup patches them again)
+	@$(PY) -m ndino.upstream unpatch
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \
-	  { echo "make: '$(PYTHON)' is not Python 3.10, 3.11 or 3.12. Remedy: make setup PYTHON=python3.11" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	  { echo "make: '$(PYTHON)' cannot make environments. Remedy: apt-get install python3-venv" >&2; exit 1; }
-	@$(PIP) --version >/dev/null 2>&1 || { echo "Making .venv ..."; $(PYTHON) -m venv --clear .venv; }
-	@# pip writes a package's list of files last: without it an earlier installation was cut off.
-	@$(PY) -c 'from importlib.metadata import files; assert files("torch")' 2>/dev/null || { echo "Installing $(TORCH) ..."; \
-	  if [ -e /dev/nvidia0 ] || nvidia-smi -L >/dev/null 2>&1; then $(PIP) install '$(TORCH)'; \
-	  else $(PIP) install --no-deps --retries 0 --timeout 15 --index-url https://download.pytorch.org/whl/cpu '$(TORCH)' \
-	         2>/dev/null || { echo "PyTorch's CPU index is out of reach: taking $(TORCH) from the usual index."; \
-	         $(PIP) install '$(TORCH)'; }; fi; }
+	$(call environment,.venv)
 	@echo "Installing the other packages ..."
 	@$(PIP) install -c constraints.txt --editable '.[train,eval]'
-	@$(PIP) install --no-deps '$(LMMS_EVAL)'
+	@touch $@
+
+# The environment of the upstream trainer. deepspeed comes from its source and is imported, never run, on a CPU.
+$(LLAVA): requirements-llava.txt constraints-llava.txt
+	$(call environment,.venv-llava)
+	@echo "Installing the packages of the upstream trainer ..."
+	@$(LLAVA_PIP) install -c constraints-llava.txt -r requirements-llava.txt
+	@DS_BUILD_OPS=0 $(LLAVA_PIP) install --no-deps --no-build-isolation '$(DEEPSPEED)'
+	@$(LLAVA_PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(TOOLS): $(READY)
@@ -96,8 +118,10 @@ lock: ## renew constraints.txt from pyproject.toml (keeps pins that still fit)
 	@$(PYTHON) -m venv .cache/lock && .cache/lock/bin/python -m pip install --quiet uv
 	@.cache/lock/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 --quiet \
 	  --no-annotate --no-header --no-emit-index-url --output-file constraints.txt
+	@.cache/lock/bin/uv pip compile requirements-llava.txt --universal --python-version 3.10 --quiet \
+	  --no-annotate --no-header --no-emit-index-url --output-file constraints-llava.txt
 	@# What a CUDA build of torch brings along is that build's business, and a CPU machine must not be sent to it.
-	@sed -i -E '/^(nvidia|cuda|triton)/d' constraints.txt
+	@sed -i -E '/^(nvidia-[^m]|cuda|triton)/d' constraints.txt constraints-llava.txt
 
-clean: ## remove the environment and the caches; runs/ stays
-	rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+clean: ## remove the environments and the caches; runs/ and third_party/ stay
+	rm -rf .venv .venv-llava .cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

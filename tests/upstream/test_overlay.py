@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ndino.upstream import TASK_FOLDER, UpstreamError, link, lmms_eval_folder, main, unlink
+from ndino.upstream import UpstreamError, lmms_eval_folder
+from ndino.upstream.overlay import link, unlink
+from ndino.upstream.pins import TASK_FOLDER
 
 
 @pytest.fixture
@@ -82,17 +84,19 @@ def test_a_file_of_theirs_is_never_overwritten(package, sources, make):
     assert theirs.is_symlink() or theirs.read_text() == "theirs"
 
 
-def test_the_installed_lmms_eval_is_found_and_linked(capsys):
-    assert (lmms_eval_folder() / "tasks").is_dir()
-    assert main(["link"]) == 0
-    capsys.readouterr()
-    assert main(["link"]) == 0
-    assert capsys.readouterr().out == ""
+def test_links_survive_a_move_of_the_whole_folder(package, sources, tmp_path):
+    link(package, sources)
+    moved = tmp_path.with_name(tmp_path.name + "-moved")
+    tmp_path.rename(moved)
+    assert (moved / "lmms_eval/models/simple/mblip.py").read_text() == "ours mblip"
+    moved.rename(tmp_path)
 
 
-def test_missing_lmms_eval_is_one_clear_line(monkeypatch, capsys):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert main(["link"]) == 1
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert "make setup" in error
+def test_the_installed_lmms_eval_is_found():
+    assert (lmms_eval_folder() / "tasks" / "ndino_it" / "ndino_it.yaml").is_file()
+
+
+def test_missing_lmms_eval_is_an_error_with_the_remedy(monkeypatch):
+    monkeypatch.setattr("sys.path", [])
+    with pytest.raises(UpstreamError, match=r"not installed .*make setup"):
+        lmms_eval_folder()

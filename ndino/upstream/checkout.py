@@ -1,0 +1,252 @@
+"""An upstream tree in ``third_party/``: the pinned commit, our patches, our files laid over it.
+
+A tree is never changed in place. It is built whole beside the old one, and takes its name when it is ready:
+a kill leaves the old tree, the new one, or none, and never a half-patched one. What it was made of stands in
+its stamp, ``.git/ndino.json``; as long as that holds, nothing is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ndino.upstream.errors import UpstreamError
+from ndino.upstream.git import GitError, git
+from ndino.upstream.mirror import Mirrors
+from ndino.upstream.overlay import link, present_links, wanted_links
+from ndino.upstream.patches import Patch, read_series
+from ndino.upstream.pins import LLAVA_NEXT, ROOT, Pin, read_pins
+
+STAMP = Path(".git", "ndino.json")
+# What Python and its installers leave in a tree, and can make again.
+_BYPRODUCT = re.compile(r"(^|/)__pycache__/|\.egg-info/")
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a tree was made of.
+
+    Attributes:
+        key: of pin, patches and overlay; "pristine" for the bare commit.
+        files: patched upstream file -> its sha256.
+    """
+
+    key: str
+    commit: str
+    files: dict[str, str]
+
+
+def set_up(pin: Pin, mirrors: Mirrors) -> bool:
+    """Bring the tree to what pin, patches and overlay say; True if anything had to be done.
+
+    Raises:
+        Unreachable: the commit is not at hand and cannot be fetched.
+        UpstreamError: the tree, a patch or an upstream file is not as it should be; nothing was touched.
+    """
+    series = read_series(pin.patches)
+    for patch in series:
+        for file in patch.files:
+            if file not in pin.sha256:
+                raise UpstreamError(
+                    f"{patch.path} touches {file}, whose sha256 is not in upstream.toml "
+                    f"(remedy: add it to [{pin.name}.sha256])"
+                )
+    key = _key(pin, series)
+    if _is_current(pin, key):
+        return False
+    with _locked(pin.folder.parent):
+        if _is_current(pin, key):
+            return False
+        _require_replaceable(pin)
+        _replace(pin, _build(pin, mirrors.of(pin), series, key))
+    laid = len(wanted_links(pin.overlay))
+    print(f"{pin.name} {pin.commit[:7]}: {len(series)} patch(es), {laid} file(s) laid over it", flush=True)
+    return True
+
+
+def restore(pin: Pin, mirrors: Mirrors) -> bool:
+    """Put the pristine commit back; False if there is no tree, or nothing to do.
+
+    Raises:
+        UpstreamError: the tree holds something that is neither upstream's nor ours; nothing was touched.
+    """
+    if not os.path.lexists(pin.folder):
+        return False
+    with _locked(pin.folder.parent):
+        stamp = _require_replaceable(pin)
+        if stamp.key == "pristine" and stamp.commit == pin.commit:
+            return False
+        _replace(pin, _build(pin, mirrors.of(pin), [], None))
+    return True
+
+
+def llava_next_folder(root: Path = ROOT) -> Path:
+    """The LLaVA-NeXT tree, patched and laid over as our files say.
+
+    Raises:
+        UpstreamError: it is not set up, or not up to date.
+    """
+    pin = read_pins(root)[LLAVA_NEXT]
+    if not os.path.lexists(pin.folder):
+        raise UpstreamError(
+            f"third_party/{pin.name} is not set up (remedy: make setup {pin.setting}=<clone>)"
+        )
+    if not _is_current(pin, _key(pin, read_series(pin.patches))):
+        raise UpstreamError(f"third_party/{pin.name} is not up to date (remedy: make setup)")
+    return pin.folder
+
+
+def _key(pin: Pin, series: list[Patch]) -> str:
+    parts = [
+        pin.commit,
+        json.dumps(pin.sha256, sort_keys=True),
+        *(patch.path.read_text() for patch in series),
+        *wanted_links(pin.overlay),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _is_current(pin: Pin, key: str) -> bool:
+    """Whether the tree is what ``key`` stands for, and untouched since; raises if somebody changed it."""
+    if not os.path.lexists(pin.folder):
+        return False
+    stamp = _inspect(pin)
+    return stamp.key == key and present_links(pin.folder, pin.overlay) == wanted_links(pin.overlay)
+
+
+def _read_stamp(pin: Pin) -> Stamp:
+    try:
+        return Stamp(**json.loads((pin.folder / STAMP).read_text()))
+    except (OSError, ValueError, TypeError):
+        raise UpstreamError(
+            f"{pin.folder} was not made by set-up and is left alone "
+            f"(remedy: move it away, then make setup {pin.setting}=<where it is now>)"
+        ) from None
+
+
+def _inspect(pin: Pin, *, ignored: bool = False) -> Stamp:
+    """The stamp of a tree that holds upstream's files, our patches and links, and nothing else.
+
+    Args:
+        ignored: whether files that upstream's .gitignore names count too, as before the tree is replaced.
+    """
+    stamp = _read_stamp(pin)
+    tree = pin.folder
+    head = git("rev-parse", "HEAD", folder=tree).strip()
+    if head != stamp.commit:
+        raise UpstreamError(
+            f"{tree} is at the wrong commit: {head}, and set-up left it at {stamp.commit} "
+            f"(remedy: git -C {tree} checkout {stamp.commit})"
+        )
+    status = git(
+        "status",
+        "--porcelain",
+        "-z",
+        "--no-renames",
+        "--untracked-files=all",
+        f"--ignored={'matching' if ignored else 'no'}",
+        folder=tree,
+    )
+    ours = set(present_links(tree, pin.overlay))
+    foreign = []
+    for entry in filter(None, status.split("\0")):
+        state, path = entry[:2], entry[3:]
+        if state == " M" and stamp.files.get(path) == _sha256(tree / path):
+            continue
+        if path in ours or (state in ("!!", "??") and _BYPRODUCT.search(path)):
+            continue
+        foreign.append(path)
+    foreign += [path for path, sha256 in stamp.files.items() if _sha256(tree / path) != sha256]
+    if foreign:
+        names = ", ".join(sorted(set(foreign))[:3]) + (", ..." if len(set(foreign)) > 3 else "")
+        raise UpstreamError(
+            f"{tree} is dirty: {names} (remedy: keep what you need elsewhere; "
+            f"git -C {tree} status shows it, rm -r {tree} drops it)"
+        )
+    return stamp
+
+
+def _require_replaceable(pin: Pin) -> Stamp:
+    if not os.path.lexists(pin.folder):
+        return Stamp("", "", {})
+    return _inspect(pin, ignored=True)
+
+
+def _build(pin: Pin, mirror: Path, series: list[Patch], key: str | None) -> Path:
+    """Make the whole tree under a temporary name; without ``key`` the pristine commit."""
+    tree = pin.folder.with_name(f".{pin.name}.new")
+    tree.mkdir(parents=True)
+    try:
+        try:
+            git("init", "--quiet", ".", folder=tree)
+            git("fetch", "--quiet", "--depth=1", mirror, "refs/heads/pinned", folder=tree)
+            git("checkout", "--quiet", "--detach", pin.commit, folder=tree)
+        except GitError as error:
+            raise UpstreamError(
+                f"the mirror {mirror} is damaged: {error} (remedy: rm -r {mirror}, then make setup)"
+            ) from error
+        if key is not None:
+            _verify(pin, tree)
+            for patch in series:
+                _apply(patch, tree)
+            link(tree, pin.overlay)
+        files = sorted({file for patch in series for file in patch.files})
+        stamp = Stamp(key or "pristine", pin.commit, {file: _sha256(tree / file) for file in files})
+        (tree / STAMP).write_text(json.dumps(asdict(stamp), indent=1))
+        if key is None and (left := git("status", "--porcelain", "--ignored", folder=tree)):
+            raise UpstreamError(f"{tree} is not the pristine commit: {left.splitlines()[0]}")
+    except BaseException:
+        shutil.rmtree(tree, ignore_errors=True)
+        raise
+    return tree
+
+
+def _verify(pin: Pin, tree: Path) -> None:
+    for file, expected in pin.sha256.items():
+        found = _sha256(tree / file)
+        if found != expected:
+            raise UpstreamError(
+                f"upstream changed {file}: at {pin.commit[:7]} its sha256 is {found}, "
+                f"upstream.toml says {expected} (remedy: see what changed, check the patches that touch it, "
+                f"then write the new sha256 there)"
+            )
+
+
+def _apply(patch: Patch, tree: Path) -> None:
+    try:
+        git("apply", "--unidiff-zero", patch.path.resolve(), folder=tree)
+    except GitError as error:
+        raise UpstreamError(
+            f"{patch.path} no longer applies: {error} (remedy: make it anew against the pinned commit)"
+        ) from error
+
+
+def _replace(pin: Pin, tree: Path) -> None:
+    old = pin.folder.with_name(f".{pin.name}.old")
+    if os.path.lexists(pin.folder):
+        pin.folder.rename(old)
+    tree.rename(pin.folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One set-up at a time; what a killed one left under temporary names is removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for leftover in (*folder.glob(".*.new"), *folder.glob(".*.old")):
+            shutil.rmtree(leftover)
+        yield
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "nothing"

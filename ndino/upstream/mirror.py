@@ -1,0 +1,97 @@
+"""Bare mirrors of the pinned commits in the user's cache folder: fetched once a machine, then no network.
+
+A mirror is made under a temporary name and renamed when it is whole; there is one for each commit, and it
+never changes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ndino.upstream.errors import Unreachable, UpstreamError
+from ndino.upstream.git import PROBE_SECONDS, GitError, git
+from ndino.upstream.pins import Pin
+
+# No fetch of ours takes that long: what is older was left by a killed one.
+_ABANDONED_SECONDS = 24 * 3600
+
+
+def cache_folder() -> Path:
+    """``$XDG_CACHE_HOME/ndino``, by default ``~/.cache/ndino``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ndino"
+
+
+class Mirrors:
+    """Finds or makes the mirrors; one instance asks a host that did not answer only once."""
+
+    def __init__(self) -> None:
+        self._silent: dict[str, str] = {}
+
+    def of(self, pin: Pin) -> Path:
+        """The bare repository that holds the pinned commit.
+
+        It is looked for in the cache, then in the tree that stands in ``third_party/``, then at its source.
+
+        Raises:
+            Unreachable: it is not at hand, and its source does not answer.
+            UpstreamError: the source answers, but does not have the commit.
+        """
+        path = cache_folder() / pin.name / f"{pin.commit}.git"
+        if path.is_dir():
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(".*"):
+            if time.time() - leftover.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(leftover, ignore_errors=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{pin.commit[:7]}.", dir=path.parent))
+        try:
+            git("init", "--bare", "--quiet", ".", folder=temporary)
+            try:
+                if not (pin.folder / ".git").is_dir():
+                    raise GitError("no tree yet")
+                _fetch(temporary, str(pin.folder), pin.commit)
+            except GitError:
+                self._fetch_from_source(temporary, pin)
+            git("symbolic-ref", "HEAD", "refs/heads/pinned", folder=temporary)
+            try:
+                temporary.rename(path)
+            except OSError:
+                if not path.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return path
+
+    def _fetch_from_source(self, repository: Path, pin: Pin) -> None:
+        source = pin.source
+        host = urlsplit(source).netloc
+        if host in self._silent:
+            raise Unreachable(self._silent[host])
+        try:
+            # The one question that every kind of source answers at once, or not at all.
+            git("ls-remote", "--quiet", source, "HEAD", folder=repository, timeout=PROBE_SECONDS)
+        except GitError as error:
+            reason = str(error) if host and host in str(error) else f"{source}: {error}"
+            if host:
+                self._silent[host] = reason
+            raise Unreachable(reason) from error
+        print(f"Fetching {pin.name} {pin.commit[:7]} from {source} ...", flush=True)
+        try:
+            _fetch(repository, source, pin.commit)
+        except GitError as error:
+            if any(words in str(error) for words in ("not our ref", "remote ref", "no such remote ref")):
+                raise UpstreamError(
+                    f"{source} does not have the pinned commit {pin.commit} of {pin.name} "
+                    f"(remedy: git fetch it there, or name another {pin.setting}=)"
+                ) from error
+            raise Unreachable(f"{source}: {error}") from error
+
+
+def _fetch(repository: Path, source: str, commit: str) -> None:
+    refspec = f"+{commit}:refs/heads/pinned"
+    git("fetch", "--quiet", "--depth=1", "--no-tags", source, refspec, folder=repository)

@@ -1,0 +1,113 @@
+"""`upstream.toml`: which commit of which upstream repository, and what its patched files are made of."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ndino.upstream.errors import UpstreamError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[2]
+LLAVA_NEXT, LMMS_EVAL = "LLaVA-NeXT", "lmms-eval"
+LMMS_EVAL_PACKAGE = Path("lmms_eval")
+TASK_FOLDER = Path("tasks", "ndino_it")
+
+
+@dataclass(frozen=True)
+class Pin:
+    """An upstream repository at one commit, and what we lay over it.
+
+    Attributes:
+        root: our repository.
+        sha256: of every upstream file that a patch touches, before it is patched.
+        release: its version in the package registry, for machines that cannot fetch it.
+        overlay: folder of ours -> folder in the tree, relative.
+    """
+
+    name: str
+    root: Path
+    url: str
+    commit: str
+    release: str | None = None
+    sha256: dict[str, str] = field(default_factory=dict)
+    overlay: dict[Path, Path] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "third_party" / self.name
+
+    @property
+    def patches(self) -> Path:
+        return self.root / "patches" / self.name.lower()
+
+    @property
+    def setting(self) -> str:
+        """The variable that names a mirror or a clone in place of ``url``."""
+        return f"{self.name.upper().replace('-', '_')}_URL"
+
+    @property
+    def source(self) -> str:
+        """Where to fetch from; a folder as an absolute path."""
+        url = os.environ.get(self.setting) or self.url
+        return str(Path(url).resolve()) if Path(url).exists() else url
+
+
+def overlays(root: Path) -> dict[str, dict[Path, Path]]:
+    """For each upstream tree: folder of ours -> where it goes, relative to the tree."""
+    return {
+        LLAVA_NEXT: {root / "overlay" / "llava": Path("llava")},
+        LMMS_EVAL: {
+            root / "tasks_it": LMMS_EVAL_PACKAGE / TASK_FOLDER,
+            root / "overlay" / "lmms_eval": LMMS_EVAL_PACKAGE,
+        },
+    }
+
+
+def read_pins(root: Path = ROOT) -> dict[str, Pin]:
+    """Read and check ``upstream.toml``.
+
+    Raises:
+        UpstreamError: a value is missing or is not what it should be; names the table and the field.
+    """
+    path = root / "upstream.toml"
+    try:
+        tables = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UpstreamError(f"{path} cannot be read: {error}") from error
+    return {name: _pin(path, root, name, table) for name, table in tables.items()}
+
+
+def _pin(path: Path, root: Path, name: str, table: dict[str, Any]) -> Pin:
+    def wanted(field: str, value: Any, pattern: str, what: str) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise UpstreamError(f"{path}: [{name}] {field} is {value!r}, expected {what}")
+        return value
+
+    known = {"url", "commit", "release", "sha256"}
+    if name not in overlays(root) or (unknown := sorted(set(table) - known)):
+        what = f"[{name}] has unknown field {unknown[0]}" if name in overlays(root) else f"unknown [{name}]"
+        raise UpstreamError(f"{path}: {what}")
+    release = table.get("release")
+    return Pin(
+        name=name,
+        root=root,
+        url=wanted("url", table.get("url"), r"\S+", "the address of a git repository"),
+        commit=wanted(
+            "commit", table.get("commit"), "[0-9a-f]{40}", "a full commit of 40 hexadecimal digits"
+        ),
+        release=None if release is None else wanted("release", release, r"[0-9][\w.]*", "a version"),
+        sha256={
+            file: wanted(f"sha256 of {file}", value, "[0-9a-f]{64}", "64 hexadecimal digits")
+            for file, value in table.get("sha256", {}).items()
+        },
+        overlay=overlays(root)[name],
+    )
