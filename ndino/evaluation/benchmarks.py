@@ -6,11 +6,12 @@ import argparse
 import contextlib
 import difflib
 import hashlib
+import inspect
 import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -193,7 +194,7 @@ class Benchmarks:
                 bootstrap_iters=0,
                 task_manager=self._manager,
                 verbosity="WARNING",
-                process_docs_parallel=1,
+                **_one_thread(simple_evaluate),
                 # Scoring needs no pictures: this spares decoding each of them once more.
                 cli_args=argparse.Namespace(process_with_media=False),
             )
@@ -283,6 +284,12 @@ def _is_number(value: Any) -> bool:
 def _score(task: ConfigurableTask, documents: Sequence[dict], answer: str) -> Metrics:
     scored = [task.process_results(document, [answer]) for document in documents]
     return {metric: float(total([s[metric] for s in scored])) for metric, total in task.aggregation().items()}
+
+
+def _one_thread(simple_evaluate: Callable[..., Any]) -> dict[str, int]:
+    """The option that keeps the release's scoring in one thread; the pinned commit has neither."""
+    option = "process_docs_parallel"
+    return {option: 1} if option in inspect.signature(simple_evaluate).parameters else {}
 
 
 def _row(task: ConfigurableTask, sample: dict[str, Any], shuffled: bool) -> dict[str, Any]:
