@@ -53,7 +53,7 @@ def set_up(pin: Pin, mirrors: Mirrors) -> bool:
     """
     series = read_series(pin.patches)
     for patch in series:
-        for file in patch.files:
+        for file in patch.insertions:
             if file not in pin.sha256:
                 raise UpstreamError(
                     f"{patch.path} touches {file}, whose sha256 is not in upstream.toml "
@@ -196,9 +196,9 @@ def _build(pin: Pin, mirror: Path, series: list[Patch], key: str | None) -> Path
         if key is not None:
             _verify(pin, tree)
             for patch in series:
-                _apply(patch, tree)
+                patch.apply(tree)
             link(tree, pin.overlay)
-        files = sorted({file for patch in series for file in patch.files})
+        files = sorted({file for patch in series for file in patch.insertions})
         stamp = Stamp(key or "pristine", pin.commit, {file: _sha256(tree / file) for file in files})
         (tree / STAMP).write_text(json.dumps(asdict(stamp), indent=1))
         if key is None and (left := git("status", "--porcelain", "--ignored", folder=tree)):
@@ -218,15 +218,6 @@ def _verify(pin: Pin, tree: Path) -> None:
                 f"upstream.toml says {expected} (remedy: see what changed, check the patches that touch it, "
                 f"then write the new sha256 there)"
             )
-
-
-def _apply(patch: Patch, tree: Path) -> None:
-    try:
-        git("apply", "--unidiff-zero", patch.path.resolve(), folder=tree)
-    except GitError as error:
-        raise UpstreamError(
-            f"{patch.path} no longer applies: {error} (remedy: make it anew against the pinned commit)"
-        ) from error
 
 
 def _replace(pin: Pin, tree: Path) -> None:

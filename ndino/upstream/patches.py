@@ -1,7 +1,8 @@
-"""Patches that only insert lines of ours: a series is read and checked before anything is applied.
+"""Patches that only insert lines of ours: read, checked, and applied to the very line.
 
 A patch starts with its reason, and its hunks have no context (``diff -U0``), so that no upstream line stands
-in it. What keeps it from landing in a file that has changed is the file's sha256 in `upstream.toml`.
+in it. What keeps it from landing in a file that has changed is the file's sha256 in `upstream.toml`. They are
+not left to ``git apply``, which moves a hunk that has no context to wherever it fits.
 """
 
 from __future__ import annotations
@@ -12,16 +13,48 @@ from pathlib import Path
 
 from ndino.upstream.errors import UpstreamError
 
-_HUNK = re.compile(r"@@ -\d+,0 \+\d+(?:,(\d+))? @@")
+_HUNK = re.compile(r"@@ -(\d+),0 \+(\d+)(?:,(\d+))? @@")
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """Lines that go behind line ``after`` of the old file (0: before the first) and are then at ``at``."""
+
+    after: int
+    at: int
+    lines: list[str]
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A checked patch; ``files`` are the upstream files it touches."""
+    """A checked patch: upstream file -> what goes into it, from its top down."""
 
     path: Path
     reason: str
-    files: tuple[str, ...]
+    insertions: dict[str, list[Insertion]]
+
+    def apply(self, tree: Path) -> None:
+        """Insert the lines into the files of ``tree``.
+
+        Raises:
+            UpstreamError: a file or a line is not there.
+        """
+        for file, insertions in self.insertions.items():
+            path = tree / file
+            if not path.is_file():
+                raise UpstreamError(f"{self.path} no longer applies: there is no {file}")
+            *lines, rest = path.read_bytes().decode(errors="surrogateescape").split("\n")
+            inserted = 0
+            for each in insertions:
+                place = each.after + inserted
+                if place > len(lines) or each.at != place + 1:
+                    raise UpstreamError(
+                        f"{self.path} no longer applies: {file} has no line {each.after} that would become "
+                        f"line {each.at} (remedy: make it anew against the pinned commit, diff -U0)"
+                    )
+                lines[place:place] = each.lines
+                inserted += len(each.lines)
+            path.write_bytes("\n".join([*lines, rest]).encode(errors="surrogateescape"))
 
 
 def read_series(folder: Path) -> list[Patch]:
@@ -53,32 +86,36 @@ def read_patch(path: Path) -> Patch:
         return UpstreamError(f"{path} line {number}: {what}")
 
     reason: list[str] = []
-    files: list[str] = []
+    insertions: dict[str, list[Insertion]] = {}
+    file: list[Insertion] | None = None
+    lines: list[str] = []
+    text = path.read_bytes().decode(errors="surrogateescape")
     owed = 0  # lines that the hunk at hand has still to bring
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         if owed:
             if not line.startswith("+"):
                 raise fault(number, "not an inserted line (remedy: diff -U0, and no upstream line removed)")
+            lines.append(line[1:])
             owed -= 1
         elif hunk := _HUNK.match(line):
-            if not files:
+            if file is None:
                 raise fault(number, "a hunk before the name of its file")
-            owed = int(hunk[1] or 1)
+            owed, lines = int(hunk[3] or 1), []
+            file.append(Insertion(int(hunk[1]), int(hunk[2]), lines))
         elif line.startswith("+++ "):
-            files.append(line[4:].split("\t")[0].removeprefix("b/"))
-        elif line.startswith(("@@", "-", "+", " ", "\\")) and files and not line.startswith("--- "):
-            raise fault(
-                number, "removes, changes or repeats an upstream line (remedy: diff -U0, insert only)"
-            )
+            file = insertions.setdefault(line[4:].split("\t")[0].removeprefix("b/"), [])
         elif line.startswith(("new file", "deleted file", "rename", "old mode", "--- /dev/null")):
             raise fault(number, "patches only insert into existing files (remedy: new files go to overlay/)")
-        elif not files and not line.startswith(("diff ", "index ", "--- ")):
+        elif line.startswith(("diff ", "index ", "--- ")):
+            continue
+        elif file is None:
             reason.append(line)
+        else:
+            raise fault(number, "removes or repeats an upstream line (remedy: diff -U0, insert only)")
     if owed:
         raise fault(number, f"breaks off, {owed} line(s) short")
-    if not files:
+    if not insertions:
         raise UpstreamError(f"{path} patches nothing")
-    text = "\n".join(reason).strip()
-    if not text:
+    if not any(line.strip() for line in reason):
         raise UpstreamError(f"{path} gives no reason (remedy: start it with why it is needed)")
-    return Patch(path, text, tuple(dict.fromkeys(files)))
+    return Patch(path, "\n".join(reason).strip(), insertions)
