@@ -30,14 +30,17 @@ CORPUS = [
 ]
 
 
-def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level BPE of 400 tokens with LLaMA 3's markers, ``<image>`` and a pad token; it adds no BOS."""
+def tiny_tokenizer(*, base: bool = False) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of 400 tokens with LLaMA 3's markers, ``<image>`` and a pad token; it adds no BOS.
+
+    ``base``: as that of a language model, without ``<image>`` and pad token.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=400,
-        special_tokens=[*MARKERS, IMAGE_TOKEN, PAD],
+        special_tokens=[*MARKERS, *(() if base else (IMAGE_TOKEN, PAD))],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -46,8 +49,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
         tokenizer_object=tokenizer,
         bos_token=BEGIN_OF_TEXT,
         eos_token=END_OF_TURN,
-        pad_token=PAD,
-        additional_special_tokens=[IMAGE_TOKEN],
+        **({} if base else {"pad_token": PAD, "additional_special_tokens": [IMAGE_TOKEN]}),
     )
 
 

@@ -1,0 +1,48 @@
+"""Writes safetensors files a tensor at a time; the library's own writer wants all of a file in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+
+CHUNK_BYTES = 64 * 1024**2
+_NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+Layout = dict[str, tuple[tuple[int, ...], torch.dtype]]
+
+
+def write_safetensors(path: Path, layout: Layout, tensors: Iterable[Iterable[torch.Tensor]]) -> Iterator[int]:
+    """Write the tensors of ``layout`` (shape and dtype by name), yielding the bytes as they are written.
+
+    ``tensors`` gives each tensor in ``layout``'s order, as pieces along the first dimension.
+
+    Raises:
+        ValueError: a tensor's pieces are not as large as the layout says.
+    """
+    header, offset = {"__metadata__": {"format": "pt"}}, 0
+    sizes = []
+    for name, (shape, dtype) in layout.items():
+        sizes.append(torch.Size(shape).numel() * dtype.itemsize)
+        header[name] = {
+            "dtype": _NAMES[dtype],
+            "shape": list(shape),
+            "data_offsets": [offset, offset + sizes[-1]],
+        }
+        offset += sizes[-1]
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name, size, pieces in zip(layout, sizes, tensors, strict=True):
+            written = 0
+            for piece in pieces:
+                if piece.dtype != layout[name][1]:
+                    raise ValueError(f"{path}: {name} came as {piece.dtype}")
+                data = memoryview(piece.contiguous().flatten().view(torch.uint8).numpy())
+                for start in range(0, len(data), CHUNK_BYTES):
+                    yield file.write(data[start : start + CHUNK_BYTES])
+                written += len(data)
+            if written != size:
+                raise ValueError(f"{path}: {name} came with {written} bytes where {size} were announced")
