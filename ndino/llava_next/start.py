@@ -20,21 +20,30 @@ from ndino.files import whole_folder, write_json
 # Upstream picks its model class by this word in the path.
 LANGUAGE_MODEL = "llama"
 TOWER = "vision-tower"
+TOWER_FIELD = "mm_vision_tower"
 TOWER_PREFIX = "vision_model."
 REWRITTEN = ("config.json", "tokenizer_config.json")
 
 
-def link_language_model(source: Path, folder: Path) -> Path:
+def link_language_model(source: Path, folder: Path, tower: Path) -> Path:
     """``folder`` as a readable twin of ``source``, a LLaMA folder or an earlier stage's result."""
     with whole_folder(folder) as made:
         for path in sorted(source.iterdir()):
             if path.is_file() and path.name not in REWRITTEN:
                 (made / path.name).symlink_to(path.resolve())
-        write_json(made / "config.json", readable_config(_read(source / "config.json")))
+        config = readable_config(_read(source / "config.json"))
+        if TOWER_FIELD in config:
+            config[TOWER_FIELD] = str(tower)
+        write_json(made / "config.json", config)
         settings = _read(source / "tokenizer_config.json")
         published.settle_tokenizer(settings)
         write_json(made / "tokenizer_config.json", settings)
     return folder
+
+
+def recorded_tower(result: Path) -> Path:
+    """The vision tower that an earlier stage's result names; a relative name starts from there."""
+    return (result / _read(result / "config.json")[TOWER_FIELD]).resolve()
 
 
 def readable_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -67,9 +67,7 @@ def _encode_llama3(source: Source, tokenizer: PreTrainedTokenizerBase) -> Encode
 def _encode_plain(source: Source, tokenizer: PreTrainedTokenizerBase) -> Encoded:
     question, answer = source
     images = question["value"].count(IMAGE_TOKEN)
-    return encode_plain(
-        tokenizer, answer["value"], images=images, ending=settings_of(tokenizer).plain_ending
-    )
+    return encode_plain(tokenizer, answer["value"], images=images, ending=settings_of(tokenizer).plain_ending)
 
 
 def _tensors(samples: Sequence[Encoded], tokenizer: PreTrainedTokenizerBase) -> dict[str, torch.Tensor]:

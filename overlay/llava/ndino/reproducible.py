@@ -1,8 +1,9 @@
-"""A run that gives the same weights twice: seed before the first draw, tower in fp32, one fate for newline."""
+"""Runs that give the same weights twice: seeded in time, the tower in fp32, image_newline trained."""
 
 from __future__ import annotations
 
 import torch
+from llava.ndino.parent import follow_parent
 from PIL import Image
 from transformers import set_seed
 
@@ -12,6 +13,7 @@ from ndino.train.images import MAX_IMAGE_PIXELS
 def begin(training_args) -> None:
     """Seed before anything is drawn (upstream draws the projector unseeded), and admit the paper's large
     images, which upstream would replace by the next sample."""
+    follow_parent()
     set_seed(training_args.seed)
     Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
 

@@ -97,7 +97,9 @@ class StageTrainer(LLaVATrainer):
         model = self.model if model is None else model
         unexpected = model.load_state_dict(load_file(trained), strict=False).unexpected_keys
         if unexpected:
-            raise ValueError(f"{trained}: {unexpected[0]} and {len(unexpected) - 1} more are not this model's")
+            raise ValueError(
+                f"{trained}: {unexpected[0]} and {len(unexpected) - 1} more are not this model's"
+            )
 
     def _load_rng_state(self, checkpoint) -> None:
         with _random_state_readable():

@@ -1,0 +1,266 @@
+"""One stage with the upstream trainer: start folders, a process of its own, conversion, manifest.
+
+The run folder is laid out as the native engine's, with ``upstream/`` beside ``model/``: the result as
+LLaVA-NeXT saves it, which the next stage starts from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ndino.conversations import Conversation, write_conversations
+from ndino.convert import convert
+from ndino.convert.errors import ConversionError
+from ndino.convert.settings import read_tokenizer
+from ndino.convert.verify import verify
+from ndino.files import WEIGHTS, fingerprint, write_json, write_text
+from ndino.llava_next.arguments import Inputs, upstream_arguments
+from ndino.llava_next.start import (
+    LANGUAGE_MODEL,
+    TOWER,
+    link_language_model,
+    link_vision_tower,
+    recorded_tower,
+)
+from ndino.train.build import require_model_folder
+from ndino.train.dataset import usable_rows
+from ndino.train.manifest import identity
+from ndino.train.stage import OnStep, Stage, StageError, belongs_to, full_disk_named
+from ndino.train.trainer import newest_whole_checkpoint
+from ndino.upstream import UpstreamError, llava_next_folder
+from ndino.upstream.pins import LLAVA_NEXT, ROOT, read_pins
+
+ENGINE = "llava-next"
+RESULT, FACTS, ROWS, LOG = "upstream", "training.json", "rows.json", "train.log"
+LAST_LINES = 40  # of the trainer's output, searched for the reason of a failure
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Upstream's code and the interpreter that runs it."""
+
+    folder: Path
+    python: Path
+
+
+def find_tree() -> Tree:
+    """The set-up tree.
+
+    Raises:
+        StageError: tree or environment are not there; names the remedy.
+    """
+    try:
+        folder = llava_next_folder()
+    except UpstreamError as error:
+        raise StageError(str(error)) from error
+    python = ROOT / ".venv-llava" / "bin" / "python"
+    if not python.exists():
+        raise StageError(f"{python}: no environment for the upstream trainer (remedy: make setup)")
+    return Tree(folder, python)
+
+
+def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
+    """Train a stage upstream, continuing where an earlier start of it stopped; returns the model folder.
+
+    ``on_step(step, of)`` is told every step. ``stage.model``, where given, is the ``upstream`` folder of an
+    earlier stage. A finished stage returns at once.
+
+    Raises:
+        StageError: upstream is not set up, the output folder holds another run, no row is usable, the batch
+            cannot be split, the trainer failed, or the converted model does not give upstream's logits.
+        ModelFolderError: a starting folder is unusable.
+    """
+    tree = find_tree()
+    start = {role: fingerprint(folder, WEIGHTS) for role, folder in stage.start.items()}
+    run = {
+        **identity(stage.recipe, stage.data, start),
+        "engine": ENGINE,
+        "upstream": {LLAVA_NEXT: read_pins()[LLAVA_NEXT].commit},
+    }
+    run = json.loads(json.dumps(run))
+    out = stage.out.resolve()
+    model_folder, result = out / "model", out / RESULT
+    if belongs_to(out, run) and (out / "manifest.json").exists() and model_folder.exists():
+        return model_folder
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "run.json", run)
+    with full_disk_named(out):
+        if not (result / "manifest.json").exists():
+            write_json(result / "manifest.json", {**run, **_train(stage, tree, out, on_step)})
+        manifest = json.loads((result / "manifest.json").read_text(encoding="utf-8"))
+        difference = _publish(result, model_folder)
+        weights = fingerprint(model_folder, WEIGHTS)
+        write_json(
+            out / "manifest.json", {**manifest, "weights": weights, "largest_logit_difference": difference}
+        )
+    return model_folder
+
+
+def _train(stage: Stage, tree: Tree, out: Path, on_step: OnStep | None) -> dict:
+    """Train to ``out/upstream``; returns what the manifest says of it."""
+    started = time.time()
+    inputs = _start(stage, out)
+    rows, rejected = _write_rows(stage, out)
+    checkpoint = newest_whole_checkpoint(out)
+    try:
+        arguments = upstream_arguments(stage.recipe, inputs, rows=rows, cpu=not torch.cuda.is_available())
+    except ValueError as error:
+        raise StageError(str(error)) from error
+    if not (out / RESULT).exists():
+        _run(tree, arguments, out, on_step)
+    return {
+        **json.loads((out / RESULT / FACTS).read_text(encoding="utf-8")),
+        "rows": rows,
+        "rejected_rows": rejected,
+        "seed": stage.recipe.seed,
+        "started": started,
+        "ended": time.time(),
+        "seconds": round(time.time() - started, 1),
+        "resumed_from": checkpoint.name if checkpoint else None,
+    }
+
+
+def _start(stage: Stage, out: Path) -> Inputs:
+    if stage.model is not None:
+        require_model_folder(
+            stage.model,
+            files=("config.json", FACTS),
+            remedy=f"give the {RESULT} folder of an earlier stage that this engine trained, "
+            "or --language-model and --vision-tower",
+        )
+        tower = source = recorded_tower(stage.model)
+        language_model = stage.model
+    else:
+        source, language_model = stage.vision_tower.resolve(), stage.language_model
+        tower = None
+    require_model_folder(
+        source,
+        files=("config.json", "preprocessor_config.json"),
+        remedy="a vision tower folder holds config.json, preprocessor_config.json and the weights of CLIP",
+    )
+    require_model_folder(
+        language_model,
+        files=("config.json", "tokenizer.json", "tokenizer_config.json"),
+        remedy="a language model folder holds config.json, the weights and a LLaMA 3 tokenizer.json",
+    )
+    if tower is None:
+        tower = link_vision_tower(source, out / "start" / TOWER)
+    link_language_model(language_model.resolve(), out / "start" / LANGUAGE_MODEL, tower)
+    return Inputs(
+        language_model=f"start/{LANGUAGE_MODEL}",
+        vision_tower=tower,
+        rows=out / ROWS,
+        image_folder=stage.image_folder.resolve(),
+        out=out,
+    )
+
+
+def _write_rows(stage: Stage, out: Path) -> tuple[int, int]:
+    """Write the usable rows to ``out/rows.json``; returns how many there are and how many were left out.
+
+    Upstream stumbles over each bad row for seconds, and then trains on its neighbour instead.
+    """
+    try:
+        tokenizer = read_tokenizer(out / "start" / LANGUAGE_MODEL)
+    except ConversionError as error:
+        raise StageError(str(error)) from error
+    rejects: list[str] = []
+    usable = usable_rows(stage.data, stage.image_folder, tokenizer, stage.recipe, rejects)
+    count = write_conversations(out / ROWS, (_record(conversation) for conversation, _ in usable))
+    path = out / "rejects.txt"
+    if rejects:
+        write_text(path, "\n".join(rejects) + "\n")
+        print(f"{len(rejects)} row(s) of {stage.data} left out, reasons in {path}; the first: {rejects[0]}")
+    if not count:
+        raise StageError(f"{stage.data}: not one usable row" + (f" (see {path})" if rejects else ""))
+    return count, len(rejects)
+
+
+def _record(conversation: Conversation) -> dict:
+    names = {"user": "human", "assistant": "gpt"}
+    record = {
+        "id": conversation.id,
+        "conversations": [{"from": names[turn.role], "value": turn.text} for turn in conversation.turns],
+    }
+    if conversation.images:
+        images = list(conversation.images)
+        record["image"] = images[0] if len(images) == 1 else images
+    return record
+
+
+def _run(tree: Tree, arguments: list[str], out: Path, on_step: OnStep | None) -> None:
+    last: deque[str] = deque(maxlen=LAST_LINES)
+    with (out / LOG).open("a", encoding="utf-8") as log, _trainer(tree, arguments, out) as process:
+        for line in process.stdout:
+            step = _step(line)
+            if step is None:
+                log.write(line)
+                log.flush()
+                last.append(line.strip())
+            elif on_step is not None:
+                on_step(*step)
+            else:
+                print(f"\rstep {step[0]} of {step[1]}", end="\n" if step[0] == step[1] else "", flush=True)
+    if process.returncode:
+        raise StageError(f"the upstream trainer failed: {_reason(last, process.returncode)} ({out / LOG})")
+
+
+@contextmanager
+def _trainer(tree: Tree, arguments: list[str], out: Path) -> Iterator[subprocess.Popen]:
+    # The trainer ends when its standard input does, and so cannot outlive this process.
+    process = subprocess.Popen(
+        [tree.python, "-m", "llava.train.train_mem", *arguments],
+        cwd=out,
+        env=os.environ | {"PYTHONPATH": str(tree.folder), "NDINO_FOLLOW_STDIN": "1", "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    try:
+        yield process
+        process.wait()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _step(line: str) -> tuple[int, int] | None:
+    if not line.startswith('{"step"'):
+        return None
+    report = json.loads(line)
+    return report["step"], report["of"]
+
+
+def _reason(lines: deque[str], status: int) -> str:
+    for line in reversed(lines):
+        name = line.partition(":")[0]
+        if name.endswith(("Error", "Exception", "Interrupt")) and " " not in name:
+            return line
+    return f"it ended with status {status}" + (f" after: {lines[-1]}" if lines else "")
+
+
+def _publish(result: Path, model: Path) -> float | None:
+    """Convert ``result`` and compare the logits; returns their largest difference."""
+    # Without a manifest beside it, a model is one that an earlier start had not compared yet.
+    shutil.rmtree(model, ignore_errors=True)
+    try:
+        convert(result, model, quiet=True)
+        verdict = verify(result, model)
+    except ConversionError as error:
+        raise StageError(f"{result}: cannot be converted: {error}") from error
+    if not verdict.passed:
+        raise StageError(f"{model}: does not give upstream's logits: {'; '.join(verdict.lines())}")
+    return max(verdict.differences.values(), default=None)
