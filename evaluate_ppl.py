@@ -14,6 +14,8 @@ from collections import Counter
 from pathlib import Path
 
 from ndino.answer_sets import AnswerSetError, read_items
+from ndino.evaluation.errors import SetupError
+from ndino.evaluation.models import find_model, name_of
 from ndino.perplexity import OUTLIER, PerplexityError, score_set
 
 
@@ -40,10 +42,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def default_out(model: str, data: str, shuffled: bool) -> Path:
-    """``runs/ppl/MODEL/DATA.jsonl``; a folder called "model" has the name of its run."""
-    folder = Path(model)
-    name = folder.resolve().parent.name if folder.name == "model" else folder.name
-    return Path("runs", "ppl", name, f"{Path(data).stem}{'.shuffled' if shuffled else ''}.jsonl")
+    """``runs/ppl/MODEL/DATA.jsonl``."""
+    return Path("runs", "ppl", name_of(model), f"{Path(data).stem}{'.shuffled' if shuffled else ''}.jsonl")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     if out.suffix != ".jsonl":
         parser().error("--out must end in .jsonl")
     try:
+        # First, since data of the hub may be a long download.
+        model = find_model(name_of(options.model), options.model)
         items = read_items(
             options.data,
             images_dir=options.images_dir,
@@ -63,8 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
             question_field=options.question_field,
             answer_field=options.answer_field,
         )[: options.limit]
-        summary, scores = score_set(options.model, items, out, batch=options.batch, shuffled=options.shuffle)
-    except (AnswerSetError, PerplexityError, OSError) as error:
+        summary, scores = score_set(model, items, out, batch=options.batch, shuffled=options.shuffle)
+    except (SetupError, AnswerSetError, PerplexityError, OSError) as error:
         print(f"evaluate_ppl: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -8,10 +8,7 @@ trained under a seed.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import random
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -32,6 +29,7 @@ from transformers import (
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
 from miniature.scenes import COLOURS, SHAPES, SIDE, Scene, random_scene
+from ndino.conversations import read_conversations
 from ndino.prompts import BEGIN_OF_TEXT, END_OF_TEXT, IMAGE_TOKEN, MARKERS
 
 VOCABULARY = 2048
@@ -56,25 +54,12 @@ PATTERN = (
 OnStep = Callable[[int, int], None]
 
 
-@contextlib.contextmanager
-def whole_folder(folder: Path) -> Iterator[Path | None]:
-    """A temporary folder that takes ``folder``'s place in the end; None where ``folder`` is there already."""
-    if folder.exists():
-        yield None
-        return
-    temporary = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    yield temporary
-    temporary.rename(folder)
-
-
 def texts_of(data: Path) -> Iterator[str]:
     """Every text of the training files in ``data``."""
     for path in sorted(data.glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            for message in json.loads(line)["conversations"]:
-                yield message["value"].replace(IMAGE_TOKEN, "")
+        for conversation in read_conversations(path):
+            for turn in conversation.turns:
+                yield turn.text.replace(IMAGE_TOKEN, "")
 
 
 def make_tokenizer(texts: Iterator[str], folder: Path) -> PreTrainedTokenizerFast:

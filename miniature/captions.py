@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from datasets import load_dataset
 from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
-from ndino.evaluation.benchmarks import Outcome
-from ndino.evaluation.models import find_model, parse_backend
-from ndino.evaluation.store import Store, key_of
+from ndino.evaluation.benchmarks import EXAMPLE_PICTURES, Outcome, save_picture
+from ndino.evaluation.models import find_model
+from ndino.evaluation.store import Store
+from ndino.files import key_of
+from ndino.hub_folders import content_key, load_folder
 from ndino.prompts import BEGIN_OF_TEXT, END_OF_TEXT, IMAGE_TOKEN
 from ndino.shuffle import shuffle_map
 
@@ -22,10 +23,10 @@ MAX_NEW_TOKENS = 64
 
 def score_captions(name: str, folder: Path, data: Path, out: Path, report) -> None:
     """Caption the pictures of ``data`` and each other's, and keep both beside the model's other results."""
-    model = find_model(name, str(folder), parse_backend("hf"))
+    model = find_model(name, str(folder))
     store = Store(out / name, model)
-    rows = load_dataset(str(data), split="test", cache_dir=str(out / ".cache"))
-    key = key_of(model.fingerprint, VERSION, rows.column_names, len(rows), rows["answer"][:])
+    rows = load_folder(data, split="test")
+    key = key_of(model.fingerprint, VERSION, content_key(data))
     order = shuffle_map(range(len(rows)))
     for shuffled in (False, True):
         if store.done(TASK, key, shuffled=shuffled):
@@ -42,10 +43,8 @@ def score_captions(name: str, folder: Path, data: Path, out: Path, report) -> No
             majority={"exact_match": 0.0},
         )
         if not shuffled:
-            examples = out / "images" / TASK
-            examples.mkdir(parents=True, exist_ok=True)
-            for index in range(3):
-                rows[index]["image"].save(examples / f"{index}.png")
+            for index in range(EXAMPLE_PICTURES):
+                save_picture(pictures[index], out / "images" / TASK / f"{index}.png")
 
 
 def _ask(folder: Path, targets, pictures, shuffled: bool, report) -> Outcome:

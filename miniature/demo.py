@@ -24,6 +24,7 @@ from rich.console import Console
 
 from miniature.jobs import Job, JobError, Outcome, run_jobs
 from miniature.stamp_files import StampsError, find_stamps
+from ndino.files import whole_folder, write_json
 from ndino.recipes import Family, RecipeError, load_family, load_recipe, run_name
 
 ROOT = Path(__file__).parents[1]
@@ -145,34 +146,27 @@ def make_world(report, data: Path, world: str, seed: int, fast: bool) -> None:
     else:
         from miniature.drawn import prepare
     prepare(data, seed=seed, fast=fast)
-    (data / "world.json").write_text(
-        json.dumps({"world": world, "seed": seed, "fast": fast}) + "\n", encoding="utf-8"
-    )
+    write_json(data / "world.json", {"world": world, "seed": seed, "fast": fast})
 
 
 def make_tower(report, folder: Path, seed: int, fast: bool) -> None:
-    from miniature.backbones import TOWER_STEPS, teach_tower, whole_folder
+    from miniature.backbones import TOWER_STEPS, teach_tower
 
+    if folder.exists():
+        return
     with whole_folder(folder) as made:
-        if made:
-            teach_tower(made, seed=seed, steps=FAST_STEPS if fast else TOWER_STEPS, on_step=report)
+        teach_tower(made, seed=seed, steps=FAST_STEPS if fast else TOWER_STEPS, on_step=report)
 
 
 def make_language_model(report, folder: Path, data: Path, seed: int, fast: bool) -> None:
-    from miniature.backbones import (
-        LANGUAGE_STEPS,
-        make_tokenizer,
-        teach_language_model,
-        texts_of,
-        whole_folder,
-    )
+    from miniature.backbones import LANGUAGE_STEPS, make_tokenizer, teach_language_model, texts_of
 
+    if folder.exists():
+        return
+    steps = FAST_STEPS if fast else LANGUAGE_STEPS
     with whole_folder(folder) as made:
-        if made:
-            tokenizer = make_tokenizer(texts_of(data), made)
-            teach_language_model(
-                tokenizer, made, seed=seed, steps=FAST_STEPS if fast else LANGUAGE_STEPS, on_step=report
-            )
+        tokenizer = make_tokenizer(texts_of(data), made)
+        teach_language_model(tokenizer, made, seed=seed, steps=steps, on_step=report)
 
 
 def train(report, out: Path, chain: tuple[str, ...], seed: int, fast: bool) -> None:
@@ -204,15 +198,18 @@ def train(report, out: Path, chain: tuple[str, ...], seed: int, fast: bool) -> N
 
 def perplexity(report, name: str, folder: Path, out: Path) -> None:
     from ndino.answer_sets import read_items
+    from ndino.evaluation.models import find_model
     from ndino.perplexity import score_set
+
+    model = find_model(name, str(folder))
 
     for number, (set_name, (dataset, field)) in enumerate(PERPLEXITY_SETS.items(), start=1):
         items = read_items(
             str(out / "data" / "benchmarks" / "swap-uniba" / dataset), split="test", answer_field=field
         )
         target = out / "ppl" / name / f"{set_name}.jsonl"
-        score_set(str(folder), items, target, batch=16)
-        score_set(str(folder), items, target.with_suffix(".shuffled.jsonl"), batch=16, shuffled=True)
+        score_set(model, items, target, batch=16)
+        score_set(model, items, target.with_suffix(".shuffled.jsonl"), batch=16, shuffled=True)
         report(number, len(PERPLEXITY_SETS))
 
 
@@ -255,7 +252,7 @@ def _check_settings(out: Path, options: argparse.Namespace) -> None:
 
 def _finish(out: Path, outcome: Outcome, console: Console, options: argparse.Namespace) -> None:
     from ndino.results.__main__ import main as results
-    from ndino.train.manifest import peak_rss_mb, write_json
+    from ndino.train.manifest import peak_rss_mb
 
     path = out / "timings.json"
     before = (

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, Features, List, Value
 from datasets import Image as ImageFeature
+from datasets import List, Value
 from PIL import Image
 
 from miniature.questions import LETTERS, NUMBERS, Choice, Question
 from miniature.signs import SHEET_QUESTION, SIGN_QUESTION, WORDS, draw_sign, random_sheet
 from miniature.stages import LONG_QUESTION
+from ndino.files import write_json
+from ndino.hub_folders import write_split
 
 TEXT = Value("string")
 IMAGE = ImageFeature()
@@ -55,7 +57,7 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     hub = folder / "swap-uniba"
     pictures = exam.pictures
-    write_dataset(
+    write_split(
         folder / "crux82" / "gqa-it",
         "test",
         [
@@ -69,14 +71,14 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
         ],
         {"img_id": TEXT, "question_id": TEXT, "sent": TEXT, "label": TEXT},
     )
-    write_dataset(
+    write_split(
         folder / "lmms-lab" / "GQA",
         "testdev",
         [{"id": f"n{index:04d}", "image": picture} for index, picture in enumerate(pictures)],
         {"id": TEXT, "image": IMAGE},
         config="testdev_balanced_images",
     )
-    write_dataset(
+    write_split(
         hub / "OK-VQA_IT",
         "val2014",
         [
@@ -85,7 +87,7 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
         ],
         _columns(answers=List(TEXT)),
     )
-    write_dataset(
+    write_split(
         hub / "POPE_IT",
         "test",
         [
@@ -95,7 +97,7 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
         _columns(answer=TEXT, category=TEXT),
     )
     options = [f"choice_{letter.lower()}" for letter in LETTERS]
-    write_dataset(
+    write_split(
         hub / "SEED-Bench_IT",
         "test",
         [
@@ -106,7 +108,7 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
         ],
         _columns(**dict.fromkeys(options, TEXT), answer=TEXT),
     )
-    write_dataset(
+    write_split(
         hub / "MTVQA_IT",
         "test",
         [
@@ -116,7 +118,7 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
         _columns(answer=TEXT),
     )
     sheets = [random_sheet(rng) for _ in range(SHEETS)]
-    write_dataset(
+    write_split(
         hub / "EXAMS-V_IT",
         "test",
         [
@@ -126,7 +128,7 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
         _columns(answer=TEXT),
     )
     seen = list(zip(pictures, exam.captions, exam.descriptions, strict=True))
-    write_dataset(
+    write_split(
         hub / "WILD_IT",
         "test",
         [
@@ -135,7 +137,7 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
         ],
         _columns(caption=TEXT, gpt_answer=TEXT),
     )
-    write_dataset(
+    write_split(
         folder / "captions",
         "test",
         [
@@ -145,26 +147,10 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
         _columns(answer=TEXT),
     )
     kinds = {"gqa-it": exam.gqa, "ok-vqa-it": exam.ok_vqa}
-    (folder / "kinds.json").write_text(
-        json.dumps({task: [question.kind for _, question in asked] for task, asked in kinds.items()}) + "\n",
-        encoding="utf-8",
+    write_json(
+        folder / "kinds.json",
+        {task: [question.kind for _, question in asked] for task, asked in kinds.items()},
     )
-
-
-def write_dataset(
-    folder: Path,
-    split: str,
-    rows: Sequence[dict[str, Any]],
-    types: dict[str, Any],
-    *,
-    config: str = "default",
-) -> None:
-    """Write one split as Parquet with the README that names it, as the hub lays out a data set."""
-    folder.mkdir(parents=True, exist_ok=True)
-    columns = {name: [row[name] for row in rows] for name in types}
-    Dataset.from_dict(columns, features=Features(types)).to_parquet(folder / f"{split}.parquet")
-    header = f"- config_name: {config}\n  data_files:\n  - split: {split}\n    path: {split}.parquet\n"
-    (folder / "README.md").write_text(f"---\nconfigs:\n{header}---\n", encoding="utf-8")
 
 
 def _annotators(question: Question) -> list[str]:

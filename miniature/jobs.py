@@ -24,6 +24,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from ndino.errors import reason_of
+
 Report = Callable[[int, int], None]
 
 
@@ -103,7 +105,7 @@ def _result(future: Future, job: Job) -> tuple[float, int, float]:
     try:
         result = future.result()
     except Exception as error:
-        raise JobError(f"{job.name}: its worker process died ({error or type(error).__name__})") from error
+        raise JobError(f"{job.name}: its worker process died ({reason_of(error)})") from error
     if isinstance(result, str):
         raise JobError(f"{job.name}: {result}")
     return result
@@ -167,7 +169,7 @@ def _work(job: Job) -> tuple[float, int, float] | str:
     except KeyboardInterrupt:
         return "stopped"
     except (ValueError, RuntimeError, OSError) as error:
-        return " ".join(str(error).split()) or type(error).__name__
+        return reason_of(error)
     except Exception:
         return traceback.format_exc()
     return time.monotonic() - started, os.getpid(), peak_rss_mb()

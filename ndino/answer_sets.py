@@ -9,6 +9,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from ndino.errors import reason_of
+from ndino.hub_folders import load_folder
 from ndino.shuffle import image_digest, shuffle_map
 
 
@@ -107,10 +109,9 @@ def _read_dataset(data: str, split: str | None) -> list[dict[str, Any]]:
         if data.endswith(".parquet"):
             found: Dataset | DatasetDict = load_dataset("parquet", data_files=data, split="train")
         else:
-            found = load_dataset(data)
+            found = load_folder(Path(data)) if Path(data).is_dir() else load_dataset(data)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise AnswerSetError(f"{data}: cannot be read as a dataset: {reason}") from error
+        raise AnswerSetError(f"{data}: cannot be read as a dataset: {reason_of(error)}") from error
     if isinstance(found, DatasetDict):
         names = ", ".join(found)
         if split is None and len(found) > 1:

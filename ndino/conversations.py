@@ -15,6 +15,8 @@ from typing import Any
 
 import ijson
 
+from ndino.errors import reason_of
+from ndino.files import whole_file
 from ndino.prompts import IMAGE_TOKEN, Role, Turn
 
 ROLES: dict[str, Role] = {"human": "user", "gpt": "assistant"}
@@ -86,22 +88,16 @@ def write_conversations(path: Path, records: Iterable[dict[str, Any]]) -> int:
         OSError: the file cannot be written.
     """
     before, between, after = ("", "\n", "\n") if _is_jsonl(path) else ("[\n", ",\n", "\n]\n")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.part")
     count = 0
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(before)
-            for count, record in enumerate(records, start=1):
-                try:
-                    _check(record, count)
-                except _Fault as fault:
-                    raise ConversationError(path, count, fault.reason, fault.remedy) from None
-                file.write((between if count > 1 else "") + json.dumps(record, ensure_ascii=False))
-            file.write(after)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(before)
+        for count, record in enumerate(records, start=1):
+            try:
+                _check(record, count)
+            except _Fault as fault:
+                raise ConversationError(path, count, fault.reason, fault.remedy) from None
+            file.write((between if count > 1 else "") + json.dumps(record, ensure_ascii=False))
+        file.write(after)
     return count
 
 
@@ -133,8 +129,8 @@ def _read_list(path: Path) -> Iterator[tuple[int, Any]]:
                     yield row, record
         # ijson reports syntax by its own error, half characters and endless numbers by ValueError.
         except (ijson.JSONError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise ConversationError(path, row + 1, f"broken JSON: {reason}", "write the file anew") from error
+            reason = f"broken JSON: {reason_of(error)}"
+            raise ConversationError(path, row + 1, reason, "write the file anew") from error
     if not is_list:
         raise ConversationError(path, 0, "expected a list of rows", "one row a line goes into a .jsonl")
 

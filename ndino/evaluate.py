@@ -23,10 +23,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ndino.errors import reason_of
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import Backend, Model, find_model, load, model_class, parse_backend, parse_model
-from ndino.evaluation.store import Store, key_of
+from ndino.evaluation.store import Store
+from ndino.files import key_of
 
 BACKENDS = """backends:
   hf                 our batched LLaVA-NeXT (llava_next_it), CPU or GPU; the default
@@ -248,8 +250,7 @@ def _evaluate_task(run: Run, model: Model, loaded: object, task: str, shuffled: 
 
 
 def _fail(run: Run, what: str, error: Exception) -> None:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    run.failures.append(f"{what}: {reason}")
+    run.failures.append(f"{what}: {reason_of(error)}")
     if not isinstance(error, (ValueError, RuntimeError, OSError)):
         traceback.print_exception(error, file=sys.__stderr__)
 

@@ -7,7 +7,6 @@ alike and leaves nothing out.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import math
@@ -21,11 +20,13 @@ import torch
 from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
-from transformers import AutoConfig, AutoProcessor, LlavaNextForConditionalGeneration, LlavaNextProcessor
+from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
 from ndino.answer_sets import Item, exchange_images
+from ndino.errors import BROKEN_PICTURE, reason_of
+from ndino.evaluation.models import Model
+from ndino.files import key_of, write_json, write_text
 from ndino.prompts import IGNORE_INDEX, IMAGE_TOKEN, PromptError, Turn, encode_llama3
-from ndino.train.manifest import weights_fingerprint, write_json
 
 OUTLIER = 1000.0
 RESAMPLES = 1000
@@ -93,7 +94,7 @@ class Scorer:
         try:
             with Image.open(io.BytesIO(item.image())) as image:
                 picture = self.processor.image_processor(image.convert("RGB"), return_tensors="pt")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except BROKEN_PICTURE as error:
             raise _SkipError(f"image cannot be read: {error}") from error
         ids = self.expand(encoded.input_ids, picture["image_sizes"].tolist())
         if len(ids) > self.context:
@@ -151,26 +152,20 @@ def _exp(value: float) -> float:
     return math.exp(min(value, LARGEST_EXPONENT))
 
 
-def load_scorer(model: str) -> Scorer:
-    """Load a LLaVA-NeXT folder or hub id, in bfloat16 on a GPU and float32 on a CPU.
+def load_scorer(model: Model) -> Scorer:
+    """Load a LLaVA-NeXT, in bfloat16 on a GPU and float32 on a CPU.
 
     Raises:
-        PerplexityError: not there, incomplete, or no LLaVA-NeXT.
+        PerplexityError: a file of it is broken.
     """
     gpu = torch.cuda.is_available()
     try:
-        kind = AutoConfig.from_pretrained(model).model_type
-        if kind != "llava_next":
-            raise PerplexityError(f"{model}: is a {kind} model, not a LLaVA-NeXT in Hugging Face format")
-        processor = AutoProcessor.from_pretrained(model)
-        if not isinstance(processor, LlavaNextProcessor):
-            raise PerplexityError(f"{model}: has no LLaVA-NeXT processor with a tokenizer")
+        processor = LlavaNextProcessor.from_pretrained(model.path)
         loaded = LlavaNextForConditionalGeneration.from_pretrained(
-            model, dtype=torch.bfloat16 if gpu else torch.float32
+            model.path, dtype=torch.bfloat16 if gpu else torch.float32
         )
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PerplexityError(f"{model}: cannot be loaded: {reason}") from error
+    except Exception as error:  # every reader has errors of its own
+        raise PerplexityError(f"{model.source}: cannot be loaded: {reason_of(error)}") from error
     return Scorer(loaded.to("cuda" if gpu else "cpu").eval(), processor)
 
 
@@ -203,7 +198,7 @@ def summarise(scores: Sequence[Score]) -> dict[str, Any]:
 
 
 def score_set(
-    model: str, items: Sequence[Item], out: Path, *, batch: int = 4, shuffled: bool = False
+    model: Model, items: Sequence[Item], out: Path, *, batch: int = 4, shuffled: bool = False
 ) -> tuple[dict[str, Any], list[Score]]:
     """Score ``items`` and write a row each to ``out`` (``.jsonl``) and the summary beside it (``.json``).
 
@@ -219,15 +214,15 @@ def score_set(
         OSError: the output cannot be written.
     """
     chosen = exchange_images(items) if shuffled else list(items)
-    out.parent.mkdir(parents=True, exist_ok=True)
     summary, marker = out.with_suffix(".json"), out.with_name(f"{out.name}.fingerprint")
     if out.exists() and not marker.exists():
         raise PerplexityError(f"{out} exists and is not ours (remedy: choose another output)")
-    fingerprint = _fingerprint(model, chosen)
+    fields = [[item.id, item.question, item.answer, item.digest, item.fault] for item in chosen]
+    fingerprint = key_of(model.fingerprint, fields)
     if not marker.exists() or marker.read_text(encoding="utf-8") != fingerprint:
         summary.unlink(missing_ok=True)
         out.unlink(missing_ok=True)
-        marker.write_text(fingerprint, encoding="utf-8")
+        write_text(marker, fingerprint)
     done = _finished(out)
     scorer = None
     with (
@@ -250,22 +245,6 @@ def score_set(
     return result, scores
 
 
-def _fingerprint(model: str, items: Sequence[Item]) -> str:
-    digest = hashlib.sha256()
-    folder = Path(model)
-    if folder.is_dir():
-        digest.update(weights_fingerprint(folder).encode())
-    else:
-        try:
-            digest.update(f"{model}@{AutoConfig.from_pretrained(model)._commit_hash}".encode())
-        except (OSError, ValueError) as error:
-            raise PerplexityError(f"{model}: no such model folder or hub id") from error
-    for item in items:
-        fields = [item.id, item.question, item.answer, item.digest, item.fault]
-        digest.update(json.dumps(fields).encode())
-    return digest.hexdigest()
-
-
 def _finished(out: Path) -> dict[str, Score]:
     # A kill may leave half a line at the end: what came before it stands.
     done: dict[str, Score] = {}
@@ -277,9 +256,7 @@ def _finished(out: Path) -> dict[str, Score]:
         except (ValueError, TypeError):
             break  # the rest is scored again
         done[score.id] = score
-    temporary = out.with_name(f"{out.name}.part")
-    temporary.write_text("".join(_line(score) for score in done.values()), encoding="utf-8")
-    temporary.replace(out)
+    write_text(out, "".join(_line(score) for score in done.values()))
     return done
 
 

@@ -15,6 +15,7 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from ndino.errors import reason_of
 from ndino.prompts import PlainEnding, Supervision
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -157,7 +158,7 @@ def _mapping(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise RecipeError(f"{path}: {error.strerror} (remedy: check the path)") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+        raise RecipeError(f"{path}: not readable as YAML: {reason_of(error)}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: expected a mapping of fields, found {type(content).__name__}")
     return content

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
-from datasets import Dataset, Features, List, Value
 from datasets import Image as ImageFeature
+from datasets import List, Value
 from PIL import Image
+
+from ndino.hub_folders import write_split
 
 COLOURS = {"rosso": (200, 30, 30), "verde": (30, 160, 60), "blu": (40, 60, 200), "giallo": (230, 210, 40)}
 NAMES = list(COLOURS)
@@ -17,17 +18,6 @@ NAMES = list(COLOURS)
 def picture(index: int) -> Image.Image:
     """A plain picture: colour ``index`` modulo 4, its size tells the rounds apart."""
     return Image.new("RGB", (112 + index // 4, 112), COLOURS[NAMES[index % 4]])
-
-
-def write_dataset(
-    folder: Path, split: str, rows: Sequence[dict], types: dict, *, config: str = "default"
-) -> None:
-    """Write one split as Parquet with the README that names it, as a dataset of the hub lies in a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    columns = {name: [row[name] for row in rows] for name in types}
-    Dataset.from_dict(columns, features=Features(types)).to_parquet(folder / f"{split}.parquet")
-    files = f"- config_name: {config}\n  data_files:\n  - split: {split}\n    path: {split}.parquet\n"
-    (folder / "README.md").write_text(f"---\nconfigs:\n{files}---\n", encoding="utf-8")
 
 
 def write_benchmarks(folder: Path, rows: int = 8) -> Path:
@@ -41,13 +31,13 @@ def write_benchmarks(folder: Path, rows: int = 8) -> Path:
     ]
     asked = {"id": text, "image": image, "question": text}
 
-    write_dataset(
+    write_split(
         folder / "swap-uniba" / "OK-VQA_IT",
         "val2014",
         [{**row, "answers": [row["answer"]] * 10} for row in base],
         {**asked, "answers": List(text)},
     )
-    write_dataset(
+    write_split(
         folder / "swap-uniba" / "SEED-Bench_IT",
         "test",
         [
@@ -56,7 +46,7 @@ def write_benchmarks(folder: Path, rows: int = 8) -> Path:
         ],
         {**asked, **options, "answer": text},
     )
-    write_dataset(
+    write_split(
         folder / "swap-uniba" / "POPE_IT",
         "test",
         [
@@ -72,14 +62,14 @@ def write_benchmarks(folder: Path, rows: int = 8) -> Path:
         ],
         {**asked, "answer": text, "category": text},
     )
-    write_dataset(folder / "swap-uniba" / "MTVQA_IT", "test", base, {**asked, "answer": text})
-    write_dataset(
+    write_split(folder / "swap-uniba" / "MTVQA_IT", "test", base, {**asked, "answer": text})
+    write_split(
         folder / "swap-uniba" / "EXAMS-V_IT",
         "test",
         [{**row, "answer": "ABCD"[i % 4]} for i, row in enumerate(base)],
         {**asked, "answer": text},
     )
-    write_dataset(
+    write_split(
         folder / "crux82" / "gqa-it",
         "test",
         [
@@ -93,7 +83,7 @@ def write_benchmarks(folder: Path, rows: int = 8) -> Path:
         ],
         {"question_id": text, "img_id": text, "sent": text, "label": text},
     )
-    write_dataset(
+    write_split(
         folder / "lmms-lab" / "GQA",
         "testdev",
         [{"id": f"n{i}", "image": picture(i)} for i in range(rows)],

@@ -7,12 +7,19 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from PIL import ImageFile
 
 # Both are read once, when `datasets` and the hub's client are imported: tests neither fill the user's cache
 # nor wait for a hub.
 _CACHE = tempfile.TemporaryDirectory(prefix="ndino-datasets-")
 os.environ["HF_DATASETS_CACHE"] = _CACHE.name
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(autouse=True)
+def torn_pictures_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    # lmms-eval switches this off for the whole process as soon as it is imported.
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
 
 
 @pytest.fixture(scope="session")

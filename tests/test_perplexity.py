@@ -15,7 +15,10 @@ from PIL import Image
 
 import evaluate_ppl
 from ndino.answer_sets import AnswerSetError, Item, exchange_images, read_items
-from ndino.perplexity import PerplexityError, Score, load_scorer, score_set, summarise
+from ndino.evaluation.errors import SetupError
+from ndino.evaluation.models import Model, find_model
+from ndino.hub_folders import write_split
+from ndino.perplexity import PerplexityError, Score, Scorer, load_scorer, score_set, summarise
 from ndino.prompts import IMAGE_TOKEN, Turn, encode_llama3
 from tests.tiny import write_tiny_model
 
@@ -52,7 +55,11 @@ def items(data: Path) -> list[Item]:
 
 @pytest.fixture(scope="session")
 def scorer(tiny_model_folder: Path):
-    return load_scorer(str(tiny_model_folder))
+    return load_scorer(find(tiny_model_folder))
+
+
+def find(folder: Path) -> Model:
+    return find_model(folder.name, str(folder))
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -190,6 +197,20 @@ def test_parquet_and_dataset_folder_score_as_the_jsonl(tmp_path, data, items, sc
         read_items(str(parquet))
 
 
+def test_a_dataset_folder_that_was_written_anew_is_read_anew(tmp_path, items):
+    def write(*answers: str) -> list[str]:
+        rows = [
+            {"image": {"bytes": item.image(), "path": None}, "question": item.question, "answer": answer}
+            for item, answer in zip(items, answers, strict=False)
+        ]
+        types = {"image": ImageFeature(), "question": Value("string"), "answer": Value("string")}
+        write_split(tmp_path / "WILD_IT", "test", rows, types)
+        return [item.answer for item in read_items(str(tmp_path / "WILD_IT"))]
+
+    assert write("rosso", "blu") == ["rosso", "blu"]
+    assert write("verde", "blu", "giallo") == ["verde", "blu", "giallo"]
+
+
 @pytest.mark.parametrize("name", ["none.jsonl", "none.parquet", "none/none/none"])
 def test_missing_data_is_one_clear_line(tmp_path, name):
     with pytest.raises(AnswerSetError, match="none") as caught:
@@ -219,41 +240,41 @@ def test_summary_against_hand_counted_numbers():
 
 def test_rows_and_summary_are_written(tmp_path, tiny_model_folder, items):
     out = tmp_path / "ppl" / "tiny" / "set.jsonl"
-    summary, scores = score_set(str(tiny_model_folder), items, out, batch=2)
+    summary, scores = score_set(find(tiny_model_folder), items, out, batch=2)
     rows = read_rows(out)
     assert [row["id"] for row in rows] == [item.id for item in items]
     assert set(rows[0]) == {"id", "nll", "answer_tokens", "perplexity", "skipped", "reason"}
     assert json.loads(out.with_suffix(".json").read_text()) == summary == summarise(scores)
     shuffled = out.with_name("set.shuffled.jsonl")
-    control, _ = score_set(str(tiny_model_folder), items, shuffled, shuffled=True)
+    control, _ = score_set(find(tiny_model_folder), items, shuffled, shuffled=True)
     assert control["corpus"] != pytest.approx(summary["corpus"], rel=1e-3)
 
 
 def test_a_cut_off_run_goes_on_to_the_same_bytes(tmp_path, tiny_model_folder, items, monkeypatch):
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
     for out in (whole, cut):
-        score_set(str(tiny_model_folder), items, out, batch=2)
+        score_set(find(tiny_model_folder), items, out, batch=2)
     lines = whole.read_bytes().splitlines(keepends=True)
     cut.write_bytes(b"".join(lines[:3]) + lines[3][:20])
     cut.with_suffix(".json").unlink()
     asked: list[str] = []
-    real = type(load_scorer(str(tiny_model_folder))).__call__
+    real = Scorer.__call__
     monkeypatch.setattr(
         "ndino.perplexity.Scorer.__call__",
         lambda self, part: asked.extend(item.id for item in part) or real(self, part),
     )
-    score_set(str(tiny_model_folder), items, cut, batch=2)
+    score_set(find(tiny_model_folder), items, cut, batch=2)
     assert cut.read_bytes() == whole.read_bytes()
     assert cut.with_suffix(".json").read_bytes() == whole.with_suffix(".json").read_bytes()
     assert asked == ["q2", "q3", "q4"]
-    score_set(str(tiny_model_folder), items, cut, batch=2)
+    score_set(find(tiny_model_folder), items, cut, batch=2)
     assert len(asked) == 3
 
 
 def test_another_model_or_other_data_starts_anew(tmp_path, tiny_model_folder, items):
     out = tmp_path / "set.jsonl"
-    first = score_set(str(tiny_model_folder), items, out)[0]
-    other = str(write_tiny_model(tmp_path / "other", seed=1))
+    first = score_set(find(tiny_model_folder), items, out)[0]
+    other = find(write_tiny_model(tmp_path / "other", seed=1))
     assert score_set(other, items, out)[0]["corpus"] != first["corpus"]
     assert len(read_rows(out)) == 5
     assert score_set(other, items[:2], out)[0]["n"] == 2
@@ -263,21 +284,22 @@ def test_another_model_or_other_data_starts_anew(tmp_path, tiny_model_folder, it
 def test_a_file_that_is_not_ours_is_left_alone(data, tiny_model_folder, items):
     before = data.read_bytes()
     with pytest.raises(PerplexityError, match="exists and is not ours"):
-        score_set(str(tiny_model_folder), items, data)
+        score_set(find(tiny_model_folder), items, data)
     assert data.read_bytes() == before
 
 
-def test_unusable_models_are_one_clear_line(tmp_path, tiny_model_folder):
-    with pytest.raises(PerplexityError, match="cannot be loaded"):
-        load_scorer(str(tmp_path / "none"))
-    bare = write_tiny_model(tmp_path / "bare", seed=0)
-    for path in bare.glob("*token*"):
-        path.unlink()
-    with pytest.raises(PerplexityError, match="bare"):
-        load_scorer(str(bare))
-    (bare / "config.json").write_text('{"model_type": "llama"}')
-    with pytest.raises(PerplexityError, match="is a llama model, not a LLaVA-NeXT"):
-        load_scorer(str(bare))
+def test_unusable_models_are_one_clear_line(tmp_path):
+    with pytest.raises(SetupError, match="no such model folder"):
+        find(tmp_path / "none")
+    torn = write_tiny_model(tmp_path / "torn", seed=0)
+    weights = torn / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(PerplexityError, match="torn: cannot be loaded: ") as caught:
+        load_scorer(find(torn))
+    assert "\n" not in str(caught.value)
+    (torn / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(SetupError, match="is a llama model, not LLaVA-NeXT"):
+        find(torn)
 
 
 def test_command(tmp_path, data, tiny_model_folder, capsys):
@@ -303,6 +325,11 @@ def test_command(tmp_path, data, tiny_model_folder, capsys):
     assert "--answer-field" in capsys.readouterr().err
     assert evaluate_ppl.main([*command[:2], "--data", str(tmp_path / "none.jsonl")]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+    # Without asking a hub, whose answer takes half a minute where there is none.
+    assert evaluate_ppl.main(["--model", "none", *command[2:]]) == 1
+    assert capsys.readouterr().err == (
+        "evaluate_ppl: none: no such model folder (give the folder that holds config.json)\n"
+    )
 
 
 def test_default_output_is_named_after_run_and_data():

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 from ndino import shuffle
 from ndino.evaluation.errors import SetupError
-from ndino.evaluation.models import fingerprint
-from ndino.evaluation.store import key_of
+from ndino.files import key_of, whole_file
+from ndino.hub_folders import content_key
 from ndino.tasks import DATASETS_CACHE, LETTER_ANSWER, SHORT_ANSWER
 
 if TYPE_CHECKING:
     from lmms_eval.api.model import lmms
     from lmms_eval.api.task import ConfigurableTask
     from lmms_eval.tasks import TaskManager
+    from PIL.Image import Image
 
 EXAMPLE_PICTURES, EXAMPLE_PIXELS = 3, 672
 CONSTANT_ANSWERS = 10
@@ -87,7 +88,7 @@ class Benchmarks:
     @cached_property
     def _digests(self) -> dict[str, str]:
         folders = {folder for folders in self._datasets.values() for folder in folders}
-        return {folder: fingerprint(self.data / folder, ("**/*",)) for folder in folders}
+        return {folder: content_key(self.data / folder) for folder in folders}
 
     def _config(self, name: str) -> dict[str, Any]:
         from lmms_eval.utils import load_yaml_config
@@ -206,7 +207,7 @@ class Benchmarks:
         return Outcome(rows, {key.removesuffix(",none"): float(value) for key, value in stated.items()})
 
     def majority(self, name: str) -> Metrics:
-        """What the best constant answer scores: of the ten commonest targets, the best by the first metric.
+        """What the best constant answer scores.
 
         Empty for tasks that are not ours, whose scoring may want more than a text.
         """
@@ -214,24 +215,18 @@ class Benchmarks:
             task = self.task(name, shuffled=False)
             ours = "ndino_it" in Path(self._manager.task_index[name]["yaml_path"]).parts
             documents = [task.eval_docs_no_media[i] for i in range(self.size(name))] if ours else []
-            targets = Counter(t for doc in documents for t in _texts(task.doc_to_target(doc)))
-            scores = [_score(task, documents, answer) for answer, _ in targets.most_common(CONSTANT_ANSWERS)]
-            first = next(iter(task.aggregation()))
-            self._majority[name] = max(scores, key=lambda metrics: metrics[first], default={})
+            targets = [task.doc_to_target(document) for document in documents]
+            self._majority[name] = best_constant(targets, lambda answer: _score(task, documents, answer))
         return self._majority[name]
 
     def save_pictures(self, name: str, folder: Path) -> None:
         """Write the right pictures of the first questions as ``folder/DOC_ID.png``, for example cards."""
         task = self.task(name, shuffled=False)
-        folder.mkdir(parents=True, exist_ok=True)
         for doc_id in range(min(EXAMPLE_PICTURES, self.size(name))):
             with self._surroundings(name, shuffled=False):
                 shown = task.doc_to_visual(task.eval_docs[doc_id])
             for picture in shown[:1]:
-                picture.thumbnail((EXAMPLE_PIXELS, EXAMPLE_PIXELS))
-                temporary = folder / f".{doc_id}.{os.getpid()}.png"
-                picture.save(temporary)
-                os.replace(temporary, folder / f"{doc_id}.png")
+                save_picture(picture, folder / f"{doc_id}.png")
 
     def totals(self, group: str, metrics: dict[str, Metrics]) -> Metrics:
         """A group's totals as lmms-eval takes them from its tasks' metrics; empty where it defines none."""
@@ -271,6 +266,24 @@ def _manager(names: Sequence[str]) -> TaskManager:
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def save_picture(picture: Image, path: Path) -> None:
+    """Write a picture as a PNG of at most 672 pixels a side, for example cards."""
+    copy = picture.copy()
+    copy.thumbnail((EXAMPLE_PIXELS, EXAMPLE_PIXELS))
+    with whole_file(path) as temporary:
+        copy.save(temporary, "PNG")
+
+
+def best_constant(targets: Sequence[Any], score: Callable[[str], Metrics]) -> Metrics:
+    """What the best constant answer scores: of the ten commonest targets, the best by the first metric.
+
+    A target is a text or a list of them; ``score`` gives what a text scores as the answer to all questions.
+    """
+    texts = Counter(text for target in targets for text in _texts(target))
+    scores = [score(answer) for answer, _ in texts.most_common(CONSTANT_ANSWERS)]
+    return max(scores, key=lambda metrics: next(iter(metrics.values())), default={})
 
 
 def _texts(target: Any) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -12,16 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ndino.evaluation.errors import SetupError
+from ndino.files import WEIGHTS, fingerprint
 
 if TYPE_CHECKING:
     from lmms_eval.api.model import lmms
 
-# Larger files are known by their size and evenly spaced pieces: training moves every weight it touches.
-WHOLE_FILE_BYTES = 64 * 1024**2
-PIECE_BYTES, PIECES = 1024**2, 64
-
-WEIGHTS = ("*.safetensors", "*.bin")
-# Whatever else decides on an answer.
+# Whatever beside the weights decides on an answer.
 SETTINGS = ("*config.json", "tokenizer*", "chat_template*", "special_tokens_map.json", "vocab*", "merges.txt")
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -48,6 +43,9 @@ class Backend:
         return f"{self.kind},{self.arguments}" if self.arguments else self.kind
 
 
+HF = Backend("hf")
+
+
 def parse_backend(text: str) -> Backend:
     """Read ``hf``, ``vllm[,key=value…]`` or ``lmms:NAME[,key=value…]``.
 
@@ -63,16 +61,19 @@ def parse_backend(text: str) -> Backend:
 
 
 def parse_model(text: str) -> tuple[str, str]:
-    """Split ``NAME=SOURCE``; a source alone is named after its folder (``runs/a/model`` is ``a``)."""
+    """Split ``NAME=SOURCE``; a source alone is named as by `name_of`."""
     name, separator, source = text.partition("=")
     if separator and name and "/" not in name and not Path(text).exists():
         return name, source
-    path = Path(text)
-    parts = [part for part in path.resolve().parts if part != "model"] if path.exists() else [path.name]
-    return parts[-1], text
+    return name_of(text), text
 
 
-def find_model(name: str, source: str, backend: Backend) -> Model:
+def name_of(source: str) -> str:
+    """What a folder or hub id is called: ``runs/a/model`` and ``runs/a`` are ``a``, ``owner/b`` is ``b``."""
+    return [part for part in Path(source).resolve().parts if part != "model"][-1]
+
+
+def find_model(name: str, source: str, backend: Backend = HF) -> Model:
     """Find a folder or a hub id's snapshot (downloaded where needed), check it, and take its fingerprint.
 
     Raises:
@@ -87,7 +88,7 @@ def find_model(name: str, source: str, backend: Backend) -> Model:
         folder = snapshot
     if backend.kind in ("hf", "vllm"):
         _check(folder, source, backend)
-    return Model(name, source, str(folder.resolve()), fingerprint(folder))
+    return Model(name, source, str(folder.resolve()), fingerprint(folder, (*WEIGHTS, *SETTINGS)))
 
 
 def _snapshot(source: str, *, required: bool) -> Path | None:
@@ -121,30 +122,6 @@ def _check(folder: Path, source: str, backend: Backend) -> None:
         raise SetupError(f"{source}: config.json is broken: {error} (save the model again)") from error
     if backend.kind == "hf" and kind != "llava_next":
         raise SetupError(f"{source}: is a {kind} model, not LLaVA-NeXT (choose --backend lmms:NAME)")
-
-
-def fingerprint(folder: Path, patterns: tuple[str, ...] = (*WEIGHTS, *SETTINGS)) -> str:
-    """A hash of the files in ``folder`` that match, 32 digits; their names count, their dates do not."""
-    total = hashlib.sha256()
-    files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
-    for path in files:
-        total.update(f"{path.relative_to(folder).as_posix()}\0{digest(path)}\n".encode())
-    return total.hexdigest()[:32]
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, for more than 64 MiB of its size and 64 pieces of 1 MiB from first to last byte."""
-    content = hashlib.sha256()
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if size <= WHOLE_FILE_BYTES:
-            content.update(file.read())
-        else:
-            content.update(str(size).encode())
-            for piece in range(PIECES):
-                file.seek(piece * (size - PIECE_BYTES) // (PIECES - 1))
-                content.update(file.read(PIECE_BYTES))
-    return content.hexdigest()
 
 
 def model_class(backend: Backend) -> type[lmms]:

@@ -6,33 +6,16 @@ the next one goes on behind the last finished task.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import Model
+from ndino.files import write_json, write_text
 
 Row = Mapping[str, Any]
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write ``path`` or leave it as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def key_of(*parts: Any) -> str:
-    """What a result depends on, as one short string; equal keys, equal results."""
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
 class Store:
@@ -77,13 +60,17 @@ class Store:
         return self.folder / f"{task}{'.shuffled' if shuffled else ''}.jsonl"
 
     def _write(self) -> None:
-        write_whole(self._results_path, json.dumps(self.results, ensure_ascii=False, indent=1) + "\n")
+        write_json(self._results_path, self.results)
 
     def done(self, task: str, key: str, *, shuffled: bool) -> bool:
         """Whether this task's answers are there, given by the same model to the same questions."""
         entry = self.results["tasks"].get(task, {})
         finished = entry.get("key") == key and self._log(task, shuffled).exists()
         return finished and (not shuffled or bool(entry["shuffled"]))
+
+    def rows(self, task: str, *, shuffled: bool) -> list[dict[str, Any]]:
+        """A finished task's log."""
+        return [json.loads(line) for line in self._log(task, shuffled).read_bytes().splitlines()]
 
     def save(
         self,
@@ -102,7 +89,7 @@ class Store:
         else:
             entry = {**more, "n": len(lines), "metrics": dict(metrics), "shuffled": {}, "key": key}
             self._log(task, True).unlink(missing_ok=True)
-        write_whole(self._log(task, shuffled), "".join(lines))
+        write_text(self._log(task, shuffled), "".join(lines))
         self.results["tasks"][task] = entry
         self._write()
 

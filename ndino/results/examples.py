@@ -12,6 +12,7 @@ from typing import Literal
 
 from PIL import Image
 
+from ndino.errors import BROKEN_PICTURE
 from ndino.results.logs import ResultsError, RunLogs, Sample, TaskLog
 from ndino.results.summary import model_order
 from ndino.results.tables import percent
@@ -50,7 +51,7 @@ def image_uri(path: Path) -> str:
     try:
         with Image.open(path) as picture:
             copy = picture.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except BROKEN_PICTURE as error:
         reason = f"not readable as a picture: {error}"
         raise ResultsError(path, reason, remedy="delete it or evaluate again") from None
     copy.thumbnail((IMAGE_SIDE, IMAGE_SIDE))

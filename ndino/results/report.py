@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -12,6 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ndino.files import write_text
 from ndino.results import figures
 from ndino.results.examples import clip, read_examples
 from ndino.results.logs import RunLogs, TrainingRun, read_run
@@ -128,13 +128,8 @@ def render_page(run: RunLogs, summary: Summary, tables: Sequence[Table], *, titl
 
 
 def _write(path: Path, text: str) -> Path:
-    """Whole or not at all; what UTF-8 cannot hold (half of a surrogate pair) becomes a question mark."""
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        temporary.write_bytes(text.encode("utf-8", errors="replace"))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # Names and answers may hold half of a surrogate pair, which no page can show.
+    write_text(path, text, errors="replace")
     return path
 
 

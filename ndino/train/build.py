@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 from pathlib import Path
 
 import torch
@@ -25,6 +23,7 @@ from transformers.initialization import no_init_weights
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_next.modeling_llava_next import LlavaNextMultiModalProjector
 
+from ndino.files import whole_folder, write_json
 from ndino.prompts import END_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE
 from ndino.recipes import Recipe
 
@@ -179,8 +178,6 @@ def save_model(
     The tokenizer's end-of-sequence token becomes the marker that closes the last stage's answers, since
     harnesses stop there. ``prompt`` is the recipe's prompt format.
     """
-    temporary = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(temporary, ignore_errors=True)
     tokenizer = processor.tokenizer
     tokenizer.eos_token = END_OF_TURN if prompt == "llama3" else END_OF_TEXT
     model.generation_config = GenerationConfig(
@@ -190,11 +187,10 @@ def save_model(
         do_sample=False,
     )
     weights = {_published_name(name): value for name, value in model.state_dict().items()}
-    model.save_pretrained(temporary, state_dict=weights, save_original_format=False)
-    processor.save_pretrained(temporary)
-    _settings_that_all_versions_read(temporary / "tokenizer_config.json")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)
+    with whole_folder(folder) as made:
+        model.save_pretrained(made, state_dict=weights, save_original_format=False)
+        processor.save_pretrained(made)
+        _settings_that_all_versions_read(made / "tokenizer_config.json")
 
 
 def _published_name(name: str) -> str:
@@ -232,4 +228,4 @@ def _settings_that_all_versions_read(path: Path) -> None:
     settings["model_input_names"] = ["input_ids", "attention_mask"]
     if "extra_special_tokens" in settings:
         settings["additional_special_tokens"] = settings.pop("extra_special_tokens")
-    path.write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    write_json(path, settings)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from transformers import LlavaNextProcessor
 
 from ndino.conversations import Conversation, ConversationError, read_conversations
+from ndino.errors import BROKEN_PICTURE
 from ndino.prompts import Encoded, PromptError, encode_llama3, encode_plain, truncate
 from ndino.recipes import Recipe
 from ndino.train.images import ImageError, Tiles, open_image, tile_anyres, tile_square
@@ -118,5 +119,5 @@ def _check_header(path: Path) -> None:
     try:
         with Image.open(path) as image:
             image.size  # noqa: B018 - opening reads the header, and that is the check
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except BROKEN_PICTURE as error:
         raise ImageError(f"{path}: cannot be read as an image ({error})") from error

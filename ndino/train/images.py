@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 from transformers import LlavaNextProcessor
 
+from ndino.errors import BROKEN_PICTURE
+
 # The paper's training script raises Pillow's limit to this number of pixels; larger files count as bombs.
 MAX_IMAGE_PIXELS = 933_120_000
 
@@ -43,7 +45,7 @@ def open_image(path: Path) -> Image.Image:
             return image.convert("RGB")
     except FileNotFoundError:
         raise ImageError(f"{path}: no such image") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except BROKEN_PICTURE as error:
         raise ImageError(f"{path}: cannot be read as an image ({error})") from error
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import platform
 import resource
 import subprocess
@@ -13,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ndino.files import sha256_of
 from ndino.recipes import Recipe
 
 PACKAGES = (
@@ -26,29 +24,6 @@ PACKAGES = (
     "lmms_eval",
     "deepspeed",
 )
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON so that the file appears whole or not at all."""
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def weights_fingerprint(folder: Path) -> str:
-    """One sha256 over the folder's weight files."""
-    digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")]):
-        digest.update(sha256_of(path).encode())
-    return digest.hexdigest()
 
 
 def identity(recipe: Recipe, data: Path, start: dict[str, str]) -> dict[str, Any]:

@@ -20,12 +20,13 @@ from transformers import (
 )
 from transformers.trainer_utils import set_seed
 
+from ndino.files import WEIGHTS, fingerprint, write_json, write_text
 from ndino.recipes import Recipe
 from ndino.train.batches import Collator
 from ndino.train.build import build_model, load_model, save_model
 from ndino.train.dataset import ConversationDataset
 from ndino.train.loss import take_batches
-from ndino.train.manifest import identity, peak_rss_mb, surroundings, weights_fingerprint, write_json
+from ndino.train.manifest import identity, peak_rss_mb, surroundings
 from ndino.train.trainer import StageTrainer, newest_whole_checkpoint, set_trainable
 
 OnStep = Callable[[int, int], None]
@@ -81,9 +82,8 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
         ModelFolderError: a starting folder is unusable.
     """
     model_folder = stage.out / "model"
-    run = identity(
-        stage.recipe, stage.data, {role: weights_fingerprint(folder) for role, folder in stage.start.items()}
-    )
+    start = {role: fingerprint(folder, WEIGHTS) for role, folder in stage.start.items()}
+    run = identity(stage.recipe, stage.data, start)
     run = json.loads(json.dumps(run))
     if _belongs_to(stage.out, run) and (stage.out / "manifest.json").exists() and model_folder.exists():
         return model_folder
@@ -129,7 +129,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
                 "tokens": trainer.state.num_input_tokens_seen,
                 "train_loss": result.training_loss,
                 "loss_curve": [[row["step"], row["loss"]] for row in history if "loss" in row],
-                "weights": weights_fingerprint(model_folder),
+                "weights": fingerprint(model_folder, WEIGHTS),
                 "started": started,
                 "ended": time.time(),
                 "seconds": round(time.time() - started, 1),
@@ -229,7 +229,7 @@ def _full_disk_named(out: Path) -> Iterator[None]:
 
 def _set_aside(dataset: ConversationDataset, path: Path) -> None:
     if dataset.rejects:
-        path.write_text("\n".join(dataset.rejects) + "\n", encoding="utf-8")
+        write_text(path, "\n".join(dataset.rejects) + "\n")
         print(
             f"{len(dataset.rejects)} row(s) of {dataset.data} left out, reasons in {path}; "
             f"the first: {dataset.rejects[0]}"

@@ -7,7 +7,7 @@ import pytest
 
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import Model
-from ndino.evaluation.store import Store, key_of
+from ndino.evaluation.store import Store
 
 MODEL = Model("it", "runs/it/model", "/runs/it/model", "weights-1")
 ROWS = [{"doc_id": 0, "answer": "è"}, {"doc_id": 1, "answer": "line\nbreak\u2028"}]
@@ -32,7 +32,7 @@ def test_a_finished_task_is_found_again(tmp_path):
     assert not again.done("pope-it", "k", shuffled=False)
     save(again, shuffled=True)
     assert Store(tmp_path, MODEL).done("gqa-it", "k", shuffled=True)
-    assert [json.loads(line) for line in (tmp_path / "gqa-it.jsonl").read_bytes().splitlines()] == ROWS
+    assert again.rows("gqa-it", shuffled=False) == ROWS
     assert json.loads((tmp_path / "results.json").read_text())["tasks"]["gqa-it"]["n"] == 2
     assert names(tmp_path) == {"gqa-it.jsonl", "gqa-it.shuffled.jsonl", "results.json"}
 
@@ -90,8 +90,3 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
         save(store, task="pope-it")
     assert names(tmp_path) == {"gqa-it.jsonl", "results.json"}
     assert (tmp_path / "results.json").read_text() == before
-
-
-def test_keys_tell_everything_apart():
-    assert key_of("a", 1, None) == key_of("a", 1, None)
-    assert len({key_of("a", 1, None), key_of("a", "1", None), key_of("a1", None), key_of("a", 1, 10)}) == 4

@@ -1,0 +1,13 @@
+"""What errors say, and which of them mean a broken picture."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+# What Pillow raises for a file that is no picture, a cut one, and one that would fill the memory.
+BROKEN_PICTURE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+def reason_of(error: BaseException) -> str:
+    """An error's message on one line, or its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
