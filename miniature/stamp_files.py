@@ -19,6 +19,9 @@ from pathlib import Path
 from filelock import FileLock
 from PIL import Image
 
+from ndino.errors import BROKEN_PICTURE, reason_of
+from ndino.files import whole_folder
+
 PACKAGE = "tuxpaint-stamps-default"
 VARIABLE = "NDINO_STAMPS"
 INSTALLED = Path("/usr/share/tuxpaint/stamps")
@@ -31,8 +34,6 @@ LITTLE_WORDS = frozenset(
     {"un", "uno", "una", "il", "lo", "la", "i", "gli", "le", "l", "e", "di"}
     | {"alcuni", "alcune", "altro", "altra", "paio", "due", "tre"}
 )
-# What Pillow raises for a file that is no picture, a cut one, and one that would fill the memory.
-BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 class StampsError(RuntimeError):
@@ -86,18 +87,14 @@ def find_stamps(say: Callable[[str], object] = print) -> Path:
     if INSTALLED.is_dir():
         return INSTALLED
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ndino"
-    stamps = cache / PACKAGE
     cache.mkdir(parents=True, exist_ok=True)
+    unpacked = cache / PACKAGE
     with FileLock(cache / f"{PACKAGE}.lock"):
-        if not stamps.is_dir():
+        if not unpacked.is_dir():
             say(f"Stamps: downloading Debian's {PACKAGE} (161 MB), once, into {cache}")
-            partial = cache / f"{PACKAGE}.partial"
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-            _unpack_package(partial)
-            os.replace(partial / INSTALLED.relative_to("/"), stamps)
-            shutil.rmtree(partial)
-    return stamps
+            with whole_folder(unpacked) as folder:
+                _unpack_package(folder)
+    return unpacked / INSTALLED.relative_to("/")
 
 
 def read_stamps(folder: Path) -> tuple[list[Stamp], list[str]]:
@@ -108,8 +105,8 @@ def read_stamps(folder: Path) -> tuple[list[Stamp], list[str]]:
         try:
             english, italian = read_captions(path.with_suffix(".txt"))
             stamps.append(Stamp(name, _read_picture(path), italian, english))
-        except BROKEN as error:
-            left_out.append(f"{name}.png: {' '.join(str(error).split()) or type(error).__name__}")
+        except BROKEN_PICTURE as error:
+            left_out.append(f"{name}.png: {reason_of(error)}")
     return stamps, left_out
 
 
@@ -143,6 +140,7 @@ def split_stamps(
     for lot in lots:
         fits = len(lot) <= max(1, wanted // 10) and len(held_out) + len(lot) <= wanted
         (held_out if fits else training).extend(lot)
+    rng.shuffle(held_out)
     return training, held_out
 
 
@@ -194,7 +192,7 @@ def _unpack_package(folder: Path) -> None:
     package = next(folder.glob("*.deb"))
     _run(["dpkg", "-x", package.name, "."], folder)
     package.unlink()
-    for path in (folder / INSTALLED.relative_to("/")).rglob("*"):
+    for path in folder.rglob("*"):
         if path.is_file() and path.suffix not in (".png", ".txt"):
             path.unlink()
 

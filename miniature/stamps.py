@@ -21,6 +21,7 @@ from miniature.questions import Choice, Question, make_choice
 from miniature.stages import Described, save_picture, short_answers, write_stages
 from miniature.stamp_colours import FRUITS, colour_shares
 from miniature.stamp_files import LONG_SIDE, Stamp, StampsError, find_stamps, read_stamps, split_stamps
+from ndino.files import write_text
 
 TOPICS = {
     "animals": "animali",
@@ -124,13 +125,10 @@ class Subject:
             others = f", con parti di colore {' e '.join(names[1:3])}" if names[1:] else ""
             sentences.append(f"Il colore principale è {names[0]}{others}.")
         shape = picture.width / picture.height
-        form = (
-            "più larga che alta"
-            if shape > 1.15
-            else "più alta che larga"
-            if shape < 0.87
-            else "quasi quadrata"
-        )
+        if shape > 1.15:
+            form = "più larga che alta"
+        else:
+            form = "più alta che larga" if shape < 0.87 else "quasi quadrata"
         sentences.append(f"L'immagine è {form} e lo sfondo è chiaro.")
         return " ".join(sentences)
 
@@ -149,8 +147,7 @@ def prepare(folder: Path, *, seed: int, fast: bool) -> None:
         f"{s.name}.png: no Italian name for the topic {s.topic}" for s in stamps if s.topic not in TOPICS
     ]
     stamps = [stamp for stamp in stamps if stamp.topic in TOPICS]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "left-out.txt").write_text("".join(f"{line}\n" for line in left_out), encoding="utf-8")
+    write_text(folder / "left-out.txt", "".join(f"{line}\n" for line in left_out))
     print(f"stamps: {len(stamps)} of {source} used, {len(left_out)} left out, see {folder}/left-out.txt")
     if len(stamps) < FEWEST:
         raise StampsError(
