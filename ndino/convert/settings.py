@@ -109,7 +109,7 @@ def build_config(checkpoint: Checkpoint, tower: Tower, tokenizer: PreTrainedToke
         vision_config=tower.config,
         image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
         image_grid_pinpoints=[
-            [height, width] for width, height in _pinpoints(checkpoint, tower.config.image_size)
+            [height, width] for width, height in grid_pinpoints(checkpoint, tower.config.image_size)
         ],
         vision_feature_layer=layer,
         vision_feature_select_strategy="default",
@@ -142,8 +142,14 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     return prepare_tokenizer(tokenizer)
 
 
-def _pinpoints(checkpoint: Checkpoint, side: int) -> list[tuple[int, int]]:
-    # A list, its text, or "(1x1),...,(6x6)" in tiles; (width, height) in pixels in the end.
+def grid_pinpoints(checkpoint: Checkpoint, side: int) -> list[tuple[int, int]]:
+    """The checkpoint's grids as (width, height) in pixels; ``side`` is that of the tower's tiles.
+
+    They may be recorded as a list, as its text, or as a range of tiles, ``"(1x1),...,(6x6)"``.
+
+    Raises:
+        ConversionError: they are missing, or no multiples of ``side``.
+    """
     value = require(checkpoint, "image_grid_pinpoints")
     path = checkpoint.folder / "config.json"
     if isinstance(value, str) and (ends := _RANGE.findall(value)):
