@@ -73,8 +73,9 @@ $(TOOLS): $(READY)
 	@$(PIP) install -c constraints.txt --editable '.[train,eval,test]'
 	@touch $@
 
-demo: setup ## train, score and compare the miniature family (FAST=1 proves the plumbing; WORLD=drawn|stamps, SEED=)
-	@$(PY) -m miniature.demo --world "$(WORLD)" $(if $(filter-out 0,$(FAST)),--fast) $(call flag,--seed,SEED)
+demo: setup ## train, score and compare the miniature family (FAST=1 proves the plumbing; WORLD=drawn|stamps, ENGINE=llava-next, SEED=)
+	@$(PY) -m miniature.demo --world "$(WORLD)" $(if $(filter-out 0,$(FAST)),--fast) $(call flag,--seed,SEED) \
+	  $(call flag,--engine,ENGINE)
 
 test: setup $(TOOLS) debian-packages lint ## check style and run every test this machine can run
 	@$(PY) -m pytest

@@ -1,8 +1,10 @@
-"""Train one stage with the native engine.
+"""Train one stage, with the native engine or with the pinned upstream trainer.
 
     python -m ndino.train launch/recipes/mlp.yaml --out runs/italian/mlp \\
         --language-model models/llama-3-8b --vision-tower models/clip-vit-large-patch14-336
     python -m ndino.train launch/recipes/pt.yaml --out runs/italian/mlp-pt --model runs/italian/mlp/model
+    python -m ndino.train launch/recipes/pt.yaml --engine llava-next \\
+        --out runs/italian/mlp-pt --model runs/italian/mlp/upstream
 
 OUT/model is the trained model in Hugging Face format, OUT/manifest.json says how it came about, and
 OUT/rejects.txt lists the rows that could not be used. A second start goes on from the newest whole
@@ -21,7 +23,7 @@ from ndino.conversations import ConversationError
 from ndino.recipes import RecipeError, load_recipe
 from ndino.train.build import ModelFolderError
 from ndino.train.images import ImageError
-from ndino.train.stage import Stage, StageError, run_stage
+from ndino.train.stage import Stage, StageError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,7 +35,12 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("recipe", type=Path, help="a YAML of launch/recipes")
     made.add_argument("--out", type=Path, required=True, help="folder of this run")
-    made.add_argument("--model", type=Path, help="start from the model folder of an earlier stage")
+    made.add_argument("--engine", choices=("native", "llava-next"), default="native", help="default: native")
+    made.add_argument(
+        "--model",
+        type=Path,
+        help="start from an earlier stage: its model folder, or upstream with llava-next",
+    )
     made.add_argument(
         "--language-model", type=Path, help="start from this LLaMA folder (with --vision-tower)"
     )
@@ -57,6 +64,10 @@ def main(arguments: list[str] | None = None) -> int:
             language_model=options.language_model,
             vision_tower=options.vision_tower,
         )
+        if options.engine == "llava-next":
+            from ndino.llava_next.stage import run_stage
+        else:
+            from ndino.train.stage import run_stage
         model = run_stage(stage)
     except (RecipeError, StageError, ModelFolderError, ConversationError, ImageError) as error:
         print(f"ndino.train: {error}", file=sys.stderr)
