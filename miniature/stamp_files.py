@@ -7,6 +7,7 @@ further lines are translations, ``it.utf8=Una rana.`` the Italian one. Debian pa
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import re
@@ -15,8 +16,8 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
-from filelock import FileLock
 from PIL import Image
 
 from ndino.errors import BROKEN_PICTURE, reason_of
@@ -89,11 +90,16 @@ def find_stamps(say: Callable[[str], object] = print) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ndino"
     cache.mkdir(parents=True, exist_ok=True)
     unpacked = cache / PACKAGE
-    with FileLock(cache / f"{PACKAGE}.lock"):
+    with (cache / f"{PACKAGE}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Stamps: waiting for a download that is under way")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         if not unpacked.is_dir():
             say(f"Stamps: downloading Debian's {PACKAGE} (161 MB), once, into {cache}")
             with whole_folder(unpacked) as folder:
-                _unpack_package(folder)
+                _unpack_package(folder, lock)
     return unpacked / INSTALLED.relative_to("/")
 
 
@@ -180,26 +186,35 @@ def _read_picture(path: Path) -> Image.Image:
     return picture
 
 
-def _unpack_package(folder: Path) -> None:
-    """Fetch the package and unpack its pictures and texts into ``folder``; needs no root."""
+def _unpack_package(folder: Path, lock: TextIO) -> None:
+    """Fetch the package and unpack its pictures and texts into ``folder``; needs no root.
+
+    The programs that do it hold ``lock``, too: they may outlive a killed start and still write.
+    """
     for program in ("apt-get", "dpkg"):
         if shutil.which(program) is None:
             raise StampsError(
                 f"no stamps, and no {program} to fetch them with (remedy: unpack Debian's {PACKAGE} "
                 f"yourself and name its folder usr/share/tuxpaint/stamps in {VARIABLE})"
             )
-    _run(["apt-get", "download", PACKAGE], folder)
+    _run(["apt-get", "download", PACKAGE], folder, lock)
     package = next(folder.glob("*.deb"))
-    _run(["dpkg", "-x", package.name, "."], folder)
+    _run(["dpkg", "-x", package.name, "."], folder, lock)
     package.unlink()
     for path in folder.rglob("*"):
         if path.is_file() and path.suffix not in (".png", ".txt"):
             path.unlink()
 
 
-def _run(command: list[str], folder: Path) -> None:
+def _run(command: list[str], folder: Path, lock: TextIO) -> None:
     done = subprocess.run(
-        command, cwd=folder, env=os.environ | {"LC_ALL": "C"}, stderr=subprocess.PIPE, text=True, check=False
+        command,
+        cwd=folder,
+        env=os.environ | {"LC_ALL": "C"},
+        pass_fds=[lock.fileno()],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
     )
     if done.returncode:
         reasons = [line for line in done.stderr.splitlines() if not line.startswith("W:")]

@@ -7,6 +7,8 @@ import os
 import random
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -358,6 +360,22 @@ class TestFetching:
         (tmp_path / "asked").unlink()
         assert find_stamps(said.append) == folder and len(said) == 1
         assert not (tmp_path / "asked").exists()
+
+    def test_what_a_killed_start_left_running_is_waited_for(self, archive, tmp_path):
+        whole = archive.read_text()
+        archive.write_text(whole.replace("cp ", "sleep 1\ntouch late\ncp "))
+        start = [sys.executable, "-c", "from miniature.stamp_files import find_stamps; find_stamps()"]
+        killed = subprocess.Popen(start, stdout=subprocess.DEVNULL)
+        while not (tmp_path / "asked").exists():
+            time.sleep(0.02)
+        killed.kill()
+        killed.wait()
+        archive.write_text(whole)
+        said = []
+        folder = find_stamps(said.append)
+        assert [line.split()[1] for line in said] == ["waiting", "downloading"]
+        assert len(read_stamps(folder)[0]) == 72
+        assert not any(tmp_path.glob("cache/ndino/**/late"))
 
     def test_a_failed_download_says_why_and_leaves_nothing_that_looks_whole(self, archive, tmp_path):
         archive.write_text(
