@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from transformers import (
     AutoTokenizer,
     CLIPVisionConfig,
     CLIPVisionModel,
-    GenerationConfig,
     LlavaNextConfig,
     LlavaNextForConditionalGeneration,
     LlavaNextProcessor,
@@ -23,13 +21,10 @@ from transformers.initialization import no_init_weights
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_next.modeling_llava_next import LlavaNextMultiModalProjector
 
-from ndino.files import whole_folder, write_json
-from ndino.prompts import END_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE
+from ndino import published
+from ndino.files import whole_folder
+from ndino.prompts import IMAGE_TOKEN
 from ndino.recipes import Recipe
-
-# A pad token of its own: LLaMA 3 has none, and borrowing id 0 would hide every "!" from training.
-PAD_TOKEN = "<|pad|>"
-VOCABULARY_MULTIPLE = 64
 
 
 class ModelFolderError(ValueError):
@@ -56,17 +51,7 @@ def load_tokenizer(language_model: Path) -> PreTrainedTokenizerFast:
         files=("config.json", "tokenizer.json"),
         remedy="a language model folder holds config.json, the weights and a LLaMA 3 tokenizer.json",
     )
-    tokenizer = AutoTokenizer.from_pretrained(language_model)
-    tokenizer.add_special_tokens(
-        {"additional_special_tokens": [IMAGE_TOKEN]}, replace_extra_special_tokens=False
-    )
-    if tokenizer.pad_token is None:
-        tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
-    # prompts.py writes BOS itself, and so does the chat template: a second one must not creep in.
-    backend = tokenizer.backend_tokenizer
-    if tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]:
-        backend.post_processor = _no_special_tokens()
-    return tokenizer
+    return published.prepare_tokenizer(AutoTokenizer.from_pretrained(language_model))
 
 
 def build_processor(
@@ -79,15 +64,7 @@ def build_processor(
         crop_size={"height": side, "width": side},
         image_grid_pinpoints=[list(pinpoint) for pinpoint in recipe.grid_pinpoints],
     )
-    return LlavaNextProcessor(
-        image_processor=image_processor,
-        tokenizer=tokenizer,
-        patch_size=vision.patch_size,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        image_token=IMAGE_TOKEN,
-        chat_template=LLAMA3_CHAT_TEMPLATE,
-    )
+    return published.build_processor(tokenizer, image_processor, patch_size=vision.patch_size)
 
 
 def build_model(
@@ -118,9 +95,7 @@ def build_model(
         )
 
     language = AutoModelForCausalLM.from_pretrained(language_model, dtype=dtype)
-    size = (
-        math.ceil(max(len(tokenizer), language.config.vocab_size) / VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
-    )
+    size = published.padded_vocabulary(max(len(tokenizer), language.config.vocab_size))
     if size != language.config.vocab_size:
         _grow_vocabulary(language, size)
     language.config.pad_token_id = tokenizer.pad_token_id
@@ -178,32 +153,12 @@ def save_model(
     The tokenizer's end-of-sequence token becomes the marker that closes the last stage's answers, since
     harnesses stop there. ``prompt`` is the recipe's prompt format.
     """
-    tokenizer = processor.tokenizer
-    tokenizer.eos_token = END_OF_TURN if prompt == "llama3" else END_OF_TEXT
-    model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.convert_tokens_to_ids([END_OF_TEXT, END_OF_TURN]),
-        pad_token_id=tokenizer.pad_token_id,
-        do_sample=False,
-    )
-    weights = {_published_name(name): value for name, value in model.state_dict().items()}
+    model.generation_config = published.settle_ending(processor.tokenizer, prompt)
+    weights = {published.published_name(name): value for name, value in model.state_dict().items()}
     with whole_folder(folder) as made:
         model.save_pretrained(made, state_dict=weights, save_original_format=False)
         processor.save_pretrained(made)
-        _settings_that_all_versions_read(made / "tokenizer_config.json")
-
-
-def _published_name(name: str) -> str:
-    """A weight's name in the hub's LLaVA-NeXT models, which transformers 4 and 5 both read."""
-    for ours, theirs in {
-        "model.language_model.": "language_model.model.",
-        "lm_head.": "language_model.lm_head.",
-        "model.vision_tower.": "vision_tower.vision_model.",
-        "model.": "",
-    }.items():
-        if name.startswith(ours):
-            return theirs + name.removeprefix(ours)
-    return name
+        published.settle_files(made)
 
 
 def _grow_vocabulary(language: torch.nn.Module, size: int) -> None:
@@ -213,19 +168,3 @@ def _grow_vocabulary(language: torch.nn.Module, size: int) -> None:
     for embedding in {language.get_input_embeddings().weight, language.get_output_embeddings().weight}:
         with torch.no_grad():
             embedding[old_size:] = embedding[:old_size].mean(dim=0)
-
-
-def _no_special_tokens():
-    from tokenizers.processors import ByteLevel
-
-    return ByteLevel(trim_offsets=False)
-
-
-def _settings_that_all_versions_read(path: Path) -> None:
-    # transformers 5 names a class and keeps a list of special tokens as 4.x cannot read them; this both can.
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    settings["tokenizer_class"] = "PreTrainedTokenizerFast"
-    settings["model_input_names"] = ["input_ids", "attention_mask"]
-    if "extra_special_tokens" in settings:
-        settings["additional_special_tokens"] = settings.pop("extra_special_tokens")
-    write_json(path, settings)

@@ -55,6 +55,10 @@ def test_written_folder_is_what_transformers_loads(built, rows, tmp_path, prompt
     assert not folder.with_name("model.partial").exists()
     config = json.loads((folder / "config.json").read_text())
     assert config["architectures"] == ["LlavaNextForConditionalGeneration"]
+    # In the form of 5.x, 4.57 would overlook it and take 10,000 for any model.
+    rope = model.config.text_config.rope_parameters
+    assert config["text_config"]["rope_theta"] == rope["rope_theta"]
+    assert "rope_parameters" not in config["text_config"] and "_name_or_path" not in config["text_config"]
     # What transformers 4.57 needs to read it: a class it knows, a list where it seeks one, no third input.
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
