@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from ndino.upstream.checkout import restore, set_up
 from ndino.upstream.errors import Unreachable, UpstreamError
@@ -18,34 +19,43 @@ from ndino.upstream.overlay import IN_LMMS_EVAL, link, lmms_eval_folder, unlink
 from ndino.upstream.pins import LMMS_EVAL, ROOT, Pin, read_pins
 
 
-def setup(*, retry: bool) -> None:
-    """Trees, lmms-eval and its tasks; what cannot be fetched is told in one line and left out.
+def set_up_trees(root: Path = ROOT, *, retry: bool) -> dict[str, Path]:
+    """Bring the trees up to date; what cannot be fetched is told in one line and left out.
 
     Args:
         retry: whether to ask again for what could not be fetched the last time.
+
+    Returns:
+        The trees that are there.
+
+    Raises:
+        UpstreamError: a tree, a patch or an upstream file is not as it should be.
     """
-    pins, mirrors = read_pins(), Mirrors()
-    note = ROOT / "third_party" / ".unreachable"
+    pins, mirrors = read_pins(root), Mirrors()
+    note = root / "third_party" / ".unreachable"
     known = {} if retry or not note.exists() else json.loads(note.read_text())
-    missing: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for name, pin in pins.items():
         if known.get(name) == pin.source and not pin.folder.exists():
-            missing[name] = ""
+            reasons[name] = ""
             continue
         try:
             set_up(pin, mirrors)
         except Unreachable as error:
-            missing[name] = str(error)
-    if any(missing.values()):
-        print(_without([pins[name] for name in missing], next(filter(None, missing.values()))))
-    unreachable = {name: pins[name].source for name in missing}
+            reasons[name] = str(error)
+    if any(reasons.values()):
+        print(_without([pins[name] for name in reasons], next(filter(None, reasons.values()))))
+    unreachable = {name: pins[name].source for name in reasons}
     if unreachable != known:
         note.parent.mkdir(exist_ok=True)
         note.write_text(json.dumps(unreachable))
-    pin = pins[LMMS_EVAL]
-    if pin.release is None:
-        raise UpstreamError(f"upstream.toml: [{pin.name}] release is missing")
-    install_lmms_eval(None if pin.name in missing else pin.folder, pin.release)
+    return {name: pin.folder for name, pin in pins.items() if name not in reasons}
+
+
+def setup(*, retry: bool) -> None:
+    """The trees, lmms-eval in this environment, and our tasks in lmms-eval."""
+    trees = set_up_trees(retry=retry)
+    install_lmms_eval(trees.get(LMMS_EVAL), read_pins()[LMMS_EVAL].release)
     link(lmms_eval_folder(), IN_LMMS_EVAL)
 
 

@@ -60,7 +60,7 @@ def set_up(pin: Pin, mirrors: Mirrors) -> bool:
                     f"(remedy: add it to [{pin.name}.sha256])"
                 )
     key = _key(pin, series)
-    if _is_current(pin, key):
+    if _is_current(pin, key) and not _leftovers(pin.folder.parent):
         return False
     with _locked(pin.folder.parent):
         if _is_current(pin, key):
@@ -234,9 +234,13 @@ def _locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for leftover in (*folder.glob(".*.new"), *folder.glob(".*.old")):
+        for leftover in _leftovers(folder):
             shutil.rmtree(leftover)
         yield
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    return [*folder.glob(".*.new"), *folder.glob(".*.old")]
 
 
 def _sha256(path: Path) -> str:

@@ -29,7 +29,7 @@ class Pin:
     Attributes:
         root: our repository.
         sha256: of every upstream file that a patch touches, before it is patched.
-        release: its version in the package registry, for machines that cannot fetch it.
+        release: of lmms-eval, its version in the package registry, for machines that cannot fetch it.
         overlay: folder of ours -> folder in the tree, relative.
     """
 
@@ -37,7 +37,7 @@ class Pin:
     root: Path
     url: str
     commit: str
-    release: str | None = None
+    release: str = ""
     sha256: dict[str, str] = field(default_factory=dict)
     overlay: dict[Path, Path] = field(default_factory=dict)
 
@@ -92,11 +92,10 @@ def _pin(path: Path, root: Path, name: str, table: dict[str, Any]) -> Pin:
             raise UpstreamError(f"{path}: [{name}] {field} is {value!r}, expected {what}")
         return value
 
-    known = {"url", "commit", "release", "sha256"}
+    known = {"url", "commit", "sha256"} | ({"release"} if name == LMMS_EVAL else set())
     if name not in overlays(root) or (unknown := sorted(set(table) - known)):
         what = f"[{name}] has unknown field {unknown[0]}" if name in overlays(root) else f"unknown [{name}]"
         raise UpstreamError(f"{path}: {what}")
-    release = table.get("release")
     return Pin(
         name=name,
         root=root,
@@ -104,7 +103,9 @@ def _pin(path: Path, root: Path, name: str, table: dict[str, Any]) -> Pin:
         commit=wanted(
             "commit", table.get("commit"), "[0-9a-f]{40}", "a full commit of 40 hexadecimal digits"
         ),
-        release=None if release is None else wanted("release", release, r"[0-9][\w.]*", "a version"),
+        release=wanted("release", table.get("release"), r"[0-9][\w.]*", "a version")
+        if name == LMMS_EVAL
+        else "",
         sha256={
             file: wanted(f"sha256 of {file}", value, "[0-9a-f]{64}", "64 hexadecimal digits")
             for file, value in table.get("sha256", {}).items()

@@ -249,7 +249,7 @@ set_up(pin, Mirrors())
 def test_killed_at_any_step_it_leaves_the_old_tree_the_new_one_or_none(house: House, old):
     before: list[dict[str, str]] = [{}]
     if old:
-        house.write_patches(**{"0002-two": SECOND})
+        house.write_patches(**{"0001-one": PATCH.replace("ours", "older")})
         house.set_up()
         before.append(contents(house.tree))
         spare = house.root / "spare"
