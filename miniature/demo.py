@@ -3,6 +3,7 @@
     python -m miniature.demo                    the drawn world, all stages, about five minutes on two cores
     python -m miniature.demo --fast             the same steps with hardly any training: proves the plumbing
     python -m miniature.demo --world stamps     real pictures: Tux Paint's stamps with their Italian captions
+    python -m miniature.demo --engine llava-next    train with the pinned upstream trainer, and convert
 
 World and backbones are made, the family of six models is trained as eight shared runs with the recipes of
 launch/recipes (sizes and steps from miniature/recipes.yaml), every model is scored with the unchanged tasks
@@ -40,7 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     console = Console()
     name = "-".join(
-        ["demo", *([] if options.world == "drawn" else [options.world]), *(["fast"] if options.fast else [])]
+        [
+            "demo",
+            *([] if options.engine == "native" else [options.engine]),
+            *([] if options.world == "drawn" else [options.world]),
+            *(["fast"] if options.fast else []),
+        ]
     )
     out = (options.out or Path("runs") / name).resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -51,11 +57,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with FileLock(out / ".lock", timeout=0):
             _check_settings(out, options)
+            if options.engine == "llava-next":
+                _check_upstream()
             if options.world == "stamps" and not (out / "data" / "world.json").exists():
                 # Here and not in a worker, so that the line that announces a long download is seen.
                 find_stamps(console.print)
             family = load_family(RECIPES / "family.yaml")
-            jobs = plan(out, family, world=options.world, seed=options.seed, fast=options.fast)
+            jobs = plan(
+                out, family, world=options.world, seed=options.seed, fast=options.fast, engine=options.engine
+            )
             console.print(f"{len(jobs)} steps into {out}; what they print is in {log}")
             outcome = run_jobs(jobs, workers=WORKERS, console=console, log=log)
             _finish(out, outcome, console, options)
@@ -90,13 +100,16 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--world", choices=("drawn", "stamps"), default="drawn", help="default: drawn")
     made.add_argument("--fast", action="store_true", help="hardly train; the scores mean nothing")
     made.add_argument("--seed", type=int, default=42, help="of world, backbones and training (default: 42)")
+    made.add_argument("--engine", choices=("native", "llava-next"), default="native", help="default: native")
     made.add_argument(
-        "--out", type=Path, help="default: runs/demo, with the world's name and -fast where they apply"
+        "--out", type=Path, help="default: runs/demo, with engine, world and -fast where they are not usual"
     )
     return made
 
 
-def plan(out: Path, family: Family, *, world: str, seed: int, fast: bool) -> list[Job]:
+def plan(
+    out: Path, family: Family, *, world: str, seed: int, fast: bool, engine: str = "native"
+) -> list[Job]:
     """Every step with what it needs, parents before children."""
     data, backbones = out / "data", out / "backbones"
     jobs = [
@@ -112,7 +125,7 @@ def plan(out: Path, family: Family, *, world: str, seed: int, fast: bool) -> lis
     ready = ("world", "vision tower", "language model")
     for chain in sorted(family.stages(), key=lambda chain: (len(chain), chain[-1] == "long")):
         parent = (run_name(chain[:-1]),) if len(chain) > 1 else ready
-        jobs.append(Job(run_name(chain), train, (out, chain, seed, fast), parent))
+        jobs.append(Job(run_name(chain), train, (out, chain, seed, fast, engine), parent))
     trained = tuple(run_name(chain) for chain in family.stages())
     models = model_folders(family, out)
     for name, folder in models.items():
@@ -169,17 +182,22 @@ def make_language_model(report, folder: Path, data: Path, seed: int, fast: bool)
         teach_language_model(tokenizer, made, seed=seed, steps=steps, on_step=report)
 
 
-def train(report, out: Path, chain: tuple[str, ...], seed: int, fast: bool) -> None:
+def train(report, out: Path, chain: tuple[str, ...], seed: int, fast: bool, engine: str) -> None:
     from transformers.utils import logging
 
-    from ndino.train.stage import Stage, run_stage
+    from ndino.train.stage import Stage
+
+    if engine == "native":
+        from ndino.train.stage import run_stage
+    else:
+        from ndino.llava_next.stage import run_stage
 
     logging.disable_progress_bar()
     recipe = replace(load_recipe(RECIPES / f"{chain[-1]}.yaml", OVERRIDES), seed=seed)
     if fast:
         recipe = replace(recipe, max_steps=FAST_STEPS, save_steps=FAST_STEPS // 2)
     start = (
-        {"model": out / run_name(chain[:-1]) / "model"}
+        {"model": out / run_name(chain[:-1]) / ("model" if engine == "native" else "upstream")}
         if len(chain) > 1
         else {
             "language_model": out / "backbones" / "language-model",
@@ -248,6 +266,16 @@ def _check_settings(out: Path, options: argparse.Namespace) -> None:
     path = out / "data" / "world.json"
     if path.exists() and (held := json.loads(path.read_text(encoding="utf-8"))) != wanted:
         raise DemoError(f"{out} holds a demo with {held}, not {wanted} (remove it or choose another --out)")
+
+
+def _check_upstream() -> None:
+    from ndino.llava_next.stage import find_tree
+    from ndino.train.stage import StageError
+
+    try:
+        find_tree()
+    except StageError as error:
+        raise DemoError(str(error)) from error
 
 
 def _finish(out: Path, outcome: Outcome, console: Console, options: argparse.Namespace) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -61,6 +61,24 @@ def encode(conversation: Conversation, tokenizer, recipe: Recipe) -> Encoded:
     return truncate(encoded, recipe.max_length)
 
 
+def usable_rows(
+    data: Path, image_folder: Path, tokenizer, recipe: Recipe, rejects: list[str]
+) -> Iterator[tuple[Conversation, Encoded]]:
+    """The rows of a LLaVA JSON(L) file that can be trained on; ``rejects`` gets a line for each other."""
+    unreadable: list[ConversationError] = []
+    conversations = read_conversations(data, image_folder=image_folder, rejects=unreadable)
+    for conversation in tqdm(conversations, desc=f"Reading {data.name}", unit=" rows", leave=False):
+        try:
+            encoded = encode(conversation, tokenizer, recipe)
+            for image in conversation.images:
+                _check_header(image_folder / image)
+        except (PromptError, ImageError) as error:
+            rejects.append(f"{data} row {conversation.row}: {error}")
+        else:
+            yield conversation, encoded
+    rejects += [str(error) for error in unreadable]
+
+
 class ConversationDataset(torch.utils.data.Dataset):
     """The usable rows of a LLaVA JSON(L) file. ``rejects`` holds a line for each row left out."""
 
@@ -69,26 +87,17 @@ class ConversationDataset(torch.utils.data.Dataset):
         self.image_folder = image_folder
         self.processor = processor
         self.rejects: list[str] = []
-        self.rows: list[Row] = []
-        unreadable: list[ConversationError] = []
-        conversations = read_conversations(data, image_folder=image_folder, rejects=unreadable)
-        for conversation in tqdm(conversations, desc=f"Reading {data.name}", unit=" rows", leave=False):
-            try:
-                encoded = encode(conversation, processor.tokenizer, recipe)
-                for image in conversation.images:
-                    _check_header(image_folder / image)
-            except (PromptError, ImageError) as error:
-                self.rejects.append(f"{data} row {conversation.row}: {error}")
-                continue
-            self.rows.append(
-                Row(
-                    conversation.row,
-                    conversation.images,
-                    np.array(encoded.input_ids, dtype=np.int32),
-                    np.array(encoded.labels, dtype=np.int32),
-                )
+        self.rows = [
+            Row(
+                conversation.row,
+                conversation.images,
+                np.array(encoded.input_ids, dtype=np.int32),
+                np.array(encoded.labels, dtype=np.int32),
             )
-        self.rejects += [str(error) for error in unreadable]
+            for conversation, encoded in usable_rows(
+                data, image_folder, processor.tokenizer, recipe, self.rejects
+            )
+        ]
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -85,7 +85,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
     start = {role: fingerprint(folder, WEIGHTS) for role, folder in stage.start.items()}
     run = identity(stage.recipe, stage.data, start)
     run = json.loads(json.dumps(run))
-    if _belongs_to(stage.out, run) and (stage.out / "manifest.json").exists() and model_folder.exists():
+    if belongs_to(stage.out, run) and (stage.out / "manifest.json").exists() and model_folder.exists():
         return model_folder
     started = time.time()
     set_seed(stage.recipe.seed)
@@ -110,7 +110,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_ReportSteps(on_step))
     checkpoint = newest_whole_checkpoint(stage.out)
-    with _full_disk_named(stage.out):
+    with full_disk_named(stage.out):
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if trainer.is_world_process_zero():
             save_model(model, processor, model_folder, prompt=stage.recipe.prompt)
@@ -195,7 +195,7 @@ def _start(stage: Stage) -> tuple[LlavaNextForConditionalGeneration, LlavaNextPr
     return build_model(stage.language_model, stage.vision_tower, stage.recipe, dtype=dtype)
 
 
-def _belongs_to(out: Path, run: dict) -> bool:
+def belongs_to(out: Path, run: dict) -> bool:
     """Whether ``out`` holds this very run; False when it holds none.
 
     Raises:
@@ -215,7 +215,7 @@ def _belongs_to(out: Path, run: dict) -> bool:
 
 
 @contextlib.contextmanager
-def _full_disk_named(out: Path) -> Iterator[None]:
+def full_disk_named(out: Path) -> Iterator[None]:
     # safetensors and torch report a full disk as errors of their own, in words that do not say so.
     try:
         yield
