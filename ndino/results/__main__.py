@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ndino.results.compact import print_summary
 from ndino.results.logs import ModelLogs, ResultsError, check_comparable, read_model
 from ndino.results.render import print_tables
 from ndino.results.report import write_report
@@ -59,9 +60,9 @@ def compare(paths: Sequence[Path], names: Sequence[str], console: Console) -> No
 
 
 def report(folder: Path, title: str | None, console: Console) -> None:
-    """Write the report, print its tables and where it lies. Raises ResultsError for refused logs."""
+    """Write the report, print it at a glance and where it lies. Raises ResultsError for refused logs."""
     written = write_report(folder, title=title)
-    print_tables([table for table in written.tables if table.key not in ("pairs", "more")], console)
+    print_summary(written.summary, console)
     lines = [
         *(f"• {sentence}" for sentence in written.findings),
         f"Page: {written.page}",

@@ -16,6 +16,13 @@ from ndino.results.summary import RESERVED, model_order
 
 TRANSLATED = ("gqa-it", "ok-vqa-it", "seedbench-it", "pope-it")
 NATIVE = ("mtvqa-it", "exams-v-it")
+# Key, title and tasks of the paper's tables of scores.
+PAPER_TABLES = (
+    ("table-5", "Table 5: translated benchmarks", TRANSLATED),
+    ("table-6", "Table 6: native Italian benchmarks", NATIVE),
+)
+OTHER_TASKS = "Other tasks"
+PERPLEXITY = "Table 7: perplexity"
 PERPLEXITY_SETS = ("llava-bench-it", "mtvqa-it")
 METRIC_NAMES = {"exact_match": "exact match", "seed_image": "exact match", "pope_accuracy": "accuracy"}
 COLUMNS = 4  # of a table of further tasks: what a page and a terminal can hold
@@ -87,12 +94,28 @@ def tasks_of(summary: Summary) -> list[str]:
     return [task for task in TRANSLATED + NATIVE if task in found] + sorted(found - {*TRANSLATED, *NATIVE})
 
 
+def other_tasks(summary: Summary) -> list[str]:
+    """The tasks of the run that are in none of the paper's tables."""
+    return [task for task in tasks_of(summary) if task not in TRANSLATED + NATIVE]
+
+
+def sets_of(summary: Summary) -> list[str]:
+    """All answer sets whose perplexity was measured: the paper's in its order, then the others by name."""
+    found = {name for entries in summary["perplexity"].values() for name in entries}
+    return [name for name in PERPLEXITY_SETS if name in found] + sorted(found - {*PERPLEXITY_SETS})
+
+
 def better(summary: Summary, row: Mapping[str, Any]) -> str | None:
     """The better model of a tested pair, None when the corrected p-value does not tell them apart."""
     if row["p_holm"] >= ALPHA:
         return None
     entries = {name: summary["models"][name][row["task"]] for name in (row["a"], row["b"])}
     return max(entries, key=lambda name: entries[name][entries[name]["metric"]])
+
+
+def winners(summary: Summary) -> set[tuple[str | None, str]]:
+    """(model, task) of the better ones of all tested pairs."""
+    return {(better(summary, row), row["task"]) for row in summary["mcnemar"]}
 
 
 def _score_cell(entry: Mapping[str, Any], starred: bool) -> Cell:
@@ -146,7 +169,7 @@ def score_table(summary: Summary, key: str, title: str, tasks: Iterable[str]) ->
     present = [task for task in tasks if task in found]
     if not present:
         return None
-    starred = {(better(summary, row), row["task"]) for row in summary["mcnemar"]}
+    starred = winners(summary)
     rows = tuple(
         (
             name,
@@ -178,8 +201,7 @@ def _perplexity_cell(entry: Mapping[str, Any]) -> Cell:
 
 def perplexity_table(summary: Summary) -> Table | None:
     """Table 7: models by answer sets; None when no perplexity was measured."""
-    found = {name for entries in summary["perplexity"].values() for name in entries}
-    sets = [name for name in PERPLEXITY_SETS if name in found] + sorted(found - {*PERPLEXITY_SETS})
+    sets = sets_of(summary)
     if not sets:
         return None
     legend = (
@@ -196,7 +218,7 @@ def perplexity_table(summary: Summary) -> Table | None:
         for name, entries in summary["perplexity"].items()
     )
     columns = tuple(Column(f"{name.upper()} ↓", "perplexity of the answer") for name in sets)
-    return Table("table-7", "Table 7: perplexity", "Model", columns, rows, legend)
+    return Table("table-7", PERPLEXITY, "Model", columns, rows, legend)
 
 
 def pair_table(summary: Summary) -> Table | None:
@@ -262,17 +284,16 @@ def more_metrics_table(summary: Summary) -> Table | None:
 
 def build_tables(summary: Summary) -> list[Table]:
     """All tables that the run has figures for, in reading order."""
-    others = [task for task in tasks_of(summary) if task not in TRANSLATED + NATIVE]
+    others = other_tasks(summary)
     chunks = [others[start : start + COLUMNS] for start in range(0, len(others), COLUMNS)]
     tables = [
-        score_table(summary, "table-5", "Table 5: translated benchmarks", TRANSLATED),
-        score_table(summary, "table-6", "Table 6: native Italian benchmarks", NATIVE),
+        *(score_table(summary, key, title, tasks) for key, title, tasks in PAPER_TABLES),
         perplexity_table(summary),
         *(
             score_table(
                 summary,
                 f"others-{part}",
-                "Other tasks" + (f" ({part} of {len(chunks)})" if len(chunks) > 1 else ""),
+                OTHER_TASKS + (f" ({part} of {len(chunks)})" if len(chunks) > 1 else ""),
                 chunk,
             )
             for part, chunk in enumerate(chunks, start=1)

@@ -87,7 +87,8 @@ def test_report_writes_and_says_where(small_run, capsys):
     for name in ("index.html", "tables.md", "summary.json"):
         assert str(small_run / "report" / name) in shown
         assert (small_run / "report" / name).exists()
-    assert "Table 5" in shown
+    assert "Table 5" in shown and "42.5 (+42.5)" in shown
+    assert shown.index("majority") < shown.index("86.2 (+66.2): score") < shown.index("• 2 of 5 scores")
     assert "<title>Mine &lt;b&gt;</title>" in (small_run / "report" / "index.html").read_text()
 
 
