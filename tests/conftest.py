@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from pathlib import Path
 
 import pytest
 from PIL import ImageFile
+
+from ndino.upstream import UpstreamError, llava_next_folder
+
+UPSTREAM_PYTHON = Path(__file__).parents[1] / ".venv-llava" / "bin" / "python"
 
 # Both are read once, when `datasets` and the hub's client are imported: tests neither fill the user's cache
 # nor wait for a hub.
@@ -36,3 +41,18 @@ def benchmark_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.benchmarks import write_benchmarks
 
     return write_benchmarks(tmp_path_factory.mktemp("benchmarks"), rows=4)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests that need the upstream trainer are skipped, and told why, where it is not set up."""
+    if item.get_closest_marker("upstream") and (missing := upstream_missing()):
+        pytest.skip(missing)
+
+
+@functools.cache
+def upstream_missing() -> str:
+    try:
+        llava_next_folder()
+    except UpstreamError as error:
+        return str(error)
+    return "" if UPSTREAM_PYTHON.exists() else ".venv-llava is not there (remedy: make setup)"

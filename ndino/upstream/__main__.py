@@ -14,7 +14,7 @@ from pathlib import Path
 from ndino.upstream.checkout import restore, set_up
 from ndino.upstream.errors import Unreachable, UpstreamError
 from ndino.upstream.install import install_lmms_eval
-from ndino.upstream.mirror import Mirrors
+from ndino.upstream.mirror import Mirrors, mirror_path
 from ndino.upstream.overlay import IN_LMMS_EVAL, link, lmms_eval_folder, unlink
 from ndino.upstream.pins import LMMS_EVAL, ROOT, Pin, read_pins
 
@@ -36,7 +36,7 @@ def set_up_trees(root: Path = ROOT, *, retry: bool) -> dict[str, Path]:
     known = {} if retry or not note.exists() else json.loads(note.read_text())
     reasons: dict[str, str] = {}
     for name, pin in pins.items():
-        if known.get(name) == pin.source and not pin.folder.exists():
+        if known.get(name) == pin.source and not pin.folder.exists() and not mirror_path(pin).exists():
             reasons[name] = ""
             continue
         try:

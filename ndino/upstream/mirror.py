@@ -26,6 +26,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ndino"
 
 
+def mirror_path(pin: Pin) -> Path:
+    """Where the mirror of the pinned commit is, or would be."""
+    return cache_folder() / pin.name / f"{pin.commit}.git"
+
+
 class Mirrors:
     """Finds or makes the mirrors; one instance asks a host that did not answer only once."""
 
@@ -41,7 +46,7 @@ class Mirrors:
             Unreachable: it is not at hand, and its source does not answer.
             UpstreamError: the source answers, but does not have the commit.
         """
-        path = cache_folder() / pin.name / f"{pin.commit}.git"
+        path = mirror_path(pin)
         if path.is_dir():
             return path
         path.parent.mkdir(parents=True, exist_ok=True)

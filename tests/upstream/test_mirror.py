@@ -108,6 +108,14 @@ def test_a_host_out_of_reach_is_asked_again_by_make_setup_alone(both: House, cap
     assert capsys.readouterr().out.startswith("Out of reach: lmms-eval (")
 
 
+def test_a_mirror_that_another_checkout_made_meanwhile_is_found(both: House, capsys):
+    set_up_trees(both.root, retry=True)
+    mirror = cache_folder() / "LLaVA-NeXT" / f"{both.first}.git"
+    git(both.root, "clone", "--quiet", "--bare", str(both.upstream), str(mirror))
+    git(mirror, "branch", "pinned", both.first)
+    assert set(set_up_trees(both.root, retry=False)) == {"LLaVA-NeXT"}
+
+
 def test_a_setting_that_names_nothing_is_told_and_the_rest_goes_on(both: House, capsys, monkeypatch):
     monkeypatch.setenv("LLAVA_NEXT_URL", "/no/such/clone")
     monkeypatch.setenv("LMMS_EVAL_URL", str(both.upstream))
