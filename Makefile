@@ -23,10 +23,10 @@ $(call need,ppl,DATA,make ppl MODEL=runs/demo/mlp-long/model DATA=runs/demo/data
 $(call need,compare,MODELS,make compare MODELS="IT PT+IT" RUN=runs/demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup unpatch demo test eval ppl compare report lint format lock clean debian-packages
+.PHONY: help setup unpatch demo test test-compat eval ppl compare report lint format lock clean debian-packages
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 # $(call environment,FOLDER): an environment with PyTorch, the CPU build where there is no GPU.
 define environment
@@ -79,6 +79,9 @@ demo: setup ## train, score and compare the miniature family (FAST=1 proves the 
 
 test: setup $(TOOLS) debian-packages lint ## check style and run every test this machine can run
 	@$(PY) -m pytest
+
+test-compat: setup ## load published models in throwaway environments: transformers 4.57.6 and the newest 5.x
+	@$(PY) -m tests.convert.compat
 
 debian-packages:
 	@missing=$$(for p in $(DEBIAN); do \

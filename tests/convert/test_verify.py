@@ -105,9 +105,7 @@ def test_upstreams_failure_is_shown(tmp_path, checkpoint, converted):
     src = tmp_path / "src"
     shutil.copytree(checkpoint, src)
     change_json(src / "config.json", ["mm_projector_type"], "nonsense")
-    with pytest.raises(
-        ConversionError, match=r"(?s)code failed on.*Unknown projector type: nonsense"
-    ):
+    with pytest.raises(ConversionError, match=r"(?s)code failed on.*Unknown projector type: nonsense"):
         checks.verify(src, converted)
 
 
