@@ -41,6 +41,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         assert path.read_text() == "before"
         raise OSError(28, "No space left on device")
     assert path.read_text() == "before" and names(tmp_path) == {"a.txt"}
+    # Whoever reads meanwhile has the old file whole.
+    with path.open() as reader:
+        write_text(path, "after")
+        assert reader.read() == "before"
+    assert path.read_text() == "after"
 
 
 def test_a_folder_takes_its_place_whole(tmp_path):
