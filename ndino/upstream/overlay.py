@@ -107,9 +107,10 @@ def present_links(package: Path, sources: dict[Path, Path]) -> list[str]:
 
 def _files(sources: dict[Path, Path]) -> Iterator[tuple[Path, Path]]:
     for folder, destination in sources.items():
-        for source in sorted(folder.rglob("*")):
+        real = folder.resolve()
+        for source in sorted(real.rglob("*")):
             if source.is_file() and "__pycache__" not in source.parts:
-                yield destination / source.relative_to(folder), source
+                yield destination / source.relative_to(real), source
 
 
 def _links(package: Path, sources: dict[Path, Path]) -> Iterator[Path]:
