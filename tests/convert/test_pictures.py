@@ -14,7 +14,6 @@ from transformers.models.llava_next.modeling_llava_next import unpad_image
 
 from ndino.convert import verify as checks
 from ndino.convert.pictures import draw_pictures, hugging_face, kept_features, upstream
-from tests.convert.upstream import needs_upstream
 
 PAPER = [[672, 336], [336, 672], [672, 672], [336, 1008], [1008, 336]]
 PATCH = 14
@@ -55,7 +54,7 @@ def test_hugging_faces_code_rounds_so(size):
     assert both(*size)[1] == (kept.shape[2], kept.shape[1])
 
 
-@needs_upstream
+@pytest.mark.upstream
 def test_upstreams_code_rounds_so():
     drawn = random.Random(0)
     sizes = [*KNOWN, *((drawn.randint(1, 3000), drawn.randint(1, 3000)) for _ in range(300))]

@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 import convert_llava_weights
 from ndino.convert import ConversionError, convert
 from ndino.convert import verify as checks
-from tests.convert.upstream import needs_upstream
 from tests.convert.upstream_checkpoint import llama, write_checkpoint
 
 
@@ -45,7 +44,7 @@ def swap_grids(folder: Path) -> None:
     change_json(folder / "processor_config.json", ["image_processor", "image_grid_pinpoints"], swap)
 
 
-@needs_upstream
+@pytest.mark.upstream
 @pytest.mark.parametrize(
     "made",
     [
@@ -62,7 +61,7 @@ def test_equal_to_upstream(tmp_path, tower, capsys, made):
     assert all(f"{name}: largest difference" in printed for name in ("wide", "tall", "square", "small"))
 
 
-@needs_upstream
+@pytest.mark.upstream
 def test_a_slip_is_seen_on_each_picture(tmp_path, checkpoint, converted, monkeypatch):
     # Upstream's side is the same for all of these, so it runs once.
     kept, run = {}, checks._run_upstream
@@ -100,7 +99,7 @@ def test_a_slip_is_seen_on_each_picture(tmp_path, checkpoint, converted, monkeyp
         spoilt(swap_grids)
 
 
-@needs_upstream
+@pytest.mark.upstream
 def test_upstreams_failure_is_shown(tmp_path, checkpoint, converted):
     src = tmp_path / "src"
     shutil.copytree(checkpoint, src)
