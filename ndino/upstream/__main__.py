@@ -11,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+from ndino.files import write_json
 from ndino.upstream.checkout import restore, set_up
 from ndino.upstream.errors import Unreachable, UpstreamError
 from ndino.upstream.install import install_lmms_eval
@@ -47,8 +48,7 @@ def set_up_trees(root: Path = ROOT, *, retry: bool) -> dict[str, Path]:
         print(_without([pins[name] for name in reasons], next(filter(None, reasons.values()))))
     unreachable = {name: pins[name].source for name in reasons}
     if unreachable != known:
-        note.parent.mkdir(exist_ok=True)
-        note.write_text(json.dumps(unreachable))
+        write_json(note, unreachable)
     return {name: pin.folder for name, pin in pins.items() if name not in reasons}
 
 

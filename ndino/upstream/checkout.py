@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ndino.files import key_of, sha256_of, write_json
 from ndino.upstream.errors import UpstreamError
 from ndino.upstream.git import GitError, git
 from ndino.upstream.mirror import Mirrors
@@ -105,13 +105,8 @@ def llava_next_folder(root: Path = ROOT) -> Path:
 
 
 def _key(pin: Pin, series: list[Patch]) -> str:
-    parts = [
-        pin.commit,
-        json.dumps(pin.sha256, sort_keys=True),
-        *(patch.path.read_text() for patch in series),
-        *wanted_links(pin.overlay),
-    ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    patches = [sha256_of(patch.path) for patch in series]
+    return key_of(pin.commit, sorted(pin.sha256.items()), patches, wanted_links(pin.overlay))
 
 
 def _is_current(pin: Pin, key: str) -> bool:
@@ -200,7 +195,7 @@ def _build(pin: Pin, mirror: Path, series: list[Patch], key: str | None) -> Path
             link(tree, pin.overlay)
         files = sorted({file for patch in series for file in patch.insertions})
         stamp = Stamp(key or "pristine", pin.commit, {file: _sha256(tree / file) for file in files})
-        (tree / STAMP).write_text(json.dumps(asdict(stamp), indent=1))
+        write_json(tree / STAMP, asdict(stamp))
         if key is None and (left := git("status", "--porcelain", "--ignored", folder=tree)):
             raise UpstreamError(f"{tree} is not the pristine commit: {left.splitlines()[0]}")
     except BaseException:
@@ -244,4 +239,4 @@ def _leftovers(folder: Path) -> list[Path]:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "nothing"
+    return sha256_of(path) if path.is_file() else "nothing"
