@@ -156,7 +156,7 @@ def _start(stage: Stage, out: Path) -> Inputs:
     )
     if tower is None:
         tower = link_vision_tower(source, out / "start" / TOWER)
-    link_language_model(language_model.resolve(), out / "start" / LANGUAGE_MODEL, tower)
+    link_language_model(language_model.resolve(), out / "start" / LANGUAGE_MODEL)
     return Inputs(
         language_model=f"start/{LANGUAGE_MODEL}",
         vision_tower=tower,

@@ -25,16 +25,13 @@ TOWER_PREFIX = "vision_model."
 REWRITTEN = ("config.json", "tokenizer_config.json")
 
 
-def link_language_model(source: Path, folder: Path, tower: Path) -> Path:
+def link_language_model(source: Path, folder: Path) -> Path:
     """``folder`` as a readable twin of ``source``, a LLaMA folder or an earlier stage's result."""
     with whole_folder(folder) as made:
         for path in sorted(source.iterdir()):
             if path.is_file() and path.name not in REWRITTEN:
                 (made / path.name).symlink_to(path.resolve())
-        config = readable_config(_read(source / "config.json"))
-        if TOWER_FIELD in config:
-            config[TOWER_FIELD] = str(tower)
-        write_json(made / "config.json", config)
+        write_json(made / "config.json", readable_config(_read(source / "config.json")))
         settings = _read(source / "tokenizer_config.json")
         published.settle_tokenizer(settings)
         write_json(made / "tokenizer_config.json", settings)
@@ -42,8 +39,8 @@ def link_language_model(source: Path, folder: Path, tower: Path) -> Path:
 
 
 def recorded_tower(result: Path) -> Path:
-    """The vision tower that an earlier stage's result names; a relative name starts from there."""
-    return (result / _read(result / "config.json")[TOWER_FIELD]).resolve()
+    """The vision tower that an earlier stage's result names."""
+    return Path(_read(result / "config.json")[TOWER_FIELD])
 
 
 def readable_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from llava.model.language_model.llava_llama import LlavaConfig
@@ -30,18 +29,14 @@ def save_stage(trainer, output_dir: str) -> None:
         trainer.save_model(str(made))
         # A pickle of paths and times: the next stage needs none, and two equal runs would differ by it.
         (made / "training_args.bin").unlink(missing_ok=True)
-        _settle_config(made / "config.json", folder)
+        _settle_config(made / "config.json")
         write_json(made / FACTS, _facts(trainer))
 
 
-def _settle_config(path: Path, folder: Path) -> None:
+def _settle_config(path: Path) -> None:
     # Upstream trains a LlavaLlama under a plain LLaMA's config, and so its checkpoints misname themselves.
     config = json.loads(path.read_text(encoding="utf-8"))
     config.pop("_name_or_path", None)
-    tower = Path(config["mm_vision_tower"])
-    if tower.is_relative_to(folder.parents[1]):
-        # A tower that lies among the runs of a family moves with them.
-        config["mm_vision_tower"] = os.path.relpath(tower, folder)
     write_json(path, {**config, "model_type": LlavaConfig.model_type})
 
 

@@ -1,0 +1,133 @@
+"""The two engines on the same weights and the same batch: equal ids, labels, loss and projector gradient."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from ndino.llava_next.arguments import VERSIONS
+from ndino.prompts import IMAGE_TOKEN
+from ndino.train.batches import Collator
+from ndino.train.build import load_model
+from ndino.train.dataset import ConversationDataset
+from ndino.train.loss import supervised_loss, take_batches
+
+pytestmark = pytest.mark.upstream
+
+LIMIT = 512
+SIZES = {"square": (112, 112), "wide": (230, 90), "tall": (64, 170), "small": (31, 22)}
+LONG = "Si vede un cerchio rosso accanto a un quadrato blu, e sotto di loro due stelle gialle! " * 3
+
+
+def row(pictures: tuple[str, ...], *turns: str) -> dict:
+    messages = [
+        {"from": "human" if index % 2 == 0 else "gpt", "value": text} for index, text in enumerate(turns)
+    ]
+    record = {"id": "-".join(pictures) or "text", "conversations": messages}
+    if pictures:
+        names = [f"{picture}.png" for picture in pictures]
+        record["image"] = names[0] if len(names) == 1 else names
+    return record
+
+
+BATCHES = {
+    "text only": [row((), "Che colore ha il cielo?", "Blu!"), row((), "Ciao", LONG)],
+    "one image": [row(("square",), "<image>\nChe cosa vedi?", "Un cerchio rosso.")],
+    "small image": [row(("small",), "<image>\nChe cosa vedi?", "Un cerchio rosso.")],
+    "wide and tall": [
+        row(("wide",), "Che cosa vedi?\n<image>", "Due stelle."),
+        row(("tall",), "<image>\nE qui?", "Niente!"),
+    ],
+    "two images": [row(("wide", "tall"), "<image>\n<image>\nSono uguali?", "No, per niente.")],
+    "mixed lengths": [
+        row(("tall",), "<image>\nChe cosa vedi?", LONG),
+        row((), "Quanti sono?", "3"),
+        row(("square",), "<image>\nDove?", "A sinistra.", "E il quadrato?", "A destra!"),
+        row(("square", "small"), "<image>\n<image>\nQuale?", "Il primo."),
+    ],
+}
+# The plain prompt knows one image-text pair a row.
+PLAIN = {
+    name: [record for record in batch if len(record["conversations"]) == 2] for name, batch in BATCHES.items()
+}
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = torch.Generator().manual_seed(0)
+    for name, (width, height) in SIZES.items():
+        pixels = torch.randint(0, 256, (height, width, 3), generator=generator, dtype=torch.uint8)
+        Image.fromarray(pixels.numpy()).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def upstream(first_run, pictures, inside, tmp_path_factory) -> dict[tuple[str, str], tuple[Path, float]]:
+    """Rows file and upstream's loss by batch and prompt; upstream's tensors lie beside the file."""
+    folder = tmp_path_factory.mktemp("batches")
+    files = {}
+    for prompt, version in VERSIONS.items():
+        for name, batch in (PLAIN if prompt == "plain" else BATCHES).items():
+            files[name, prompt] = folder / f"{version}.{name}.json"
+            files[name, prompt].write_text(json.dumps(batch), encoding="utf-8")
+    losses = inside(
+        "parity",
+        checkpoint=first_run / "upstream",
+        batches=list(files.values()),
+        images=pictures,
+        limit=LIMIT,
+    )
+    return {key: (file, losses[str(file)]) for key, file in files.items()}
+
+
+@pytest.mark.parametrize("prompt", VERSIONS)
+@pytest.mark.parametrize("name", BATCHES)
+def test_both_engines_see_and_learn_the_same(name, prompt, upstream, first_run, first_recipe, pictures):
+    recipe = dataclasses.replace(first_recipe, prompt=prompt, max_length=LIMIT)
+    data, upstream_loss = upstream[name, prompt]
+    theirs = load_file(data.with_suffix(".safetensors"))
+    batch = json.loads(data.read_text(encoding="utf-8"))
+
+    model, processor = load_model(first_run / "model", recipe)
+    take_batches(model)
+    dataset = ConversationDataset(data, pictures, processor, recipe)
+    assert dataset.rejects == []
+    image = processor.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+    samples = [dataset[index] for index in range(len(dataset))]
+    for index, sample in enumerate(samples):
+        kept = theirs["attention_mask"][index].bool()
+        ids = theirs["input_ids"][index][kept]
+        assert torch.where(ids == -200, image, ids).tolist() == sample["input_ids"].tolist()
+        assert theirs["labels"][index][kept].tolist() == sample["labels"].tolist()
+
+    ours = Collator(image_token_id=image, pad_token_id=processor.tokenizer.pad_token_id)(samples)
+    assert theirs["widened_labels"].tolist() == ours["labels"].tolist()
+    loss = supervised_loss(model, ours)
+    assert loss.item() == pytest.approx(upstream_loss, abs=1e-5)
+
+    loss.backward()
+    projector = model.model.multi_modal_projector
+    gradients = {
+        "0.weight": projector.linear_1.weight,
+        "0.bias": projector.linear_1.bias,
+        "2.weight": projector.linear_2.weight,
+        "2.bias": projector.linear_2.bias,
+    }
+    for parameter, ours in gradients.items():
+        difference = (theirs[f"gradient.{parameter}"] - _gradient(ours)).abs().max().item()
+        assert difference < 1e-4, parameter
+    if any(record.get("image") for record in batch):
+        assert gradients["2.weight"].grad.abs().max() > 1e-3
+        newline = (theirs["gradient.image_newline"] - model.model.image_newline.grad).abs().max().item()
+        assert newline < 1e-4
+
+
+def _gradient(parameter: torch.nn.Parameter) -> torch.Tensor:
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad

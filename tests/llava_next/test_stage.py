@@ -1,0 +1,220 @@
+"""Stages of the upstream engine: what they leave behind, twice the same, killed and gone on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from transformers import AutoProcessor, LlavaNextForConditionalGeneration
+
+from ndino.conversations import write_conversations
+from ndino.llava_next.stage import run_stage
+from ndino.train.build import ModelFolderError
+from ndino.train.stage import Stage, StageError
+from tests.llava_next.conftest import first_stage
+
+pytestmark = pytest.mark.upstream
+ROOT = Path(__file__).parents[2]
+PROJECTOR = ("model.mm_projector.", "model.image_newline")
+
+
+def quiet(*_) -> None:
+    pass
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "upstream" / "model.safetensors")
+
+
+def equal(run: Path, other: Path) -> bool:
+    ours, theirs = weights(run), weights(other)
+    return ours.keys() == theirs.keys() and all(ours[name].equal(theirs[name]) for name in ours)
+
+
+def next_stage(recipe, rows, parent: Path, out: Path) -> Stage:
+    return Stage(recipe, rows / "rows.jsonl", rows / "images", out, model=parent / "upstream")
+
+
+@pytest.fixture(scope="module")
+def second_run(first_run, recipe, rows, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("second") / "mlp-it"
+    run_stage(next_stage(recipe, rows, first_run, out), on_step=quiet)
+    return out
+
+
+def test_a_run_leaves_what_the_native_engine_leaves(first_run, first_recipe):
+    manifest = json.loads((first_run / "manifest.json").read_text())
+    assert manifest["engine"] == "llava-next"
+    assert len(manifest["upstream"]["LLaVA-NeXT"]) == 40
+    assert manifest["recipe"] == json.loads(json.dumps(dataclasses.asdict(first_recipe)))
+    assert manifest["versions"]["transformers"].startswith("4.45")
+    assert manifest["steps"] == 6 and len(manifest["loss_curve"]) == 6
+    assert manifest["rows"] == 12 and manifest["rejected_rows"] == 0
+    assert manifest["tokens"] > 6 * 4 * 20
+    assert manifest["largest_logit_difference"] < 1e-4
+    held = json.loads((first_run / "run.json").read_text())
+    assert {key: manifest[key] for key in held} == held
+    LlavaNextForConditionalGeneration.from_pretrained(first_run / "model")
+    assert AutoProcessor.from_pretrained(first_run / "model").tokenizer.pad_token == "<|pad|>"
+
+
+def test_the_loss_falls(first_run):
+    curve = json.loads((first_run / "manifest.json").read_text())["loss_curve"]
+    assert curve[-1][1] < curve[0][1]
+
+
+def test_the_projector_s_stage_moves_projector_and_newline_only(first_run, tmp_path):
+    before, after = load_file(first_run / "start" / "llama" / "model.safetensors"), weights(first_run)
+    assert {name for name in before if not after[name][: len(before[name])].equal(before[name])} == set()
+    trained = load_file(first_run / "checkpoint-6" / "trained.safetensors")
+    assert trained.keys() == {name for name in after if name.startswith(PROJECTOR)}
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(
+    first_run, first_recipe, backbones, rows, tmp_path
+):
+    again = first_stage(first_recipe, backbones, rows, tmp_path / "again")
+    run_stage(again, on_step=quiet)
+    assert equal(first_run, again.out)
+    other = first_stage(dataclasses.replace(first_recipe, seed=7), backbones, rows, tmp_path / "other")
+    run_stage(other, on_step=quiet)
+    assert not weights(first_run)["model.image_newline"].equal(weights(other.out)["model.image_newline"])
+
+
+def test_projector_and_newline_go_on_from_the_stage_before(first_run, recipe, rows, tmp_path):
+    still = dataclasses.replace(
+        recipe, learning_rate=1e-12, vision_learning_rate=1e-12, max_steps=1, save_steps=1
+    )
+    run_stage(next_stage(still, rows, first_run, tmp_path / "next"), on_step=quiet)
+    before, after = weights(first_run), weights(tmp_path / "next")
+    assert all(torch.allclose(before[name], after[name], atol=1e-9) for name in before)
+
+
+def test_a_finished_stage_returns_at_once(first_run, first_recipe, backbones, rows):
+    stage = first_stage(first_recipe, backbones, rows, first_run)
+    steps = []
+    run_stage(stage, on_step=lambda *step: steps.append(step))
+    assert steps == []
+
+
+def test_another_run_in_the_folder_is_refused(first_run, first_recipe, backbones, rows):
+    stage = first_stage(dataclasses.replace(first_recipe, seed=8), backbones, rows, first_run)
+    with pytest.raises(StageError, match="holds a run with another recipe"):
+        run_stage(stage, on_step=quiet)
+
+
+def test_a_published_model_is_no_start(first_run, recipe, rows, tmp_path):
+    stage = Stage(recipe, rows / "rows.jsonl", rows / "images", tmp_path / "out", model=first_run / "model")
+    with pytest.raises(ModelFolderError, match="give the upstream folder of an earlier stage"):
+        run_stage(stage, on_step=quiet)
+
+
+def test_bad_rows_are_set_aside_before_upstream_stumbles_over_them(first_recipe, backbones, rows, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(rows / "images", folder / "images")
+    (folder / "images" / "torn.png").write_bytes(b"\x89PNG no more")
+    good = [json.loads(line) for line in (rows / "rows.jsonl").read_text().splitlines()]
+    bad = [{**good[0], "id": "x", "image": name} for name in ("missing.png", "torn.png")]
+    write_conversations(folder / "rows.jsonl", good + bad)
+    recipe = dataclasses.replace(first_recipe, max_steps=1, save_steps=1)
+    stage = first_stage(recipe, backbones, folder, tmp_path / "out")
+    run_stage(stage, on_step=quiet)
+    manifest = json.loads((stage.out / "manifest.json").read_text())
+    assert (manifest["rows"], manifest["rejected_rows"]) == (12, 2)
+    reasons = (stage.out / "rejects.txt").read_text()
+    assert "missing.png" in reasons and "torn.png" in reasons
+
+
+def command(recipe, rows: Path, out: Path, start: list[str]) -> list[str]:
+    """The engine's command line for ``recipe``, which is written out for it."""
+    folder = out.parent / f"{out.name}-recipes"
+    folder.mkdir(exist_ok=True)
+    fields = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    path = folder / f"{fields.pop('name')}.yaml"
+    path.write_text(yaml.safe_dump(fields))
+    data = ["--data", str(rows / "rows.jsonl"), "--image-folder", str(rows / "images")]
+    engine = [sys.executable, "-m", "ndino.train", str(path), "--engine", "llava-next"]
+    return [*engine, "--out", str(out), *data, *start]
+
+
+def processes_in(folder: Path) -> list[int]:
+    """Processes whose working directory is ``folder``."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and Path(os.readlink(entry / "cwd")) == folder:
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def kill_when(appears: Path, process: subprocess.Popen) -> None:
+    while not appears.exists():
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize("stage_name", ["mlp", "it"])
+def test_a_killed_stage_goes_on_to_the_same_weights(
+    stage_name, first_run, second_run, first_recipe, recipe, backbones, rows, tmp_path
+):
+    out = (tmp_path / stage_name).resolve()
+    if stage_name == "mlp":
+        undisturbed, chosen = first_run, first_recipe
+        start = ["--language-model", backbones.language_model, "--vision-tower", backbones.vision_tower]
+    else:
+        undisturbed, chosen = second_run, recipe
+        start = ["--model", first_run / "upstream"]
+    line = command(chosen, rows, out, list(map(str, start)))
+    process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    kill_when(out / "checkpoint-2" / "whole", process)
+    waited = time.monotonic()
+    while processes_in(out) and time.monotonic() - waited < 20:
+        time.sleep(0.05)
+    assert processes_in(out) == [], "the trainer has outlived its engine"
+    assert not (out / "manifest.json").exists()
+    (out / "checkpoint-99").mkdir()  # torn: as if the kill had come while it was written
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert equal(out, undisturbed)
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["resumed_from"].startswith("checkpoint-") and manifest["steps"] == 6
+    assert manifest["tokens"] == json.loads((undisturbed / "manifest.json").read_text())["tokens"]
+
+
+class Burglar:
+    def __reduce__(self):
+        return (Path.touch, (Path(os.environ["BURGLARY"]),))
+
+
+def test_nothing_but_random_state_is_unpickled(
+    first_run, first_recipe, backbones, rows, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("BURGLARY", str(tmp_path / "broken-into"))
+    out = tmp_path / "out"
+    out.mkdir()
+    shutil.copy(first_run / "run.json", out)
+    shutil.copytree(first_run / "checkpoint-6", out / "checkpoint-6")
+    state = json.loads((out / "checkpoint-6" / "trainer_state.json").read_text())
+    (out / "checkpoint-6" / "trainer_state.json").write_text(json.dumps({**state, "global_step": 4}))
+    torch.save({"python": Burglar()}, out / "checkpoint-6" / "rng_state.pth", pickle_module=pickle)
+    with pytest.raises(StageError, match="the upstream trainer failed"):
+        run_stage(first_stage(first_recipe, backbones, rows, out), on_step=quiet)
+    assert "Weights only load failed" in (out / "train.log").read_text()
+    assert not (tmp_path / "broken-into").exists()
+    assert not any("FORCE_NO_WEIGHTS_ONLY" in name for name in os.environ)
