@@ -91,6 +91,13 @@ def test_demo_passes_on_what_it_is_told():
     assert passed_on("demo") == ["-m", "miniature.demo", "--world", "drawn"]
 
 
+def test_only_setup_itself_asks_again_for_what_was_out_of_reach():
+    asks = "-m ndino.upstream setup --retry"
+    assert asks in make("--dry-run", "setup").stdout
+    assert asks not in make("--dry-run", "demo").stdout
+    assert "-m ndino.upstream setup" in make("--dry-run", "demo").stdout
+
+
 @pytest.mark.parametrize("interpreter", ["no-such-python", "false"])
 def test_an_unfit_interpreter_is_refused_with_the_remedy(tmp_path, interpreter):
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):

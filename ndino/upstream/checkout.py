@@ -177,7 +177,7 @@ def _require_replaceable(pin: Pin) -> Stamp:
 
 def _build(pin: Pin, mirror: Path, series: list[Patch], key: str | None) -> Path:
     """Make the whole tree under a temporary name; without ``key`` the pristine commit."""
-    tree = pin.folder.with_name(f".{pin.name}.new")
+    tree = pin.folder.with_name(f".{pin.name}.{os.getpid()}.new")
     tree.mkdir(parents=True)
     try:
         try:
@@ -216,7 +216,7 @@ def _verify(pin: Pin, tree: Path) -> None:
 
 
 def _replace(pin: Pin, tree: Path) -> None:
-    old = pin.folder.with_name(f".{pin.name}.old")
+    old = pin.folder.with_name(f".{pin.name}.{os.getpid()}.old")
     if os.path.lexists(pin.folder):
         pin.folder.rename(old)
     tree.rename(pin.folder)
@@ -230,7 +230,8 @@ def _locked(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for leftover in _leftovers(folder):
-            shutil.rmtree(leftover)
+            # The git of a killed set-up may live on for a moment and still write there: then the next run.
+            shutil.rmtree(leftover, ignore_errors=True)
         yield
 
 
