@@ -11,9 +11,7 @@ from ndino.upstream import UpstreamError
 
 def test_a_missing_tree_is_named_with_its_remedy(monkeypatch):
     def missing():
-        raise UpstreamError(
-            "not set up (remedy: make setup LLAVA_NEXT_URL=<clone>)"
-        )
+        raise UpstreamError("not set up (remedy: make setup LLAVA_NEXT_URL=<clone>)")
 
     monkeypatch.setattr(engine, "llava_next_folder", missing)
     with pytest.raises(StageError, match="make setup LLAVA_NEXT_URL="):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-POOL = 8  # effective batches that are sorted together; more pads less and mixes less
+POOL = 32  # effective batches that are sorted together; more pads less and mixes less
 
 
 class LengthGroupedSampler(torch.utils.data.Sampler):

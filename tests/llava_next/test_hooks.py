@@ -1,0 +1,167 @@
+"""What the patches switch on inside LLaVA-NeXT: prompts, pad token, true lengths, large images, no hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ndino.prompts import IGNORE_INDEX, Turn, encode_llama3, encode_plain
+from ndino.published import prepare_tokenizer, settle_tokenizer
+from tests.llama3 import llama3_tokenizer
+
+pytestmark = pytest.mark.upstream
+LIMIT = 512
+
+
+def human(text: str) -> dict:
+    return {"from": "human", "value": text}
+
+
+def gpt(text: str) -> dict:
+    return {"from": "gpt", "value": text}
+
+
+@pytest.fixture(scope="session")
+def real_tokenizer(tmp_path_factory) -> Path:
+    """LLaMA 3's own tokenizer, readable by transformers 4.45. It has no pad token, and "!" is its id 0."""
+    pytest.importorskip("llama_models", reason="the package llama_models carries LLaMA 3's vocabulary")
+    folder = tmp_path_factory.mktemp("llama3")
+    llama3_tokenizer().save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    settle_tokenizer(settings)
+    path.write_text(json.dumps(settings))
+    assert settings.get("pad_token") is None
+    return folder
+
+
+@pytest.fixture(scope="session")
+def encoded(real_tokenizer, inside):
+    """What upstream makes of three conversations, by prompt and setting."""
+    talks = [
+        [human("<image>\nChe cosa vedi?"), gpt("Un gatto! ! !")],
+        [human("Ciao"), gpt("!"), human("E poi?"), gpt("Niente, perché è tardi.")],
+    ]
+    pairs = [[human("<image>\nDescrivi."), gpt("Un cane nero!")]]
+
+    def ask(version: str, sources: list, **settings: str) -> dict:
+        return inside(
+            "samples", tokenizer=real_tokenizer, version=version, settings=settings, sources=sources
+        )
+
+    return {
+        "paper": (ask("llava_llama_3", talks), talks),
+        "answer": (ask("llava_llama_3", talks, supervision="answer"), talks),
+        "end_of_text": (ask("plain", pairs), pairs),
+        "newline": (ask("plain", pairs, plain_ending="newline"), pairs),
+    }
+
+
+@pytest.mark.parametrize("setting", ["paper", "answer", "end_of_text", "newline"])
+def test_ids_and_labels_are_those_of_prompts_py(setting, encoded):
+    theirs, sources = encoded[setting]
+    tokenizer = prepare_tokenizer(llama3_tokenizer())
+    for source, ids, labels in zip(sources, theirs["ids"], theirs["labels"], strict=True):
+        images = source[0]["value"].count("<image>")
+        if setting in ("end_of_text", "newline"):
+            ours = encode_plain(tokenizer, source[1]["value"], images=images, ending=setting)
+        else:
+            roles = {"human": "user", "gpt": "assistant"}
+            turns = [Turn(roles[message["from"]], message["value"]) for message in source]
+            ours = encode_llama3(tokenizer, turns, images=images, supervision=setting)
+        assert [theirs["image"] if token == -200 else token for token in ids] == ours.input_ids
+        assert ids.count(-200) == images
+        assert labels == ours.labels
+
+
+def test_an_exclamation_mark_reaches_the_model_as_data_and_as_label(encoded):
+    theirs, _ = encoded["paper"]
+    assert llama3_tokenizer().convert_tokens_to_ids("!") == 0
+    ids, labels = theirs["ids"][1], theirs["labels"][1]
+    lone = ids.index(0)
+    assert labels[lone] == 0
+    assert theirs["pad"] not in (0, None)
+    # The collator keeps every token of a row: none is taken for padding.
+    assert theirs["kept"] == [len(row) for row in theirs["ids"]]
+    assert any(label == IGNORE_INDEX for label in labels)
+
+
+def test_the_tokenizer_is_not_copied(encoded):
+    assert {name: found["copies"] for name, (found, _) in encoded.items()} == dict.fromkeys(encoded, 0)
+
+
+def test_true_lengths_are_those_the_model_makes(first_run, inside, tmp_path):
+    rng = random.Random(0)
+    (tmp_path / "images").mkdir()
+    rows = []
+    for index in range(40):
+        size = (rng.randint(20, 400), rng.randint(20, 400))
+        Image.new("RGB", size, "red").save(tmp_path / "images" / f"{index}.png")
+        text = "<image>\nChe cosa vedi in questa immagine?"
+        rows.append(
+            {
+                "id": str(index),
+                "image": f"{index}.png",
+                "conversations": [human(text), gpt("Rosso. " * (index + 1))],
+            }
+        )
+    two = [human("<image>\n<image>\nUguali?"), gpt("Sì.")]
+    rows.append({"id": "two", "image": ["0.png", "1.png"], "conversations": two})
+    rows.append({"id": "none", "conversations": [human("Ciao"), gpt("Ciao!")]})
+    rows.append({"id": "cut", "image": "0.png", "conversations": [human("<image>\n"), gpt("Rosso. " * 500)]})
+    data = tmp_path / "rows.json"
+    data.write_text(json.dumps(rows))
+    found = inside(
+        "lengths",
+        checkpoint=first_run / "upstream",
+        rows=data,
+        images=tmp_path / "images",
+        version="llava_llama_3",
+        limit=LIMIT,
+    )
+    assert found["counted"] == found["made"]
+    assert found["counted"][-1] == LIMIT
+    assert found["counted"] != [abs(words) for words in found["words"]]
+
+
+def test_a_picture_as_large_as_the_paper_s_opens(inside, tmp_path):
+    path = tmp_path / "large.png"
+    Image.new("1", (14_000, 13_000)).save(path)
+    found = inside("large_image", path=path, seed=1)
+    assert found == {"before": False, "after": [14_000, 13_000]}
+
+
+def test_nothing_is_fetched_at_import(tree, tmp_path):
+    code = "from llava.conversation import conv_templates; print(conv_templates['llava_llama_3'].version)"
+    environment = os.environ | {
+        "PYTHONPATH": str(tree.folder),
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(tmp_path),
+    }
+    done = subprocess.run(
+        [tree.python, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split()[-1] == "llama_v3"
+
+
+def test_a_tokenizer_that_is_needed_is_loaded(tree, real_tokenizer, tmp_path):
+    (tmp_path / "meta-llama").mkdir()
+    (tmp_path / "meta-llama" / "Meta-Llama-3-8B-Instruct").symlink_to(real_tokenizer)
+    code = (
+        "import copy; from llava.conversation import conv_templates;"
+        "t = copy.copy(conv_templates['llava_llama_3']).tokenizer;"
+        "print(t.bos_token_id, t('!', add_special_tokens=False).input_ids)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tree.folder), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [tree.python, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == "128000 [0]"
