@@ -32,9 +32,10 @@ def run(benchmark_folder: Path, tiny_model_folder: Path, tmp_path: Path):
     """Call the command; what is not given is the tiny model, local data and a fresh folder for results."""
 
     def call(
-        *arguments: object, model: object = f"it={tiny_model_folder}", data: Path = benchmark_folder
+        *arguments: object, model: object = f"it={tiny_model_folder}", data: Path | None = benchmark_folder
     ) -> int:
-        common = ["--model", model, "--data", data, "--out", tmp_path / "eval", "--batch", 32]
+        common = ["--model", model, "--out", tmp_path / "eval", "--batch", 32]
+        common += [] if data is None else ["--data", data]
         return evaluate.main([str(argument) for argument in [*common, *arguments]])
 
     return call
@@ -171,6 +172,7 @@ def test_what_is_missing_is_named_before_anything_is_loaded(
         (2, "no such data folder", [], {"data": tmp_path / "nowhere"}),
         (2, "has no crux82/gqa-it/ for the task gqa-it", [], {"data": empty}),
         (2, "has no lmms-lab/GQA/ for the task gqa-it", [], {"data": gap}),
+        (2, "task gqa-it: crux82/gqa-it is not on the hub", ["--tasks", "mtvqa-it,gqa-it"], {"data": None}),
         (2, "unknown task 'pope-itt' (there are pope-it", ["--tasks", "gqa-it,pope-itt"], {}),
         (2, "unknown backend 'gpu'", ["--backend", "gpu"], {}),
         (2, "two models are called it", ["--model", f"it={tiny_model_folder}"], {}),

@@ -55,7 +55,7 @@ class Benchmarks:
         task_type: lmms-eval's name for the model's interface, ``simple`` or ``chat``.
 
     Raises:
-        SetupError: unknown task, or ``data`` lacks a dataset.
+        SetupError: unknown task, ``data`` lacks a dataset, or there is no ``data`` and the hub lacks one.
     """
 
     def __init__(
@@ -111,14 +111,19 @@ class Benchmarks:
         return tasks
 
     def _check_data(self, name: str) -> None:
-        if self.data is None:
-            return
         for dataset in self._datasets[name]:
-            folder = self.data / dataset
-            if not folder.is_dir() or not any(folder.iterdir()):
+            folder = (self.data or Path()) / dataset
+            if folder.is_dir() and any(folder.iterdir()):
+                continue
+            if self.data is not None:
                 raise SetupError(
                     f"{self.data}: has no {dataset}/ for the task {name} "
                     "(put it there as the task's README says, or choose others with --tasks)"
+                )
+            if dataset in _mapping(self._config(name).get("metadata")).get("not_on_hub", []):
+                raise SetupError(
+                    f"task {name}: {dataset} is not on the hub (get it as the task's README says and give "
+                    "its folder with --data, or choose others with --tasks)"
                 )
 
     def load(self, *, shuffled: bool) -> None:
