@@ -85,24 +85,31 @@ def lengths(checkpoint: str, rows: str, images: str, version: str, limit: int) -
     return {"counted": counted, "made": made, "words": dataset.modality_lengths}
 
 
-def samples(tokenizer: str, version: str, settings: dict, sources: list) -> dict:
-    """Ids and labels of conversations, how often the tokenizer was copied, and what the collator makes."""
+def samples(tokenizer: str, cases: list[dict]) -> list[dict]:
+    """Ids and labels of conversations, how often the tokenizer was copied, and what the collator keeps.
+
+    A case is ``{"version": ..., "settings": {...}, "sources": [conversation, ...]}``.
+    """
     loaded = prepare_tokenizer(AutoTokenizer.from_pretrained(tokenizer, model_max_length=512))
-    loaded.ndino_prompt_settings = PromptSettings(**settings)
     copies = []
     type(loaded).__deepcopy__ = lambda self, memo: copies.append(1) or self
+    return [_samples(loaded, copies, **case) for case in cases]
+
+
+def _samples(tokenizer, copies: list, version: str, settings: dict, sources: list) -> dict:
+    tokenizer.ndino_prompt_settings = PromptSettings(**settings)
     conversation.default_conversation = conversation.conv_templates[version]
     made = [
-        train.preprocess([source], loaded, has_image="<image>" in source[0]["value"]) for source in sources
+        train.preprocess([source], tokenizer, has_image="<image>" in source[0]["value"]) for source in sources
     ]
     rows = [{"input_ids": one["input_ids"][0], "labels": one["labels"][0]} for one in made]
-    batch = train.DataCollatorForSupervisedDataset(tokenizer=loaded)(rows)
+    batch = train.DataCollatorForSupervisedDataset(tokenizer=tokenizer)(rows)
     return {
         "ids": [row["input_ids"].tolist() for row in rows],
         "labels": [row["labels"].tolist() for row in rows],
         "kept": batch["attention_mask"].sum(dim=1).tolist(),
-        "image": loaded.convert_tokens_to_ids("<image>"),
-        "pad": loaded.pad_token_id,
+        "image": tokenizer.convert_tokens_to_ids("<image>"),
+        "pad": tokenizer.pad_token_id,
         "copies": len(copies),
     }
 

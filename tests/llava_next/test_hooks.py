@@ -50,17 +50,18 @@ def encoded(real_tokenizer, inside):
     ]
     pairs = [[human("<image>\nDescrivi."), gpt("Un cane nero!")]]
 
-    def ask(version: str, sources: list, **settings: str) -> dict:
-        return inside(
-            "samples", tokenizer=real_tokenizer, version=version, settings=settings, sources=sources
-        )
-
-    return {
-        "paper": (ask("llava_llama_3", talks), talks),
-        "answer": (ask("llava_llama_3", talks, supervision="answer"), talks),
-        "end_of_text": (ask("plain", pairs), pairs),
-        "newline": (ask("plain", pairs, plain_ending="newline"), pairs),
+    cases = {
+        "paper": ("llava_llama_3", talks, {}),
+        "answer": ("llava_llama_3", talks, {"supervision": "answer"}),
+        "end_of_text": ("plain", pairs, {}),
+        "newline": ("plain", pairs, {"plain_ending": "newline"}),
     }
+    asked = [
+        {"version": version, "sources": sources, "settings": settings}
+        for version, sources, settings in cases.values()
+    ]
+    found = inside("samples", tokenizer=real_tokenizer, cases=asked)
+    return {name: (answer, cases[name][1]) for name, answer in zip(cases, found, strict=True)}
 
 
 @pytest.mark.parametrize("setting", ["paper", "answer", "end_of_text", "newline"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -21,16 +22,19 @@ def save_stage(trainer, output_dir: str) -> None:
     model, tower and image_newline out of the projector's stage. The folder appears whole or not at all.
     """
     folder = Path(output_dir) / RESULT
-    if not trainer.args.should_save:
-        # Other ranks take part in gathering the weights, and write nothing.
-        trainer.save_model(str(folder))
-        return
-    with whole_folder(folder) as made:
+    writes = trainer.args.should_save
+    # Every rank takes part in gathering the weights, and under the same name.
+    other_ranks = contextlib.nullcontext(folder.with_name(f"{RESULT}.partial"))
+    with whole_folder(folder) if writes else other_ranks as made:
+        trainer.accelerator.wait_for_everyone()
         trainer.save_model(str(made))
-        # A pickle of paths and times: the next stage needs none, and two equal runs would differ by it.
-        (made / "training_args.bin").unlink(missing_ok=True)
-        _settle_config(made / "config.json")
-        write_json(made / FACTS, _facts(trainer))
+        trainer.accelerator.wait_for_everyone()
+        if writes:
+            # A pickle of paths and times: no stage needs it, and two equal runs would differ by it.
+            (made / "training_args.bin").unlink(missing_ok=True)
+            _settle_config(made / "config.json")
+            write_json(made / FACTS, _facts(trainer))
+    trainer.accelerator.wait_for_everyone()
 
 
 def _settle_config(path: Path) -> None:
