@@ -95,6 +95,8 @@ def load_everything(src: Path, dst: Path) -> None:
     tokenizer = read_tokenizer(src)
     config = build_config(checkpoint, tower, tokenizer)
     names = plan(checkpoint, config)
+    rows, size = checkpoint.config["vocab_size"], config.text_config.vocab_size
+    config.text_config.vocab_size, config.text_config.pad_token_id = rows, None
     weights = {}
     with safe_open(src / "model.safetensors", "pt") as file:
         for name in file.keys():  # noqa: SIM118
@@ -104,8 +106,7 @@ def load_everything(src: Path, dst: Path) -> None:
     model.load_state_dict(
         {name: weights.pop(published.published_name(name)) for name in list(model.state_dict())}, assign=True
     )
-    rows = config.text_config.vocab_size
-    model.resize_token_embeddings(published.padded_vocabulary(max(rows, len(tokenizer))), mean_resizing=False)
+    model.resize_token_embeddings(size, mean_resizing=False)
     with torch.no_grad():
         for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
             layer.weight[rows:] = layer.weight[:rows].double().mean(dim=0).to(DTYPE)

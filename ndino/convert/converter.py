@@ -59,11 +59,10 @@ def convert(
     )
     config = build_config(checkpoint, tower, tokenizer)
     names = plan(checkpoint, config)
-    rows = config.text_config.vocab_size
-    config.text_config.vocab_size = published.padded_vocabulary(max(rows, len(tokenizer)))
+    new_rows = config.text_config.vocab_size - require(checkpoint, "vocab_size")
     _require_room(checkpoint, dst)
     with whole_folder(dst) as made:
-        _write_weights(checkpoint, names, config.text_config.vocab_size - rows, made, quiet=quiet)
+        _write_weights(checkpoint, names, new_rows, made, quiet=quiet)
         config.save_pretrained(made)
         generation.save_pretrained(made)
         _processor(tokenizer, tower, config).save_pretrained(made)

@@ -28,14 +28,15 @@ _BUFFERS = ("rotary_emb.inv_freq", "embeddings.position_ids")
 
 
 def plan(checkpoint: Checkpoint, config: LlavaNextConfig) -> dict[str, str]:
-    """Published name of every upstream weight that is written.
-
-    ``config`` is the published one but for its vocabulary, which must still be the checkpoint's.
+    """Published name of every upstream weight that is written; ``config`` is the published one.
 
     Raises:
         ConversionError: keys are missing or unexpected, or a shape is not what the configuration says.
     """
     wanted = {_upstream_name(name): (name, shape) for name, shape in _published_shapes(config).items()}
+    for name in {EMBEDDINGS, HEAD} & wanted.keys():
+        published, (_, width) = wanted[name]
+        wanted[name] = (published, (checkpoint.config["vocab_size"], width))
     found = {name: tensor for name, tensor in checkpoint.tensors.items() if not name.endswith(_BUFFERS)}
     if config.tie_word_embeddings:
         found.pop(HEAD, None)

@@ -14,7 +14,7 @@ from ndino.convert.errors import ConversionError
 from ndino.convert.names import EMBEDDINGS
 from ndino.convert.tower import Tower
 from ndino.prompts import END_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, MARKERS
-from ndino.published import PAD_TOKEN, prepare_tokenizer
+from ndino.published import PAD_TOKEN, padded_vocabulary, prepare_tokenizer
 
 # Of a LLaMA, what has no safe default: a guess would give other logits without a word.
 _TEXT_REQUIRED = (
@@ -82,13 +82,14 @@ def check_kind(checkpoint: Checkpoint) -> None:
 
 
 def build_config(checkpoint: Checkpoint, tower: Tower, tokenizer: PreTrainedTokenizerFast) -> LlavaNextConfig:
-    """The published configuration, but with the checkpoint's own vocabulary size.
+    """The published configuration.
 
     Raises:
         ConversionError: a field is missing or out of range.
     """
     text = {field: require(checkpoint, field) for field in _TEXT_REQUIRED}
     text |= {field: checkpoint.config[field] for field in _TEXT_OPTIONAL if field in checkpoint.config}
+    text["vocab_size"] = padded_vocabulary(max(text["vocab_size"], len(tokenizer)))
     layer = require(checkpoint, "mm_vision_select_layer")
     layers = tower.config.num_hidden_layers
     if not isinstance(layer, int) or not -layers - 1 <= layer <= layers:

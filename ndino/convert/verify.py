@@ -92,14 +92,21 @@ def verify(src: Path, dst: Path, *, vision_tower: Path | None = None) -> Verdict
     image_id = processor.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     ids = torch.tensor([UPSTREAM_IMAGE_ID if token == image_id else token for token in ids])
     tower = read_tower(require(open_checkpoint(src), "mm_vision_tower"), src, vision_tower).source
-    with tempfile.TemporaryDirectory(prefix="ndino-verify-") as folder:
-        outputs = Path(folder, "logits.safetensors")
+    # Beside the model, where there is room: logits of long inputs take gigabytes.
+    with tempfile.TemporaryDirectory(prefix=".verify-", dir=dst.resolve().parent) as temporary:
+        folder = Path(temporary)
         inputs = {f"{name}.image": torch.from_numpy(picture) for name, picture in pictures.items()}
         inputs |= {f"{name}.ids": ids.clone() for name in pictures}
-        save_file(inputs, Path(folder, "inputs.safetensors"))
-        _run_upstream(src, tower, Path(folder, "inputs.safetensors"), outputs)
-        theirs = load_file(outputs)
-        return Verdict({name: _difference(name, theirs[name], _logits(model, ours[name])) for name in ours})
+        save_file(inputs, folder / "inputs.safetensors")
+        _run_upstream(src, tower, folder)
+        return Verdict(
+            {
+                name: _difference(
+                    name, load_file(folder / f"{name}.safetensors")["logits"], _logits(model, batch)
+                )
+                for name, batch in ours.items()
+            }
+        )
 
 
 def _load(folder: Path) -> LlavaNextForConditionalGeneration:
@@ -123,9 +130,9 @@ def _logits(model: LlavaNextForConditionalGeneration, batch) -> torch.Tensor:
         return model(**batch).logits[0].float()
 
 
-def _run_upstream(src: Path, tower: str, inputs: Path, outputs: Path) -> None:
-    command = [str(UPSTREAM_PYTHON), "-m", "ndino.upstream_logits", str(src.resolve()), str(inputs)]
-    command += [str(outputs), "--vision-tower", tower]
+def _run_upstream(src: Path, tower: str, folder: Path) -> None:
+    command = [str(UPSTREAM_PYTHON), "-m", "ndino.upstream_logits", str(src.resolve()), str(folder)]
+    command += ["--vision-tower", tower]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(map(str, (UPSTREAM_TREE, ROOT))),
         "CUDA_VISIBLE_DEVICES": "",

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 import convert_llava_weights
 from ndino.convert import ConversionError, convert
 from ndino.convert import verify as checks
+from ndino.convert.pictures import SHAPES
 from tests.convert.upstream_checkpoint import llama, write_checkpoint
 
 
@@ -66,11 +67,12 @@ def test_a_slip_is_seen_on_each_picture(tmp_path, checkpoint, converted, monkeyp
     # Upstream's side is the same for all of these, so it runs once.
     kept, run = {}, checks._run_upstream
 
-    def once(src, tower, inputs, outputs):
+    def once(src, tower, folder):
         if not kept:
-            run(src, tower, inputs, outputs)
-            kept.update(load_file(outputs))
-        save_file(kept, outputs)
+            run(src, tower, folder)
+            kept.update({name: load_file(folder / f"{name}.safetensors") for name in SHAPES})
+        for name, logits in kept.items():
+            save_file(logits, folder / f"{name}.safetensors")
 
     monkeypatch.setattr(checks, "_run_upstream", once)
 
