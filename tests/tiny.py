@@ -8,18 +8,16 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     CLIPVisionConfig,
-    GenerationConfig,
     LlamaConfig,
     LlavaNextConfig,
     LlavaNextForConditionalGeneration,
-    LlavaNextProcessor,
     PreTrainedTokenizerFast,
 )
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
-from ndino.prompts import BEGIN_OF_TEXT, END_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, MARKERS
+from ndino import published
+from ndino.prompts import BEGIN_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, MARKERS
 
-PAD = "<|pad|>"
 SIDE, PATCH = 56, 28
 PINPOINTS = [[112, 112], [56, 112], [112, 56]]
 CORPUS = [
@@ -40,7 +38,7 @@ def tiny_tokenizer(*, base: bool = False) -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=400,
-        special_tokens=[*MARKERS, *(() if base else (IMAGE_TOKEN, PAD))],
+        special_tokens=[*MARKERS, *(() if base else (IMAGE_TOKEN, published.PAD_TOKEN))],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -49,7 +47,7 @@ def tiny_tokenizer(*, base: bool = False) -> PreTrainedTokenizerFast:
         tokenizer_object=tokenizer,
         bos_token=BEGIN_OF_TEXT,
         eos_token=END_OF_TURN,
-        **({} if base else {"pad_token": PAD, "additional_special_tokens": [IMAGE_TOKEN]}),
+        **({} if base else {"pad_token": published.PAD_TOKEN, "additional_special_tokens": [IMAGE_TOKEN]}),
     )
 
 
@@ -89,25 +87,13 @@ def write_tiny_model(folder: Path, *, seed: int) -> Path:
     )
     torch.manual_seed(seed)
     model = LlavaNextForConditionalGeneration(config)
-    model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.convert_tokens_to_ids([END_OF_TEXT, END_OF_TURN]),
-        pad_token_id=tokenizer.pad_token_id,
-        do_sample=False,
+    model.generation_config = published.settle_ending(tokenizer, "llama3")
+    image_processor = LlavaNextImageProcessorPil(
+        size={"shortest_edge": SIDE},
+        crop_size={"height": SIDE, "width": SIDE},
+        image_grid_pinpoints=PINPOINTS,
     )
-    processor = LlavaNextProcessor(
-        image_processor=LlavaNextImageProcessorPil(
-            size={"shortest_edge": SIDE},
-            crop_size={"height": SIDE, "width": SIDE},
-            image_grid_pinpoints=PINPOINTS,
-        ),
-        tokenizer=tokenizer,
-        patch_size=PATCH,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        image_token=IMAGE_TOKEN,
-        chat_template=LLAMA3_CHAT_TEMPLATE,
-    )
+    processor = published.build_processor(tokenizer, image_processor, patch_size=PATCH)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder

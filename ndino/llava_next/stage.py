@@ -19,12 +19,12 @@ from pathlib import Path
 
 import torch
 
-from ndino.conversations import Conversation, write_conversations
+from ndino.conversations import ROLES, Conversation, write_conversations
 from ndino.convert import convert
 from ndino.convert.errors import ConversionError
 from ndino.convert.settings import read_tokenizer
 from ndino.convert.verify import verify
-from ndino.files import WEIGHTS, fingerprint, write_json, write_text
+from ndino.files import WEIGHTS, fingerprint, write_json
 from ndino.llava_next.arguments import Inputs, upstream_arguments
 from ndino.llava_next.start import (
     LANGUAGE_MODEL,
@@ -36,7 +36,7 @@ from ndino.llava_next.start import (
 from ndino.train.build import require_model_folder
 from ndino.train.dataset import usable_rows
 from ndino.train.manifest import identity
-from ndino.train.stage import OnStep, Stage, StageError, belongs_to, full_disk_named
+from ndino.train.stage import OnStep, Stage, StageError, belongs_to, full_disk_named, set_aside
 from ndino.train.trainer import newest_whole_checkpoint
 from ndino.upstream import UpstreamError, llava_next_folder
 from ndino.upstream.pins import LLAVA_NEXT, ROOT, read_pins
@@ -82,13 +82,11 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
         ModelFolderError: a starting folder is unusable.
     """
     tree = find_tree()
-    start = {role: fingerprint(folder, WEIGHTS) for role, folder in stage.start.items()}
     run = {
-        **identity(stage.recipe, stage.data, start),
+        **identity(stage.recipe, stage.data, stage.start),
         "engine": ENGINE,
         "upstream": {LLAVA_NEXT: read_pins()[LLAVA_NEXT].commit},
     }
-    run = json.loads(json.dumps(run))
     out = stage.out.resolve()
     model_folder, result = out / "model", out / RESULT
     if belongs_to(out, run) and (out / "manifest.json").exists() and model_folder.exists():
@@ -178,17 +176,12 @@ def _write_rows(stage: Stage, out: Path) -> tuple[int, int]:
     rejects: list[str] = []
     usable = usable_rows(stage.data, stage.image_folder, tokenizer, stage.recipe, rejects)
     count = write_conversations(out / ROWS, (_record(conversation) for conversation, _ in usable))
-    path = out / "rejects.txt"
-    if rejects:
-        write_text(path, "\n".join(rejects) + "\n")
-        print(f"{len(rejects)} row(s) of {stage.data} left out, reasons in {path}; the first: {rejects[0]}")
-    if not count:
-        raise StageError(f"{stage.data}: not one usable row" + (f" (see {path})" if rejects else ""))
+    set_aside(rejects, count, stage)
     return count, len(rejects)
 
 
 def _record(conversation: Conversation) -> dict:
-    names = {"user": "human", "assistant": "gpt"}
+    names = {role: speaker for speaker, role in ROLES.items()}
     record = {
         "id": conversation.id,
         "conversations": [{"from": names[turn.role], "value": turn.text} for turn in conversation.turns],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import resource
 import subprocess
@@ -10,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ndino.files import sha256_of
+from ndino.files import WEIGHTS, fingerprint, sha256_of
 from ndino.recipes import Recipe
 
 PACKAGES = (
@@ -26,12 +27,17 @@ PACKAGES = (
 )
 
 
-def identity(recipe: Recipe, data: Path, start: dict[str, str]) -> dict[str, Any]:
-    """What must be equal for a run to be continued: the recipe, the data and where the weights come from.
+def identity(recipe: Recipe, data: Path, start: dict[str, Path]) -> dict[str, Any]:
+    """What must be equal for a run to be continued, as JSON has it: recipe, data and where it starts from.
 
-    ``start`` maps a role ("model", or "language_model" and "vision_tower") to the fingerprint of its weights.
+    ``start`` maps a role ("model", or "language_model" and "vision_tower") to its folder.
     """
-    return {"recipe": asdict(recipe), "data": {"file": data.name, "sha256": sha256_of(data)}, "start": start}
+    identity = {
+        "recipe": asdict(recipe),
+        "data": {"file": data.name, "sha256": sha256_of(data)},
+        "start": {role: fingerprint(folder, WEIGHTS) for role, folder in start.items()},
+    }
+    return json.loads(json.dumps(identity))
 
 
 def surroundings() -> dict[str, Any]:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,9 +82,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
         ModelFolderError: a starting folder is unusable.
     """
     model_folder = stage.out / "model"
-    start = {role: fingerprint(folder, WEIGHTS) for role, folder in stage.start.items()}
-    run = identity(stage.recipe, stage.data, start)
-    run = json.loads(json.dumps(run))
+    run = identity(stage.recipe, stage.data, stage.start)
     if belongs_to(stage.out, run) and (stage.out / "manifest.json").exists() and model_folder.exists():
         return model_folder
     started = time.time()
@@ -93,7 +91,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
     stage.out.mkdir(parents=True, exist_ok=True)
     write_json(stage.out / "run.json", run)
     dataset = ConversationDataset(stage.data, stage.image_folder, processor, stage.recipe)
-    _set_aside(dataset, stage.out / "rejects.txt")
+    set_aside(dataset.rejects, len(dataset), stage)
     set_trainable(model, stage.recipe.trainable)
     take_batches(model)
     trainer = StageTrainer(
@@ -227,14 +225,15 @@ def full_disk_named(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _set_aside(dataset: ConversationDataset, path: Path) -> None:
-    if dataset.rejects:
-        write_text(path, "\n".join(dataset.rejects) + "\n")
-        print(
-            f"{len(dataset.rejects)} row(s) of {dataset.data} left out, reasons in {path}; "
-            f"the first: {dataset.rejects[0]}"
-        )
-    if not len(dataset):
-        raise StageError(
-            f"{dataset.data}: not one usable row" + (f" (see {path})" if dataset.rejects else "")
-        )
+def set_aside(rejects: Sequence[str], usable: int, stage: Stage) -> None:
+    """Write the reasons for the rows left out to ``rejects.txt`` and tell the first.
+
+    Raises:
+        StageError: not one row is usable.
+    """
+    path = stage.out / "rejects.txt"
+    if rejects:
+        write_text(path, "\n".join(rejects) + "\n")
+        print(f"{len(rejects)} row(s) of {stage.data} left out, reasons in {path}; the first: {rejects[0]}")
+    if not usable:
+        raise StageError(f"{stage.data}: not one usable row" + (f" (see {path})" if rejects else ""))
