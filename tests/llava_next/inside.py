@@ -82,7 +82,28 @@ def lengths(checkpoint: str, rows: str, images: str, version: str, limit: int) -
             batch["image_sizes"],
         )
         made.append(prepared[4].shape[1])
-    return {"counted": counted, "made": made, "words": dataset.modality_lengths}
+    asked = SimpleNamespace(
+        args=SimpleNamespace(
+            group_by_length=False,
+            group_by_modality_length=True,
+            model_max_length=limit,
+            train_batch_size=2,
+            world_size=4,
+            gradient_accumulation_steps=8,
+            seed=1,
+        ),
+        model=model,
+        train_dataset=dataset,
+        add_callback=lambda callback: None,
+    )
+    sampler = train.LLaVATrainer._get_train_sampler(asked)
+    return {
+        "counted": counted,
+        "made": made,
+        "words": dataset.modality_lengths,
+        "sampled": sampler.lengths,
+        "micro_step": sampler.micro_step,
+    }
 
 
 def samples(tokenizer: str, cases: list[dict]) -> list[dict]:

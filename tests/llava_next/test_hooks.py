@@ -129,6 +129,9 @@ def test_true_lengths_are_those_the_model_makes(first_run, inside, tmp_path):
     assert found["counted"] == found["made"]
     assert found["counted"][-1] == LIMIT
     assert found["counted"] != [abs(words) for words in found["words"]]
+    # Upstream's trainer groups by them: two samples on each of four ranks, whatever is accumulated.
+    assert found["sampled"] == found["counted"]
+    assert found["micro_step"] == 8
 
 
 def test_a_picture_as_large_as_the_paper_s_opens(inside, tmp_path):

@@ -17,7 +17,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from transformers import AutoProcessor, LlavaNextForConditionalGeneration
+from transformers import AutoProcessor, AutoTokenizer, LlavaNextForConditionalGeneration
 
 from ndino.conversations import write_conversations
 from ndino.llava_next.stage import run_stage
@@ -68,6 +68,17 @@ def test_a_run_leaves_what_the_native_engine_leaves(first_run, first_recipe):
     assert {key: manifest[key] for key in held} == held
     LlavaNextForConditionalGeneration.from_pretrained(first_run / "model")
     assert AutoProcessor.from_pretrained(first_run / "model").tokenizer.pad_token == "<|pad|>"
+
+
+def test_the_trainer_s_own_vocabulary_has_pad_and_image(first_run):
+    tokenizer = AutoTokenizer.from_pretrained(first_run / "upstream")
+    assert tokenizer.pad_token == "<|pad|>" and "<image>" in tokenizer.get_vocab()
+    config = json.loads((first_run / "upstream" / "config.json").read_text())
+    assert config["model_type"] == "llava_llama" and config["pad_token_id"] == tokenizer.pad_token_id
+    embeddings = weights(first_run)["model.embed_tokens.weight"]
+    old = load_file(first_run / "start" / "llama" / "model.safetensors")["model.embed_tokens.weight"]
+    assert len(embeddings) == config["vocab_size"] >= len(tokenizer) and len(embeddings) % 64 == 0
+    assert torch.allclose(embeddings[len(old) :], old.mean(dim=0), atol=1e-6)
 
 
 def test_the_loss_falls(first_run):
@@ -169,9 +180,9 @@ def kill_when(appears: Path, process: subprocess.Popen) -> None:
     process.wait()
 
 
-@pytest.mark.parametrize("stage_name", ["mlp", "it"])
+@pytest.mark.parametrize("stage_name, step", [("mlp", 2), ("it", 4)])
 def test_a_killed_stage_goes_on_to_the_same_weights(
-    stage_name, first_run, second_run, first_recipe, recipe, backbones, rows, tmp_path
+    stage_name, step, first_run, second_run, first_recipe, recipe, backbones, rows, tmp_path
 ):
     out = (tmp_path / stage_name).resolve()
     if stage_name == "mlp":
@@ -182,7 +193,8 @@ def test_a_killed_stage_goes_on_to_the_same_weights(
         start = ["--model", first_run / "upstream"]
     line = command(chosen, rows, out, list(map(str, start)))
     process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    kill_when(out / "checkpoint-2" / "whole", process)
+    # An epoch has three steps: after two, the first is resumed, after four the second.
+    kill_when(out / f"checkpoint-{step}" / "whole", process)
     waited = time.monotonic()
     while processes_in(out) and time.monotonic() - waited < 20:
         time.sleep(0.05)

@@ -26,7 +26,7 @@ class LengthGroupedSampler(torch.utils.data.Sampler):
         self.micro_step = ranks * batch_size
         self.pool = POOL * accumulation * self.micro_step
         self.seed = seed
-        # A resume begins every finished epoch once more, which brings the count to where it was.
+        # Counts the epochs begun; a resume sets it to those that are finished.
         self.epoch = 0
 
     def __len__(self) -> int:

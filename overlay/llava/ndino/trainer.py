@@ -28,6 +28,17 @@ class ReportSteps(TrainerCallback):
             print(json.dumps({"step": state.global_step, "of": state.max_steps}), flush=True)
 
 
+class ResumeEpoch(TrainerCallback):
+    """Begins where a resume begins: transformers skips steps of the current epoch, but no finished epochs."""
+
+    def __init__(self, sampler: LengthGroupedSampler) -> None:
+        self.sampler = sampler
+
+    def on_train_begin(self, args, state, control, *, train_dataloader, **options) -> None:
+        steps = max(1, len(train_dataloader) // args.gradient_accumulation_steps)
+        self.sampler.epoch = state.global_step // steps
+
+
 class StageTrainer(LLaVATrainer):
     """Takes `LLaVATrainer`'s place in ``llava/train/train.py``."""
 
@@ -40,7 +51,7 @@ class StageTrainer(LLaVATrainer):
         if not (self.args.group_by_length or self.args.group_by_modality_length):
             return super()._get_train_sampler()
         tower = self.model.get_vision_tower().config
-        return LengthGroupedSampler(
+        sampler = LengthGroupedSampler(
             true_lengths(
                 self.train_dataset,
                 tile=tower.image_size,
@@ -52,6 +63,8 @@ class StageTrainer(LLaVATrainer):
             accumulation=self.args.gradient_accumulation_steps,
             seed=self.args.seed,
         )
+        self.add_callback(ResumeEpoch(sampler))
+        return sampler
 
     def training_step(self, model, inputs) -> torch.Tensor:
         tokens = torch.tensor(self._tokens(inputs), device=self.args.device)
