@@ -53,6 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     # Read when the workers import their libraries.
     os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
     os.environ["HF_DATASETS_CACHE"] = str(out / "eval" / ".cache")
+    # Workers that Ctrl-C ends cannot put their semaphores away; the tracker does it, and need not tell.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
     log = out / "demo.log"
     try:
         with FileLock(out / ".lock", timeout=0):
