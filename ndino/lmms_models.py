@@ -8,4 +8,7 @@ from lmms_eval.models.registry_v2 import ModelManifest
 def manifests() -> list[ModelManifest]:
     """One manifest for each wrapper of ``overlay/lmms_eval/models/simple/``."""
     folder = "lmms_eval.models.simple"
-    return [ModelManifest(model_id="llava_next_it", simple_class_path=f"{folder}.llava_next_it.LlavaNextIt")]
+    return [
+        ModelManifest(model_id="llava_next_it", simple_class_path=f"{folder}.llava_next_it.LlavaNextIt"),
+        ModelManifest(model_id="mblip", simple_class_path=f"{folder}.mblip.MBlip"),
+    ]

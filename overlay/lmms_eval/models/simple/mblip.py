@@ -1,0 +1,149 @@
+"""mBLIP, the paper's multilingual baseline, for lmms-eval: batched, on CPU or GPU.
+
+    python -m lmms_eval --model mblip --model_args pretrained=Gregor/mblip-mt0-xl --tasks ndino-it
+
+A BLIP-2 prompt has to hold one ``<image>`` for each query token, or the question is answered without the
+picture and nothing says so. mBLIP's folder knows no such token: it is added here, and the processor told how
+many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from accelerate import Accelerator
+from lmms_eval.api.instance import Instance
+from lmms_eval.api.model import lmms
+from lmms_eval.api.registry import register_model
+from PIL.Image import Image
+from tqdm import tqdm
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoTokenizer,
+    Blip2ForConditionalGeneration,
+    Blip2Processor,
+)
+
+from ndino.prompts import IMAGE_TOKEN
+
+
+@register_model("mblip")
+class MBlip(lmms):
+    """BLIP-2 with an encoder-decoder language model (mBLIP's mT0, or any T5) behind lmms-eval's interface.
+
+    Args:
+        pretrained: folder or hub id of a model in Hugging Face format.
+        device: ``cpu``, ``cuda``, ``cuda:1``; by default a GPU where there is one.
+        dtype: ``float32``, ``bfloat16``; ``auto`` is what the weights are saved in.
+        batch_size: questions answered at once.
+
+    Raises:
+        ValueError: the language model is a decoder alone, weights are missing, or the vocabulary is full.
+    """
+
+    def __init__(
+        self,
+        pretrained: str = "Gregor/mblip-mt0-xl",
+        device: str | None = None,
+        dtype: str = "auto",
+        batch_size: int | str = 1,
+    ) -> None:
+        super().__init__()
+        self.accelerator = Accelerator(cpu=device == "cpu")
+        self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
+        self._device = torch.device(device) if device else self.accelerator.device
+        self.batch_size = int(batch_size)
+        config = AutoConfig.from_pretrained(pretrained)
+        if not config.text_config.is_encoder_decoder:
+            raise ValueError(f"{pretrained}: its language model is a decoder alone (use an mT0 mBLIP)")
+        self._model, loading = Blip2ForConditionalGeneration.from_pretrained(
+            pretrained,
+            dtype=dtype if dtype == "auto" else getattr(torch, dtype),
+            output_loading_info=True,
+        )
+        if missing := sorted(loading["missing_keys"]):
+            raise ValueError(f"{pretrained}: {len(missing)} weights are missing, {missing[0]} among them")
+        self.processor = Blip2Processor(
+            AutoImageProcessor.from_pretrained(pretrained),
+            AutoTokenizer.from_pretrained(pretrained, padding_side="right"),
+            num_query_tokens=config.num_query_tokens,
+        )
+        self.tokenizer = self.processor.tokenizer
+        image_token_id = self.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+        if image_token_id >= (rows := self._model.get_input_embeddings().num_embeddings):
+            # Growing the embeddings would tie the head to them again.
+            raise ValueError(f"{pretrained}: no room for {IMAGE_TOKEN} in its {rows} embeddings")
+        self._model.config.image_token_index = self._model.config.image_token_id = image_token_id
+        self._model.to(self._device).eval()
+        # Called with the number of questions just answered; without it a progress bar is shown.
+        self.on_answered: Callable[[int], None] | None = None
+
+    @property
+    def model(self) -> Blip2ForConditionalGeneration:
+        return self._model
+
+    @property
+    def device(self) -> torch.device:
+        return self._device
+
+    def inputs(self, questions: list[str], pictures: list[Image]) -> dict[str, torch.Tensor]:
+        """Ids, mask and pixels of a batch; each row starts with the picture's query tokens."""
+        made = self.processor(
+            images=pictures,
+            text=[question.replace(IMAGE_TOKEN, "").strip() for question in questions],
+            padding=True,
+            return_tensors="pt",
+        )
+        return made.to(self._device, self._model.dtype)
+
+    @torch.inference_mode()
+    def generate_until(self, requests: list[Instance]) -> list[str]:
+        """Answer all requests greedily or as their settings say; the answers come in the requests' order.
+
+        Raises:
+            ValueError: a question has not exactly one picture.
+        """
+        answers: list[str] = []
+        silent = self.rank != 0 or self.on_answered is not None
+        with tqdm(total=len(requests), desc="Answering", disable=silent) as bar:
+            start = 0
+            while start < len(requests):
+                # Tasks come one after another, so neighbours have equal settings.
+                settings = requests[start].args[1]
+                end = start + 1
+                while end < min(start + self.batch_size, len(requests)) and requests[end].args[1] == settings:
+                    end += 1
+                answers += self._answer(requests[start:end], settings)
+                bar.update(end - start)
+                if self.on_answered is not None:
+                    self.on_answered(end - start)
+                start = end
+        return answers
+
+    def _answer(self, requests: list[Instance], settings: dict) -> list[str]:
+        questions, pictures = [], []
+        for request in requests:
+            context, _, doc_to_visual, doc_id, task, split = request.args
+            visuals = doc_to_visual(self.task_dict[task][split][doc_id])
+            if len(visuals) != 1:
+                raise ValueError(f"{task} document {doc_id}: {len(visuals)} pictures, mBLIP takes one")
+            questions.append(context)
+            pictures.append(visuals[0].convert("RGB"))
+        sample = settings.get("temperature", 0) > 0
+        output = self._model.generate(
+            **self.inputs(questions, pictures),
+            do_sample=sample,
+            temperature=settings["temperature"] if sample else None,
+            top_p=settings.get("top_p") if sample else None,
+            num_beams=settings.get("num_beams", 1),
+            max_new_tokens=settings.get("max_new_tokens", 1024),
+        )
+        return [text.strip() for text in self.tokenizer.batch_decode(output, skip_special_tokens=True)]
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        raise NotImplementedError("mblip generates answers")
+
+    def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
+        raise NotImplementedError("mblip answers single questions")
