@@ -19,18 +19,10 @@ from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
 from ndino.convert import convert
 from ndino.train.build import save_model
-from tests.convert.upstream_checkpoint import llama, write_checkpoint, write_tower
+from tests.convert.upstream_checkpoint import LLAMA31, llama, write_checkpoint, write_tower
 
 VERSIONS = ("transformers==4.57.6", "transformers>=5,<6")
 TOLERANCE = 1e-5
-LLAMA31 = {
-    "rope_type": "llama3",
-    "rope_theta": 500000.0,
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 512,
-}
 KINDS = {
     "converted": {},
     "converted, bf16 shards": {"dtype": torch.bfloat16, "shards": 3},

@@ -25,6 +25,7 @@ from ndino.convert import ConversionError, convert
 from ndino.convert.checkpoint import open_checkpoint
 from ndino.prompts import LLAMA3_CHAT_TEMPLATE, Turn, encode_llama3
 from tests.convert.upstream_checkpoint import (
+    LLAMA31,
     PINPOINTS,
     VOCABULARY,
     clip,
@@ -35,14 +36,6 @@ from tests.convert.upstream_checkpoint import (
 
 ROOT = Path(__file__).parents[2]
 PADDED = 448
-LLAMA31 = {
-    "rope_type": "llama3",
-    "rope_theta": 500000.0,
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 512,
-}
 
 
 def published_weights(folder: Path) -> dict[str, torch.Tensor]:

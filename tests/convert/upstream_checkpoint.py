@@ -18,6 +18,15 @@ SIDE, PATCH = 56, 28
 PINPOINTS = [[56, 112], [112, 56], [112, 112], [168, 56]]
 VOCABULARY = 400  # all of the tiny tokenizer's, as with LLaMA 3: new tokens lie beyond; no multiple of 64
 HIDDEN = 32
+# Rope settings as LLaMA 3.1 states them.
+LLAMA31 = {
+    "rope_type": "llama3",
+    "rope_theta": 500000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 512,
+}
 TEXT_FIELDS = (
     "attention_bias",
     "attention_dropout",

@@ -28,11 +28,9 @@ def parity(checkpoint: str, batches: list[str], images: str, limit: int) -> dict
     return {rows: _learn(checkpoint, rows, images, Path(rows).name.split(".")[0], limit) for rows in batches}
 
 
-def _learn(checkpoint: str, rows: str, images: str, version: str, limit: int) -> float:
-    # Ids, labels, loss and projector gradient of one batch by upstream's dataset, collator and model.
-    model, dataset, collator = _load(checkpoint, rows, images, version, limit)
-    batch = collator([dataset[index] for index in range(len(dataset))])
-    prepared = model.prepare_inputs_labels_for_multimodal(
+def _widened(model, batch):
+    """Upstream's own widening of a batch: its pictures' features in the places of their tokens."""
+    return model.prepare_inputs_labels_for_multimodal(
         batch["input_ids"],
         None,
         batch["attention_mask"],
@@ -42,6 +40,13 @@ def _learn(checkpoint: str, rows: str, images: str, version: str, limit: int) ->
         batch["modalities"],
         batch["image_sizes"],
     )
+
+
+def _learn(checkpoint: str, rows: str, images: str, version: str, limit: int) -> float:
+    # Ids, labels, loss and projector gradient of one batch by upstream's dataset, collator and model.
+    model, dataset, collator = _load(checkpoint, rows, images, version, limit)
+    batch = collator([dataset[index] for index in range(len(dataset))])
+    prepared = _widened(model, batch)
     loss = model(**batch).loss
     loss.backward()
     projector = {
@@ -71,16 +76,7 @@ def lengths(checkpoint: str, rows: str, images: str, version: str, limit: int) -
     made = []
     for index in range(len(dataset)):
         batch = collator([dataset[index]])
-        prepared = model.prepare_inputs_labels_for_multimodal(
-            batch["input_ids"],
-            None,
-            batch["attention_mask"],
-            None,
-            batch["labels"],
-            batch["images"],
-            batch["modalities"],
-            batch["image_sizes"],
-        )
+        prepared = _widened(model, batch)
         made.append(prepared[4].shape[1])
     asked = SimpleNamespace(
         args=SimpleNamespace(

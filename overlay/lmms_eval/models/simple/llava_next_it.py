@@ -24,6 +24,7 @@ from PIL.Image import Image
 from tqdm import tqdm
 from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
+from ndino.evaluation.generation import generation_options
 from ndino.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
 
 # Processed pictures are kept for questions to come up to this many bytes.
@@ -153,14 +154,9 @@ class LlavaNextIt(lmms):
     def _answer(self, batch: Sequence[Question], settings: dict[str, Any]) -> list[str]:
         pictures = [self._load(question) for question in batch]
         inputs = self._inputs(batch, pictures)
-        sample = settings.get("temperature", 0) > 0
         output = self._model.generate(
             **inputs,
-            do_sample=sample,
-            temperature=settings["temperature"] if sample else None,
-            top_p=settings.get("top_p") if sample else None,
-            num_beams=settings.get("num_beams", 1),
-            max_new_tokens=settings.get("max_new_tokens", 1024),
+            **generation_options(settings),
             pad_token_id=self.stop_ids[0],
             eos_token_id=self.stop_ids,
         )

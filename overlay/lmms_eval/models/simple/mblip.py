@@ -26,6 +26,7 @@ from transformers import (
     Blip2Processor,
 )
 
+from ndino.evaluation.generation import generation_options
 from ndino.prompts import IMAGE_TOKEN
 
 
@@ -131,14 +132,9 @@ class MBlip(lmms):
                 raise ValueError(f"{task} document {doc_id}: {len(visuals)} pictures, mBLIP takes one")
             questions.append(context)
             pictures.append(visuals[0].convert("RGB"))
-        sample = settings.get("temperature", 0) > 0
         output = self._model.generate(
             **self.inputs(questions, pictures),
-            do_sample=sample,
-            temperature=settings["temperature"] if sample else None,
-            top_p=settings.get("top_p") if sample else None,
-            num_beams=settings.get("num_beams", 1),
-            max_new_tokens=settings.get("max_new_tokens", 1024),
+            **generation_options(settings),
         )
         return [text.strip() for text in self.tokenizer.batch_decode(output, skip_special_tokens=True)]
 
