@@ -3,7 +3,7 @@ PYTHON    ?= python3
 TORCH     := torch==2.13.0
 DEEPSPEED := deepspeed==0.14.4
 # Debian packages that some tests use; without them these tests are skipped and named.
-DEBIAN    := chromium
+DEBIAN    := apertium apertium-eng-spa apertium-spa-ita chromium squashfs-tools tesseract-ocr tesseract-ocr-ita
 
 PY    := .venv/bin/python
 PIP   := $(PY) -m pip --disable-pip-version-check --quiet
@@ -56,7 +56,7 @@ unpatch: $(READY) ## give the upstream trees back as upstream wrote them (make s
 $(READY): pyproject.toml constraints.txt
 	$(call environment,.venv)
 	@echo "Installing the other packages ..."
-	@$(PIP) install -c constraints.txt --editable '.[train,eval]'
+	@$(PIP) install -c constraints.txt --editable '.[train,eval,data]'
 	@touch $@
 
 # The environment of the upstream trainer. deepspeed comes from its source and is imported, never run, on a CPU.
@@ -71,7 +71,7 @@ $(LLAVA): requirements-llava.txt constraints-llava.txt
 $(TOOLS): $(READY)
 	@echo "Installing the test tools ..."
 	@# pip would list what lmms-eval names and our tasks do not use, which is left out on purpose.
-	@$(PIP) install --no-warn-conflicts -c constraints.txt --editable '.[train,eval,test]'
+	@$(PIP) install --no-warn-conflicts -c constraints.txt --editable '.[train,eval,data,test]'
 	@touch $@
 
 demo: setup ## train, score and compare the miniature family (FAST=1 proves the plumbing; WORLD=drawn|stamps, ENGINE=llava-next, SEED=)
