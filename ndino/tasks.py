@@ -1,4 +1,4 @@
-"""What the Italian tasks of ``tasks_it/`` share: prompts, pictures, and the scores of short answers.
+"""What the Italian tasks of ``tasks_it/`` share: prompts, pictures, and the scores of answers.
 
 A task's own ``utils.py`` holds the rest. Prompts and paper metrics are those of the tasks released with the
 paper; ``robust`` metrics stand beside them and read the same answers with ``ndino.answers``.
@@ -17,6 +17,7 @@ from ndino.answers import clean, normalise, read_letter, read_yes_no
 if TYPE_CHECKING:
     from datasets import Dataset
     from PIL.Image import Image
+    from sacrebleu import CHRF
 
 # The paper's two instructions; they follow the question.
 SHORT_ANSWER = "\nRispondi utilizzando una sola parola o frase."
@@ -128,3 +129,19 @@ def score_letter(
     """``robust`` and ``unparseable`` (no single option could be read), each 0 or 1."""
     said = read_letter(answer, letters, choices)
     return {"robust": float(said == target.strip().upper()), "unparseable": float(said is None)}
+
+
+def score_long_answer(answer: str, reference: str) -> dict[str, float]:
+    """``chrf``: sentence-level chrF against the reference, 0 to 1; ``unparseable``: no letter or digit."""
+    said, wanted = clean(answer), clean(reference)
+    empty = not any(character.isalnum() for character in said)
+    score = 0.0 if empty else _chrf().sentence_score(said, [wanted]).score / 100
+    # A sum of shares may pass 1 by a rounding.
+    return {"chrf": min(1.0, score), "unparseable": float(empty)}
+
+
+@lru_cache(maxsize=1)
+def _chrf() -> CHRF:
+    from sacrebleu import CHRF
+
+    return CHRF()

@@ -8,7 +8,7 @@ from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
 from PIL.Image import Image
 
-from tests.benchmarks import COLOURS
+from tests.benchmarks import COLOURS, description
 
 
 class Answerer(lmms):
@@ -45,7 +45,7 @@ def see(context: str, picture: Image) -> str:
         return "ABCD"[list(COLOURS).index(colour)]
     if "C'è del" in context:
         return "sì" if colour in context else "no"
-    return colour
+    return description(colour) if context.startswith("Descrivi") else colour
 
 
 def guess(context: str, picture: Image) -> str:

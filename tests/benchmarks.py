@@ -1,4 +1,4 @@
-"""The six benchmarks in their published schemas as small local data: one coloured picture each row."""
+"""The seven benchmarks in their published schemas as small local data: one coloured picture each row."""
 
 from __future__ import annotations
 
@@ -20,8 +20,16 @@ def picture(index: int) -> Image.Image:
     return Image.new("RGB", (112 + index // 4, 112), COLOURS[NAMES[index % 4]])
 
 
+def description(colour: str) -> str:
+    """The long answer about a picture of this colour."""
+    return f"L'immagine mostra una superficie uniforme di colore {colour}, senza figure né scritte."
+
+
 def write_benchmarks(folder: Path, rows: int = 8) -> Path:
-    """Write all six benchmarks, ``rows`` questions each (POPE: of each category), and return ``folder``."""
+    """Write all benchmarks, ``rows`` questions each (POPE: of each category; long answers: four at most).
+
+    Returns ``folder``.
+    """
     text, image = Value("string"), ImageFeature()
     colour = [NAMES[i % 4] for i in range(rows)]
     options = {f"choice_{letter}": text for letter in "abcd"}
@@ -68,6 +76,15 @@ def write_benchmarks(folder: Path, rows: int = 8) -> Path:
         "test",
         [{**row, "answer": "ABCD"[i % 4]} for i, row in enumerate(base)],
         {**asked, "answer": text},
+    )
+    write_split(
+        folder / "swap-uniba" / "WILD_IT",
+        "test",
+        [
+            {**row, "question": "Descrivi l'immagine.", "gpt_answer": description(row["answer"])}
+            for row in base[:4]
+        ],
+        {**asked, "gpt_answer": text},
     )
     write_split(
         folder / "crux82" / "gqa-it",

@@ -37,7 +37,7 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def benchmark_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The six benchmarks with four questions each (POPE: of each category), on pictures of four colours."""
+    """The seven benchmarks with four questions each (POPE: of each category), on pictures of four colours."""
     from tests.benchmarks import write_benchmarks
 
     return write_benchmarks(tmp_path_factory.mktemp("benchmarks"), rows=4)

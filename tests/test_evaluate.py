@@ -17,7 +17,7 @@ from ndino.results.logs import read_model
 from tests.benchmarks import NAMES, write_benchmarks
 from tests.tiny import write_tiny_model
 
-TASKS = ["gqa-it", "ok-vqa-it", "seedbench-it", "mtvqa-it", "exams-v-it", "pope-it"]
+TASKS = ["gqa-it", "ok-vqa-it", "seedbench-it", "mtvqa-it", "exams-v-it", "pope-it", "llava-bench-it"]
 
 
 @pytest.fixture(autouse=True)

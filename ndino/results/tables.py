@@ -24,7 +24,12 @@ PAPER_TABLES = (
 OTHER_TASKS = "Other tasks"
 PERPLEXITY = "Table 7: perplexity"
 PERPLEXITY_SETS = ("llava-bench-it", "mtvqa-it")
-METRIC_NAMES = {"exact_match": "exact match", "seed_image": "exact match", "pope_accuracy": "accuracy"}
+METRIC_NAMES = {
+    "exact_match": "exact match",
+    "seed_image": "exact match",
+    "pope_accuracy": "accuracy",
+    "chrf": "chrF",
+}
 COLUMNS = 4  # of a table of further tasks: what a page and a terminal can hold
 
 Verdict = Literal["sees", "blind", "no control", ""]
