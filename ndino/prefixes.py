@@ -1,0 +1,148 @@
+"""Texts that begin alike: their beginning is read once, and what follows shares its key-value cache.
+
+Questions about one picture, and answers to one question, repeat thousands of image tokens. Here the beginning
+(the prefix) goes through the model once; the different endings (the suffixes) stand behind it in one row, and
+a mask hides each from the others. The prefix's cache is not repeated. Each suffix token has the position that
+it would have alone, so the results are those of whole texts, up to the rounding of the sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from transformers import DynamicCache, LlavaNextForConditionalGeneration
+from transformers.cache_utils import DynamicLayer
+
+SHARED, PADDING = -1, -2
+
+
+class Places(NamedTuple):
+    """Where tokens stand; both (rows, tokens), int64.
+
+    ``owner``: number of the suffix, `SHARED` in a prefix, `PADDING` where there is no token.
+    ``position``: the token's position in its own text, from 0.
+    """
+
+    owner: torch.Tensor
+    position: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What was read of the beginnings.
+
+    ``cache`` grows in place as suffixes are read; ``places`` are those of the prefix alone (rows, width),
+    padded on the left; ``lengths`` (rows,) counts its tokens without the padding.
+    """
+
+    cache: DynamicCache
+    places: Places
+    lengths: torch.Tensor
+
+    @property
+    def length(self) -> int:
+        """Tokens of a prefix of one row, image features counted."""
+        (length,) = self.lengths.tolist()
+        return length
+
+
+def obstacle(model: LlavaNextForConditionalGeneration) -> str | None:
+    """Why this model cannot share prefixes; None when it can."""
+    implementation = model.config.text_config._attn_implementation
+    if implementation not in ("sdpa", "eager"):
+        return f"attention implementation {implementation} takes no mask of four dimensions"
+    layers = DynamicCache(config=model.config.text_config).layers
+    if any(type(layer) is not DynamicLayer for layer in layers):
+        return "not every layer attends to all that came before"
+    return None
+
+
+@torch.inference_mode()
+def encode_prefix(
+    model: LlavaNextForConditionalGeneration, processor_inputs: Mapping[str, torch.Tensor]
+) -> Prefix:
+    """Read the beginnings of one or more rows.
+
+    Args:
+        model: on the device of the inputs; see `obstacle`.
+        processor_inputs: ``input_ids`` (rows, width) with one image token for every feature; where there
+            are pictures ``pixel_values`` and ``image_sizes``; where rows differ in length
+            ``attention_mask``, with the padding on the left.
+    """
+    ids = processor_inputs["input_ids"]
+    mask = processor_inputs.get("attention_mask")
+    if mask is None or bool(mask.all()):
+        # Without a mask, attention takes its fast causal path.
+        mask = None
+        present = torch.ones_like(ids, dtype=torch.bool)
+    else:
+        present = mask.bool()
+    positions = (present.long().cumsum(-1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config.text_config)
+    pictures = {
+        name: processor_inputs[name] for name in ("pixel_values", "image_sizes") if name in processor_inputs
+    }
+    model.model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        **pictures,
+    )
+    owners = torch.full_like(ids, SHARED).masked_fill(~present, PADDING)
+    return Prefix(cache, Places(owners, positions), present.sum(-1))
+
+
+def suffix_places(lengths: Sequence[Sequence[int]], starts: torch.Tensor) -> Places:
+    """Places of packed suffixes, padded on the right.
+
+    Args:
+        lengths: for each row the tokens of its suffixes, in the order in which they stand.
+        starts: (rows,), each row's number of prefix tokens, hence its suffixes' first position.
+    """
+    width = max(map(sum, lengths))
+    owners = torch.full((len(lengths), width), PADDING)
+    positions = torch.zeros_like(owners)
+    for row, own in enumerate(lengths):
+        counts = torch.tensor(own)
+        owners[row, : sum(own)] = torch.arange(len(own)).repeat_interleave(counts)
+        positions[row, : sum(own)] = torch.cat([torch.arange(count) for count in own])
+    return Places(owners.to(starts.device), positions.to(starts.device) + starts[:, None])
+
+
+def attention(queries: Places, keys: Places, dtype: torch.dtype) -> torch.Tensor:
+    """The mask that lets tokens see their prefix and their own suffix up to themselves, and nothing else.
+
+    Returns:
+        (rows, 1, queries, keys): 0 where a query sees a key, the lowest number of ``dtype`` elsewhere.
+    """
+    own = queries.owner[:, :, None] == keys.owner[:, None, :]
+    before = keys.position[:, None, :] <= queries.position[:, :, None]
+    seen = (keys.owner == SHARED)[:, None, :] | own & before
+    mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+    return mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
+
+
+def packed_attention(
+    prefix_length: int, suffix_lengths: Sequence[int], dtype: torch.dtype, device: torch.device | str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mask and positions of suffixes packed into one row behind an unpadded prefix.
+
+    Returns:
+        The additive mask (1, 1, suffix tokens, prefix and suffix tokens) and ``position_ids`` (1, suffix
+        tokens), for a forward pass with the prefix's cache.
+    """
+    start = torch.tensor([prefix_length], device=device)
+    suffixes = suffix_places([suffix_lengths], start)
+    shared = torch.full((1, prefix_length), SHARED, device=device)
+    keys = join(Places(shared, torch.arange(prefix_length, device=device)[None]), suffixes)
+    return attention(suffixes, keys, dtype), suffixes.position
+
+
+def join(first: Places, second: Places) -> Places:
+    """The places of both, one behind the other."""
+    return Places(torch.cat([first.owner, second.owner], 1), torch.cat([first.position, second.position], 1))
