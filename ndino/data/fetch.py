@@ -20,14 +20,15 @@ from importlib.metadata import version
 
 import httpx
 import tenacity
-from ndino.data.shards import DataError
 
+from ndino.data.shards import DataError
 from ndino.errors import reason_of
 
 WHY_CONTACT = "servers are told whom to write to"
 LATER = {202, 429, 503}
 REDIRECTS = 5
 SNIFF_BYTES = 512
+_HOST = re.compile(rb"[\w.:~-]+")  # as httpx writes it: encoded, without the brackets of IPv6
 # As many downloads that failed for passing reasons mean that the network is down or we are not welcome.
 FAILURES_IN_A_ROW = 20
 
@@ -267,8 +268,7 @@ class Fetcher:
         try:
             request = self._client.build_request("GET", url)
             for _ in range(1 + REDIRECTS):
-                if request.url.scheme not in ("http", "https") or not request.url.host:
-                    raise FetchError("no web address", str(request.url)[:200])
+                _check_address(request.url)
                 with self._turn(request.url) as host:
                     deadline = time.monotonic() + self.politeness.timeout_seconds
                     response = self._client.send(request, stream=True)
@@ -349,6 +349,12 @@ class Fetcher:
         content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if reason := wanted(bytes(content[:SNIFF_BYTES]), content_type):
             raise FetchError(reason, content_type)
+
+
+def _check_address(url: httpx.URL) -> None:
+    sound = url.scheme in ("http", "https") and _HOST.fullmatch(url.raw_host) and (url.port or 1) < 2**16
+    if not sound:
+        raise FetchError("no web address", str(url)[:200])
 
 
 def _retry_after(value: str) -> float | None:

@@ -105,10 +105,10 @@ class Server:
         hits: requests of each path.
         agents: User-Agents seen.
         starts: when each request came (time.monotonic).
-        busiest: most requests in hand at one time.
+        busiest: most requests that waited for their answer at one time; each waits for ``hold`` seconds.
     """
 
-    def __init__(self, routes: Mapping[str, Answer] | None = None) -> None:
+    def __init__(self, routes: Mapping[str, Answer] | None = None, *, hold: float = 0) -> None:
         self.routes = dict(routes or {})
         self.hits: Counter[str] = Counter()
         self.agents: set[str | None] = set()
@@ -126,13 +126,13 @@ class Server:
                     server.starts.append(time.monotonic())
                     server._busy += 1
                     server.busiest = max(server.busiest, server._busy)
+                time.sleep(hold)
+                with server._lock:
+                    server._busy -= 1
                 try:
                     server.routes.get(self.path, status(404))(self)
                 except OSError:
                     self.close_connection = True  # the client hung up first
-                finally:
-                    with server._lock:
-                        server._busy -= 1
 
             def log_message(self, *_: object) -> None:
                 pass
