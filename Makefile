@@ -79,7 +79,7 @@ demo: setup ## train, score and compare the miniature family (FAST=1 proves the 
 	  $(call flag,--engine,ENGINE)
 
 test: setup $(TOOLS) debian-packages lint ## check style and run every test this machine can run
-	@$(PY) -m pytest
+	@OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-compat: setup ## load published models in throwaway environments: transformers 4.57.6 and the newest 5.x
 	@$(PY) -m tests.convert.compat
