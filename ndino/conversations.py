@@ -101,6 +101,15 @@ def write_conversations(path: Path, records: Iterable[dict[str, Any]]) -> int:
     return count
 
 
+def fault_of(record: Any) -> str | None:
+    """Why `read_conversations` would refuse this row; None for a good one."""
+    try:
+        _check(record, 0)
+    except _Fault as fault:
+        return fault.reason
+    return None
+
+
 def _is_jsonl(path: Path) -> bool:
     if path.suffix not in (".json", ".jsonl"):
         raise ConversationError(path, 0, f"unknown kind of file {path.suffix!r}", "name it .json or .jsonl")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import platform
 import resource
-import subprocess
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ndino.files import WEIGHTS, fingerprint, sha256_of
 from ndino.recipes import Recipe
+from ndino.surroundings import commit, versions
 
 PACKAGES = (
     "torch",
@@ -43,29 +42,12 @@ def identity(recipe: Recipe, data: Path, start: dict[str, Path]) -> dict[str, An
 def surroundings() -> dict[str, Any]:
     """Commit and package versions of this run."""
     return {
-        "commit": _commit(Path(__file__).parent),
+        "commit": commit(),
         "python": platform.python_version(),
-        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "versions": versions(PACKAGES),
     }
 
 
 def peak_rss_mb() -> float:
     """The most memory that this process has held, in MiB."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
-
-
-def _commit(folder: Path) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -1,0 +1,65 @@
+"""From the sources to Italian LLaVA JSON: one command a source, then mix, check and pack.
+
+Every source command writes a folder: data.jsonl (LLaVA rows), images/, rejects.jsonl (what could not be used,
+each with its reason), manifest.json and README.md. It goes on where it was stopped; --shard i/n does a part.
+
+Example: ndino data wit wit_v1.train.all-00000-of-00010.tsv.gz --out data/wit --limit 1000
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ndino.data.shards import DataError
+from ndino.errors import reason_of
+
+MODULES = (
+    "wit",
+    "eurlex",
+    "cauldron",
+    "conversations",
+    "native",
+    "lcs",
+    "benchmarks",
+    "mix",
+    "check",
+    "merge",
+    "pack",
+    "tables",
+    "translation.convert_madlad",
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="ndino data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = made.add_subparsers(metavar="COMMAND", required=True)
+    for name in MODULES:
+        if (Path(__file__).parent / f"{name.replace('.', '/')}.py").is_file():
+            importlib.import_module(f"ndino.data.{name}").add_command(commands)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(arguments)
+    try:
+        return args.run(args)
+    except DataError as error:
+        print(f"ndino data: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"ndino data: {reason_of(error)} (the same command goes on where it stopped)", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nndino data: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
