@@ -12,10 +12,11 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from html.parser import HTMLParser
 from importlib.metadata import version
 
 import httpx
@@ -59,6 +60,18 @@ class FetchError(Exception):
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason} ({detail})" if detail else reason)
         self.reason, self.detail = reason, detail
+
+
+class SeveralFiles(FetchError):
+    """The server has more than one file under the address (HTTP 300).
+
+    Attributes:
+        links: addresses of the files in the server's order.
+    """
+
+    def __init__(self, links: tuple[str, ...]) -> None:
+        super().__init__("HTTP 300", f"{len(links)} files")
+        self.links = links
 
 
 class _Later(FetchError):
@@ -216,15 +229,17 @@ class Fetcher:
         self._closed.set()
         self._client.close()
 
-    def get(self, url: str, *, wanted: Wanted = _anything) -> bytes:
+    def get(self, url: str, *, wanted: Wanted = _anything, headers: Mapping[str, str] | None = None) -> bytes:
         """Download one file.
 
         Args:
+            headers: to add to the request's, such as Accept.
             wanted: called once with the first bytes and the Content-Type; a reason it returns ends the
                 transfer and becomes the error's.
 
         Raises:
             FetchError: with a stable reason.
+            SeveralFiles: a FetchError that names the files to choose from.
             DataError: the last `FAILURES_IN_A_ROW` downloads of all threads failed for passing reasons.
         """
         tries = tenacity.Retrying(
@@ -235,7 +250,10 @@ class Fetcher:
             reraise=True,
         )
         try:
-            content = tries(self._once, url, wanted)
+            content = tries(self._once, url, wanted, headers)
+        except SeveralFiles:
+            self._failures = 0
+            raise
         except FetchError as error:
             self._count(error, url)
             raise FetchError(error.reason, error.detail) from error.__cause__
@@ -264,9 +282,9 @@ class Fetcher:
         if self._closed.wait(seconds):
             raise DataError("stopped")
 
-    def _once(self, url: str, wanted: Wanted) -> bytes:
+    def _once(self, url: str, wanted: Wanted, headers: Mapping[str, str] | None) -> bytes:
         try:
-            request = self._client.build_request("GET", url)
+            request = self._client.build_request("GET", url, headers=headers)
             for _ in range(1 + REDIRECTS):
                 _check_address(request.url)
                 with self._turn(request.url) as host:
@@ -314,6 +332,8 @@ class Fetcher:
         status = response.status_code
         if status == httpx.codes.OK:
             return
+        if status == httpx.codes.MULTIPLE_CHOICES:
+            raise SeveralFiles(_links(response, self.politeness.max_bytes))
         if status in LATER:
             seconds = _retry_after(response.headers.get("Retry-After", ""))
             if seconds is not None:
@@ -355,6 +375,25 @@ def _check_address(url: httpx.URL) -> None:
     sound = url.scheme in ("http", "https") and _HOST.fullmatch(url.raw_host) and (url.port or 1) < 2**16
     if not sound:
         raise FetchError("no web address", str(url)[:200])
+
+
+def _links(response: httpx.Response, limit: int) -> tuple[str, ...]:
+    """Addresses that a page of HTML links to, each once, in its order."""
+    found: dict[str, None] = {}
+
+    class Links(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            if tag == "a" and (target := dict(attrs).get("href")):
+                with contextlib.suppress(httpx.InvalidURL):
+                    found[str(response.url.join(target))] = None
+
+    page = bytearray()
+    for block in response.iter_bytes():
+        page += block
+        if len(page) > limit:
+            raise FetchError("too large", f"more than {limit} bytes")
+    Links().feed(page.decode("utf-8", "replace"))
+    return tuple(found)
 
 
 def _retry_after(value: str) -> float | None:

@@ -5,13 +5,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.data import fetch
-from ndino.data.fetch import Fetcher, FetchError, Politeness, kind_of, only, user_agent
+from ndino.data.fetch import Fetcher, FetchError, Politeness, SeveralFiles, kind_of, only, user_agent
 from ndino.data.shards import DataError
 from tests.data.server import (
     Server,
@@ -223,6 +224,30 @@ def test_when_nothing_is_answered_any_more_the_run_stops() -> None:
             assert reason(fetcher, url) == "no connection"
         with pytest.raises(DataError, match="20 times in a row"):
             fetcher.get(url)
+
+
+def test_headers_of_one_download() -> None:
+    asked = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        asked.append((request.headers["Accept-Language"], request.headers["User-Agent"]))
+        content(PNG)(request)
+
+    with Server({"/a": answer}) as server, Fetcher(polite()) as fetcher:
+        fetcher.get(server.url("/a"), headers={"Accept-Language": "ita"})
+        fetcher.get(server.url("/a"))
+    assert asked == [("ita", AGENT), (None, AGENT)]
+
+
+def test_several_files_under_one_address() -> None:
+    page = b"<html><a href='/b/DOC_1'>1</a> <A HREF=DOC_2>2</A> <a href='/b/DOC_1'>1</a><a name=x>"
+    with Server({"/b/a": status(300, body=page)}) as server, Fetcher(polite()) as fetcher:
+        with pytest.raises(SeveralFiles, match=r"HTTP 300 \(2 files\)") as error:
+            fetcher.get(server.url("/b/a"))
+        assert error.value.links == (server.url("/b/DOC_1"), server.url("/b/DOC_2"))
+    assert server.hits["/b/a"] == 1
+    with Server({"/a": status(300, body=page * 20)}) as server, Fetcher(polite(max_bytes=1000)) as fetcher:
+        assert reason(fetcher, server.url("/a")) == "too large"
 
 
 def test_closing_ends_a_pause() -> None:
