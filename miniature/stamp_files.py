@@ -7,21 +7,17 @@ further lines are translations, ``it.utf8=Una rana.`` the Italian one. Debian pa
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
 import re
-import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from PIL import Image
 
+from miniature.debian_files import DebianError, fetch_package
 from ndino.errors import BROKEN_PICTURE, reason_of
-from ndino.files import whole_folder
 
 PACKAGE = "tuxpaint-stamps-default"
 VARIABLE = "NDINO_STAMPS"
@@ -87,20 +83,14 @@ def find_stamps(say: Callable[[str], object] = print) -> Path:
         return Path(named)
     if INSTALLED.is_dir():
         return INSTALLED
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ndino"
-    cache.mkdir(parents=True, exist_ok=True)
-    unpacked = cache / PACKAGE
-    with (cache / f"{PACKAGE}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("Stamps: waiting for a download that is under way")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        if not unpacked.is_dir():
-            say(f"Stamps: downloading Debian's {PACKAGE} (161 MB), once, into {cache}")
-            with whole_folder(unpacked) as folder:
-                _unpack_package(folder, lock)
-    return unpacked / INSTALLED.relative_to("/")
+    try:
+        folder = fetch_package(PACKAGE, (".png", ".txt"), size="161 MB", say=say)
+    except DebianError as error:
+        raise StampsError(
+            f"{error} (remedy, as root: apt-get update, or install {PACKAGE}; or unpack Debian's {PACKAGE} "
+            f"yourself and name its folder usr/share/tuxpaint/stamps in {VARIABLE})"
+        ) from None
+    return folder / INSTALLED.relative_to("/")
 
 
 def read_stamps(folder: Path) -> tuple[list[Stamp], list[str]]:
@@ -184,41 +174,3 @@ def _read_picture(path: Path) -> Image.Image:
     picture = picture.crop(box)
     picture.thumbnail((LONG_SIDE, LONG_SIDE))
     return picture
-
-
-def _unpack_package(folder: Path, lock: TextIO) -> None:
-    """Fetch the package and unpack its pictures and texts into ``folder``; needs no root.
-
-    The programs that do it hold ``lock``, too: they may outlive a killed start and still write.
-    """
-    for program in ("apt-get", "dpkg"):
-        if shutil.which(program) is None:
-            raise StampsError(
-                f"no stamps, and no {program} to fetch them with (remedy: unpack Debian's {PACKAGE} "
-                f"yourself and name its folder usr/share/tuxpaint/stamps in {VARIABLE})"
-            )
-    _run(["apt-get", "download", PACKAGE], folder, lock)
-    package = next(folder.glob("*.deb"))
-    _run(["dpkg", "-x", package.name, "."], folder, lock)
-    package.unlink()
-    for path in folder.rglob("*"):
-        if path.is_file() and path.suffix not in (".png", ".txt"):
-            path.unlink()
-
-
-def _run(command: list[str], folder: Path, lock: TextIO) -> None:
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=os.environ | {"LC_ALL": "C"},
-        pass_fds=[lock.fileno()],
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        reasons = [line for line in done.stderr.splitlines() if not line.startswith("W:")]
-        raise StampsError(
-            f"{' '.join(command)} failed: {reasons[0] if reasons else f'exit status {done.returncode}'} "
-            f"(remedy, as root: apt-get update, or install {PACKAGE}; or name a folder in {VARIABLE})"
-        )
