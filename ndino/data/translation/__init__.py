@@ -1,0 +1,16 @@
+"""Machine translation with a memory and guards: what the data commands use."""
+
+from ndino.data.translation.arguments import add_translation_arguments, open_translation, translation_identity
+from ndino.data.translation.memory import merge_memories
+from ndino.data.translation.translation import Translation
+from ndino.data.translation.translator import Translated, Translator
+
+__all__ = [
+    "Translated",
+    "Translation",
+    "Translator",
+    "add_translation_arguments",
+    "merge_memories",
+    "open_translation",
+    "translation_identity",
+]

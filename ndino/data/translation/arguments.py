@@ -1,0 +1,98 @@
+"""The options of every command that translates, and the translator that they name."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ndino.data.languages import language
+from ndino.data.shards import DataError
+from ndino.data.translation.guards import Guards
+from ndino.data.translation.translation import Translation, identity_of
+from ndino.data.translation.translator import Translator
+
+TRANSLATORS = ("apertium", "madlad", "transformers")
+# Text in a batch, which is stored when it is done. Apertium starts its programs anew for each; a neural model
+# on a CPU takes minutes for as much.
+BATCH_CHARACTERS = {"apertium": 200_000, "madlad": 20_000, "transformers": 20_000}
+
+
+def add_translation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--translator``, ``--translator-model``, ``--from`` (as ``source_lang``) and ``--lang``.
+
+    A parser that has ``--lang`` already keeps its own.
+    """
+    group = parser.add_argument_group("translation")
+    group.add_argument(
+        "--translator",
+        choices=TRANSLATORS,
+        default="apertium",
+        help="madlad: converted MADLAD-400 through CTranslate2, for training data; transformers: the same "
+        "model the paper's way, slow; apertium: rules from Debian, quick, for trying things out "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--translator-model",
+        type=Path,
+        metavar="FOLDER",
+        help="the model's folder: for madlad what `ndino data convert-madlad` wrote, "
+        "for transformers the model as published",
+    )
+    group.add_argument(
+        "--from",
+        dest="source_lang",
+        default="en",
+        metavar="CODE",
+        help="language of the texts (default: %(default)s)",
+    )
+    if "--lang" not in parser._option_string_actions:
+        group.add_argument(
+            "--lang", default="it", metavar="CODE", help="language to translate to (default: %(default)s)"
+        )
+
+
+def translation_identity(args: argparse.Namespace) -> str:
+    """What translations depend on, for a shard's settings: nothing is loaded for it.
+
+    Raises DataError as ``open_translation``.
+    """
+    return identity_of(_translator(args), _guards(args.lang))
+
+
+def open_translation(args: argparse.Namespace, memory: Path) -> Translation:
+    """The translation that the options ask for, with its memory in the file ``memory``.
+
+    A model is loaded when the first text is not in the memory. Raises DataError where Apertium, the pair or
+    the model is missing.
+    """
+    return Translation(
+        _translator(args),
+        memory,
+        _guards(args.lang),
+        batch_characters=BATCH_CHARACTERS[args.translator],
+    )
+
+
+def _translator(args: argparse.Namespace) -> Translator:
+    if args.translator == "apertium":
+        from ndino.data.translation.apertium import Apertium
+
+        return Apertium(
+            *(language(code).words.get("apertium", code) for code in (args.source_lang, args.lang))
+        )
+    if args.translator_model is None:
+        raise DataError(
+            f"--translator {args.translator} needs its model (remedy: --translator-model FOLDER; "
+            "docs/data/translation.md says how to get it)"
+        )
+    if args.translator == "madlad":
+        from ndino.data.translation.madlad import Madlad
+
+        return Madlad(args.translator_model, args.lang)
+    from ndino.data.translation.transformers_way import TransformersWay
+
+    return TransformersWay(args.translator_model, args.lang)
+
+
+def _guards(lang: str) -> Guards:
+    return Guards(language(lang).words.get("number_words", {}))
