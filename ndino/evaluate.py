@@ -245,6 +245,7 @@ def _evaluate_task(run: Run, model: Model, loaded: object, task: str, shuffled: 
         outcome.metrics,
         shuffled=shuffled,
         version=benchmarks.version(task),
+        errors=outcome.errors,
         majority=benchmarks.majority(task),
     )
 
@@ -279,8 +280,10 @@ def _table(run: Run) -> str:
             metric, score = next(iter(entry["metrics"].items()))
             control = entry["shuffled"].get(metric)
             gain = None if control is None else score - control
-            scores = [score, entry["metrics"].get("robust"), entry["majority"].get(metric), control, gain]
-            rows.append([model.name, task, entry["n"], metric, *map(_percent, scores)])
+            others = [entry["metrics"].get("robust"), entry["majority"].get(metric), control, gain]
+            error = entry.get("errors", {}).get(metric)
+            shown = _percent(score) + ("" if error is None else f" ± {_percent(error)}")
+            rows.append([model.name, task, entry["n"], metric, shown, *map(_percent, others)])
         for group in run.benchmarks.groups:
             if totals := results["groups"].get(group):
                 metric, score = next(iter(totals.items()))

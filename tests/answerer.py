@@ -8,6 +8,7 @@ from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
 from PIL.Image import Image
 
+from ndino.evaluation.benchmarks import Benchmarks
 from tests.benchmarks import COLOURS, description
 
 
@@ -51,3 +52,9 @@ def see(context: str, picture: Image) -> str:
 def guess(context: str, picture: Image) -> str:
     """Answer without looking."""
     return "B" if "lettera" in context else "sì" if "C'è del" in context else "verde"
+
+
+def metrics(benchmarks: Benchmarks, name: str, answer: str, doc: int = 0) -> dict:
+    """What a task makes of one answer to one of its documents."""
+    task = benchmarks.task(name, shuffled=False)
+    return task.process_results(task.eval_docs_no_media[doc], [answer])

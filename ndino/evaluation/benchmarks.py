@@ -12,13 +12,14 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ndino import shuffle
 from ndino.evaluation.errors import SetupError
+from ndino.evaluation.standard_errors import standard_errors
 from ndino.files import key_of, whole_file
 from ndino.hub_folders import content_key
 from ndino.tasks import DATASETS_CACHE, LETTER_ANSWER, SHORT_ANSWER
@@ -37,10 +38,11 @@ Metrics = dict[str, float]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a model did on one task: a row for each question, and the task's metrics."""
+    """What a model did on one task: a row for each question, the metrics and their standard errors."""
 
     rows: list[dict[str, Any]]
     metrics: Metrics
+    errors: Metrics = field(default_factory=dict)
 
 
 class Benchmarks:
@@ -209,7 +211,19 @@ class Benchmarks:
         found = results["results"][name]
         order = [f"{metric},{each.name}" for each in task._filters for metric in task.aggregation()]
         stated = {key: found[key] for key in order if _is_number(found.get(key))}
-        return Outcome(rows, {key.removesuffix(",none"): float(value) for key, value in stated.items()})
+        metrics = {key.removesuffix(",none"): float(value) for key, value in stated.items()}
+        return Outcome(rows, metrics, self._errors(name, list(samples.values())))
+
+    def _errors(self, name: str, samples: list[dict[str, Any]]) -> Metrics:
+        from lmms_eval.api.metrics import mean
+
+        totals = self.task(name, shuffled=False).aggregation()
+        # Totals of other people's tasks may want more than values, and may write files.
+        known = {metric: total for metric, total in totals.items() if total is mean or self._is_ours(name)}
+        return standard_errors(samples, known)
+
+    def _is_ours(self, name: str) -> bool:
+        return "ndino_it" in Path(self._manager.task_index[name]["yaml_path"]).parts
 
     def majority(self, name: str) -> Metrics:
         """What the best constant answer scores.
@@ -218,8 +232,8 @@ class Benchmarks:
         """
         if name not in self._majority:
             task = self.task(name, shuffled=False)
-            ours = "ndino_it" in Path(self._manager.task_index[name]["yaml_path"]).parts
-            documents = [task.eval_docs_no_media[i] for i in range(self.size(name))] if ours else []
+            asked = range(self.size(name)) if self._is_ours(name) else ()
+            documents = [task.eval_docs_no_media[i] for i in asked]
             targets = [task.doc_to_target(document) for document in documents]
             self._majority[name] = best_constant(targets, lambda answer: _score(task, documents, answer))
         return self._majority[name]

@@ -1,0 +1,39 @@
+"""How far a score would move with another draw of questions: standard errors that fit the metric."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+RESAMPLES = 200
+SEED = 20241126
+
+
+def standard_error(values: Sequence[Any], total: Callable[[Sequence[Any]], float]) -> float | None:
+    """The standard error of ``total(values)``; ``values`` hold what one question contributes each.
+
+    For a mean of numbers the textbook's. Anything else (precision, recall, F1, a yes ratio) by the bootstrap:
+    the standard deviation over resamples of the questions. None for fewer than two questions.
+    """
+    if len(values) < 2:
+        return None
+    numbers = all(isinstance(value, (int, float)) for value in values)
+    if numbers and math.isclose(total(values), fmean(values), rel_tol=1e-9, abs_tol=1e-12):
+        return stdev(values) / math.sqrt(len(values))
+    draw = random.Random(SEED)
+    return stdev(float(total(draw.choices(values, k=len(values)))) for _ in range(RESAMPLES))
+
+
+def standard_errors(
+    samples: Sequence[Mapping[str, Any]], totals: Mapping[str, Callable[[Sequence[Any]], float]]
+) -> dict[str, float]:
+    """The standard error of each metric in ``totals`` that every sample has."""
+    errors = {
+        metric: standard_error([sample[metric] for sample in samples], total)
+        for metric, total in totals.items()
+        if all(metric in sample for sample in samples)
+    }
+    return {metric: error for metric, error in errors.items() if error is not None}
