@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -14,6 +15,7 @@ from ndino.data.translation.placeholders import PLACEHOLDER
 VERSION = 1  # of the checks: part of the memory's key, so that changed checks do not meet old verdicts
 
 WORD = re.compile(r"\w+")
+LETTERS = re.compile(r"([^\W\d]{1,12}?)\1{3,}")
 SENTENCE_END = re.compile(r"(?<=[.!?…。！？])(?:\s+|(?<=[。！？]))")
 
 # A translation may be so many times longer or shorter, in letters, than its source; short texts vary more,
@@ -70,7 +72,7 @@ class Guards:
 def sentences(text: str) -> list[str]:
     """``text`` cut behind the ends of its sentences; joined they are ``text``."""
     ends = [0, *(match.end() for match in SENTENCE_END.finditer(text)), len(text)]
-    return [text[start:end] for start, end in zip(ends, ends[1:], strict=False) if text[start:end].strip()]
+    return [text[start:end] for start, end in itertools.pairwise(ends) if text[start:end].strip()]
 
 
 def width(text: str) -> int:
@@ -106,10 +108,7 @@ def _all_over(words: list[str]) -> bool:
 
 def _letters_in_a_row(text: str) -> bool:
     # For scripts without spaces, and for endless words.
-    for match in re.finditer(r"([^\W\d]{1,12}?)\1{3,}", text):
-        if len(match[0]) >= ROW_LETTERS:
-            return True
-    return False
+    return any(len(match[0]) >= ROW_LETTERS for match in LETTERS.finditer(text))
 
 
 def copied(source: str, target: str) -> bool:

@@ -1,4 +1,4 @@
-"""Texts in, translations out: the memory asked first, each distinct text translated once, the result checked."""
+"""Texts in, translations out: the memory is asked first, distinct texts are translated once and checked."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Translation:
         return [_with_margins(text, core, known.get(core)) for text, core in zip(texts, cores, strict=True)]
 
     def _translate_missing(self, missing: list[str], known: dict[str, Translated]) -> None:
-        # Longest first: what does not fit into the memory of a GPU shows at once, and the last batch is short.
+        # Longest first: what does not fit into a GPU shows at once, and the last batch is short.
         missing.sort(key=lambda text: (-len(text), text))
         with tqdm(total=len(missing), desc="translating", unit=" texts", leave=False, delay=5) as progress:
             for batch in _batches(missing, self._batch_characters):
