@@ -157,7 +157,7 @@ def main() -> None:
             rows, totals = scores(task, ORDINARY[name])
             golden["ordinary"][name] = {"rows": rows, "totals": totals}
             golden["defects"][name] = scores(task, DEFECTS[name])[0]
-    GOLDEN.write_text(json.dumps(golden, ensure_ascii=True, indent=1) + "\n", encoding="utf-8")
+    GOLDEN.write_text(json.dumps(golden) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
