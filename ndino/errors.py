@@ -7,6 +7,9 @@ from PIL import Image
 # What Pillow raises for a file that is no picture, a cut one, and one that would fill the memory.
 BROKEN_PICTURE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
+# The paper's training script raises Pillow's limit to this number of pixels; larger files count as bombs.
+MAX_IMAGE_PIXELS = 933_120_000
+
 
 def reason_of(error: BaseException) -> str:
     """An error's message on one line, or its kind where it says nothing."""

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ndino.data.mix import named_mixes
 from ndino.recipes import RecipeError, load_family, load_recipe, run_name
 
 RECIPES = Path(__file__).parents[1] / "launch" / "recipes"
-STAGES = ("mlp", "pt", "it", "long", "mix")
+STAGES = ("mlp", "pt", "it", "long", "mix", "multi")
 
 
 def write(folder: Path, stem: str, **changes) -> Path:
@@ -165,3 +166,10 @@ def test_a_wrong_family_is_refused(tmp_path, models, message):
     path.write_text(yaml.safe_dump({"models": models}))
     with pytest.raises(RecipeError, match=message):
         load_family(path)
+
+
+def test_every_recipe_trains_on_the_mix_of_its_name():
+    for name in STAGES:
+        recipe = load_recipe(RECIPES / f"{name}.yaml")
+        assert (recipe.data, recipe.image_folder) == (f"data/{name}/data.jsonl", f"data/{name}/images")
+    assert named_mixes().keys() == set(STAGES)

@@ -13,14 +13,12 @@ from typing import Any
 from tqdm import tqdm
 
 from ndino.data.card import card
+from ndino.data.folders import CARD, DATA, MANIFEST, PACKAGES, REJECTS, images_of
 from ndino.data.journal import json_line, json_rows
 from ndino.data.shards import DONE, JOURNAL, MEMORY, PARTIAL, DataError, refuse_other_settings, shard_folders
 from ndino.files import sha256_of, whole_file, write_json, write_text
 from ndino.surroundings import commit, versions
 
-DATA, REJECTS, MANIFEST, CARD = "data.jsonl", "rejects.jsonl", "manifest.json", "README.md"
-PACKAGES = ("ctranslate2", "datasets", "pillow", "pyarrow", "pypdfium2", "pytesseract", "sentencepiece")
-PACKAGES += ("torch", "transformers")
 # Settings that have a place of their own in the manifest.
 LIFTED = ("source", "lang", "inputs", "translator")
 
@@ -80,7 +78,7 @@ def merge(out: Path) -> dict[str, Any]:
             for row in entry["rows"]:
                 data_file.write(json_line(row))
                 rows[row.get("source", settings["source"])] += 1
-                images.update(_images(row))
+                images.update(images_of(row))
             for reject in entry["rejects"]:
                 rejects_file.write(json_line(reject))
                 reasons[reject["reason"]] += 1
@@ -104,11 +102,6 @@ def merge(out: Path) -> dict[str, Any]:
     write_text(out / CARD, card(manifest))
     write_json(out / MANIFEST, manifest)
     return manifest
-
-
-def _images(row: dict[str, Any]) -> list[str]:
-    image = row.get("image")
-    return [image] if isinstance(image, str) else image if isinstance(image, list) else []
 
 
 def _done(folder: Path) -> dict[str, Any]:

@@ -9,10 +9,7 @@ import torch
 from PIL import Image
 from transformers import LlavaNextProcessor
 
-from ndino.errors import BROKEN_PICTURE
-
-# The paper's training script raises Pillow's limit to this number of pixels; larger files count as bombs.
-MAX_IMAGE_PIXELS = 933_120_000
+from ndino.errors import BROKEN_PICTURE, MAX_IMAGE_PIXELS
 
 
 class ImageError(ValueError):
