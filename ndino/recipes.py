@@ -71,6 +71,28 @@ class Recipe:
         if (self.epochs is None) == (self.max_steps is None):
             raise ValueError("set exactly one of epochs and max_steps, the other to null")
 
+    def accumulation(self, ranks: int) -> int:
+        """Micro-batches of ``per_device_batch`` that each of ``ranks`` processes adds up to one step.
+
+        Raises:
+            ValueError: the effective batch is no multiple of per-device batch times ranks.
+        """
+        share = self.per_device_batch * ranks
+        if self.effective_batch % share:
+            raise ValueError(
+                f"recipe {self.name}: an effective batch of {self.effective_batch} cannot be split over "
+                f"{ranks} rank(s) x {self.per_device_batch} samples ({self._remedy(ranks)})"
+            )
+        return self.effective_batch // share
+
+    def _remedy(self, ranks: int) -> str:
+        if self.effective_batch % ranks:
+            return f"take a number of ranks that divides {self.effective_batch}"
+        fitting = next(
+            size for size in range(self.per_device_batch, 0, -1) if not self.effective_batch % (ranks * size)
+        )
+        return f"set per_device_batch: {fitting} in the recipe, or take another number of ranks"
+
 
 @dataclass(frozen=True, config=STRICT)
 class Family:

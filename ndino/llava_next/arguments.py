@@ -43,13 +43,7 @@ def upstream_arguments(
     Raises:
         ValueError: the effective batch is no multiple of per-device batch times ranks.
     """
-    share = recipe.per_device_batch * ranks
-    if recipe.effective_batch % share:
-        raise ValueError(
-            f"recipe {recipe.name}: an effective batch of {recipe.effective_batch} cannot be split over "
-            f"{ranks} rank(s) x {recipe.per_device_batch} samples "
-            "(change per_device_batch or the number of ranks)"
-        )
+    accumulation = recipe.accumulation(ranks)
     steps = recipe.max_steps or max(1, int(rows * (recipe.epochs or 1)) // recipe.effective_batch)
     half = recipe.precision == "bf16" and not cpu
     values = {
@@ -74,7 +68,7 @@ def upstream_arguments(
         "model_max_length": recipe.max_length,
         "output_dir": inputs.out,
         "per_device_train_batch_size": recipe.per_device_batch,
-        "gradient_accumulation_steps": recipe.effective_batch // share,
+        "gradient_accumulation_steps": accumulation,
         "max_steps": recipe.max_steps or -1,
         "num_train_epochs": recipe.epochs or 1,
         "learning_rate": recipe.learning_rate,

@@ -34,15 +34,16 @@ from ndino.llava_next.start import (
     recorded_tower,
 )
 from ndino.train.build import require_model_folder
+from ndino.train.checkpoints import newest_whole_checkpoint, remove_torn_checkpoints
 from ndino.train.dataset import usable_rows
 from ndino.train.manifest import identity
 from ndino.train.stage import OnStep, Stage, StageError, belongs_to, full_disk_named, set_aside
-from ndino.train.trainer import newest_whole_checkpoint
 from ndino.upstream import UpstreamError, llava_next_folder
 from ndino.upstream.pins import LLAVA_NEXT, ROOT, read_pins
 
 ENGINE = "llava-next"
 RESULT, FACTS, ROWS, LOG = "upstream", "training.json", "rows.json", "train.log"
+PREPARED = "prepared.json"
 LAST_LINES = 40  # of the trainer's output, searched for the reason of a failure
 
 
@@ -82,21 +83,84 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
         ModelFolderError: a starting folder is unusable.
     """
     tree = find_tree()
-    run = {
-        **identity(stage.recipe, stage.data, stage.start),
-        "engine": ENGINE,
-        "upstream": {LLAVA_NEXT: read_pins()[LLAVA_NEXT].commit},
-    }
+    if is_finished(stage):
+        return stage.out.resolve() / "model"
+    arguments = prepare_stage(stage, cpu=not torch.cuda.is_available())
+    if arguments is not None:
+        out = stage.out.resolve()
+        with full_disk_named(out):
+            _run(tree, arguments, out, on_step)
+    return publish_stage(stage)
+
+
+def is_finished(stage: Stage) -> bool:
+    """Whether model and manifest of this very run are there.
+
+    Raises:
+        StageError: the output folder holds another run.
+    """
     out = stage.out.resolve()
-    model_folder, result = out / "model", out / RESULT
-    if belongs_to(out, run) and (out / "manifest.json").exists() and model_folder.exists():
-        return model_folder
+    return belongs_to(out, _identity(stage)) and (out / "manifest.json").exists() and (out / "model").exists()
+
+
+def prepare_stage(stage: Stage, *, cpu: bool, ranks: int = 1) -> list[str] | None:
+    """Write what the trainer reads; returns its arguments, or None where it has already come to its end.
+
+    The trainer may then run anywhere on the same file system, as ``ranks`` processes in ``stage.out``.
+
+    Raises:
+        StageError, ModelFolderError: as `run_stage`.
+    """
+    run, out = _identity(stage), stage.out.resolve()
+    belongs_to(out, run)
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "run.json", run)
+    with full_disk_named(out):
+        write_json(out / "run.json", run)
+        if (out / RESULT).exists():
+            return None
+        started = time.time()
+        inputs = _start(stage, out)
+        rows, rejected = _write_rows(stage, out)
+        remove_torn_checkpoints(out)
+        checkpoint = newest_whole_checkpoint(out)
+        try:
+            arguments = upstream_arguments(stage.recipe, inputs, rows=rows, ranks=ranks, cpu=cpu)
+        except ValueError as error:
+            raise StageError(str(error)) from error
+        write_json(
+            out / PREPARED,
+            {
+                "rows": rows,
+                "rejected_rows": rejected,
+                "started": started,
+                "resumed_from": checkpoint.name if checkpoint else None,
+            },
+        )
+    return arguments
+
+
+def publish_stage(stage: Stage) -> Path:
+    """Convert what the trainer has left, compare the logits, write the manifest; returns the model folder.
+
+    Raises:
+        StageError: it cannot be converted, or the converted model does not give upstream's logits.
+    """
+    run, out = _identity(stage), stage.out.resolve()
+    model_folder, result = out / "model", out / RESULT
     with full_disk_named(out):
         if not (result / "manifest.json").exists():
-            write_json(result / "manifest.json", {**run, **_train(stage, tree, out, on_step)})
-        manifest = json.loads((result / "manifest.json").read_text(encoding="utf-8"))
+            ended = time.time()
+            prepared = _read(out / PREPARED)
+            manifest = {
+                **run,
+                **_read(result / FACTS),
+                **prepared,
+                "seed": stage.recipe.seed,
+                "ended": ended,
+                "seconds": round(ended - prepared["started"], 1),
+            }
+            write_json(result / "manifest.json", manifest)
+        manifest = _read(result / "manifest.json")
         difference = _publish(result, model_folder)
         weights = fingerprint(model_folder, WEIGHTS)
         write_json(
@@ -105,28 +169,16 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
     return model_folder
 
 
-def _train(stage: Stage, tree: Tree, out: Path, on_step: OnStep | None) -> dict:
-    """Train to ``out/upstream``; returns what the manifest says of it."""
-    started = time.time()
-    inputs = _start(stage, out)
-    rows, rejected = _write_rows(stage, out)
-    checkpoint = newest_whole_checkpoint(out)
-    try:
-        arguments = upstream_arguments(stage.recipe, inputs, rows=rows, cpu=not torch.cuda.is_available())
-    except ValueError as error:
-        raise StageError(str(error)) from error
-    if not (out / RESULT).exists():
-        _run(tree, arguments, out, on_step)
+def _identity(stage: Stage) -> dict:
     return {
-        **json.loads((out / RESULT / FACTS).read_text(encoding="utf-8")),
-        "rows": rows,
-        "rejected_rows": rejected,
-        "seed": stage.recipe.seed,
-        "started": started,
-        "ended": time.time(),
-        "seconds": round(time.time() - started, 1),
-        "resumed_from": checkpoint.name if checkpoint else None,
+        **identity(stage.recipe, stage.data, stage.start),
+        "engine": ENGINE,
+        "upstream": {LLAVA_NEXT: read_pins()[LLAVA_NEXT].commit},
     }
+
+
+def _read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _start(stage: Stage, out: Path) -> Inputs:

@@ -10,7 +10,7 @@ OUT/model is the trained model in Hugging Face format, OUT/manifest.json says ho
 OUT/rejects.txt lists the rows that could not be used. A second start goes on from the newest whole
 checkpoint.
 Exit status: 0 when the model is there, 2 when something is missing or wrong before training, 1 when training
-failed, 130 when it was stopped.
+failed, 130 when it was stopped. SIGUSR1 and SIGTERM let the native engine finish its step and save first.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ from pathlib import Path
 from ndino.conversations import ConversationError
 from ndino.recipes import RecipeError, load_recipe
 from ndino.train.build import ModelFolderError
+from ndino.train.callbacks import StopOnSignal
 from ndino.train.images import ImageError
-from ndino.train.stage import Stage, StageError
+from ndino.train.stage import Stage, StageError, StageStopped
+
+STOPPED = 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,9 +69,17 @@ def main(arguments: list[str] | None = None) -> int:
         )
         if options.engine == "llava-next":
             from ndino.llava_next.stage import run_stage
+
+            model = run_stage(stage)
         else:
             from ndino.train.stage import run_stage
-        model = run_stage(stage)
+
+            stop = StopOnSignal()
+            with stop.listening():
+                model = run_stage(stage, stop=stop)
+    except StageStopped as stopped:
+        print(f"ndino.train: {stopped}; the same command goes on from there", file=sys.stderr)
+        return STOPPED
     except (RecipeError, StageError, ModelFolderError, ConversationError, ImageError) as error:
         print(f"ndino.train: {error}", file=sys.stderr)
         return 2
@@ -83,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
             "\nndino.train: stopped; the same command goes on from the newest whole checkpoint",
             file=sys.stderr,
         )
-        return 130
+        return STOPPED
     print(model)
     return 0
 

@@ -146,15 +146,23 @@ def load_model(
 
 
 def save_model(
-    model: LlavaNextForConditionalGeneration, processor: LlavaNextProcessor, folder: Path, *, prompt: str
+    model: LlavaNextForConditionalGeneration,
+    processor: LlavaNextProcessor,
+    folder: Path,
+    *,
+    prompt: str,
+    weights: dict[str, torch.Tensor] | None = None,
 ) -> None:
     """Write model, processor and generation settings; the folder appears whole or not at all.
+
+    ``weights``: the model's state, where the model itself holds only this rank's shard of it.
 
     The tokenizer's end-of-sequence token becomes the marker that closes the last stage's answers, since
     harnesses stop there. ``prompt`` is the recipe's prompt format.
     """
     model.generation_config = published.settle_ending(processor.tokenizer, prompt)
-    weights = {published.published_name(name): value for name, value in model.state_dict().items()}
+    weights = model.state_dict() if weights is None else weights
+    weights = {published.published_name(name): value for name, value in weights.items()}
     with whole_folder(folder) as made:
         model.save_pretrained(made, state_dict=weights, save_original_format=False)
         processor.save_pretrained(made)

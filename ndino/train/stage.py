@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,10 +25,12 @@ from ndino.files import WEIGHTS, fingerprint, write_json, write_text
 from ndino.recipes import Recipe
 from ndino.train.batches import Collator
 from ndino.train.build import build_model, load_model, save_model
+from ndino.train.callbacks import StopOnSignal
+from ndino.train.checkpoints import newest_whole_checkpoint, remove_torn_checkpoints
 from ndino.train.dataset import ConversationDataset
 from ndino.train.loss import take_batches
 from ndino.train.manifest import identity, peak_rss_mb, surroundings
-from ndino.train.trainer import StageTrainer, newest_whole_checkpoint, set_trainable
+from ndino.train.trainer import StageTrainer, set_trainable
 
 OnStep = Callable[[int, int], None]
 LOGGED_POINTS = 100  # points of the loss curve
@@ -62,6 +65,10 @@ class Stage:
         return {"language_model": self.language_model, "vision_tower": self.vision_tower}
 
 
+class StageStopped(RuntimeError):
+    """A signal ended training before its last step; the next start goes on from the checkpoint it left."""
+
+
 class _ReportSteps(TrainerCallback):
     def __init__(self, on_step: OnStep) -> None:
         self.on_step = on_step
@@ -70,13 +77,14 @@ class _ReportSteps(TrainerCallback):
         self.on_step(state.global_step, state.max_steps)
 
 
-def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
+def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal | None = None) -> Path:
     """Train a stage, continuing where an earlier start of it stopped; returns the model folder.
 
     ``on_step(step, of)`` is told every step; without it a progress bar is shown. A finished stage returns at
-    once.
+    once. Several ranks of one launcher may call it together, with ``out`` on a file system that they share.
 
     Raises:
+        StageStopped: ``stop`` heard a signal.
         StageError: the output folder holds another run, no row is usable, the batch cannot be split, or the
             disk is full.
         ModelFolderError: a starting folder is unusable.
@@ -88,8 +96,10 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
     started = time.time()
     set_seed(stage.recipe.seed)
     model, processor = _start(stage)
-    stage.out.mkdir(parents=True, exist_ok=True)
-    write_json(stage.out / "run.json", run)
+    if first_rank():
+        stage.out.mkdir(parents=True, exist_ok=True)
+        remove_torn_checkpoints(stage.out)
+        write_json(stage.out / "run.json", run)
     dataset = ConversationDataset(stage.data, stage.image_folder, processor, stage.recipe)
     set_aside(dataset.rejects, len(dataset), stage)
     set_trainable(model, stage.recipe.trainable)
@@ -107,11 +117,18 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
     if on_step is not None:
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_ReportSteps(on_step))
+    if stop is not None:
+        trainer.add_callback(stop)
+    # The first rank has tidied up by then.
+    trainer.accelerator.wait_for_everyone()
     checkpoint = newest_whole_checkpoint(stage.out)
     with full_disk_named(stage.out):
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if trainer.state.global_step < trainer.state.max_steps:
+            raise StageStopped(f"{stage.out}: stopped after step {trainer.state.global_step}")
+        weights = trainer.gathered_weights()
         if trainer.is_world_process_zero():
-            save_model(model, processor, model_folder, prompt=stage.recipe.prompt)
+            save_model(model, processor, model_folder, weights=weights, prompt=stage.recipe.prompt)
     if trainer.is_world_process_zero():
         history = trainer.state.log_history
         write_json(
@@ -135,7 +152,13 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
                 "resumed_from": checkpoint.name if checkpoint else None,
             },
         )
+    trainer.accelerator.wait_for_everyone()
     return model_folder
+
+
+def first_rank() -> bool:
+    """Whether this process is the only one or the first of those that a launcher started together."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def training_arguments(recipe: Recipe, out: Path, *, rows: int, quiet: bool) -> TrainingArguments:
@@ -158,9 +181,8 @@ def training_arguments(recipe: Recipe, out: Path, *, rows: int, quiet: bool) -> 
         adam_beta2=recipe.adam_betas[1],
         bf16=recipe.precision == "bf16" and not cpu,
         gradient_checkpointing=recipe.gradient_checkpointing,
-        save_strategy="steps",
+        save_strategy="steps",  # older checkpoints are removed by MarkWhole
         save_steps=recipe.save_steps,
-        save_total_limit=recipe.save_total_limit,
         seed=recipe.seed,
         data_seed=recipe.seed,
         dataloader_num_workers=recipe.loader_workers,
@@ -173,14 +195,10 @@ def training_arguments(recipe: Recipe, out: Path, *, rows: int, quiet: bool) -> 
         report_to="none",
         use_cpu=cpu,
     )
-    share = recipe.per_device_batch * arguments.world_size
-    if recipe.effective_batch % share:
-        raise StageError(
-            f"recipe {recipe.name}: an effective batch of {recipe.effective_batch} cannot be split over "
-            f"{arguments.world_size} rank(s) x {recipe.per_device_batch} samples "
-            "(change per_device_batch or the number of ranks)"
-        )
-    arguments.gradient_accumulation_steps = recipe.effective_batch // share
+    try:
+        arguments.gradient_accumulation_steps = recipe.accumulation(arguments.world_size)
+    except ValueError as error:
+        raise StageError(str(error)) from error
     steps = recipe.max_steps or max(1, int(rows * (recipe.epochs or 1)) // recipe.effective_batch)
     arguments.logging_steps = max(1, steps // LOGGED_POINTS)
     return arguments
@@ -232,7 +250,7 @@ def set_aside(rejects: Sequence[str], usable: int, stage: Stage) -> None:
         StageError: not one row is usable.
     """
     path = stage.out / "rejects.txt"
-    if rejects:
+    if rejects and first_rank():
         write_text(path, "\n".join(rejects) + "\n")
         print(f"{len(rejects)} row(s) of {stage.data} left out, reasons in {path}; the first: {rejects[0]}")
     if not usable:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-from pathlib import Path
-
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer
 from transformers.trainer_pt_utils import get_parameter_names
 
 from ndino.recipes import Recipe
-
-WHOLE = "whole"  # an empty file, written into a checkpoint after everything else
+from ndino.train.callbacks import WriteProgress, protect_workers
+from ndino.train.checkpoints import MarkWhole
 
 
 def set_trainable(model: torch.nn.Module, trainable: str) -> None:
@@ -23,33 +19,25 @@ def set_trainable(model: torch.nn.Module, trainable: str) -> None:
         )
 
 
-def newest_whole_checkpoint(folder: Path) -> Path | None:
-    """The last checkpoint that was written to its end; torn ones are removed."""
-    steps = {}
-    for path in folder.glob("checkpoint-*"):
-        if not (path / WHOLE).exists():
-            shutil.rmtree(path)
-        elif match := re.fullmatch(r"checkpoint-(\d+)", path.name):
-            steps[int(match[1])] = path
-    return steps[max(steps)] if steps else None
-
-
-class MarkWhole(TrainerCallback):
-    """Marks each finished checkpoint, so that a resume never starts from one that a kill tore."""
-
-    def on_save(self, args: TrainingArguments, state, control, **kwargs) -> None:
-        if state.is_world_process_zero:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
-
-
 class StageTrainer(Trainer):
     """Loss on supervised rows; the tower has its own learning rate."""
 
     def __init__(self, *, recipe: Recipe, **options) -> None:
         self.recipe = recipe
-        super().__init__(**options, callbacks=[MarkWhole()])
+        super().__init__(**options, callbacks=[MarkWhole(recipe.save_total_limit), WriteProgress()])
         # The loss is divided by the supervised tokens of the whole effective batch, not of one micro-batch.
         self.model_accepts_loss_kwargs = True
+
+    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
+        loader = super().get_train_dataloader()
+        protect_workers(loader)
+        return loader
+
+    def gathered_weights(self) -> dict[str, torch.Tensor]:
+        """All weights, under the model's own names, on the first rank; for every rank to call."""
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return self.accelerator.get_state_dict(self.model_wrapped)
+        return self.accelerator.unwrap_model(self.model).state_dict()
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: torch.nn.Module | None = None

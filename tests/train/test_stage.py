@@ -14,8 +14,9 @@ from transformers import LlavaNextForConditionalGeneration
 from ndino.recipes import load_recipe
 from ndino.train.__main__ import main
 from ndino.train.build import build_model
+from ndino.train.checkpoints import WHOLE, newest_whole_checkpoint
 from ndino.train.stage import Stage, StageError, run_stage, training_arguments
-from ndino.train.trainer import WHOLE, StageTrainer, newest_whole_checkpoint
+from ndino.train.trainer import StageTrainer
 from tests.train.conftest import ROOT, ROWS
 
 

@@ -19,8 +19,11 @@ def save_stage(trainer, output_dir: str) -> None:
     """Write ``output_dir/upstream``: weights, config, tokenizer, and what `ndino.llava_next` puts on record.
 
     Takes the place of ``safe_save_model_for_hf_trainer``, which calls CUDA on any machine and leaves language
-    model, tower and image_newline out of the projector's stage. The folder appears whole or not at all.
+    model, tower and image_newline out of the projector's stage. The folder appears whole or not at all; when
+    training was stopped before its last step, not at all.
     """
+    if trainer.state.global_step < trainer.state.max_steps:
+        return
     folder = Path(output_dir) / RESULT
     writes = trainer.args.should_save
     # Every rank takes part in gathering the weights, and under the same name.

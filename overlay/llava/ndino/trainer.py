@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ndino.train.trainer import MarkWhole
+from ndino.train.callbacks import StopOnSignal, WriteProgress, protect_workers
+from ndino.train.checkpoints import MarkWhole
 
 TRAINED = "trained.safetensors"  # the projector stage's checkpoints: what is trained, not what is frozen
 
@@ -44,8 +45,19 @@ class StageTrainer(LLaVATrainer):
 
     def __init__(self, **options) -> None:
         super().__init__(**options)
-        self.add_callback(MarkWhole())
+        self.add_callback(MarkWhole(self.args.save_total_limit))
+        # Upstream's own would remove older checkpoints before the new one counts.
+        self.args.save_total_limit = None
         self.add_callback(ReportSteps())
+        self.add_callback(WriteProgress())
+        stop = StopOnSignal()
+        stop.listen()
+        self.add_callback(stop)
+
+    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
+        loader = super().get_train_dataloader()
+        protect_workers(loader)
+        return loader
 
     def _get_train_sampler(self) -> torch.utils.data.Sampler | None:
         if not (self.args.group_by_length or self.args.group_by_modality_length):

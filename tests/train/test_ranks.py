@@ -1,0 +1,92 @@
+"""Two ranks on CPU, joined by gloo: the same training as one, stopped and gone on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from ndino.train.checkpoints import newest_whole_checkpoint, step_of
+from ndino.train.stage import Stage, run_stage
+from tests.ranks import finish_ranks, start_ranks
+
+
+@pytest.fixture(scope="module")
+def rank_recipe(recipe):
+    """Answers of different lengths in micro-batches of one, so that a mean of means would show."""
+    return dataclasses.replace(recipe, per_device_batch=1)
+
+
+@pytest.fixture(scope="module")
+def alone(backbones, rows, rank_recipe, tmp_path_factory) -> Path:
+    """Run folder of one rank."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    stage = Stage(
+        rank_recipe,
+        rows / "rows.jsonl",
+        rows / "images",
+        out,
+        language_model=backbones.language_model,
+        vision_tower=backbones.vision_tower,
+    )
+    run_stage(stage, on_step=lambda *_: None)
+    return out
+
+
+@pytest.fixture
+def command(backbones, rows, rank_recipe, tmp_path) -> list[str]:
+    values = json.loads(json.dumps(dataclasses.asdict(rank_recipe)))
+    del values["name"]
+    (tmp_path / "it.yaml").write_text(yaml.safe_dump(values))
+    arguments = ["-m", "ndino.train", tmp_path / "it.yaml", "--out", tmp_path / "run"]
+    arguments += ["--data", rows / "rows.jsonl", "--image-folder", rows / "images"]
+    arguments += ["--language-model", backbones.language_model, "--vision-tower", backbones.vision_tower]
+    return [str(argument) for argument in arguments]
+
+
+def manifest(out: Path) -> dict:
+    return json.loads((out / "manifest.json").read_text())
+
+
+def assert_equal(one: Path, other: Path, tolerance: float) -> None:
+    ours, theirs = (load_file(out / "model" / "model.safetensors") for out in (one, other))
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        assert torch.allclose(value, theirs[name], atol=tolerance, rtol=0), name
+
+
+def test_two_ranks_train_as_one(alone, command, tmp_path):
+    finish_ranks(start_ranks(command, 2))
+    one, two = manifest(alone), manifest(tmp_path / "run")
+    assert (one["ranks"], two["ranks"]) == (1, 2)
+    assert one["tokens"] == two["tokens"]
+    assert [loss for _, loss in one["loss_curve"]] == pytest.approx(
+        [loss for _, loss in two["loss_curve"]], rel=1e-4
+    )
+    assert_equal(alone, tmp_path / "run", 1e-4)
+
+
+def test_a_signal_to_one_rank_stops_all_and_the_next_start_goes_on(alone, command, tmp_path):
+    out = tmp_path / "run"
+    ranks = start_ranks(command, 2)
+    while not (out / "run.json").exists():
+        assert ranks[0].poll() is None, ranks[0].communicate()[0]
+        time.sleep(0.01)
+    ranks[1].send_signal(signal.SIGTERM)
+    said = [rank.communicate()[0] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [130, 130], said
+    stopped_at = step_of(newest_whole_checkpoint(out))
+    assert 0 < stopped_at < 6
+    assert f"stopped after step {stopped_at}" in said[0]
+    assert not (out / "model").exists()
+    finish_ranks(start_ranks(command, 2))
+    found = manifest(out)
+    assert (found["steps"], found["resumed_from"]) == (6, f"checkpoint-{stopped_at}")
+    assert_equal(alone, out, 1e-4)
