@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+# What lmms-eval fills in for tasks that state no end, and what its own llava_hf does not look at: kept, it
+# would cut every long answer behind its first paragraph.
+FILLED_IN = ["\n\n"]
 
 
 def generation_options(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of ``generate`` for lmms-eval's ``generation_kwargs``; a temperature of 0 is greedy."""
-    sample = settings.get("temperature", 0) > 0
+    sample = (settings.get("temperature") or 0) > 0
     return {
         "do_sample": sample,
         "temperature": settings["temperature"] if sample else None,
@@ -16,3 +20,21 @@ def generation_options(settings: Mapping[str, Any]) -> dict[str, Any]:
         "num_beams": settings.get("num_beams", 1),
         "max_new_tokens": settings.get("max_new_tokens", 1024),
     }
+
+
+def is_greedy(settings: Mapping[str, Any]) -> bool:
+    """Whether every token is the likeliest one: neither drawn nor found with beams."""
+    options = generation_options(settings)
+    return not options["do_sample"] and options["num_beams"] == 1
+
+
+def ends_of(settings: Mapping[str, Any]) -> list[str]:
+    """The texts before which an answer ends, as a task states them with ``until``."""
+    until = settings.get("until") or []
+    until = [until] if isinstance(until, str) else list(until)
+    return [] if until == FILLED_IN else [end for end in until if end]
+
+
+def cut(answer: str, ends: Sequence[str]) -> str:
+    """The answer up to the first of ``ends``."""
+    return answer[: min((place for end in ends if (place := answer.find(end)) >= 0), default=len(answer))]

@@ -130,27 +130,16 @@ def test_it_stops_at_every_end_that_the_model_states(tiny_model_folder, model):
     assert model.stop_ids == [ends[1]]
 
 
-def test_a_picture_is_processed_once_and_forgotten_when_many_follow(one_stop_folder, monkeypatch):
-    from lmms_eval.models.simple import llava_next_it
-
-    ours = LlavaNextIt(str(one_stop_folder), device="cpu", batch_size=4)
-    processed = []
-    process = type(ours.processor.image_processor).preprocess
-    monkeypatch.setattr(
-        type(ours.processor.image_processor),
-        "preprocess",
-        lambda *a, **k: processed.append(1) or process(*a, **k),
-    )
-    picture = DOCUMENTS[0]["images"]
-    same = [{"question": QUESTIONS[i % 3], "images": picture} for i in range(9)]
-    ask(ours, same)
-    once = len(processed)
-    assert once == 2  # once for the number of tokens, once for the pixels
-    ask(ours, same)
-    assert len(processed) == once
-    monkeypatch.setattr(llava_next_it, "PICTURE_CACHE_BYTES", 400_000)
-    ask(ours, DOCUMENTS)
-    assert sum(kept.pixels.nbytes for kept in ours._pictures.values()) <= 400_000
+def test_a_picture_is_processed_and_encoded_once_for_all_its_questions(model, monkeypatch):
+    processed, encoded = [], []
+    processor, tower = type(model.processor.image_processor), model.model.model.vision_tower
+    process = processor.preprocess
+    monkeypatch.setattr(processor, "preprocess", lambda *a, **k: processed.append(1) or process(*a, **k))
+    hook = tower.register_forward_hook(lambda *_: encoded.append(1))
+    same = [{"question": f"{i}: {QUESTIONS[i % 3]}", "images": DOCUMENTS[0]["images"]} for i in range(9)]
+    ask(model, same)
+    hook.remove()
+    assert (len(processed), len(encoded)) == (1, 1)
 
 
 def test_progress_is_reported(model):

@@ -1,53 +1,42 @@
-"""Batched LLaVA-NeXT for lmms-eval, on CPU or GPU.
+"""LLaVA-NeXT for lmms-eval, on CPU or GPU: questions about one picture share its encoding and its cache.
 
     python -m lmms_eval --model llava_next_it --model_args pretrained=FOLDER --tasks ndino-it --batch_size 64
 
 lmms-eval's own ``llava_hf`` answers one question at a time and turns an error into an empty answer. This
-wrapper gives the same greedy answers in fp32 (as there, ``until`` plays no part), in left-padded batches of
-questions of similar length; what fails, fails.
+wrapper gives the same greedy answers in fp32, many at a time, and keeps each batch at once where a folder
+for ``answers`` is named; what fails, fails. As there, the ``until`` that lmms-eval fills in plays no part;
+one that a task states ends its answers.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
+import transformers
 from accelerate import Accelerator
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
 from lmms_eval.api.registry import register_model
-from PIL.Image import Image
+from loguru import logger
+from PIL import Image
 from tqdm import tqdm
 from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
-from ndino.evaluation.generation import generation_options
+from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable, picture_digest
+from ndino.evaluation.batches import Group, Picture, Question, batches_of, groups_of, share_out
+from ndino.evaluation.generation import cut, ends_of, generation_options, is_greedy
+from ndino.evaluation.greedy import decode, special_settings
+from ndino.evaluation.models import HF, find_model
+from ndino.prefixes import obstacle
 from ndino.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
 
-# Processed pictures are kept for questions to come up to this many bytes.
-PICTURE_CACHE_BYTES = 256 * 1024**2
+# Counted up when a change of this code changes answers: kept ones are then not this code's any more.
+VERSION = 1
 
-
-class Picture(NamedTuple):
-    """``pixels``: float (tiles, 3, side, side); ``size``: height, width; ``tokens``: features it becomes."""
-
-    pixels: torch.Tensor
-    size: tuple[int, int]
-    tokens: int
-
-
-class Question(NamedTuple):
-    """One request: its place among the requests, the text, and what leads to its pictures."""
-
-    place: int
-    context: str
-    doc_to_visual: Callable[[dict], Sequence[Image]]
-    doc_id: int
-    task: str
-    split: str
+Visuals = Callable[[dict], Sequence[Image.Image]]
 
 
 @register_model("llava_next_it")
@@ -58,8 +47,11 @@ class LlavaNextIt(lmms):
         pretrained: folder or hub id of a model in Hugging Face format.
         device: ``cpu``, ``cuda``, ``cuda:1``; by default a GPU where there is one.
         dtype: ``float32``, ``bfloat16``, ``float16``; ``auto`` is what the weights are saved in.
-        batch_size: questions answered at once.
-        attn_implementation: as in transformers.
+        batch_size: questions answered at once; all those about one picture count as a batch where they are
+            more.
+        attn_implementation: as in transformers. Only sdpa and eager can share what questions about one
+            picture have in common; with another one they are answered in ordinary batches.
+        answers: folder in which answers are kept and looked up; none by default.
 
     Raises:
         ValueError: weights are missing, or there is no chat template.
@@ -72,6 +64,7 @@ class LlavaNextIt(lmms):
         dtype: str = "auto",
         batch_size: int | str = 16,
         attn_implementation: str | None = None,
+        answers: str | None = None,
     ) -> None:
         super().__init__()
         self.accelerator = Accelerator(cpu=device == "cpu")
@@ -93,10 +86,15 @@ class LlavaNextIt(lmms):
         self.chat_template = self.tokenizer.chat_template or self._default_template(pretrained)
         self.image_token_id = self._model.config.image_token_id
         self.stop_ids = self._stop_ids()
+        self.obstacle = obstacle(self._model)
+        if self.obstacle:
+            logger.warning(f"{pretrained}: questions about one picture share nothing: {self.obstacle}")
+        self.store: AnswerStore | None = None
+        self.identity = ""
+        if answers:
+            self.remember(AnswerStore(Path(answers), self._rank), find_model("", pretrained, HF).fingerprint)
         # Called with the number of questions just answered; without it a progress bar is shown.
-        self.on_answered: Callable[[int], None] | None = None
-        self._pictures: OrderedDict[bytes, Picture] = OrderedDict()
-        self._picture_bytes = 0
+        self.on_answered: Callable[[int], object] | None = None
         self._tokens_of_size: dict[tuple[int, int], int] = {}
 
     def _default_template(self, pretrained: str) -> str:
@@ -110,6 +108,13 @@ class LlavaNextIt(lmms):
         stated = stated if isinstance(stated, list) else [stated]
         return sorted({i for i in (*stated, self.tokenizer.eos_token_id) if i is not None})
 
+    def remember(self, store: AnswerStore, fingerprint: str) -> None:
+        """Keep answers in ``store`` from now on; ``fingerprint`` is that of the weights and settings."""
+        attention = self._model.config.text_config._attn_implementation
+        parts = ("llava_next_it", VERSION, fingerprint, self._model.dtype, attention)
+        self.store = store
+        self.identity = " ".join(map(str, (*parts, self._device.type, transformers.__version__)))
+
     @property
     def model(self) -> LlavaNextForConditionalGeneration:
         return self._model
@@ -121,103 +126,74 @@ class LlavaNextIt(lmms):
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """Answer all requests; the answers come in the requests' order.
 
+        Of several processes, each gets requests of its own from lmms-eval. They put them together and share
+        them out anew, so that one picture's questions meet in one process.
+
         Raises:
             RuntimeError: a picture cannot be read; the message names task and document.
             ValueError: a question's ``<image>`` markers and its pictures are not equally many.
         """
-        answers: list[str | None] = [None] * len(requests)
-        bar = tqdm(
-            total=len(requests), desc="Answering", disable=self.rank != 0 or self.on_answered is not None
-        )
-        for settings, batch in self._batches(requests):
-            for question, answer in zip(batch, self._answer(batch, settings), strict=True):
-                answers[question.place] = answer
-            bar.update(len(batch))
-            if self.on_answered is not None:
-                self.on_answered(len(batch))
-        bar.close()
-        return answers
+        with tqdm(total=len(requests), desc="Reading", disable=self._silent, leave=False) as bar:
+            questions = []
+            for place, request in enumerate(requests):
+                questions.append(self._question(f"{self.rank} {place}", request))
+                bar.update()
+        visuals = {request.args[4]: request.args[2] for request in requests}
+        keys = [question.key for question in questions]
+        answers = self.store.find(keys) if self.store else {}
+        if answers:
+            self._report(sum(key in answers for key in keys))
+        missing = {question.key: question for question in questions if question.key not in answers}
+        groups = self._own_groups(missing, able=bool(requests))
+        with tqdm(total=sum(len(g.questions) for g in groups), desc="Answering", disable=self._silent) as bar:
+            for batch in batches_of(groups, self.batch_size):
+                new = self._answer(batch, visuals)
+                if self.store:
+                    self.store.keep({k: text for k, text in new.items() if is_repeatable(batch[0].settings)})
+                answers |= new
+                self._report(sum(key in new for key in keys))
+                bar.update(len(new))
+        if self._world_size > 1:
+            answers = {key: text for part in self._gather(answers) for key, text in part.items()}
+        return [answers[key] for key in keys]
 
-    def _batches(self, requests: list[Instance]) -> Iterator[tuple[dict[str, Any], list[Question]]]:
-        """Questions with equal generation settings, long ones first: memory runs out at once or never."""
-        groups: dict[str, list[Question]] = defaultdict(list)
-        for place, request in enumerate(requests):
-            context, settings, doc_to_visual, doc_id, task, split = request.args
-            key = json.dumps(settings, sort_keys=True)
-            groups[key].append(Question(place, context, doc_to_visual, doc_id, task, split))
-        for key, questions in groups.items():
-            questions.sort(key=lambda question: -len(question.context))
-            for start in range(0, len(questions), self.batch_size):
-                yield json.loads(key), questions[start : start + self.batch_size]
+    @property
+    def _silent(self) -> bool:
+        return self.rank != 0 or self.on_answered is not None
 
-    @torch.inference_mode()
-    def _answer(self, batch: Sequence[Question], settings: dict[str, Any]) -> list[str]:
-        pictures = [self._load(question) for question in batch]
-        inputs = self._inputs(batch, pictures)
-        output = self._model.generate(
-            **inputs,
-            **generation_options(settings),
-            pad_token_id=self.stop_ids[0],
-            eos_token_id=self.stop_ids,
-        )
-        new = output[:, inputs["input_ids"].shape[1] :]
-        return self.tokenizer.batch_decode(new, skip_special_tokens=True)
+    def _report(self, answered: int) -> None:
+        if self.on_answered is not None:
+            self.on_answered(answered)
 
-    def _load(self, question: Question) -> list[Picture]:
+    def _question(self, name: str, request: Instance) -> Question:
+        context, settings, doc_to_visual, doc_id, task, split = request.args
+        images = self._visuals(task, split, doc_id, doc_to_visual)
+        pictures = tuple(self._picture(image) for image in images)
+        key = name
+        if is_repeatable(settings):
+            key = answer_key(self.identity, context, [picture.digest for picture in pictures], settings)
+        text = self._prompt(context, len(pictures), f"{task} document {doc_id}")
+        bos = self.tokenizer.bos_token
+        ids = self.tokenizer(text, add_special_tokens=not (bos and text.startswith(bos)))["input_ids"]
+        return Question(key, task, split, doc_id, tuple(ids), pictures, settings)
+
+    def _visuals(self, task: str, split: str, doc_id: int, doc_to_visual: Visuals) -> Sequence[Image.Image]:
         try:
-            visuals = question.doc_to_visual(self.task_dict[question.task][question.split][question.doc_id])
+            return doc_to_visual(self.task_dict[task][split][doc_id])
         except (OSError, SyntaxError) as error:
-            where = f"{question.task} document {question.doc_id}"
-            raise RuntimeError(f"{where}: its picture cannot be read ({error})") from error
-        return [self._picture(image) for image in visuals]
+            raise RuntimeError(f"{task} document {doc_id}: its picture cannot be read ({error})") from error
 
-    def _picture(self, image: Image) -> Picture:
-        content = f"{image.mode}{image.size}".encode() + image.tobytes()
-        key = hashlib.blake2b(content, digest_size=16).digest()
-        if key in self._pictures:
-            self._pictures.move_to_end(key)
-            return self._pictures[key]
+    def _picture(self, image: Image.Image) -> Picture:
         size = (image.height, image.width)
         if size not in self._tokens_of_size:
-            widened = self.processor(text=IMAGE_TOKEN, images=[image], return_tensors="pt")["input_ids"]
-            self._tokens_of_size[size] = int((widened == self.image_token_id).sum())
-        pixels = self.processor.image_processor([image], return_tensors="pt")["pixel_values"][0]
-        picture = Picture(pixels, size, self._tokens_of_size[size])
-        self._pictures[key] = picture
-        self._picture_bytes += pixels.nbytes
-        while self._picture_bytes > PICTURE_CACHE_BYTES:
-            self._picture_bytes -= self._pictures.popitem(last=False)[1].pixels.nbytes
-        return picture
+            counted = self.processor._get_num_multimodal_tokens(image_sizes=[size])
+            self._tokens_of_size[size] = counted["num_image_tokens"][0]
+        return Picture(picture_digest(image), size, self._tokens_of_size[size])
 
-    def _inputs(self, batch: Sequence[Question], pictures: list[list[Picture]]) -> dict[str, torch.Tensor]:
-        texts = [self._prompt(q, len(shown)) for q, shown in zip(batch, pictures, strict=True)]
-        bos = self.tokenizer.bos_token
-        encoded = self.tokenizer(texts, add_special_tokens=not (bos and texts[0].startswith(bos)))[
-            "input_ids"
-        ]
-        rows = [self._widen(ids, shown) for ids, shown in zip(encoded, pictures, strict=True)]
-        longest = max(map(len, rows))
-        ids = torch.full((len(rows), longest), self.stop_ids[0])
-        mask = torch.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, longest - len(row) :] = torch.tensor(row)
-            mask[i, longest - len(row) :] = 1
-        inputs = {"input_ids": ids, "attention_mask": mask}
-        if shown := [picture for row in pictures for picture in row]:
-            tiles = max(len(picture.pixels) for picture in shown)
-            pixels = shown[0].pixels.new_zeros(len(shown), tiles, *shown[0].pixels.shape[1:])
-            for i, picture in enumerate(shown):
-                pixels[i, : len(picture.pixels)] = picture.pixels
-            inputs["pixel_values"] = pixels.to(self._model.dtype)
-            inputs["image_sizes"] = torch.tensor([picture.size for picture in shown])
-        return {name: value.to(self._device) for name, value in inputs.items()}
-
-    def _prompt(self, question: Question, pictures: int) -> str:
-        context = question.context
+    def _prompt(self, context: str, pictures: int, where: str) -> str:
         if IMAGE_TOKEN not in context and pictures:
             context = " ".join([IMAGE_TOKEN] * pictures) + "\n" + context
         if context.count(IMAGE_TOKEN) != pictures:
-            where = f"{question.task} document {question.doc_id}"
             raise ValueError(f"{where}: {context.count(IMAGE_TOKEN)} {IMAGE_TOKEN} for {pictures} pictures")
         return self.tokenizer.apply_chat_template(
             [{"role": "user", "content": context}],
@@ -226,12 +202,94 @@ class LlavaNextIt(lmms):
             add_generation_prompt=True,
         )
 
-    def _widen(self, ids: list[int], pictures: list[Picture]) -> list[int]:
-        remaining = iter(pictures)
-        widened: list[int] = []
-        for token in ids:
-            widened += [token] * (next(remaining).tokens if token == self.image_token_id else 1)
-        return widened
+    def _own_groups(self, missing: dict[str, Question], *, able: bool) -> list[Group]:
+        """The groups that this process answers; one without any request cannot read documents."""
+        if self._world_size == 1:
+            return groups_of(missing.values(), self.image_token_id)
+        shown = self._gather((missing, able))
+        everyone = {key: question for part, _ in shown for key, question in part.items()}
+        workers = [rank for rank, (_, reads) in enumerate(shown) if reads]
+        shares = share_out(groups_of(everyone.values(), self.image_token_id), len(workers))
+        return dict(zip(workers, shares, strict=True)).get(self._rank, [])
+
+    def _gather(self, part: Any) -> list[Any]:
+        parts = [None] * self._world_size
+        torch.distributed.all_gather_object(parts, part)
+        return parts
+
+    def _answer(self, batch: Sequence[Group], visuals: dict[str, Visuals]) -> dict[str, str]:
+        settings = batch[0].settings
+        questions = [question for group in batch for question in group.questions]
+        ends = ends_of(settings)
+        if self._shares(questions, settings):
+            answers = decode(
+                self._model,
+                [[self._widen(question) for question in group.questions] for group in batch],
+                self._pixels((group.questions[0] for group in batch), visuals),
+                stop_ids=self.stop_ids,
+                max_new_tokens=generation_options(settings)["max_new_tokens"],
+                stops=lambda ids: bool(ends) and any(end in self._text(ids) for end in ends),
+            )
+            new = [ids for row in answers for ids in row]
+        else:
+            new = self._generate(questions, settings, visuals)
+        return {q.key: cut(self._text(ids), ends) for q, ids in zip(questions, new, strict=True)}
+
+    def _shares(self, questions: Sequence[Question], settings: dict[str, Any]) -> bool:
+        whole = (len(question.ids) > 1 and question.ids[-1] != self.image_token_id for question in questions)
+        plain = is_greedy(settings) and not special_settings(self._model.generation_config)
+        return plain and self.obstacle is None and all(whole)
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=True)
+
+    @torch.inference_mode()
+    def _generate(
+        self, questions: Sequence[Question], settings: dict[str, Any], visuals: dict[str, Visuals]
+    ) -> list[list[int]]:
+        rows = [self._widen(question) for question in questions]
+        longest = max(map(len, rows))
+        ids = torch.full((len(rows), longest), self.stop_ids[0])
+        mask = torch.zeros_like(ids)
+        for i, row in enumerate(rows):
+            ids[i, longest - len(row) :] = torch.tensor(row)
+            mask[i, longest - len(row) :] = 1
+        output = self._model.generate(
+            input_ids=ids.to(self._device),
+            attention_mask=mask.to(self._device),
+            **self._pixels(questions, visuals),
+            **generation_options(settings),
+            pad_token_id=self.stop_ids[0],
+            eos_token_id=self.stop_ids,
+        )
+        return output[:, longest:].tolist()
+
+    def _widen(self, question: Question) -> list[int]:
+        remaining = iter(question.pictures)
+        return [
+            token
+            for one in question.ids
+            for token in [one] * (next(remaining).tokens if one == self.image_token_id else 1)
+        ]
+
+    def _pixels(self, questions: Iterable[Question], visuals: dict[str, Visuals]) -> dict[str, torch.Tensor]:
+        shown = [
+            (self.processor.image_processor([image], return_tensors="pt")["pixel_values"][0], picture.size)
+            for q in questions
+            for image, picture in zip(
+                self._visuals(q.task, q.split, q.doc_id, visuals[q.task]) if q.pictures else (),
+                q.pictures,
+                strict=True,
+            )
+        ]
+        if not shown:
+            return {}
+        # Pictures differ in their number of tiles; the model reads from their sizes how many are real.
+        pixels = torch.nn.utils.rnn.pad_sequence([tiles for tiles, _ in shown], batch_first=True)
+        return {
+            "pixel_values": pixels.to(self._device, self._model.dtype),
+            "image_sizes": torch.tensor([size for _, size in shown], device=self._device),
+        }
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         raise NotImplementedError("llava_next_it generates answers; for perplexity see evaluate_ppl.py")

@@ -10,8 +10,10 @@ many there are.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
+import transformers
 from accelerate import Accelerator
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
@@ -26,8 +28,13 @@ from transformers import (
     Blip2Processor,
 )
 
-from ndino.evaluation.generation import generation_options
+from ndino.evaluation.answer_store import AnswerStore, ask, settings_of
+from ndino.evaluation.generation import cut, ends_of, generation_options
+from ndino.evaluation.models import Backend, find_model
 from ndino.prompts import IMAGE_TOKEN
+
+# Counted up when a change of this code changes answers: kept ones are then not this code's any more.
+VERSION = 1
 
 
 @register_model("mblip")
@@ -39,6 +46,7 @@ class MBlip(lmms):
         device: ``cpu``, ``cuda``, ``cuda:1``; by default a GPU where there is one.
         dtype: ``float32``, ``bfloat16``; ``auto`` is what the weights are saved in.
         batch_size: questions answered at once.
+        answers: folder in which answers are kept and looked up; none by default.
 
     Raises:
         ValueError: the language model is a decoder alone, weights are missing, or the vocabulary is full.
@@ -50,6 +58,7 @@ class MBlip(lmms):
         device: str | None = None,
         dtype: str = "auto",
         batch_size: int | str = 1,
+        answers: str | None = None,
     ) -> None:
         super().__init__()
         self.accelerator = Accelerator(cpu=device == "cpu")
@@ -79,7 +88,18 @@ class MBlip(lmms):
         self._model.config.image_token_index = self._model.config.image_token_id = image_token_id
         self._model.to(self._device).eval()
         # Called with the number of questions just answered; without it a progress bar is shown.
-        self.on_answered: Callable[[int], None] | None = None
+        self.on_answered: Callable[[int], object] | None = None
+        self.store: AnswerStore | None = None
+        self.identity = ""
+        if answers:
+            found = find_model("", pretrained, Backend("mblip"))
+            self.remember(AnswerStore(Path(answers), self._rank), found.fingerprint)
+
+    def remember(self, store: AnswerStore, fingerprint: str) -> None:
+        """Keep answers in ``store`` from now on; ``fingerprint`` is that of the weights and settings."""
+        parts = ("mblip", VERSION, fingerprint, self._model.dtype, self._device.type)
+        self.store = store
+        self.identity = " ".join(map(str, (*parts, transformers.__version__)))
 
     @property
     def model(self) -> Blip2ForConditionalGeneration:
@@ -99,31 +119,27 @@ class MBlip(lmms):
         )
         return made.to(self._device, self._model.dtype)
 
-    @torch.inference_mode()
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """Answer all requests greedily or as their settings say; the answers come in the requests' order.
 
         Raises:
             ValueError: a question has not exactly one picture.
         """
-        answers: list[str] = []
         silent = self.rank != 0 or self.on_answered is not None
         with tqdm(total=len(requests), desc="Answering", disable=silent) as bar:
-            start = 0
-            while start < len(requests):
-                # Tasks come one after another, so neighbours have equal settings.
-                settings = requests[start].args[1]
-                end = start + 1
-                while end < min(start + self.batch_size, len(requests)) and requests[end].args[1] == settings:
-                    end += 1
-                answers += self._answer(requests[start:end], settings)
-                bar.update(end - start)
-                if self.on_answered is not None:
-                    self.on_answered(end - start)
-                start = end
-        return answers
+            return ask(
+                self,
+                requests,
+                self._answer,
+                store=self.store,
+                identity=self.identity,
+                size=self.batch_size,
+                on_answered=self.on_answered or bar.update,
+            )
 
-    def _answer(self, requests: list[Instance], settings: dict) -> list[str]:
+    @torch.inference_mode()
+    def _answer(self, requests: list[Instance]) -> list[str]:
+        settings = settings_of(requests[0])
         questions, pictures = [], []
         for request in requests:
             context, _, doc_to_visual, doc_id, task, split = request.args
@@ -132,11 +148,9 @@ class MBlip(lmms):
                 raise ValueError(f"{task} document {doc_id}: {len(visuals)} pictures, mBLIP takes one")
             questions.append(context)
             pictures.append(visuals[0].convert("RGB"))
-        output = self._model.generate(
-            **self.inputs(questions, pictures),
-            **generation_options(settings),
-        )
-        return [text.strip() for text in self.tokenizer.batch_decode(output, skip_special_tokens=True)]
+        output = self._model.generate(**self.inputs(questions, pictures), **generation_options(settings))
+        texts = self.tokenizer.batch_decode(output, skip_special_tokens=True)
+        return [cut(text.strip(), ends_of(settings)) for text in texts]
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         raise NotImplementedError("mblip generates answers")
