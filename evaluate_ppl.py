@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from pathlib import Path
 
 from ndino.answer_sets import AnswerSetError, read_items
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import find_model, name_of
-from ndino.perplexity import OUTLIER, PerplexityError, score_set
+from ndino.perplexity import OUTLIER, kind_of, score_set
+from ndino.scorer import PerplexityError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,13 +73,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"\nevaluate_ppl: stopped; the same command goes on from {out}", file=sys.stderr)
         return 130
     low, high = summary["interval"]
-    paper = "none" if summary["paper"] is None else f"{summary['paper']:.4g}"
+    paper = "⋄" if summary["paper"] is None else f"{summary['paper']:.4g}"
     print(f"corpus perplexity  {summary['corpus']:.4g}  (95 % interval {low:.4g} to {high:.4g})")
     print(f"paper's mean       {paper}  ({summary['outliers']} above {OUTLIER:,.0f} left out)")
     print(f"answers            {summary['n']} scored, {summary['skipped']} skipped")
-    for reason, count in Counter(score.reason for score in scores if score.skipped).most_common():
-        ids = [score.id for score in scores if score.reason == reason]
-        print(f"  skipped {count}: {reason} (id {', '.join(ids[:3])}{', ...' if count > 3 else ''})")
+    for kind, count in summary["reasons"].items():
+        first = [score for score in scores if score.reason and kind_of(score.reason) == kind][:3]
+        ids = ", ".join(score.id for score in first) + (", …" if count > len(first) else "")
+        detail = first[0].reason.removeprefix(kind)
+        print(f"  skipped {count}: {kind} (id {ids}{f'; the first{detail}' if detail else ''})")
     print(f"rows               {out}")
     return 0
 

@@ -44,8 +44,9 @@ def read_items(
     """Read questions and answers; pictures are read for their identity and decoded later.
 
     Args:
-        data: a ``.jsonl`` whose ``file_name`` is a picture in ``images_dir`` (default: the file's folder), a
-            ``.parquet`` file, or a dataset's folder or hub id; the latter two have an ``image`` column.
+        data: a ``.jsonl`` whose ``file_name`` (or ``image``) is a picture in ``images_dir`` (default: the
+            file's folder), a ``.parquet`` file, or a dataset's folder or hub id; the latter two have an
+            ``image`` column.
         split: of a dataset that has several.
         answer_field: by default ``gpt_answer`` where the data has it, else ``answer``.
 
@@ -91,12 +92,12 @@ def _read_jsonl(path: Path, images_dir: Path | None) -> list[dict[str, Any]]:
             continue
         try:
             row = json.loads(line)
-            name = row["file_name"]
+            name = row.get("file_name") or row["image"]
             row["_image"] = (folder / name).read_bytes
         except ValueError as error:
-            row = {"_fault": f"{path} row {number}: broken JSON: {error}"}
-        except (KeyError, TypeError):
-            row = {"_fault": f"{path} row {number}: no file_name"}
+            row = {"_fault": f"broken JSON: {path} row {number}: {error}"}
+        except (AttributeError, KeyError, TypeError):
+            row = {"_fault": f"no file_name: {path} row {number}"}
         rows.append(row)
     return rows
 

@@ -164,6 +164,44 @@ def encode_llama3(
     return Encoded(input_ids, labels, answer_starts[0])
 
 
+def has_llama3_markers(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether Listing 2 can be written with this tokenizer."""
+    known = tokenizer.get_vocab()
+    return all(marker in known for marker in MARKERS)
+
+
+def encode_templated(
+    tokenizer: PreTrainedTokenizerBase, template: str, question: str, answer: str
+) -> Encoded:
+    """Encode a question about one image, and its answer, with a chat template that is not ours.
+
+    The prompt is what the template makes of the question; the answer and the end-of-sequence token that
+    closes it are supervised.
+
+    Raises:
+        PromptError: the template fails, or leaves not exactly one ``<image>``.
+    """
+    from jinja2 import TemplateError
+
+    content = [{"type": "image"}, {"type": "text", "text": question}]
+    try:
+        prompt = tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}],
+            chat_template=template,
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+    except (TemplateError, TypeError, ValueError) as error:
+        raise PromptError(f"the chat template fails: {error}") from error
+    if (found := prompt.count(IMAGE_TOKEN)) != 1:
+        raise PromptError(f"{found} {IMAGE_TOKEN} in the text but 1 image(s)")
+    begins = bool(tokenizer.bos_token) and prompt.startswith(tokenizer.bos_token)
+    prompt_ids = tokenizer(prompt, add_special_tokens=not begins)["input_ids"]
+    answer_ids = _tokenise(tokenizer, answer + (tokenizer.eos_token or ""))
+    labels = [IGNORE_INDEX] * len(prompt_ids) + answer_ids
+    return Encoded(prompt_ids + answer_ids, labels, len(prompt_ids))
+
+
 def truncate(encoded: Encoded, max_length: int) -> Encoded:
     """Keep the first ``max_length`` tokens, as upstream's collator does.
 

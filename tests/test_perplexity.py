@@ -18,8 +18,8 @@ from ndino.answer_sets import AnswerSetError, Item, exchange_images, read_items
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import Model, find_model
 from ndino.hub_folders import write_split
-from ndino.perplexity import PerplexityError, Score, Scorer, load_scorer, score_set, summarise
-from ndino.prompts import IMAGE_TOKEN, Turn, encode_llama3
+from ndino.perplexity import score_set, summarise
+from ndino.scorer import PerplexityError, Score, Scorer, load_scorer
 from tests.tiny import write_tiny_model
 
 SIZES = [(56, 56), (150, 90), (60, 200), (112, 113), (31, 7)]
@@ -74,16 +74,18 @@ def rendered(item: Item) -> str:
 
 
 def test_ids_equal_the_processors_own_for_every_shape(scorer, items):
-    for item in items:
-        image = Image.open(io.BytesIO(item.image()))
-        own = scorer.processor(images=image, text=rendered(item), add_special_tokens=False)["input_ids"][0]
-        turns = [Turn("user", f"{IMAGE_TOKEN}\n{item.question}"), Turn("assistant", item.answer)]
-        encoded = encode_llama3(scorer.processor.tokenizer, turns, supervision="answer")
-        assert scorer.expand(encoded.input_ids, [(image.height, image.width)]) == list(own)
+    _, batches = scorer.plan(items, batch=2)
+    planned = [ready for batch in batches for ready in batch.answers]
+    assert sorted(ready.item.id for ready in planned) == [item.id for item in items]
+    for ready in planned:
+        image = Image.open(io.BytesIO(ready.item.image()))
+        own = scorer.processor(images=image, text=rendered(ready.item), add_special_tokens=False)
+        assert ready.widened(scorer.model.config.image_token_id) == list(own["input_ids"][0])
+        assert ready.length == len(own["input_ids"][0])
 
 
 def test_a_batch_scores_as_transformers_own_loss_one_by_one(scorer, items):
-    for item, score in zip(items, scorer(items), strict=True):
+    for item, score in zip(items, scorer(items, batch=3), strict=True):
         image = Image.open(io.BytesIO(item.image()))
         inputs = scorer.processor(
             images=image, text=rendered(item), add_special_tokens=False, return_tensors="pt"
@@ -99,6 +101,89 @@ def test_a_batch_scores_as_transformers_own_loss_one_by_one(scorer, items):
         assert score.nll / tokens == pytest.approx(loss, rel=1e-5)
         assert score.perplexity == pytest.approx(math.exp(loss), rel=1e-4)
         assert (score.id, score.skipped, score.reason) == (item.id, False, None)
+
+
+@pytest.fixture
+def several(items) -> list[Item]:
+    """Two pictures with several questions and answers each, mixed, and one with a single one."""
+    asked = [
+        (0, "Cosa vedi?", "rosso"),
+        (1, "Cosa vedi?", "un gatto"),
+        (0, "Cosa vedi?", "rosso e blu"),
+        (0, "Quanti cerchi ci sono?", "tre"),
+        (1, "Cosa vedi?", "C'è un triangolo rosso nell'immagine."),
+        (2, "Cosa vedi?", "No."),
+        (0, "Cosa vedi?", "rosso"),
+    ]
+    return [
+        Item(f"s{i}", question, answer, items[picture].digest, items[picture].image)
+        for i, (picture, question, answer) in enumerate(asked)
+    ]
+
+
+@pytest.mark.parametrize("packed", [4096, 40])
+def test_answers_about_one_picture_share_it_and_score_as_alone(scorer, several, monkeypatch, packed):
+    alone = [scorer([item])[0] for item in several]
+    monkeypatch.setattr("ndino.scorer.PACKED_TOKENS", packed)
+    _, batches = scorer.plan(several, batch=4)
+    told = [(batch.one_picture, sorted(ready.item.id for ready in batch.answers)) for batch in batches]
+    if packed == 4096:
+        assert told == [(False, ["s5"]), (True, ["s0", "s2", "s3", "s6"]), (True, ["s1", "s4"])]
+    else:
+        assert [one for one, _ in told].count(True) > 2
+    encoded = []
+    real = type(scorer.model.model).get_image_features
+    monkeypatch.setattr(
+        type(scorer.model.model),
+        "get_image_features",
+        lambda self, *rest, **more: encoded.append(1) or real(self, *rest, **more),
+    )
+    together = scorer(several)
+    assert len(encoded) == len(batches)
+    assert [score.id for score in together] == [item.id for item in several]
+    assert [score.answer_tokens for score in together] == [score.answer_tokens for score in alone]
+    assert [score.nll for score in together] == pytest.approx([score.nll for score in alone], rel=1e-5)
+
+
+def test_a_torn_picture_takes_all_its_answers_and_no_others(scorer, several, items):
+    def torn() -> bytes:
+        return items[0].image()[:-40]
+
+    broken = [
+        Item(i.id, i.question, i.answer, i.digest, torn) if i.digest == items[0].digest else i
+        for i in several
+    ]
+    scores = scorer(broken)
+    assert [score.skipped for score in scores] == [True, False, True, True, False, False, True]
+    assert {score.reason.split(":")[0] for score in scores if score.skipped} == {"image cannot be read"}
+
+
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}] {% for p in m['content'] %}"
+    "{% if p['type'] == 'image' %}<image>{% else %}{{ p['text'] }}{% endif %}{% endfor %}{% endfor %}"
+    "{% if add_generation_prompt %} [assistant] {% endif %}"
+)
+
+
+def test_a_model_without_our_markers_is_asked_by_its_own_template(scorer, items, monkeypatch):
+    monkeypatch.setattr("ndino.scorer.has_llama3_markers", lambda tokenizer: False)
+    monkeypatch.setattr(scorer.processor, "chat_template", TEMPLATE)
+    tokenizer = scorer.processor.tokenizer
+    for item, score in zip(items, scorer(items), strict=True):
+        prompt = f"{tokenizer.bos_token}[user] <image>{item.question} [assistant] "
+        image = Image.open(io.BytesIO(item.image()))
+        asked = scorer.processor(images=image, text=prompt, add_special_tokens=False, return_tensors="pt")
+        answer = tokenizer(item.answer + tokenizer.eos_token, add_special_tokens=False)["input_ids"]
+        ids = torch.cat([asked["input_ids"], torch.tensor([answer])], 1)
+        labels = ids.clone()
+        labels[:, : -len(answer)] = -100
+        inputs = {**asked, "input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+        with torch.inference_mode():
+            loss = scorer.model(**inputs).loss.item()
+        assert score.answer_tokens == len(answer)
+        assert score.nll / len(answer) == pytest.approx(loss, rel=1e-5)
+    monkeypatch.setattr(scorer.processor, "chat_template", "{{ raise_exception('no') }}")
+    assert {score.reason for score in scorer(items)} == {"cannot be asked: the chat template fails: no"}
 
 
 def test_the_picture_and_the_question_matter(scorer, items):
@@ -130,7 +215,7 @@ def test_exchanged_images_are_each_anothers(items):
         ({"answer": "a <|eot_id|> b"}, "contains the marker"),
         ({"question": "dove <image>?"}, "2 <image> in the text but 1"),
         ({"answer": "parola " * 5000}, r"\d+ tokens, but the model's context is 4096"),
-        ("{broken", "row 6: broken JSON"),
+        ("{broken", "broken JSON: .* row 6"),
         ("[1]", "no file_name"),
     ],
 )
@@ -250,23 +335,26 @@ def test_rows_and_summary_are_written(tmp_path, tiny_model_folder, items):
     assert control["corpus"] != pytest.approx(summary["corpus"], rel=1e-3)
 
 
-def test_a_cut_off_run_goes_on_to_the_same_bytes(tmp_path, tiny_model_folder, items, monkeypatch):
+def test_a_cut_off_run_goes_on_to_the_same_bytes(tmp_path, tiny_model_folder, scorer, items, monkeypatch):
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
     for out in (whole, cut):
         score_set(find(tiny_model_folder), items, out, batch=2)
-    lines = whole.read_bytes().splitlines(keepends=True)
-    cut.write_bytes(b"".join(lines[:3]) + lines[3][:20])
+    # What a kill leaves: the first of two batches and half a line of the second.
+    lines = {json.loads(line)["id"]: line for line in whole.read_bytes().splitlines(keepends=True)}
+    order = [ready.item.id for part in scorer.plan(items, batch=2)[1] for ready in part.answers]
+    cut.write_bytes(lines[order[0]] + lines[order[1]] + lines[order[2]][:20])
     cut.with_suffix(".json").unlink()
     asked: list[str] = []
-    real = Scorer.__call__
+    real = Scorer.score
     monkeypatch.setattr(
-        "ndino.perplexity.Scorer.__call__",
-        lambda self, part: asked.extend(item.id for item in part) or real(self, part),
+        Scorer,
+        "score",
+        lambda self, part: asked.extend(ready.item.id for ready in part.answers) or real(self, part),
     )
     score_set(find(tiny_model_folder), items, cut, batch=2)
     assert cut.read_bytes() == whole.read_bytes()
     assert cut.with_suffix(".json").read_bytes() == whole.with_suffix(".json").read_bytes()
-    assert asked == ["q2", "q3", "q4"]
+    assert asked == order[2:]
     score_set(find(tiny_model_folder), items, cut, batch=2)
     assert len(asked) == 3
 
@@ -318,7 +406,8 @@ def test_command(tmp_path, data, tiny_model_folder, capsys):
     assert evaluate_ppl.main([*command, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "5 scored, 1 skipped" in printed
-    assert "no.png" in printed and "(id 6)" in printed
+    assert "skipped 1: image cannot be read (id 6; the first: " in printed and "no.png" in printed
+    assert "paper's mean       ⋄" in printed
     assert f"{json.loads(out.with_suffix('.json').read_text())['corpus']:.4g}" in printed
 
     assert evaluate_ppl.main([*command, "--answer-field", "risposta", "--out", str(out)]) == 1
