@@ -8,7 +8,7 @@ from PIL import Image
 
 from ndino.errors import BROKEN_PICTURE
 
-KEPT = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp"}
+KEPT = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 MADE_PNG = ("GIF", "BMP", "TIFF")
 READABLE = (*KEPT, *MADE_PNG)
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
@@ -43,9 +43,10 @@ def usable_picture(content: bytes, *, max_pixels: int = 50_000_000, min_side: in
             if min(image.size) < min_side:
                 raise PictureError("too small")
             image.load()
-            if image.format in KEPT:
-                return content, KEPT[image.format]
-            return _png(image), ".png"
+            if image.format in MADE_PNG:
+                return _png(image), ".png"
+            # A JPEG of several pictures, as cameras write them, calls itself MPO.
+            return content, KEPT.get(image.format, KEPT["JPEG"])
     except PictureError:
         raise
     except Image.UnidentifiedImageError:
