@@ -158,7 +158,7 @@ def _refuse_differences(src: Path, record: dict[str, Any], quantization: str) ->
     if not record["largest_difference"] <= TOLERANCES[quantization]:
         raise DataError(
             f"{src}: after the conversion a token's log-probability is off by "
-            f"{record['largest_difference']:.3g}, more than {TOLERANCES[quantization]:g}, and the result was removed: "
-            "it would translate to noise "
+            f"{record['largest_difference']:.3g}, more than {TOLERANCES[quantization]:g}: "
+            "the result would translate to noise and was removed "
             f"(remedy: the versions that convert right are {', '.join(PINS)}, CTranslate2 4.8.5)"
         )
