@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from ndino.data.shards import DataError
+from ndino.files import key_of
 
 MARKERS = ("question", "options", "answer", "explanation")
 
@@ -33,6 +34,11 @@ class Language:
     instructions: Mapping[str, str]
     words: Mapping[str, Any]
 
+    @property
+    def identity(self) -> str:
+        """What rows depend on, for a command's settings."""
+        return key_of(self.code, dict(self.markers), self.yes, self.no, dict(self.instructions))
+
 
 @cache
 def language(code: str) -> Language:
@@ -41,7 +47,7 @@ def language(code: str) -> Language:
     Raises:
         DataError: it has no block, or a part of it is missing.
     """
-    blocks = yaml.safe_load((files("ndino.data") / "languages.yaml").read_text(encoding="utf-8"))
+    blocks = _blocks()
     if code not in blocks:
         raise DataError(
             f"language {code!r}: not among {', '.join(sorted(blocks))} "
@@ -62,3 +68,14 @@ def language(code: str) -> Language:
         raise DataError(
             f"language {code!r}: {error.args[0]} is missing (remedy: add it to ndino/data/languages.yaml)"
         ) from error
+
+
+@cache
+def known_instructions() -> frozenset[str]:
+    """Every English instruction that some language lists."""
+    return frozenset(sentence for block in _blocks().values() for sentence in block.get("instructions", {}))
+
+
+@cache
+def _blocks() -> dict[str, dict[str, Any]]:
+    return yaml.safe_load((files("ndino.data") / "languages.yaml").read_text(encoding="utf-8"))
