@@ -72,8 +72,8 @@ def render_pages(pdf: Path, folder: Path, rendering: Rendering) -> Pages:
     """Render the first pages of ``pdf`` into the existing ``folder``.
 
     Raises:
-        PdfError: "empty file", "no PDF", "truncated", "encrypted", "broken PDF", "no pages", or the reader
-            crashed or took too long before the first page.
+        PdfError: "empty file", "no PDF", "truncated", "encrypted", "broken PDF", or the reader crashed or took
+            too long before the first page.
     """
     check_file(pdf)
     command = [sys.executable, "-m", "ndino.data.pdf", str(pdf), str(folder), json.dumps(asdict(rendering))]
@@ -118,7 +118,10 @@ def check_file(pdf: Path) -> None:
 
 
 def scale_of(width: float, height: float, rendering: Rendering) -> float:
-    """Pixels a point for a page of ``width`` by ``height`` points, within the limits of ``rendering``."""
+    """Pixels a point for a page of ``width`` by ``height`` points, within the limits of ``rendering``.
+
+    Fractions of a pixel at the edges come on top.
+    """
     return min(
         rendering.dpi / POINTS_AN_INCH,
         (rendering.max_pixels / (width * height)) ** 0.5,
@@ -136,10 +139,7 @@ def _render(pdf: Path, folder: Path, rendering: Rendering) -> None:
     except pypdfium2.PdfiumError as error:
         _say({"reason": "encrypted" if error.err_code == PASSWORD else "broken PDF"})
         return
-    if not count:
-        _say({"reason": "no pages"})
-        return
-    _say({"count": count})
+    _say({"count": count} if count else {"reason": "broken PDF"})
     for number in range(1, min(count, rendering.max_pages) + 1):
         try:
             _say(asdict(_render_page(document, number, folder, rendering)))

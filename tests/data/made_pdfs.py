@@ -1,0 +1,115 @@
+"""Small PDFs of every kind, made with reportlab and pypdf; the text stands in Helvetica."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable, Sequence
+
+import pypdf
+from PIL import Image
+from reportlab.lib.pagesizes import A6
+from reportlab.lib.utils import ImageReader
+from reportlab.pdfgen.canvas import Canvas
+
+ITALIAN = (
+    "Chi entra nella biblioteca lascia il",
+    "cane fuori: perciò il custode può già",
+    "chiudere tutte le porte verdi affinché",
+    "ciascun lettore, qualunque sia ormai la",
+    "sua età, resti più libero e più calmo.",
+)
+ENGLISH = (
+    "Whoever comes into this library leaves",
+    "the dog outside. The keeper then closes",
+    "every green door, so that the people who",
+    "read there are left in peace until it is",
+    "time for them to go home in the evening.",
+)
+
+Draw = Callable[[Canvas], None]
+
+
+def lines(*text: str, size: float = 12, colour: str = "black") -> Draw:
+    """A page with some lines of text."""
+
+    def draw(canvas: Canvas) -> None:
+        canvas.setFont("Helvetica", size)
+        canvas.setFillColor(colour)
+        for number, line in enumerate(text):
+            canvas.drawString(30, 350 - number * 1.5 * size, line)
+
+    return draw
+
+
+def sideways(*text: str) -> Draw:
+    """As `lines`, turned by 90 degrees to the left; on a page of at least 420 by 350 points."""
+
+    def draw(canvas: Canvas) -> None:
+        canvas.translate(420, 0)
+        canvas.rotate(90)
+        lines(*text)(canvas)
+
+    return draw
+
+
+def blank(canvas: Canvas) -> None:
+    """A page with nothing on it."""
+
+
+def heavy(circles: int) -> Draw:
+    """A page that takes long to render: about a second for 1,000."""
+
+    def draw(canvas: Canvas) -> None:
+        canvas.setFillAlpha(0.5)
+        for number in range(circles):
+            canvas.circle(150, 200, 140 + number / circles, fill=1)
+
+    return draw
+
+
+def noise(canvas: Canvas) -> None:
+    """A page that is a photograph of nothing."""
+    specks = Image.frombytes("L", (80, 112), random.Random(0).randbytes(80 * 112))
+    canvas.drawImage(ImageReader(specks.resize((840, 1176)).convert("RGB")), 0, 0, *A6)
+
+
+def pdf(*pages: Draw, size: tuple[float, float] = A6) -> bytes:
+    """A document of these pages."""
+    file = io.BytesIO()
+    canvas = Canvas(file, pagesize=size, invariant=1)
+    for draw in pages:
+        draw(canvas)
+        canvas.showPage()
+    canvas.save()
+    return file.getvalue()
+
+
+def rotated(content: bytes, degrees: int) -> bytes:
+    """With every page's /Rotate set, clockwise."""
+    writer = pypdf.PdfWriter(clone_from=pypdf.PdfReader(io.BytesIO(content)))
+    for page in writer.pages:
+        page.rotate(degrees)
+    return _written(writer)
+
+
+def encrypted(content: bytes, password: str) -> bytes:
+    """With ``password`` to open it; an empty one opens it and forbids changes only."""
+    writer = pypdf.PdfWriter(clone_from=pypdf.PdfReader(io.BytesIO(content)))
+    writer.encrypt(password, "owner", algorithm="RC4-128")
+    return _written(writer)
+
+
+def without_pages() -> bytes:
+    return _written(pypdf.PdfWriter())
+
+
+def _written(writer: pypdf.PdfWriter) -> bytes:
+    file = io.BytesIO()
+    writer.write(file)
+    return file.getvalue()
+
+
+def italian(number: int, rows: Sequence[str] = ITALIAN) -> bytes:
+    """A document of one page that differs from others by its number."""
+    return pdf(lines(f"Articolo {number}", *rows))
