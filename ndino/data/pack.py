@@ -72,10 +72,9 @@ def pack(folder: Path, out: Path) -> int:
     part = out.with_name(f"{out.name}.part").resolve()
     with _alone(out.parent) as held:
         _make(folder, sorted({name.partition("/")[0] for name in wanted}), part, held)
-        listed, content = _read_back(part, held)
-        if missing := wanted - listed:
+        if missing := wanted - _listed(part, held):
             raise DataError(f"{part}: {min(missing)} is not in it (remedy: run it again)")
-        if content != digest:
+        if _sha256_in(part, DATA, held) != digest:
             raise DataError(f"{part}: its {DATA} is not the folder's (remedy: run it again)")
         os.replace(part, out)
     return len(wanted)
@@ -94,15 +93,17 @@ def _make(folder: Path, names: Sequence[str], part: Path, held: int) -> None:
         pass
 
 
-def _read_back(part: Path, held: int) -> tuple[set[str], str]:
-    """The names of the files in ``part``, and the SHA-256 of its data.jsonl."""
+def _listed(part: Path, held: int) -> set[str]:
     with _program(["unsquashfs", "-lc", "-d", "", str(part)], held, stdout=subprocess.PIPE) as program:
-        listed = {os.fsdecode(line.rstrip(b"\n").removeprefix(b"/")) for line in program.stdout}
+        return {os.fsdecode(line.rstrip(b"\n").removeprefix(b"/")) for line in program.stdout}
+
+
+def _sha256_in(part: Path, name: str, held: int) -> str:
     content = hashlib.sha256()
-    with _program(["unsquashfs", "-cat", str(part), DATA], held, stdout=subprocess.PIPE) as program:
+    with _program(["unsquashfs", "-cat", str(part), name], held, stdout=subprocess.PIPE) as program:
         while block := program.stdout.read(BLOCK_BYTES):
             content.update(block)
-    return listed, content.hexdigest()
+    return content.hexdigest()
 
 
 def _files(folder: Path) -> set[str]:

@@ -1,0 +1,23 @@
+"""A finished data folder that several tests of the data commands begin with."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.data import toy
+
+
+@pytest.fixture(scope="session")
+def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("finished") / "toy"
+    assert toy.run("--out", out) == 0
+    return out
+
+
+@pytest.fixture
+def finished(_finished: Path, tmp_path: Path) -> Path:
+    """The toy source, made and merged: 30 rows of toy/pictures, 30 of toy/text."""
+    return Path(shutil.copytree(_finished, tmp_path / "toy"))
