@@ -60,7 +60,6 @@ class Madlad:
                 beam_size=BEAM,
                 max_input_length=0,  # by itself it cuts sources at 1,024 tokens and says nothing
                 max_decoding_length=limit_of(max(len(sources[i]) for i in batch)),
-                disable_unk=True,
                 asynchronous=True,
                 **settings,
             )

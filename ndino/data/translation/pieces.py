@@ -48,10 +48,14 @@ class Pieces:
         return [self._pieces.piece_to_id(piece) for piece in self.encode(text)]
 
     def decode(self, pieces: list[str]) -> str:
-        """Tokens of a translation as text."""
-        return self._pieces.decode(pieces)
+        """Tokens of a translation as text; those above the vocabulary are left out."""
+        return self.decode_ids([self._pieces.piece_to_id(piece) for piece in pieces])
 
     def decode_ids(self, ids: list[int]) -> str:
-        """Ids of a translation as text; special ones and those above the vocabulary are left out."""
+        """Ids of a translation as text; unknown and special ones are left out.
+
+        A model's embeddings are padded, so it can say ids above its vocabulary.
+        """
         known = range(self._pieces.vocab_size())
-        return self._pieces.decode([i for i in ids if i in known and not self._pieces.is_control(i)])
+        left_out = self._pieces.is_control, self._pieces.is_unknown
+        return self._pieces.decode([i for i in ids if i in known and not any(test(i) for test in left_out)])

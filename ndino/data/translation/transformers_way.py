@@ -48,6 +48,7 @@ class TransformersWay:
                 input_ids=ids.to(model.device),
                 attention_mask=(torch.arange(longest) < lengths).to(model.device),
                 num_beams=BEAM,
+                early_stopping=True,  # as CTranslate2 ends a beam search
                 max_new_tokens=limit_of(longest),
             )
             # The first id is the one that starts the decoder.
