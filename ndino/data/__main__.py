@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ndino.data.shards import DataError
+from ndino.data.errors import DataError
 from ndino.errors import reason_of
 
 MODULES = (

@@ -17,8 +17,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from ndino.conversations import Conversation, ConversationError, read_conversations
-from ndino.data.folders import DATA, IMAGES, leaves_the_folder, read_manifest
-from ndino.data.shards import DataError
+from ndino.data.errors import DataError
+from ndino.data.folders import leaves_the_folder, read_manifest
+from ndino.data.layout import DATA, IMAGES
 from ndino.errors import BROKEN_PICTURE, MAX_IMAGE_PIXELS, reason_of
 from ndino.files import sha256_of
 

@@ -1,5 +1,4 @@
-"""Finished data folders, as the source commands and `mix` leave them, or as somebody else made them: their
-layout is told here and nowhere else."""
+"""Finished data folders, as the source commands and `mix` leave them, or as somebody else made them."""
 
 from __future__ import annotations
 
@@ -9,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ndino.data.shards import DataError
+from ndino.data.errors import DataError
+from ndino.data.layout import DATA, IMAGES, MANIFEST
 
-DATA, REJECTS, IMAGES, MANIFEST, CARD = "data.jsonl", "rejects.jsonl", "images", "manifest.json", "README.md"
 # Whose versions a manifest names.
 PACKAGES = ("ctranslate2", "datasets", "pillow", "pyarrow", "pypdfium2", "pytesseract", "sentencepiece")
 PACKAGES += ("torch", "transformers")

@@ -13,9 +13,21 @@ from typing import Any
 from tqdm import tqdm
 
 from ndino.data.card import card
-from ndino.data.folders import CARD, DATA, MANIFEST, PACKAGES, REJECTS, images_of
+from ndino.data.errors import DataError
+from ndino.data.folders import PACKAGES, images_of
 from ndino.data.journal import json_line, json_rows
-from ndino.data.shards import DONE, JOURNAL, MEMORY, PARTIAL, DataError, refuse_other_settings, shard_folders
+from ndino.data.layout import (
+    CARD,
+    DATA,
+    DONE,
+    JOURNAL,
+    MANIFEST,
+    MEMORY,
+    PARTIAL,
+    REJECTS,
+    refuse_other_settings,
+    shard_folders,
+)
 from ndino.files import sha256_of, whole_file, write_json, write_text
 from ndino.surroundings import commit, versions
 

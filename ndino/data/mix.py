@@ -24,11 +24,8 @@ from tqdm import tqdm
 
 from ndino.conversations import fault_of
 from ndino.data.card import card
+from ndino.data.errors import DataError
 from ndino.data.folders import (
-    CARD,
-    DATA,
-    IMAGES,
-    MANIFEST,
     PACKAGES,
     DataFolder,
     images_of,
@@ -38,8 +35,8 @@ from ndino.data.folders import (
     read_manifest,
 )
 from ndino.data.journal import json_line
+from ndino.data.layout import BEGUN, CARD, DATA, IMAGES, MANIFEST, PARTIAL
 from ndino.data.merge import summary
-from ndino.data.shards import BEGUN, PARTIAL, DataError
 from ndino.files import key_of, sha256_of, whole_file, write_json, write_text
 from ndino.surroundings import commit, versions
 

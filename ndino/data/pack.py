@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ndino.data.folders import DATA, IMAGES, MANIFEST, open_folder
-from ndino.data.shards import DataError
+from ndino.data.errors import DataError
+from ndino.data.folders import open_folder
+from ndino.data.layout import DATA, IMAGES, MANIFEST
 from ndino.files import BLOCK_BYTES, sha256_of
 
 SUFFIX = ".squashfs"

@@ -32,19 +32,21 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from ndino.conversations import fault_of
+from ndino.data.errors import DataError
 from ndino.data.journal import Journal
+from ndino.data.layout import (
+    BEGUN,
+    DONE,
+    JOURNAL,
+    MEMORY,  # noqa: F401 - the sources' way to it
+    PARTIAL,
+    refuse_other_settings,
+)
 from ndino.files import sha256_of, write_json
 
 T = TypeVar("T")
 
-JOURNAL, DONE, BEGUN = "journal.jsonl", "done.json", "settings.json"
-MEMORY = "memory.sqlite"
-PARTIAL = ".partial"
 LOOK_AHEAD = 4  # items in hand for each worker
-
-
-class DataError(ValueError):
-    """Something that the user can put right, on one line with the remedy."""
 
 
 @dataclass(frozen=True)
@@ -264,37 +266,6 @@ class ShardWriter:
         )
         os.replace(self.folder, self._done_folder)
         self.folder, self.whole = self._done_folder, True
-
-
-def shard_folders(shards: Path) -> list[tuple[Path, int]]:
-    """The folders of begun and of whole shards, each with the number of shards it is one of."""
-    found = (
-        (folder, re.fullmatch(r"\d{5}-of-(\d{5})(\.partial)?", folder.name)) for folder in shards.glob("*")
-    )
-    return sorted((folder, int(name[1])) for folder, name in found if name)
-
-
-def refuse_other_settings(shards: Path, settings: dict[str, Any], count: int) -> None:
-    """Raise DataError if a shard in the folder ``shards`` was begun with other settings or another count."""
-    for folder, its_count in shard_folders(shards):
-        file = folder / (BEGUN if folder.suffix == PARTIAL else DONE)
-        if not file.is_file():
-            continue
-        if its_count != count:
-            raise DataError(
-                f"{shards.parent}: holds shards of {its_count}, this is one of {count} "
-                f"(remedy: --shard i/{its_count}, or another --out)"
-            )
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if folder.suffix != PARTIAL:
-            found = found["settings"]
-        differing = [key for key in {**found, **settings} if found.get(key) != settings.get(key)]
-        if differing:
-            there = "; ".join(f"{key} {found.get(key)!r}, now {settings.get(key)!r}" for key in differing)
-            raise DataError(
-                f"{shards.parent}: was begun with other settings: {there} "
-                "(remedy: give the same ones, or another --out)"
-            )
 
 
 def run_items(
