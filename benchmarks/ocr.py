@@ -1,0 +1,164 @@
+"""Pages a second of reading a PDF against pytesseract over pdf2image, on Debian's reference in Italian.
+
+    python -m benchmarks.ocr              twelve pages and, the other way, four of them: about two minutes
+    python -m benchmarks.ocr --pages 4
+
+The other way is what pdf2image's and pytesseract's own pages show: ``convert_from_path`` at 300 dpi, then
+``image_to_string`` page after page, with Tesseract's default threads. Ours is what ``ndino data eurlex``
+does (`ndino.data.pages`), pictures stored and filters included: a page a core at 200 dpi. Both run in this
+process, on the cores there are; the time is wall-clock time, for that is what threads are about, and
+the other way reads fewer pages since it is slow. Both are compared with the PDF's own text layer: character
+error rate after `plain`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+import unicodedata
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pypdfium2
+import pytesseract
+from pdf2image import convert_from_path
+from rapidfuzz.distance import Levenshtein
+
+from miniature.debian_files import DebianError, reference_pdf
+from ndino.data.ocr import open_tesseract
+from ndino.data.pages import Filters, PageReader
+from ndino.data.pdf import Rendering
+from ndino.data.shards import Shard, ShardWriter
+
+GOAL = 5.0
+CER_GOAL = 0.1  # points
+LANGUAGE, CODE = "ita", "it"
+# Running text; tables and listings have no one reading order to compare.
+PAGES = (43, 127, 218, 78, 29, 99, 141, 211, 148, 36, 183, 162)
+SLOW_PAGES = 4
+# What is one character in print and another in the text layer.
+TYPOGRAPHY = str.maketrans(
+    {"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "•": "*", "\x02": "-"}
+)
+
+
+def plain(text: str) -> str:
+    """For comparing: composed characters, plain quotes, dashes and bullets, single spaces."""
+    return " ".join(unicodedata.normalize("NFC", text).translate(TYPOGRAPHY).split())
+
+
+def character_errors(text: str, reference: str) -> tuple[int, int]:
+    """Edits from ``reference`` to ``text`` and the reference's length, both after `plain`."""
+    text, reference = plain(text), plain(reference)
+    return Levenshtein.distance(reference, text), len(reference)
+
+
+def error_rate(texts: Sequence[str], references: Sequence[str]) -> float:
+    """Character error rate over all pages, in percent."""
+    errors, lengths = zip(*map(character_errors, texts, references), strict=True)
+    return 100 * sum(errors) / sum(lengths)
+
+
+def text_layer(pdf: Path, numbers: Sequence[int]) -> list[str]:
+    """The text that a PDF says its pages (from 1) have."""
+    document = pypdfium2.PdfDocument(pdf)
+    return [document[number - 1].get_textpage().get_text_bounded() for number in numbers]
+
+
+def extract(pdf: Path, numbers: Sequence[int], folder: Path) -> Path:
+    """A PDF of these pages alone, in their order."""
+    made = pypdfium2.PdfDocument.new()
+    made.import_pages(pypdfium2.PdfDocument(pdf), pages=[number - 1 for number in numbers])
+    made.save(folder / "pages.pdf")
+    return folder / "pages.pdf"
+
+
+def read_ours(pdf: Path, pages: int, folder: Path, cores: int) -> tuple[list[str], float]:
+    """Texts (of pages that are kept) and seconds."""
+    started = time.perf_counter()
+    (folder / "scratch").mkdir(parents=True)
+    with ShardWriter(folder, Shard(0, 1), {}) as writer, ThreadPoolExecutor(cores) as threads:
+        tesseract = open_tesseract(LANGUAGE)
+        reader = PageReader(
+            writer, folder / "scratch", threads, tesseract, Rendering(max_pages=pages), Filters(), CODE
+        )
+        found = reader.read(pdf, "reference", "benchmark", pages)
+    seconds = time.perf_counter() - started
+    for reject in found.rejects:
+        print(f"set aside: {reject.where}: {reject.reason}", file=sys.stderr)
+    return [row["conversations"][1]["value"] for row in found.rows], seconds
+
+
+def read_theirs(pdf: Path, pages: int) -> tuple[list[str], float]:
+    """Texts and seconds."""
+    started = time.perf_counter()
+    pictures = convert_from_path(pdf, dpi=300, last_page=pages)
+    texts = [pytesseract.image_to_string(picture, lang=LANGUAGE) for picture in pictures]
+    return texts, time.perf_counter() - started
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pages", type=int, default=len(PAGES), help=f"read our way (default: {len(PAGES)})")
+    parser.add_argument(
+        "--slow-pages", type=int, default=SLOW_PAGES, help=f"read the other way (default: {SLOW_PAGES})"
+    )
+    options = parser.parse_args()
+    try:
+        reference = reference_pdf(lambda line: print(line, file=sys.stderr))
+    except DebianError as error:
+        print(f"benchmarks.ocr: {error}", file=sys.stderr)
+        return 1
+    numbers = PAGES[: options.pages]
+    few = min(options.slow_pages, len(numbers))
+    layer = text_layer(reference, numbers)
+    # Ours sets it for the whole process, so the other way comes first.
+    threads = os.environ.get("OMP_THREAD_LIMIT")
+    cores = len(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory(prefix="ndino-ocr-") as temporary:
+        folder = Path(temporary)
+        pdf = extract(reference, numbers, folder)
+        theirs, their_seconds = read_theirs(pdf, few)
+        ours, our_seconds = read_ours(pdf, len(numbers), folder / "ours", cores)
+    speed = {"ours": len(numbers) / our_seconds, "theirs": few / their_seconds}
+    whole = len(ours) == len(numbers)
+    rates = {
+        "ours": error_rate(ours[:few], layer[:few]) if whole else None,
+        "theirs": error_rate(theirs, layer[:few]),
+    }
+    equal = whole and rates["ours"] - rates["theirs"] <= CER_GOAL
+    print(
+        json.dumps(
+            {
+                "name": "ocr",
+                "ratio": round(speed["ours"] / speed["theirs"], 2),
+                "goal": GOAL,
+                "equal": equal,
+                "conditions": {
+                    "measure": "pages a second, wall-clock; equal: character error rates within 0.1 points",
+                    "pages_a_second": {way: round(value, 3) for way, value in speed.items()},
+                    "cer_percent": {way: value and round(value, 3) for way, value in rates.items()},
+                    "cer_percent_all_pages": round(error_rate(ours, layer), 3) if whole else None,
+                    "pages": {"ours": len(numbers), "theirs": few},
+                    "dpi": {"ours": Rendering.dpi, "theirs": 300},
+                    "cores": cores,
+                    "omp_thread_limit": {"ours": "1", "theirs": threads},
+                    "load": [round(value, 2) for value in os.getloadavg()],
+                    "tesseract": str(pytesseract.get_tesseract_version()),
+                    "python": platform.python_version(),
+                    "machine": platform.machine(),
+                },
+            }
+        )
+    )
+    return 0 if equal else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
