@@ -38,7 +38,6 @@ from ndino.data.layout import (
     BEGUN,
     DONE,
     JOURNAL,
-    MEMORY,  # noqa: F401 - the sources' way to it
     PARTIAL,
     refuse_other_settings,
 )
