@@ -3,7 +3,9 @@
     python evaluate_ppl.py --model FOLDER --data answers.jsonl --images-dir images
     python evaluate_ppl.py --model FOLDER --data swap-uniba/WILD_IT --split test
 
+A row of the .jsonl: {"id": "7", "file_name": "bari.png", "question": "Dov'è?", "answer": "A Bari."}
 Writes a row an answer to --out and the summary beside it; a run that was cut off goes on where it stopped.
+Answers about one picture that come in one run share its encoding.
 """
 
 from __future__ import annotations
@@ -20,9 +22,8 @@ from ndino.scorer import PerplexityError
 
 
 def parser() -> argparse.ArgumentParser:
-    lines = __doc__.splitlines()
     options = argparse.ArgumentParser(
-        description=lines[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument(
         "--model", required=True, help="LLaVA-NeXT folder in Hugging Face format, or a hub id"
@@ -30,10 +31,12 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--data", required=True, help=".jsonl, .parquet, a dataset's folder, or a hub id")
     options.add_argument("--images-dir", type=Path, help="of a .jsonl; without it, the file's own folder")
     options.add_argument("--split", help="of a dataset that has several")
-    options.add_argument("--question-field", default="question", help="column of the questions")
+    options.add_argument(
+        "--question-field", default="question", help="column of the questions (default: question)"
+    )
     options.add_argument("--answer-field", help="column of the answers; without it, gpt_answer or answer")
     options.add_argument("--out", type=Path, help="rows (.jsonl); without it, runs/ppl/MODEL/DATA.jsonl")
-    options.add_argument("--batch", type=int, default=4, help="answers at a time")
+    options.add_argument("--batch", type=int, help="answers at a time; without it, 1 on a CPU and 8 on a GPU")
     options.add_argument("--limit", type=int, help="score only the first so many")
     options.add_argument(
         "--shuffle", action="store_true", help="control: give every question another one's image"

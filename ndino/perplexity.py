@@ -60,7 +60,7 @@ def kind_of(reason: str) -> str:
 
 
 def score_set(
-    model: Model, items: Sequence[Item], out: Path, *, batch: int = 4, shuffled: bool = False
+    model: Model, items: Sequence[Item], out: Path, *, batch: int | None = None, shuffled: bool = False
 ) -> tuple[dict[str, Any], list[Score]]:
     """Score ``items`` and write a row each to ``out`` (``.jsonl``) and the summary beside it (``.json``).
 

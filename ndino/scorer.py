@@ -96,15 +96,20 @@ class Scorer:
     def context(self) -> int:
         return self.model.config.text_config.max_position_embeddings
 
-    def __call__(self, items: Sequence[Item], *, batch: int = 4) -> list[Score]:
+    def __call__(self, items: Sequence[Item], *, batch: int | None = None) -> list[Score]:
         """Score items whose ids differ; what cannot be scored comes back skipped, with the reason."""
         skipped, batches = self.plan(items, batch=batch)
         scores = {score.id: score for score in skipped}
         scores |= {score.id: score for part in batches for score in self.score(part)}
         return [scores[item.id] for item in items]
 
-    def plan(self, items: Sequence[Item], *, batch: int) -> tuple[list[Score], list[Batch]]:
-        """What cannot be scored, and batches of the rest; the same items give the same batches."""
+    def plan(self, items: Sequence[Item], *, batch: int | None = None) -> tuple[list[Score], list[Batch]]:
+        """What cannot be scored, and batches of the rest; the same items give the same batches.
+
+        ``batch`` answers with pictures of their own are scored at once, by default 1 on a CPU, which padding
+        would only keep busy (``benchmarks/perplexity.py``), and 8 on a GPU.
+        """
+        batch = batch or (1 if self.model.device.type == "cpu" else 8)
         skipped, of_picture = [], defaultdict(list)
         for item in items:
             try:

@@ -1,0 +1,271 @@
+"""Perplexity with shared prefixes and logits on answer rows, against one sample at a time with full logits.
+
+    python -m benchmarks.perplexity             about a minute
+    python -m benchmarks.perplexity --turns 1   less of it
+
+The other way is what the released script of the paper does: processor, model with labels, the model's own
+loss. Three measurements on random weights in float32, one thread:
+
+  one answer a picture     CPU seconds, the other way over ours, a model of the 8B model's proportions
+                           (LM head 7 to 8 % of the body, tower 4 to 5 %, tokens / hidden size 0.6)
+  eight answers a picture  the same model
+  memory                   peak above the loaded model, ours over the other way, LLaMA 3's vocabulary; each
+                           way in a process of its own
+
+Both ways read the same pictures and texts, preprocessing included, in turns within one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import platform
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from PIL import Image
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaNextConfig, LlavaNextForConditionalGeneration
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+
+from ndino import published
+from ndino.answer_sets import Item
+from ndino.evaluation.models import find_model
+from ndino.prompts import IMAGE_TOKEN
+from ndino.scorer import Scorer, load_scorer
+from ndino.shuffle import image_digest
+from tests.tiny import CORPUS, tiny_tokenizer
+
+ROOT = Path(__file__).resolve().parents[1]
+GOALS = {"one_answer": 1.0, "eight_answers": 3.0, "memory": 0.2}
+RELATIVE = 1e-5
+SIDE, PATCH = 112, 14
+PINPOINTS = [[224, 224], [112, 224], [224, 112]]
+VOCABULARY = 128256
+PICTURES, SHARED_PICTURES, ANSWERS = 16, 3, 8
+
+
+def write_model(folder: Path, *, vocabulary: int, hidden: int, layers: int) -> Path:
+    """A random LLaVA-NeXT; a picture of 200 × 200 becomes 336 tokens."""
+    tokenizer = tiny_tokenizer()
+    config = LlavaNextConfig(
+        vision_config=CLIPVisionConfig(
+            hidden_size=192,
+            intermediate_size=768,
+            num_hidden_layers=4,
+            num_attention_heads=6,
+            image_size=SIDE,
+            patch_size=PATCH,
+            projection_dim=192,
+        ),
+        text_config=LlamaConfig(
+            hidden_size=hidden,
+            intermediate_size=hidden * 27 // 10,
+            num_hidden_layers=layers,
+            num_attention_heads=hidden // 64,
+            num_key_value_heads=hidden // 64,
+            vocab_size=vocabulary,
+            max_position_embeddings=4096,
+            tie_word_embeddings=False,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        ),
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        image_grid_pinpoints=PINPOINTS,
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+        tie_word_embeddings=False,
+    )
+    torch.manual_seed(0)
+    model = LlavaNextForConditionalGeneration(config)
+    processor = LlavaNextImageProcessorPil(
+        size={"shortest_edge": SIDE},
+        crop_size={"height": SIDE, "width": SIDE},
+        image_grid_pinpoints=PINPOINTS,
+    )
+    model.save_pretrained(folder)
+    published.build_processor(tokenizer, processor, patch_size=PATCH).save_pretrained(folder)
+    return folder
+
+
+def make_items(pictures: int, answers: int) -> list[Item]:
+    """Questions on pictures of noise, with answers of 10 to 30 tokens or so; a picture's come one by one."""
+    draw = random.Random(0)
+    words = " ".join(CORPUS).split()
+    contents = []
+    for number in range(pictures):
+        pixels = np.random.default_rng(number).integers(256, size=(200, 200, 3), dtype=np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        contents.append(buffer.getvalue())
+
+    def item(round_: int, number: int, content: bytes) -> Item:
+        answer = " ".join(draw.choices(words, k=draw.randint(6, 14)))
+        return Item(f"{number}-{round_}", "Cosa vedi?", answer, image_digest(content), lambda: content)
+
+    return [item(r, n, content) for r in range(answers) for n, content in enumerate(contents)]
+
+
+@torch.inference_mode()
+def one_at_a_time(scorer: Scorer, items: Sequence[Item]) -> list[float]:
+    """The other way: logits of every position, the model's own loss; summed over the answer's tokens."""
+    losses = []
+    tokenizer = scorer.processor.tokenizer
+    for item in items:
+        prompt = (
+            f"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n<image>\n{item.question}<|eot_id|>"
+            "<|start_header_id|>assistant<|end_header_id|>\n\n"
+        )
+        answer = f"{item.answer}<|eot_id|>"
+        with Image.open(io.BytesIO(item.image())) as image:
+            inputs = scorer.processor(
+                images=image.convert("RGB"),
+                text=prompt + answer,
+                add_special_tokens=False,
+                return_tensors="pt",
+            )
+        tokens = len(tokenizer(answer, add_special_tokens=False)["input_ids"])
+        labels = inputs["input_ids"].clone()
+        labels[:, :-tokens] = -100
+        losses.append(scorer.model(**inputs, labels=labels).loss.item() * tokens)
+    return losses
+
+
+def ours(scorer: Scorer, items: Sequence[Item]) -> list[float]:
+    return [score.nll for score in scorer(items)]
+
+
+WAYS: dict[str, Callable[[Scorer, Sequence[Item]], list[float]]] = {
+    "one_at_a_time": one_at_a_time,
+    "ours": ours,
+}
+
+
+def seconds_of(scorer: Scorer, items: Sequence[Item], turns: int) -> tuple[dict[str, float], float]:
+    """CPU seconds of each way, the least of ``turns``, and the largest relative difference of the values."""
+    found: dict[str, list[float]] = {way: [] for way in WAYS}
+    values: dict[str, list[float]] = {}
+    for run in WAYS.values():
+        run(scorer, items[:2])  # first calls set up what later ones reuse
+    for turn in range(turns):
+        for way in list(WAYS)[:: 1 if turn % 2 == 0 else -1]:
+            started = time.process_time()
+            values[way] = WAYS[way](scorer, items)
+            found[way].append(time.process_time() - started)
+    return {way: min(taken) for way, taken in found.items()}, difference(*values.values())
+
+
+def difference(one: Sequence[float], other: Sequence[float]) -> float:
+    return max(abs(a - b) / abs(a) for a, b in zip(one, other, strict=True))
+
+
+def peak_of(way: str, folder: Path) -> None:
+    """In a process of its own: print the peak of memory above the loaded model, and the values."""
+    torch.set_num_threads(1)
+    scorer = load_scorer(find_model("large", str(folder)))
+    items = make_items(4, 2)
+    WAYS[way](scorer, items[:1])  # libraries' own buffers
+    # Resets the kernel's high-water mark to what is held now.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = memory("VmRSS")
+    values = WAYS[way](scorer, items)
+    print(json.dumps({"peak_mib": memory("VmHWM") - before, "values": values}))
+
+
+def memory(field: str) -> float:
+    return int(re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+
+
+def measure_memory(folder: Path) -> tuple[dict[str, float], float]:
+    made = {}
+    for way in WAYS:
+        command = [sys.executable, "-m", "benchmarks.perplexity", "--peak", way, str(folder)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        made[way] = json.loads(done.stdout.splitlines()[-1])
+    values = [each["values"] for each in made.values()]
+    return {way: each["peak_mib"] for way, each in made.items()}, difference(*values)
+
+
+def shares(scorer: Scorer) -> dict[str, float]:
+    """How large head and tower are beside the language model's layers, by parameters."""
+    count = {
+        name: sum(weight.numel() for weight in part.parameters())
+        for name, part in (
+            ("body", scorer.model.model.language_model.layers),
+            ("head", scorer.model.lm_head),
+            ("tower", scorer.model.model.vision_tower),
+        )
+    }
+    return {name: round(count[name] / count["body"], 3) for name in ("head", "tower")}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turns", type=int, default=2, help="times that each way is measured (default: 2)")
+    parser.add_argument("--peak", nargs=2, metavar=("WAY", "FOLDER"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    transformers.utils.logging.disable_progress_bar()
+    if options.peak:
+        peak_of(options.peak[0], Path(options.peak[1]))
+        return 0
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory(prefix="ndino-perplexity-") as temporary:
+        small = write_model(Path(temporary) / "small", vocabulary=4608, hidden=640, layers=8)
+        scorer = load_scorer(find_model("small", str(small)))
+        single, single_off = seconds_of(scorer, make_items(PICTURES, 1), options.turns)
+        print(f"one answer a picture: {single}", flush=True)
+        shared, shared_off = seconds_of(scorer, make_items(SHARED_PICTURES, ANSWERS), options.turns)
+        print(f"{ANSWERS} answers a picture: {shared}", flush=True)
+        large = write_model(Path(temporary) / "large", vocabulary=VOCABULARY, hidden=128, layers=2)
+        peak, peak_off = measure_memory(large)
+        print(f"peak above the loaded model, MiB: {peak}", flush=True)
+        proportions = shares(scorer)
+    off = max(single_off, shared_off, peak_off)
+    print(
+        json.dumps(
+            {
+                "name": "perplexity",
+                "ratio": {
+                    "one_answer": round(single["one_at_a_time"] / single["ours"], 2),
+                    "eight_answers": round(shared["one_at_a_time"] / shared["ours"], 2),
+                    "memory": round(peak["ours"] / peak["one_at_a_time"], 3),
+                },
+                "goal": GOALS,
+                "equal": off <= RELATIVE,
+                "conditions": {
+                    "measure": "CPU seconds, the other way over ours; memory: peak, ours over the other way",
+                    "largest_relative_difference": float(f"{off:.1e}"),
+                    "cpu_seconds": {
+                        "one_answer": {way: round(value, 2) for way, value in single.items()},
+                        "eight_answers": {way: round(value, 2) for way, value in shared.items()},
+                    },
+                    "peak_mib": {way: round(value, 1) for way, value in peak.items()},
+                    "pictures": {"one_answer": PICTURES, "eight_answers": SHARED_PICTURES},
+                    "parameters_beside_the_body": proportions,
+                    "vocabulary_of_memory": VOCABULARY,
+                    "dtype": "float32",
+                    "turns": options.turns,
+                    "threads": 1,
+                    "torch": torch.__version__,
+                    "transformers": transformers.__version__,
+                    "python": platform.python_version(),
+                    "machine": platform.machine(),
+                },
+            }
+        )
+    )
+    return 0 if off <= RELATIVE else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
