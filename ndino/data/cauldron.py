@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ndino.data.languages import language
+from ndino.data.layout import MEMORY
 from ndino.data.pairs import Pair, PairError, read_pair, write_pair
 from ndino.data.pictures import PictureError, usable_picture
 from ndino.data.repositories import Table, inputs_of, open_repository, open_table, picture_bytes
 from ndino.data.shards import (
-    MEMORY,
     Outcome,
     Reject,
     ShardWriter,
