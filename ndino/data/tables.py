@@ -1,8 +1,8 @@
 """The paper's Tables 1, 2 and 4 from the manifests of data folders.
 
-The bodies of these tables are not in our copy of the paper: columns follow their captions, numbers are counted
-here. A manifest counts under ``task/rows``, ``task/instances`` (question-answer pairs) and ``task/translated``;
-one of a native set under ``set/train`` and ``set/test``.
+The bodies of these tables are not in our copy of the paper: columns follow their captions, numbers are
+counted here. A manifest counts under ``task/rows``, ``task/instances`` (question-answer pairs) and
+``task/translated``; one of a native set under ``set/train`` and ``set/test``.
 """
 
 from __future__ import annotations

@@ -20,9 +20,10 @@ def manifest(folder: Path, source: str, counts: dict[str, int]) -> Path:
 
 @pytest.fixture
 def folders(tmp_path) -> list[Path]:
-    first = {"vqav2/rows": 10_000, "vqav2/instances": 30_000, "vqav2/translated": 29_000}
+    few = {"aokvqa/rows": 7, "aokvqa/instances": 9, "aokvqa/translated": 8}
+    many = {"vqav2/rows": 10_000, "vqav2/instances": 30_000, "vqav2/translated": 29_000}
     return [
-        manifest(tmp_path / "c1", "cauldron", first),
+        manifest(tmp_path / "c1", "cauldron", many),
         manifest(
             tmp_path / "c2", "cauldron", {"aokvqa/rows": 7, "aokvqa/instances": 9, "aokvqa/translated": 8}
         ),
