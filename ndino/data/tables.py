@@ -1,8 +1,9 @@
 """The paper's Tables 1, 2 and 4 from the manifests of data folders.
 
 The bodies of these tables are not in our copy of the paper: columns follow their captions, numbers are
-counted here. A manifest counts under ``task/rows``, ``task/instances`` (question-answer pairs) and
-``task/translated``; one of a native set under ``set/train`` and ``set/test``.
+counted here. The Cauldron's manifest counts ``task/rows``, ``task/instances`` (question-answer pairs) and
+``task/translated``; that of the benchmarks ``name/original`` and ``name/translated``; those of native sets
+``name/train`` and ``name/test``.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def _table_2(manifests: list[dict[str, Any]]) -> Table:
 
 def _table_4(manifests: list[dict[str, Any]]) -> Table:
     rows = [
-        (name, counts.get("instances", 0), counts.get("translated", 0))
+        (name, counts.get("original", 0), counts.get("translated", 0))
         for name, counts in _counts(manifests, ("benchmarks",)).items()
     ]
     # As the paper does: GQA-it was translated by others, so only the original is counted.

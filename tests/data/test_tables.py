@@ -24,12 +24,10 @@ def folders(tmp_path) -> list[Path]:
     many = {"vqav2/rows": 10_000, "vqav2/instances": 30_000, "vqav2/translated": 29_000}
     return [
         manifest(tmp_path / "c1", "cauldron", many),
-        manifest(
-            tmp_path / "c2", "cauldron", {"aokvqa/rows": 7, "aokvqa/instances": 9, "aokvqa/translated": 8}
-        ),
+        manifest(tmp_path / "c2", "cauldron", few),
         manifest(tmp_path / "mtvqa", "mtvqa", {"mtvqa/train": 5, "mtvqa/test": 3}),
         manifest(tmp_path / "gqa", "gqa-it", {"gqa-it/test": 4}),
-        manifest(tmp_path / "b", "benchmarks", {"pope/instances": 9, "pope/translated": 6}),
+        manifest(tmp_path / "b", "benchmarks", {"pope/original": 9, "pope/translated": 6}),
         manifest(tmp_path / "wit", "wit", {"wit/rows": 1}),
     ]
 
