@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ndino.files import fingerprint, write_text
+from ndino.files import fingerprint, whole_file, write_text
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -43,5 +44,37 @@ def write_split(
     folder.mkdir(parents=True, exist_ok=True)
     columns = {name: [row[name] for row in rows] for name in types}
     Dataset.from_dict(columns, features=Features(types)).to_parquet(folder / f"{split}.parquet")
+    _write_readme(folder, split, config)
+
+
+def stream_split(
+    folder: Path,
+    split: str,
+    rows: Iterable[Mapping[str, Any]],
+    types: Mapping[str, Any],
+    *,
+    config: str = "default",
+    rows_at_once: int = 100,
+) -> int:
+    """As `write_split`, with so many rows in memory at a time; returns their number.
+
+    Pictures are ``{"bytes": ..., "path": None}``. The file appears once it is whole.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from datasets import Features
+
+    schema = Features(types).arrow_schema
+    count, remaining = 0, iter(rows)
+    with whole_file(folder / f"{split}.parquet") as temporary, pq.ParquetWriter(temporary, schema) as file:
+        while batch := list(itertools.islice(remaining, rows_at_once)):
+            columns = [{name: row[name] for name in types} for row in batch]
+            file.write_table(pa.Table.from_pylist(columns, schema=schema))
+            count += len(batch)
+    _write_readme(folder, split, config)
+    return count
+
+
+def _write_readme(folder: Path, split: str, config: str) -> None:
     header = f"- config_name: {config}\n  data_files:\n  - split: {split}\n    path: {split}.parquet\n"
     write_text(folder / "README.md", f"---\nconfigs:\n{header}---\n")
