@@ -7,8 +7,9 @@ paper; ``robust`` metrics stand beside them and read the same answers with ``ndi
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ndino import shuffle
@@ -25,6 +26,9 @@ LETTER_ANSWER = "\nRispondi utilizzando la lettera dell'opzione corretta."
 
 # lmms-eval's variable for the folder in which `datasets` keeps what it has read.
 DATASETS_CACHE = "LMMS_EVAL_DATASETS_CACHE"
+
+# A folder of pictures holds these.
+PICTURE_FILES = (".jpg", ".jpeg", ".png", ".webp")
 
 Document = Mapping[str, Any]
 
@@ -48,12 +52,18 @@ def require_columns(dataset: Dataset, source: str, *columns: str) -> None:
 
 
 def prepare(dataset: Dataset, source: str, *columns: str) -> Dataset:
-    """``process_docs`` of a task with an ``image`` column: schema checked, pictures shuffled where asked.
+    """``process_docs`` of a task with pictures: schema checked, pictures shuffled where asked.
+
+    Pictures are in a column ``image``: as ``datasets`` holds them, or as the names of files in the folder of
+    the data; these may also be called ``file_name``.
 
     Raises:
-        TaskDataError: see ``require_columns``; or too few pictures for the shuffled control.
+        TaskDataError: see ``require_columns``; a picture is missing; or too few for the shuffled control.
     """
+    if "image" not in dataset.column_names and "file_name" in dataset.column_names:
+        dataset = dataset.rename_column("file_name", "image")
     require_columns(dataset, source, "image", *columns)
+    dataset = _with_pictures(dataset, source)
     if not shuffle.requested():
         return dataset
     try:
@@ -62,38 +72,88 @@ def prepare(dataset: Dataset, source: str, *columns: str) -> Dataset:
         raise TaskDataError(f"{source}: {error}") from error
 
 
+def _with_pictures(dataset: Dataset, source: str) -> Dataset:
+    from datasets import Image as ImageFeature
+
+    feature = dataset.features["image"]
+    if isinstance(feature, ImageFeature):
+        return dataset
+    if getattr(feature, "dtype", None) == "string":
+        # Data are looked for in the working directory, under their name on the hub.
+        folder = Path.cwd() / source
+        for row, name in enumerate(dataset["image"]):
+            if name is None or not (folder / name).is_file():
+                raise TaskDataError(f"{source} row {row}: no picture {folder / (name or '')}")
+        paths = [str(folder / name) for name in dataset["image"]]
+        dataset = dataset.remove_columns("image").add_column("image", paths)
+    try:
+        return dataset.cast_column("image", ImageFeature())
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise TaskDataError(f"{source}: column image holds no pictures but {feature}") from error
+
+
 def picture(document: Document) -> list[Image]:
     """``doc_to_visual`` of a task with an ``image`` column."""
     return [document["image"].convert("RGB")]
 
 
+GQA_PICTURES = "lmms-lab/GQA"
+
+
 @lru_cache(maxsize=2)
-def _load_gqa_images(folder: str, cache: str | None) -> tuple[Dataset, dict[str, int], dict[str, str]]:
-    # `folder` is the working directory, in which load_dataset looks first: another one is other data.
+def _gqa_pictures(folder: str, cache: str | None) -> tuple[Mapping[str, Callable[[], Image]], dict[str, str]]:
+    """By id what decodes GQA's pictures, and for each id the one that stands in when shuffled.
+
+    They are files called after their ids in ``folder/lmms-lab/GQA/``, or a data set with the columns ``id``
+    and ``image``, there or on the hub.
+    """
+    local = Path(folder) / GQA_PICTURES
+    files = {path.stem: path for path in sorted(local.rglob("*")) if path.suffix.lower() in PICTURE_FILES}
+    readers = {name: partial(_open, path) for name, path in files.items()} or _gqa_rows(local, cache)
+    return readers, shuffle.shuffle_map(readers) if len(readers) > 1 else {}
+
+
+def _gqa_rows(local: Path, cache: str | None) -> dict[str, Callable[[], Image]]:
     from datasets import load_dataset
 
-    images = load_dataset("lmms-lab/GQA", "testdev_balanced_images", split="testdev", cache_dir=cache)
-    require_columns(images, "lmms-lab/GQA (testdev_balanced_images)", "id", "image")
-    rows = {image_id: row for row, image_id in enumerate(images["id"])}
-    return images, rows, shuffle.shuffle_map(rows) if len(rows) > 1 else {}
+    from ndino.evaluation.local_data import files_of, is_hub_layout
+
+    if local.is_dir() and not is_hub_layout(local):
+        reader, files = files_of(local, "testdev")
+        images = load_dataset(reader, data_files=[*map(str, files)], split="train", cache_dir=cache)
+        require_columns(images, GQA_PICTURES, "id", "image")
+        images = _with_pictures(images, GQA_PICTURES)
+    else:
+        images = load_dataset(GQA_PICTURES, "testdev_balanced_images", split="testdev", cache_dir=cache)
+        require_columns(images, f"{GQA_PICTURES} (testdev_balanced_images)", "id", "image")
+    return {name: partial(_decode, images, row) for row, name in enumerate(images["id"])}
 
 
-def _gqa_images() -> tuple[Dataset, dict[str, int], dict[str, str]]:
-    """GQA's pictures, the row of each id, and for each id the one that stands in when shuffled."""
-    return _load_gqa_images(os.getcwd(), os.environ.get(DATASETS_CACHE))
+def _open(path: Path) -> Image:
+    from PIL import Image as Pillow
+
+    with Pillow.open(path) as found:
+        return found.convert("RGB")
+
+
+def _decode(images: Dataset, row: int) -> Image:
+    return images[row]["image"].convert("RGB")
+
+
+def _gqa() -> tuple[Mapping[str, Callable[[], Image]], dict[str, str]]:
+    # Data are looked for in the working directory first: another one is other data.
+    return _gqa_pictures(os.getcwd(), os.environ.get(DATASETS_CACHE))
 
 
 def gqa_image_ids() -> frozenset[str]:
     """The ids of GQA's pictures, indexed on first use; nothing is decoded."""
-    return frozenset(_gqa_images()[1])
+    return frozenset(_gqa()[0])
 
 
 def gqa_image(image_id: str) -> Image:
     """Decode one picture of GQA; with ``NDINO_SHUFFLE=1``, the one that stands in for it."""
-    images, rows, given = _gqa_images()
-    if shuffle.requested():
-        image_id = given[image_id]
-    return images[rows[image_id]]["image"].convert("RGB")
+    readers, given = _gqa()
+    return readers[given[image_id] if shuffle.requested() else image_id]()
 
 
 def exact_match(answer: str, targets: Sequence[str]) -> float:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ndino import shuffle
 from ndino.evaluation.errors import SetupError
+from ndino.evaluation.local_data import changes, is_hub_layout
 from ndino.evaluation.standard_errors import standard_errors
 from ndino.files import key_of, whole_file
 from ndino.hub_folders import content_key
@@ -144,13 +145,20 @@ class Benchmarks:
 
             try:
                 with self._surroundings(name, shuffled=shuffled):
-                    loaded = self._manager.load_task_or_group([name], self.task_type)
+                    loaded = self._manager.load_task_or_group([self._description(name)], self.task_type)
             except RetryError as error:
                 # lmms-eval tries five times to load a dataset; the last reason is the reason.
                 reason = error.last_attempt.exception()
                 raise SetupError(f"task {name}: {reason}") from reason
             self._loaded[name, shuffled] = loaded[name]
         return self._loaded[name, shuffled]
+
+    def _description(self, name: str) -> str | dict[str, Any]:
+        """What to tell lmms-eval: a name, or the name and where its data are instead."""
+        folder = None if self.data is None else self.data / self._datasets[name][0]
+        if folder is None or is_hub_layout(folder) or not self._is_ours(name):
+            return name
+        return {"task": name, **changes(folder, self._config(name)["test_split"])}
 
     @contextlib.contextmanager
     def _surroundings(self, name: str, *, shuffled: bool) -> Iterator[None]:

@@ -7,7 +7,7 @@ from lmms_eval.tasks import TaskManager
 
 from ndino.tasks import TaskDataError
 from tests.answerer import Answerer, guess, metrics, see
-from tests.benchmarks import description
+from tests.benchmarks import description, picture
 from tests.test_answers import ODD
 
 SHORT = "\nRispondi utilizzando una sola parola o frase."
@@ -116,7 +116,10 @@ def test_data_that_does_not_fit_is_refused_with_the_reason(benchmarks):
         process("mtvqa-it")(Dataset.from_dict({"image": [], "answer": []}))
     with pytest.raises(TaskDataError, match="no rows"):
         process("mtvqa-it")(Dataset.from_dict({"image": [], "question": [], "answer": []}))
-    pope = {"image": [1, 2], "question": ["?", "?"], "answer": ["sì", "maybe"], "category": ["random", "x"]}
+    shown = [picture(0), picture(1)]
+    pope = {"image": shown, "question": ["?", "?"], "answer": ["sì", "maybe"], "category": ["random", "x"]}
+    with pytest.raises(TaskDataError, match="column image holds no pictures but"):
+        process("pope-it")(Dataset.from_dict(pope | {"image": [1, 2]}))
     with pytest.raises(TaskDataError, match="row 1: answer 'maybe'"):
         process("pope-it")(Dataset.from_dict(pope))
     with pytest.raises(TaskDataError, match="no row has the category popular"):

@@ -1,0 +1,79 @@
+"""Data sets in plain folders: JSONL, JSON or Parquet files that no README tells the splits of.
+
+A folder as the hub lays it out (a ``README.md`` whose ``configs:`` names files and splits) is read by
+``datasets`` alone. In any other, the file of a split is ``SPLIT.jsonl`` (or ``SPLIT-00000-of-00002.parquet``,
+also in ``data/``), or simply the only file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ndino.evaluation.errors import SetupError
+
+# Ending -> the reader of `datasets`.
+READERS = {".jsonl": "json", ".json": "json", ".json.gz": "json", ".parquet": "parquet"}
+
+
+def is_hub_layout(folder: Path) -> bool:
+    """Whether a README says which files are which split."""
+    readme = folder / "README.md"
+    return readme.is_file() and "configs:" in readme.read_text(encoding="utf-8", errors="replace")
+
+
+def files_of(folder: Path, split: str) -> tuple[str, list[Path]]:
+    """The reader and the files of a split in a plain folder.
+
+    Raises:
+        SetupError: no file, or several of which none is called after the split; a row that is no JSON.
+    """
+    found = [path for path in sorted([*folder.glob("*"), *folder.glob("data/*")]) if _ending(path)]
+    named = [path for path in found if _stem(path) == split or _stem(path).startswith(f"{split}-")]
+    chosen = named or found
+    if not chosen:
+        raise SetupError(f"{folder}: has no .jsonl or .parquet file (see the task's README)")
+    if not named and len(found) > 1:
+        names = ", ".join(path.name for path in found[:5])
+        raise SetupError(
+            f"{folder}: which of {names} is the split {split}? (call it {split}.jsonl or .parquet)"
+        )
+    readers = {READERS[_ending(path)] for path in chosen}
+    if len(readers) > 1:
+        raise SetupError(f"{folder}: holds the split {split} twice, as JSON and as Parquet (keep one)")
+    for path in chosen:
+        if path.suffix == ".jsonl":
+            _check_rows(path)
+    return readers.pop(), chosen
+
+
+def changes(folder: Path, split: str) -> dict[str, Any]:
+    """What a task's YAML must say instead, so that lmms-eval reads the split from a plain folder.
+
+    Raises:
+        SetupError: see `files_of`.
+    """
+    reader, files = files_of(folder, split)
+    data_files = {split: [str(path.resolve()) for path in files]}
+    return {"dataset_path": reader, "dataset_name": None, "dataset_kwargs": {"data_files": data_files}}
+
+
+def _ending(path: Path) -> str:
+    return next((ending for ending in READERS if path.name.endswith(ending)), "")
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(_ending(path))
+
+
+def _check_rows(path: Path) -> None:
+    # `datasets` names neither the row nor the reason.
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                value = json.loads(line) if line.strip() else {}
+            except ValueError as error:
+                raise SetupError(f"{path} row {number}: broken JSON: {error} (mend or remove it)") from error
+            if not isinstance(value, dict):
+                raise SetupError(f"{path} row {number}: is no JSON object (mend or remove it)")

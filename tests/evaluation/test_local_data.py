@@ -1,0 +1,126 @@
+"""Every benchmark as plain files of its documented schema, against the same as the hub lays it out."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from datasets import load_dataset
+
+from ndino.evaluation.benchmarks import Benchmarks
+from ndino.evaluation.errors import SetupError
+from ndino.evaluation.local_data import files_of
+from tests.answerer import Answerer, see
+
+NAMES = ["ndino-it", "pope_adv-it"]
+
+
+def plain_copy(source: Path, folder: Path, *, kind: str) -> Path:
+    """The benchmarks of ``source`` without any README: JSON and pictures as files, or Parquet."""
+    for readme in source.glob("*/*/README.md"):
+        split = next(readme.parent.glob("*.parquet")).stem
+        rows = load_dataset("parquet", data_files=str(readme.with_name(f"{split}.parquet")), split="train")
+        target = folder / readme.parent.relative_to(source)
+        target.mkdir(parents=True)
+        if kind == "parquet":
+            rows.to_parquet(target / f"{split}-00000-of-00001.parquet")
+            continue
+        lines = []
+        for row in rows:
+            if (picture := row.pop("image", None)) is not None:
+                name = f"{row['id']}.png" if target.name == "GQA" else f"pictures/{row['id']}.png"
+                (target / name).parent.mkdir(exist_ok=True)
+                picture.save(target / name)
+                # Both names of the field are in use.
+                row["file_name" if target.name == "MTVQA_IT" else "image"] = name
+            lines.append(row)
+        if target.name == "gqa-it":  # as it is published
+            lines = [{**row, "label": json.loads(row["label"])} for row in lines]
+            (target / "testdev3k.json.gz").write_bytes(gzip.compress(json.dumps(lines).encode()))
+        elif target.name != "GQA":
+            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in lines)
+            (target / f"{split}.jsonl").write_text(text, encoding="utf-8")
+    return folder
+
+
+def answers(data: Path, cache: Path, monkeypatch) -> dict:
+    monkeypatch.chdir(data)
+    benchmarks = Benchmarks(NAMES, data=data, cache=cache)
+    found = {}
+    for name in benchmarks.names:
+        for shuffled in (False, True):
+            outcome = benchmarks.ask(Answerer(see), name, shuffled=shuffled)
+            found[name, shuffled] = [(row["target"], row["answer"]) for row in outcome.rows]
+    return found
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.mark.parametrize("kind", ["files", "parquet"])
+def test_plain_files_are_asked_as_the_hubs_own(benchmark_folder, tmp_path, cache, monkeypatch, kind):
+    plain = plain_copy(benchmark_folder, tmp_path / "data", kind=kind)
+    assert not [*plain.rglob("README.md")]
+    assert answers(plain, cache, monkeypatch) == answers(benchmark_folder, cache, monkeypatch)
+
+
+def test_the_hub_is_not_asked(benchmark_folder, tmp_path, cache, monkeypatch):
+    import socket
+
+    plain = plain_copy(benchmark_folder, tmp_path / "data", kind="files")
+
+    def refuse(*arguments, **options):
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    assert answers(plain, tmp_path / "fresh", monkeypatch)
+
+
+def test_a_changed_file_is_read_anew(tmp_path, cache, monkeypatch):
+    from PIL import Image
+
+    folder = tmp_path / "swap-uniba" / "MTVQA_IT"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    monkeypatch.chdir(tmp_path)
+    for wanted in ("rosso", "verde"):
+        row = {"id": "0", "image": "a.png", "question": "?", "answer": wanted}
+        (folder / "test.jsonl").write_text(json.dumps(row))
+        benchmarks = Benchmarks(["mtvqa-it"], data=tmp_path, cache=cache)
+        task = benchmarks.task("mtvqa-it", shuffled=False)
+        assert [task.doc_to_target(document) for document in task.eval_docs] == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "has no .jsonl or .parquet file"),
+        ({"a.jsonl": "{}", "b.jsonl": "{}"}, r"which of a.jsonl, b.jsonl is the split test\?"),
+        ({"test.jsonl": "{}", "test.parquet": ""}, "holds the split test twice"),
+        ({"test.jsonl": '{"id": 1}\n{"id": \n'}, "test.jsonl row 2: broken JSON"),
+        ({"test.jsonl": '{"id": 1}\n\n[1]\n'}, "test.jsonl row 3: is no JSON object"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, files, message):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(SetupError, match=message) as refused:
+        files_of(tmp_path, "test")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_missing_picture_is_named_with_its_row(benchmark_folder, tmp_path, cache, monkeypatch):
+    from lmms_eval.api.task import ConfigurableTask
+
+    monkeypatch.setattr(ConfigurableTask.download.retry, "sleep", lambda seconds: None)
+    plain = plain_copy(benchmark_folder, tmp_path / "data", kind="files")
+    shutil.rmtree(plain / "swap-uniba" / "POPE_IT" / "pictures")
+    monkeypatch.chdir(plain)
+    with pytest.raises(SetupError, match=r"task pope-it: swap-uniba/POPE_IT row 0: no picture .*\.png"):
+        Benchmarks(["pope-it"], data=plain, cache=cache).load(shuffled=False)
