@@ -22,7 +22,7 @@ from importlib.metadata import version
 import httpx
 import tenacity
 
-from ndino.data.shards import DataError
+from ndino.data.errors import DataError
 from ndino.errors import reason_of
 
 WHY_CONTACT = "servers are told whom to write to"
