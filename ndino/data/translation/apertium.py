@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ndino.data.shards import DataError
+from ndino.data.errors import DataError
 from ndino.data.translation.placeholders import PLACEHOLDER
 from ndino.files import key_of, sha256_of
 
@@ -57,7 +57,8 @@ class Apertium:
             if texts and texts[0] != "a":
                 self.translate(["a"])
                 return [""]
-            said = " ".join(str(error.stderr or error).split())
+            said = (getattr(error, "stderr", None) or b"").decode(errors="replace").split("\n")
+            said = next((line.strip() for line in reversed(said) if line.strip()), str(error))
             packages = " ".join(f"apertium-{mode}" for mode in self.modes)
             raise DataError(
                 f"apertium breaks off: {said} (remedy: apt-get install --reinstall apertium {packages})"

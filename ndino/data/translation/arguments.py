@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ndino.data.errors import DataError
 from ndino.data.languages import language
-from ndino.data.shards import DataError
 from ndino.data.translation.guards import Guards
 from ndino.data.translation.translation import Translation, identity_of
 from ndino.data.translation.translator import Translator

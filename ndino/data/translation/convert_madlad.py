@@ -20,7 +20,7 @@ import venv
 from pathlib import Path
 from typing import Any
 
-from ndino.data.shards import DataError
+from ndino.data.errors import DataError
 from ndino.errors import reason_of
 from ndino.files import fingerprint, key_of, whole_folder, write_json
 from ndino.upstream.mirror import cache_folder
@@ -94,14 +94,18 @@ def convert_madlad(model: str, out: Path, quantization: str) -> dict[str, Any]:
     return record
 
 
+def environment_folder() -> Path:
+    """Where the environment that converts is, or would be."""
+    return cache_folder() / "convert" / key_of(*PINS, _behind(), sys.version)
+
+
 def environment() -> Path:
     """Python of the environment that converts, made in the user's cache folder where it is missing.
 
     It holds ``PINS``; all else is taken from this environment, which stands behind it. Raises DataError where
     the packages cannot be installed.
     """
-    behind = sysconfig.get_path("purelib")
-    folder = cache_folder() / "convert" / key_of(*PINS, behind, sys.version)
+    folder = environment_folder()
     python = folder / "bin" / "python"
     if folder.is_dir():
         return python
@@ -112,7 +116,7 @@ def environment() -> Path:
     try:
         venv.create(temporary, with_pip=True)
         own = sysconfig.get_path("purelib", vars={"base": str(temporary), "platbase": str(temporary)})
-        Path(own, "behind.pth").write_text(f"{behind}\n")
+        Path(own, "behind.pth").write_text(f"{_behind()}\n")
         install = [str(temporary / "bin" / "python"), "-m", "pip", "install", "--quiet", "--upgrade"]
         done = subprocess.run(
             [*install, "--disable-pip-version-check", *PINS], capture_output=True, text=True
@@ -127,6 +131,10 @@ def environment() -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return python
+
+
+def _behind() -> str:
+    return sysconfig.get_path("purelib")
 
 
 def _published(model: str) -> Path:

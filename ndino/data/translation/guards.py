@@ -20,11 +20,12 @@ SENTENCE_END = re.compile(r"(?<=[.!?…。！？])(?:\s+|(?<=[。！？]))")
 
 # A translation may be so many times longer or shorter, in letters, than its source; short texts vary more,
 # hence the letters on top. Ours: see docs/data/translation.md for how many right translations they refuse.
-LONGEST, SHORTEST, MARGIN = 2.5, 0.4, 15
+LONGEST, SHORTEST, MARGIN = 2.5, 0.4, 20
 # A word or phrase so many times in a row, or a phrase of four words so many times over all, is a loop, unless
 # the source does the same.
 ROW, ROW_LETTERS, PHRASE_WORDS, PHRASES = 4, 12, 4, 4
-# So many words in small letters, and so large a share of them standing in the translation, is no translation.
+# A translation is a copy when so large a share of the source's different words in small letters stands in it,
+# and there are so many of them.
 COPIED_WORDS, COPIED_SHARE = 4, 0.8
 
 EMPTY, LOOP, LONG, SHORT, COPY, PLACEHOLDER_LOST, NUMBER_LOST = (
@@ -113,6 +114,6 @@ def _letters_in_a_row(text: str) -> bool:
 
 def copied(source: str, target: str) -> bool:
     """Whether ``target`` is ``source``, names, numbers and very short texts aside."""
-    words = [word for word in WORD.findall(PLACEHOLDER.sub(" ", source)) if word.islower() and len(word) > 1]
+    words = {word for word in WORD.findall(PLACEHOLDER.sub(" ", source)) if word.islower() and len(word) > 1}
     there = set(WORD.findall(target.casefold()))
     return len(words) >= COPIED_WORDS and sum(word in there for word in words) >= COPIED_SHARE * len(words)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ndino.data.shards import DataError
+from ndino.data.errors import DataError
 from ndino.data.translation.pieces import Pieces, limit_of
 from ndino.files import fingerprint
 

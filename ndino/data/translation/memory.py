@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ndino.data.shards import DataError
+from ndino.data.errors import DataError
 from ndino.data.translation.translator import Translated
 from ndino.files import whole_file
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ndino.data.shards import DataError
+from ndino.data.errors import DataError
 
 MODEL = "spiece.model"
 END = "</s>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ndino.data.shards import DataError
+from ndino.data.errors import DataError
 from ndino.data.translation.madlad import BEAM
 from ndino.data.translation.pieces import Pieces, limit_of
 from ndino.errors import reason_of

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ndino.data.errors import DataError
+from ndino.data.translation.memory import LOOK_UP_AT_ONCE, Memory, merge_memories
+from ndino.data.translation.translator import Translated
+
+YES, NO = Translated("sì"), Translated(None, "empty translation")
+
+
+def write(path: Path, identity: str = "one", **content: Translated) -> Path:
+    memory = Memory(path)
+    memory.remember(identity, content)
+    memory.close()
+    return path
+
+
+def read(path: Path, *sources: str, identity: str = "one") -> dict[str, Translated]:
+    memory = Memory(path)
+    try:
+        return memory.look_up(identity, sources)
+    finally:
+        memory.close()
+
+
+def test_translations_and_refusals_are_kept_by_translator(tmp_path: Path) -> None:
+    path = write(tmp_path / "deep" / "memory.sqlite", yes=YES, no=NO)
+    assert read(path, "yes", "no", "never") == {"yes": YES, "no": NO}
+    assert read(path, "yes", identity="two") == {}
+
+
+def test_many_are_looked_up_at_once(tmp_path: Path) -> None:
+    content = {f"text {i}": Translated(f"testo {i}") for i in range(2 * LOOK_UP_AT_ONCE + 3)}
+    path = write(tmp_path / "memory.sqlite", **content)
+    assert read(path, *content) == content
+
+
+def test_two_processes_do_not_share_one(tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "memory.sqlite")
+    with pytest.raises(DataError, match="another process"):
+        Memory(tmp_path / "memory.sqlite")
+    memory.close()
+    Memory(tmp_path / "memory.sqlite").close()
+
+
+def test_a_file_that_is_no_memory_is_named(tmp_path: Path) -> None:
+    (tmp_path / "memory.sqlite").write_bytes(b"something else" * 100)
+    with pytest.raises(DataError, match=r"memory\.sqlite: .*remedy: remove"):
+        Memory(tmp_path / "memory.sqlite")
+    with pytest.raises(DataError, match=r"memory\.sqlite: .*remedy: remove"):
+        merge_memories([tmp_path / "memory.sqlite"], tmp_path / "all.sqlite")
+    assert [path.name for path in tmp_path.iterdir()] == ["memory.sqlite"]
+
+
+def test_a_missing_one_is_not_merged_over(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.sqlite", yes=YES)
+    with pytest.raises(DataError, match=r"b\.sqlite: there is no"):
+        merge_memories([path, tmp_path / "b.sqlite"], tmp_path / "all.sqlite")
+    assert not (tmp_path / "all.sqlite").exists()
+
+
+def test_merged_bytes_depend_on_the_content_alone(tmp_path: Path) -> None:
+    """A translation goes before a refusal, and of two the first by code points; whatever the order."""
+    write(tmp_path / "a.sqlite", both=Translated("a"), refused=NO, only=YES)
+    write(tmp_path / "b.sqlite", refused=YES, both=Translated("b"), twice=Translated(None, "b"))
+    write(tmp_path / "c.sqlite", identity="two", both=Translated("c"))
+    write(tmp_path / "c.sqlite", twice=Translated(None, "a"), both=Translated("z"))
+    paths = [tmp_path / f"{name}.sqlite" for name in "abc"]
+    found = set()
+    for number, order in enumerate(itertools.permutations(paths)):
+        into = tmp_path / f"all-{number}.sqlite"
+        merge_memories(order, into)
+        found.add(into.read_bytes())
+        # Again and into itself: a shard that was added later.
+        merge_memories([into, *paths], into)
+        found.add(into.read_bytes())
+    assert len(found) == 1
+    assert read(into, "both", "refused", "only", "twice") == {
+        "both": Translated("a"),
+        "refused": YES,
+        "only": YES,
+        "twice": Translated(None, "a"),
+    }
+    assert read(into, "both", identity="two") == {"both": Translated("c")}
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=20), st.text(max_size=5)),
+    st.integers(1, 5),
+)
+def test_any_division_merges_to_the_same_bytes(
+    tmp_path_factory: pytest.TempPathFactory, content: dict[str, str], count: int
+) -> None:
+    folder = tmp_path_factory.mktemp("merge")
+    known = {
+        source: Translated(target.encode(errors="replace").decode()) for source, target in content.items()
+    }
+    whole = write(folder / "whole.sqlite", **known)
+    parts = []
+    for index in range(count):
+        items = list(known.items())[index::count]
+        parts.append(write(folder / f"{index}.sqlite", **dict(reversed(items))))
+    merge_memories([whole], folder / "one")
+    merge_memories(parts, folder / "many")
+    assert (folder / "one").read_bytes() == (folder / "many").read_bytes()
+
+
+def test_the_journal_of_a_killed_run_is_played_back(tmp_path: Path) -> None:
+    path = write(tmp_path / "memory.sqlite", yes=YES)
+    # What a kill in the middle of a commit leaves: the journal, and pages that are already changed.
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute("PRAGMA cache_size = 1")
+    database.execute("BEGIN")
+    for i in range(2000):
+        database.execute("INSERT INTO segments VALUES (1, ?, ?, NULL)", (f"text {i}" * 20, "half"))
+    copy = tmp_path / "killed.sqlite"
+    copy.write_bytes(path.read_bytes())
+    copy.with_name("killed.sqlite-journal").write_bytes(path.with_name("memory.sqlite-journal").read_bytes())
+    database.close()
+    assert read(copy, "yes", "text 0" * 20) == {"yes": YES}

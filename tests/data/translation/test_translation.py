@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ndino.data.translation import guards
+from ndino.data.translation.guards import Guards
+from ndino.data.translation.translation import Translation
+from ndino.data.translation.translator import Translated
+from tests.data.translation.deterministic import SHIFTED, Deterministic
+
+WORDS = [
+    "a red car",
+    "two dogs",
+    "Is it lost?",
+    "12",
+    "",
+    "  - a cat",
+    "3 + 4 =",
+    "lost and found",
+    "ünïcode",
+]
+
+
+def open_translation(translator: object, folder: Path, **settings: int) -> Translation:
+    return Translation(translator, folder / "memory.sqlite", Guards(), **settings)
+
+
+def expected(text: str) -> Translated:
+    if not any(map(str.isalpha, text)):
+        return Translated(text)
+    return Translated(None, guards.EMPTY) if "lost" in text else Translated(text.translate(SHIFTED))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(WORDS), max_size=12), max_size=4), st.integers(1, 60))
+def test_order_is_kept_and_nothing_is_translated_twice(
+    tmp_path_factory: pytest.TempPathFactory, calls: list[list[str]], batch_characters: int
+) -> None:
+    translator = Deterministic()
+    folder = tmp_path_factory.mktemp("memory")
+    with open_translation(translator, folder, batch_characters=batch_characters) as translation:
+        for texts in calls:
+            assert translation.translate(texts) == [expected(text) for text in texts]
+    with open_translation(translator, folder) as translation:
+        for texts in calls:
+            assert translation.translate(texts) == [expected(text) for text in texts]
+        assert translation.counts["translated"] == 0
+    asked = Counter(text for batch in translator.calls for text in batch)
+    assert set(asked.values()) <= {1}
+    assert set(asked) == {text.strip() for texts in calls for text in texts if any(map(str.isalpha, text))}
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="\n"), max_size=40))
+def test_any_line_comes_back(text: str) -> None:
+    class Same:
+        identity = "same"
+
+        def translate(self, texts):
+            assert all(any(map(str.isalpha, one)) and "\n" not in one for one in texts)
+            return list(texts)
+
+    translation = Translation(Same(), Path(":memory:"), Guards())
+    (one,) = translation.translate([text])
+    assert one.reason or one.text == text or not text.isprintable()
+    if one.text is not None and any(map(str.isalpha, text)):
+        assert "\r" not in one.text and one.text.encode("utf-8")
+    translation.close()
+
+
+def test_a_line_break_is_the_callers_fault(tmp_path: Path) -> None:
+    with (
+        open_translation(Deterministic(), tmp_path) as translation,
+        pytest.raises(ValueError, match="line"),
+    ):
+        translation.translate(["fine", "two\nlines"])
+
+
+def test_what_is_refused_is_tried_by_sentence_and_then_remembered(tmp_path: Path) -> None:
+    class StopsAtSentences(Deterministic):
+        def translate(self, texts):
+            return [one.split(".")[0] if "." in one[:-1] else one for one in super().translate(texts)]
+
+    long = "The first sentence says something long enough here. 7 things are in the second one. And a third."
+    translator = StopsAtSentences()
+    with open_translation(translator, tmp_path) as translation:
+        assert translation.translate([long, "All is lost here."]) == [
+            Translated(long.translate(SHIFTED)),
+            Translated(None, guards.EMPTY),
+        ]
+        assert translation.counts == {
+            "given": 2,
+            "from memory": 0,
+            "translated": 2,
+            "retried": 1,
+            "rejected": 1,
+        }
+        # One sentence alone would come out as before and is not tried again.
+        assert translator.calls[1:] == [[part.strip() for part in guards.sentences(long)]]
+        translation.translate(["All is lost here."])
+        assert len(translator.calls) == 2
+
+
+def test_a_translator_with_a_way_of_its_own_is_asked_for_it(tmp_path: Path) -> None:
+    class Loops(Deterministic):
+        def translate(self, texts):
+            return ["ciao " * 20 for _ in texts]
+
+        def translate_again(self, texts):
+            return ["Ciao, signora!" if text == "Hello, madam!" else "" for text in texts]
+
+    with open_translation(Loops(), tmp_path) as translation:
+        found = translation.translate(["Hello, madam!", "Good-bye, madam!"])
+    assert found == [Translated("Ciao, signora!"), Translated(None, guards.LOOP)]
+
+
+def test_other_guards_do_not_meet_old_verdicts(tmp_path: Path) -> None:
+    class Words(Deterministic):
+        def translate(self, texts):
+            return ["Ci sono due cani nella foto." for _ in texts]
+
+    source = ["There are 2 dogs in the picture."]
+    with open_translation(Words(), tmp_path) as translation:
+        assert translation.translate(source)[0].reason == guards.NUMBER_LOST
+    with Translation(Words(), tmp_path / "memory.sqlite", Guards({"due": 2})) as translation:
+        assert translation.translate(source)[0].text
+
+
+@pytest.mark.parametrize("die_at", [1, 3, 7])
+def test_a_killed_run_goes_on_with_what_it_had(tmp_path: Path, die_at: int) -> None:
+    texts = [f"text number {i} says {'something ' * (i % 5)}{i * 7}" for i in range(60)] + ["all is lost"]
+    (tmp_path / "texts").write_text("\n".join(texts))
+
+    def run(memory: str, *die: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tests.data.translation.deterministic"]
+        command += [str(tmp_path / name) for name in (memory, f"{memory}.log", "texts")]
+        return subprocess.run([*command, *map(str, die)], capture_output=True, text=True)
+
+    undisturbed = run("whole")
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    assert run("killed", die_at).returncode == -signal.SIGKILL
+    before = (tmp_path / "killed.log").read_text().split("\n")[:-1]
+    resumed = run("killed")
+    assert resumed.stdout == undisturbed.stdout
+    after = (tmp_path / "killed.log").read_text().split("\n")[len(before) : -1]
+    # All that was translated twice is the batch in hand, which is at most 200 characters.
+    twice = set(before) & set(after)
+    assert sum(map(len, twice)) <= 200
+    assert set(before) | set(after) == set(texts)
+    again = run("killed")
+    assert again.stdout == undisturbed.stdout
+    assert len((tmp_path / "killed.log").read_text().split("\n")) - 1 == len(before) + len(after)
