@@ -12,11 +12,10 @@ from ndino.data.benchmark_sets import BENCHMARKS, Benchmark, Question, picture_o
 from ndino.data.languages import Language, language
 from ndino.data.layout import MEMORY
 from ndino.data.lines import join_lines, split_lines, words_of
-from ndino.data.merge import is_merged
 from ndino.data.pairs import PairError
 from ndino.data.pictures import PictureError, usable_picture
 from ndino.data.repositories import Table, inputs_of, open_repository, open_table
-from ndino.data.shards import Outcome, Reject, ShardWriter, add_shard_arguments, run_batches, run_source
+from ndino.data.shards import Outcome, Reject, ShardWriter, add_shard_arguments, run_batches
 from ndino.data.translated_pairs import Refused, TranslatedPair, translate_pairs
 from ndino.data.translation import (
     Translated,
@@ -99,10 +98,7 @@ def run(args: argparse.Namespace) -> int:
             items = enumerate_items([(one, table) for one, _, table in opened], writer, total)
             run_batches(writer, items, maker.work, desc="benchmarks", total=total, size=QUESTIONS_AT_ONCE)
 
-    status = run_source(args, settings, body, conversations=False)
-    if status == 0 and is_merged(args.out):
-        status = evaluation_folders.write_evaluation_folders(args.out)
-    return status
+    return evaluation_folders.run_and_write(args, settings, body)
 
 
 def enumerate_items(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from typing import Any
 from ndino.data.errors import DataError
 from ndino.data.journal import json_rows
 from ndino.data.layout import DATA, IMAGES, MANIFEST
+from ndino.data.merge import is_merged
+from ndino.data.shards import ShardWriter, run_source
 from ndino.hub_folders import stream_split
 
 FOLDER = "benchmarks"
@@ -24,11 +26,15 @@ FOLDER = "benchmarks"
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Where a benchmark's task looks for it; ``{}`` in ``folder`` is the language in capitals."""
+    """Where a benchmark's task looks for it; ``{}`` in ``folder`` is the language in capitals.
+
+    With ``pictures_apart`` the pictures are a set of their own by ``img_id``, as GQA's are.
+    """
 
     folder: str
     split: str
     columns: tuple[str, ...]
+    pictures_apart: bool = False
 
 
 SETS = {
@@ -42,9 +48,11 @@ SETS = {
     "LLaVA-Bench": EvaluationSet(
         "swap-uniba/WILD_{}", "test", ("id", "image", "question", "caption", "gpt_answer")
     ),
-    "MTVQA": EvaluationSet("swap-uniba/MTVQA_{}", "test", ("id", "image", "question", "answer")),
-    "EXAMS-V": EvaluationSet("swap-uniba/EXAMS-V_{}", "test", ("id", "image", "question", "answer")),
-    "GQA-it": EvaluationSet("crux82/gqa-it", "test", ("question_id", "img_id", "sent", "label")),
+    "mtvqa": EvaluationSet("swap-uniba/MTVQA_{}", "test", ("id", "image", "question", "answer")),
+    "exams-v": EvaluationSet("swap-uniba/EXAMS-V_{}", "test", ("id", "image", "question", "answer")),
+    "gqa-it": EvaluationSet(
+        "crux82/gqa-it", "test", ("question_id", "img_id", "sent", "label"), pictures_apart=True
+    ),
 }
 
 
@@ -60,6 +68,14 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     )
     command.add_argument("out", type=Path, metavar="OUT", help="the folder that was --out")
     command.set_defaults(run=lambda args: write_evaluation_folders(args.out))
+
+
+def run_and_write(
+    args: argparse.Namespace, settings: dict[str, Any], body: Callable[[ShardWriter], None]
+) -> int:
+    """`run_source`, and the folders where it finished everything; returns the exit status."""
+    status = run_source(args, settings, body, conversations=False)
+    return write_evaluation_folders(args.out) if status == 0 and is_merged(args.out) else status
 
 
 def write_evaluation_folders(out: Path) -> int:
@@ -81,7 +97,23 @@ def write_evaluation_folders(out: Path) -> int:
         folder = out / FOLDER / known.folder.format(lang.upper())
         count = stream_split(folder, known.split, _rows(rows, known, out / IMAGES), _types(known))
         print(f"{folder}: {count:,} questions")
+        if known.pictures_apart:
+            _write_gqa_pictures(out)
     return 0
+
+
+def _write_gqa_pictures(out: Path) -> None:
+    from datasets import Image, Value
+
+    named = {row["img_id"]: row["image"] for row in json_rows(out / DATA)}
+    pictures = (
+        {"id": name, "image": {"bytes": (out / IMAGES / image).read_bytes(), "path": None}}
+        for name, image in named.items()
+    )
+    folder = out / FOLDER / "lmms-lab" / "GQA"
+    types = {"id": Value("string"), "image": Image()}
+    count = stream_split(folder, "testdev", pictures, types, config="testdev_balanced_images")
+    print(f"{folder}: {count:,} pictures")
 
 
 def _rows(rows: Iterator[dict[str, Any]], known: EvaluationSet, images: Path) -> Iterator[dict[str, Any]]:
