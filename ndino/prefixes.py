@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from torch.nn.functional import pad
 from transformers import DynamicCache, LlavaNextForConditionalGeneration
 from transformers.cache_utils import DynamicLayer
 
@@ -95,6 +96,27 @@ def encode_prefix(
     )
     owners = torch.full_like(ids, SHARED).masked_fill(~present, PADDING)
     return Prefix(cache, Places(owners, positions), present.sum(-1))
+
+
+def stack(prefixes: Sequence[Prefix]) -> Prefix:
+    """One prefix of all rows, padded on the left; the parts are emptied, so that no layer is held twice."""
+    if len(prefixes) == 1:
+        return prefixes[0]
+    width = max(prefix.places.owner.shape[1] for prefix in prefixes)
+    cache = prefixes[0].cache
+    for parts in zip(*(prefix.cache.layers for prefix in prefixes), strict=True):
+        keys, values = (
+            torch.cat([pad(getattr(part, name), (0, 0, width - part.get_seq_length(), 0)) for part in parts])
+            for name in ("keys", "values")
+        )
+        for part in parts:
+            part.keys = part.values = None
+        parts[0].keys, parts[0].values = keys, values
+    owners, positions = (
+        torch.cat([pad(p.places[i], (width - p.places[i].shape[1], 0), value=fill) for p in prefixes])
+        for i, fill in enumerate((PADDING, 0))
+    )
+    return Prefix(cache, Places(owners, positions), torch.cat([prefix.lengths for prefix in prefixes]))
 
 
 def suffix_places(lengths: Sequence[Sequence[int]], starts: torch.Tensor) -> Places:

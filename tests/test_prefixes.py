@@ -17,6 +17,7 @@ from ndino.prefixes import (
     join,
     obstacle,
     packed_attention,
+    stack,
     suffix_places,
 )
 
@@ -102,6 +103,25 @@ def test_rows_of_different_lengths_do_so_too(model):
     for i, row in enumerate(rows):
         parts = logits[i, : sum(map(len, row))].split([len(s) for s in row])
         assert all(close(ours, alone(model, inputs, i, s)) for ours, s in zip(parts, row, strict=True))
+
+
+@torch.no_grad()
+def test_stacked_prefixes_are_those_read_together(model):
+    inputs = prompts(model, 3)
+    together = encode_prefix(model, inputs)
+    alone = []
+    for row in range(3):
+        length = int(inputs["attention_mask"][row].sum())
+        ids = inputs["input_ids"][row : row + 1, -length:]
+        shown = {name: inputs[name][row : row + 1] for name in ("pixel_values", "image_sizes")}
+        alone.append(encode_prefix(model, {"input_ids": ids, **shown}))
+    stacked = stack(alone)
+    present = together.places.owner == SHARED
+    assert torch.equal(stacked.places.owner, together.places.owner)
+    assert torch.equal(stacked.lengths, together.lengths)
+    for ours, theirs in zip(stacked.cache.layers, together.cache.layers, strict=True):
+        assert close(ours.keys.transpose(1, 2)[present], theirs.keys.transpose(1, 2)[present])
+        assert close(ours.values.transpose(1, 2)[present], theirs.values.transpose(1, 2)[present])
 
 
 def test_a_suffix_sees_its_prefix_and_itself():

@@ -8,15 +8,20 @@ the sums.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import GenerationConfig, LlavaNextForConditionalGeneration
 
-from ndino.prefixes import PADDING, Places, Prefix, attention, encode_prefix, join
+from ndino.prefixes import PADDING, Places, Prefix, attention, encode_prefix, join, stack
 
 Ids = Sequence[int]
+
+# Tokens of beginnings that go through the model at once: more make no better use of a GPU, and on a CPU what
+# lies between the layers would leave its caches.
+READ_AT_ONCE = 1024
 
 # Settings of a model that leave its greedy choice alone; any other makes it more than the likeliest token.
 HARMLESS = {
@@ -41,7 +46,7 @@ def common_length(prompts: Sequence[Ids]) -> int:
 def decode(
     model: LlavaNextForConditionalGeneration,
     rows: Sequence[Sequence[Ids]],
-    pictures: Mapping[str, torch.Tensor],
+    pictures: Sequence[Mapping[str, torch.Tensor]],
     *,
     stop_ids: Sequence[int],
     max_new_tokens: int,
@@ -53,7 +58,8 @@ def decode(
         model: one without an `ndino.prefixes.obstacle` and without `special_settings`.
         rows: groups of prompts, with one image token for every feature. The `common_length` of a group must
             hold its pictures.
-        pictures: ``pixel_values`` and ``image_sizes`` of the rows one after another; empty without pictures.
+        pictures: for each row its ``pixel_values`` (pictures, tiles, 3, side, side) and ``image_sizes``
+            (pictures, 2), or nothing.
         stop_ids: an answer ends with the first of these, which is its last token.
         max_new_tokens: or with that many tokens.
         stops: or when this says so of its tokens.
@@ -61,12 +67,13 @@ def decode(
     Returns:
         The new tokens of each prompt, ordered as ``rows``.
     """
+    filler = stop_ids[0]
     commons = [common_length(prompts) for prompts in rows]
-    prefix = encode_prefix(model, _prefix_inputs(rows, commons, pictures, stop_ids[0]))
-    suffixes = [[list(p[n:]) for p in prompts] for prompts, n in zip(rows, commons, strict=True)]
+    beginnings = [prompts[0][:length] for prompts, length in zip(rows, commons, strict=True)]
+    prefix = stack([encode_prefix(model, part) for part in _parts(beginnings, pictures, model, filler)])
+    growth = _Growth(model, prefix, filler)
+    likeliest = growth.read([[p[n:] for p in prompts] for prompts, n in zip(rows, commons, strict=True)])
     answers: list[list[list[int]]] = [[[] for _ in prompts] for prompts in rows]
-    growth = _Growth(model, prefix, filler=stop_ids[0])
-    likeliest = growth.read(suffixes)
     ends = set(stop_ids)
     while True:
         live: list[list[list[int]]] = [[[] for _ in prompts] for prompts in rows]
@@ -80,28 +87,41 @@ def decode(
         likeliest = growth.read(live)
 
 
-def _prefix_inputs(
-    rows: Sequence[Sequence[Ids]], commons: Sequence[int], pictures: Mapping[str, torch.Tensor], filler: int
-) -> dict[str, torch.Tensor]:
-    width = max(commons)
-    ids = torch.full((len(rows), width), filler)
-    mask = torch.zeros_like(ids)
-    for i, (prompts, length) in enumerate(zip(rows, commons, strict=True)):
-        ids[i, width - length :] = torch.tensor(prompts[0][:length])
-        mask[i, width - length :] = 1
-    return {"input_ids": ids, "attention_mask": mask, **pictures}
+def _parts(
+    beginnings: Sequence[Ids],
+    pictures: Sequence[Mapping[str, torch.Tensor]],
+    model: LlavaNextForConditionalGeneration,
+    filler: int,
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Inputs of some rows at a time, padded on the left."""
+    at_once = max(1, READ_AT_ONCE // max(map(len, beginnings)))
+    for start in range(0, len(beginnings), at_once):
+        part = beginnings[start : start + at_once]
+        width = max(map(len, part))
+        ids = torch.full((len(part), width), filler)
+        mask = torch.zeros_like(ids)
+        for i, row in enumerate(part):
+            ids[i, width - len(row) :] = torch.tensor(row)
+            mask[i, width - len(row) :] = 1
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        if shown := [found for found in pictures[start : start + at_once] if found]:
+            # Pictures differ in their number of tiles; from their sizes the model reads how many are real.
+            tiles = [tiles for found in shown for tiles in found["pixel_values"]]
+            inputs["pixel_values"] = pad_sequence(tiles, batch_first=True).to(model.dtype)
+            inputs["image_sizes"] = torch.cat([found["image_sizes"] for found in shown])
+        yield {name: value.to(model.device) for name, value in inputs.items()}
 
 
 class _Growth:
     """Suffixes that grow behind their prefixes."""
 
-    def __init__(self, model: LlavaNextForConditionalGeneration, prefix: Prefix, *, filler: int) -> None:
+    def __init__(self, model: LlavaNextForConditionalGeneration, prefix: Prefix, filler: int) -> None:
         self.model, self.prefix, self.filler = model, prefix, filler
         self.keys = prefix.places
         self.lengths: dict[tuple[int, int], int] = {}
 
     @torch.inference_mode()
-    def read(self, parts: Sequence[Sequence[list[int]]]) -> dict[tuple[int, int], int]:
+    def read(self, parts: Sequence[Sequence[Ids]]) -> dict[tuple[int, int], int]:
         """Read the next tokens of suffixes; the likeliest token after each that got any, by (row, number)."""
         device = self.keys.owner.device
         width = max(sum(map(len, row)) for row in parts)

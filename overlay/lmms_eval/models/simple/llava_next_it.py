@@ -22,6 +22,7 @@ from lmms_eval.api.model import lmms
 from lmms_eval.api.registry import register_model
 from loguru import logger
 from PIL import Image
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
@@ -225,7 +226,7 @@ class LlavaNextIt(lmms):
             answers = decode(
                 self._model,
                 [[self._widen(question) for question in group.questions] for group in batch],
-                self._pixels((group.questions[0] for group in batch), visuals),
+                [self._pixels([group.questions[0]], visuals) for group in batch],
                 stop_ids=self.stop_ids,
                 max_new_tokens=generation_options(settings)["max_new_tokens"],
                 stops=lambda ids: bool(ends) and any(end in self._text(ids) for end in ends),
@@ -284,8 +285,7 @@ class LlavaNextIt(lmms):
         ]
         if not shown:
             return {}
-        # Pictures differ in their number of tiles; the model reads from their sizes how many are real.
-        pixels = torch.nn.utils.rnn.pad_sequence([tiles for tiles, _ in shown], batch_first=True)
+        pixels = pad_sequence([tiles for tiles, _ in shown], batch_first=True)
         return {
             "pixel_values": pixels.to(self._device, self._model.dtype),
             "image_sizes": torch.tensor([size for _, size in shown], device=self._device),

@@ -1,0 +1,242 @@
+"""Questions per CPU second: llava_next_it against lmms-eval's llava_hf, on the same weights and questions.
+
+    python -m benchmarks.evaluate                  1, 31 and 18 questions a picture; about five minutes
+    python -m benchmarks.evaluate --questions 18 --turns 1
+
+The model is random and has the 8B model's proportions, which decide on the ratio: the language model's head
+is 7 to 8 % of its body, the vision tower 4 to 5 %, the prompt is 0.6 times as long as the hidden state is
+wide and nearly all picture. Its head is made to end an answer when trained models do, after a few tokens.
+Both sides run in one process on one thread, in turns; the least CPU time of each counts. lmms-eval's side
+runs at batch 1, the only one it has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from lmms_eval.api.instance import Instance
+from lmms_eval.models.simple.llava_hf import LlavaHf
+from lmms_eval.models.simple.llava_next_it import LlavaNextIt
+from loguru import logger
+from PIL import Image
+from transformers import (
+    CLIPVisionConfig,
+    GenerationConfig,
+    LlamaConfig,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+)
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+
+from ndino import published
+from ndino.prompts import IMAGE_TOKEN
+from tests.tiny import tiny_tokenizer
+
+GOALS = {1: 0.9, 18: 9.0, 31: 14.0}
+HIDDEN, LAYERS, VOCABULARY = 1536, 2, 3072
+SIDE, PATCH = 210, 14
+PINPOINTS = [[SIDE, 2 * SIDE], [2 * SIDE, SIDE], [2 * SIDE, 2 * SIDE]]
+WIDTH, HEIGHT = 640, 480
+# With weights of this spread, answers depend on picture and question; an end whose row of the head is so much
+# longer than the others is the likeliest token after about four.
+SPREAD, END_FACTOR = 0.05, 8.0
+SHAPES = ["il cerchio", "il quadrato", "il triangolo", "la stella", "un cane", "un gatto", "l'orso"]
+ASKED = [
+    "Di che colore è {}?",
+    "Quanti sono? Guarda {}.",
+    "C'è {} nell'immagine?",
+    "Che cosa c'è vicino a {}?",
+]
+INSTRUCTION = "\nRispondi utilizzando una sola parola o frase."
+# As the Italian tasks of short answers state them.
+SETTINGS = {"max_new_tokens": 16, "temperature": 0.0, "top_p": 1.0, "num_beams": 1, "do_sample": False}
+
+
+def write_model(folder: Path) -> dict[str, float]:
+    """A random model in Hugging Face format; its proportions."""
+    tokenizer = tiny_tokenizer()
+    text = LlamaConfig(
+        hidden_size=HIDDEN,
+        intermediate_size=HIDDEN * 7 // 2,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HIDDEN // 128,
+        num_key_value_heads=HIDDEN // 512,
+        vocab_size=VOCABULARY,
+        max_position_embeddings=8192,
+        tie_word_embeddings=False,
+        initializer_range=SPREAD,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    vision = CLIPVisionConfig(
+        hidden_size=192,
+        intermediate_size=768,
+        num_hidden_layers=6,
+        num_attention_heads=3,
+        image_size=SIDE,
+        patch_size=PATCH,
+        projection_dim=192,
+    )
+    config = LlavaNextConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        image_grid_pinpoints=PINPOINTS,
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+        tie_word_embeddings=False,
+    )
+    torch.manual_seed(0)
+    model = LlavaNextForConditionalGeneration(config)
+    with torch.no_grad():
+        model.lm_head.weight[len(tokenizer) :] = 0  # no token of the tokenizer
+        model.lm_head.weight[tokenizer.eos_token_id] *= END_FACTOR
+    model.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    image_processor = LlavaNextImageProcessorPil(
+        size={"shortest_edge": SIDE},
+        crop_size={"height": SIDE, "width": SIDE},
+        image_grid_pinpoints=PINPOINTS,
+    )
+    processor = published.build_processor(tokenizer, image_processor, patch_size=PATCH)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    count = {
+        name: sum(weight.numel() for weight in part.parameters())
+        for name, part in (
+            ("head", model.lm_head),
+            ("body", model.model.language_model.layers),
+            ("tower", model.model.vision_tower),
+        )
+    }
+    return {
+        "head_of_body": round(count["head"] / count["body"], 3),
+        "tower_of_body": round(count["tower"] / count["body"], 3),
+        "weights_million": round(sum(count.values()) / 1e6, 1),
+    }
+
+
+def documents(questions: int, pictures: int) -> list[dict]:
+    """``questions`` about each of ``pictures``, all different, a picture's questions next to each other."""
+    noise = np.random.default_rng(0)
+    made = []
+    for number in range(pictures):
+        image = Image.fromarray(noise.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8))
+        for i in range(questions):
+            text = ASKED[(number + i) % len(ASKED)].format(SHAPES[(number + i) // len(ASKED) % len(SHAPES)])
+            twice = " Sì o no?" if i >= len(ASKED) * len(SHAPES) else ""
+            made.append({"question": text + twice + INSTRUCTION, "image": image})
+    return made
+
+
+def requests(asked: list[dict]) -> list[Instance]:
+    def visuals(row: dict) -> list[Image.Image]:
+        return [row["image"].convert("RGB")]
+
+    return [
+        Instance(
+            "generate_until",
+            (row["question"], dict(SETTINGS), visuals, i, "task", "test"),
+            0,
+            {"task": "task", "doc_id": i, "repeats": 1},
+        )
+        for i, row in enumerate(asked)
+    ]
+
+
+def measure(model: LlavaNextIt | LlavaHf, asked: list[dict]) -> tuple[float, list[str]]:
+    """CPU seconds and answers."""
+    model.task_dict = {"task": {"test": asked}}
+    made = requests(asked)
+    started = time.process_time()
+    answers = model.generate_until(made)
+    return time.process_time() - started, answers
+
+
+def compare(ours: LlavaNextIt, theirs: LlavaHf, questions: int, turns: int) -> dict[str, object]:
+    """One case: all its questions by both sides, in turns."""
+    pictures = 16 if questions == 1 else 1
+    asked = documents(questions, pictures)
+    seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
+    answers: dict[str, list[str]] = {}
+    tokens: list[int] = []
+    counter = theirs.model.lm_head.register_forward_hook(lambda *_: tokens.append(1))
+    for _ in range(turns):
+        for name, model in (("ours", ours), ("theirs", theirs)):
+            spent, answers[name] = measure(model, asked)
+            seconds[name].append(spent)
+            print(f"{questions} a picture, {name}: {spent:.2f} CPU s", file=sys.stderr, flush=True)
+    counter.remove()
+    best = {name: min(values) for name, values in seconds.items()}
+    prompts = [ours._question("", request) for request in requests(asked)]
+    length = statistics.mean(prompt.length for prompt in prompts)
+    return {
+        "name": f"evaluate, {questions} question{'s' if questions > 1 else ''} a picture",
+        "ratio": round(best["theirs"] / best["ours"], 2),
+        "goal": GOALS.get(questions),
+        "equal": answers["ours"] == answers["theirs"],
+        "conditions": {
+            "measure": "questions per CPU second, llava_next_it over lmms-eval's llava_hf at batch 1",
+            "questions": len(asked),
+            "pictures": pictures,
+            "cpu_seconds": {name: round(value, 2) for name, value in best.items()},
+            "prompt_tokens": round(length, 1),
+            "picture_share": round(prompts[0].pictures[0].tokens / length, 3),
+            "prompt_over_hidden": round(length / HIDDEN, 2),
+            "answer_tokens": round(len(tokens) / turns / len(asked), 1),
+            "different_answers": len(set(answers["theirs"])),
+        },
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--questions", type=int, nargs="+", default=[1, 31, 18], help="a picture (default: 1 31 18)")
+    add("--turns", type=int, default=2, help="measurements of each side (default: 2)")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    logger.remove()
+    transformers.logging.set_verbosity_error()
+    equal = True
+    with tempfile.TemporaryDirectory(prefix="ndino-evaluate-") as temporary:
+        shape = write_model(Path(temporary))
+        ours = LlavaNextIt(temporary, device="cpu", dtype="float32")
+        ours.on_answered = lambda answered: None
+        theirs = LlavaHf(temporary, device="cpu", device_map="cpu", dtype="float32", batch_size=1)
+        for questions in options.questions:
+            found = compare(ours, theirs, questions, options.turns)
+            equal = equal and bool(found["equal"])
+            found["conditions"] |= {
+                **shape,
+                "turns": options.turns,
+                "threads": 1,
+                "dtype": "float32",
+                "attention": ours.model.config.text_config._attn_implementation,
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+                "lmms_eval": version("lmms_eval"),
+                "python": platform.python_version(),
+                "machine": platform.machine(),
+            }
+            print(json.dumps(found), flush=True)
+    return 0 if equal else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
