@@ -141,9 +141,10 @@ def run(args: argparse.Namespace) -> int:
     }
 
     def body(writer: ShardWriter) -> None:
+        # Programs that a killed run started may still write there.
         scratch = writer.folder / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
+        scratch.mkdir(exist_ok=True)
         with ExitStack() as stack:
             fetcher = stack.enter_context(Fetcher(politeness)) if politeness else None
             threads = stack.enter_context(ThreadPoolExecutor(args.workers))
@@ -157,7 +158,7 @@ def run(args: argparse.Namespace) -> int:
                 total=args.limit or total,
                 workers=args.workers + WAITING,
             )
-        shutil.rmtree(scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
 
     return run_source(args, settings, body)
 
