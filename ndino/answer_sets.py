@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.errors import reason_of
+from ndino.evaluation.local_data import is_hub_layout
 from ndino.hub_folders import load_folder
 from ndino.shuffle import image_digest, shuffle_map
 
@@ -45,15 +46,16 @@ def read_items(
 
     Args:
         data: a ``.jsonl`` whose ``file_name`` (or ``image``) is a picture in ``images_dir`` (default: the
-            file's folder), a ``.parquet`` file, or a dataset's folder or hub id; the latter two have an
-            ``image`` column.
+            file's folder), a folder of such files, a ``.parquet`` file, or a dataset's folder or hub id; the
+            latter two have an ``image`` column.
         split: of a dataset that has several.
         answer_field: by default ``gpt_answer`` where the data has it, else ``answer``.
 
     Raises:
         AnswerSetError: no such data, split or column, or no rows.
     """
-    rows = _read_jsonl(Path(data), images_dir) if data.endswith(".jsonl") else _read_dataset(data, split)
+    path = _plain_jsonl(Path(data), split) or Path(data)
+    rows = _read_jsonl(path, images_dir) if path.suffix == ".jsonl" else _read_dataset(data, split)
     if not rows:
         raise AnswerSetError(f"{data}: no rows")
     columns = {key for row in rows for key in row}
@@ -78,6 +80,22 @@ def read_items(
         seen.add(unique)
         items.append(_item(unique, row, question_field, answer_field))
     return items
+
+
+def _plain_jsonl(folder: Path, split: str | None) -> Path | None:
+    """The file of a folder that holds JSONL and no README that tells its splits (``make eval``'s plain layout).
+
+    Raises:
+        AnswerSetError: several files, and none is called after the split.
+    """
+    files = sorted(folder.glob("*.jsonl")) if folder.is_dir() and not is_hub_layout(folder) else []
+    chosen = [path for path in files if path.stem == split] if split else files
+    if len(chosen) == 1 or len(files) == 1:
+        return (chosen or files)[0]
+    if files:
+        names = ", ".join(path.stem for path in files)
+        raise AnswerSetError(f"{folder}: choose one of its files with --split: {names}")
+    return None
 
 
 def _read_jsonl(path: Path, images_dir: Path | None) -> list[dict[str, Any]]:

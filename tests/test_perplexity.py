@@ -282,6 +282,20 @@ def test_parquet_and_dataset_folder_score_as_the_jsonl(tmp_path, data, items, sc
         read_items(str(parquet))
 
 
+def test_a_plain_folder_is_read_as_its_jsonl(tmp_path, data, items):
+    folder = tmp_path / "WILD_IT"
+    folder.mkdir()
+    (tmp_path / "images").rename(folder / "images")
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    rows = [{**row, "image": f"images/{row.pop('file_name')}"} for row in rows]
+    (folder / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert [(i.id, i.digest) for i in read_items(str(folder))] == [(i.id, i.digest) for i in items]
+    (folder / "dev.jsonl").write_text(json.dumps(rows[0]))
+    assert len(read_items(str(folder), split="dev")) == 1
+    with pytest.raises(AnswerSetError, match="--split: dev, test"):
+        read_items(str(folder))
+
+
 def test_a_dataset_folder_that_was_written_anew_is_read_anew(tmp_path, items):
     def write(*answers: str) -> list[str]:
         rows = [

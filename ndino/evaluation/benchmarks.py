@@ -21,6 +21,7 @@ from ndino import shuffle
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.local_data import changes, is_hub_layout
 from ndino.evaluation.standard_errors import standard_errors
+from ndino.evaluation.wrong_pictures import exchange_pictures
 from ndino.files import key_of, whole_file
 from ndino.hub_folders import content_key
 from ndino.tasks import DATASETS_CACHE, LETTER_ANSWER, SHORT_ANSWER
@@ -150,6 +151,8 @@ class Benchmarks:
                 # lmms-eval tries five times to load a dataset; the last reason is the reason.
                 reason = error.last_attempt.exception()
                 raise SetupError(f"task {name}: {reason}") from reason
+            if shuffled and not self._is_ours(name):
+                exchange_pictures(loaded[name], name, self.size(name))
             self._loaded[name, shuffled] = loaded[name]
         return self._loaded[name, shuffled]
 
