@@ -83,7 +83,7 @@ def read_items(
 
 
 def _plain_jsonl(folder: Path, split: str | None) -> Path | None:
-    """The file of a folder that holds JSONL and no README that tells its splits (``make eval``'s plain layout).
+    """The file of a folder that holds JSONL and no README that tells its splits, as ``make eval`` reads them.
 
     Raises:
         AnswerSetError: several files, and none is called after the split.

@@ -287,7 +287,7 @@ def test_a_plain_folder_is_read_as_its_jsonl(tmp_path, data, items):
     folder.mkdir()
     (tmp_path / "images").rename(folder / "images")
     rows = [json.loads(line) for line in data.read_text().splitlines()]
-    rows = [{**row, "image": f"images/{row.pop('file_name')}"} for row in rows]
+    rows = [{"image": f"images/{row.pop('file_name')}", **row} for row in rows]
     (folder / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
     assert [(i.id, i.digest) for i in read_items(str(folder))] == [(i.id, i.digest) for i in items]
     (folder / "dev.jsonl").write_text(json.dumps(rows[0]))
