@@ -41,12 +41,13 @@ COLUMNS = (
 )
 NEEDED = ("language", "image_url", "caption_reference_description", "context_section_description")
 BLOCK_BYTES = 1024**2
+PACKED_BYTES = 16 * 1024  # at a time; of a damaged file, as much as this before the damage is lost
 MAX_ROW_BYTES = 1024**2  # ours
 SHOWN = 80  # characters of a faulty row that a reject shows
 
 _TAB, _QUOTE, _LINE_END = b"\t", b'"', b"\n"
 _BYTE_ORDER_MARK, _GZIP = b"\xef\xbb\xbf", b"\x1f\x8b"
-_LANGUAGE = re.compile(rb'"?[a-z]{2,12}(?:-[A-Za-z]{2,8}){0,3}"?')
+_LANGUAGE = re.compile(rb'"?[a-z]{2,12}(?:-[A-Za-z]{1,8}){0,3}"?')
 _LONGEST_BEGINNING = 64  # bytes of what shows where a row begins
 _TO_CLOSING_QUOTE = re.compile(rb'[^"]*(?:""[^"]*)*"(?!")')
 
@@ -116,7 +117,10 @@ class Table:
 
         The first piece has number 0 and no language: it is what stands before all rows.
         """
-        beginnings = re.compile(rb'\n(?:([^\t\n]{0,32})\t"?https?://|("?%b"?)\t)' % re.escape(self._language))
+        # The text of a quoted field may have such a line too, but none without a quote before its first tab.
+        beginnings = re.compile(
+            rb'\n(?:([^\t\n"]{0,32}|"[^\t\n"]{0,30}")\t"?https?://|("?%b"?)\t)' % re.escape(self._language)
+        )
         others: set[bytes] = set()
         # The piece at hand begins behind the line break at `begin`, the search goes on at `seek`. The file's
         # first line gets a line break before it like all others.
@@ -194,13 +198,21 @@ def _columns(path: Path) -> tuple[tuple[str, ...], bool]:
     Raises:
         DataError: the file is no WIT table.
     """
+    head = b""
     try:
-        head = next(_blocks(path), b"")
+        for block in _blocks(path):
+            head += block
+            if len(head) > MAX_ROW_BYTES:
+                break
     except _Broken as error:
-        raise DataError(f"{path}: no WIT table ({error})") from error
-    first = head.split(_LINE_END, 1)[0]
-    fields = tuple(field.strip(b'"\r ').decode(errors="replace") for field in first.split(_TAB))
-    if fields[0] == "language" and set(NEEDED) <= set(fields):
+        if not head:
+            raise DataError(f"{path}: no WIT table ({error})") from error
+    first = head[: max(_end_of_row(head), head.find(_LINE_END), 0)]
+    try:
+        fields = tuple(map(str.strip, next(csv.reader([first.decode(errors="replace")], delimiter="\t"), [])))
+    except csv.Error:
+        fields = ()
+    if fields[:1] == ("language",) and set(NEEDED) <= set(fields):
         if len(set(fields)) < len(fields):
             raise DataError(f"{path}: no WIT table (its first line names a column twice)")
         return fields, True
@@ -252,7 +264,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
 def _unpacked(file: BinaryIO) -> Iterator[bytes]:
     unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     data = b""
-    while data := data or file.read(BLOCK_BYTES):
+    while data := data or file.read(PACKED_BYTES):
         try:
             block = unpacker.decompress(data, BLOCK_BYTES)
         except zlib.error as error:
@@ -262,7 +274,7 @@ def _unpacked(file: BinaryIO) -> Iterator[bytes]:
         data = unpacker.unconsumed_tail
         if unpacker.eof:
             # Several packed files one behind the other are one; zeros behind them fill a tape.
-            data = (unpacker.unused_data or file.read(BLOCK_BYTES)).lstrip(b"\0")
+            data = (unpacker.unused_data or file.read(PACKED_BYTES)).lstrip(b"\0")
             unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
             if not data:
                 return

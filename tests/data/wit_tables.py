@@ -1,0 +1,41 @@
+"""WIT tables for tests: rows with every column, written as Google's files are."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+
+from ndino.data.wit_table import COLUMNS
+
+SECTION = (
+    'Il Colosseo è un anfiteatro romano.\nSorge a Roma, e nell\'antichità vi si tenevano giochi "gladiatori".'
+)
+
+
+def row(language: str = "it", **fields: str) -> dict[str, str]:
+    """A sound row; ``fields`` replace its own."""
+    usual = {
+        "language": language,
+        "page_url": f"https://{language}.wikipedia.org/wiki/Colosseo",
+        "image_url": "http://127.0.0.1:9/colosseo.png",
+        "page_title": "Colosseo",
+        "caption_reference_description": 'Il Colosseo visto da "nord"',
+        "mime_type": "image/png",
+        "original_height": "30",
+        "original_width": "40",
+        "is_main_image": "true",
+        "context_page_description": "Il Colosseo.\n\nUn monumento.",
+        "context_section_description": SECTION,
+    }
+    return dict.fromkeys(COLUMNS, "") | usual | fields
+
+
+def table(rows: Iterable[Mapping[str, str]], *, header: bool = True, line_end: str = "\n") -> bytes:
+    """The file's bytes: tabs, quotes where needed, inner quotes doubled."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, COLUMNS, delimiter="\t", lineterminator=line_end)
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue().encode()
