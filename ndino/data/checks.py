@@ -7,7 +7,7 @@ The pair is translated as one formatted text, so that the answer has its questio
 Options are numbered here, whatever the source writes: a machine keeps "(1)", while it takes "A." for an
 article. The checks are regular expressions over the words that the target language has for the markers
 (`languages.yaml`): the question stands at the beginning, the number of options is what it was, the answer
-stands at the end.
+stands at the end. A fourth is ours: options that differed still do.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from ndino.data.languages import Language, language
 QUESTION = "question not at the beginning"
 OPTIONS = "number of options differs"
 ANSWER = "answer not at the end"
+SAME = "options no longer differ"
 
 # How options are numbered; the second where the text itself has a "(1)".
 _LABELS = ("({})", "[{}]")
-_NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)*\s?%?")
 _CLOSED = re.compile(r"[.?!…:;][\"'»”’)\]]*\Z")
 
 
@@ -55,7 +55,8 @@ class Expected:
         options: their number.
         label: how they are numbered, such as ``({})``.
         choice: the index of the right one.
-        exactly: the answer where it is no text: ``yes``, ``no``, or a number.
+        exactly: the answer where it is no text: ``yes``, ``no``, a number, a letter.
+        distinct: no two options are the same.
     """
 
     options: int = 0
@@ -63,6 +64,7 @@ class Expected:
     choice: int | None = None
     exactly: str | None = None
     explanation: bool = False
+    distinct: bool = False
 
 
 def expected_of(parts: Parts, choice: int | None, words: Language) -> Expected:
@@ -70,17 +72,18 @@ def expected_of(parts: Parts, choice: int | None, words: Language) -> Expected:
     text = " ".join((parts.question, *parts.options, parts.answer, parts.explanation))
     label = next((label for label in _LABELS if not _label_pattern(label).search(text)), _LABELS[0])
     exactly = None if choice is not None else exact_answer(parts.answer, words)
-    return Expected(len(parts.options), label, choice, exactly, bool(parts.explanation))
+    distinct = len({_bare(option) for option in parts.options}) == len(parts.options)
+    return Expected(len(parts.options), label, choice, exactly, bool(parts.explanation), distinct)
 
 
 def exact_answer(answer: str, words: Language) -> str | None:
-    """``yes``, ``no`` or the number that an answer consists of; None for a text."""
+    """``yes``, ``no``, or the figures or the letter that an answer consists of; None for a text."""
     said = answer.strip().removesuffix(".").strip()
     if said.casefold() in words.yes:
         return "yes"
     if said.casefold() in words.no:
         return "no"
-    return said if _NUMBER.fullmatch(said) else None
+    return said if len(said) == 1 or not any(map(str.isalpha, said)) else None
 
 
 def to_line(parts: Parts, expected: Expected, words: Language) -> str:
@@ -111,7 +114,7 @@ def read_line(line: str, expected: Expected, words: Language) -> Parts:
     """Check a line in the language of ``words`` and take it apart.
 
     Raises:
-        CheckError: it fails one or more of the three checks.
+        CheckError: it fails one or more of the three checks, or the fourth.
     """
     patterns = _marker_patterns(words.code)
     label = _label_pattern(expected.label)
@@ -143,6 +146,8 @@ def read_line(line: str, expected: Expected, words: Language) -> Parts:
     if failed or said is None:
         raise CheckError(tuple(failed))
     answer, explanation = said
+    if expected.distinct and len({_bare(text) for text in texts}) < len(texts):
+        raise CheckError((SAME,))
     return Parts(asked, tuple(open_end(text) for text in texts), answer, explanation)
 
 
@@ -202,17 +207,17 @@ def _answer(
         return ("", explanation) if answer.strip(" .;,") == wanted else None
     if expected.exactly is None:
         return (answer, explanation) if answer.strip(" .;,!?") else None
-    bare = answer.strip(" .;,!\"'«»“”").casefold()
+    bare = _bare(answer)
     if expected.exactly in ("yes", "no"):
-        same = bare in (words.yes if expected.exactly == "yes" else words.no)
+        same = bare in map(_bare, words.yes if expected.exactly == "yes" else words.no)
     else:
-        same = _figures(bare) == _figures(expected.exactly)
+        same = bare == _bare(expected.exactly)
     return (answer, explanation) if same else None
 
 
-def _figures(number: str) -> str | None:
-    # 2,500 may come back as 2.500.
-    return re.sub(r"[.,\s]", "", number) if _NUMBER.fullmatch(number) else None
+def _bare(answer: str) -> str:
+    # 2,500 may come back as 2.500, and yes in other quotes.
+    return re.sub(r"[\s.,;!\"'«»“”]", "", answer).casefold()
 
 
 @cache

@@ -85,12 +85,11 @@ def _job(pair: Pair, source: Language, target: Language) -> _Job | Refused:
         sentence: split_lines(sentence) for sentence in instructions if sentence not in target.instructions
     }
     question = split_lines(pair.question)
-    # A letter or a number alone: there is nothing to translate in it, nor around it a line of several.
-    exact = bool(exact_answer(pair.answer, source)) or len(pair.answer) == 1
     said = pair.explanation or pair.answer
-    answer = [Piece(said, True)] if exact else split_lines(said)
-    asked = words_of(question)[-1:] or [" ".join(" ".join(instructions).split())]
-    answered = words_of(answer)[:1] or [said]
+    exact = exact_answer(pair.answer, source) is not None
+    answer = [Piece(said, False)] if exact else split_lines(said)
+    asked = words_of(question)[-1:] or [" ".join((pair.question or " ".join(instructions)).split())]
+    answered = words_of(answer)[:1] or [" ".join(said.split())]
     parts = Parts(
         asked[0],
         tuple(" ".join(option.split()) for option in pair.options),
@@ -101,7 +100,7 @@ def _job(pair: Pair, source: Language, target: Language) -> _Job | Refused:
     line = to_line(parts, expected, source)
     if not _reads_back(line, parts, expected, source):
         return Refused(MARKERS_INSIDE, line)
-    settled = not question and exact
+    settled = not words_of(question) and not words_of(answer) and not parts.options
     return _Job(pair, parts, expected, None if settled else line, question, answer, unlisted)
 
 
@@ -142,11 +141,11 @@ def _finish(job: _Job, translated: list[Translated], target: Language) -> Transl
     if job.expected.exactly is not None:
         answer = _exact(job, target)
     elif answer:
-        answer = join_lines(job.answer, [answer, *beside_answer])
+        answer = join_lines(job.answer, [answer, *beside_answer] if words_of(job.answer) else [])
     return TranslatedPair(
         replace(
             pair,
-            question=join_lines(job.question, [*beside_question, question]) if job.question else "",
+            question=join_lines(job.question, [*beside_question, question] if words_of(job.question) else []),
             answer="" if pair.choice is not None else answer,
             options=tuple(map(_option, parts.options, job.parts.options)),
             explanation=answer if pair.explanation else "",
