@@ -4,8 +4,9 @@
     python -m ndino.evaluate --model IT=runs/a/model --model PT+IT=runs/b/model --tasks pope-it --shuffle
 
 Each finished task is written at once to OUT/NAME/TASK.jsonl (a line for each question) and to
-OUT/NAME/results.json; a second start goes on behind the last finished task. Exit status: 0 when all is done,
-2 when something is missing before the start, 1 when anything failed later.
+OUT/NAME/results.json. Every answer is kept in OUT/.cache/answers as soon as its batch is done: a second start
+asks only what is missing. Several GPUs: accelerate launch --num_processes N -m ndino.evaluate ...
+Exit status: 0 when all is done, 2 when something is missing before the start, 1 when anything failed later.
 """
 
 from __future__ import annotations
@@ -24,15 +25,26 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ndino.errors import reason_of
+from ndino.evaluation.answer_store import AnswerStore, attach
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
-from ndino.evaluation.models import Backend, Model, find_model, load, model_class, parse_backend, parse_model
+from ndino.evaluation.models import (
+    Backend,
+    Model,
+    batch_size,
+    find_model,
+    load,
+    model_class,
+    parse_backend,
+    parse_model,
+)
+from ndino.evaluation.processes import Processes
 from ndino.evaluation.store import Store
 from ndino.files import key_of
 
 BACKENDS = """backends:
   hf                 our batched LLaVA-NeXT (llava_next_it), CPU or GPU; the default
-  lmms:NAME[,k=v…]   any model of lmms-eval; tested with lmms:llava_hf,device=cpu,device_map=cpu
+  lmms:NAME[,k=v…]   any model of lmms-eval, such as lmms:llava_hf; without a GPU it is told device=cpu
   vllm[,k=v…]        lmms-eval's vLLM; passed on as it is, not tested: it needs a GPU and the package vllm
 """
 
@@ -51,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     add("--tasks", default="ndino-it", help="tasks or groups, with commas (default: ndino-it)")
     add("--data", type=Path, help="folder that holds the datasets under their hub names")
     add("--limit", type=_positive, help="ask only the first LIMIT questions of each task")
-    add("--batch", type=_positive, help="questions answered at once (default: hf 16, others 1)")
+    add("--batch", type=_positive, help="questions answered at once (default: hf 16, vllm 64, others 1)")
     add("--shuffle", action="store_true", help="ask again with wrong pictures (the control)")
     add("--backend", default="hf", help="see below (default: hf)")
     add("--out", type=Path, default=Path("runs/eval"), help="default: runs/eval")
@@ -76,7 +88,13 @@ class Run:
     batch: int | None
     shuffle: bool
     out: Path
+    processes: Processes
     failures: list[str] = field(default_factory=list)
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes results; of one it is that one."""
+        return self.processes.rank == 0
 
     def key(self, model: Model, task: str) -> str:
         """What this task's result of this model depends on."""
@@ -102,17 +120,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run = _prepare(options)
         with _inside(options.data):
             _evaluate(run)
-            _totals(run)
+            if run.first:
+                _totals(run)
     except SetupError as error:
         print(f"ndino.evaluate: {error}", file=sys.stderr)
         return 2
+    except _TogetherError:
+        return 1
     except KeyboardInterrupt:
-        print("\nndino.evaluate: stopped; finished tasks are kept, the same command goes on", file=sys.stderr)
+        print(
+            "\nndino.evaluate: stopped; finished answers are kept, the same command goes on", file=sys.stderr
+        )
         return 130
-    print(_table(run))
+    if run.first:
+        print(_table(run))
     for failure in run.failures:
         print(f"ndino.evaluate: {failure}", file=sys.stderr)
     return 1 if run.failures else 0
+
+
+class _TogetherError(Exception):
+    """A failure in one of several processes: the others wait for it, so that all of them end."""
 
 
 def _prepare(options: argparse.Namespace) -> Run:
@@ -121,19 +149,25 @@ def _prepare(options: argparse.Namespace) -> Run:
     backend = parse_backend(options.backend)
     models = _models(options, backend)
     out = options.out.resolve()
-    stores = {model.name: Store(out / model.name, model) for model in models}
-    with _quiet(), _inside(options.data):
-        benchmarks = Benchmarks(
-            options.tasks.split(","),
-            data=options.data,
-            cache=out / ".cache",
-            limit=options.limit,
-            task_type="simple" if model_class(backend).is_simple else "chat",
+    processes = Processes.join()
+    if processes.count > 1 and backend.kind.startswith("vllm"):
+        raise SetupError(
+            "vllm shares its work out by itself (one process, backend vllm,tensor_parallel_size=N)"
         )
-        benchmarks.load(shuffled=False)
-        if options.shuffle:
-            benchmarks.load(shuffled=True)
-    run = Run(models, stores, benchmarks, backend, options.batch, options.shuffle, out)
+    with processes.first_alone():
+        stores = {model.name: Store(out / model.name, model) for model in models}
+        with _quiet(), _inside(options.data):
+            benchmarks = Benchmarks(
+                options.tasks.split(","),
+                data=options.data,
+                cache=out / ".cache",
+                limit=options.limit,
+                task_type="simple" if model_class(backend).is_simple else "chat",
+            )
+            benchmarks.load(shuffled=False)
+            if options.shuffle:
+                benchmarks.load(shuffled=True)
+    run = Run(models, stores, benchmarks, backend, options.batch, options.shuffle, out, processes)
     _keep_what_is_there(run)
     return run
 
@@ -154,8 +188,6 @@ def _keep_what_is_there(run: Run) -> None:
 def _environment(options: argparse.Namespace) -> None:
     # Read by the libraries when they are imported, hence before the first of those imports.
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise SetupError("runs in one process (for several, give each process models or tasks of its own)")
     if options.data is None:
         return
     if not options.data.is_dir():
@@ -203,7 +235,8 @@ def _evaluate(run: Run) -> None:
     pending = {model.name: run.pending(model) for model in run.models}
     total = sum(run.benchmarks.size(task) for tasks in pending.values() for task, _ in tasks)
     patience = 0.5 if sys.stderr.isatty() else 30
-    with tqdm(total=total, unit="q", file=sys.stderr, mininterval=patience, disable=not total) as bar:
+    hidden = not total or not run.first
+    with tqdm(total=total, unit="q", file=sys.stderr, mininterval=patience, disable=hidden) as bar:
         for model in run.models:
             if pending[model.name]:
                 _evaluate_model(run, model, pending[model.name], bar)
@@ -213,28 +246,40 @@ def _evaluate_model(run: Run, model: Model, pending: list[tuple[str, bool]], bar
     try:
         with _quiet():
             loaded = load(model, run.backend, run.batch)
+        attach(
+            loaded,
+            AnswerStore(run.out / ".cache" / "answers", run.processes.rank),
+            backend=str(run.backend),
+            fingerprint=model.fingerprint,
+            size=batch_size(run.backend, run.batch),
+            on_answered=bar.update,
+        )
     except Exception as error:
         _fail(run, f"{model.name}: cannot be loaded", error)
         return
-    reports_itself = hasattr(loaded, "on_answered")
-    if reports_itself:
-        loaded.on_answered = bar.update
     for task, shuffled in pending:
         bar.set_description(f"{model.name} {task}{' shuffled' if shuffled else ''}", refresh=False)
+        before = bar.n
         try:
-            with _quiet() if reports_itself else contextlib.nullcontext():
+            with _quiet():
                 _evaluate_task(run, model, loaded, task, shuffled)
         except Exception as error:
             _fail(run, f"{model.name}: {task}{' shuffled' if shuffled else ''} failed", error)
-        if not reports_itself:
-            bar.update(run.benchmarks.size(task))
+        # What the other processes answered, or nobody.
+        bar.update(before + run.benchmarks.size(task) - bar.n)
     del loaded
     gc.collect()
 
 
 def _evaluate_task(run: Run, model: Model, loaded: object, task: str, shuffled: bool) -> None:
     benchmarks, store = run.benchmarks, run.stores[model.name]
-    outcome = benchmarks.ask(loaded, task, shuffled=shuffled)
+    with _logged_errors() as logged:
+        outcome = benchmarks.ask(loaded, task, shuffled=shuffled)
+    if outcome is None:
+        return
+    if logged and (empty := sum(not row["answer"] for row in outcome.rows)):
+        # lmms-eval's wrappers log an error in place of an answer, and go on.
+        raise RuntimeError(f"{empty} of {len(outcome.rows)} answers are empty: {logged[0]}")
     key = run.key(model, task)
     if not shuffled:
         benchmarks.save_pictures(task, run.out / "images" / task)
@@ -245,15 +290,31 @@ def _evaluate_task(run: Run, model: Model, loaded: object, task: str, shuffled: 
         outcome.metrics,
         shuffled=shuffled,
         version=benchmarks.version(task),
-        errors=outcome.errors,
         majority=benchmarks.majority(task),
     )
+
+
+@contextlib.contextmanager
+def _logged_errors() -> Iterator[list[str]]:
+    """The errors that lmms-eval logs meanwhile."""
+    import lmms_eval.evaluator  # noqa: F401  (importing it removes all sinks)
+    from loguru import logger
+
+    messages: list[str] = []
+    sink = logger.add(lambda message: messages.append(message.record["message"]), level="ERROR")
+    try:
+        yield messages
+    finally:
+        logger.remove(sink)
 
 
 def _fail(run: Run, what: str, error: Exception) -> None:
     run.failures.append(f"{what}: {reason_of(error)}")
     if not isinstance(error, (ValueError, RuntimeError, OSError)):
         traceback.print_exception(error, file=sys.__stderr__)
+    if run.processes.count > 1:
+        print(f"ndino.evaluate: process {run.processes.rank}: {run.failures[-1]}", file=sys.__stderr__)
+        raise _TogetherError from error
 
 
 def _totals(run: Run) -> None:

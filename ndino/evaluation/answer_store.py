@@ -13,6 +13,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,6 +140,33 @@ def ask(
         answers |= new
         on_answered(sum(key in new for key in keys))
     return [answers[key] for key in keys]
+
+
+def attach(
+    model: lmms,
+    store: AnswerStore,
+    *,
+    backend: str,
+    fingerprint: str,
+    size: int,
+    on_answered: Callable[[int], object],
+) -> None:
+    """Let any model of lmms-eval keep its answers in ``store`` and report its progress.
+
+    Args:
+        backend: which wrapper, with its arguments.
+        fingerprint: identity of the weights and settings behind it.
+        size: questions that a wrapper of lmms-eval's own gets at a time, and may lose.
+    """
+    if hasattr(model, "remember"):
+        model.remember(store, fingerprint)
+        model.on_answered = on_answered
+        return
+    packages = (f"{name} {version(name)}" for name in ("lmms_eval", "transformers"))
+    identity, answer = " ".join([backend, fingerprint, *packages]), model.generate_until
+    model.generate_until = lambda requests: ask(
+        model, requests, answer, store=store, identity=identity, size=size, on_answered=on_answered
+    )
 
 
 def _parts(missing: Mapping[str | int, Instance], size: int) -> Iterator[list[str | int]]:

@@ -198,8 +198,8 @@ class Benchmarks:
             return ",".join(self._digests[folder] for folder in self._datasets[name])
         return self.task(name, shuffled=False).eval_docs._fingerprint
 
-    def ask(self, model: lmms, name: str, *, shuffled: bool) -> Outcome:
-        """Put one task to a model, by way of lmms-eval's evaluator."""
+    def ask(self, model: lmms, name: str, *, shuffled: bool) -> Outcome | None:
+        """Put one task to a model, by way of lmms-eval's evaluator; of several processes the first gets an outcome."""
         from lmms_eval.evaluator import simple_evaluate
 
         task = self.task(name, shuffled=shuffled)
@@ -217,6 +217,8 @@ class Benchmarks:
                 # Scoring needs no pictures: this spares decoding each of them once more.
                 cli_args=argparse.Namespace(process_with_media=False),
             )
+        if results is None:
+            return None
         samples = {sample["doc_id"]: sample for sample in reversed(results["samples"][name])}
         rows = [_row(task, samples[doc_id], shuffled) for doc_id in sorted(samples)]
         found = results["results"][name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
 import re
 from dataclasses import dataclass
@@ -147,9 +148,21 @@ def model_class(backend: Backend) -> type[lmms]:
         raise SetupError(f"backend {backend}: {error} (install what it needs)") from error
 
 
+def batch_size(backend: Backend, batch: int | None) -> int:
+    """Questions answered at once: what the user says, or what suits the backend."""
+    return batch or {"hf": 16, "vllm": 64}.get(backend.kind, 1)
+
+
 def load(model: Model, backend: Backend, batch: int | None) -> lmms:
-    """Load a model to answer ``batch`` questions at once; by default 16 with hf, 1 with other backends."""
+    """Load a model; on a machine without GPU on its CPU, unless the backend's arguments say otherwise."""
+    import torch
+
     cls = model_class(backend)
-    size = batch or (16 if backend.kind == "hf" else 1)
     parameter = "model" if backend.kind == "vllm" else "pretrained"
-    return cls.create_from_arg_string(backend.arguments, {parameter: model.path, "batch_size": size})
+    given = {parameter: model.path, "batch_size": batch_size(backend, batch)}
+    stated = {argument.partition("=")[0] for argument in backend.arguments.split(",")}
+    if not torch.cuda.is_available():
+        # lmms-eval's wrappers take a GPU for granted.
+        taken = inspect.signature(cls).parameters
+        given |= {name: "cpu" for name in ("device", "device_map") if name in taken and name not in stated}
+    return cls.create_from_arg_string(backend.arguments, given)
