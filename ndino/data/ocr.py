@@ -29,7 +29,7 @@ class Reading:
 
     Attributes:
         text: cleaned; lines as on the page, in Tesseract's reading order, paragraphs apart by an empty line.
-        confidence: Tesseract's, 0 to 100: mean over the words, weighted by their lengths; 0 without words.
+        confidence: Tesseract's, 0 to 100, as `confidence_of` says.
     """
 
     text: str
@@ -66,7 +66,7 @@ class Tesseract:
             raise OcrError("Tesseract failed") from error
         except RuntimeError as error:  # pytesseract's word for a timeout
             raise OcrError("recognition took too long") from error
-        return Reading(clean(text), _confidence(table))
+        return Reading(clean(text), confidence_of(table))
 
 
 def open_tesseract(language: str, *, seconds_a_page: float = Tesseract.seconds_a_page) -> Tesseract:
@@ -113,9 +113,10 @@ def clean(text: str) -> str:
     return "\n".join(lines).strip()
 
 
-def _confidence(table: str) -> float:
+def confidence_of(table: str) -> float:
+    """Mean confidence of the words in a TSV of Tesseract, weighted by their lengths; 0 without words."""
     total = weight = 0.0
-    for row in csv.DictReader(table.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE):
+    for row in csv.DictReader(table.split("\n"), delimiter="\t", quoting=csv.QUOTE_NONE):
         word, confidence = (row["text"] or "").strip(), float(row["conf"])
         if word and confidence >= 0:
             total += confidence * len(word)

@@ -19,7 +19,7 @@ from ndino.data.__main__ import main
 from ndino.data.fetch import politeness_from
 from ndino.data.ocr import open_tesseract
 from ndino.data.shards import DataError
-from tests.data.made_pdfs import ENGLISH, ITALIAN, blank, encrypted, italian, lines, pdf
+from tests.data.made_pdfs import ENGLISH, ITALIAN, blank, encrypted, italian, lines, pdf, sideways
 from tests.data.server import Server, broken, content, in_turn, slow, status
 
 PDF = "application/pdf"
@@ -80,6 +80,7 @@ DOCUMENTS = {
     "locked": content(encrypted(PAGE, "segreto"), PDF),
     "pages": content(pdf(*[lines(f"Articolo {n}", *ITALIAN) for n in range(3)]), PDF),
     "mixed": content(pdf(blank, lines("Allegato I"), lines(*ENGLISH), lines(*ITALIAN)), PDF),
+    "sideways": content(pdf(sideways(*ITALIAN), size=(420, 450)), PDF),
 }
 NUMBER = {name: number_of(position) for position, name in enumerate(DOCUMENTS)}
 
@@ -138,12 +139,13 @@ def test_what_is_left_out_has_its_reason(done):
         f"eurlex/{NUMBER['mixed']}/1": "blank page",
         f"eurlex/{NUMBER['mixed']}/2": "too little text",
         f"eurlex/{NUMBER['mixed']}/3": "not in the language it",
+        f"eurlex/{NUMBER['sideways']}/1": "too little confidence",
         "eurlex/32020D0001.2/2": "blank page",
         NUMBER["good"]: "given before",
         "Titolo": "no CELEX number",
     }
     manifest = json.loads((folder / "out" / "manifest.json").read_text())
-    assert manifest["counts"] == {"eurlex/documents": 15, "eurlex/pages": 13, "eurlex/pages tried": 13}
+    assert manifest["counts"] == {"eurlex/documents": 16, "eurlex/pages": 14, "eurlex/pages tried": 14}
     assert manifest["settings"]["tesseract"].startswith("tesseract ")
     assert manifest["inputs"][0]["file"] == "numbers.txt" and manifest["lang"] == "it"
 
