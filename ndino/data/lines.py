@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 # All that str.splitlines takes for the end of a line.
 _BREAK = re.compile(r"([\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+)")
@@ -46,8 +46,7 @@ def words_of(pieces: Sequence[Piece]) -> list[str]:
 
 def join_lines(pieces: Sequence[Piece], translated: Sequence[str]) -> str:
     """The text with ``translated``, one for each of `words_of`, in the place of its words."""
-    remaining = iter(translated)
-    joined = [replace(piece, text=next(remaining)) if piece.words else piece for piece in pieces]
-    if next(remaining, None) is not None:
+    if len(translated) != sum(piece.words for piece in pieces):
         raise ValueError(f"{len(translated)} translations for {len(words_of(pieces))} pieces")
-    return "".join(piece.text for piece in joined)
+    remaining = iter(translated)
+    return "".join(next(remaining) if piece.words else piece.text for piece in pieces)
