@@ -6,6 +6,8 @@ import csv
 import io
 from collections.abc import Iterable, Mapping
 
+from PIL import Image
+
 from ndino.data.wit_table import COLUMNS
 
 SECTION = (
@@ -39,3 +41,10 @@ def table(rows: Iterable[Mapping[str, str]], *, header: bool = True, line_end: s
         writer.writeheader()
     writer.writerows(rows)
     return file.getvalue().encode()
+
+
+def png(shade: int, size: tuple[int, int] = (40, 30)) -> bytes:
+    """A picture of one colour."""
+    file = io.BytesIO()
+    Image.new("RGB", size, (shade % 256, 80, 160)).save(file, "PNG")
+    return file.getvalue()
