@@ -128,9 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _TogetherError:
         return 1
     except KeyboardInterrupt:
-        print(
-            "\nndino.evaluate: stopped; finished answers are kept, the same command goes on", file=sys.stderr
-        )
+        print("\nndino.evaluate: stopped; answers are kept, the same command goes on", file=sys.stderr)
         return 130
     if run.first:
         print(_table(run))
@@ -151,9 +149,7 @@ def _prepare(options: argparse.Namespace) -> Run:
     out = options.out.resolve()
     processes = Processes.join()
     if processes.count > 1 and backend.kind.startswith("vllm"):
-        raise SetupError(
-            "vllm shares its work out by itself (one process, backend vllm,tensor_parallel_size=N)"
-        )
+        raise SetupError("vllm runs in one process (for N GPUs: --backend vllm,tensor_parallel_size=N)")
     with processes.first_alone():
         stores = {model.name: Store(out / model.name, model) for model in models}
         with _quiet(), _inside(options.data):

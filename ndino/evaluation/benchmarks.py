@@ -199,7 +199,10 @@ class Benchmarks:
         return self.task(name, shuffled=False).eval_docs._fingerprint
 
     def ask(self, model: lmms, name: str, *, shuffled: bool) -> Outcome | None:
-        """Put one task to a model, by way of lmms-eval's evaluator; of several processes the first gets an outcome."""
+        """Put one task to a model, by way of lmms-eval's evaluator.
+
+        Of several processes only the first gets an outcome.
+        """
         from lmms_eval.evaluator import simple_evaluate
 
         task = self.task(name, shuffled=shuffled)

@@ -1,4 +1,4 @@
-"""Several processes that evaluate together, each with a GPU of its own, as ``accelerate launch`` starts them."""
+"""Several processes that evaluate together, each on a GPU of its own, as accelerate starts them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ class Processes:
         """Meet the others, where accelerate has started others."""
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
+        import torch
         from accelerate import PartialState
 
-        state = PartialState(timeout=PATIENCE)
+        state = PartialState(cpu=not torch.accelerator.is_available(), timeout=PATIENCE)
         return cls(state.process_index, state.num_processes)
 
     @contextlib.contextmanager

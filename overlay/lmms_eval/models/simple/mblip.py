@@ -61,7 +61,7 @@ class MBlip(lmms):
         answers: str | None = None,
     ) -> None:
         super().__init__()
-        self.accelerator = Accelerator(cpu=device == "cpu")
+        self.accelerator = Accelerator(cpu=device == "cpu" or not torch.accelerator.is_available())
         self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
         self._device = torch.device(device) if device else self.accelerator.device
         self.batch_size = int(batch_size)
