@@ -23,30 +23,17 @@ import httpx
 import tenacity
 
 from ndino.data.errors import DataError
+from ndino.data.file_kinds import SNIFF_BYTES, kind_of
 from ndino.errors import reason_of
 
 WHY_CONTACT = "servers are told whom to write to"
 LATER = {202, 429, 503}
 REDIRECTS = 5
-SNIFF_BYTES = 512
 _HOST = re.compile(rb"[\w.:~-]+")  # as httpx writes it: encoded, without the brackets of IPv6
 # As many downloads that failed for passing reasons mean that the network is down or we are not welcome.
 FAILURES_IN_A_ROW = 20
 
 Wanted = Callable[[bytes, str], str | None]
-
-# What files begin with; a page of HTML may begin with almost anything, so it is searched for its tags.
-_SIGNATURES = (
-    ("image/jpeg", re.compile(rb"\xff\xd8\xff")),
-    ("image/png", re.compile(rb"\x89PNG\r\n\x1a\n")),
-    ("image/gif", re.compile(rb"GIF8[79]a")),
-    ("image/webp", re.compile(rb"RIFF.{4}WEBP", re.DOTALL)),
-    ("image/bmp", re.compile(rb"BM.{4}\0\0\0\0", re.DOTALL)),
-    ("image/tiff", re.compile(rb"II\*\0|MM\0\*")),
-    ("application/pdf", re.compile(rb"[\s\S]{0,64}?%PDF-")),
-    ("image/svg+xml", re.compile(rb"[\s\S]*?<svg[\s:>]", re.IGNORECASE)),
-    ("text/html", re.compile(rb"[\s\S]*?<(?:!doctype\s+html|html|head|body|title)\b", re.IGNORECASE)),
-)
 
 
 class FetchError(Exception):
@@ -161,12 +148,6 @@ def politeness_from(args: argparse.Namespace) -> Politeness:
         connections_per_host=args.connections,
         max_bytes=args.max_bytes,
     )
-
-
-def kind_of(first: bytes) -> str | None:
-    """Media type that a file's first bytes show, or None where they show nothing known."""
-    head = first[:SNIFF_BYTES]
-    return next((kind for kind, signature in _SIGNATURES if signature.match(head)), None)
 
 
 def only(*kinds: str) -> Wanted:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.data import fetch
-from ndino.data.fetch import Fetcher, FetchError, Politeness, SeveralFiles, kind_of, only, user_agent
+from ndino.data.fetch import Fetcher, FetchError, Politeness, SeveralFiles, only, user_agent
+from ndino.data.file_kinds import kind_of
 from ndino.data.shards import DataError
 from tests.data.server import (
     Server,
