@@ -3,6 +3,7 @@
     python -m ndino.results compare runs/demo --models IT PT+IT
     python -m ndino.results compare runs/demo/eval/IT elsewhere/eval/mblip    # evaluation folders
     python -m ndino.results report runs/demo --title "Miniature, drawn world"
+    python -m ndino.results report runs/italian --data data/cauldron data/mtvqa data/benchmarks
 
 Broken, incomplete or incomparable logs are refused with one line that names file and reason, exit status 2.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ndino.data.errors import DataError
 from ndino.results.compact import print_summary
 from ndino.results.logs import ModelLogs, ResultsError, check_comparable, read_model
 from ndino.results.render import print_tables
@@ -59,14 +61,17 @@ def compare(paths: Sequence[Path], names: Sequence[str], console: Console) -> No
     print_tables([table for table in build_tables(summary) if table.key != "more"], console)
 
 
-def report(folder: Path, title: str | None, console: Console) -> None:
-    """Write the report, print it at a glance and where it lies. Raises ResultsError for refused logs."""
-    written = write_report(folder, title=title)
+def report(folder: Path, title: str | None, data: Sequence[Path], console: Console) -> None:
+    """Write the report, print it at a glance and where it lies.
+
+    Raises ResultsError for refused logs, DataError for refused data folders.
+    """
+    written = write_report(folder, title=title, data=data)
     print_summary(written.summary, console)
     lines = [
         *(f"• {sentence}" for sentence in written.findings),
         f"Page: {written.page}",
-        f"Tables: {written.tables_file}",
+        f"Tables: {', '.join(map(str, written.tables_files))}",
         f"Summary: {written.summary_file}",
     ]
     for line in lines:
@@ -74,7 +79,11 @@ def report(folder: Path, title: str | None, console: Console) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ndino.results", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m ndino.results",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     comparing = commands.add_parser(
         "compare", help="scores, intervals and paired tests of two or more models"
@@ -84,14 +93,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reporting = commands.add_parser("report", help="write RUN/report/: page, Markdown tables, summary")
     reporting.add_argument("run", type=Path, metavar="RUN")
     reporting.add_argument("--title", help="title of the page")
+    data_help = "data folders, for the paper's Tables 1, 2 and 4 from their manifests"
+    reporting.add_argument("--data", nargs="+", default=[], type=Path, metavar="FOLDER", help=data_help)
     chosen = parser.parse_args(arguments)
     console = Console()
     try:
         if chosen.command == "compare":
             compare(chosen.paths, chosen.models, console)
         else:
-            report(chosen.run, chosen.title, console)
-    except ResultsError as error:
+            report(chosen.run, chosen.title, chosen.data, console)
+    except (ResultsError, DataError) as error:
         print(f"ndino.results: {error}", file=sys.stderr)
         return REFUSED
     except OSError as error:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -33,12 +34,32 @@ class Answer:
 
 @dataclass(frozen=True)
 class Example:
-    """One document with every model's answer; ``image`` is a data URI."""
+    """One document with every model's answer; ``image`` is a data URI.
+
+    ``groups`` are the numbers of the `Filter` that it passes.
+    """
 
     question: str
     target: str
     image: str
     answers: tuple[Answer, ...]
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A choice of examples by who is right; ``empty`` are the numbers of the tasks that have none."""
+
+    label: str
+    empty: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """All cards by task, and what a reader may choose by. Tasks and filters are known by their numbers."""
+
+    tasks: Mapping[str, Sequence[Example]]
+    filters: Sequence[Filter]
 
 
 def clip(text: str, limit: int = ANSWER_LENGTH) -> str:
@@ -74,10 +95,44 @@ def _reference(document: Sample) -> str:
     return clip(" / ".join(f"{text} (×{count})" if count > 1 else text for text, count in counted))
 
 
-def read_examples(run: RunLogs, tasks: Sequence[str]) -> dict[str, list[Example]]:
-    """By task the documents whose picture the evaluation kept (RUN/eval/images/TASK/DOC_ID.png)."""
+def read_examples(run: RunLogs, tasks: Sequence[str]) -> Examples:
+    """The documents whose picture the evaluation kept (RUN/eval/images/TASK/DOC_ID.png), by task."""
     found = {task: _task_examples(run, task) for task in tasks}
-    return {task: cards for task, cards in found.items() if cards}
+    found = {task: cards for task, cards in found.items() if cards}
+    models = model_order(
+        list({answer.model for cards in found.values() for c in cards for answer in c.answers})
+    )
+    chosen: list[tuple[str, Callable[[Example], bool]]] = [("any", lambda card: True)]
+    if len(models) > 1:
+        chosen += [
+            ("all are right", lambda card: _right(card) == {answer.model for answer in card.answers}),
+            ("nobody is right", lambda card: not _right(card)),
+            ("they differ", lambda card: 0 < len(_right(card)) < len(card.answers)),
+        ]
+    chosen += [(f"{model} is right", partial(_is_right, model)) for model in models]
+    passed = {
+        task: [
+            replace(card, groups=tuple(i for i, (_, passes) in enumerate(chosen) if passes(card)))
+            for card in cards
+        ]
+        for task, cards in found.items()
+    }
+    filters = [
+        Filter(
+            label,
+            tuple(n for n, cards in enumerate(passed.values()) if not any(i in c.groups for c in cards)),
+        )
+        for i, (label, _) in enumerate(chosen)
+    ]
+    return Examples(passed, filters)
+
+
+def _right(card: Example) -> set[str]:
+    return {answer.model for answer in card.answers if answer.mark == "right"}
+
+
+def _is_right(model: str, card: Example) -> bool:
+    return model in _right(card)
 
 
 def _task_examples(run: RunLogs, task: str) -> list[Example]:

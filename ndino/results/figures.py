@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from ndino.results.logs import TrainingRun
-from ndino.results.tables import Summary, Verdict, percent, tasks_of, verdict_of
+from ndino.results.tables import Summary, Verdict, percent, tasks_of, verdict_of, winners
 
 POINTS = 240  # of a loss curve: more than a small chart can show
 LOSS_LEFT, LOSS_TOP, LOSS_WIDTH, LOSS_HEIGHT = 34.0, 10.0, 270.0, 130.0
@@ -32,8 +34,8 @@ class LossChart:
 
 
 @dataclass(frozen=True)
-class GainBar:
-    """Right minus shuffled of one model: bar from ``zero`` to ``end``, whisker from ``low`` to ``high``."""
+class Bar:
+    """One model: a bar of ``width`` from ``start``, a whisker from ``low`` to ``high``, maybe a ``mark``."""
 
     name: str
     y: float
@@ -43,15 +45,19 @@ class GainBar:
     high: float
     label: str
     verdict: Verdict
+    mark: float | None = None
 
 
 @dataclass(frozen=True)
-class GainChart:
+class BarChart:
+    """One task; ``line`` is where a dashed line stands, if any."""
+
     title: str
     zero: float
     height: float
-    bars: tuple[GainBar, ...]
+    bars: tuple[Bar, ...]
     ticks: tuple[Tick, ...]
+    line: float | None = None
 
 
 def tick_values(low: float, high: float, count: int = 4) -> list[float]:
@@ -97,27 +103,66 @@ def loss_chart(run: TrainingRun) -> LossChart | None:
     )
 
 
-def gain_charts(summary: Summary) -> list[GainChart]:
+def score_charts(summary: Summary) -> list[BarChart]:
+    """One chart a task of each model's score, from 0 to 100; marks are scores with shuffled images.
+
+    The dashed line is the majority.
+    """
+    starred = winners(summary)
+
+    def bar(row: int, name: str, task: str, entry: Mapping[str, Any]) -> Bar:
+        value, (least, most) = entry[entry["metric"]], entry["interval"]
+        return Bar(
+            name=name,
+            y=BAR_TOP + BAR_STEP * row,
+            start=_across(0),
+            width=round(_across(value) - _across(0), 1),
+            low=_across(least),
+            high=_across(most),
+            label=percent(value) + "*" * ((name, task) in starred),
+            verdict=verdict_of(entry),
+            mark=None if entry["shuffled"] is None else _across(entry["shuffled"]),
+        )
+
+    charts = []
+    for task in tasks_of(summary):
+        rows = _rows(summary, task)
+        majority = rows[0][1]["majority"]
+        charts.append(
+            BarChart(
+                title=task.upper(),
+                zero=_across(0),
+                height=BAR_TOP + BAR_STEP * len(rows),
+                bars=tuple(bar(row, name, task, entry) for row, (name, entry) in enumerate(rows)),
+                ticks=tuple(Tick(_across(value), f"{100 * value:.0f}") for value in tick_values(0, 1)),
+                line=None if majority is None else _across(majority),
+            )
+        )
+    return charts
+
+
+def _across(value: float, low: float = 0.0, high: float = 1.0) -> float:
+    return round(BAR_LEFT + BAR_WIDTH * (value - low) / (high - low), 1)
+
+
+def _rows(summary: Summary, task: str) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(name, entries[task]) for name, entries in summary["models"].items() if task in entries]
+
+
+def gain_charts(summary: Summary) -> list[BarChart]:
     """One chart a task, all on the same scale, of what the right image adds to each model's score."""
     rows = {
-        task: [
-            (name, entries[task])
-            for name, entries in summary["models"].items()
-            if task in entries and entries[task]["right_minus_shuffled"] is not None
-        ]
+        task: [row for row in _rows(summary, task) if row[1]["right_minus_shuffled"] is not None]
         for task in tasks_of(summary)
     }
     bounds = [b for rs in rows.values() for _, entry in rs for b in entry["right_minus_shuffled_interval"]]
     low, high = min([-0.1, *bounds]), max([0.1, *bounds])
-
-    def x(value: float) -> float:
-        return round(BAR_LEFT + BAR_WIDTH * (value - low) / (high - low), 1)
-
+    x = partial(_across, low=low, high=high)
     ticks = tuple(Tick(x(value), f"{100 * value:.0f}".replace("-", "−")) for value in tick_values(low, high))
 
-    def bar(row: int, name: str, entry: dict) -> GainBar:
+    def bar(row: int, name: str, entry: Mapping[str, Any]) -> Bar:
         value, (least, most) = entry["right_minus_shuffled"], entry["right_minus_shuffled_interval"]
-        return GainBar(
+        return Bar(
             name=name,
             y=BAR_TOP + BAR_STEP * row,
             start=min(x(0), x(value)),
@@ -129,7 +174,7 @@ def gain_charts(summary: Summary) -> list[GainChart]:
         )
 
     return [
-        GainChart(
+        BarChart(
             title=task.upper(),
             zero=x(0),
             height=BAR_TOP + BAR_STEP * len(models),

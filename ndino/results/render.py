@@ -1,8 +1,10 @@
-"""Tables as Markdown (``tables.md``) and in the terminal; the page has its own template."""
+"""Tables as Markdown, CSV and LaTeX and in the terminal; the page has its own template."""
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 from collections.abc import Sequence
 
 from rich import box
@@ -47,6 +49,72 @@ def markdown(title: str, findings: Sequence[str], tables: Sequence[Table]) -> st
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def csv_text(tables: Sequence[Table]) -> str:
+    """All tables for a spreadsheet: a line a cell, numbers without thousands' commas."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["table", "row", "column", "value", "starred", "verdict", "details"])
+    for table in tables:
+        for name, cells in table.rows:
+            for column, cell in zip(table.columns, cells, strict=True):
+                if cell is not None:
+                    value = cell.score.replace(",", "").replace("−", "-")
+                    notes = [cell.verdict, _inert("; ".join(cell.details))]
+                    where = [table.key, _inert(name), _inert(column.name)]
+                    writer.writerow([*where, value, "*" * cell.starred, *notes])
+    return file.getvalue()
+
+
+def _inert(text: str) -> str:
+    """Spreadsheets run what begins like a formula, and models are called as their folders are."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+_LATEX = {
+    **{mark: f"\\{mark}" for mark in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "−": "$-$", "…": r"\ldots{}"},
+    "[": "{[}",  # behind a line's end it would begin an option
+    **{"⋄": r"$\diamond$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"},
+}
+
+
+def _latex_text(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+
+
+def _latex_cell(cell: Cell | None) -> str:
+    if cell is None:
+        return "--"
+    lines = [_latex_text(cell.score) + "$^{*}$" * cell.starred]
+    lines += [rf"{{\scriptsize {_latex_text(detail)}}}" for detail in cell.details]
+    return r"\shortstack{" + r" \\ ".join(lines) + "}" if cell.details else lines[0]
+
+
+def latex(tables: Sequence[Table]) -> str:
+    """All tables as LaTeX floats with the rules of booktabs."""
+    blocks = [r"% Needs \usepackage{booktabs} and, before LuaLaTeX, \usepackage[utf8]{inputenc}."]
+    for table in tables:
+        heads = [_latex_text(table.corner), *(_latex_text(column.name) for column in table.columns)]
+        rows = [[_latex_text(name), *map(_latex_cell, cells)] for name, cells in table.rows]
+        blocks += [
+            r"\begin{table}",
+            r"\centering",
+            rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+            r"\toprule",
+            f"{' & '.join(heads)} " + r"\\",
+            r"\midrule",
+            *(f"{' & '.join(row)} " + r"\\" for row in rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            rf"\caption{{{_latex_text(table.title)}}}",
+            rf"\label{{tab:{table.key}}}",
+            r"\end{table}",
+            "",
+        ]
+    return "\n".join(blocks)
 
 
 def _terminal_cell(cell: Cell | None) -> Text:

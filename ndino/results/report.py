@@ -1,4 +1,4 @@
-"""The report of a run: one self-contained page, the tables as Markdown, and the summary (``RUN/report/``)."""
+"""The report of a run in ``RUN/report/``: a self-contained page, the tables in three formats, the summary."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ndino.files import write_text
 from ndino.results import figures
 from ndino.results.examples import clip, read_examples
 from ndino.results.logs import RunLogs, TrainingRun, read_run
-from ndino.results.render import markdown
+from ndino.results.render import csv_text, latex, markdown
 from ndino.results.summary import build_summary
-from ndino.results.tables import Summary, Table, build_tables, findings, tasks_of, verdict_of
+from ndino.results.tables import Summary, Table, build_tables, data_tables, findings, tasks_of, verdict_of
 
 FACT_LENGTH = 300  # characters of a manifest's value shown
 # No browser shows control characters; as they are they could end the page (NUL) or hide text.
@@ -28,10 +28,10 @@ CONTROLS = {
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, and what it says."""
+    """What was written, and what it says. ``tables_files`` are Markdown, CSV and LaTeX."""
 
     page: Path
-    tables_file: Path
+    tables_files: Sequence[Path]
     summary_file: Path
     summary: Mapping[str, Any]
     tables: Sequence[Table]
@@ -116,6 +116,7 @@ def render_page(run: RunLogs, summary: Summary, tables: Sequence[Table], *, titl
         headline=headline(run, summary),
         findings=findings(summary),
         tables=tables,
+        score_charts=figures.score_charts(summary),
         gain_charts=figures.gain_charts(summary),
         loss_charts=charts,
         examples=read_examples(run, tasks_of(summary)),
@@ -134,23 +135,33 @@ def _write(path: Path, text: str) -> Path:
 
 
 def write_report(
-    folder: Path, *, title: str | None = None, pairs: Sequence[tuple[str, str]] | None = None
+    folder: Path,
+    *,
+    title: str | None = None,
+    pairs: Sequence[tuple[str, str]] | None = None,
+    data: Sequence[Path] = (),
 ) -> Report:
-    """Write RUN/report/index.html, tables.md and summary.json.
+    """Write RUN/report/: index.html, tables.md, tables.csv, tables.tex and summary.json.
 
-    ``pairs`` are tested against each other (default: the paper's). Raises ResultsError when the run's logs
-    are broken, incomplete or not comparable.
+    ``pairs`` are tested against each other (default: the paper's); ``data`` are data folders whose manifests
+    fill Tables 1, 2 and 4. Raises ResultsError when the run's logs are broken, incomplete or not comparable,
+    DataError when a data folder's manifest is.
     """
     run = read_run(folder)
     title = title or f"LLaVA-NDiNO: results of {folder.resolve().name}"
     summary = build_summary(run, pairs=pairs)
-    tables, sentences = build_tables(summary), findings(summary)
+    tables, sentences = [*data_tables(data), *build_tables(summary)], findings(summary)
     page = render_page(run, summary, tables, title=title)
     out = folder / "report"
     out.mkdir(exist_ok=True)
+    written = {
+        "tables.md": markdown(title, sentences, tables),
+        "tables.csv": csv_text(tables),
+        "tables.tex": latex(tables),
+    }
     return Report(
         page=_write(out / "index.html", page),
-        tables_file=_write(out / "tables.md", markdown(title, sentences, tables)),
+        tables_files=[_write(out / name, text) for name, text in written.items()],
         summary_file=_write(out / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n"),
         summary=summary,
         tables=tables,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from ndino.results.statistics import ALPHA
@@ -307,6 +308,34 @@ def build_tables(summary: Summary) -> list[Table]:
         more_metrics_table(summary),
     ]
     return [table for table in tables if table is not None]
+
+
+def data_tables(folders: Sequence[Path]) -> list[Table]:
+    """The paper's Tables 1, 2 and 4, those that the manifests of these data folders have something for.
+
+    Raises:
+        DataError: a folder has no manifest, or a broken one.
+    """
+    if not folders:
+        return []
+    from ndino.data import tables
+
+    legend = ("Counted when the data were made, from the manifests of their folders.",)
+    return [
+        Table(
+            table.name,
+            table.title,
+            table.header[0],
+            tuple(map(Column, table.header[1:])),
+            tuple((str(row[0]), tuple(map(_count_cell, row[1:]))) for row in table.rows),
+            legend,
+        )
+        for table in tables.data_tables(folders)
+    ]
+
+
+def _count_cell(value: str | int) -> Cell | None:
+    return Cell(f"{value:,}" if isinstance(value, int) else value) if value != "" else None
 
 
 def findings(summary: Summary) -> list[str]:

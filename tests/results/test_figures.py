@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,24 @@ def test_gain_bars_start_at_zero_and_share_one_scale(small_run):
     assert pretrained.start == charts["GQA-IT"].zero
     assert pretrained.low < pretrained.start + pretrained.width < pretrained.high
     assert [bar.name for bar in charts["OK-VQA-IT"].bars] == ["IT"]
+
+
+def test_score_bars_reach_from_nothing_to_the_score_with_its_interval(small_run):
+    summary = build_summary(read_run(small_run))
+    charts = {chart.title: chart for chart in figures.score_charts(summary)}
+    assert list(charts) == ["GQA-IT", "OK-VQA-IT", "MTVQA-IT"]
+    chart = charts["GQA-IT"]
+    plain, pretrained = chart.bars
+    unit = figures.BAR_WIDTH / 100
+    assert plain.start == pretrained.start == chart.zero == figures.BAR_LEFT
+    assert (plain.width, pretrained.width) == (
+        pytest.approx(25 * unit, abs=0.1),
+        pytest.approx(42.5 * unit, abs=0.1),
+    )
+    assert pretrained.low < chart.zero + pretrained.width < pretrained.high
+    assert (pretrained.mark, chart.line) == (chart.zero, pytest.approx(chart.zero + 25 * unit, abs=0.1))
+    assert [bar.label for bar in charts["MTVQA-IT"].bars] == ["0.0", "30.0*"]
+    assert charts["OK-VQA-IT"].bars[1].mark is None
 
 
 def test_without_controls_there_is_no_chart(small_run):

@@ -63,10 +63,10 @@ def page(family_report):
 
 
 def test_the_page_has_every_part(page, family_report):
-    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    ids = [attributes["id"] for tag, attributes in page.tags if "id" in attributes and tag == "section"]
     assert ids == [
         *("table-5", "table-6", "table-7", "others-1"),
-        *("gains", "pairs", "examples", "training", "time", "more", "notes"),
+        *("scores", "gains", "pairs", "examples", "training", "time", "more", "notes"),
     ]
     tags = [tag for tag, _ in page.tags]
     assert (tags.count("table"), tags.count("article"), tags.count("polyline")) == (6, 27, 8)
@@ -91,12 +91,9 @@ def test_the_page_stands_alone(page, family_report):
 
 def test_summary_and_tables_are_written_beside_it(family_report):
     assert json.loads(family_report.summary_file.read_text()) == family_report.summary
-    assert family_report.tables_file.read_text().startswith("# Family\n")
-    assert {path.name for path in family_report.page.parent.iterdir()} == {
-        "index.html",
-        "summary.json",
-        "tables.md",
-    }
+    assert family_report.tables_files[0].read_text().startswith("# Family\n")
+    names = {"index.html", "summary.json", "tables.md", "tables.csv", "tables.tex"}
+    assert {path.name for path in family_report.page.parent.iterdir()} == names
 
 
 def test_a_second_report_is_byte_equal(family_run, family_report):
@@ -123,6 +120,40 @@ def test_hostile_answers_are_text(run_with_card):
     assert html.escape("</bdi></li>") in text
 
 
+def test_cards_can_be_chosen_by_task_and_by_who_is_right(run_with_card):
+    text = write_report(run_with_card).page.read_text(encoding="utf-8")
+    labels = re.findall(r'name="who" id="who-(\d)"[^>]*><span>([^<]*)', text)
+    assert labels == [
+        *(("0", "any"), ("1", "all are right"), ("2", "nobody is right"), ("3", "they differ")),
+        *(("4", "IT is right"), ("5", "PT+IT is right")),
+    ]
+    # Only IT is right in documents 0 to 2 of gqa-it.
+    assert re.findall(r'<article class="([^"]*)"', text) == ["who-3 who-4 "] * 3
+    assert text.count(".task-1 .none { display: block; }") == 3
+    assert "<script" not in text
+
+
+def test_data_folders_fill_the_papers_tables(small_run, tmp_path):
+    manifest = {"lang": "it", "files": {}, "rows": {"total": 1, "sources": {}}}
+    counts = {
+        "cauldron": {"aokvqa/rows": 10_000, "aokvqa/instances": 12_345, "aokvqa/translated": 12_000},
+        "benchmarks": {"pope/original": 9000, "pope/translated": 8999},
+    }
+    for source, found in counts.items():
+        (tmp_path / source).mkdir()
+        text = json.dumps(manifest | {"source": source, "counts": found})
+        (tmp_path / source / "manifest.json").write_text(text)
+    report = write_report(small_run, data=[tmp_path / source for source in counts])
+    assert [table.key for table in report.tables][:3] == ["table-1", "table-4", "table-5"]
+    page = Page(report.page.read_text(encoding="utf-8"))
+    assert "12,345" in page.text and "8,999" in page.text
+    assert "Table 1: The Cauldron, by task" in page.text
+    markdown, spreadsheet, latex = (path.read_text(encoding="utf-8") for path in report.tables_files)
+    assert "| aokvqa | **10,000** | **12,345** | **12,000** |" in markdown
+    assert "table-1,aokvqa,# Instances,12345,,," in spreadsheet
+    assert "aokvqa & 10,000 & 12,345 & 12,000 \\\\" in latex
+
+
 def test_an_endless_answer_is_cut_and_says_so(run_with_card):
     answer_with(run_with_card, "ah" * 5000)
     text = write_report(run_with_card).page.read_text(encoding="utf-8")
@@ -142,7 +173,7 @@ def test_several_targets_are_counted(run_with_card):
 
 def test_cards_mark_right_and_wrong(run_with_card):
     page = write_report(run_with_card).page.read_text(encoding="utf-8")
-    first = page.split("<article>")[1]
+    first = page.split("<article")[1]
     # document 0 of gqa-it: only IT is right
     assert re.findall(r'aria-label="(right|wrong)"', first) == ["right", "wrong"]
 
@@ -168,7 +199,7 @@ def test_a_run_without_training_perplexity_or_timings_still_has_a_page(small_run
     (small_run / "timings.json").unlink()
     page = Page(write_report(small_run).page.read_text(encoding="utf-8"))
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
-    assert ids == ["table-5", "table-6", "gains", "pairs", "notes"]
+    assert ids == ["table-5", "table-6", "scores", "gains", "pairs", "notes"]
 
 
 def test_facts_are_split_into_common_and_own(small_run):
@@ -195,12 +226,17 @@ document.getElementById("f").onload = () => {{
   const beyond = [...page.body.querySelectorAll("*")].filter(e => !e.closest("svg") && !e.closest(".scroll"))
     .filter(e => e.getBoundingClientRect().right > {width} + 0.5).map(e => e.tagName + "." + e.className);
   const scrolled = [...page.querySelectorAll(".scroll")].filter(e => e.scrollWidth > e.clientWidth);
+  const cards = () => [...page.querySelectorAll("article")].filter(e => e.getClientRects().length).length;
+  const choose = (...ids) => {{ ids.forEach(id => page.getElementById(id).checked = true); return cards(); }};
+  const filtered = {{ all: cards(), task: choose("task-1"), right: choose("task-1", "who-4"),
+    none: choose("task-0", "who-1"), again: choose("who-0") }};
   const hidden = [...page.querySelectorAll("tbody td")].filter(e => e.getBoundingClientRect().height < 10);
   document.getElementById("out").textContent = JSON.stringify({{
     inner: page.defaultView.innerWidth, scroll: root.scrollWidth, beyond,
     hidden: hidden.length, scrolled: scrolled.length,
     tables: [...page.querySelectorAll("table")].map(t => t.closest("section").id),
     first: page.querySelector("#table-5 tbody tr").innerText, shown: root.innerText.includes("alert(1)"),
+    filtered, active: page.querySelectorAll("script,[onerror],[onload]").length,
     pictures: [...page.images].every(i => i.complete && i.naturalWidth > 0), title: page.title,
   }});
 }};</script>"""
@@ -225,6 +261,18 @@ def measure(report: Path, width: int, tmp_path: Path) -> dict:
     return json.loads(html.unescape(found[1]))
 
 
+def all_right(run: Path) -> int:
+    """How many of the first three documents of each task every model answered rightly."""
+    logs: dict[str, list[Path]] = {}
+    for path in run.glob("eval/*/*-it.jsonl"):
+        logs.setdefault(path.name, []).append(path)
+    rows = [
+        [[json.loads(line)["metrics"] for line in path.read_text().splitlines()[:3]] for path in paths]
+        for paths in logs.values()
+    ]
+    return sum(all(1.0 in metrics[i].values() for metrics in task) for task in rows for i in range(3))
+
+
 @pytest.mark.system
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian package chromium)")
 @pytest.mark.parametrize("width", [400, 1280])
@@ -239,5 +287,8 @@ def test_a_browser_shows_the_tables_and_nothing_overflows(family_run, tmp_path, 
     assert seen["hidden"] == seen["scrolled"] == 0
     assert seen["tables"] == ["table-5", "table-6", "table-7", "others-1", "pairs", "more"]
     assert "sees" in seen["first"]
-    assert seen["shown"] and seen["pictures"]
+    assert seen["shown"] and seen["pictures"] and seen["active"] == 0
+    rows = (run / "eval" / "PT" / "gqa-it.jsonl").read_text().splitlines()[:3]
+    right = sum(json.loads(row)["metrics"]["exact_match"] for row in rows)
+    assert seen["filtered"] == {"all": 27, "task": 3, "right": right, "none": all_right(run), "again": 27}
     assert seen["title"] == "x" * 300
