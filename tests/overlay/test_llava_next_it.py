@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 from lmms_eval.api.instance import Instance
 from lmms_eval.models import get_model
+from lmms_eval.models.simple import llava_next_it
 from lmms_eval.models.simple.llava_hf import LlavaHf
 from lmms_eval.models.simple.llava_next_it import LlavaNextIt
+from loguru import logger
 from PIL import Image, UnidentifiedImageError
 from safetensors.torch import load_file, save_file
+
+from ndino.evaluation import batches
 
 SIZES = [(112, 112), (60, 112), (112, 90), (200, 100), (31, 17)]
 QUESTIONS = [
@@ -29,6 +33,28 @@ def pictures(count: int) -> list[Image.Image]:
 
 
 DOCUMENTS = [{"question": QUESTIONS[i % 4], "images": [picture]} for i, picture in enumerate(pictures(22))]
+# What is odd about a question: nothing, blanks and line breaks, no word, one letter, other scripts, length.
+ODD = [
+    *(
+        "Di che colore è?",
+        "Di che colore?",
+        "Di",
+        "  \n\n ",
+        "",
+        "?",
+        "A",
+        "perché\tno\r\n",
+        "犬は何匹",
+        "🐈" * 9,
+    ),
+    *("Quanti cerchi ci sono, e di che colore? " * 12, "<image>", "<image>\n<image-> <|eot|>", "sì" * 60),
+]
+
+
+def odd_documents() -> list[dict]:
+    """Every odd question about each of five pictures, one after another as in no benchmark."""
+    shown = pictures(5)
+    return [{"question": question, "images": [picture]} for question in ODD for picture in shown]
 
 
 def requests(documents: list[dict], **settings) -> list[Instance]:
@@ -50,6 +76,11 @@ def requests(documents: list[dict], **settings) -> list[Instance]:
         )
         for i, document in enumerate(documents)
     ]
+
+
+def answered_by_llava_hf(folder: Path, documents: list[dict], **settings) -> list[str]:
+    theirs = LlavaHf(str(folder), device="cpu", device_map="cpu", batch_size=1)
+    return ask(theirs, documents, **settings)
 
 
 def ask(model, documents: list[dict], **settings) -> list[str]:
@@ -75,8 +106,12 @@ def model(one_stop_folder: Path) -> LlavaNextIt:
 
 @pytest.fixture(scope="module")
 def reference(one_stop_folder: Path) -> list[str]:
-    theirs = LlavaHf(str(one_stop_folder), device="cpu", device_map="cpu", batch_size=1)
-    return ask(theirs, DOCUMENTS)
+    return answered_by_llava_hf(one_stop_folder, DOCUMENTS)
+
+
+@pytest.fixture(scope="module")
+def odd_reference(one_stop_folder: Path) -> list[str]:
+    return answered_by_llava_hf(one_stop_folder, odd_documents())
 
 
 def test_lmms_eval_knows_it_by_name():
@@ -90,10 +125,68 @@ def test_greedy_answers_are_those_of_llava_hf(one_stop_folder, reference, batch_
     assert len(set(reference)) > len(DOCUMENTS) / 2  # a test of equal nonsense would say nothing
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "attention"), [(1, "sdpa"), (16, "sdpa"), (16, "eager")], ids=["1", "16", "eager"]
+)
+def test_questions_about_the_same_pictures_get_llava_hfs_answers(
+    one_stop_folder, odd_reference, batch_size, attention
+):
+    ours = LlavaNextIt(
+        str(one_stop_folder), device="cpu", batch_size=batch_size, attn_implementation=attention
+    )
+    encoded = []
+    ours.model.model.vision_tower.register_forward_hook(lambda *_: encoded.append(1))
+    assert ask(ours, odd_documents()) == odd_reference
+    assert len(encoded) <= 5
+    assert len(set(odd_reference)) > len(odd_reference) / 2
+
+
+def test_questions_with_more_tokens_than_fit_behind_a_picture_are_split(model, monkeypatch, odd_reference):
+    monkeypatch.setattr(batches, "PACKED_TOKENS", 50)
+    assert ask(model, odd_documents()) == odd_reference
+
+
+def test_an_attention_without_masks_of_four_dimensions_is_answered_in_ordinary_batches(
+    one_stop_folder, odd_reference, monkeypatch
+):
+    monkeypatch.setattr(llava_next_it, "obstacle", lambda model: "flash_attention_2 takes no such mask")
+    monkeypatch.setattr(llava_next_it, "decode", None)
+    logged = []
+    sink = logger.add(logged.append, level="WARNING")
+    ours = LlavaNextIt(str(one_stop_folder), device="cpu")
+    logger.remove(sink)
+    assert "share nothing: flash_attention_2 takes no such mask" in str(logged)
+    assert ask(ours, odd_documents()) == odd_reference
+
+
 def test_beams_are_those_of_llava_hf(one_stop_folder, model):
-    theirs = LlavaHf(str(one_stop_folder), device="cpu", device_map="cpu", batch_size=1)
     few = DOCUMENTS[:6]
-    assert ask(model, few, num_beams=2) == ask(theirs, few, num_beams=2)
+    assert ask(model, few, num_beams=2) == answered_by_llava_hf(one_stop_folder, few, num_beams=2)
+
+
+def test_a_models_own_repetition_penalty_is_kept(one_stop_folder, tmp_path):
+    folder = Path(shutil.copytree(one_stop_folder, tmp_path / "penalty"))
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "repetition_penalty": 5.0}))
+    few = odd_documents()[:20]
+    answers = ask(LlavaNextIt(str(folder), device="cpu"), few)
+    assert answers == answered_by_llava_hf(folder, few)
+    assert answers != ask(LlavaNextIt(str(one_stop_folder), device="cpu"), few)
+
+
+def test_sampling_gives_equal_questions_answers_of_their_own(model):
+    same = DOCUMENTS[:1] * 8
+    assert len(set(ask(model, same, temperature=2.0))) > 1
+    assert len(set(ask(model, same))) == 1
+
+
+def test_an_answer_ends_before_what_the_task_says_and_not_at_what_lmms_eval_fills_in(model):
+    whole = ask(model, odd_documents(), until=["\n\n"])
+    end = sorted(character for answer in whole for character in answer[1:])[len(whole)]
+    cut = ask(model, odd_documents(), until=[end, "never"])
+    assert cut == [answer.split(end)[0] for answer in whole] != whole
+    assert cut == ask(model, odd_documents(), until=end, num_beams=1)
+    assert ask(model, odd_documents(), until=None) == whole
 
 
 def test_it_sees(model):
@@ -107,12 +200,24 @@ def test_several_pictures_and_none_in_one_batch(model, one_stop_folder):
     shown = pictures(3)
     documents = [
         {"question": "Quale?", "images": shown[:2]},
+        {"question": "Quale no?", "images": shown[:2]},
+        {"question": "Quale?", "images": shown[1::-1]},
         {"question": "Prima <image>, poi <image>, poi <image>?", "images": shown},
-        {"question": "Ciao", "images": []},
+        {"question": "Prima <image>, poi <image>, infine <image>?", "images": shown},
+        {"question": "Prima <image>, poi <image>, infine <image>!", "images": shown},
     ]
-    theirs = LlavaHf(str(one_stop_folder), device="cpu", device_map="cpu", batch_size=1)
-    assert ask(model, documents)[:2] == ask(theirs, documents[:2])
-    assert ask(model, documents[2:]) == ask(model, documents)[2:]
+    texts = [{"question": question, "images": []} for question in ("Ciao", "Ciao a tutti", "")]
+    answers = ask(model, documents + texts)
+    assert answers[:6] == answered_by_llava_hf(one_stop_folder, documents)
+    # llava_hf answers a text alone with the inputs of the question before.
+    for text, answer in zip(texts, answers[6:], strict=True):
+        prompt = model.tokenizer.apply_chat_template(
+            [{"role": "user", "content": text["question"]}], tokenize=False, add_generation_prompt=True
+        )
+        inputs = model.tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
+        alone = model.model.generate(**inputs, max_new_tokens=12, do_sample=False)[0]
+        new = alone[inputs["input_ids"].shape[1] :]
+        assert model.tokenizer.decode(new, skip_special_tokens=True) == answer
 
 
 def test_settings_are_not_mixed_in_a_batch(model):
