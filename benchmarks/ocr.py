@@ -1,7 +1,7 @@
 """Pages a second of reading a PDF against pytesseract over pdf2image, on Debian's reference in Italian.
 
     python -m benchmarks.ocr              twelve pages and, the other way, four of them: about two minutes
-    python -m benchmarks.ocr --pages 4
+    python -m benchmarks.ocr --pages 6 --slow-pages 1 --dpi 150
 
 The other way is what pdf2image's and pytesseract's own pages show: ``convert_from_path`` at 300 dpi, then
 ``image_to_string`` page after page, with Tesseract's default threads. Ours is what ``ndino data eurlex``
@@ -21,8 +21,9 @@ import sys
 import tempfile
 import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pypdfium2
@@ -79,28 +80,37 @@ def extract(pdf: Path, numbers: Sequence[int], folder: Path) -> Path:
     return folder / "pages.pdf"
 
 
-def read_ours(pdf: Path, pages: int, folder: Path, cores: int) -> tuple[list[str], float]:
-    """Texts (of pages that are kept) and seconds."""
-    started = time.perf_counter()
+@dataclass(frozen=True)
+class Run:
+    """Texts, wall-clock seconds, and CPU seconds of this process and its children."""
+
+    texts: list[str]
+    seconds: float
+    cpu_seconds: float
+
+
+def measure(read: Callable[[], list[str]]) -> Run:
+    started, cpu = time.perf_counter(), sum(os.times()[:4])
+    texts = read()
+    return Run(texts, time.perf_counter() - started, sum(os.times()[:4]) - cpu)
+
+
+def read_ours(pdf: Path, rendering: Rendering, folder: Path, cores: int) -> list[str]:
+    """Texts of the pages that are kept."""
     (folder / "scratch").mkdir(parents=True)
     with ShardWriter(folder, Shard(0, 1), {}) as writer, ThreadPoolExecutor(cores) as threads:
         tesseract = open_tesseract(LANGUAGE)
-        reader = PageReader(
-            writer, folder / "scratch", threads, tesseract, Rendering(max_pages=pages), Filters(), CODE
-        )
-        found = reader.read(pdf, "reference", "benchmark", pages)
-    seconds = time.perf_counter() - started
+        scratch = folder / "scratch"
+        reader = PageReader(writer, scratch, threads, tesseract, rendering, Filters(), CODE)
+        found = reader.read(pdf, "reference", "benchmark", rendering.max_pages)
     for reject in found.rejects:
         print(f"set aside: {reject.where}: {reject.reason}", file=sys.stderr)
-    return [row["conversations"][1]["value"] for row in found.rows], seconds
+    return [row["conversations"][1]["value"] for row in found.rows]
 
 
-def read_theirs(pdf: Path, pages: int) -> tuple[list[str], float]:
-    """Texts and seconds."""
-    started = time.perf_counter()
+def read_theirs(pdf: Path, pages: int) -> list[str]:
     pictures = convert_from_path(pdf, dpi=300, last_page=pages)
-    texts = [pytesseract.image_to_string(picture, lang=LANGUAGE) for picture in pictures]
-    return texts, time.perf_counter() - started
+    return [pytesseract.image_to_string(picture, lang=LANGUAGE) for picture in pictures]
 
 
 def main() -> int:
@@ -109,6 +119,7 @@ def main() -> int:
     parser.add_argument(
         "--slow-pages", type=int, default=SLOW_PAGES, help=f"read the other way (default: {SLOW_PAGES})"
     )
+    parser.add_argument("--dpi", type=int, default=Rendering.dpi, help=f"of ours (default: {Rendering.dpi})")
     options = parser.parse_args()
     try:
         reference = reference_pdf(lambda line: print(line, file=sys.stderr))
@@ -124,13 +135,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ndino-ocr-") as temporary:
         folder = Path(temporary)
         pdf = extract(reference, numbers, folder)
-        theirs, their_seconds = read_theirs(pdf, few)
-        ours, our_seconds = read_ours(pdf, len(numbers), folder / "ours", cores)
-    speed = {"ours": len(numbers) / our_seconds, "theirs": few / their_seconds}
-    whole = len(ours) == len(numbers)
+        rendering = Rendering(dpi=options.dpi, max_pages=len(numbers))
+        theirs = measure(lambda: read_theirs(pdf, few))
+        ours = measure(lambda: read_ours(pdf, rendering, folder / "ours", cores))
+    runs = {"ours": (ours, len(numbers)), "theirs": (theirs, few)}
+    speed = {way: pages / run.seconds for way, (run, pages) in runs.items()}
+    whole = len(ours.texts) == len(numbers)
     rates = {
-        "ours": error_rate(ours[:few], layer[:few]) if whole else None,
-        "theirs": error_rate(theirs, layer[:few]),
+        "ours": error_rate(ours.texts[:few], layer[:few]) if whole else None,
+        "theirs": error_rate(theirs.texts, layer[:few]),
     }
     equal = whole and rates["ours"] - rates["theirs"] <= CER_GOAL
     print(
@@ -143,10 +156,13 @@ def main() -> int:
                 "conditions": {
                     "measure": "pages a second, wall-clock; equal: character error rates within 0.1 points",
                     "pages_a_second": {way: round(value, 3) for way, value in speed.items()},
+                    "cpu_seconds_a_page": {
+                        way: round(run.cpu_seconds / pages, 2) for way, (run, pages) in runs.items()
+                    },
                     "cer_percent": {way: value and round(value, 3) for way, value in rates.items()},
-                    "cer_percent_all_pages": round(error_rate(ours, layer), 3) if whole else None,
+                    "cer_percent_all_pages": round(error_rate(ours.texts, layer), 3) if whole else None,
                     "pages": {"ours": len(numbers), "theirs": few},
-                    "dpi": {"ours": Rendering.dpi, "theirs": 300},
+                    "dpi": {"ours": options.dpi, "theirs": 300},
                     "cores": cores,
                     "omp_thread_limit": {"ours": "1", "theirs": threads},
                     "load": [round(value, 2) for value in os.getloadavg()],

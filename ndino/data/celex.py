@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from ndino.data.shards import DataError
+from ndino.data.errors import DataError
 from ndino.errors import reason_of
 from ndino.files import sha256_of
 

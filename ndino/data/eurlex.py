@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ndino.data.celex import CELEX, LANGUAGES, identities, list_files, read_numbers
+from ndino.data.errors import DataError
 from ndino.data.fetch import Fetcher, FetchError, SeveralFiles, add_fetch_arguments, only, politeness_from
 from ndino.data.pdf import PdfError, Rendering
 from ndino.data.shards import (
-    DataError,
     Outcome,
     Reject,
     ShardWriter,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytesseract
 
-from ndino.data.shards import DataError
+from ndino.data.errors import DataError
 from ndino.files import sha256_of
 
 # Characters that say nothing on a page: controls, and marks of direction or joining from wrong guesses.

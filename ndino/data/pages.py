@@ -13,6 +13,7 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 from ndino.data.ocr import OcrError, Reading, Tesseract
 from ndino.data.pdf import Page, Rendering, render_pages
 from ndino.data.shards import Reject, ShardWriter
+from ndino.prompts import IMAGE_TOKEN
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class PageReader:
             "id": identity,
             "source": source,
             "image": self._writer.save_image(picture.read_bytes(), picture.suffix),
-            "conversations": [{"from": "human", "value": "<image>"}, {"from": "gpt", "value": read.text}],
+            "conversations": [{"from": "human", "value": IMAGE_TOKEN}, {"from": "gpt", "value": read.text}],
         }
 
     def fault_of(self, reading: Reading) -> str | None:

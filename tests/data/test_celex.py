@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from ndino.data.celex import CELEX, LANGUAGES, identities, list_files, read_numbers
+from ndino.data.errors import DataError
 from ndino.data.eurlex import check_numbers
-from ndino.data.shards import DataError
 
 NUMBERS = ["32006D0213", "32003R1330", "31979D0509"]
 ROWS = "".join(

@@ -16,9 +16,9 @@ import pytest
 from ndino.conversations import read_conversations
 from ndino.data import eurlex
 from ndino.data.__main__ import main
+from ndino.data.errors import DataError
 from ndino.data.fetch import politeness_from
 from ndino.data.ocr import open_tesseract
-from ndino.data.shards import DataError
 from tests.data.made_pdfs import ENGLISH, ITALIAN, blank, encrypted, italian, lines, pdf, sideways
 from tests.data.server import Server, broken, content, in_turn, slow, status
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from benchmarks.ocr import error_rate, extract, text_layer
 from miniature.debian_files import DebianError, reference_pdf
+from ndino.data.errors import DataError
 from ndino.data.ocr import OcrError, clean, confidence_of, open_tesseract
 from ndino.data.pdf import Rendering, render_pages
-from ndino.data.shards import DataError
 from tests.data.made_pdfs import ITALIAN, lines, pdf, rotated, sideways
 
 ROOT = Path(__file__).parents[2]
