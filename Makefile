@@ -2,7 +2,7 @@
 PYTHON    ?= python3
 TORCH     := torch==2.13.0
 DEEPSPEED := deepspeed==0.14.4
-# Debian packages that some tests use; without them these tests are skipped and named.
+# Debian packages that the data demo and some tests use; without them these tests are skipped and named.
 DEBIAN    := apertium apertium-eng-spa apertium-spa-ita chromium squashfs-tools tesseract-ocr tesseract-ocr-ita
 
 PY    := .venv/bin/python
@@ -23,7 +23,7 @@ $(call need,ppl,DATA,make ppl MODEL=runs/demo/mlp-long/model DATA=runs/demo/data
 $(call need,compare,MODELS,make compare MODELS="IT PT+IT" RUN=runs/demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup unpatch demo test test-compat eval ppl compare report lint format lock clean debian-packages
+.PHONY: help setup unpatch demo data-demo test test-compat eval ppl compare report lint format lock clean debian-packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -78,6 +78,9 @@ demo: setup ## train, score and compare the miniature family (FAST=1 proves the 
 	@$(PY) -m miniature.demo --world "$(WORLD)" $(if $(filter-out 0,$(FAST)),--fast) $(call flag,--seed,SEED) \
 	  $(call flag,--engine,ENGINE)
 
+data-demo: setup debian-packages ## build, check and train on a small Italian data set of every kind (OUT= SEED=)
+	@$(PY) -m miniature.data_demo $(call flag,--out,OUT) $(call flag,--seed,SEED)
+
 test: setup $(TOOLS) debian-packages lint ## check style and run every test this machine can run
 	@OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
@@ -89,7 +92,7 @@ debian-packages:
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || printf ' %s' $$p; done); \
 	  if [ -z "$$missing" ]; then :; \
 	  elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "Installing these Debian packages for the tests:$$missing"; \
+	    echo "Installing these Debian packages:$$missing"; \
 	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing; } \
 	      >/dev/null || echo "They could not be installed; the tests that need them are skipped and named at the end."; \
 	  else echo "Not installed, and only root can:$$missing. The tests that need them are skipped and named at the end."; fi

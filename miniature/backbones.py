@@ -9,7 +9,7 @@ trained under a seed.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +56,12 @@ OnStep = Callable[[int, int], None]
 
 def texts_of(data: Path) -> Iterator[str]:
     """Every text of the training files in ``data``."""
-    for path in sorted(data.glob("*.jsonl")):
+    return texts_in(sorted(data.glob("*.jsonl")))
+
+
+def texts_in(files: Iterable[Path]) -> Iterator[str]:
+    """Every text of these training files."""
+    for path in files:
         for conversation in read_conversations(path):
             for turn in conversation.turns:
                 yield turn.text.replace(IMAGE_TOKEN, "")

@@ -1,0 +1,242 @@
+"""Small sources in their published formats, made of what Debian has: stamps with captions, a book in Italian.
+
+INPUTS/wit.tsv.gz           a WIT table: the stamps with their Italian captions, among rows of other languages
+INPUTS/the_cauldron/        Parquet: English questions about the stamps in the forms of three of its tasks
+INPUTS/lmms-lab/            Parquet: English questions in the columns of SEED-Bench and POPE
+INPUTS/MTVQA/               Parquet: Italian questions about the stamps in MTVQA's columns
+INPUTS/conversations.json   LLaVA JSON of English conversations, with INPUTS/pictures/
+INPUTS/captions.json        LLaVA JSON of English captions, with the same pictures
+INPUTS/pdfs/                the Debian reference in Italian
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import random
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from miniature.debian_files import reference_pdf
+from miniature.questions import make_choice
+from miniature.stages import save_picture
+from miniature.stamp_files import Stamp, StampsError, find_stamps, read_stamps
+from miniature.stamps import TOPICS, Subject, compose
+from ndino.conversations import write_conversations
+from ndino.data.wit_table import COLUMNS
+from ndino.files import whole_file, write_json
+from ndino.prompts import IMAGE_TOKEN
+
+STAMPS = 120
+MADE = "made.json"  # written last: the inputs are whole
+DULL = ("symbols",)  # letters and digits
+ENGLISH_TOPICS = {"naturalforces": "forces of nature"}
+THING = re.compile(r"(An?) ([a-z]+(?: [a-z]+){0,2})\.")
+# Rows of the table that the command must pass over or set aside.
+OTHER_LANGUAGES = ("en", "fr", "de")
+GONE = "gone.png"
+
+
+def make_inputs(folder: Path, *, seed: int, say: Callable[[str], object] = print) -> None:
+    """Write all sources but the WIT table, whose addresses are known once its server is up.
+
+    Raises:
+        StampsError, DebianError: a package cannot be fetched, or holds too little.
+    """
+    if (folder / MADE).is_file():
+        return
+    pdf = reference_pdf(say)
+    stamps = choose_stamps(find_stamps(say), seed)
+    pictures = folder / "pictures"
+    rng = random.Random(f"{seed} pictures of the data demo")
+    names = [
+        save_picture(pictures, f"{number:012d}", compose(stamp, rng)) for number, stamp in enumerate(stamps)
+    ]
+    _write_cauldron(folder / "the_cauldron", stamps, [pictures / name for name in names], rng)
+    _write_benchmarks(folder / "lmms-lab", stamps, [pictures / name for name in names], rng)
+    _write_mtvqa(folder / "MTVQA", stamps, [pictures / name for name in names])
+    for file, row in (("conversations.json", _conversation), ("captions.json", _caption)):
+        write_conversations(folder / file, map(row, stamps, names))
+    with whole_file(folder / "pdfs" / pdf.name) as temporary:
+        shutil.copyfile(pdf, temporary)
+    write_json(folder / MADE, {"seed": seed, "stamps": [stamp.name for stamp in stamps]})
+
+
+def choose_stamps(folder: Path, seed: int) -> list[Stamp]:
+    """Stamps with captions in both languages, in an order drawn by ``seed``."""
+    stamps, _ = read_stamps(folder)
+    usable = [s for s in stamps if s.english and s.topic in TOPICS and s.topic not in DULL]
+    if len(usable) < STAMPS:
+        raise StampsError(f"{folder}: {len(usable)} stamps can be used, {STAMPS} are needed")
+    return random.Random(f"{seed} stamps of the data demo").sample(usable, STAMPS)
+
+
+def write_wit(path: Path, stamps: Sequence[Stamp], server: str) -> None:
+    """Write the WIT table; pictures are at ``server`` under their names below the stamps' folder."""
+    text = io.StringIO()
+    table = csv.writer(text, delimiter="\t", lineterminator="\n")
+    table.writerow(COLUMNS)
+    for number, stamp in enumerate(stamps):
+        table.writerow(_wit_row("it", stamp, f"{server}/{stamp.name}.png", stamp.italian, _section(stamp)))
+        other = OTHER_LANGUAGES[number % len(OTHER_LANGUAGES)]
+        table.writerow(_wit_row(other, stamp, f"{server}/{stamp.name}.png", stamp.english, stamp.english))
+    table.writerow(_wit_row("it", stamps[0], f"{server}/{GONE}", stamps[0].italian, _section(stamps[0])))
+    with whole_file(path) as temporary:
+        # No date in it: equal tables are equal files.
+        temporary.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
+
+
+def _wit_row(language: str, stamp: Stamp, image: str, caption: str, section: str) -> list[str]:
+    fields = dict.fromkeys(COLUMNS, "")
+    fields |= {
+        "language": language,
+        "page_url": f"https://{language}.example.org/wiki/{stamp.topic}",
+        "image_url": image,
+        "page_title": stamp.topic,
+        "caption_reference_description": caption,
+        "mime_type": "image/png",
+        "original_height": str(stamp.picture.height),
+        "original_width": str(stamp.picture.width),
+        "is_main_image": "true",
+        "attribution_passes_lang_id": "true",
+        "page_changed_recently": "true",
+        "context_section_description": section,
+    }
+    return list(fields.values())
+
+
+def _section(stamp: Stamp) -> str:
+    return Subject(stamp, ()).description(stamp.picture)
+
+
+def _topic(stamp: Stamp) -> str:
+    return ENGLISH_TOPICS.get(stamp.topic, stamp.topic)
+
+
+def _write_cauldron(
+    folder: Path, stamps: Sequence[Stamp], pictures: Sequence[Path], rng: random.Random
+) -> None:
+    """Three tasks of The Cauldron, in its columns: long answers, short answers, lettered options."""
+    captions = sorted({stamp.english for stamp in stamps})
+    topics = sorted({_topic(stamp) for stamp in stamps})
+    rows: dict[str, list[dict]] = {"cocoqa": [], "localized_narratives": [], "visual7w": []}
+    for stamp, picture in zip(stamps, pictures, strict=True):
+        asked = [
+            ("What is the topic of the picture?\nOne or two words.", f"{_topic(stamp).capitalize()}."),
+            ("Is there a drawing in the picture?\nOne word is enough.", "Yes."),
+        ]
+        described = [("Tell me in a sentence what can be seen here.", stamp.english)]
+        chosen = [
+            _lettered("What does the picture show?", stamp.english, captions, rng),
+            _lettered("What is the topic of the picture?", _topic(stamp), topics, rng),
+        ]
+        for task, texts in zip(rows, (asked, described, chosen), strict=True):
+            rows[task].append(
+                {
+                    "images": [_cell(picture)],
+                    "texts": [
+                        {"user": user, "assistant": assistant, "source": task} for user, assistant in texts
+                    ],
+                }
+            )
+    for task, content in rows.items():
+        _write_parquet(folder / task / "train-00000-of-00001.parquet", content)
+
+
+def _lettered(question: str, right: str, all_options: Sequence[str], rng: random.Random) -> tuple[str, str]:
+    wrong = rng.sample([option for option in all_options if option != right], 3)
+    choice = make_choice(question, right, wrong, rng)
+    options = "".join(f"{letter}. {option}\n" for letter, option in zip("ABCD", choice.options, strict=True))
+    user = f"Question: {question}\nChoices:\n{options}Write only a letter."
+    return user, f"Answer: {choice.answer}"
+
+
+def _write_benchmarks(
+    folder: Path, stamps: Sequence[Stamp], pictures: Sequence[Path], rng: random.Random
+) -> None:
+    """SEED-Bench asks for the caption among four, POPE for a thing that is there and for one that is not."""
+    captions = sorted({stamp.english for stamp in stamps})
+    things = sorted({thing for stamp in stamps if (thing := _thing(stamp))})
+    seed_bench, pope = [], []
+    for number, (stamp, picture) in enumerate(zip(stamps, pictures, strict=True)):
+        wrong = rng.sample([caption for caption in captions if caption != stamp.english], 3)
+        choice = make_choice("What does the picture show?", stamp.english, wrong, rng)
+        options = {f"choice_{letter}": option for letter, option in zip("abcd", choice.options, strict=True)}
+        row = {"question_id": str(number), "question": choice.text, "answer": choice.answer, **options}
+        seed_bench.append({**row, "image": [_cell(picture)], "data_type": "image"})
+        own = _thing(stamp)
+        if own is None or len(things) < 2:
+            continue
+        absent = rng.choice([thing for thing in things if thing != own])
+        for thing, answer in ((own, "yes"), (absent, "no")):
+            question = f"Does the picture show {thing}?"
+            row = {"question_id": str(len(pope)), "question": question, "answer": answer}
+            pope.append({**row, "image": _cell(picture), "category": "random"})
+    for name, rows in (("SEED-Bench", seed_bench), ("POPE", pope)):
+        _write_parquet(folder / name / "data" / "test-00000-of-00001.parquet", rows)
+
+
+def _thing(stamp: Stamp) -> str | None:
+    """What the English caption names, with its article, as it stands within a sentence."""
+    found = THING.fullmatch(stamp.english)
+    return f"{found[1].lower()} {found[2]}" if found else None
+
+
+def _write_mtvqa(folder: Path, stamps: Sequence[Stamp], pictures: Sequence[Path]) -> None:
+    """Questions in Italian with answers out of the stamps' captions; every fourth row is of no use."""
+    rows = []
+    for number, (stamp, picture) in enumerate(zip(stamps, pictures, strict=True)):
+        subject = Subject(stamp, ())
+        asked = [question for question in (subject.topic(), subject.name()) if question]
+        pairs = [{"question": question.text, "answer": question.answer} for question in asked]
+        rows.append(
+            {
+                "id": str(number),
+                "image": _cell(picture),
+                # As published: a Python list in a string.
+                "qa_pairs": repr(pairs),
+                "lang": "fr" if number % 4 == 3 else "it",
+            }
+        )
+    _write_parquet(folder / "data" / "train-00000-of-00001.parquet", rows)
+
+
+def _cell(picture: Path) -> dict:
+    return {"bytes": picture.read_bytes(), "path": None}
+
+
+def _write_parquet(path: Path, rows: list[dict]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with whole_file(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows), temporary)
+
+
+def _conversation(stamp: Stamp, picture: str) -> dict:
+    width, height = stamp.picture.size
+    form = "wider than it is tall" if width > height else "taller than it is wide"
+    return {
+        "id": picture.removesuffix(".png"),
+        "image": picture,
+        "conversations": [
+            {"from": "human", "value": f"{IMAGE_TOKEN}\nWhat does the picture show?"},
+            {"from": "gpt", "value": f"{stamp.english}\n\nThe drawing is {form}."},
+            {"from": "human", "value": "What is the topic of the picture?"},
+            {"from": "gpt", "value": f"The topic of the picture is: {_topic(stamp)}."},
+        ],
+    }
+
+
+def _caption(stamp: Stamp, picture: str) -> dict:
+    return {
+        "id": picture.removesuffix(".png"),
+        "image": picture,
+        "conversations": [
+            {"from": "human", "value": f"Describe the picture.\n{IMAGE_TOKEN}"},
+            {"from": "gpt", "value": stamp.english},
+        ],
+    }

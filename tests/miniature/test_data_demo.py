@@ -1,0 +1,117 @@
+"""The data demo on made-up stamps and a book of one page, with the real Apertium and Tesseract."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from reportlab.pdfgen import canvas
+
+from miniature import data_demo, data_inputs
+from miniature.stamp_files import VARIABLE
+from ndino.conversations import read_conversations
+from ndino.data.wit_table import COLUMNS
+from tests.miniature.test_stamps import write_package
+
+MISSING = [name for name in ("apertium", "tesseract") if shutil.which(name) is None]
+PAGE = """Il sistema Debian è una raccolta organizzata di pacchetti di software libero,
+che ogni utente può installare, aggiornare e rimuovere con pochi comandi.
+Ogni pacchetto dichiara da quali altri pacchetti dipende, e il programma di
+gestione provvede a scaricare tutto quello che serve per il suo funzionamento.
+La guida di riferimento descrive il sistema per chi vuole conoscerlo meglio e
+spiega come configurare la rete, la stampante, la tastiera e la lingua italiana.
+Prima di cambiare un file di configurazione conviene farne una copia, così che
+in caso di errore si possa tornare facilmente alla versione che funzionava."""
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch) -> None:
+    """Stamps and book of the demo, as small as they can be."""
+    monkeypatch.setenv(VARIABLE, str(write_package(tmp_path / "stamps")))
+    pdf = tmp_path / "book.pdf"
+    page = canvas.Canvas(str(pdf))
+    text = page.beginText(60, 780)
+    text.setFont("Helvetica", 12)
+    text.textLines(PAGE)
+    page.drawText(text)
+    page.save()
+    monkeypatch.setattr(data_inputs, "reference_pdf", lambda say: pdf)
+    monkeypatch.setattr(data_inputs, "STAMPS", 12)
+    monkeypatch.setattr(data_demo, "STEPS", 2)
+
+
+def manifest(folder: Path) -> dict:
+    return json.loads((folder / "manifest.json").read_text())
+
+
+@pytest.mark.system
+@pytest.mark.skipif(bool(MISSING), reason=f"{' and '.join(MISSING)} not installed")
+def test_every_kind_is_built_checked_and_trained_on_and_a_second_start_changes_nothing(
+    sources, tmp_path, capsys
+):
+    out = tmp_path / "demo"
+    assert data_demo.main(["--out", str(out)]) == 0, capsys.readouterr().err
+    data = out / "data"
+    wit = manifest(data / "wit")
+    assert wit["rows"]["sources"] == {"wit/caption": 12, "wit/section": 12}
+    assert wit["rejects"] == {"HTTP 404": 1} and wit["counts"]["wit/rows of other languages"] == 12
+    assert manifest(data / "eurlex")["rows"]["total"] == 1
+    assert set(manifest(data / "it")["rows"]["sources"]) == {
+        *(f"cauldron/{t}" for t in data_demo.TASKS),
+        "mtvqa",
+    }
+    assert manifest(data / "it")["taken"]["exams-v"]["found"] == 0
+    assert manifest(data / "multi")["rows"]["sources"] == {"conversations/multi": 12}
+    for name in data_demo.DATA_SETS:
+        rows = list(read_conversations(data / name / "data.jsonl", image_folder=data / name / "images"))
+        assert len(rows) == manifest(data / name)["rows"]["total"] > 0
+    translated = (data / "cauldron" / "data.jsonl").read_text()
+    assert "Domanda" in translated or "Rispondi" in translated
+    trained = json.loads((out / "runs" / "mlp-pt-it" / "manifest.json").read_text())
+    assert trained["recipe"]["name"] == "it" and len(trained["loss_curve"]) == 2
+    said = capsys.readouterr().out
+    assert "$ ndino data wit" in said and "0 faults" in said and "| cocoqa | 12 | 24 |" in said
+
+    kept = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    assert data_demo.main(["--out", str(out)]) == 0
+    assert "already whole" in capsys.readouterr().out
+    changed = {path for path in kept if path.stat().st_mtime_ns != kept[path]}
+    assert not {path for path in changed if data in path.parents and path.suffix in (".jsonl", ".png")}
+
+
+def test_a_begun_table_is_made_anew_where_the_port_is_taken(sources, tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(data_demo, "run", lambda *words: ran.append(words))
+    table, out = tmp_path / "inputs" / "wit.tsv.gz", tmp_path / "wit"
+    data_demo.build_wit(out, table, seed=1)
+    address = (tmp_path / "inputs" / "wit.address").read_text()
+    first = table.read_bytes()
+    (out / "shards").mkdir(parents=True)
+    data_demo.build_wit(out, table, seed=1)
+    assert table.read_bytes() == first and (out / "shards").is_dir()
+    with data_demo.serve(tmp_path, address):
+        data_demo.build_wit(out, table, seed=1)
+    assert table.read_bytes() != first and not (out / "shards").exists()
+    (out / "manifest.json").parent.mkdir(parents=True, exist_ok=True)
+    (out / "manifest.json").write_text("{}")
+    made = table.read_bytes()
+    data_demo.build_wit(out, table, seed=1)
+    assert table.read_bytes() == made and len(ran) == 4
+
+
+def test_the_table_is_wikipedia_s(sources, tmp_path):
+    stamps = data_inputs.choose_stamps(tmp_path / "stamps", 1)
+    assert stamps == data_inputs.choose_stamps(tmp_path / "stamps", 1) or len(stamps) == 12
+    data_inputs.write_wit(tmp_path / "a.tsv.gz", stamps, "http://127.0.0.1:1")
+    data_inputs.write_wit(tmp_path / "b.tsv.gz", stamps, "http://127.0.0.1:1")
+    assert (tmp_path / "a.tsv.gz").read_bytes() == (tmp_path / "b.tsv.gz").read_bytes()
+    assert len(COLUMNS) == 17
+
+
+def test_too_few_stamps_are_told(sources, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(data_inputs, "STAMPS", 1000)
+    assert data_demo.main(["--out", str(tmp_path / "demo")]) == 1
+    said = capsys.readouterr().err
+    assert "60 stamps can be used, 1000 are needed" in said and "Traceback" not in said
