@@ -122,18 +122,18 @@ def test_random_and_empty_answers_are_not_kept(tmp_path):
     store = AnswerStore(tmp_path)
     drawn = [request(question="a", temperature=1.0)] * 2
     assert put(drawn, store)[1] == put(drawn, store)[1] == [["a", "a"]]
+    times = []
     for _ in range(2):
-        asked = []
         ask(
             MODEL,
             [request()],
-            lambda requests: asked.append(1) or [""],
+            lambda requests: times.append(1) or [""],
             store=store,
             identity="w",
             size=1,
             on_answered=lambda n: None,
         )
-        assert asked == [1]
+    assert len(times) == 2
 
 
 def test_any_model_of_lmms_eval_keeps_its_answers(tmp_path):
