@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lmms_eval.tasks import TaskManager
     from PIL.Image import Image
 
-EXAMPLE_PICTURES, EXAMPLE_PIXELS = 3, 672
+EXAMPLE_PICTURES, EXAMPLE_PIXELS = 8, 672
 CONSTANT_ANSWERS = 10
 
 Metrics = dict[str, float]
