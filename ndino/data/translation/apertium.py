@@ -21,9 +21,10 @@ MARKUP = re.compile(r"([\[\]{}^$/\\@<>])")
 ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 # What passes through untouched: placeholders, and the tilde, which would vanish in the last step.
 UNTOUCHED = re.compile(f"({PLACEHOLDER.pattern}|~)")
-# What Apertium's own reader of plain text puts behind a paragraph: a full stop, so that the last word is read
-# as the end of a sentence, and an empty mark by which it is found again.
-END = ".[]"
+# As Apertium's own reader of plain text does, a full stop goes behind every text, so that the last word is
+# read as the end of a sentence, and an empty mark by which it is found again. Its reader leaves no space
+# before them, and "no" becomes "No.", the short form of number.
+END = " .[]"
 
 
 class Apertium:
@@ -41,7 +42,7 @@ class Apertium:
         self.modes = _route(source, target)
         version = subprocess.run(["apertium", "-V"], capture_output=True, text=True).stdout.strip()
         data = [sha256_of(path) for mode in self.modes for path in _files_of(mode)]
-        self.identity = f"{version}, {' and '.join(self.modes)}, {key_of(*data)}"
+        self.identity = f"{version}, {' and '.join(self.modes)}, {key_of(END, *data)}"
 
     def translate(self, texts: Sequence[str]) -> list[str]:
         """Translations in order; the empty string for a text that breaks the pipe.

@@ -15,6 +15,9 @@ BEAM = 4  # ours: the paper does not say
 # Tokens of a device batch with its padding: enough to keep the matrix products busy, and beam search on a
 # 3B model in bf16 leaves room for the larger one on 16 GB.
 CPU_TOKENS, CUDA_TOKENS = 2048, 8192
+# The shortest text of a batch has at least this share of the longest's tokens: less is padding, and one that
+# loops is stopped by a limit of its own length.
+NARROWEST = 0.75
 # The second try: sentences one by one, and what makes a model loop is forbidden. Not in the first, since good
 # translations repeat themselves too.
 AGAIN = {"no_repeat_ngram_size": 4, "repetition_penalty": 1.2}
@@ -87,11 +90,12 @@ class Madlad:
 def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
     """Positions in ``lengths``, longest first, in groups of which longest times size is within ``budget``.
 
-    One that is longer than the budget stands alone.
+    One that is longer than the budget stands alone, and none has less than ``NARROWEST`` of its first.
     """
     batch: list[int] = []
     for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and lengths[batch[0]] * (len(batch) + 1) > budget:
+        longest = lengths[batch[0]] if batch else 0
+        if longest * (len(batch) + 1) > budget or lengths[position] < NARROWEST * longest:
             yield batch
             batch = []
         batch.append(position)

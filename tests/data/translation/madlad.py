@@ -43,17 +43,25 @@ def write_sentencepiece(path: Path, *, size: int = 400, corpus: list[str] | None
     return sentencepiece.SentencePieceProcessor(model_file=str(path)).vocab_size()
 
 
-def write_madlad(folder: Path, *, seed: int = 0, pieces: int = 400, **shape: int) -> Path:
+def write_madlad(
+    folder: Path,
+    *,
+    seed: int = 0,
+    pieces: int = 400,
+    padding: int = 8,
+    corpus: list[str] | None = None,
+    **shape: int,
+) -> Path:
     """Write a model folder as google/madlad400-3b-mt is laid out, float32; weights follow from ``seed``.
 
-    Like there, the embeddings are stored as the decoder's and the head is its own; vocab_size is above the
-    number of pieces, as embeddings are padded.
+    Like there, the embeddings are stored as the decoder's and the head is its own; they are padded, here by
+    ``padding`` rows above the number of pieces.
     """
     folder.mkdir(parents=True)
-    size = write_sentencepiece(folder / "spiece.model", size=pieces)
+    size = write_sentencepiece(folder / "spiece.model", size=pieces, corpus=corpus)
     settings = {"d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 64, "num_layers": 2} | shape
     config = T5Config(
-        vocab_size=size + 8,
+        vocab_size=size + padding,
         feed_forward_proj="gated-gelu",
         tie_word_embeddings=False,
         decoder_start_token_id=UNKNOWN,
@@ -65,8 +73,8 @@ def write_madlad(folder: Path, *, seed: int = 0, pieces: int = 400, **shape: int
     made = T5ForConditionalGeneration(config)
     weights = {name: value for name, value in made.state_dict().items() if "embed_tokens" not in name}
     weights["decoder.embed_tokens.weight"] = weights.pop("shared.weight")
-    # Drawn again: transformers 5 ties it in a new model.
-    weights["lm_head.weight"] = torch.randn_like(weights["lm_head.weight"]) * 0.5
+    # Drawn again: transformers 5 ties it in a new model. Logits spread by about 3, as a trained model's.
+    weights["lm_head.weight"] = torch.randn_like(weights["lm_head.weight"]) * 3 / config.d_model**0.5
     save_file(
         {name: value.contiguous().clone() for name, value in weights.items()}, folder / "model.safetensors"
     )

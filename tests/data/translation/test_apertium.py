@@ -68,6 +68,9 @@ class TestApertium:
         assert translator.modes == ("eng-spa",)
         assert translator.translate(["The red houses."]) == ["Las casas rojas."]
 
+    def test_the_stop_at_the_end_is_not_read_with_the_last_word(self, to_italian: Apertium) -> None:
+        assert to_italian.translate(["yes or no", "No", "Jan"]) == ["Sì o non", "Non", "Jan"]
+
     def test_identity_is_that_of_the_pair_and_its_data(self, to_italian: Apertium) -> None:
         assert to_italian.identity == Apertium("eng", "ita").identity
         assert to_italian.identity != Apertium("eng", "spa").identity

@@ -160,4 +160,6 @@ def test_batches_hold_every_text_once_within_the_budget(lengths: list[int], budg
     found = list(batches(lengths, budget))
     assert sorted(i for batch in found for i in batch) == list(range(len(lengths)))
     for batch in found:
-        assert len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= budget
+        longest = max(lengths[i] for i in batch)
+        assert len(batch) == 1 or longest * len(batch) <= budget
+        assert min(lengths[i] for i in batch) >= madlad.NARROWEST * longest
