@@ -12,7 +12,6 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from ndino.data.errors import DataError
 from ndino.errors import reason_of
@@ -41,8 +40,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = made.add_subparsers(metavar="COMMAND", required=True)
     for name in MODULES:
-        if (Path(__file__).parent / f"{name.replace('.', '/')}.py").is_file():
-            importlib.import_module(f"ndino.data.{name}").add_command(commands)
+        importlib.import_module(f"ndino.data.{name}").add_command(commands)
     return made
 
 

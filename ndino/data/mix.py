@@ -36,6 +36,7 @@ from ndino.data.folders import (
 )
 from ndino.data.journal import json_line
 from ndino.data.layout import BEGUN, CARD, DATA, IMAGES, MANIFEST, PARTIAL
+from ndino.data.locks import alone
 from ndino.data.merge import summary
 from ndino.files import key_of, sha256_of, whole_file, write_json, write_text
 from ndino.surroundings import commit, versions
@@ -140,7 +141,6 @@ def mix(
         "mix": name,
         "take": {source: "all" if count is None else count for source, count in take.items()},
         "seed": seed,
-        "allow_short": allow_short,
     }
     inputs = [
         {"file": f"{folder.name}/{DATA}", "sha256": digest}
@@ -154,28 +154,32 @@ def mix(
             return manifest
         raise DataError(f"{out}: holds something else (remedy: another --out, or remove it)")
     partial = _partial(out, key_of(settings, inputs))
-    rows, images = _write(partial, folders, sorted(place for places in taken.values() for place in places))
-    manifest = {
-        "source": f"mix/{name}",
-        "lang": one_or_all(folder.manifest["lang"] for folder in folders if folder.manifest),
-        "inputs": inputs,
-        "translator": one_or_all(folder.manifest.get("translator") for folder in folders if folder.manifest),
-        "settings": settings,
-        "taken": {
-            source: {"wanted": settings["take"][source], "found": len(found[source]), "taken": len(places)}
-            for source, places in taken.items()
-        },
-        "rows": {"total": rows.total(), "sources": dict(sorted(rows.items()))},
-        "images": images,
-        "rejects": {},
-        "files": {DATA: sha256_of(partial / DATA)},
-        "commit": commit(),
-        "versions": versions(PACKAGES),
-    }
-    write_text(partial / CARD, card(manifest))
-    write_json(partial / MANIFEST, manifest)
-    (partial / BEGUN).unlink()
-    os.replace(partial, out)
+    with alone(partial, f"{partial}: another process mixes to it (remedy: let it end)"):
+        places = sorted(place for chosen in taken.values() for place in chosen)
+        rows, images = _write(partial, folders, places)
+        manifest = {
+            "source": f"mix/{name}",
+            "lang": one_or_all(folder.manifest["lang"] for folder in folders if folder.manifest),
+            "inputs": inputs,
+            "translator": one_or_all(
+                folder.manifest.get("translator") for folder in folders if folder.manifest
+            ),
+            "settings": settings,
+            "taken": {
+                source: {"wanted": wanted, "found": len(found[source]), "taken": len(taken[source])}
+                for source, wanted in settings["take"].items()
+            },
+            "rows": {"total": rows.total(), "sources": dict(sorted(rows.items()))},
+            "images": images,
+            "rejects": {},
+            "files": {DATA: sha256_of(partial / DATA)},
+            "commit": commit(),
+            "versions": versions(PACKAGES),
+        }
+        write_text(partial / CARD, card(manifest))
+        write_json(partial / MANIFEST, manifest)
+        (partial / BEGUN).unlink()
+        os.replace(partial, out)
     return manifest
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
@@ -18,6 +17,7 @@ from typing import Any
 from ndino.data.errors import DataError
 from ndino.data.folders import open_folder
 from ndino.data.layout import DATA, IMAGES, MANIFEST
+from ndino.data.locks import alone
 from ndino.files import BLOCK_BYTES, sha256_of
 
 SUFFIX = ".squashfs"
@@ -71,7 +71,7 @@ def pack(folder: Path, out: Path) -> int:
     wanted = _files(folder)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f"{out.name}.part").resolve()
-    with _alone(out.parent) as held:
+    with alone(out.parent, f"{out.parent}: another process packs to it (remedy: let it end)") as held:
         _make(folder, sorted({name.partition("/")[0] for name in wanted}), part, held)
         if missing := wanted - _listed(part, held):
             raise DataError(f"{part}: {min(missing)} is not in it (remedy: run it again)")
@@ -113,20 +113,6 @@ def _files(folder: Path) -> set[str]:
     found = {path.name for path in beside if path.suffix in (".json", ".jsonl", ".md")}
     pictures = (path for path in (folder / IMAGES).rglob("*") if path.is_file())
     return found | {path.relative_to(folder).as_posix() for path in pictures}
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[int]:
-    """Hold ``folder`` against other packers; a descriptor that a program inherits holds it on."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"{folder}: another process packs to it (remedy: wait for it)") from None
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

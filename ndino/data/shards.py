@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import hashlib
 import itertools
 import json
@@ -41,6 +40,7 @@ from ndino.data.layout import (
     PARTIAL,
     refuse_other_settings,
 )
+from ndino.data.locks import alone
 from ndino.files import sha256_of, write_json
 
 T = TypeVar("T")
@@ -172,7 +172,9 @@ class ShardWriter:
     def __enter__(self) -> ShardWriter:
         self._shards.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as held:
-            self._claim(held)
+            lock = self._shards / f".{self.shard.name}.lock"
+            busy = f"{self.folder}: another process is at work on this shard (remedy: let it end)"
+            held.enter_context(alone(lock, busy))
             refuse_other_settings(self._shards, self._settings, self.shard.count)
             self.whole = (self._done_folder / DONE).is_file()
             if self.whole:
@@ -188,16 +190,6 @@ class ShardWriter:
 
     def __exit__(self, *exception: object) -> None:
         self._held.close()
-
-    def _claim(self, held: contextlib.ExitStack) -> None:
-        lock = held.enter_context((self._shards / f".{self.shard.name}.lock").open("w"))
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(
-                f"{self.folder}: another process is at work on this shard "
-                "(remedy: wait for it, or give --shard)"
-            ) from None
 
     def wants(self, number: int) -> bool:
         """Whether this item is of this shard and not committed yet."""

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ndino.__main__ import main as ndino
+from ndino.data import merge as merging
+from ndino.data.__main__ import MODULES, main, parser
+from ndino.data.card import card, sources
+from ndino.data.errors import DataError
+from ndino.data.locks import alone
+from ndino.data.shards import Shard, ShardWriter
+
+ROOT = Path(__file__).parents[2]
+
+
+def commands() -> dict[str, str]:
+    """Every data command with its help."""
+    (choices,) = [action.choices for action in parser()._actions if action.choices]
+    return {name: command.format_help() for name, command in choices.items()}
+
+
+def test_every_command_has_a_help_that_shows_an_example():
+    helps = commands()
+    assert len(helps) >= len(MODULES)
+    for name, text in helps.items():
+        assert f"ndino data {name}" in text.split("positional arguments")[0].partition("Example")[2], name
+
+
+def test_listing_the_commands_loads_none_of_the_large_libraries():
+    code = "import sys; from ndino.data.__main__ import parser; parser(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout
+    assert "ndino.data.cauldron" in loaded.split()
+    large = {"torch", "transformers", "pyarrow", "datasets", "ctranslate2", "pandas", "pypdfium2"}
+    assert not large & set(loaded.split())
+
+
+def test_ndino_and_ndino_data_say_what_there_is(capsys):
+    assert ndino(["--help"]) == 0
+    assert "data" in capsys.readouterr().out
+    assert ndino([]) == 2
+    assert ndino(["date"]) == 2
+    assert "no command 'date'" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        ndino(["data", "--help"])
+    assert ended.value.code == 0
+    assert "cauldron" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        ndino(["data"])
+    assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (DataError("x: broken (remedy: mend it)"), 1, "ndino data: x: broken (remedy: mend it)\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "No space left on device (the same command"),
+        (KeyboardInterrupt(), 130, "stopped; the same command goes on"),
+    ],
+)
+def test_errors_are_a_line_and_a_status(monkeypatch, capsys, tmp_path, error, status, said):
+    def fail(out: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(merging, "merge", fail)
+    assert main(["merge", str(tmp_path)]) == status
+    printed = capsys.readouterr().err
+    assert said in printed and "Traceback" not in printed
+
+
+def test_the_sources_that_cards_quote():
+    for name, source in sources().items():
+        assert set(source) == {"title", "url", "licence"}, name
+        assert source["url"].startswith("https://")
+    manifest = {
+        "source": "mix/pt",
+        "lang": ["en", "it"],
+        "rows": {"total": 1, "sources": {"wit/caption": 1}},
+        "images": 1,
+        "settings": {},
+        "rejects": {"a | b": 2},
+        "translator": "apertium",
+    }
+    text = card(manifest)
+    assert sources()["wit"]["licence"] in text and "| a \\| b | 2 |" in text and "`apertium`" in text
+    assert yaml.safe_load(text.split("---")[1])["language"] == ["en", "it"]
+
+
+def test_a_lock_is_held_until_the_process_ends_and_missing_locks_are_told(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "lock"
+    code = "import sys; from pathlib import Path; from ndino.data.locks import alone\n"
+    code += "with alone(Path(sys.argv[1]), ''):\n    print(1, flush=True); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, path],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    holder.stdout.read(1)
+    with pytest.raises(DataError, match="busy"), alone(path, "busy"):
+        pass
+    holder.kill()
+    holder.communicate()
+    with alone(path, "busy"):
+        pass
+
+    def no_locks(*arguments: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with ShardWriter(tmp_path / "out", Shard(0, 1), {}) as writer:
+        assert writer.wants(0)
+    assert "no locks here" in capsys.readouterr().err
