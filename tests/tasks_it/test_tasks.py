@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from lmms_eval.tasks import TaskManager
 
 from ndino.tasks import TaskDataError
@@ -127,6 +129,20 @@ def test_data_that_does_not_fit_is_refused_with_the_reason(benchmarks):
     gqa = {"img_id": ["n0", "n99"], "sent": ["?", "?"], "label": ["{}", "{}"]}
     with pytest.raises(TaskDataError, match=r"row 1: image n99 is not in lmms-lab/GQA"):
         process("gqa-it")(Dataset.from_dict(gqa))
+
+
+# Half of a surrogate pair is what some tokenizers' bytes decode to.
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(answers=st.lists(ANY_TEXT, min_size=1, max_size=3))
+def test_any_answers_have_scores_from_0_to_1(benchmarks, answers):
+    for name in TASKS:
+        task = benchmarks.task(name, shuffled=False)
+        scored = [metrics(benchmarks, name, answer, doc=i) for i, answer in enumerate(answers)]
+        for metric, total in task.aggregation().items():
+            assert 0 <= total([each[metric] for each in scored]) <= 1
 
 
 def test_a_long_answer_scores_what_it_shares_with_the_reference(benchmarks):
