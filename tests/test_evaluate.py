@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from lmms_eval.models.simple.llava_next_it import LlavaNextIt
 from PIL import Image
+from transformers import LlavaNextForConditionalGeneration
 
 from ndino import evaluate
 from ndino.results.logs import read_model
@@ -233,34 +237,105 @@ def test_a_stopped_run_says_that_it_can_go_on(run, monkeypatch, capsys):
     assert "the same command goes on" in capsys.readouterr().err
 
 
-def test_a_killed_run_goes_on_behind_its_last_finished_task(tmp_path, tiny_model_folder):
+# The command, with a note of each batch before its answers are kept.
+NOTED = """
+import sys, time
+from lmms_eval.models.simple.llava_next_it import LlavaNextIt
+from ndino.evaluate import main
+answer = LlavaNextIt._answer
+def noted(self, batch, visuals):
+    new = answer(self, batch, visuals)
+    with open(sys.argv[1], "a") as notes:
+        notes.write(f"{len(new)}\\n")
+    time.sleep(0.1)
+    return new
+LlavaNextIt._answer = noted
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_a_killed_run_has_lost_no_more_than_the_batch_in_hand(tmp_path, tiny_model_folder, monkeypatch):
+    tasks = ["gqa-it", "exams-v-it"]
     data = write_benchmarks(tmp_path / "data", rows=60)
 
-    def command(out: str) -> list[str]:
-        where = ["--data", data, "--out", tmp_path / out, "--batch", "8"]
-        return [
-            sys.executable,
-            "-m",
-            "ndino.evaluate",
-            "--model",
-            f"it={tiny_model_folder}",
-            *map(str, where),
-        ]
+    def arguments(out: str) -> list[str]:
+        where = ["--data", data, "--out", tmp_path / out, "--batch", 8, "--tasks", ",".join(tasks)]
+        return [str(part) for part in ["--model", f"it={tiny_model_folder}", *where]]
 
-    folder = tmp_path / "killed" / "it"
-    process = subprocess.Popen(command("killed"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while process.poll() is None and not (folder / "results.json").exists():
+    folder, notes = tmp_path / "killed" / "it", tmp_path / "notes"
+    command = [sys.executable, "-c", NOTED, str(notes), *arguments("killed")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def answered() -> list[int]:
+        return [int(line) for line in notes.read_text().splitlines()] if notes.exists() else []
+
+    while process.poll() is None and not (sum(answered()) > 80 and (folder / "results.json").exists()):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    finished = {task: (folder / f"{task}.jsonl").stat().st_mtime_ns for task in results(folder)["tasks"]}
-    assert 0 < len(finished) < len(TASKS)
+    assert set(results(folder)["tasks"]) == {"gqa-it"}
+    finished = (folder / "gqa-it.jsonl").stat().st_mtime_ns
 
-    again = subprocess.run(command("killed"), capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
-    assert {task: (folder / f"{task}.jsonl").stat().st_mtime_ns for task in finished} == finished
-    assert evaluate.main([str(part) for part in command("undisturbed")[3:]]) == 0
+    asked = []
+    answer = LlavaNextIt._answer
+    monkeypatch.setattr(LlavaNextIt, "_answer", lambda *given: asked.append(new := answer(*given)) or new)
+    assert evaluate.main(arguments("killed")) == 0
+    in_hand = answered()[-1]
+    assert 120 - sum(answered()) <= sum(map(len, asked)) <= 120 - sum(answered()) + in_hand
+    assert (folder / "gqa-it.jsonl").stat().st_mtime_ns == finished
+    assert evaluate.main(arguments("undisturbed")) == 0
     assert results(folder) == results(tmp_path / "undisturbed" / "it")
-    for task in TASKS:
+    for task in tasks:
         undisturbed = tmp_path / "undisturbed" / "it" / f"{task}.jsonl"
         assert (folder / f"{task}.jsonl").read_bytes() == undisturbed.read_bytes()
+
+
+def test_two_processes_share_the_questions_and_give_the_same_result(
+    run, tmp_path, tiny_model_folder, benchmark_folder
+):
+    assert run("--tasks", "pope-it") == 0
+    where = ["--data", benchmark_folder, "--out", tmp_path / "two", "--tasks", "pope-it"]
+    accelerate = "accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1"
+    options = "--main_process_port 0 --mixed_precision no --dynamo_backend no -m ndino.evaluate"
+    command = [sys.executable, "-m", *accelerate.split(), *options.split()]
+    done = subprocess.run(
+        [*command, "--model", f"it={tiny_model_folder}", *map(str, where)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("pope_accuracy") == 1
+    one, two = tmp_path / "eval" / "it", tmp_path / "two" / "it"
+    assert (two / "pope-it.jsonl").read_bytes() == (one / "pope-it.jsonl").read_bytes()
+    assert results(two)["tasks"]["pope-it"]["metrics"] == pytest.approx(
+        results(one)["tasks"]["pope-it"]["metrics"]
+    )
+    kept = []
+    for path in (tmp_path / "two" / ".cache" / "answers").iterdir():
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            kept += database.execute("SELECT count(*) FROM answers").fetchone()
+    # Four pictures: a process has all questions about one of them, equal ones once.
+    assert len(kept) == 2 and sum(kept) == 4 and min(kept) > 0
+
+
+def test_any_model_of_lmms_eval_on_local_data(run, tmp_path, capsys, monkeypatch):
+    ask = ("--tasks", "mtvqa-it", "--backend", "lmms:llava_hf", "--batch", 1, "--shuffle")
+    assert run(*ask) == 0
+    folder = tmp_path / "eval" / "it"
+    right, wrong = log(folder / "mtvqa-it.jsonl"), log(folder / "mtvqa-it.shuffled.jsonl")
+    assert [row["answer"] for row in right] != [row["answer"] for row in wrong]
+
+    (folder / "results.json").unlink()
+
+    def out_of_memory(self, **given):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(LlavaNextForConditionalGeneration, "generate", out_of_memory)
+    assert run(*ask) == 0
+    assert log(folder / "mtvqa-it.jsonl") == right
+
+    capsys.readouterr()
+    assert run("--tasks", "exams-v-it", "--backend", "lmms:llava_hf", "--batch", 1) == 1
+    assert "it: exams-v-it failed: 4 of 4 answers are empty: Error out of memory" in capsys.readouterr().err
+    assert not (folder / "exams-v-it.jsonl").exists()
