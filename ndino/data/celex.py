@@ -70,7 +70,9 @@ def read_numbers(files: Iterable[Path]) -> Iterator[str]:
             elif file.name.endswith(".tar.gz"):
                 with tarfile.open(file) as archive:
                     for member in archive:
-                        if member.isfile() and member.name.endswith(".jsonl"):
+                        # What begins with a dot is what some systems add to archives.
+                        name = Path(member.name).name
+                        if member.isfile() and name.endswith(".jsonl") and not name.startswith("."):
                             yield from _of_lines(archive.extractfile(member), f"{file}: {member.name}")
             elif file.name.endswith(".txt"):
                 text = file.read_text(encoding="utf-8-sig")

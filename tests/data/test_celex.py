@@ -89,7 +89,7 @@ def test_every_kind_of_file(tmp_path, kind):
         path.write_bytes(gzip.compress(ROWS.encode()))
     else:
         with tarfile.open(path, "w:gz") as archive:
-            for name, content in (("train.jsonl", ROWS), ("README.md", "# read me")):
+            for name, content in (("a/._train.jsonl", "\0"), ("a/train.jsonl", ROWS), ("README.md", "#")):
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content.encode()))
