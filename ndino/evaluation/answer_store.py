@@ -115,11 +115,12 @@ def ask(
     identity: str,
     size: int,
     on_answered: Callable[[int], object],
+    keep_empty: bool = True,
 ) -> list[str]:
     """Answer requests in order: from the store, and the others by ``answer``, which gets ``size`` at a time.
 
     Requests that go together have equal generation settings; equal requests are asked once. ``on_answered``
-    gets the number of requests just answered.
+    gets the number of requests just answered. Without ``keep_empty`` an empty answer is asked for again.
     """
     from lmms_eval.api.instance import unwrap_generation_output
 
@@ -135,8 +136,7 @@ def ask(
         given = answer([missing[key] for key in part])
         new = {key: unwrap_generation_output(text)[0] for key, text in zip(part, given, strict=True)}
         if store is not None:
-            # lmms-eval's own wrappers turn an error into an empty answer: that is not worth keeping.
-            store.keep({key: text for key, text in new.items() if key in repeatable and text})
+            store.keep({k: text for k, text in new.items() if k in repeatable and (text or keep_empty)})
         answers |= new
         on_answered(sum(key in new for key in keys))
     return [answers[key] for key in keys]
@@ -165,7 +165,15 @@ def attach(
     packages = (f"{name} {version(name)}" for name in ("lmms_eval", "transformers"))
     identity, answer = " ".join([backend, fingerprint, *packages]), model.generate_until
     model.generate_until = lambda requests: ask(
-        model, requests, answer, store=store, identity=identity, size=size, on_answered=on_answered
+        model,
+        requests,
+        answer,
+        store=store,
+        identity=identity,
+        size=size,
+        on_answered=on_answered,
+        # lmms-eval's own wrappers turn an error into an empty answer.
+        keep_empty=False,
     )
 
 

@@ -118,12 +118,12 @@ def test_settings_do_not_meet_in_a_batch():
     assert put(mixed, None, size=8)[1] == [["a"], ["b"], ["c"]]
 
 
-def test_random_and_empty_answers_are_not_kept(tmp_path):
+def test_random_answers_are_not_kept_and_empty_ones_where_they_are_answers(tmp_path):
     store = AnswerStore(tmp_path)
     drawn = [request(question="a", temperature=1.0)] * 2
     assert put(drawn, store)[1] == put(drawn, store)[1] == [["a", "a"]]
     times = []
-    for _ in range(2):
+    for keep_empty in (False, True, True):
         ask(
             MODEL,
             [request()],
@@ -132,6 +132,7 @@ def test_random_and_empty_answers_are_not_kept(tmp_path):
             identity="w",
             size=1,
             on_answered=lambda n: None,
+            keep_empty=keep_empty,
         )
     assert len(times) == 2
 

@@ -255,6 +255,35 @@ def test_progress_is_reported(model):
     assert seen == [8, 8, 6]
 
 
+def test_answers_are_kept_until_anything_changes_that_they_depend_on(one_stop_folder, tmp_path, monkeypatch):
+    retrained = Path(shutil.copytree(one_stop_folder, tmp_path / "retrained"))
+    weights = load_file(retrained / "model.safetensors")
+    name = next(name for name in weights if name.endswith("lm_head.weight"))
+    save_file({**weights, name: -weights[name]}, retrained / "model.safetensors", metadata={"format": "pt"})
+    calls = []
+    answer = LlavaNextIt._answer
+    monkeypatch.setattr(
+        LlavaNextIt, "_answer", lambda *given: calls.append(len(new := answer(*given))) or new
+    )
+
+    def again(folder: Path = one_stop_folder, documents: list[dict] = DOCUMENTS[:5], **given) -> list[str]:
+        calls.clear()
+        where = {"device": "cpu", "dtype": "float32", "answers": str(tmp_path / "answers")}
+        return ask(LlavaNextIt(str(folder), **{**where, **given}), documents)
+
+    first = again()
+    assert calls == [5]
+    assert again() == first and calls == []
+    assert again(batch_size=2) == first and calls == []
+    assert again(documents=DOCUMENTS[:7])[:5] == first and calls == [2]
+    moved = [{**DOCUMENTS[0], "images": [DOCUMENTS[0]["images"][0].rotate(180)]}]
+    assert again(documents=moved) != first[:1] and calls == [1]
+    assert again(retrained) != first and calls == [5]
+    for changed in ({"dtype": "bfloat16"}, {"attn_implementation": "eager"}):
+        again(**changed)
+        assert calls == [5]
+
+
 def test_what_fails_fails(model, tiny_model_folder, tmp_path):
     with pytest.raises(ValueError, match="task document 0: 2 <image> for 1 pictures"):
         ask(model, [{"question": "<image> <image>?", "images": pictures(1)}])

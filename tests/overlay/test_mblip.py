@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from lmms_eval.models import get_model
 from lmms_eval.models.simple.mblip import MBlip
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     Blip2Config,
@@ -106,6 +108,41 @@ def test_every_row_starts_with_the_pictures_places(mblip):
 def test_a_batch_answers_as_single_questions_do(mblip, folder):
     single = MBlip(str(folder), device="cpu", dtype="float32", batch_size=1)
     assert ask(mblip, DOCUMENTS) == ask(single, DOCUMENTS)
+
+
+QUESTIONS = ["Di che colore è?", "Какого цвета?", "这是什么颜色？", "ما لونه؟", "रंग क्या है?", "è 🐈?"]
+
+
+def test_a_question_reaches_the_model_in_any_language(mblip, folder):
+    image = DOCUMENTS[0]["images"][0]
+    made = mblip.inputs(QUESTIONS, [image] * len(QUESTIONS))
+    read = mblip.tokenizer.batch_decode(made["input_ids"][:, QUERIES:], skip_special_tokens=True)
+    assert read == QUESTIONS
+    asked = [{"question": question, "images": [image]} for question in QUESTIONS]
+    single = MBlip(str(folder), device="cpu", dtype="float32", batch_size=1)
+    answers = ask(mblip, asked)
+    assert answers == ask(single, asked)
+    assert len(set(answers)) > 1
+
+
+def test_its_answers_are_kept_until_its_weights_change(mblip, folder, tmp_path, monkeypatch):
+    calls = []
+    answer = MBlip._answer
+    monkeypatch.setattr(MBlip, "_answer", lambda self, part: calls.append(len(part)) or answer(self, part))
+    answers = [
+        ask(MBlip(str(source), device="cpu", batch_size=4, answers=str(tmp_path / "answers")), DOCUMENTS)
+        for source in (folder, folder, _retrained(folder, tmp_path / "retrained"))
+    ]
+    assert calls == [4, 2, 4, 2]
+    assert answers[0] == answers[1] == ask(mblip, DOCUMENTS) != answers[2]
+
+
+def _retrained(folder: Path, copy: Path) -> Path:
+    shutil.copytree(folder, copy)
+    weights = load_file(copy / "model.safetensors")
+    weights["language_model.lm_head.weight"] *= -1
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    return copy
 
 
 def test_the_head_is_the_checkpoints_own(mblip, folder):
