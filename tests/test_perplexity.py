@@ -322,8 +322,9 @@ def scored(perplexity: float, tokens: int) -> Score:
 
 
 def test_summary_against_hand_counted_numbers():
-    skipped = Score("s", None, 0, None, True, "why")
+    skipped = Score("s", None, 0, None, True, "why: so")
     summary = summarise([scored(2, 1), scored(8, 3), scored(1000, 1), scored(1e6, 5), skipped])
+    assert summary["reasons"] == {"why": 1}
     assert summary["paper"] == pytest.approx((2 + 8 + 1000) / 3)
     assert summary["corpus"] == pytest.approx((2 * 8**3 * 1000 * 1e6**5) ** (1 / 10))
     assert (summary["outliers"], summary["n"], summary["skipped"]) == (1, 4, 1)
@@ -333,7 +334,7 @@ def test_summary_against_hand_counted_numbers():
     assert summarise([scored(3, 2)] * 4)["interval"] == pytest.approx([3, 3])
     huge = summarise([Score("h", 1e6, 1, math.exp(700), False, None)])
     json.dumps(huge, allow_nan=False)
-    with pytest.raises(PerplexityError, match="not one of 1 samples could be scored; the first: why"):
+    with pytest.raises(PerplexityError, match="not one of 1 samples could be scored; the first: why: so"):
         summarise([skipped])
 
 
@@ -390,7 +391,7 @@ def test_a_file_that_is_not_ours_is_left_alone(data, tiny_model_folder, items):
     assert data.read_bytes() == before
 
 
-def test_unusable_models_are_one_clear_line(tmp_path):
+def test_unusable_models_are_one_clear_line(tmp_path, monkeypatch):
     with pytest.raises(SetupError, match="no such model folder"):
         find(tmp_path / "none")
     torn = write_tiny_model(tmp_path / "torn", seed=0)
@@ -399,6 +400,11 @@ def test_unusable_models_are_one_clear_line(tmp_path):
     with pytest.raises(PerplexityError, match="torn: cannot be loaded: ") as caught:
         load_scorer(find(torn))
     assert "\n" not in str(caught.value)
+    monkeypatch.setattr("ndino.scorer.has_llama3_markers", lambda tokenizer: False)
+    untold = write_tiny_model(tmp_path / "untold", seed=0)
+    (untold / "chat_template.jinja").unlink()
+    with pytest.raises(PerplexityError, match="untold: has no chat template"):
+        load_scorer(find(untold))
     (torn / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(SetupError, match="is a llama model, not LLaVA-NeXT"):
         find(torn)

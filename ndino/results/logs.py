@@ -73,7 +73,8 @@ class ModelLogs:
 class PerplexityLog:
     """Perplexity of one model on one set; ``paper`` is None when every answer is above the paper's threshold.
 
-    ``interval`` belongs to ``corpus``; ``shuffled`` is the corpus perplexity with other samples' images.
+    ``interval`` belongs to ``corpus``; ``shuffled`` is the corpus perplexity with other samples' images;
+    ``skipped`` counts answers that could not be scored.
     """
 
     path: Path
@@ -81,6 +82,7 @@ class PerplexityLog:
     corpus: float
     outliers: int
     n: int
+    skipped: int
     interval: tuple[float, float] | None
     shuffled: float | None
     ids: frozenset[str]
@@ -295,6 +297,7 @@ def _read_perplexity(path: Path) -> PerplexityLog:
         corpus=_take(value, "corpus", (int, float), path),
         outliers=_take(value, "outliers", int, path),
         n=_take(value, "n", int, path),
+        skipped=_take({"skipped": 0} | value, "skipped", int, path),
         interval=interval,
         shuffled=_take(_read_json(control), "corpus", (int, float), control) if control.exists() else None,
         ids=frozenset(ids),

@@ -6,7 +6,7 @@
                               "right_minus_shuffled_interval": [lo, hi]|null,
                               "intervals": {other metric: [lo, hi]}}}},
      "perplexity": {name: {set: {"paper": number|null, "corpus": number, "outliers": int, "n": int,
-                                 "interval": [lo, hi]|null, "shuffled": number|null}}},
+                                 "skipped": int, "interval": [lo, hi]|null, "shuffled": number|null}}},
      "mcnemar": [{"task", "a", "b", "p", "n01", "n10", "n", "test", "p_holm"}],
      "seconds": {step: s}, "peak_rss_mb": number|null}
 
@@ -134,6 +134,7 @@ def _summarise_perplexity(log: PerplexityLog) -> dict[str, Any]:
         "corpus": _rounded(log.corpus),
         "outliers": log.outliers,
         "n": log.n,
+        "skipped": log.skipped,
         "interval": _bounds(log.interval),
         "shuffled": _rounded(log.shuffled),
     }

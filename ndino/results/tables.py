@@ -199,7 +199,8 @@ def _perplexity_cell(entry: Mapping[str, Any]) -> Cell:
     if entry["interval"] is not None:
         low, high = entry["interval"]
         corpus += f" [{perplexity_number(low)}, {perplexity_number(high)}]"
-    details = [corpus, f"{entry['outliers']} of {entry['n']} outliers"]
+    skipped = f", {entry['skipped']} skipped" if entry["skipped"] else ""
+    details = [corpus, f"{entry['outliers']} of {entry['n']} outliers{skipped}"]
     if entry["shuffled"] is not None:
         details.append(f"shuffled {perplexity_number(entry['shuffled'])}")
     return Cell("⋄" if entry["paper"] is None else perplexity_number(entry["paper"]), tuple(details))
@@ -216,7 +217,8 @@ def perplexity_table(summary: Summary) -> Table | None:
         "answers is surprised by short ones, and the reverse.",
         "First the paper's number: the mean over answers, those above 1,000 left out as outliers; ⋄ when "
         "all of them are. corpus: over all answer tokens together, nothing left out, with its 95 % "
-        "interval. shuffled: corpus perplexity with another question's image; the nearer to corpus, the "
+        "interval. skipped: what could not be scored (too long, empty, no image); the set's file tells why. "
+        "shuffled: corpus perplexity with another question's image; the nearer to corpus, the "
         "less the image matters.",
     )
     rows = tuple(

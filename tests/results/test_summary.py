@@ -73,6 +73,7 @@ def test_perplexity_and_costs(summary):
         "corpus": 0,
         "outliers": 3,
         "n": 3,
+        "skipped": 0,
         "interval": 0,
         "shuffled": 9000.0,
     }

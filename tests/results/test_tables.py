@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 
 import pytest
@@ -95,6 +96,13 @@ def test_perplexity_is_a_diamond_when_every_answer_is_an_outlier(summary):
         "shuffled 9,000",
     )
     assert cell(summary, "table-7", "PT+IT", "LLAVA-BENCH-IT").score == "5.00"
+
+
+def test_answers_that_could_not_be_scored_are_counted(small_run):
+    path = small_run / "ppl" / "IT" / "llava-bench-it.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"skipped": 2}))
+    summary = build_summary(read_run(small_run))
+    assert cell(summary, "table-7", "IT", "LLAVA-BENCH-IT").details[1] == "3 of 3 outliers, 2 skipped"
 
 
 def test_pairs_show_both_p_values_and_the_discordant_counts(summary):
