@@ -96,9 +96,10 @@ class Recipe:
 
 @dataclass(frozen=True, config=STRICT)
 class Family:
-    """Models by name, each a chain of recipe names."""
+    """Models by name, each a chain of recipe names; ``baselines`` are evaluated beside them, not trained."""
 
     models: Annotated[dict[Name, Annotated[tuple[Name, ...], Field(min_length=1)]], Field(min_length=1)]
+    baselines: tuple[Literal["mblip"], ...] = ()
 
     def stages(self) -> list[tuple[str, ...]]:
         """The runs to make: every prefix of every chain once, parents before their children."""

@@ -17,56 +17,35 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from ndino.conversations import ConversationError
-from ndino.recipes import RecipeError, load_recipe
-from ndino.train.build import ModelFolderError
-from ndino.train.callbacks import StopOnSignal
-from ndino.train.images import ImageError
-from ndino.train.stage import Stage, StageError, StageStopped
+from ndino.recipes import RecipeError
+from ndino.train.run import StageError, add_stage_arguments, stage_of
 
 STOPPED = 130
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """The command line; making it imports nothing heavy."""
     made = argparse.ArgumentParser(
         prog="python -m ndino.train",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("recipe", type=Path, help="a YAML of launch/recipes")
-    made.add_argument("--out", type=Path, required=True, help="folder of this run")
-    made.add_argument("--engine", choices=("native", "llava-next"), default="native", help="default: native")
-    made.add_argument(
-        "--model",
-        type=Path,
-        help="start from an earlier stage: its model folder, or upstream with llava-next",
-    )
-    made.add_argument(
-        "--language-model", type=Path, help="start from this LLaMA folder (with --vision-tower)"
-    )
-    made.add_argument("--vision-tower", type=Path, help="start from this CLIP folder (with --language-model)")
-    made.add_argument("--data", type=Path, help="LLaVA JSON or JSONL (default: the recipe's)")
-    made.add_argument("--image-folder", type=Path, help="folder of its pictures (default: the recipe's)")
-    made.add_argument("--overrides", type=Path, help="YAML {recipe: {field: value}} that changes the recipe")
+    add_stage_arguments(made)
     return made
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
+
+    from ndino.train.build import ModelFolderError
+    from ndino.train.callbacks import StopOnSignal
+    from ndino.train.images import ImageError
+    from ndino.train.stage import StageStopped
+
     try:
-        recipe = load_recipe(options.recipe, options.overrides)
-        stage = Stage(
-            recipe=recipe,
-            data=options.data or Path(recipe.data),
-            image_folder=options.image_folder or Path(recipe.image_folder),
-            out=options.out,
-            model=options.model,
-            language_model=options.language_model,
-            vision_tower=options.vision_tower,
-        )
+        stage = stage_of(options)
         if options.engine == "llava-next":
             from ndino.llava_next.stage import run_stage
 

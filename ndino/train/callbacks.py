@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -10,13 +11,35 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainingArguments
 
 from ndino.files import write_json
+from ndino.train.checkpoints import PROGRESS, checkpoints_of, mark_whole
 
 # SLURM sends the first ahead of the time limit, where a job asks for it, and the second before preemption.
 STOP_SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
-PROGRESS = "progress.json"
+
+
+class MarkWhole(TrainerCallback):
+    """Marks each finished checkpoint, and only then removes the older ones.
+
+    The Trainer's own ``save_total_limit`` would remove them before: a kill in between leaves none.
+    """
+
+    def __init__(self, keep: int) -> None:
+        self.keep = keep
+
+    def on_save(self, args: TrainingArguments, state, control, **options) -> None:
+        # Every rank writes into the checkpoint: its random state at least, and its shard where it has one.
+        if dist.is_initialized():
+            dist.barrier()
+        if not state.is_world_process_zero:
+            return
+        out = Path(args.output_dir)
+        mark_whole(out / f"checkpoint-{state.global_step}")
+        older = sorted(step for step in checkpoints_of(out) if step < state.global_step)
+        for step in older[: max(0, len(older) + 1 - self.keep)]:
+            shutil.rmtree(out / f"checkpoint-{step}")
 
 
 class StopOnSignal(TrainerCallback):

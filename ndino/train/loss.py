@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.distributed as dist
 from torch.nn.functional import cross_entropy
 from transformers import LlavaNextForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
@@ -70,9 +71,23 @@ def supervised_loss(
     A two-sentence answer leaves about 3 % of the positions supervised; logits over a 128k vocabulary for the
     others would be most of the memory of a step.
     """
+    # Before the language model, as a picture's features are: ranks must gather weights in the same order.
+    idle = _idle_tower(model) if dist.is_initialized() and not len(batch["tile_counts"]) else 0
     hidden = last_hidden_state(model, batch)
     targets = batch["labels"][:, 1:]
     supervised = targets != IGNORE_INDEX
     logits = model.lm_head(hidden[:, :-1][supervised]).float()
-    total = cross_entropy(logits, targets[supervised], reduction="sum")
+    total = cross_entropy(logits, targets[supervised], reduction="sum") + idle
     return total / (supervised.sum() if supervised_tokens is None else supervised_tokens)
+
+
+def _idle_tower(model: LlavaNextForConditionalGeneration) -> torch.Tensor:
+    # Ranks gather a sharded tower's weights and reduce its gradients together: one whose samples have no
+    # picture must take part, or all would wait for it.
+    side = model.config.vision_config.image_size
+    batch = Batch(
+        tiles=torch.zeros((1, 3, side, side), device=model.model.image_newline.device),
+        tile_counts=torch.tensor([1]),
+        image_sizes=torch.tensor([[side, side]]),
+    )
+    return sum(features.sum() for features in image_features(model, batch)) * 0

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -30,39 +28,12 @@ from ndino.train.checkpoints import newest_whole_checkpoint, remove_torn_checkpo
 from ndino.train.dataset import ConversationDataset
 from ndino.train.loss import take_batches
 from ndino.train.manifest import identity, peak_rss_mb, surroundings
+from ndino.train.run import Stage, StageError, belongs_to
 from ndino.train.trainer import StageTrainer, set_trainable
 
 OnStep = Callable[[int, int], None]
 LOGGED_POINTS = 100  # points of the loss curve
 DISK_RESERVE = 1 << 20  # bytes; with less left, a failed write has failed for want of room
-
-
-class StageError(RuntimeError):
-    """A stage that cannot run; the message says what to change."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What to train, from ``model`` (an earlier stage's) or ``language_model`` and ``vision_tower``."""
-
-    recipe: Recipe
-    data: Path
-    image_folder: Path
-    out: Path
-    model: Path | None = None
-    language_model: Path | None = None
-    vision_tower: Path | None = None
-
-    def __post_init__(self) -> None:
-        fresh = self.language_model is not None and self.vision_tower is not None
-        if (self.model is not None) == fresh:
-            raise StageError("a stage starts either from --model or from --language-model and --vision-tower")
-
-    @property
-    def start(self) -> dict[str, Path]:
-        if self.model is not None:
-            return {"model": self.model}
-        return {"language_model": self.language_model, "vision_tower": self.vision_tower}
 
 
 class StageStopped(RuntimeError):
@@ -209,25 +180,6 @@ def _start(stage: Stage) -> tuple[LlavaNextForConditionalGeneration, LlavaNextPr
     if stage.model is not None:
         return load_model(stage.model, stage.recipe, dtype=dtype)
     return build_model(stage.language_model, stage.vision_tower, stage.recipe, dtype=dtype)
-
-
-def belongs_to(out: Path, run: dict) -> bool:
-    """Whether ``out`` holds this very run; False when it holds none.
-
-    Raises:
-        StageError: it holds a different one.
-    """
-    path = out / "run.json"
-    if not path.exists():
-        return False
-    held = json.loads(path.read_text(encoding="utf-8"))
-    if held != run:
-        differing = [key for key in run if held.get(key) != run[key]]
-        raise StageError(
-            f"{out}: holds a run with another {' and '.join(differing)} "
-            "(remove the folder or choose another --out)"
-        )
-    return True
 
 
 @contextlib.contextmanager

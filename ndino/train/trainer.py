@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import torch
-from transformers import Trainer
+from transformers import LlavaNextForConditionalGeneration, Trainer
 from transformers.trainer_pt_utils import get_parameter_names
 
 from ndino.recipes import Recipe
-from ndino.train.callbacks import WriteProgress, protect_workers
-from ndino.train.checkpoints import MarkWhole
+from ndino.train.callbacks import MarkWhole, WriteProgress, protect_workers
 
 
-def set_trainable(model: torch.nn.Module, trainable: str) -> None:
-    """``projector`` trains projector and image_newline and freezes the rest, ``all`` trains everything."""
+def set_trainable(model: LlavaNextForConditionalGeneration, trainable: str) -> None:
+    """``projector`` trains projector and image_newline and freezes the rest, ``all`` trains everything.
+
+    What the tower computes behind the layer whose features are used has no gradient in either case. Frozen it
+    stays as it is, as it would otherwise; but DDP waits for gradients that were announced and never come, and
+    FSDP does not resume an optimiser that has no state for them.
+    """
+    unused = _unused(model)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(
-            trainable == "all" or "multi_modal_projector" in name or name.endswith("image_newline")
+            (trainable == "all" and not name.startswith(unused))
+            or "multi_modal_projector" in name
+            or name.endswith("image_newline")
         )
+
+
+def _unused(model: LlavaNextForConditionalGeneration) -> tuple[str, ...]:
+    tower = "model.vision_tower."
+    layers = model.config.vision_config.num_hidden_layers
+    # hidden_states begin with the embeddings, before any layer.
+    used = model.config.vision_feature_layer % (layers + 1)
+    return (
+        f"{tower}post_layernorm.",
+        *(f"{tower}encoder.layers.{layer}." for layer in range(used, layers)),
+    )
 
 
 class StageTrainer(Trainer):

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from ndino.train.callbacks import protect_workers
-from ndino.train.checkpoints import MarkWhole, mark_whole, newest_whole_checkpoint, remove_torn_checkpoints
+from ndino.train.callbacks import MarkWhole, protect_workers
+from ndino.train.checkpoints import mark_whole, newest_whole_checkpoint, remove_torn_checkpoints
 
 
 def checkpoint(out: Path, step: int, *, whole: bool = True) -> Path:

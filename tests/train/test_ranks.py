@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,15 +16,31 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from ndino.conversations import write_conversations
 from ndino.train.checkpoints import newest_whole_checkpoint, step_of
 from ndino.train.stage import Stage, run_stage
-from tests.ranks import finish_ranks, start_ranks
+from tests.ranks import finish_ranks, free_port, start_ranks
+from tests.train.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
 def rank_recipe(recipe):
     """Answers of different lengths in micro-batches of one, so that a mean of means would show."""
-    return dataclasses.replace(recipe, per_device_batch=1)
+    return dataclasses.replace(recipe, per_device_batch=1, gradient_checkpointing=True)
+
+
+@pytest.fixture(scope="module")
+def rows(rows, tmp_path_factory) -> Path:
+    """The usual rows, and some without a picture: a rank may have none while another has one."""
+    folder = tmp_path_factory.mktemp("mixed-rows")
+    (folder / "images").symlink_to(rows / "images")
+    records = [json.loads(line) for line in (rows / "rows.jsonl").read_text().splitlines()]
+    question = {"from": "human", "value": "Chi sei?"}
+    for number in (1, 3, 4, 7):
+        answer = {"from": "gpt", "value": "Un modello. " * number}
+        records.insert(2 * number, {"id": f"text-{number}", "conversations": [question, answer]})
+    write_conversations(folder / "rows.jsonl", records)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +64,7 @@ def command(backbones, rows, rank_recipe, tmp_path) -> list[str]:
     values = json.loads(json.dumps(dataclasses.asdict(rank_recipe)))
     del values["name"]
     (tmp_path / "it.yaml").write_text(yaml.safe_dump(values))
-    arguments = ["-m", "ndino.train", tmp_path / "it.yaml", "--out", tmp_path / "run"]
+    arguments = [tmp_path / "it.yaml", "--out", tmp_path / "run"]
     arguments += ["--data", rows / "rows.jsonl", "--image-folder", rows / "images"]
     arguments += ["--language-model", backbones.language_model, "--vision-tower", backbones.vision_tower]
     return [str(argument) for argument in arguments]
@@ -63,19 +82,46 @@ def assert_equal(one: Path, other: Path, tolerance: float) -> None:
 
 
 def test_two_ranks_train_as_one(alone, command, tmp_path):
-    finish_ranks(start_ranks(command, 2))
-    one, two = manifest(alone), manifest(tmp_path / "run")
+    finish_ranks(start_ranks(["-m", "ndino.train", *command], 2))
+    assert_same_training(alone, tmp_path / "run")
+
+
+def assert_same_training(alone: Path, together: Path) -> None:
+    one, two = manifest(alone), manifest(together)
     assert (one["ranks"], two["ranks"]) == (1, 2)
     assert one["tokens"] == two["tokens"]
     assert [loss for _, loss in one["loss_curve"]] == pytest.approx(
         [loss for _, loss in two["loss_curve"]], rel=1e-4
     )
-    assert_equal(alone, tmp_path / "run", 1e-4)
+    assert_equal(alone, together, 1e-4)
+
+
+@pytest.mark.parametrize("how", ["fsdp", "zero2", "zero3"])
+def test_sharded_ranks_train_as_one(how, alone, command, tmp_path):
+    if how.startswith("zero"):
+        pytest.importorskip("deepspeed", reason="the package deepspeed is not installed")
+    launch = [
+        "-m",
+        "accelerate.commands.launch",
+        "--config_file",
+        str(ROOT / f"launch/accelerate/{how}.yaml"),
+    ]
+    launch += ["--num_machines", "1", "--num_processes", "2", "--main_process_port", str(free_port())]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(
+        [sys.executable, *launch, "-m", "tests.train.sharded_on_cpu", *command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-90000:]
+    assert_same_training(alone, tmp_path / "run")
 
 
 def test_a_signal_to_one_rank_stops_all_and_the_next_start_goes_on(alone, command, tmp_path):
     out = tmp_path / "run"
-    ranks = start_ranks(command, 2)
+    ranks = start_ranks(["-m", "ndino.train", *command], 2)
     while not (out / "run.json").exists():
         assert ranks[0].poll() is None, ranks[0].communicate()[0]
         time.sleep(0.01)
@@ -86,7 +132,7 @@ def test_a_signal_to_one_rank_stops_all_and_the_next_start_goes_on(alone, comman
     assert 0 < stopped_at < 6
     assert f"stopped after step {stopped_at}" in said[0]
     assert not (out / "model").exists()
-    finish_ranks(start_ranks(command, 2))
+    finish_ranks(start_ranks(["-m", "ndino.train", *command], 2))
     found = manifest(out)
     assert (found["steps"], found["resumed_from"]) == (6, f"checkpoint-{stopped_at}")
     assert_equal(alone, out, 1e-4)

@@ -15,8 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ndino.train.callbacks import StopOnSignal, WriteProgress, protect_workers
-from ndino.train.checkpoints import MarkWhole
+from ndino.train.callbacks import MarkWhole, StopOnSignal, WriteProgress, protect_workers
 
 TRAINED = "trained.safetensors"  # the projector stage's checkpoints: what is trained, not what is frozen
 

@@ -1,0 +1,91 @@
+# shellcheck shell=bash
+# Shared by the scripts of launch/: settings, programs inside or outside an image, submission.
+# Expects $root, the repository, and $me, the script.
+# shellcheck disable=SC2154
+
+die() {
+  echo "$me: $*" >&2
+  exit 2
+}
+
+# The environment goes before launch/cluster.env.
+read_settings() {
+  local file=${CLUSTER_ENV:-$root/launch/cluster.env} before
+  if [ -f "$file" ]; then
+    before=$(export -p | sed "s/^declare -x/declare -gx/") # inside a function declare is local
+    set -a
+    # shellcheck source=/dev/null
+    . "$file"
+    set +a
+    eval "$before"
+  elif [ -n "${CLUSTER_ENV:-}" ]; then
+    die "$file: no such settings (remedy: cp launch/cluster.env.example launch/cluster.env)"
+  fi
+  : "${ENGINE:=llava-next}" "${DISTRIBUTED:=zero3}" "${DEVICE:=cuda}" "${IMAGE:=}" "${NATIVE_IMAGE:=$IMAGE}"
+  : "${RUNS:=runs/italian}" "${FAMILY:=launch/recipes/family.yaml}" "${MODELS:=models}"
+  : "${BENCHMARKS:=benchmarks-data}" "${NODES:=2}" "${GPUS_PER_NODE:=4}" "${TASKS:=ndino-it}"
+  : "${LANGUAGE_MODEL:=models/Meta-Llama-3-8B}" "${VISION_TOWER:=models/clip-vit-large-patch14-336}"
+  : "${PERPLEXITY_SETS:=llava-bench-it=swap-uniba/WILD_IT mtvqa-it=swap-uniba/MTVQA_IT}"
+  case $ENGINE in native | llava-next) ;; *) die "ENGINE=$ENGINE is none (remedy: native or llava-next)" ;; esac
+  [ -f "$root/launch/accelerate/$DISTRIBUTED.yaml" ] ||
+    die "DISTRIBUTED=$DISTRIBUTED is none of launch/accelerate (remedy: ddp, zero2, zero3 or fsdp)"
+  # Compute nodes have no network, and the hub's client waits for one.
+  export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} TOKENIZERS_PARALLELISM=false
+}
+
+# need_image IMAGE: refuse an image that cannot be run.
+need_image() {
+  [ -n "$1" ] || return 0
+  [ -e "$1" ] || die "$1: no such image (remedy: make image, or leave IMAGE= empty)"
+  command -v apptainer >/dev/null || command -v singularity >/dev/null ||
+    die "IMAGE= is set, but neither apptainer nor singularity is here (remedy: module load, or leave it empty)"
+}
+
+# inside IMAGE COMMAND…: run in the image, in this folder; without one, here. In either case the code is this
+# repository's, an image holds what it depends on.
+inside() {
+  local image=$1 options=() item
+  shift
+  if [ -z "$image" ]; then
+    "$@"
+    return
+  fi
+  [ "$DEVICE" = cpu ] || options+=(--nv)
+  options+=(--bind "$root" --pwd "$PWD")
+  for item in ${BINDS//,/ }; do options+=(--bind "$item"); done
+  for item in ${SQUASHFS//,/ }; do options+=(--bind "${item%%:*}:${item#*:}:image-src=/"); done
+  "$(command -v apptainer || command -v singularity)" exec "${options[@]}" --env "PYTHONPATH=$root" "$image" "$@"
+}
+
+# python ARGUMENTS…: the environment of everything but the upstream trainer.
+python() {
+  if [ -n "$NATIVE_IMAGE" ]; then
+    inside "$NATIVE_IMAGE" python "$@"
+  else
+    [ -x "$root/.venv/bin/python" ] || die "$root/.venv is not there (remedy: make setup, or IMAGE=)"
+    "$root/.venv/bin/python" "$@"
+  fi
+}
+
+# submit NAME SCRIPT [SBATCH OPTIONS…] -- ARGUMENTS…: hand a script to SLURM, print the job's number.
+submit() {
+  local script=$2 options=(--parsable --job-name "$1" --chdir "$root" --kill-on-invalid-dep=yes)
+  shift 2
+  [ -z "${ACCOUNT:-}" ] || options+=(--account "$ACCOUNT")
+  [ -z "${PARTITION:-}" ] || options+=(--partition "$PARTITION")
+  [ -z "${QOS:-}" ] || options+=(--qos "$QOS")
+  # shellcheck disable=SC2206 # words of its own
+  options+=(${SBATCH_OPTIONS:-})
+  while [ "$1" != -- ]; do
+    options+=("$1")
+    shift
+  done
+  shift
+  command -v sbatch >/dev/null || die "sbatch is not here (remedy: run this on the cluster's login node)"
+  sbatch "${options[@]}" "$script" "$@" | cut -d';' -f1
+}
+
+# The script's opening comment, as its help.
+show_help() {
+  sed -n '/^#SBATCH/d; 2,/^$/s/^# \{0,1\}//p' "$1"
+}

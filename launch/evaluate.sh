@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Score a model on the Italian tasks, measure its perplexity, or compare what has been scored.
+#
+#   sbatch launch/evaluate.sh tasks PT+IT=runs/italian/mlp-pt-it/model
+#   sbatch launch/evaluate.sh perplexity PT+IT=runs/italian/mlp-pt-it/model
+#   sbatch launch/evaluate.sh tasks mblip=models/mblip-mt0-xl --backend lmms:mblip
+#   sbatch launch/evaluate.sh report
+#
+# Results go to RUNS/eval, RUNS/ppl and RUNS/report. What is finished is not done again. Settings come from
+# launch/cluster.env and, before it, from the environment: RUNS, BENCHMARKS, TASKS, PERPLEXITY_SETS, LIMIT, ...
+
+#SBATCH --job-name=ndino-evaluate
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --gres=gpu:1
+#SBATCH --cpus-per-task=8
+#SBATCH --time=12:00:00
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --output=launch/logs/%x-%j.log
+set -euo pipefail
+me=evaluate.sh
+if [ -n "${SLURM_JOB_ID:-}" ]; then root=$SLURM_SUBMIT_DIR; else root=$(cd "$(dirname "$0")/.." && pwd); fi
+if [ ! -f "$root/launch/body/common.sh" ]; then
+  echo "$me: $root is not the repository (remedy: call sbatch in the repository's folder)" >&2
+  exit 2
+fi
+# shellcheck source=launch/body/common.sh
+. "$root/launch/body/common.sh"
+case ${1:-} in
+  --help | '') show_help "$root/launch/$me" && exit 0 ;;
+  tasks | perplexity) [ $# -ge 2 ] || die "$1: which model? (remedy: $me $1 NAME=FOLDER)" ;;
+  report) ;;
+  *) die "unknown word $1 (remedy: tasks, perplexity or report)" ;;
+esac
+cd "$root"
+read_settings
+need_image "$NATIVE_IMAGE"
+what=$1
+shift
+name=${1:-}
+name=${name%%=*}
+mkdir -p "$RUNS/family"
+
+case $what in
+  tasks)
+    options=(--model "$@" --tasks "$TASKS" --shuffle --out "$RUNS/eval")
+    [ ! -d "$BENCHMARKS" ] || options+=(--data "$BENCHMARKS")
+    [ -z "${LIMIT:-}" ] || options+=(--limit "$LIMIT")
+    python -m ndino.evaluate "${options[@]}"
+    ;;
+  perplexity)
+    for set in $PERPLEXITY_SETS; do
+      data=${set#*=}
+      [ ! -d "$BENCHMARKS/$data" ] || data=$BENCHMARKS/$data
+      for shuffled in '' .shuffled; do
+        python evaluate_ppl.py --model "${1#*=}" --data "$data" ${shuffled:+--shuffle} ${LIMIT:+--limit "$LIMIT"} \
+          --out "$RUNS/ppl/$name/${set%%=*}$shuffled.jsonl"
+      done
+    done
+    ;;
+  report)
+    python -m ndino.results report "$RUNS"
+    ;;
+esac
+touch "$RUNS/family/$what${name:+-$name}.done"

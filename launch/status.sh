@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Show the family's jobs as a table: state, step, loss, time left.
+#
+#   launch/status.sh
+set -euo pipefail
+me=status.sh
+root=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=launch/body/common.sh
+. "$root/launch/body/common.sh"
+if [ "${1:-}" = --help ]; then
+  show_help "$root/launch/$me"
+  exit 0
+fi
+cd "$root"
+read_settings
+site=("$FAMILY" --runs "$RUNS" --engine "$ENGINE" --models "$MODELS")
+site+=(--language-model "$LANGUAGE_MODEL" --vision-tower "$VISION_TOWER")
+[ -z "${OVERRIDES:-}" ] || site+=(--overrides "$OVERRIDES")
+{ squeue --noheader --me --format '%i|%T|%L|%r' 2>/dev/null || true; } |
+  python -m ndino.cluster status "${site[@]}"

@@ -1,0 +1,236 @@
+"""What must hold before a training job may wait in a queue or start: each failure is one line with its remedy."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+
+from ndino.conversations import Conversation, ConversationError, read_conversations
+from ndino.errors import BROKEN_PICTURE
+from ndino.recipes import Recipe
+from ndino.train.manifest import identity
+from ndino.train.run import Stage, StageError, belongs_to
+
+PICTURES = 64  # opened to their last byte, of the first rows
+GIB = 1024**3
+# AdamW's two moments and the weights themselves, all in fp32 (bf16 runs keep fp32 masters).
+BYTES_TRAINED, BYTES_PUBLISHED = 12, 4
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job runs: how many nodes, GPUs (ranks) a node, and whether ranks train on GPUs at all."""
+
+    nodes: int
+    gpus: int
+    device: str = "cuda"
+
+    @property
+    def ranks(self) -> int:
+        return self.nodes * self.gpus
+
+
+@dataclass(frozen=True)
+class Findings:
+    """``problems`` forbid the job; ``facts`` are what was found good."""
+
+    problems: tuple[str, ...]
+    facts: tuple[str, ...]
+
+
+def check(stage: Stage, place: Place, *, engine: str) -> Findings:
+    """Run every check that needs no GPU; all problems are found, not only the first."""
+    problems: list[str] = []
+    facts: list[str] = []
+    for part in (_ranks, _folders, _data, _out, _disk):
+        for good, line in part(stage, place, engine):
+            (facts if good else problems).append(line)
+    return Findings(tuple(problems), tuple(facts))
+
+
+def gpus_seen(place: Place, count: Callable[[], int]) -> str | None:
+    """A line when this node's PyTorch sees fewer GPUs than the job has here; ``count`` asks it."""
+    found = count()
+    if found >= place.gpus:
+        return None
+    return (
+        f"PyTorch sees {found} GPU(s) of {place.gpus} on this node (remedy: ask for --gres=gpu:{place.gpus}, and "
+        "check driver, image and --nv)"
+    )
+
+
+Lines = Iterator[tuple[bool, str]]
+
+
+def _ranks(stage: Stage, place: Place, engine: str) -> Lines:
+    if place.gpus < 1:
+        yield False, "the job has no GPU (remedy: --gres=gpu:4 on the sbatch line)"
+        return
+    recipe = stage.recipe
+    try:
+        accumulation = recipe.accumulation(place.ranks)
+    except ValueError as error:
+        yield False, str(error)
+    else:
+        yield (
+            True,
+            f"recipe {recipe.name}: {recipe.effective_batch} = {place.nodes} node(s) x {place.gpus} x "
+            f"{recipe.per_device_batch} samples x {accumulation} accumulated",
+        )
+
+
+def _folders(stage: Stage, place: Place, engine: str) -> Lines:
+    remedies = {
+        "model": "train the stage before it first, or give FROM=",
+        "language_model": "LANGUAGE_MODEL= names a LLaMA folder; make stage-weights fetches one",
+        "vision_tower": "VISION_TOWER= names a CLIP folder; make stage-weights fetches one",
+    }
+    for role, folder in stage.start.items():
+        missing = [name for name in _wanted(role, engine) if not (folder / name).is_file()]
+        if not folder.is_dir():
+            yield False, f"{folder}: no such folder (remedy: {remedies[role]})"
+        elif missing:
+            yield False, f"{folder}: has no {missing[0]} (remedy: {remedies[role]})"
+        elif not weight_files(folder):
+            yield False, f"{folder}: has no weights (remedy: {remedies[role]})"
+        else:
+            yield True, f"start: {folder}"
+
+
+def _wanted(role: str, engine: str) -> tuple[str, ...]:
+    if role == "vision_tower":
+        return ("config.json", "preprocessor_config.json") if engine == "llava-next" else ("config.json",)
+    return ("config.json", "tokenizer.json")
+
+
+def _data(stage: Stage, place: Place, engine: str) -> Lines:
+    if not stage.image_folder.is_dir():
+        yield False, f"{stage.image_folder}: no such image folder (remedy: image_folder in the recipe)"
+        return
+    faulty: list[ConversationError] = []
+    rows = 0
+    first: list[Conversation] = []
+    try:
+        for conversation in read_conversations(stage.data, rejects=faulty):
+            rows += 1
+            if conversation.images and len(first) < PICTURES:
+                first.append(conversation)
+    except ConversationError as error:
+        yield False, str(error)
+        return
+    except OSError as error:
+        yield False, f"{stage.data}: {error.strerror} (remedy: data in the recipe)"
+        return
+    if not rows:
+        yield False, f"{stage.data}: not one usable row" + (f"; the first: {faulty[0]}" if faulty else "")
+        return
+    yield True, f"data: {stage.data}, {rows} rows" + (f", {len(faulty)} more left out" if faulty else "")
+    pictures = list(itertools.islice(_pictures(first, stage.image_folder), PICTURES))
+    broken = [line for picture in pictures if (line := _broken(picture))]
+    if pictures and len(broken) == len(pictures):
+        yield False, f"none of the first {len(pictures)} pictures opens; the first: {broken[0]}"
+    elif broken:
+        yield (
+            False,
+            f"{len(broken)} of the first {len(pictures)} pictures do not open; the first: {broken[0]}",
+        )
+    else:
+        yield True, f"pictures: the first {len(pictures)} open"
+
+
+def _out(stage: Stage, place: Place, engine: str) -> Lines:
+    path = stage.out / "run.json"
+    if not path.exists() or not stage.data.is_file():
+        return
+    held = json.loads(path.read_text(encoding="utf-8"))
+    wanted = identity(stage.recipe, stage.data, stage.start)
+    engines = {held.get("engine", "native"), engine}
+    try:
+        if len(engines) == 2:
+            raise StageError(
+                f"{stage.out}: holds a run of the other engine (remove it or choose another OUT=)"
+            )
+        # The upstream engine puts more on record than recipe, data and start.
+        belongs_to(stage.out, held | wanted)
+    except StageError as error:
+        yield False, str(error)
+    else:
+        yield True, f"goes on in {stage.out}"
+
+
+def _pictures(conversations: list[Conversation], folder: Path) -> Iterator[Path]:
+    return (folder / image for conversation in conversations for image in conversation.images)
+
+
+def _broken(path: Path) -> str | None:
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+    except BROKEN_PICTURE as error:
+        return f"{path}: {error} (remedy: copy it anew or remove its row)"
+    return None
+
+
+def _disk(stage: Stage, place: Place, engine: str) -> Lines:
+    weights = [count_parameters(folder) for folder in stage.start.values()]
+    if None in weights:
+        return
+    needed = disk_needed(sum(weights), stage.recipe)
+    existing = next(
+        folder for folder in (stage.out.resolve(), *stage.out.resolve().parents) if folder.exists()
+    )
+    free = shutil.disk_usage(existing).free
+    line = f"{needed / GIB:,.1f} GiB for checkpoints and model, {free / GIB:,.1f} GiB free in {existing}"
+    if free < needed:
+        yield False, f"{line} (remedy: make room, or RUNS= on another file system)"
+    else:
+        yield True, f"disk: {line}"
+
+
+def disk_needed(parameters: int, recipe: Recipe) -> int:
+    """Bytes of a stage at its fullest: the checkpoints that are kept, one being written, and the result.
+
+    A quota that the file system does not report is not seen.
+    """
+    # The projector is a two-hundredth of the 8B model; its stage's checkpoints repeat the frozen weights.
+    checkpoint = parameters * (BYTES_TRAINED if recipe.trainable == "all" else BYTES_PUBLISHED)
+    return checkpoint * (recipe.save_total_limit + 1) + parameters * BYTES_PUBLISHED
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors of a folder, else its ``.bin`` files."""
+    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+
+
+def count_parameters(folder: Path) -> int | None:
+    """How many weights a model folder holds, read off the headers alone; None where that cannot be."""
+    total = 0
+    for path in weight_files(folder):
+        if path.suffix == ".bin":
+            total += path.stat().st_size // _bytes_per_weight(folder)
+            continue
+        try:
+            with safe_open(path, "np") as file:
+                for name in file.keys():  # noqa: SIM118
+                    size = 1
+                    for side in file.get_slice(name).get_shape():
+                        size *= side
+                    total += size
+        except (OSError, SafetensorError):
+            return None
+    return total or None
+
+
+def _bytes_per_weight(folder: Path) -> int:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 2
+    return 4 if "32" in str(config.get("dtype", config.get("torch_dtype", ""))) else 2

@@ -1,0 +1,30 @@
+"""``accelerate launch … -m tests.train.sharded_on_cpu ARGUMENTS…``: ndino.train, sharded over CPU ranks.
+
+accelerate shards over GPUs alone. Here it takes each rank's CPU for one, with gloo in NCCL's place; all that
+comes after that choice, in accelerate, transformers, PyTorch, DeepSpeed and this project, is as on a cluster.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def shard() -> None:
+    """Must come before anything asks which devices there are."""
+    os.environ.update(ACCELERATE_TORCH_DEVICE="cpu", DS_ACCELERATOR="cpu")
+    from accelerate.state import PartialState
+    from accelerate.utils import DistributedType
+
+    from ndino.train import stage
+
+    PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
+    arguments = stage.TrainingArguments
+    stage.TrainingArguments = lambda **options: arguments(**options | {"use_cpu": False})
+
+
+if __name__ == "__main__":
+    shard()
+    from ndino.train.__main__ import main
+
+    sys.exit(main())
