@@ -13,6 +13,8 @@ from pathlib import Path
 import pytesseract
 
 from ndino.data.errors import DataError
+from ndino.data.pdf import STOPPED
+from ndino.errors import reason_of
 from ndino.files import sha256_of
 
 # Characters that say nothing on a page: controls, and marks of direction or joining from wrong guesses.
@@ -56,14 +58,21 @@ class Tesseract:
             picture: file that Tesseract reads as it is; its resolution is taken from it.
 
         Raises:
-            OcrError: "recognition took too long" (the process is killed) or "Tesseract failed".
+            OcrError: "recognition took too long" (the process is killed) or "Tesseract crashed".
+            DataError: Tesseract cannot work at all, or was stopped from outside; no page is to blame.
         """
         try:
             text, table = pytesseract.run_and_get_multiple_output(
                 str(picture), extensions=["txt", "tsv"], lang=self.language, timeout=self.seconds_a_page
             )
         except pytesseract.TesseractError as error:
-            raise OcrError("Tesseract failed") from error
+            if error.status >= 0:
+                raise DataError(
+                    f"tesseract failed: {reason_of(error)} (is there room on the disk?)"
+                ) from error
+            if -error.status in STOPPED:
+                raise DataError("stopped") from error
+            raise OcrError("Tesseract crashed") from error
         except RuntimeError as error:  # pytesseract's word for a timeout
             raise OcrError("recognition took too long") from error
         return Reading(clean(text), confidence_of(table))

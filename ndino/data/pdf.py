@@ -9,15 +9,22 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import signal
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ndino.data.errors import DataError
+
 if TYPE_CHECKING:
     from PIL import Image
 
+# A program that one of these ended was told to stop together with this one; no document is to blame.
+STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOPPED = "stopped from outside (the same command goes on from here)"
+NO_ROOM = 3
 POINTS_AN_INCH = 72
 MEMORY_BYTES = 4 * 1024**3
 # The specification lets readers look for the marks within the first and the last 1,024 bytes.
@@ -72,8 +79,9 @@ def render_pages(pdf: Path, folder: Path, rendering: Rendering) -> Pages:
     """Render the first pages of ``pdf`` into the existing ``folder``.
 
     Raises:
-        PdfError: "empty file", "no PDF", "truncated", "encrypted", "broken PDF", or the reader crashed or took
-            too long before the first page.
+        PdfError: "empty file", "no PDF", "truncated", "encrypted", "broken PDF", or the reader crashed or
+            took too long before the first page.
+        DataError: pictures cannot be written, or the reader was stopped from outside.
     """
     check_file(pdf)
     command = [sys.executable, "-m", "ndino.data.pdf", str(pdf), str(folder), json.dumps(asdict(rendering))]
@@ -86,6 +94,10 @@ def render_pages(pdf: Path, folder: Path, rendering: Rendering) -> Pages:
             process.kill()
             output, _ = process.communicate()
             failure = "rendering took too long"
+    if -process.returncode in STOPPED_BY:
+        raise DataError(STOPPED)
+    if process.returncode == NO_ROOM:
+        raise DataError(f"{folder}: pictures of pages cannot be written (is there room on the disk?)")
     said = [json.loads(line) for line in output.splitlines(keepends=True) if line.endswith("\n")]
     if not said:
         raise PdfError(failure or "broken PDF")
@@ -196,7 +208,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("rendering", type=json.loads, help="JSON object with the fields of Rendering")
     options = parser.parse_args(arguments)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    _render(options.pdf, options.folder, Rendering(**options.rendering))
+    try:
+        _render(options.pdf, options.folder, Rendering(**options.rendering))
+    except OSError:
+        return NO_ROOM
     return 0
 
 

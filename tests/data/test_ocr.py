@@ -101,9 +101,18 @@ class TestTesseract:
             with contextlib.suppress(OSError):  # it ended meanwhile
                 assert str(tmp_path).encode() not in process.read_bytes()
 
-    def test_a_file_that_is_no_picture(self, tesseract, tmp_path):
+    def test_a_tesseract_that_cannot_work_is_no_pages_fault(self, tesseract, tmp_path):
         (tmp_path / "a.png").write_bytes(b"no picture")
-        with pytest.raises(OcrError, match="Tesseract failed"):
+        with pytest.raises(DataError, match=r"tesseract failed: .*room on the disk"):
+            tesseract.read(tmp_path / "a.png")
+
+    @pytest.mark.parametrize(("name", "error"), [("TERM", DataError), ("SEGV", OcrError)])
+    def test_a_tesseract_that_is_stopped_or_crashes(self, tesseract, tmp_path, monkeypatch, name, error):
+        program = tmp_path / "tesseract"
+        program.write_text(f"#!/bin/sh\nkill -{name} $$\n")
+        program.chmod(0o755)
+        monkeypatch.setattr("pytesseract.pytesseract.tesseract_cmd", str(program))
+        with pytest.raises(error, match=r"stopped|Tesseract crashed"):
             tesseract.read(tmp_path / "a.png")
 
     def test_pages_are_read_with_one_thread_each(self, tesseract):

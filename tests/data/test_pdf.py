@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from ndino.data.errors import DataError
 from ndino.data.pdf import PdfError, Rendering, render_pages, scale_of
 from tests.data.made_pdfs import (
     ITALIAN,
@@ -144,3 +145,19 @@ def test_a_reader_that_crashes_costs_only_the_pages_behind(render, tmp_path, mon
     Path(reader).write_text("#!/bin/sh\nkill -SEGV $$\n")
     with pytest.raises(PdfError, match="the PDF reader crashed"):
         render(PAGE)
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM"])
+def test_a_reader_that_is_stopped_is_not_the_documents_fault(render, tmp_path, monkeypatch, name):
+    reader = tmp_path / "python"
+    reader.write_text(f"#!/bin/sh\necho '{{\"count\": 9}}'\nkill -{name} $$\n")
+    reader.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(reader))
+    with pytest.raises(DataError, match="stopped"):
+        render(PAGE)
+
+
+def test_a_folder_that_cannot_be_written_is_not_the_documents_fault(tmp_path):
+    (tmp_path / "a.pdf").write_bytes(PAGE)
+    with pytest.raises(DataError, match="room on the disk"):
+        render_pages(tmp_path / "a.pdf", tmp_path / "gone", Rendering())
