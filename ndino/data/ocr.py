@@ -13,7 +13,7 @@ from pathlib import Path
 import pytesseract
 
 from ndino.data.errors import DataError
-from ndino.data.pdf import STOPPED
+from ndino.data.pdf import STOPPED, STOPPED_BY
 from ndino.errors import reason_of
 from ndino.files import sha256_of
 
@@ -67,11 +67,10 @@ class Tesseract:
             )
         except pytesseract.TesseractError as error:
             if error.status >= 0:
-                raise DataError(
-                    f"tesseract failed: {reason_of(error)} (is there room on the disk?)"
-                ) from error
-            if -error.status in STOPPED:
-                raise DataError("stopped") from error
+                said = f"tesseract failed: {reason_of(error)} (is there room on the disk?)"
+                raise DataError(said) from error
+            if -error.status in STOPPED_BY:
+                raise DataError(STOPPED) from error
             raise OcrError("Tesseract crashed") from error
         except RuntimeError as error:  # pytesseract's word for a timeout
             raise OcrError("recognition took too long") from error
