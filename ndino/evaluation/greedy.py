@@ -8,7 +8,7 @@ the sums.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 
 import torch
@@ -70,7 +70,10 @@ def decode(
     filler = stop_ids[0]
     commons = [common_length(prompts) for prompts in rows]
     beginnings = [prompts[0][:length] for prompts, length in zip(rows, commons, strict=True)]
-    prefix = stack([encode_prefix(model, part) for part in _parts(beginnings, pictures, model, filler)])
+    at_once = max(1, READ_AT_ONCE // max(commons))
+    parts = (slice(start, start + at_once) for start in range(0, len(rows), at_once))
+    inputs = (padded_inputs(beginnings[part], pictures[part], filler) for part in parts)
+    prefix = stack([encode_prefix(model, on_model(part, model)) for part in inputs])
     growth = _Growth(model, prefix, filler)
     likeliest = growth.read([[p[n:] for p in prompts] for prompts, n in zip(rows, commons, strict=True)])
     answers: list[list[list[int]]] = [[[] for _ in prompts] for prompts in rows]
@@ -87,29 +90,33 @@ def decode(
         likeliest = growth.read(live)
 
 
-def _parts(
-    beginnings: Sequence[Ids],
-    pictures: Sequence[Mapping[str, torch.Tensor]],
-    model: LlavaNextForConditionalGeneration,
-    filler: int,
-) -> Iterator[dict[str, torch.Tensor]]:
-    """Inputs of some rows at a time, padded on the left."""
-    at_once = max(1, READ_AT_ONCE // max(map(len, beginnings)))
-    for start in range(0, len(beginnings), at_once):
-        part = beginnings[start : start + at_once]
-        width = max(map(len, part))
-        ids = torch.full((len(part), width), filler)
-        mask = torch.zeros_like(ids)
-        for i, row in enumerate(part):
-            ids[i, width - len(row) :] = torch.tensor(row)
-            mask[i, width - len(row) :] = 1
-        inputs = {"input_ids": ids, "attention_mask": mask}
-        if shown := [found for found in pictures[start : start + at_once] if found]:
-            # Pictures differ in their number of tiles; from their sizes the model reads how many are real.
-            tiles = [tiles for found in shown for tiles in found["pixel_values"]]
-            inputs["pixel_values"] = pad_sequence(tiles, batch_first=True).to(model.dtype)
-            inputs["image_sizes"] = torch.cat([found["image_sizes"] for found in shown])
-        yield {name: value.to(model.device) for name, value in inputs.items()}
+def padded_inputs(
+    rows: Sequence[Ids], pictures: Sequence[Mapping[str, torch.Tensor]], filler: int
+) -> dict[str, torch.Tensor]:
+    """A model's inputs for rows of tokens and their pictures (as in `decode`), padded on the left."""
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), filler)
+    mask = torch.zeros_like(ids)
+    for i, row in enumerate(rows):
+        ids[i, width - len(row) :] = torch.tensor(row)
+        mask[i, width - len(row) :] = 1
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if shown := [found for found in pictures if found]:
+        # Pictures differ in their number of tiles; from their sizes the model reads how many are real.
+        tiles = [tiles for found in shown for tiles in found["pixel_values"]]
+        inputs["pixel_values"] = pad_sequence(tiles, batch_first=True)
+        inputs["image_sizes"] = torch.cat([found["image_sizes"] for found in shown])
+    return inputs
+
+
+def on_model(
+    inputs: Mapping[str, torch.Tensor], model: LlavaNextForConditionalGeneration
+) -> dict[str, torch.Tensor]:
+    """Inputs on the model's device, pixels in its dtype."""
+    return {
+        name: value.to(model.device, model.dtype if value.is_floating_point() else None)
+        for name, value in inputs.items()
+    }
 
 
 class _Growth:

@@ -10,7 +10,8 @@ one that a task states ends its answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable, picture_digest
 from ndino.evaluation.batches import Group, Picture, Question, batches_of, groups_of, share_out
 from ndino.evaluation.generation import cut, ends_of, generation_options, is_greedy
-from ndino.evaluation.greedy import decode, special_settings
+from ndino.evaluation.greedy import decode, on_model, padded_inputs, special_settings
 from ndino.evaluation.models import HF, find_model
 from ndino.prefixes import obstacle
 from ndino.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
@@ -38,6 +39,7 @@ from ndino.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_
 VERSION = 1
 
 Visuals = Callable[[dict], Sequence[Image.Image]]
+Pixels = dict[str, torch.Tensor]
 
 
 @register_model("llava_next_it")
@@ -147,8 +149,8 @@ class LlavaNextIt(lmms):
         missing = {question.key: question for question in questions if question.key not in answers}
         groups = self._own_groups(missing, able=bool(requests))
         with tqdm(total=sum(len(g.questions) for g in groups), desc="Answering", disable=self._silent) as bar:
-            for batch in batches_of(groups, self.batch_size):
-                new = self._answer(batch, visuals)
+            for batch, pixels in self._with_pixels(batches_of(groups, self.batch_size), visuals):
+                new = self._answer(batch, pixels)
                 if self.store:
                     self.store.keep({k: text for k, text in new.items() if is_repeatable(batch[0].settings)})
                 answers |= new
@@ -218,7 +220,31 @@ class LlavaNextIt(lmms):
         torch.distributed.all_gather_object(parts, part)
         return parts
 
-    def _answer(self, batch: Sequence[Group], visuals: dict[str, Visuals]) -> dict[str, str]:
+    def _with_pixels(
+        self, batches: Iterable[list[Group]], visuals: dict[str, Visuals]
+    ) -> Iterator[tuple[list[Group], list[Pixels]]]:
+        """Batches, each with the pixels of its groups; the next one's are made while the last is answered."""
+        with ThreadPoolExecutor(max_workers=1) as worker:
+            before: tuple[list[Group], Future] | None = None
+            for batch in batches:
+                made = worker.submit(lambda groups: [self._pixels(g, visuals) for g in groups], batch)
+                if before:
+                    yield before[0], before[1].result()
+                before = batch, made
+            if before:
+                yield before[0], before[1].result()
+
+    def _pixels(self, group: Group, visuals: dict[str, Visuals]) -> Pixels:
+        first = group.questions[0]
+        if not first.pictures:
+            return {}
+        images = self._visuals(first.task, first.split, first.doc_id, visuals[first.task])
+        process = self.processor.image_processor
+        tiles = [process([image], return_tensors="pt")["pixel_values"][0] for image in images]
+        sizes = torch.tensor([picture.size for picture in first.pictures])
+        return {"pixel_values": pad_sequence(tiles, batch_first=True), "image_sizes": sizes}
+
+    def _answer(self, batch: Sequence[Group], pixels: Sequence[Pixels]) -> dict[str, str]:
         settings = batch[0].settings
         questions = [question for group in batch for question in group.questions]
         ends = ends_of(settings)
@@ -226,14 +252,15 @@ class LlavaNextIt(lmms):
             answers = decode(
                 self._model,
                 [[self._widen(question) for question in group.questions] for group in batch],
-                [self._pixels([group.questions[0]], visuals) for group in batch],
+                pixels,
                 stop_ids=self.stop_ids,
                 max_new_tokens=generation_options(settings)["max_new_tokens"],
                 stops=lambda ids: bool(ends) and any(end in self._text(ids) for end in ends),
             )
             new = [ids for row in answers for ids in row]
         else:
-            new = self._generate(questions, settings, visuals)
+            repeated = [shown for group, shown in zip(batch, pixels, strict=True) for _ in group.questions]
+            new = self._generate(questions, repeated, settings)
         return {q.key: cut(self._text(ids), ends) for q, ids in zip(questions, new, strict=True)}
 
     def _shares(self, questions: Sequence[Question], settings: dict[str, Any]) -> bool:
@@ -246,24 +273,16 @@ class LlavaNextIt(lmms):
 
     @torch.inference_mode()
     def _generate(
-        self, questions: Sequence[Question], settings: dict[str, Any], visuals: dict[str, Visuals]
+        self, questions: Sequence[Question], pixels: Sequence[Pixels], settings: dict[str, Any]
     ) -> list[list[int]]:
-        rows = [self._widen(question) for question in questions]
-        longest = max(map(len, rows))
-        ids = torch.full((len(rows), longest), self.stop_ids[0])
-        mask = torch.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, longest - len(row) :] = torch.tensor(row)
-            mask[i, longest - len(row) :] = 1
+        inputs = padded_inputs([self._widen(question) for question in questions], pixels, self.stop_ids[0])
         output = self._model.generate(
-            input_ids=ids.to(self._device),
-            attention_mask=mask.to(self._device),
-            **self._pixels(questions, visuals),
+            **on_model(inputs, self._model),
             **generation_options(settings),
             pad_token_id=self.stop_ids[0],
             eos_token_id=self.stop_ids,
         )
-        return output[:, longest:].tolist()
+        return output[:, inputs["input_ids"].shape[1] :].tolist()
 
     def _widen(self, question: Question) -> list[int]:
         remaining = iter(question.pictures)
@@ -272,24 +291,6 @@ class LlavaNextIt(lmms):
             for one in question.ids
             for token in [one] * (next(remaining).tokens if one == self.image_token_id else 1)
         ]
-
-    def _pixels(self, questions: Iterable[Question], visuals: dict[str, Visuals]) -> dict[str, torch.Tensor]:
-        shown = [
-            (self.processor.image_processor([image], return_tensors="pt")["pixel_values"][0], picture.size)
-            for q in questions
-            for image, picture in zip(
-                self._visuals(q.task, q.split, q.doc_id, visuals[q.task]) if q.pictures else (),
-                q.pictures,
-                strict=True,
-            )
-        ]
-        if not shown:
-            return {}
-        pixels = pad_sequence([tiles for tiles, _ in shown], batch_first=True)
-        return {
-            "pixel_values": pixels.to(self._device, self._model.dtype),
-            "image_sizes": torch.tensor([size for _, size in shown], device=self._device),
-        }
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         raise NotImplementedError("llava_next_it generates answers; for perplexity see evaluate_ppl.py")
