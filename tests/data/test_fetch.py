@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -45,6 +46,13 @@ def reason(fetcher: Fetcher, url: str, **options: object) -> str:
     return error.value.reason
 
 
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_content_and_who_asks() -> None:
     with Server({"/a.png": content(PNG)}) as server, Fetcher(polite()) as fetcher:
         assert fetcher.get(server.url("/a.png")) == PNG
@@ -85,8 +93,7 @@ def test_retry_after_holds_for_the_whole_host() -> None:
     with Server(routes) as server, Fetcher(polite(longest_wait_seconds=9)) as fetcher:
         with ThreadPoolExecutor(2) as pool:
             first = pool.submit(fetcher.get, server.url("/a"))
-            while not any(host.free_at > time.monotonic() + 0.1 for host in fetcher._hosts.values()):
-                time.sleep(0.01)
+            until(lambda: any(host.free_at > time.monotonic() + 0.1 for host in fetcher._hosts.values()))
             second = pool.submit(fetcher.get, server.url("/b"))
             assert first.result() == second.result() == PNG
         assert min(server.starts[1:]) - server.starts[0] >= 0.95
@@ -256,8 +263,7 @@ def test_closing_ends_a_pause() -> None:
         fetcher = Fetcher(polite(longest_wait_seconds=60))
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(fetcher.get, server.url("/a"))
-            while not server.hits["/a"]:
-                time.sleep(0.01)
+            until(lambda: server.hits["/a"])
             threading.Timer(0.1, fetcher.close).start()
             with pytest.raises(DataError, match="stopped"):
                 waiting.result(timeout=10)
