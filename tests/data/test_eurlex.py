@@ -170,18 +170,21 @@ def test_a_finished_run_does_nothing_again(done, capsys):
     assert server.hits == hits and "already whole" in capsys.readouterr().out
 
 
-def test_shards_and_kept_pdfs_give_the_same_bytes(done, tmp_path):
-    """Three parts, from the PDFs that were kept: no network, no contact, the same rows in the same order."""
+def test_kept_pdfs_give_the_same_rows_and_shards_the_same_bytes(done, tmp_path):
+    """From the PDFs that were kept, as a whole and in three parts: no network, no contact."""
     folder, server, _, _ = done
     hits, kept = server.hits.copy(), tmp_path / "pdfs"
     shutil.copytree(folder / "out" / "pdfs", kept)
-    for index in range(3):
-        out = tmp_path / "out"
-        assert main(["eurlex", "--pdfs", str(kept), "--out", str(out), "--shard", f"{index}/3"]) == 0
-    assert main(["merge", str(out)]) == 0
-    assert server.hits == hits
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main(["eurlex", "--pdfs", str(kept), "--out", str(whole)]) == 0
+    for index in (2, 0, 1):
+        assert main(["eurlex", "--pdfs", str(kept), "--out", str(parts), "--shard", f"{index}/3"]) == 0
+    assert main(["merge", str(parts)]) == 0
+    for name in ("data.jsonl", "rejects.jsonl", "README.md"):
+        assert (whole / name).read_bytes() == (parts / name).read_bytes()
     by_path = sorted(rows_of(folder / "out"), key=lambda row: Path(row["id"]).parent.name + ".pdf")
-    assert rows_of(out) == by_path
+    assert rows_of(whole) == by_path
+    assert server.hits == hits
 
 
 def test_other_settings_are_refused(done, capsys):
