@@ -29,6 +29,7 @@ from ndino.data.shards import (
     Reject,
     ShardWriter,
     add_shard_arguments,
+    positive,
     run_items,
     run_source,
 )
@@ -89,14 +90,14 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--pages",
-        type=_positive,
+        type=positive,
         default=Rendering.max_pages,
         metavar="N",
         help="at most the first N pages of a document (default: %(default)s)",
     )
     command.add_argument(
         "--workers",
-        type=_positive,
+        type=positive,
         default=len(os.sched_getaffinity(0)),
         metavar="N",
         help="pages read at the same time (default: one for each core, %(default)s)",
@@ -104,12 +105,6 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     add_shard_arguments(command)
     add_fetch_arguments(command, seconds_between=SECONDS_BETWEEN, max_bytes=MAX_BYTES)
     command.set_defaults(run=run)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -84,7 +84,8 @@ def render_pages(pdf: Path, folder: Path, rendering: Rendering) -> Pages:
         DataError: pictures cannot be written, or the reader was stopped from outside.
     """
     check_file(pdf)
-    command = [sys.executable, "-m", "ndino.data.pdf", str(pdf), str(folder), json.dumps(asdict(rendering))]
+    paths = [str(path.absolute()) for path in (pdf, folder)]
+    command = [sys.executable, "-m", "ndino.data.pdf", *paths, json.dumps(asdict(rendering))]
     limit = rendering.seconds_a_page * rendering.max_pages
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:

@@ -108,7 +108,7 @@ def add_shard_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: this task of a SLURM array, else everything)",
     )
     parser.add_argument(
-        "--limit", type=_positive, metavar="N", help="only the first N items of the source (default: all)"
+        "--limit", type=positive, metavar="N", help="only the first N items of the source (default: all)"
     )
 
 
@@ -119,7 +119,8 @@ def _shard(text: str) -> Shard:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """For argparse: a whole number above 0."""
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
     return int(text)

@@ -238,12 +238,12 @@ def test_not_one_row_is_a_failure(tmp_path, capsys):
     assert "not one row" in capsys.readouterr().err
 
 
-def test_limit_cuts_the_source(tmp_path):
+def test_limit_cuts_the_source(tmp_path, monkeypatch):
     for position in range(3):
-        (tmp_path / f"{position}.PDF").write_bytes(italian(position))
-    arguments = ["eurlex", "--pdfs", str(tmp_path), "--out", str(tmp_path / "out"), "--limit", "2"]
-    assert main(arguments) == 0
-    assert [row["id"] for row in rows_of(tmp_path / "out")] == ["eurlex/0/1", "eurlex/1/1"]
+        (tmp_path / f"-{position}.PDF").write_bytes(italian(position))
+    monkeypatch.chdir(tmp_path)
+    assert main(["eurlex", "--pdfs", ".", "--out", "out", "--limit", "2"]) == 0
+    assert [row["id"] for row in rows_of(tmp_path / "out")] == ["eurlex/-0/1", "eurlex/-1/1"]
 
 
 def test_stopped_at_any_moment_it_goes_on(tmp_path):
