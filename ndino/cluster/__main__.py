@@ -1,10 +1,10 @@
 """What the scripts of launch/ ask; they are described in docs/cluster.md.
 
-    python -m ndino.cluster check launch/recipes/pt.yaml --out runs/italian/mlp-pt --model runs/italian/mlp/model \\
-        --nodes 2 --gpus 4
+    python -m ndino.cluster check launch/recipes/pt.yaml --nodes 2 --gpus 4 \\
+        --out runs/italian/mlp-pt --model runs/italian/mlp/model
 
-Exit status: 0 when all is well, 2 when something is missing or wrong; ``outcome`` ends with 75 for a stage that was
-stopped on its way and is to be started again, and with 1 for one that has failed.
+Exit status: 0 when all is well, 2 when something is missing or wrong; ``outcome`` ends with 75 for a stage
+that was stopped on its way and is to be started again, and with 1 for one that has failed.
 """
 
 from __future__ import annotations

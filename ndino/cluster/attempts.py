@@ -68,8 +68,8 @@ def outcome(out: Path) -> tuple[Outcome, str]:
     if now > before:
         return Outcome.GO_ON, f"{out}: stopped after step {now}, to be continued"
     return Outcome.FAILED, (
-        f"{out}: ended without a checkpoint later than step {before} (remedy: read the log above; where time ran "
-        "out, a longer --time or a smaller save_steps)"
+        f"{out}: ended without a checkpoint later than step {before} (remedy: read the log above; where "
+        "time ran out, a longer --time or a smaller save_steps)"
     )
 
 

@@ -1,4 +1,4 @@
-"""What must hold before a training job may wait in a queue or start: each failure is one line with its remedy."""
+"""What must hold before a training job waits in a queue or starts: each failure is a line with its remedy."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def gpus_seen(place: Place, count: Callable[[], int]) -> str | None:
     if found >= place.gpus:
         return None
     return (
-        f"PyTorch sees {found} GPU(s) of {place.gpus} on this node (remedy: ask for --gres=gpu:{place.gpus}, and "
-        "check driver, image and --nv)"
+        f"PyTorch sees {found} GPU(s) of {place.gpus} on this node (remedy: ask for --gres=gpu:{place.gpus}, "
+        "and check driver, image and --nv)"
     )
 
 

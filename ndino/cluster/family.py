@@ -35,7 +35,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Site:
-    """Where recipes, runs and starting points are; ``models`` holds what `ndino.cluster.staging` has fetched."""
+    """Where recipes, runs and starting points are; ``models`` is what `ndino.cluster.staging` fetched."""
 
     recipes: Path
     runs: Path
@@ -145,8 +145,8 @@ def to_submit(
 ) -> Iterator[tuple[Job, list[str]]]:
     """The jobs that are neither done nor in the queue, each with the parents it must wait for.
 
-    A parent in the queue is named by its number, one that is about to be submitted by its name; one that is done
-    needs no waiting for.
+    A parent in the queue is named by its number, one that is about to be submitted by its name; one that is
+    done needs no waiting for.
     """
     by_name = {job.name: job for job in jobs}
     for job in jobs:

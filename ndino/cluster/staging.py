@@ -59,7 +59,7 @@ def fetch(item: Wanted) -> None:
         )
     except Exception as error:
         raise StagingError(
-            f"{item.repository}: cannot be fetched: {reason_of(error).splitlines()[0]} (remedy: run this where the "
-            f"network is; for a gated model accept its licence on the hub and run hf auth login; or copy it to "
-            f"{item.folder})"
+            f"{item.repository}: cannot be fetched: {reason_of(error).splitlines()[0]} (remedy: run this "
+            "where the network is; for a gated model accept its licence on the hub and run hf auth login; or "
+            f"copy it to {item.folder})"
         ) from error

@@ -20,7 +20,7 @@ def newest_whole_checkpoint(folder: Path) -> Path | None:
     return whole[max(whole)] if whole else None
 
 
-def remove_torncheckpoints_of(folder: Path) -> None:
+def remove_torn_checkpoints(folder: Path) -> None:
     """Remove what a kill left half written, and what has lost a file since; for one rank alone to call."""
     for path in checkpoints_of(folder).values():
         if not is_whole(path):

@@ -1,0 +1,178 @@
+"""What the scripts refuse on the login node, each in one line, and what they would run."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.conftest import ROOT, Site
+
+LLM, LMM = "launch/train_from_llm.sh", "launch/train_from_lmm.sh"
+
+
+def refused(site: Site, *command: str, **settings: str) -> str:
+    done = site.call(*command, **settings)
+    assert done.returncode == 2, done.stdout + done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_a_good_stage_is_told_what_it_will_do(login):
+    done = login.call(LLM, "--check", "mlp")
+    assert done.returncode == 0, done.stderr
+    assert "recipe mlp: 4 = 2 node(s) x 1 x 2 samples x 1 accumulated" in done.stdout
+    assert "12 rows" in done.stdout and "the first 12 open" in done.stdout
+
+
+def test_a_bad_recipe(login):
+    login.change("mlp", learning_rat=1)
+    assert "learning_rat: unknown field" in refused(login, LLM, "--check", "mlp")
+    assert "nowhere.yaml: No such file" in refused(login, LLM, "--check", "nowhere")
+
+
+def test_an_impossible_split_names_one_that_fits(login):
+    line = refused(login, LLM, "--check", "mlp", NODES="2", GPUS_PER_NODE="2")
+    assert "4 cannot be split over 4 rank(s) x 2 samples (set per_device_batch: 1" in line
+    line = refused(login, LLM, "--check", "mlp", NODES="3")
+    assert "take a number of ranks that divides 4" in line
+
+
+def test_a_missing_image(login):
+    assert "nowhere.sif: no such image (remedy: make image" in refused(
+        login, LLM, "--check", "mlp", IMAGE="nowhere.sif"
+    )
+
+
+def test_a_missing_start(login):
+    line = refused(login, LLM, "--check", "pt")
+    assert f"{login.runs}/mlp/model: no such folder (remedy: train the stage before it" in line
+    line = refused(login, LLM, "--check", "mlp", VISION_TOWER="nowhere")
+    assert "nowhere: no such folder (remedy: VISION_TOWER=" in line
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"data": "nowhere.jsonl"}, "nowhere.jsonl: No such file"),
+        ({"image_folder": "nowhere"}, "nowhere: no such image folder"),
+        ({"save_total_limit": 10**9}, "GiB for checkpoints and model"),
+    ],
+)
+def test_missing_data_and_room(login, fields, said):
+    login.change("mlp", **fields)
+    assert said in refused(login, LLM, "--check", "mlp")
+
+
+def test_a_torn_picture(login, rows, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for path in (rows / "images").iterdir():
+        (images / path.name).write_bytes(path.read_bytes())
+    (images / "3.png").write_bytes((images / "3.png").read_bytes()[:60])
+    login.change("mlp", image_folder=str(images))
+    assert "1 of the first 12 pictures do not open; the first: " in refused(login, LLM, "--check", "mlp")
+
+
+def test_settings_that_are_none(login):
+    assert "ENGINE=fast is none" in refused(login, LLM, "--check", ENGINE="fast")
+    assert "DISTRIBUTED=zero9 is none" in refused(login, LLM, "--check", DISTRIBUTED="zero9")
+    assert "unknown option --chek" in refused(login, LLM, "--chek")
+
+
+def test_the_environment_goes_before_the_file(login):
+    Path(login.settings["CLUSTER_ENV"]).write_text('NODES=4\nGPUS_PER_NODE="4"\nPERPLEXITY_SETS="a=b c=d"\n')
+    assert "2 node(s) x 1" in login.call(LLM, "--check", "mlp").stdout
+    del login.settings["NODES"], login.settings["GPUS_PER_NODE"]
+    assert "over 16 rank(s)" in refused(login, LLM, "--check", "mlp")
+
+
+def test_without_slurm_the_login_node_says_so(login):
+    path = os.environ["PATH"] if not Path("/usr/bin/sbatch").exists() else str(login.folder / "bin")
+    if "bin" in path and not (login.folder / "bin").exists():
+        # Everything but SLURM.
+        (login.folder / "bin").mkdir()
+        for program in Path("/usr/bin").iterdir():
+            if program.name not in ("sbatch", "squeue"):
+                (login.folder / "bin" / program.name).symlink_to(program)
+    line = login.call(LLM, "mlp", PATH=path).stderr.strip().splitlines()[-1]
+    assert "sbatch is not here (remedy: run this on the cluster's login node)" in line
+
+
+RUNTIME = """#!/usr/bin/env python3
+# Stands where apptainer would: notes how it was called, then runs the command outside.
+import json, os, sys
+words = sys.argv[1:]
+json.dump(words, open(os.environ["CALLS"], "w"))
+image = next(place for place, word in enumerate(words) if word.endswith(".sif"))
+command = [os.environ["REAL_PYTHON"] if word == "python" else word for word in words[image + 1 :]]
+os.execvp(command[0], command)
+"""
+
+
+def test_inside_an_image_data_sets_and_folders_are_bound(login, tmp_path):
+    (tmp_path / "bin").mkdir()
+    runtime = tmp_path / "bin" / "apptainer"
+    runtime.write_text(RUNTIME)
+    runtime.chmod(runtime.stat().st_mode | stat.S_IXUSR)
+    image = tmp_path / "native.sif"
+    image.touch()
+    calls = tmp_path / "calls.json"
+    done = login.call(
+        LLM,
+        "--check",
+        "mlp",
+        IMAGE=str(image),
+        DEVICE="cuda",
+        BINDS="/scratch,/work",
+        SQUASHFS="data/pt.sqfs:/data/pt",
+        PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        CALLS=str(calls),
+        REAL_PYTHON=str(ROOT / ".venv" / "bin" / "python"),
+    )
+    assert done.returncode == 0, done.stderr
+    words = json.loads(calls.read_text())
+    before = words[: words.index(str(image))]
+    assert before[0] == "exec" and "--nv" in before
+    bound = [before[place + 1] for place, word in enumerate(before) if word == "--bind"]
+    assert bound == [str(ROOT), "/scratch", "/work", "data/pt.sqfs:/data/pt:image-src=/"]
+    assert before[before.index("--pwd") + 1] == str(ROOT)
+    assert words[words.index(str(image)) + 1 :][:4] == ["python", "-m", "ndino.cluster", "check"]
+
+
+@pytest.mark.system
+def test_a_data_set_is_packed_whole(login, rows, tmp_path):
+    subprocess.run(["which", "mksquashfs"], check=False, capture_output=True).returncode and pytest.skip(
+        "mksquashfs is not installed (squashfs-tools)"
+    )
+    for name in ("one.sqfs", "two.sqfs"):
+        done = login.call("launch/pack.sh", str(rows / "images"), str(tmp_path / name))
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "one.sqfs").read_bytes() == (tmp_path / "two.sqfs").read_bytes()
+    subprocess.run(["unsquashfs", "-q", "-n", "-d", tmp_path / "out", tmp_path / "one.sqfs"], check=True)
+    expected = {path.name: path.read_bytes() for path in (rows / "images").iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == expected
+    assert "is there already" in refused(
+        login, "launch/pack.sh", str(rows / "images"), str(tmp_path / "one.sqfs")
+    )
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "launch").glob("*.sh")))
+def test_every_script_explains_itself(login, script):
+    done = login.call(f"launch/{script}", "--help")
+    assert done.returncode == 0
+    assert f"launch/{script}" in done.stdout and "SBATCH" not in done.stdout
+
+
+@pytest.mark.system
+def test_shellcheck_finds_nothing(login):
+    if subprocess.run(["which", "shellcheck"], capture_output=True).returncode:
+        pytest.skip("shellcheck is not installed")
+    scripts = [*(ROOT / "launch").glob("*.sh"), *(ROOT / "launch" / "body").glob("*.sh")]
+    done = subprocess.run(["shellcheck", "-x", *scripts], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
