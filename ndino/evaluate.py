@@ -286,6 +286,7 @@ def _evaluate_task(run: Run, model: Model, loaded: object, task: str, shuffled: 
         outcome.metrics,
         shuffled=shuffled,
         version=benchmarks.version(task),
+        errors=outcome.errors,
         majority=benchmarks.majority(task),
     )
 

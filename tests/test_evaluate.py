@@ -77,7 +77,7 @@ def test_logs_results_pictures_and_table(run, tmp_path, capsys, tiny_model_folde
         *("pope_accuracy", "pope_precision", "pope_recall", "pope_f1_score", "pope_yes_ratio", "robust")
     ]
     assert pope["majority"]["pope_accuracy"] == 0.75
-    assert set(pope["shuffled"]) == set(pope["metrics"])
+    assert set(pope["shuffled"]) == set(pope["errors"]) == set(pope["metrics"])
 
     rows = log(folder / "gqa-it.jsonl")
     assert [row["doc_id"] for row in rows] == [0, 1, 2, 3]
@@ -98,7 +98,7 @@ def test_logs_results_pictures_and_table(run, tmp_path, capsys, tiny_model_folde
 
     table = capsys.readouterr().out
     assert all(task in table for task in TASKS)
-    assert "right − shuffled" in table
+    assert "right − shuffled" in table and " ± " in table
 
 
 def test_a_second_start_finds_all_done_and_a_removed_log_is_all_it_repeats(run, tmp_path, loads, capsys):
