@@ -54,3 +54,15 @@ def test_lines_are_readable_utf_8_and_half_characters_are_escaped(tmp_path):
     assert json.loads(json_line({"a": "\ud800"}).decode()) == {"a": "\ud800"}
     write_rows(tmp_path / "rows.jsonl", [{"a": "è\u2028\n"}, 1])
     assert list(json_rows(tmp_path / "rows.jsonl")) == [{"a": "è\u2028\n"}, 1]
+
+
+def test_a_line_without_its_end_is_not_whole(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    fill(path, {0: {"rows": []}, 1: {"rows": ["è"]}})
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    journal = Journal(path)
+    assert journal.numbers() == [0]
+    journal.append(1, {"rows": ["è"]})
+    journal.close()
+    assert path.read_bytes() == content
