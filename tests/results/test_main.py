@@ -92,6 +92,15 @@ def test_report_writes_and_says_where(small_run, capsys):
     assert "<title>Mine &lt;b&gt;</title>" in (small_run / "report" / "index.html").read_text()
 
 
+def test_report_takes_data_folders_and_refuses_what_is_none(small_run, tmp_path, capsys):
+    assert f"{tmp_path}: no manifest.json" in refused(capsys, "report", small_run, "--data", tmp_path)
+    rows = {"total": 1, "sources": {}}
+    manifest = {"source": "mtvqa", "lang": "it", "files": {}, "rows": rows, "counts": {"mtvqa/test": 884}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert main(["report", str(small_run), "--data", str(tmp_path)]) == 0
+    assert "table-2,mtvqa,# Test,884" in (small_run / "report" / "tables.csv").read_text()
+
+
 def test_report_refuses_a_broken_log(small_run, capsys):
     log = small_run / "eval" / "IT" / "gqa-it.jsonl"
     log.write_text(log.read_text() + "{")
