@@ -91,6 +91,18 @@ def test_demo_passes_on_what_it_is_told():
     assert passed_on("demo") == ["-m", "miniature.demo", "--world", "drawn"]
 
 
+def test_data_demo_passes_on_what_it_is_told():
+    assert passed_on("data-demo", "OUT=x", "SEED=3") == [
+        "-m",
+        "miniature.data_demo",
+        "--out",
+        "x",
+        "--seed",
+        "3",
+    ]
+    assert passed_on("data-demo") == ["-m", "miniature.data_demo"]
+
+
 def test_only_setup_itself_asks_again_for_what_was_out_of_reach():
     asks = "-m ndino.upstream setup --retry"
     assert asks in make("--dry-run", "setup").stdout
