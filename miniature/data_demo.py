@@ -4,8 +4,9 @@
 
 Debian's Tux Paint stamps, served over HTTP on this machine, stand in for Wikipedia; the Debian reference in
 Italian for European laws; English questions about the stamps, translated by Apertium, for The Cauldron and
-LLaVA's conversations; Italian ones for MTVQA. Then the mixes of the recipes, `ndino data check`, and a few
-steps of three recipes with tiny backbones. A second start goes on where the first stopped.
+LLaVA's conversations, for SEED-Bench and POPE; Italian ones for MTVQA. Then the mixes of the recipes,
+`ndino data check`, and a few steps of three recipes with tiny backbones. A second start goes on where the first
+stopped.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ MIXES = {
     "mix": ("cauldron", "mtvqa", "conversations"),
     "multi": ("conversations",),
 }
+BENCHMARKS = ("seed-bench", "pope")
+COUNTED = ("cauldron", "mtvqa", "benchmarks")
 DATA_SETS = ("mlp", *MIXES)
 CHAIN = ("mlp", "pt", "it")
 STEPS = 10
@@ -96,6 +99,8 @@ def build(out: Path, *, seed: int) -> None:
     pictures = inputs / "pictures"
     run("conversations", inputs / "conversations.json", "--images", pictures, "--out", data / "conversations")
     run("native", "mtvqa", "--source", inputs / "MTVQA", "--split", "train", "--out", data / "mtvqa")
+    lmms_lab = inputs / "lmms-lab"
+    run("benchmarks", "--source", lmms_lab, "--only", *BENCHMARKS, "--out", data / "benchmarks")
     run("lcs", inputs / "captions.json", "--images", pictures, "--out", data / "mlp")
     for name, sources in MIXES.items():
         folders = [data / source for source in sources]
@@ -103,7 +108,7 @@ def build(out: Path, *, seed: int) -> None:
         run("mix", name, "--from", *folders, "--out", data / name, "--seed", seed, "--allow-short")
     for name in DATA_SETS:
         run("check", data / name)
-    run("tables", data / "cauldron", data / "mtvqa", "--out", out / "tables")
+    run("tables", *(data / name for name in COUNTED), "--out", out / "tables")
 
 
 def build_wit(out: Path, table: Path, *, seed: int) -> None:
@@ -135,7 +140,7 @@ def serve(folder: Path, before: str) -> Iterator[str]:
         server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     except OSError:  # somebody else has the port now
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -67,6 +67,8 @@ def test_every_kind_is_built_checked_and_trained_on_and_a_second_start_changes_n
     for name in data_demo.DATA_SETS:
         rows = list(read_conversations(data / name / "data.jsonl", image_folder=data / name / "images"))
         assert len(rows) == manifest(data / name)["rows"]["total"] > 0
+    assert manifest(data / "benchmarks")["counts"]["POPE/original"] == 24
+    assert "table-4.md" in {path.name for path in (out / "tables").iterdir()}
     translated = (data / "cauldron" / "data.jsonl").read_text()
     assert "Domanda" in translated or "Rispondi" in translated
     trained = json.loads((out / "runs" / "mlp-pt-it" / "manifest.json").read_text())
