@@ -43,7 +43,7 @@ def score_captions(name: str, folder: Path, data: Path, out: Path, report) -> No
             majority={"exact_match": 0.0},
         )
         if not shuffled:
-            for index in range(EXAMPLE_PICTURES):
+            for index in range(min(EXAMPLE_PICTURES, len(pictures))):
                 save_picture(pictures[index], out / "images" / TASK / f"{index}.png")
 
 

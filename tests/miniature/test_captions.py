@@ -30,7 +30,7 @@ def test_captions_are_kept_until_the_data_change(tiny_model_folder, tmp_path):
     targets, written = score()
     assert targets == NAMES and len(reports) == 2
     assert (out / "PT" / "captions.shuffled.jsonl").exists()
-    assert {path.name for path in (out / "images" / "captions").iterdir()} == {"0.png", "1.png", "2.png"}
+    assert {path.name for path in (out / "images" / "captions").iterdir()} == {f"{i}.png" for i in range(4)}
     assert score() == (NAMES, written) and len(reports) == 2
     write(data, NAMES[::-1])
     assert score()[0] == NAMES[::-1] and len(reports) == 4
