@@ -98,17 +98,16 @@ class Pictures:
             return running.result()
         try:
             picture = self._download(address)
-        except BaseException as error:
-            running.set_exception(error)
-            raise
-        else:
             with self._lock:
                 self._known.execute("INSERT INTO pictures VALUES (?, ?, ?, ?)", (address, *astuple(picture)))
             running.set_result(picture)
-            return picture
+        except BaseException as error:
+            running.set_exception(error)  # those who wait for it must not wait for ever
+            raise
         finally:
             with self._lock:
                 del self._running[address]
+        return picture
 
     def _look_up(self, address: str) -> Picture | None:
         query = "SELECT image, reason, detail FROM pictures WHERE address = ?"

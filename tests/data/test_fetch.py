@@ -200,13 +200,12 @@ def test_no_web_address(url: str) -> None:
         assert reason(fetcher, url) == "no web address"
 
 
-def test_time_between_requests_and_connections_of_a_host() -> None:
-    with Server({f"/{n}": content(b"abc") for n in range(8)}, hold=0.25) as server:
+def test_time_between_requests_to_a_host() -> None:
+    with Server({f"/{n}": content(b"abc") for n in range(8)}) as server:
         started = time.monotonic()
         with Fetcher(polite(seconds_between=0.1)) as fetcher, ThreadPoolExecutor(8) as pool:
             assert list(pool.map(fetcher.get, map(server.url, server.routes))) == [b"abc"] * 8
         assert time.monotonic() - started >= 0.7
-        assert server.busiest <= 2
 
 
 def test_many_threads_keep_to_the_connections() -> None:

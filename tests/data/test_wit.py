@@ -355,6 +355,7 @@ def test_the_number_of_shards_and_the_order_of_the_files_change_nothing(
     one = files_of(tmp_path / "one")
     assert one == files_of(tmp_path / "three")
     assert len(rows_of(tmp_path / "one")) > 60
+    assert not list(tmp_path.rglob("*.sqlite*"))
     few = rows_of(tmp_path / "few")
     assert few and few == rows_of(tmp_path / "one")[: len(few)]
     ids = [found["id"] for found in rows_of(tmp_path / "one")]
