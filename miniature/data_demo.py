@@ -5,8 +5,8 @@
 Debian's Tux Paint stamps, served over HTTP on this machine, stand in for Wikipedia; the Debian reference in
 Italian for European laws; English questions about the stamps, translated by Apertium, for The Cauldron and
 LLaVA's conversations, for SEED-Bench and POPE; Italian ones for MTVQA. Then the mixes of the recipes,
-`ndino data check`, and a few steps of three recipes with tiny backbones. A second start goes on where the first
-stopped.
+`ndino data check`, and a few steps of three recipes with tiny backbones. A second start goes on where the
+first stopped.
 """
 
 from __future__ import annotations
