@@ -14,6 +14,10 @@ LLAVA_PIP := .venv-llava/bin/python -m pip --disable-pip-version-check --quiet
 WORLD ?= drawn
 RUN   ?= runs/demo
 
+# The model on each of GPUS= of them, with a share of the questions.
+ACCELERATE = -m accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes "$(GPUS)" \
+  --mixed_precision no --dynamo_backend no
+
 flag = $(if $($(2)),$(1) "$($(2))")
 # A target's missing variable is reported before anything is installed.
 need = $(if $(filter $(1),$(MAKECMDGOALS)),$(if $($(2)),,$(error make $(1): $(2) is missing. Example: $(3))))
@@ -97,8 +101,8 @@ debian-packages:
 	      >/dev/null || echo "They could not be installed; the tests that need them are skipped and named at the end."; \
 	  else echo "Not installed, and only root can:$$missing. The tests that need them are skipped and named at the end."; fi
 
-eval: setup ## score MODEL= on the Italian tasks (TASKS= DATA= LIMIT= BATCH= BACKEND= OUT= SHUFFLE=1)
-	@$(PY) -m ndino.evaluate $(call flag,--model,MODEL) $(call flag,--tasks,TASKS) $(call flag,--data,DATA) \
+eval: setup ## score MODEL= on the Italian tasks (TASKS= DATA= LIMIT= BATCH= BACKEND= OUT= GPUS= SHUFFLE=1)
+	@$(PY) $(if $(filter-out 1,$(GPUS)),$(ACCELERATE)) -m ndino.evaluate $(call flag,--model,MODEL) $(call flag,--tasks,TASKS) $(call flag,--data,DATA) \
 	  $(call flag,--limit,LIMIT) $(call flag,--batch,BATCH) $(call flag,--backend,BACKEND) $(call flag,--out,OUT) \
 	  $(if $(filter-out 0,$(SHUFFLE)),--shuffle)
 

@@ -61,6 +61,14 @@ def test_eval_passes_on_what_it_is_told():
     assert not evaluate.parser().parse_args(passed_on("eval", "MODEL=m", "SHUFFLE=0")[2:]).shuffle
 
 
+def test_eval_on_several_gpus_is_launched_by_accelerate():
+    command = passed_on("eval", "MODEL=m", "GPUS=4")
+    assert command[:2] == ["-m", "accelerate.commands.launch"]
+    assert command[command.index("--num_processes") + 1] == "4"
+    assert command[-4:] == ["-m", "ndino.evaluate", "--model", "m"]
+    assert passed_on("eval", "MODEL=m", "GPUS=1")[:2] == ["-m", "ndino.evaluate"]
+
+
 def test_ppl_passes_on_what_it_is_told():
     command = passed_on(
         "ppl", "MODEL=m", "DATA=d", "IMAGES=i", "SPLIT=s", "ANSWER=a", "QUESTION=q", "LIMIT=3", "OUT=o"
