@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ndino.data.errors import DataError
+from ndino.data.translation.apertium_pipe import Pipe
 from ndino.data.translation.placeholders import PLACEHOLDER
 from ndino.files import key_of, sha256_of
 
@@ -25,21 +26,24 @@ UNTOUCHED = re.compile(f"({PLACEHOLDER.pattern}|~)")
 # read as the end of a sentence, and an empty mark by which it is found again. Its reader leaves no space
 # before them, and "no" becomes "No.", the short form of number.
 END = " .[]"
+COMPLAINT = b"Error:"
 
 
 class Apertium:
     """English to Italian and the like, by a direct pair or by way of one language between.
 
     ``source`` and ``target`` are Apertium's codes (ISO 639-3 mostly), looked up among the installed pairs.
-    Every text goes through the pipe on its own: Apertium's tagger looks at the words before, so in one stream
-    a text's translation would depend on its neighbours. Raises DataError where the program, or a pair, is
-    missing.
+    Every text goes through the pipe on its own: in one stream a text's translation would depend on its
+    neighbours. Most programs of the pipe start afresh at a NUL; the tagger does not when it met a kind of
+    word that it was not trained on, and is then started anew. Raises DataError where the program, or a pair,
+    is missing.
     """
 
     def __init__(self, source: str, target: str) -> None:
         if shutil.which("apertium") is None:
             raise DataError(f"apertium is not installed (remedy: {_remedy(source, target)})")
         self.modes = _route(source, target)
+        self._pipes: dict[str, Pipe] = {}
         version = subprocess.run(["apertium", "-V"], capture_output=True, text=True).stdout.strip()
         data = [sha256_of(path) for mode in self.modes for path in _files_of(mode)]
         self.identity = f"{version}, {' and '.join(self.modes)}, {key_of(END, *data)}"
@@ -66,17 +70,11 @@ class Apertium:
             ) from error
 
     def _through(self, texts: Sequence[str]) -> list[str]:
-        stream = "".join(f"{_escape(text)}{END}\0" for text in texts).encode(errors="replace")
+        found = [f"{_escape(text)}{END}".encode(errors="replace") for text in texts]
         for mode in self.modes:
-            # -z: every program of the pipe starts afresh at a NUL; -u: no marks on unknown words.
-            command = ["apertium", "-z", "-f", "none", "-u", mode]
-            stream = subprocess.run(command, input=stream, capture_output=True, check=True).stdout
-            found = stream.split(b"\0")
-            # The programs add some NULs at the end of their own.
-            if len(found) <= len(texts) or any(found[len(texts) :]):
-                raise subprocess.SubprocessError(f"{len(texts)} texts went in, {len(found) - 1} came out")
-            stream = b"".join(line + b"\0" for line in found[: len(texts)])
-        return [_unescape(line) for line in stream.decode(errors="replace").split("\0")[:-1]]
+            pipe = self._pipes.get(mode) or self._pipes.setdefault(mode, Pipe(_modes() / f"{mode}.mode"))
+            found = pipe.translate(found)
+        return [_unescape(line.decode(errors="replace")) for line in found]
 
 
 def _escape(text: str) -> str:
