@@ -127,11 +127,12 @@ def test_a_data_set_of_the_hub(tmp_path, monkeypatch):
         ("a.jsonl", b"[1]\n", r"row 1: no celex_id"),
         ("a.jsonl", b"{\n", r"row 1: broken JSON"),
         ("a.jsonl.gz", b"no gzip", r"broken, .*remedy: fetch it again"),
-        ("a.jsonl.gz", gzip.compress(ROWS.encode())[:40], r"broken, .*remedy: fetch it again"),
+        ("a.jsonl.gz", gzip.compress(ROWS.encode(), mtime=0)[:40], r"broken, .*remedy: fetch it again"),
         ("a.tar.gz", b"no tar", r"broken, .*remedy: fetch it again"),
         ("a.parquet", b"PAR1 no parquet", r"broken, .*remedy: fetch it again"),
         ("a.txt", b"\xff\xfe3", r"broken, .*remedy: fetch it again"),
     ],
+    ids=["kind", "column", "list", "json", "no-gzip", "torn-gzip", "no-tar", "no-parquet", "no-utf-8"],
 )
 def test_what_cannot_be_read_is_named(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)

@@ -37,7 +37,7 @@ def _tesseract():
 
 def impatient(args):
     """Tries and pauses that a test can wait for."""
-    return replace(politeness_from(args), attempts=3, timeout_seconds=1, longest_wait_seconds=0.05)
+    return replace(politeness_from(args), attempts=3, timeout_seconds=3, longest_wait_seconds=0.05)
 
 
 def rows_of(out: Path) -> list[dict]:
@@ -71,7 +71,7 @@ DOCUMENTS = {
     "good": content(PAGE, PDF),
     "late": in_turn(status(429, {"Retry-After": "0"}), status(202, body=b""), content(italian(2), PDF)),
     "broken": in_turn(broken(italian(3), 900), content(italian(3), PDF)),
-    "slow": slow(b"%PDF-" + bytes(100), 0.05, PDF),
+    "slow": slow(b"%PDF-" + bytes(100), 0.1, PDF),
     "html": content(b"<!DOCTYPE html><html><body>Il documento", "application/pdf"),
     "robots": status(202, {"x-amzn-waf-action": "challenge"}, b""),
     "missing": status(404),

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import random
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -127,32 +126,47 @@ def test_damaged_files_give_pages_or_a_reason(render):
             assert str(error)
 
 
-def test_a_page_that_takes_too_long_costs_only_itself_and_those_behind(render):
-    found = render(pdf(lines("Uno."), heavy(20_000), lines("Tre.")), max_pages=3, seconds_a_page=0.5)
-    assert [page.reason for page in found.pages] == ["", *["rendering took too long"] * 2]
-    with pytest.raises(PdfError, match="rendering took too long"):
-        render(pdf(lines("Uno.")), max_pages=1, seconds_a_page=0.001)
+def test_a_page_that_takes_too_long_is_given_up(render):
+    try:
+        reason = render(pdf(heavy(8_000)), max_pages=1, seconds_a_page=1).pages[0].reason
+    except PdfError as error:  # on a busy machine it does not even get to count the pages
+        reason = str(error)
+    assert reason == "rendering took too long"
 
 
-def test_a_reader_that_crashes_costs_only_the_pages_behind(render, tmp_path, monkeypatch):
-    reader = tmp_path / "python"
-    said = '{"count": 9}\\n{"number": 1, "file": "1.png", "reason": ""}\\n{"number": 2, '
-    reader.write_text(f"#!/bin/sh\nprintf '{said}'\nkill -SEGV $$\n")
-    reader.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(reader))
-    found = render(PAGE, max_pages=3)
-    assert [page.reason for page in found.pages] == ["", *["the PDF reader crashed"] * 2]
-    Path(reader).write_text("#!/bin/sh\nkill -SEGV $$\n")
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """Puts a shell script in the place of the process that renders."""
+
+    def reader(script: str) -> None:
+        (tmp_path / "python").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "python").chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+
+    return reader
+
+
+SAID = """printf '{"count": 9}\\n{"number": 1, "file": "1.png", "reason": ""}\\n{"number": 2, '"""
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [("kill -SEGV $$", "the PDF reader crashed"), ("exec sleep 60", "rendering took too long")],
+)
+def test_a_reader_that_fails_costs_only_the_pages_behind(render, reader, end, reason):
+    reader(f"{SAID}\n{end}")
+    assert [page.reason for page in render(PAGE, max_pages=3, seconds_a_page=1).pages] == ["", reason, reason]
+
+
+def test_a_reader_that_fails_at_once(render, reader):
+    reader("kill -SEGV $$")
     with pytest.raises(PdfError, match="the PDF reader crashed"):
         render(PAGE)
 
 
 @pytest.mark.parametrize("name", ["INT", "TERM"])
-def test_a_reader_that_is_stopped_is_not_the_documents_fault(render, tmp_path, monkeypatch, name):
-    reader = tmp_path / "python"
-    reader.write_text(f"#!/bin/sh\necho '{{\"count\": 9}}'\nkill -{name} $$\n")
-    reader.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(reader))
+def test_a_reader_that_is_stopped_is_not_the_documents_fault(render, reader, name):
+    reader(f"{SAID}\nkill -{name} $$")
     with pytest.raises(DataError, match="stopped"):
         render(PAGE)
 
