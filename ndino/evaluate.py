@@ -251,7 +251,8 @@ def _evaluate_model(run: Run, model: Model, pending: list[tuple[str, bool]], bar
             on_answered=bar.update,
         )
     except Exception as error:
-        _fail(run, f"{model.name}: cannot be loaded", error)
+        # Every reader of weights has errors of its own: none of them is ours.
+        _fail(run, f"{model.name}: cannot be loaded", error, expected=True)
         return
     for task, shuffled in pending:
         bar.set_description(f"{model.name} {task}{' shuffled' if shuffled else ''}", refresh=False)
@@ -305,9 +306,9 @@ def _logged_errors() -> Iterator[list[str]]:
         logger.remove(sink)
 
 
-def _fail(run: Run, what: str, error: Exception) -> None:
+def _fail(run: Run, what: str, error: Exception, *, expected: bool = False) -> None:
     run.failures.append(f"{what}: {reason_of(error)}")
-    if not isinstance(error, (ValueError, RuntimeError, OSError)):
+    if not expected and not isinstance(error, (ValueError, RuntimeError, OSError)):
         traceback.print_exception(error, file=sys.__stderr__)
     if run.processes.count > 1:
         print(f"ndino.evaluate: process {run.processes.rank}: {run.failures[-1]}", file=sys.__stderr__)
