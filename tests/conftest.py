@@ -8,11 +8,16 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import ImageFile
 
 from ndino.upstream import UpstreamError, llava_next_folder
 
 UPSTREAM_PYTHON = Path(__file__).parents[1] / ".venv-llava" / "bin" / "python"
+
+# A loaded machine is slow, and that is no fault of what is tested.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # Both are read once, when `datasets` and the hub's client are imported: tests neither fill the user's cache
 # nor wait for a hub.

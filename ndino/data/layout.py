@@ -26,6 +26,12 @@ def shard_folders(shards: Path) -> list[tuple[Path, int]]:
     return sorted((folder, int(name[1])) for folder, name in found if name)
 
 
+def remove_left_over(folder: Path, pattern: str = ".*.tmp") -> None:
+    """Remove what `ndino.files.whole_file` of a killed run left in ``folder``."""
+    for path in folder.glob(pattern):
+        path.unlink(missing_ok=True)
+
+
 def refuse_other_settings(shards: Path, settings: dict[str, Any], count: int) -> None:
     """Raise DataError if a shard in the folder ``shards`` was begun with other settings or another count."""
     for folder, its_count in shard_folders(shards):

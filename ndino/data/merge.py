@@ -26,8 +26,10 @@ from ndino.data.layout import (
     PARTIAL,
     REJECTS,
     refuse_other_settings,
+    remove_left_over,
     shard_folders,
 )
+from ndino.data.locks import alone
 from ndino.files import sha256_of, whole_file, write_json, write_text
 from ndino.surroundings import commit, versions
 
@@ -77,6 +79,12 @@ def merge(out: Path) -> dict[str, Any]:
         DataError: a shard is missing, unfinished, torn, or differs in settings from the others.
     """
     folders = _whole_shards(out)
+    with alone(out / "shards" / ".merge.lock", f"{out}: another process merges it (remedy: let it end)"):
+        remove_left_over(out)
+        return _merge(out, folders)
+
+
+def _merge(out: Path, folders: list[Path]) -> dict[str, Any]:
     settings = _done(folders[0])["settings"]
     rows, reasons, counts = Counter(), Counter(), Counter()
     images: set[str] = set()

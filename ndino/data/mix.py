@@ -35,7 +35,7 @@ from ndino.data.folders import (
     read_manifest,
 )
 from ndino.data.journal import json_line
-from ndino.data.layout import BEGUN, CARD, DATA, IMAGES, MANIFEST, PARTIAL
+from ndino.data.layout import BEGUN, CARD, DATA, IMAGES, MANIFEST, PARTIAL, remove_left_over
 from ndino.data.locks import alone
 from ndino.data.merge import summary
 from ndino.files import key_of, sha256_of, whole_file, write_json, write_text
@@ -113,6 +113,8 @@ def _run(args: argparse.Namespace) -> int:
     if bool(args.name) == bool(args.take):
         raise DataError("mix: give either the name of a mix or --take (example: ndino data mix pt ...)")
     take = named_mixes()[args.name] if args.name else dict(args.take)
+    if args.take and len(take) < len(args.take):
+        raise DataError("mix: --take names a source twice (remedy: once, with the whole count)")
     manifest = mix(
         args.folders, take, args.out, name=args.name or "own", seed=args.seed, allow_short=args.allow_short
     )
@@ -155,6 +157,7 @@ def mix(
         raise DataError(f"{out}: holds something else (remedy: another --out, or remove it)")
     partial = _partial(out, key_of(settings, inputs))
     with alone(partial, f"{partial}: another process mixes to it (remedy: let it end)"):
+        remove_left_over(partial, "**/.*.tmp")
         places = sorted(place for chosen in taken.values() for place in chosen)
         rows, images = _write(partial, folders, places)
         manifest = {

@@ -33,13 +33,7 @@ from tqdm import tqdm
 from ndino.conversations import fault_of
 from ndino.data.errors import DataError
 from ndino.data.journal import Journal
-from ndino.data.layout import (
-    BEGUN,
-    DONE,
-    JOURNAL,
-    PARTIAL,
-    refuse_other_settings,
-)
+from ndino.data.layout import BEGUN, DONE, JOURNAL, PARTIAL, refuse_other_settings, remove_left_over
 from ndino.data.locks import alone
 from ndino.files import sha256_of, write_json
 
@@ -182,6 +176,7 @@ class ShardWriter:
                 self.folder = self._done_folder
             else:
                 self.folder.mkdir(exist_ok=True)
+                remove_left_over(self.folder)
                 write_json(self.folder / BEGUN, self._settings)
                 self._journal = Journal(self.folder / JOURNAL)
                 held.callback(self._journal.close)
@@ -203,7 +198,7 @@ class ShardWriter:
         path = self._images / name
         if not path.is_file() or path.stat().st_size != len(content):
             # Written in the shard's own folder: a killed run leaves nothing among the pictures.
-            temporary = self.folder / f"{threading.get_ident()}.image.tmp"
+            temporary = self.folder / f".image.{threading.get_ident()}.tmp"
             temporary.write_bytes(content)
             path.parent.mkdir(parents=True, exist_ok=True)
             os.replace(temporary, path)
@@ -243,8 +238,6 @@ class ShardWriter:
         )
         if missing := sorted(set(expected) - set(numbers)):
             raise ValueError(f"shard {self.shard.name}: item {missing[0]} was never committed")
-        for left in self.folder.glob("*.image.tmp"):
-            left.unlink()
         self._journal.sort()
         write_json(
             self.folder / DONE,

@@ -67,12 +67,14 @@ def test_rows_stand_in_the_order_of_the_items_and_the_manifest_counts_them(shard
 
 
 def test_again_is_harmless_and_so_is_again_after_a_kill(shards, monkeypatch):
+    left = shards / ".data.jsonl.123.tmp"
+    left.write_bytes(b"of a killed merge")
     with monkeypatch.context() as patched:
         # A death between data.jsonl and the manifest.
         patched.setattr(merging, "card", lambda manifest: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             merge(shards)
-    assert not merging.is_merged(shards)
+    assert not merging.is_merged(shards) and not left.exists()
     merge(shards)
     assert merging.is_merged(shards)
     first = toy.files_below(shards)

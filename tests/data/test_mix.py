@@ -111,10 +111,14 @@ def test_a_killed_mix_goes_on_and_a_finished_one_is_left_alone(finished, tmp_pat
         mix([finished], take, tmp_path / "out", name="own", seed=1)
     assert not (tmp_path / "out").exists()
     kept = {path: path.stat().st_ino for path in links}
+    left = [tmp_path / "out.partial" / ".data.jsonl.1.tmp", links[0].with_name(".x.png.1.tmp")]
+    for path in left:
+        path.write_bytes(b"of a killed mix")
     mix([finished], take, tmp_path / "out", name="own", seed=1)
     moved = {path: tmp_path / "out" / path.relative_to(tmp_path / "out.partial") for path in links}
     assert {path: target.stat().st_ino for path, target in moved.items()} == kept
     assert toy.files_below(tmp_path / "out") == toy.files_below(tmp_path / "whole")
+    assert not list((tmp_path / "out").rglob("*.tmp"))
     capsys.readouterr()
     mix([finished], take, tmp_path / "out", name="own", seed=1)
     assert "already whole" in capsys.readouterr().out
@@ -187,6 +191,7 @@ def test_arguments_that_say_nothing_or_too_much(finished, tmp_path, capsys):
     folders = ["--from", str(finished), "--out", str(tmp_path / "mix")]
     assert main(["mix", *folders]) == 1
     assert main(["mix", "pt", "--take", "toy=1", *folders]) == 1
+    assert main(["mix", "--take", "toy=1", "--take", "toy=2", *folders]) == 1
     for wrong in ("toy", "=3", "toy=0", "toy=-1", "toy=x"):
         with pytest.raises(SystemExit) as ended:
             main(["mix", "--take", wrong, *folders])

@@ -92,8 +92,10 @@ def test_killed_at_random_moments_it_goes_on_and_does_nothing_twice(tmp_path):
         lines = journal.read_bytes().split(b"\n")[:-1]
         committed = {json.loads(line)["item"] for line in lines}
     assert kills >= 2
+    (journal.parent / ".image.1.tmp").write_bytes(b"of a killed start")
     assert toy.run("--out", out) == 0
     assert toy.files_below(out) == toy.files_below(tmp_path / "undisturbed")
+    assert not list(out.rglob("*.tmp"))
 
 
 def test_a_finished_folder_is_left_alone(tmp_path, capsys):
