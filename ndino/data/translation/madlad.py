@@ -17,7 +17,7 @@ BEAM = 4  # ours: the paper does not say
 CPU_TOKENS, CUDA_TOKENS = 2048, 8192
 # The shortest text of a batch has at least this share of the longest's tokens: less is padding, and one that
 # loops is stopped by a limit of its own length.
-NARROWEST = 0.75
+NARROWEST = 0.85
 # The second try: sentences one by one, and what makes a model loop is forbidden. Not in the first, since good
 # translations repeat themselves too.
 AGAIN = {"no_repeat_ngram_size": 4, "repetition_penalty": 1.2}
