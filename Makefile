@@ -27,12 +27,13 @@ $(call need,ppl,DATA,make ppl MODEL=runs/demo/mlp-long/model DATA=runs/demo/data
 $(call need,compare,MODELS,make compare MODELS="IT PT+IT" RUN=runs/demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup unpatch demo data-demo test test-compat eval ppl compare report lint format lock clean debian-packages
+.PHONY: help setup unpatch demo data-demo test test-compat eval ppl compare report lint format lock clean image test-image debian-packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
-# $(call environment,FOLDER): an environment with PyTorch, the CPU build where there is no GPU.
+# $(call environment,FOLDER): an environment with PyTorch, from TORCH_INDEX= where it is given, else the CPU build
+# where there is no GPU (a cluster's login node has none).
 define environment
 @$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \
   { echo "make: '$(PYTHON)' is not Python 3.10, 3.11 or 3.12. Remedy: make setup PYTHON=python3.11" >&2; exit 1; }
@@ -44,13 +45,14 @@ define environment
 @pip="$(1)/bin/python -m pip --disable-pip-version-check --quiet"; \
 $(1)/bin/python -c 'from importlib.metadata import files; assert files("torch")' 2>/dev/null || { \
   echo "Installing $(TORCH) ..."; \
-  if [ -e /dev/nvidia0 ] || nvidia-smi -L >/dev/null 2>&1; then $$pip install '$(TORCH)'; \
+  if [ -n '$(TORCH_INDEX)' ]; then $$pip install --index-url '$(TORCH_INDEX)' '$(TORCH)'; \
+  elif [ -e /dev/nvidia0 ] || nvidia-smi -L >/dev/null 2>&1; then $$pip install '$(TORCH)'; \
   else $$pip install --no-deps --retries 0 --timeout 15 --index-url https://download.pytorch.org/whl/cpu '$(TORCH)' \
          2>/dev/null || { echo "PyTorch's CPU index is out of reach: taking $(TORCH) from the usual index."; \
          $$pip install '$(TORCH)'; }; fi; }
 endef
 
-setup: $(READY) ## make the environments and the upstream trees (PYTHON=, LLAVA_NEXT_URL=, LMMS_EVAL_URL=)
+setup: $(READY) ## make the environments and the upstream trees (PYTHON=, TORCH_INDEX=, LLAVA_NEXT_URL=, LMMS_EVAL_URL=)
 	@$(PY) -m ndino.upstream setup $(if $(filter setup,$(MAKECMDGOALS)),--retry)
 	@if [ -d third_party/LLaVA-NeXT ]; then $(MAKE) --silent $(LLAVA); fi
 
@@ -90,6 +92,17 @@ test: setup $(TOOLS) debian-packages lint ## check style and run every test this
 
 test-compat: setup ## load published models in throwaway environments: transformers 4.57.6 and the newest 5.x
 	@$(PY) -m tests.convert.compat
+
+image: ## build both images to runs/images/*.sif with Apptainer (TORCH_INDEX=, FLASH_ATTN=, CUDA_ARCHS=80)
+	@command -v apptainer >/dev/null || { echo "make image: Apptainer is not here. Remedy: module load apptainer" >&2; exit 1; }
+	@mkdir -p runs/images
+	@for name in llava_next native; do \
+	  apptainer build $(foreach name,TORCH_INDEX FLASH_ATTN CUDA_ARCHS,$(if $($(name)),--build-arg "$(name)=$($(name))")) \
+	    --build-arg COMMIT="$$(git rev-parse HEAD)" "runs/images/$$name.sif" "singularity/$$name.def" || exit 1; done
+
+test-image: DEBIAN := debootstrap
+test-image: debian-packages ## as root: build the images on a plain root file system, without flash-attn, and run their %test
+	@tests/singularity/build.sh $(IMAGES)
 
 debian-packages:
 	@missing=$$(for p in $(DEBIAN); do \

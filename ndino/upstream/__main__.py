@@ -17,14 +17,15 @@ from ndino.upstream.errors import Unreachable, UpstreamError
 from ndino.upstream.install import install_lmms_eval
 from ndino.upstream.mirror import Mirrors, mirror_path
 from ndino.upstream.overlay import IN_LMMS_EVAL, link, lmms_eval_folder, unlink
-from ndino.upstream.pins import LMMS_EVAL, ROOT, Pin, read_pins
+from ndino.upstream.pins import LLAVA_NEXT, LMMS_EVAL, ROOT, Pin, read_pins
 
 
-def set_up_trees(root: Path = ROOT, *, retry: bool) -> dict[str, Path]:
+def set_up_trees(root: Path = ROOT, *, retry: bool, only: str | None = None) -> dict[str, Path]:
     """Bring the trees up to date; what cannot be fetched is told in one line and left out.
 
     Args:
         retry: whether to ask again for what could not be fetched the last time.
+        only: the one tree to bring up to date.
 
     Returns:
         The trees that are there.
@@ -33,6 +34,8 @@ def set_up_trees(root: Path = ROOT, *, retry: bool) -> dict[str, Path]:
         UpstreamError: a tree, a patch or an upstream file is not as it should be.
     """
     pins, mirrors = read_pins(root), Mirrors()
+    if only is not None:
+        pins = {only: pins[only]}
     note = root / "third_party" / ".unreachable"
     known = {} if retry or not note.exists() else json.loads(note.read_text())
     reasons: dict[str, str] = {}
@@ -46,15 +49,18 @@ def set_up_trees(root: Path = ROOT, *, retry: bool) -> dict[str, Path]:
             reasons[name] = str(error)
     if any(reasons.values()):
         print(_without([pins[name] for name in reasons], next(filter(None, reasons.values()))))
-    unreachable = {name: pins[name].source for name in reasons}
+    others = {name: source for name, source in known.items() if name not in pins}
+    unreachable = others | {name: pins[name].source for name in reasons}
     if unreachable != known:
         write_json(note, unreachable)
     return {name: pin.folder for name, pin in pins.items() if name not in reasons}
 
 
-def setup(*, retry: bool) -> None:
+def setup(*, retry: bool, only: str | None = None) -> None:
     """The trees, lmms-eval in this environment, and our tasks in lmms-eval."""
-    trees = set_up_trees(retry=retry)
+    trees = set_up_trees(retry=retry, only=only)
+    if only not in (None, LMMS_EVAL):
+        return
     install_lmms_eval(trees.get(LMMS_EVAL), read_pins()[LMMS_EVAL].release)
     link(lmms_eval_folder(), IN_LMMS_EVAL)
 
@@ -89,11 +95,14 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("setup", help="fetch, verify, patch and lay over")
     command.add_argument("--retry", action="store_true", help="ask again for what could not be fetched")
+    command.add_argument(
+        "--only", choices=(LLAVA_NEXT, LMMS_EVAL), help="one of the trees, as an image needs it"
+    )
     commands.add_parser("unpatch", help="put the pristine commits back")
     options = parser.parse_args(arguments)
     try:
         if options.command == "setup":
-            setup(retry=options.retry)
+            setup(retry=options.retry, only=options.only)
         else:
             unpatch()
     except (UpstreamError, OSError) as error:
