@@ -99,8 +99,8 @@ def to_line(parts: Parts, expected: Expected, words: Language) -> str:
     if expected.choice is not None:
         answer = f"{expected.label.format(expected.choice + 1)}."
     elif expected.exactly in ("yes", "no"):
-        # In quotes, or a full stop makes it "No.", the short form of number; Apertium adds one at the end.
-        answer = '"{}"'.format((words.yes if expected.exactly == "yes" else words.no)[0])
+        # Without a full stop: "No." is also the short form of number.
+        answer = (words.yes if expected.exactly == "yes" else words.no)[0]
     else:
         answer = parts.answer
     line.append(f"{marker['answer']}: {answer}")

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ndino.conversations import Conversation, ConversationError, read_conversations
+from ndino.data.errors import DataError
 from ndino.data.folders import leaves_the_folder
 from ndino.data.layout import MEMORY
 from ndino.data.lines import Piece, join_lines, split_lines, words_of
 from ndino.data.pictures import PictureError, usable_picture
 from ndino.data.shards import (
-    DataError,
     Outcome,
     Reject,
     ShardWriter,

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from ndino.data.shards import DataError
+from ndino.data.errors import DataError
 from ndino.files import key_of
 
 MARKERS = ("question", "options", "answer", "explanation")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ndino.data.shards import DataError
+from ndino.data.errors import DataError
 from ndino.errors import reason_of
 
 

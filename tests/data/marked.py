@@ -17,8 +17,8 @@ def remark(line: str) -> str:
     for marker, words in english.markers.items():
         line = re.sub(rf"\b{words[0]}:", f"{italian.markers[marker][0]}:", line)
     answer = italian.markers["answer"][0]
-    line = re.sub(rf'{answer}: "yes"$', f'{answer}: "{italian.yes[0]}"', line)
-    return re.sub(rf'{answer}: "no"$', f'{answer}: "{italian.no[0]}"', line)
+    line = re.sub(rf"{answer}: yes$", f"{answer}: {italian.yes[0]}", line)
+    return re.sub(rf"{answer}: no$", f"{answer}: {italian.no[0]}", line)
 
 
 class Anything(Guards):
