@@ -97,6 +97,19 @@ class TestApertium:
         assert to_italian.translate(TEXTS) == alone
         assert to_italian.translate(TEXTS[::-1]) == alone[::-1]
 
+    def test_the_locale_does_not_matter(self, to_italian: Apertium, monkeypatch: pytest.MonkeyPatch) -> None:
+        there = to_italian.translate(["the café – ‘déjà vu’ 你好"])
+        monkeypatch.setenv("LC_ALL", "C")
+        assert Apertium("eng", "ita").translate(["the café – ‘déjà vu’ 你好"]) == there
+        assert "é" in there[0] and "你好" in there[0]
+
+    def test_words_that_the_tagger_does_not_know_keep_to_their_text(self) -> None:
+        alone = [Apertium("eng", "ita").translate([text])[0] for text in TEXTS]
+        translator = Apertium("eng", "ita")
+        assert translator.translate(TEXTS[::-1]) == alone[::-1]
+        # Now it knows which words they are.
+        assert translator.translate([*TEXTS, *TEXTS]) == alone * 2
+
     @settings(max_examples=4, deadline=None)
     @given(st.lists(st.text(max_size=40), max_size=20))
     @example(["\0", "", " ", "\n", "\r\n", ".[]", "\u2028", "\ud800", "\x1a\x04", "\\\0"])
