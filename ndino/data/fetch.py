@@ -206,7 +206,7 @@ class Fetcher:
         self.close()
 
     def close(self) -> None:
-        """End the pauses of waiting threads and close all connections."""
+        """End the pauses of waiting threads and close all connections; `get` raises DataError from now on."""
         self._closed.set()
         self._client.close()
 
@@ -236,6 +236,8 @@ class Fetcher:
             self._failures = 0
             raise
         except FetchError as error:
+            if self._closed.is_set():
+                raise DataError("stopped") from error
             self._count(error, url)
             raise FetchError(error.reason, error.detail) from error.__cause__
         self._failures = 0

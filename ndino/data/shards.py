@@ -261,11 +261,12 @@ def run_items(
     desc: str,
     total: int | None = None,
     workers: int = 1,
+    stop: Callable[[], None] | None = None,
 ) -> None:
     """Work on the wanted ones of the numbered ``items`` and commit each as soon as it is done.
 
-    With several ``workers``, ``work`` runs in as many threads. An error in it ends the run, after the items
-    in hand have been committed.
+    With several ``workers``, ``work`` runs in as many threads. An error in it, or Ctrl-C, ends the run, after
+    the items in hand have been committed; ``stop`` is called first, so that those that only wait may give up.
     """
     with tqdm(desc=desc, total=total, unit=" items") as progress:
         if workers == 1:
@@ -292,6 +293,8 @@ def run_items(
                     commit(LOOK_AHEAD * workers - 1)
                 commit(0)
             except BaseException:
+                if stop is not None:
+                    stop()
                 pool.shutdown(cancel_futures=True)
                 for future, number in running.items():
                     if future.done() and not future.cancelled() and future.exception() is None:

@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
     def body(writer: ShardWriter) -> None:
         numbered = enumerate(itertools.islice(items(paths, args.lang, args.width), args.limit))
 
-        def run_all(pictures: Pictures | None, workers: int) -> None:
+        def run_all(pictures: Pictures | None, workers: int, stop: Callable[[], None] | None = None) -> None:
             run_items(
                 writer,
                 numbered,
@@ -135,6 +135,7 @@ def run(args: argparse.Namespace) -> int:
                 desc="Rows",
                 total=args.limit,
                 workers=workers,
+                stop=stop,
             )
 
         if politeness is None:
@@ -142,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
             return
         known = writer.folder / "pictures.sqlite"
         with Fetcher(politeness) as fetcher, Pictures(known, fetcher, writer.save_image) as pictures:
-            run_all(pictures, politeness.connections_per_host + WAITING)
+            run_all(pictures, politeness.connections_per_host + WAITING, fetcher.close)
         known.unlink()
 
     return run_source(args, settings, body)

@@ -391,3 +391,24 @@ def test_killed_at_random_it_goes_on_and_fetches_nothing_twice(
         # Only what was under way when a kill came may be asked for again.
         assert len(server.hits) == asked and server.hits.total() <= asked + 2 * kills
     assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+
+
+def test_ctrl_c_does_not_wait_for_a_server_that_asks_for_time(tmp_path: Path) -> None:
+    answers = {"/1.png": content(png(1)), "/2.png": status(429, {"Retry-After": "250"})}
+    with Server(answers) as server:
+        path = write(tmp_path / "wit.tsv", table([row(image_url=server.url(path)) for path in answers]))
+        options = ["--contact", "tests@example.org", "--seconds-between", "0", "--out", str(tmp_path / "out")]
+        command = [sys.executable, "-m", "ndino.data", "wit", str(path), *options]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 60
+        while not server.hits["/2.png"]:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=60)[1]
+        assert process.returncode == 130 and "stopped" in errors and "Traceback" not in errors
+        server.routes["/2.png"] = content(png(2))
+        assert run([path], tmp_path / "out") == 0
+        assert server.hits == {"/1.png": 1, "/2.png": 2}
+    assert len(rows_of(tmp_path / "out")) == 4 and not rejects_of(tmp_path / "out")
