@@ -1,7 +1,7 @@
 """The folder that keeps one model's results: a log for each task, and ``results.json``.
 
 Everything is written under another name first and then renamed, so a killed run leaves whole files only, and
-the next one goes on behind the last finished task.
+the next one goes on with the task that was not finished; its answers are in `ndino.evaluation.answer_store`.
 """
 
 from __future__ import annotations

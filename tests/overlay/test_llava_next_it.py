@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from lmms_eval.api.instance import Instance
 from lmms_eval.models import get_model
 from lmms_eval.models.simple import llava_next_it
@@ -162,6 +163,35 @@ def test_an_attention_without_masks_of_four_dimensions_is_answered_in_ordinary_b
 def test_beams_are_those_of_llava_hf(one_stop_folder, model):
     few = DOCUMENTS[:6]
     assert ask(model, few, num_beams=2) == answered_by_llava_hf(one_stop_folder, few, num_beams=2)
+
+
+def test_in_bfloat16_packed_questions_err_no_more_than_ordinary_batches(one_stop_folder, monkeypatch):
+    documents = odd_documents()
+
+    def first_logits(dtype: str, *, packed: bool) -> torch.Tensor:
+        ours = LlavaNextIt(str(one_stop_folder), device="cpu", dtype=dtype, attn_implementation="sdpa")
+        ours.obstacle = None if packed else "ordinary batches are wanted"
+        order, found = [], []
+        ours.model.lm_head.register_forward_hook(
+            lambda module, given, logits: found.append(logits.reshape(-1, logits.shape[-1]).float())
+        )
+        answer = LlavaNextIt._answer
+
+        def noted(self, batch, pixels):
+            order.extend(question.doc_id for group in batch for question in group.questions)
+            return answer(self, batch, pixels)
+
+        monkeypatch.setattr(LlavaNextIt, "_answer", noted)
+        ask(ours, documents, max_new_tokens=1)
+        monkeypatch.setattr(LlavaNextIt, "_answer", answer)
+        return torch.cat(found)[torch.tensor(order).argsort()]
+
+    exact = first_logits("float32", packed=True)
+    assert torch.allclose(exact, first_logits("float32", packed=False), atol=1e-3)
+    error = {
+        way: (first_logits("bfloat16", packed=way) - exact).pow(2).mean().sqrt() for way in (True, False)
+    }
+    assert 0 < error[True] < 1.2 * error[False]
 
 
 def test_a_models_own_repetition_penalty_is_kept(one_stop_folder, tmp_path):
