@@ -152,6 +152,7 @@ def run(args: argparse.Namespace) -> int:
                 desc="Documents",
                 total=args.limit or total,
                 workers=args.workers + WAITING,
+                stop=fetcher.close if fetcher else None,
             )
         shutil.rmtree(scratch, ignore_errors=True)
 
