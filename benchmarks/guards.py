@@ -1,0 +1,110 @@
+"""What the guards of translation refuse: of Apertium's translations, and of faults planted in them.
+
+    python -m benchmarks.guards                  3,400 lines, about a minute
+    python -m benchmarks.guards --scale 0.001
+
+Lines of The Cauldron's kind (`benchmarks/cauldron_questions.py`) go through Apertium, English to Italian. Of
+what it makes of them the guards should refuse little: it loses no number and does not loop. Then each
+accepted translation is spoilt in the ways in which neural models fail, and the guards should find it. A fault
+is planted only where there is something to spoil: a number only where the source has one. The ratio is the
+share of planted faults found; Debian's Apertium is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from benchmarks.cauldron_questions import questions
+from ndino.data.languages import language
+from ndino.data.translation.apertium import Apertium
+from ndino.data.translation.guards import Guards
+
+GOAL = 0.95
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+
+
+def _looping(source: str, target: str) -> str:
+    return f"{target} {' '.join(target.split()[-3:])}" + f" {' '.join(target.split()[-3:])}" * 4
+
+
+def _without_number(source: str, target: str) -> str | None:
+    return NUMBER.sub("", target, count=1) if NUMBER.search(source) and NUMBER.search(target) else None
+
+
+def _other_number(source: str, target: str) -> str | None:
+    number = NUMBER.search(source)
+    return target.replace(number[0], f"{number[0]}7", 1) if number and number[0] in target else None
+
+
+def _cut(source: str, target: str) -> str | None:
+    # Of a short text a short piece may be all that a language needs.
+    return target[: len(target) // 5] if len(target) > 100 else None
+
+
+FAULTS: dict[str, Callable[[str, str], str | None]] = {
+    "empty": lambda source, target: "",
+    "looping": _looping,
+    "not translated": lambda source, target: source,
+    "cut to a fifth, of 100 letters and more": _cut,
+    "said three times": lambda source, target: " ".join([target] * 3) if len(target) > 100 else None,
+    "number lost": _without_number,
+    "other number": _other_number,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--scale", type=float, default=0.01, metavar="S", help="share of the lines (default: 0.01)"
+    )
+    options = parser.parse_args()
+    sources = list(dict.fromkeys(line for _, line in questions(seed=0, scale=options.scale)))
+    guards = Guards(language("it").words["number_words"])
+    targets = Apertium("eng", "ita").translate(sources)
+    begun = time.process_time()
+    verdicts = [guards.fault(*pair) for pair in zip(sources, targets, strict=True)]
+    seconds = time.process_time() - begun
+    planted: Counter[str] = Counter()
+    found: Counter[str] = Counter()
+    for source, target, verdict in zip(sources, targets, verdicts, strict=True):
+        for name, spoil in FAULTS.items():
+            if verdict is None and (spoilt := spoil(source, target)) is not None:
+                planted[name] += 1
+                found[name] += guards.fault(source, spoilt) is not None
+    ratio = sum(found.values()) / sum(planted.values())
+    conditions = {
+        "measure": "planted faults found",
+        "lines": len(sources),
+        "refused_percent": round(100 * sum(verdict is not None for verdict in verdicts) / len(sources), 2),
+        "refused": dict(Counter(filter(None, verdicts)).most_common()),
+        "found_percent": {
+            name: round(100 * found[name] / planted[name], 1) for name in FAULTS if planted[name]
+        },
+        "planted": dict(planted),
+        "microseconds_a_line": round(1e6 * seconds / len(sources), 1),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+    print(
+        json.dumps(
+            {
+                "name": "guards",
+                "ratio": round(ratio, 4),
+                "goal": GOAL,
+                "equal": ratio >= GOAL,
+                "conditions": conditions,
+            }
+        )
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
