@@ -3,7 +3,7 @@
 Every source command writes a folder: data.jsonl (LLaVA rows), images/, rejects.jsonl (what could not be used,
 each with its reason), manifest.json and README.md. It goes on where it was stopped; --shard i/n does a part.
 
-Example: ndino data wit wit_v1.train.all-00000-of-00010.tsv.gz --out data/wit --limit 1000
+Example: ndino data wit wit_v1.train.all-*.tsv.gz --out data/wit --contact me@example.org --limit 1000
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from ndino.errors import reason_of
 WHY_CONTACT = "servers are told whom to write to"
 LATER = {202, 429, 503}
 REDIRECTS = 5
+LONGEST_PAUSE = 3600
 _HOST = re.compile(rb"[\w.:~-]+")  # as httpx writes it: encoded, without the brackets of IPv6
 # As many downloads that failed for passing reasons mean that the network is down or we are not welcome.
 FAILURES_IN_A_ROW = 20
@@ -140,8 +141,10 @@ def politeness_from(args: argparse.Namespace) -> Politeness:
     """
     if args.contact is None:
         raise DataError(f"no --contact (give your e-mail or web address: {WHY_CONTACT})")
-    if args.seconds_between < 0 or args.connections < 1 or args.max_bytes < 1:
-        raise DataError("--seconds-between, --connections and --max-bytes must be positive")
+    if not 0 <= args.seconds_between <= LONGEST_PAUSE:
+        raise DataError(f"--seconds-between {args.seconds_between}: expected 0 to {LONGEST_PAUSE}")
+    if args.connections < 1 or args.max_bytes < 1:
+        raise DataError("--connections and --max-bytes must be at least 1")
     return Politeness(
         user_agent(args.contact),
         seconds_between=args.seconds_between,
@@ -340,7 +343,7 @@ class Fetcher:
                 asked = True
                 self._ask(wanted, content, response)
             if time.monotonic() > deadline:
-                raise _Later("timed out", f"{len(content)} bytes in {self.politeness.timeout_seconds:g} s")
+                raise _Later("timed out", f"not whole after {self.politeness.timeout_seconds:g} s")
         if not content:
             raise FetchError("empty answer")
         if not asked:

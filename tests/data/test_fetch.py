@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import threading
 import time
 from collections.abc import Callable
@@ -64,6 +65,18 @@ def test_content_and_who_asks() -> None:
 def test_a_contact_that_says_nothing_or_breaks_the_header(contact: str) -> None:
     with pytest.raises(DataError, match="--contact"):
         user_agent(contact)
+
+
+@pytest.mark.parametrize(
+    "options", ["", "--seconds-between -1", "--seconds-between nan", "--connections 0", "--max-bytes 0"]
+)
+def test_settings_that_make_no_sense(options: str) -> None:
+    parser = argparse.ArgumentParser()
+    fetch.add_fetch_arguments(parser, seconds_between=0.5, max_bytes=100)
+    with pytest.raises(DataError, match="--"):
+        fetch.politeness_from(parser.parse_args([*(options and "--contact a@b").split(), *options.split()]))
+    found = fetch.politeness_from(parser.parse_args(["--contact", "a@b"]))
+    assert (found.seconds_between, found.max_bytes, found.connections_per_host) == (0.5, 100, 2)
 
 
 @pytest.mark.parametrize("code", [202, 429, 500, 502, 503])
