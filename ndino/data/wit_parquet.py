@@ -57,32 +57,36 @@ class ParquetTable:
     def __iter__(self) -> Iterator[Row | Fault]:
         from pyarrow import ArrowException
 
-        try:
-            for batch in self._file.iter_batches(BATCH_ROWS, columns=self._columns):
-                yield from self._rows(batch)
-        except (ArrowException, OSError) as error:
-            yield Fault(self.rows, "file breaks off", reason_of(error))
+        for group in range(self._file.num_row_groups):
+            last = self.rows + self._file.metadata.row_group(group).num_rows
+            batches = self._file.iter_batches(BATCH_ROWS, row_groups=[group], columns=self._columns)
+            while self.rows < last:
+                try:
+                    batch = next(batches)
+                except (ArrowException, OSError) as error:
+                    yield Fault(self.rows + 1, "rows cannot be read", f"to row {last}: {reason_of(error)}")
+                    self.rows = last
+                else:
+                    yield from self._rows(batch)
 
     def _rows(self, batch: Any) -> Iterator[Row]:
-        languages = batch.column(FEATURES if self._nested else "language")
-        if self._nested:
-            languages = _languages(languages)
-        found = [index for index, value in enumerate(languages.to_pylist()) if self._ours(value)]
+        import pyarrow
+
+        column = batch.column(FEATURES if self._nested else "language")
+        found = [index for index, languages in enumerate(_languages(column)) if self._language in languages]
         first = self.rows
-        for index, record in zip(found, batch.take(found).to_pylist(), strict=True):
+        records = batch.take(pyarrow.array(found, pyarrow.int64())).to_pylist()
+        for index, record in zip(found, records, strict=True):
             self.passed += first + index - self.rows
             self.rows = first + index + 1
             picture = record.pop(PICTURE)
             content = picture.get("bytes") if isinstance(picture, dict) else picture
-            for page in _pages(record.pop(FEATURES)) if self._nested else [{}]:
+            for page in _pages(record.pop(FEATURES)) if self._nested else ({},):
                 fields = {**record, **page}
                 if fields["language"] == self._language:
                     yield Row(self.rows, {key: _text(fields.get(key)) for key in TAKEN}, content or b"")
         self.passed += first + len(batch) - self.rows
         self.rows = first + len(batch)
-
-    def _ours(self, value: str | list[str] | None) -> bool:
-        return self._language in value if isinstance(value, list) else value == self._language
 
 
 def _text(value: Any) -> str:
@@ -96,13 +100,15 @@ def _fields(features: Any) -> set[str]:
     return {field.name for field in inner} if types.is_struct(inner) else set()
 
 
-def _languages(features: Any) -> Any:
-    """A list of languages for each row, from a structure of lists or a list of structures."""
-    import pyarrow
+def _languages(column: Any) -> list[list[str]]:
+    """The languages of each row: a column of them, a structure of lists, or lists of structures."""
+    from pyarrow import types
 
-    if pyarrow.types.is_struct(features.type):
-        return features.field("language")
-    return pyarrow.ListArray.from_arrays(features.offsets, features.values.field("language"))
+    if types.is_struct(column.type):
+        return [languages or [] for languages in column.field("language").to_pylist()]
+    if types.is_list(column.type):
+        return [[page["language"] for page in pages or []] for pages in column.to_pylist()]
+    return [[language] for language in column.to_pylist()]
 
 
 def _pages(features: dict[str, list[Any]] | list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ import pytest
 from pyarrow import parquet
 
 from ndino.conversations import read_conversations
-from ndino.data import wit
+from ndino.data import wit, wit_parquet
 from ndino.data.__main__ import main
 from ndino.data.fetch import politeness_from
 from tests.data.server import (
@@ -294,6 +294,44 @@ def test_parquet_with_pictures_of_the_hub_in_all_its_forms(tmp_path: Path) -> No
         ("5", f"section: {again}"),
         ("6", f"section: {again}"),
     ]
+
+
+@pytest.mark.parametrize("form", ["lists", "structures"])
+def test_parquet_in_batches(tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wit_parquet, "BATCH_ROWS", 7)
+    records = []
+    for number in range(40):
+        shown_on = pages(*random.Random(number).choices(["it", "de", "fr"], k=3))
+        features = {key: [page[key] for page in shown_on] for key in shown_on[0]}
+        features = None if number % 10 == 9 else features if form == "lists" else shown_on
+        records.append(
+            {"image": {"bytes": b"x"}, "image_url": f"http://x/{number}", "wit_features": features}
+        )
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pyarrow.Table.from_pylist(records), path, row_group_size=25)
+    found = wit_parquet.ParquetTable(path, "it")
+    numbers = [(row.row, row.fields["image_url"]) for row in found]
+    expected = [
+        (number + 1, f"http://x/{number}")
+        for number in range(40)
+        for language in random.Random(number).choices(["it", "de", "fr"], k=3)
+        if language == "it" and number % 10 != 9
+    ]
+    assert numbers == expected
+    assert (found.rows, found.passed) == (40, 40 - len(set(expected)))
+
+
+def test_of_a_damaged_parquet_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    flat = [row(image_url=f"http://x/{number}") | {"image": png(number)} for number in range(60)]
+    parquet.write_table(pyarrow.Table.from_pylist(flat), path, row_group_size=20)
+    groups = parquet.ParquetFile(path).metadata
+    begin, end = (groups.row_group(group).column(0).dictionary_page_offset for group in (1, 2))
+    content = path.read_bytes()
+    path.write_bytes(content[:begin] + b"\xff" * (end - begin) + content[end:])
+    found = list(wit_parquet.ParquetTable(path, "it"))
+    assert [row.row for row in found] == [*range(1, 21), 21, *range(41, 61)]
+    assert found[20].reason == "rows cannot be read" and found[20].text.startswith("to row 40: ")
 
 
 def test_flat_parquet_and_one_that_lacks_columns(tmp_path: Path, capsys) -> None:
