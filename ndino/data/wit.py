@@ -195,7 +195,7 @@ def _item(where: str, row: Row, width: int, seen: set[bytes]) -> Item:
         texts.append((kind.name, text, identity.hexdigest()))
     if not texts and not rejects:
         rejects.append(Reject(where, "no text", details))
-    original = row.fields["original_width"]
+    original = row.fields.get("original_width", "")
     address = address_of(url, int(original) if original.isdecimal() else None, width)
     return Item(where, page, url, address, row.picture, tuple(texts), tuple(rejects), counts)
 

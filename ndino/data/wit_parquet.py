@@ -16,7 +16,7 @@ from ndino.errors import reason_of
 
 FEATURES = "wit_features"
 PICTURE = "image"
-TAKEN = (*NEEDED, "page_url", "original_width")
+TAKEN = (*NEEDED, "original_width")
 BATCH_ROWS = 128  # of some tens of kilobytes each, the picture included
 
 

@@ -39,7 +39,13 @@ COLUMNS = (
     "context_page_description",
     "context_section_description",
 )
-NEEDED = ("language", "image_url", "caption_reference_description", "context_section_description")
+NEEDED = (
+    "language",
+    "page_url",
+    "image_url",
+    "caption_reference_description",
+    "context_section_description",
+)
 BLOCK_BYTES = 1024**2
 PACKED_BYTES = 16 * 1024  # at a time; of a damaged file, as much as this before the damage is lost
 MAX_ROW_BYTES = 1024**2  # ours
@@ -212,7 +218,7 @@ def _columns(path: Path) -> tuple[tuple[str, ...], bool]:
         fields = tuple(map(str.strip, next(csv.reader([first.decode(errors="replace")], delimiter="\t"), [])))
     except csv.Error:
         fields = ()
-    if fields[:1] == ("language",) and set(NEEDED) <= set(fields):
+    if fields[:2] == COLUMNS[:2] and set(NEEDED) <= set(fields):
         if len(set(fields)) < len(fields):
             raise DataError(f"{path}: no WIT table (its first line names a column twice)")
         return fields, True
@@ -221,7 +227,7 @@ def _columns(path: Path) -> tuple[tuple[str, ...], bool]:
     shown = " ".join(first[:SHOWN].decode(errors="replace").split())
     raise DataError(
         f"{path}: no WIT table: its first line is {shown!r} "
-        f"(expected {len(COLUMNS)} columns with tabs between, from {COLUMNS[0]} to {COLUMNS[-1]})"
+        f"(expected, with tabs between: {', '.join(NEEDED)}, in this order the first two)"
     )
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import random
 import signal
@@ -18,6 +20,7 @@ from ndino.conversations import read_conversations
 from ndino.data import wit, wit_parquet
 from ndino.data.__main__ import main
 from ndino.data.fetch import politeness_from
+from ndino.data.wit_table import NEEDED
 from tests.data.server import (
     Answer,
     Server,
@@ -96,6 +99,18 @@ def test_a_row_gives_a_caption_and_a_section(tmp_path: Path) -> None:
     assert [entry["file"] for entry in manifest["inputs"]] == ["wit.tsv.gz"]
     data, images = tmp_path / "out" / "data.jsonl", tmp_path / "out" / "images"
     assert len(list(read_conversations(data, image_folder=images))) == 2
+
+
+def test_columns_that_nothing_is_made_of_may_be_missing(tmp_path: Path) -> None:
+    with Server({"/a.png": content(png(1))}) as server:
+        found = row(image_url=server.url("/a.png"))
+        taken = [column for column in NEEDED if found[column]]
+        file = io.StringIO()
+        writer = csv.DictWriter(file, taken, delimiter="\t", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerow(found)
+        assert run([write(tmp_path / "wit.tsv", file.getvalue().encode())], tmp_path / "out") == 0
+    assert len(rows_of(tmp_path / "out")) == 2
 
 
 def test_another_language_is_only_a_setting(tmp_path: Path) -> None:
@@ -345,7 +360,10 @@ def test_flat_parquet_and_one_that_lacks_columns(tmp_path: Path, capsys) -> None
     assert len(rows_of(tmp_path / "out")) == 2
     parquet.write_table(pyarrow.Table.from_pylist([{"language": "it", "image_url": "x"}]), path)
     assert main(["wit", str(path), "--out", str(tmp_path / "other")]) == 1
-    assert "no caption_reference_description, context_section_description, image" in capsys.readouterr().err
+    assert (
+        "no caption_reference_description, context_section_description, image, page_url"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.fixture(scope="module")
