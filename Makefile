@@ -128,8 +128,8 @@ ppl: setup ## perplexity of MODEL= on the answers of DATA= (IMAGES= SPLIT= ANSWE
 compare: setup ## scores and paired tests of MODELS="a b" of RUN= (default runs/demo)
 	@$(PY) -m ndino.results compare "$(RUN)" --models $(MODELS)
 
-report: setup ## write the tables and the page of RUN= (default runs/demo)
-	@$(PY) -m ndino.results report "$(RUN)"
+report: setup ## write the tables and the page of RUN= (default runs/demo; DATA="data/cauldron ..." adds Tables 1, 2 and 4)
+	@$(PY) -m ndino.results report "$(RUN)" $(if $(DATA),--data $(DATA))
 
 lint: $(TOOLS) ## ruff check and ruff format --check
 	@$(PY) -m ruff check .

@@ -46,9 +46,10 @@ if [ -d /usr/local/share/ca-certificates ]; then
 fi
 settings=$(python3 -m pip config list | sed -n "s/^[a-z:.]*\.\(find-links\|index-url\|extra-index-url\|cert\)='\(.*\)'$/\1 = \2/p")
 printf '[global]\n%s\n' "$settings" | awk '!seen[$0]++' >"$base/etc/pip.conf"
+# An index that is a folder names its files by paths beside it.
 while read -r folder; do
   [ ! -d "$folder" ] || binds+=("$folder")
-done < <(grep -oE '(file://)?/[^ ]+' <<<"$settings" | sed 's|^file://||')
+done < <(grep -oE '(file://)?/[^ ]+' <<<"$settings" | sed -E 's|^file://(.*)/[^/]+/?$|\1|' | sort -u)
 arguments=(--build-arg "BASE=/base" --build-arg TORCH_INDEX= --build-arg FLASH_ATTN=none)
 arguments+=(--build-arg "COMMIT=$(git rev-parse HEAD)")
 for tree in LLaVA-NeXT lmms-eval; do
