@@ -101,6 +101,6 @@ def fit(text: str, bounds: Bounds) -> str:
     if len(text) < bounds.least:
         raise TextError("text too short")
     letters = sum(map(str.isalpha, text))
-    if letters < LEAST_LETTERS * sum(not character.isspace() for character in text):
+    if letters < LEAST_LETTERS * (len(text) - text.count(" ") - text.count("\n")):
         raise TextError("hardly a letter in the text")
     return text
