@@ -45,6 +45,13 @@ def test_mtvqa_for_test_is_what_the_task_reads(tmp_path):
     assert documents[0]["image"].size == (32, 32)
 
 
+def test_another_language_asks_with_its_own_prompts(tmp_path):
+    write_mtvqa(tmp_path / "hub", lang="ES")
+    assert run("mtvqa", tmp_path / "hub", tmp_path / "out", "--split", "train", "--lang", "es") == 0
+    rows = rows_of(tmp_path / "out" / "data.jsonl")
+    assert rows[0]["conversations"][0]["value"].endswith("\nResponde con una sola palabra o frase.")
+
+
 def test_exams_v(tmp_path):
     write_exams(tmp_path / "hub", ("A", "c", "?", None, "12"))
     assert run("exams-v", tmp_path / "hub", tmp_path / "out", "--split", "train") == 0
