@@ -89,6 +89,6 @@ def _through(command: list[str], texts: Sequence[bytes]) -> tuple[list[bytes], b
 
 
 def _run(command: list[str], stream: bytes) -> subprocess.CompletedProcess[bytes]:
-    # The programs read the encoding of their streams from the locale.
+    # Older versions read the encoding of their streams from the locale.
     environment = os.environ | {"LC_ALL": "C.UTF-8"}
     return subprocess.run(command, input=stream, capture_output=True, check=True, env=environment)
