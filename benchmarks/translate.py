@@ -10,12 +10,12 @@ Random weights never say that a sentence has ended, so every text gets as many t
 times its own and 16; in a batch that is the longest text's number, as a real batch waits for its longest
 member. The texts are of the lengths that the two data sets to translate have: first lines of The Cauldron's
 kind (`benchmarks/cauldron_questions.py`), then questions of ten words and answers of thirty in turns, as in
-conversations, both log-normal.
+conversations, both log-normal and of sixty words at most.
 
 The steps between the two ways are measured too, so that it shows where the time goes: transformers sorted by
-length, CTranslate2 in float32, in int8. Then texts of both are compared on the same batches, token by token,
-and the scores that both give the same tokens. Last, what the translation memory saves on questions such as
-The Cauldron's. One JSON line a measurement, the main one at the end.
+length, CTranslate2 in float32, in int8. Then the texts of both are compared on the same batches, token by
+token, and the scores that both give the same tokens. Before all that, what the translation memory saves on
+questions such as The Cauldron's. One JSON line a measurement, the main one at the end.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def segments(count: int, seed: int) -> list[str]:
         drawn.lognormvariate(3.4, 0.7) if number % 2 else drawn.lognormvariate(2.35, 0.3)
         for number in range(count // 2)
     ]
-    return pairs + [" ".join(drawn.choices(THINGS, k=min(120, max(3, round(length))))) for length in lengths]
+    return pairs + [" ".join(drawn.choices(THINGS, k=min(60, max(3, round(length))))) for length in lengths]
 
 
 class SortedTransformers(TransformersWay):

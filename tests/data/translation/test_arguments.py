@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ndino.data.errors import DataError
+from ndino.data.translation import add_translation_arguments, open_translation, translation_identity
+
+
+def arguments(*given: str, **more: object) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    for name in more:
+        parser.add_argument(f"--{name}", default=more[name])
+    add_translation_arguments(parser)
+    return parser.parse_args(given)
+
+
+@pytest.mark.parametrize("translator", ["madlad", "transformers"])
+def test_a_model_translates_and_is_remembered(
+    madlad_folder: Path, converted_folder: Path, tmp_path: Path, translator: str
+) -> None:
+    folder = converted_folder if translator == "madlad" else madlad_folder
+    args = arguments("--translator", translator, "--translator-model", str(folder))
+    with open_translation(args, tmp_path / "memory.sqlite") as translation:
+        assert translation.identity == translation_identity(args)
+        found = translation.translate(["How many dogs?", "", "How many dogs?"])
+        assert found[0] == found[2]
+        assert translation.counts["translated"] == 1
+    with open_translation(args, tmp_path / "memory.sqlite") as translation:
+        assert translation.translate(["How many dogs?"]) == found[:1]
+        assert translation.counts["translated"] == 0
+
+
+def test_identity_follows_the_languages_and_the_model(madlad_folder: Path, converted_folder: Path) -> None:
+    by_model = ["--translator", "madlad", "--translator-model", str(converted_folder)]
+    papers = ["--translator", "transformers", "--translator-model", str(madlad_folder)]
+    made = {translation_identity(arguments(*given)) for given in (by_model, papers)}
+    assert len(made) == 2
+    with pytest.raises(DataError, match=r"'xx'.*languages\.yaml"):
+        translation_identity(arguments(*by_model, "--lang", "xx"))
+
+
+def test_a_command_that_has_a_language_keeps_it() -> None:
+    assert arguments().lang == "it"
+    assert arguments(lang="de").lang == "de"
+
+
+def test_a_model_that_was_not_named_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"--translator-model.*translation\.md"):
+        open_translation(arguments("--translator", "madlad"), tmp_path / "memory.sqlite")
+    assert not (tmp_path / "memory.sqlite").exists()
+
+
+@pytest.mark.system
+@pytest.mark.skipif(shutil.which("apertium") is None, reason="needs Apertium (Debian package apertium)")
+def test_apertium_is_the_default(tmp_path: Path) -> None:
+    args = arguments()
+    with open_translation(args, tmp_path / "memory.sqlite") as translation:
+        (found,) = translation.translate(["  How many dogs are in the house? "])
+    assert found.text == "  Quanti cani sono nella casa? "
+
+
+def test_the_options_load_no_model_library() -> None:
+    code = (
+        "import sys, ndino.data.translation\n"
+        "print([name for name in ('torch', 'transformers', 'ctranslate2') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
