@@ -52,16 +52,18 @@ while read -r folder; do
 done < <(grep -oE '(file://)?/[^ ]+' <<<"$settings" | sed -E 's|^file://(.*)/[^/]+/?$|\1|' | sort -u)
 arguments=(--build-arg "BASE=/base" --build-arg TORCH_INDEX= --build-arg FLASH_ATTN=none)
 arguments+=(--build-arg "COMMIT=$(git rev-parse HEAD)")
-for tree in LLaVA-NeXT lmms-eval; do
-  [ -d "$mirrors/$tree" ] || continue
-  binds+=("$mirrors/$tree")
-  name=$(tr 'a-z-' 'A-Z_' <<<"$tree")_URL
-  arguments+=(--build-arg "$name=$mirrors/$tree")
-done
 options=()
 for folder in "${binds[@]}"; do
   mkdir -p "$base$folder"
   options+=(--bind "$folder")
+done
+# The mirrors that make setup has made; without one, %post asks the repository's own address.
+for tree in LLaVA-NeXT lmms-eval; do
+  [ -f "$mirrors/$tree/HEAD" ] || continue
+  mkdir -p "$base/mirrors/$tree"
+  binds+=("$mirrors/$tree")
+  options+=(--bind "$mirrors/$tree:/mirrors/$tree")
+  arguments+=(--build-arg "$(tr 'a-z-' 'A-Z_' <<<"$tree")_URL=/mirrors/$tree")
 done
 
 # apptainer ARGUMENTS…: this machine's own, or that of a root of Debian sid.
