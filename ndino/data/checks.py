@@ -67,11 +67,10 @@ class Expected:
     distinct: bool = False
 
 
-def expected_of(parts: Parts, choice: int | None, words: Language) -> Expected:
-    """What a translation of these parts, which are in the language of ``words``, must keep."""
+def expected_of(parts: Parts, choice: int | None, exactly: str | None) -> Expected:
+    """What a translation of these parts must keep; ``exactly`` is the whole answer's `exact_answer`."""
     text = " ".join((parts.question, *parts.options, parts.answer, parts.explanation))
     label = next((label for label in _LABELS if not _label_pattern(label).search(text)), _LABELS[0])
-    exactly = None if choice is not None else exact_answer(parts.answer, words)
     distinct = len({_bare(option) for option in parts.options}) == len(parts.options)
     return Expected(len(parts.options), label, choice, exactly, bool(parts.explanation), distinct)
 

@@ -86,8 +86,8 @@ def _job(pair: Pair, source: Language, target: Language) -> _Job | Refused:
     }
     question = split_lines(pair.question)
     said = pair.explanation or pair.answer
-    exact = exact_answer(pair.answer, source) is not None
-    answer = [Piece(said, False)] if exact else split_lines(said)
+    exactly = None if pair.choice is not None else exact_answer(pair.answer, source)
+    answer = split_lines(said) if exactly is None else [Piece(said, False)]
     asked = words_of(question)[-1:] or [" ".join((pair.question or " ".join(instructions)).split())]
     answered = words_of(answer)[:1] or [" ".join(said.split())]
     parts = Parts(
@@ -96,7 +96,7 @@ def _job(pair: Pair, source: Language, target: Language) -> _Job | Refused:
         "" if pair.choice is not None else answered[0],
         answered[0] if pair.explanation else "",
     )
-    expected = expected_of(parts, pair.choice, source)
+    expected = expected_of(parts, pair.choice, exactly)
     line = to_line(parts, expected, source)
     if not _reads_back(line, parts, expected, source):
         return Refused(MARKERS_INSIDE, line)

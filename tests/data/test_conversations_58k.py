@@ -12,6 +12,7 @@ from ndino.data.merge import merge
 from tests.data.apertium_there import needs_apertium
 from tests.data.cauldron_samples import picture
 from tests.data.marked import Marked, marked_translation
+from tests.data.same import assert_same_folders
 
 
 def shout(line: str) -> str:
@@ -136,8 +137,7 @@ def test_shards_give_the_same_bytes(shouted, tmp_path):
     for index in range(3):
         assert main([*arguments, "--out", str(tmp_path / "three"), "--shard", f"{index}/3"]) == 0
     merge(tmp_path / "three")
-    for name in ("data.jsonl", "rejects.jsonl", "manifest.json"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "three" / name).read_bytes()
+    assert_same_folders(tmp_path / "one", tmp_path / "three")
 
 
 @pytest.mark.parametrize(
