@@ -39,9 +39,10 @@ def test_a_model_translates_and_is_remembered(
 def test_identity_follows_the_languages_and_the_model(madlad_folder: Path, converted_folder: Path) -> None:
     by_model = ["--translator", "madlad", "--translator-model", str(converted_folder)]
     papers = ["--translator", "transformers", "--translator-model", str(madlad_folder)]
-    made = {translation_identity(arguments(*given)) for given in (by_model, papers)}
-    assert len(made) == 2
-    with pytest.raises(DataError, match=r"'xx'.*languages\.yaml"):
+    other = [*by_model, "--lang", "es"]
+    made = {translation_identity(arguments(*given)) for given in (by_model, papers, other)}
+    assert len(made) == 3
+    with pytest.raises(DataError, match="no language 'xx'"):
         translation_identity(arguments(*by_model, "--lang", "xx"))
 
 
