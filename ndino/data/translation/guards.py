@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from ndino.data.translation.kept_numbers import lost_number
 from ndino.data.translation.placeholders import PLACEHOLDER
+from ndino.files import key_of
 
 VERSION = 1  # of the checks: part of the memory's key, so that changed checks do not meet old verdicts
 
@@ -48,7 +49,7 @@ class Guards:
     @property
     def identity(self) -> str:
         """What a verdict depends on."""
-        return f"guards {VERSION}" + (f", {len(self.number_words)} number words" if self.number_words else "")
+        return f"guards {key_of(VERSION, sorted(self.number_words.items()))}"
 
     def fault(self, source: str, target: str) -> str | None:
         """Why ``target`` cannot be a translation of ``source``, one of a few phrases, or None."""
