@@ -85,7 +85,10 @@ def read_pair(user: object, assistant: object) -> Pair:
     if found := _LISTED.fullmatch(question):
         # The instruction stands between the question and its options.
         inner_before, asked, inner_after = take_instructions(found["question"].strip())
-        options = tuple(option.strip() for option in found["options"].split(", "))
+        row = found["options"]
+        # The source made one sentence of them: a capital at its head, small letters everywhere else.
+        row = row[:1].lower() + row[1:] if row == row.capitalize() else row
+        options = tuple(option.strip() for option in row.split(", "))
         explained = _EXPLAINED.fullmatch(assistant)
         said = explained["answer"] if explained else assistant
         choice = _choice(said, options)
