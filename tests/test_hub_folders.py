@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
-from datasets import Value
+from datasets import Image, List, Value
 
-from ndino.hub_folders import content_key, load_folder, write_split
+from ndino.hub_folders import content_key, load_folder, stream_split, write_split
+from tests.benchmarks import picture
 
 TYPES = {"id": Value("string"), "answer": Value("string")}
+
+
+def png(image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 def write(folder: Path, *answers: str) -> Path:
@@ -39,3 +47,32 @@ def test_a_folder_that_was_written_anew_is_read_anew(tmp_path):
     assert load_folder(other, split="test")["answer"][:] == ["forse"]
     write(folder, "sì", "no")
     assert content_key(folder) == first
+
+
+def test_a_split_in_a_stream_is_the_split_at_once(tmp_path):
+    types = {"id": Value("string"), "image": Image(), "answers": List(Value("string"))}
+    rows = [{"id": str(n), "image": picture(n), "answers": ["a"] * n} for n in range(7)]
+    write_split(tmp_path / "once", "test", rows, types)
+    taken = []
+
+    def stream():
+        for row in rows:
+            taken.append(row["id"])
+            yield {**row, "image": {"bytes": png(row["image"]), "path": None}, "more": "is left out"}
+
+    assert stream_split(tmp_path / "stream", "test", stream(), types, rows_at_once=3) == 7
+    once, streamed = (load_folder(tmp_path / name, split="test") for name in ("once", "stream"))
+    assert streamed.features == once.features
+    assert streamed["id"][:] == once["id"][:] == taken
+    assert streamed["answers"][:] == once["answers"][:]
+    assert [one.tobytes() for one in streamed["image"]] == [one.tobytes() for one in once["image"]]
+
+
+def test_a_stream_that_breaks_off_leaves_no_file(tmp_path):
+    def stream():
+        yield {"id": "1"}
+        raise OSError("no more")
+
+    with pytest.raises(OSError, match="no more"):
+        stream_split(tmp_path, "test", stream(), {"id": Value("string")}, rows_at_once=1)
+    assert not list(tmp_path.iterdir())
