@@ -59,11 +59,14 @@ for folder in "${binds[@]}"; do
 done
 # The mirrors that make setup has made; without one, %post asks the repository's own address.
 for tree in LLaVA-NeXT lmms-eval; do
-  [ -f "$mirrors/$tree/HEAD" ] || continue
-  mkdir -p "$base/mirrors/$tree"
-  binds+=("$mirrors/$tree")
-  options+=(--bind "$mirrors/$tree:/mirrors/$tree")
-  arguments+=(--build-arg "$(tr 'a-z-' 'A-Z_' <<<"$tree")_URL=/mirrors/$tree")
+  for mirror in "$mirrors/$tree"/*.git; do
+    [ -d "$mirror" ] || continue
+    mkdir -p "$base/mirrors/$tree"
+    binds+=("$mirror")
+    options+=(--bind "$mirror:/mirrors/$tree:ro")
+    arguments+=(--build-arg "$(tr 'a-z-' 'A-Z_' <<<"$tree")_URL=/mirrors/$tree")
+    break
+  done
 done
 
 # apptainer ARGUMENTS…: this machine's own, or that of a root of Debian sid.
