@@ -87,7 +87,7 @@ class TestTesseract:
         except (DebianError, OSError) as error:
             pytest.skip(f"debian-reference-it is not to be had: {error}")
         numbers = (29, 43)
-        pages = render_pages(extract(reference, numbers, tmp_path), tmp_path, Rendering()).pages
+        pages = render_pages(extract(reference, numbers, tmp_path / "a.pdf"), tmp_path, Rendering()).pages
         readings = [tesseract.read(tmp_path / page.file) for page in pages]
         assert all(reading.confidence > 90 for reading in readings)
         assert error_rate([reading.text for reading in readings], text_layer(reference, numbers)) < 0.5
