@@ -43,7 +43,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         help="MADLAD-400 as published, for the madlad translator",
         description="Convert a MADLAD-400 model as published (a folder, or a hub id which is downloaded) "
         "for CTranslate2, in an environment of its own, and compare the scores of both. Needs the internet "
-        "once, and as much memory as the model is large. Writes FOLDER for --translator-model.\n\n"
+        "once, and twice the model's size in memory. Writes FOLDER for --translator-model.\n\n"
         "Example: ndino data convert-madlad --model google/madlad400-3b-mt --out models/madlad400-3b-mt-int8",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
