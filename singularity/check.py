@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +34,7 @@ def check(image: str) -> None:
         _check_tree()
     else:
         _check_lmms_eval()
+        _check_upstream()
     print(f"{image}: whole; torch {version('torch')}, transformers {version('transformers')}")
 
 
@@ -53,6 +56,16 @@ def _check_lmms_eval() -> None:
     folder = lmms_eval_folder()
     for name in ("ndino_it.yaml", "llava_next_it.py", "mblip.py"):
         assert any(folder.rglob(name)), f"{folder}: {name} is not laid over it"
+
+
+def _check_upstream() -> None:
+    from ndino.convert.verify import UPSTREAM_PYTHON, UPSTREAM_TREE, upstream_is_there
+
+    assert upstream_is_there(), f"{UPSTREAM_TREE} or {UPSTREAM_PYTHON} is not there"
+    command = [str(UPSTREAM_PYTHON), "-c", "import ndino.upstream_logits"]
+    subprocess.run(
+        command, cwd=UPSTREAM_TREE, check=True, env=os.environ | {"PYTHONPATH": str(UPSTREAM_TREE)}
+    )
 
 
 if __name__ == "__main__":

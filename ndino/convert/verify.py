@@ -21,8 +21,10 @@ from ndino.convert.tower import read_tower
 from ndino.prompts import IMAGE_TOKEN
 
 ROOT = Path(__file__).resolve().parents[2]
-UPSTREAM_TREE = ROOT / "third_party" / "LLaVA-NeXT"
-UPSTREAM_PYTHON = ROOT / ".venv-llava" / "bin" / "python"
+# An image has upstream's tree and environment in a place of its own, and the code from elsewhere.
+_UPSTREAM = Path(os.environ.get("NDINO_UPSTREAM", ROOT))
+UPSTREAM_TREE = _UPSTREAM / "third_party" / "LLaVA-NeXT"
+UPSTREAM_PYTHON = _UPSTREAM / ".venv-llava" / "bin" / "python"
 UPSTREAM_IMAGE_ID = -200
 TOLERANCE = 1e-4
 QUESTION = "Che cosa si vede nell'immagine?"
