@@ -51,18 +51,36 @@ def require_columns(dataset: Dataset, source: str, *columns: str) -> None:
         raise TaskDataError(f"{source}: no rows")
 
 
-def prepare(dataset: Dataset, source: str, *columns: str) -> Dataset:
+def require_texts(dataset: Dataset, source: str, *columns: str, several: bool = False) -> None:
+    """Check that columns hold a text in every row, or with ``several`` a list of texts: scoring needs them.
+
+    Raises:
+        TaskDataError: a value is something else, such as a number or nothing.
+    """
+    wanted = "a list of texts" if several else "a text"
+    for column in columns:
+        for row, value in enumerate(dataset[column]):
+            texts = value if several and isinstance(value, list) else [None if several else value]
+            if not all(isinstance(text, str) for text in texts):
+                raise TaskDataError(
+                    f"{source} row {row}: {column} is {value!r:.80}, not {wanted} (a number goes in quotes)"
+                )
+
+
+def prepare(dataset: Dataset, source: str, *columns: str, lists: Sequence[str] = ()) -> Dataset:
     """``process_docs`` of a task with pictures: schema checked, pictures shuffled where asked.
 
-    Pictures are in a column ``image``: as ``datasets`` holds them, or as the names of files in the folder of
+    ``columns`` hold texts, ``lists`` hold lists of texts. Pictures are in a column ``image``: as ``datasets`` holds them, or as the names of files in the folder of
     the data; these may also be called ``file_name``.
 
     Raises:
-        TaskDataError: see ``require_columns``; a picture is missing; or too few for the shuffled control.
+        TaskDataError: see ``require_columns`` and ``require_texts``; a picture is missing; or too few for the shuffled control.
     """
     if "image" not in dataset.column_names and "file_name" in dataset.column_names:
         dataset = dataset.rename_column("file_name", "image")
-    require_columns(dataset, source, "image", *columns)
+    require_columns(dataset, source, "image", *columns, *lists)
+    require_texts(dataset, source, *columns)
+    require_texts(dataset, source, *lists, several=True)
     dataset = _with_pictures(dataset, source)
     if not shuffle.requested():
         return dataset

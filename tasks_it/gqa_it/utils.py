@@ -11,6 +11,7 @@ def process_docs(dataset):
     """Check the questions against the pictures, which are a data set of their own (lmms-lab/GQA)."""
     answer = "answer" if "answer" in dataset.column_names else "label"
     tasks.require_columns(dataset, SOURCE, "img_id", "sent", answer)
+    tasks.require_texts(dataset, SOURCE, "sent", *(() if "label" in dataset.column_names else ("answer",)))
     known = tasks.gqa_image_ids()
     for row, image_id in enumerate(dataset["img_id"]):
         if image_id not in known:

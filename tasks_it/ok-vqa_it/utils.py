@@ -13,7 +13,7 @@ SOURCE = "swap-uniba/OK-VQA_IT"
 
 
 def process_docs(dataset):
-    return tasks.prepare(dataset, SOURCE, "question", "answers")
+    return tasks.prepare(dataset, SOURCE, "question", lists=["answers"])
 
 
 def doc_to_text(doc):

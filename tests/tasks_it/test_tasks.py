@@ -131,6 +131,28 @@ def test_data_that_does_not_fit_is_refused_with_the_reason(benchmarks):
         process("gqa-it")(Dataset.from_dict(gqa))
 
 
+@pytest.mark.parametrize(
+    ("name", "column", "value", "said"),
+    [
+        ("mtvqa-it", "answer", 3, "answer is 3, not a text"),
+        ("mtvqa-it", "question", None, "question is None, not a text"),
+        ("seedbench-it", "choice_d", None, "choice_d is None, not a text"),
+        ("ok-vqa-it", "answers", "rosso", "answers is 'rosso', not a list of texts"),
+        ("ok-vqa-it", "answers", [None], r"answers is \[None\], not a list of texts"),
+        ("gqa-it", "answer", None, "answer is None, not a text"),
+    ],
+)
+def test_what_is_no_text_is_refused_before_anything_is_asked(benchmarks, name, column, value, said):
+    from datasets import Dataset
+
+    task = benchmarks.task(name, shuffled=False)
+    row = {**task.eval_docs[0], column: value}
+    row.pop("label", None)
+    rows = Dataset.from_list([row])
+    with pytest.raises(TaskDataError, match=f"row 0: {said}"):
+        task.config.process_docs(rows)
+
+
 # Half of a surrogate pair is what some tokenizers' bytes decode to.
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
 
