@@ -90,8 +90,9 @@ data-demo: setup debian-packages ## build, check and train on a small Italian da
 test: setup $(TOOLS) debian-packages lint ## check style and run every test this machine can run
 	@OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-test-compat: setup ## load published models in throwaway environments: transformers 4.57.6 and the newest 5.x
+test-compat: setup $(TOOLS) ## other versions of transformers: published models load, MADLAD is converted right
 	@$(PY) -m tests.convert.compat
+	@NDINO_TEST_CONVERT=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q tests/data/translation/test_convert_madlad.py
 
 image: ## build both images to runs/images/*.sif with Apptainer (TORCH_INDEX=, FLASH_ATTN=, CUDA_ARCHS=80)
 	@command -v apptainer >/dev/null || { echo "make image: Apptainer is not here. Remedy: module load apptainer" >&2; exit 1; }

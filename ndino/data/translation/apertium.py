@@ -26,7 +26,6 @@ UNTOUCHED = re.compile(f"({PLACEHOLDER.pattern}|~)")
 # read as the end of a sentence, and an empty mark by which it is found again. Its reader leaves no space
 # before them, and "no" becomes "No.", the short form of number.
 END = " .[]"
-COMPLAINT = b"Error:"
 
 
 class Apertium:
