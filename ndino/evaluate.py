@@ -4,8 +4,8 @@
     python -m ndino.evaluate --model IT=runs/a/model --model PT+IT=runs/b/model --tasks pope-it --shuffle
 
 Each finished task is written at once to OUT/NAME/TASK.jsonl (a line for each question) and to
-OUT/NAME/results.json. Every answer is kept in OUT/.cache/answers as soon as its batch is done: a second start
-asks only what is missing. Several GPUs: accelerate launch --num_processes N -m ndino.evaluate ...
+OUT/NAME/results.json. Every answer is kept in OUT/.cache/answers/NAME as soon as its batch is done: a second
+start asks only what is missing. Several GPUs: accelerate launch --num_processes N -m ndino.evaluate ...
 Exit status: 0 when all is done, 2 when something is missing before the start, 1 when anything failed later.
 """
 
@@ -39,7 +39,7 @@ from ndino.evaluation.models import (
     parse_model,
 )
 from ndino.evaluation.processes import Processes
-from ndino.evaluation.store import Store
+from ndino.evaluation.store import Store, hold
 from ndino.files import key_of
 
 BACKENDS = """backends:
@@ -117,11 +117,12 @@ class Run:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
-        run = _prepare(options)
-        with _inside(options.data):
-            _evaluate(run)
-            if run.first:
-                _totals(run)
+        with contextlib.ExitStack() as held:
+            run = _prepare(options, held)
+            with _inside(options.data):
+                _evaluate(run)
+                if run.first:
+                    _totals(run)
     except SetupError as error:
         print(f"ndino.evaluate: {error}", file=sys.stderr)
         return 2
@@ -141,8 +142,11 @@ class _TogetherError(Exception):
     """A failure in one of several processes: the others wait for it, so that all of them end."""
 
 
-def _prepare(options: argparse.Namespace) -> Run:
-    """Find and check all that the run needs; only the weights are not loaded yet."""
+def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Run:
+    """Find and check all that the run needs; only the weights are not loaded yet.
+
+    The models' folders are ``held`` against other runs.
+    """
     _environment(options)
     backend = parse_backend(options.backend)
     models = _models(options, backend)
@@ -151,6 +155,9 @@ def _prepare(options: argparse.Namespace) -> Run:
     if processes.count > 1 and backend.kind.startswith("vllm"):
         raise SetupError("vllm runs in one process (for N GPUs: --backend vllm,tensor_parallel_size=N)")
     with processes.first_alone():
+        if processes.rank == 0:
+            for model in models:
+                held.enter_context(hold(out / model.name))
         stores = {model.name: Store(out / model.name, model) for model in models}
         with _quiet(), _inside(options.data):
             benchmarks = Benchmarks(
@@ -244,7 +251,7 @@ def _evaluate_model(run: Run, model: Model, pending: list[tuple[str, bool]], bar
             loaded = load(model, run.backend, run.batch)
         attach(
             loaded,
-            AnswerStore(run.out / ".cache" / "answers", run.processes.rank),
+            AnswerStore(run.out / ".cache" / "answers" / model.name, run.processes.rank),
             backend=str(run.backend),
             fingerprint=model.fingerprint,
             size=batch_size(run.backend, run.batch),

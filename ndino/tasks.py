@@ -70,11 +70,12 @@ def require_texts(dataset: Dataset, source: str, *columns: str, several: bool = 
 def prepare(dataset: Dataset, source: str, *columns: str, lists: Sequence[str] = ()) -> Dataset:
     """``process_docs`` of a task with pictures: schema checked, pictures shuffled where asked.
 
-    ``columns`` hold texts, ``lists`` hold lists of texts. Pictures are in a column ``image``: as ``datasets`` holds them, or as the names of files in the folder of
-    the data; these may also be called ``file_name``.
+    ``columns`` hold texts, ``lists`` hold lists of texts. Pictures are in a column ``image``: as ``datasets``
+    holds them, or as the names of files in the folder of the data; these may also be called ``file_name``.
 
     Raises:
-        TaskDataError: see ``require_columns`` and ``require_texts``; a picture is missing; or too few for the shuffled control.
+        TaskDataError: see ``require_columns`` and ``require_texts``; a picture is missing; or too few for the
+            shuffled control.
     """
     if "image" not in dataset.column_names and "file_name" in dataset.column_names:
         dataset = dataset.rename_column("file_name", "image")

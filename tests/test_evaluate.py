@@ -17,6 +17,7 @@ from PIL import Image
 from transformers import LlavaNextForConditionalGeneration
 
 from ndino import evaluate
+from ndino.evaluation.store import hold
 from ndino.results.logs import read_model
 from tests.benchmarks import NAMES, write_benchmarks
 from tests.tiny import write_tiny_model
@@ -238,6 +239,18 @@ def test_a_stopped_run_says_that_it_can_go_on(run, monkeypatch, capsys):
     assert "the same command goes on" in capsys.readouterr().err
 
 
+def test_a_second_run_at_the_same_time_is_refused(run, tmp_path, capsys, tiny_model_folder):
+    folder = tmp_path / "eval" / "it"
+    with hold(folder):
+        assert run("--tasks", "mtvqa-it") == 2
+        assert f"{folder}: another run is at work here" in capsys.readouterr().err
+        # Jobs that score a model each may share a folder.
+        assert run("--tasks", "mtvqa-it", model=f"other={tiny_model_folder}") == 0
+    assert run("--tasks", "mtvqa-it") == 0
+    answers = tmp_path / "eval" / ".cache" / "answers"
+    assert {path.name for path in answers.iterdir()} == {"it", "other"}
+
+
 # The command, with a note of each batch before its answers are kept.
 NOTED = """
 import sys, time
@@ -313,7 +326,7 @@ def test_two_processes_share_the_questions_and_give_the_same_result(
         results(one)["tasks"]["pope-it"]["metrics"]
     )
     kept = []
-    for path in (tmp_path / "two" / ".cache" / "answers").iterdir():
+    for path in (tmp_path / "two" / ".cache" / "answers").glob("*/*.sqlite"):
         with contextlib.closing(sqlite3.connect(path)) as database:
             kept += database.execute("SELECT count(*) FROM answers").fetchone()
     # Four pictures: a process has all questions about one of them, equal ones once.

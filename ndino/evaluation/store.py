@@ -6,16 +6,37 @@ the next one goes on with the task that was not finished; its answers are in `nd
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ndino.data.errors import DataError
+from ndino.data.locks import alone
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import Model
 from ndino.files import write_json, write_text
 
 Row = Mapping[str, Any]
+
+
+@contextlib.contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Keep other runs out of ``folder``: each would write its ``results.json`` without what others have done.
+
+    Raises:
+        SetupError: another run is at work there.
+    """
+    lock = folder.parent / ".cache" / f"{folder.name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    busy = f"{folder}: another run is at work here (wait for it, or choose another --name or --out)"
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(alone(lock, busy))
+        except DataError as error:
+            raise SetupError(str(error)) from error
+        yield
 
 
 class Store:
