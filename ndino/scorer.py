@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from torch.nn.utils.rnn import pad_sequence
 from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
@@ -133,7 +133,7 @@ class Scorer:
             raise _SkipError(item.fault)
         try:
             with Image.open(io.BytesIO(item.image())) as image:
-                size = (image.height, image.width)
+                size = _upright_size(image)
         except BROKEN_PICTURE as error:
             raise _SkipError(f"image cannot be read: {error}") from error
         tokenizer = self.processor.tokenizer
@@ -180,7 +180,9 @@ class Scorer:
 
     def _picture(self, item: Item) -> dict[str, torch.Tensor]:
         with Image.open(io.BytesIO(item.image())) as image:
-            return self.processor.image_processor(image.convert("RGB"), return_tensors="pt")
+            # Upright, as `datasets` gives pictures to the tasks.
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+        return self.processor.image_processor(upright, return_tensors="pt")
 
     @torch.inference_mode()
     def _losses(self, answers: Sequence[Ready], pictures: Sequence[dict[str, torch.Tensor]]) -> list[float]:
@@ -260,6 +262,13 @@ class Scorer:
             for part, ids in parts
         ]
         return torch.cat(losses).double().cpu()
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """(height, width) once turned as its EXIF data say; nothing is decoded."""
+    size = (image.height, image.width)
+    # 5 to 8 are the quarter turns.
+    return size[::-1] if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5 else size
 
 
 class _SkipError(Exception):

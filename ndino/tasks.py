@@ -150,9 +150,11 @@ def _gqa_rows(local: Path, cache: str | None) -> dict[str, Callable[[], Image]]:
 
 def _open(path: Path) -> Image:
     from PIL import Image as Pillow
+    from PIL import ImageOps
 
     with Pillow.open(path) as found:
-        return found.convert("RGB")
+        # Upright, as `datasets` gives the pictures of a data set.
+        return ImageOps.exif_transpose(found).convert("RGB")
 
 
 def _decode(images: Dataset, row: int) -> Image:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from datasets import load_dataset
+from PIL import ExifTags, Image
 
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.local_data import files_of
+from ndino.tasks import gqa_image
 from tests.answerer import Answerer, see
 
 NAMES = ["ndino-it", "pope_adv-it"]
@@ -124,3 +126,14 @@ def test_a_missing_picture_is_named_with_its_row(benchmark_folder, tmp_path, cac
     monkeypatch.chdir(plain)
     with pytest.raises(SetupError, match=r"task pope-it: swap-uniba/POPE_IT row 0: no picture .*\.png"):
         Benchmarks(["pope-it"], data=plain, cache=cache).load(shuffled=False)
+
+
+def test_a_photograph_that_lies_on_its_side_is_shown_upright(tmp_path, monkeypatch):
+    folder = tmp_path / "lmms-lab" / "GQA"
+    folder.mkdir(parents=True)
+    lying = Image.new("RGB", (40, 20))
+    exif = lying.getexif()
+    exif[ExifTags.Base.Orientation] = 6
+    lying.save(folder / "n1.jpg", exif=exif)
+    monkeypatch.chdir(tmp_path)
+    assert gqa_image("n1").size == (20, 40)
