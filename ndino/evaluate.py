@@ -39,6 +39,7 @@ from ndino.evaluation.models import (
     parse_model,
 )
 from ndino.evaluation.processes import Processes
+from ndino.evaluation.progress import patience
 from ndino.evaluation.store import Store, hold
 from ndino.files import key_of
 
@@ -237,9 +238,8 @@ def _quiet() -> Iterator[None]:
 def _evaluate(run: Run) -> None:
     pending = {model.name: run.pending(model) for model in run.models}
     total = sum(run.benchmarks.size(task) for tasks in pending.values() for task, _ in tasks)
-    patience = 0.5 if sys.stderr.isatty() else 30
     hidden = not total or not run.first
-    with tqdm(total=total, unit="q", file=sys.stderr, mininterval=patience, disable=hidden) as bar:
+    with tqdm(total=total, unit="q", file=sys.stderr, mininterval=patience(), disable=hidden) as bar:
         for model in run.models:
             if pending[model.name]:
                 _evaluate_model(run, model, pending[model.name], bar)

@@ -230,6 +230,13 @@ def test_a_task_that_fails_leaves_the_others(run, tmp_path, capsys, monkeypatch)
     assert set(results(tmp_path / "eval" / "it")["tasks"]) == {"mtvqa-it"}
 
 
+@pytest.mark.parametrize("backend", ["hf", "lmms:llava_hf"])
+def test_the_reading_of_pictures_is_shown(run, capfd, monkeypatch, backend):
+    monkeypatch.setattr("ndino.evaluation.progress.DELAY_SECONDS", 0)
+    assert run("--tasks", "mtvqa-it", "--backend", backend, "--batch", 1) == 0
+    assert "Reading pictures: " in capfd.readouterr().err
+
+
 def test_a_stopped_run_says_that_it_can_go_on(run, monkeypatch, capsys):
     def stop(self, model, name, *, shuffled):
         raise KeyboardInterrupt

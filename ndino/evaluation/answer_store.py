@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from PIL.Image import Image
 
 from ndino.evaluation.errors import SetupError
+from ndino.evaluation.progress import reading
 
 if TYPE_CHECKING:
     from lmms_eval.api.instance import Instance
@@ -124,9 +125,8 @@ def ask(
     """
     from lmms_eval.api.instance import unwrap_generation_output
 
-    keys = [
-        (store and request_key(model, request, identity)) or place for place, request in enumerate(requests)
-    ]
+    shown = enumerate(reading(requests, silent=model.rank != 0))
+    keys = [(store and request_key(model, request, identity)) or place for place, request in shown]
     repeatable = {key for key in keys if isinstance(key, str)}
     answers: dict[str | int, str] = {} if store is None else dict(store.find(repeatable))
     if answers:

@@ -32,6 +32,7 @@ from ndino.evaluation.batches import Group, Picture, Question, batches_of, group
 from ndino.evaluation.generation import cut, ends_of, generation_options, is_greedy
 from ndino.evaluation.greedy import decode, on_model, padded_inputs, special_settings
 from ndino.evaluation.models import HF, find_model
+from ndino.evaluation.progress import reading
 from ndino.prefixes import obstacle
 from ndino.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
 
@@ -136,11 +137,8 @@ class LlavaNextIt(lmms):
             RuntimeError: a picture cannot be read; the message names task and document.
             ValueError: a question's ``<image>`` markers and its pictures are not equally many.
         """
-        with tqdm(total=len(requests), desc="Reading", disable=self._silent, leave=False) as bar:
-            questions = []
-            for place, request in enumerate(requests):
-                questions.append(self._question(f"{self.rank} {place}", request))
-                bar.update()
+        shown = enumerate(reading(requests, silent=self.rank != 0))
+        questions = [self._question(f"{self.rank} {place}", request) for place, request in shown]
         visuals = {request.args[4]: request.args[2] for request in requests}
         keys = [question.key for question in questions]
         answers = self.store.find(keys) if self.store else {}
