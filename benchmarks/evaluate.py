@@ -3,9 +3,8 @@
     python -m benchmarks.evaluate                  1, 31 and 18 questions a picture; about five minutes
     python -m benchmarks.evaluate --questions 18 --turns 1
 
-The model is random and has the 8B model's proportions, which decide on the ratio: the language model's head
-is 7 to 8 % of its body, the vision tower 4 to 5 %, the prompt is 0.6 times as long as the hidden state is
-wide and nearly all picture. Its head is made to end an answer when trained models do, after a few tokens.
+The model is random and has the 8B model's proportions (``benchmarks/shape_matched.py``), the prompt is nearly
+all picture. The head is made to end an answer when trained models do, after a few tokens.
 Both sides run in one process on one thread, in turns; the least CPU time of each counts. lmms-eval's side
 runs at batch 1, the only one it has.
 """
@@ -30,22 +29,14 @@ from lmms_eval.models.simple.llava_hf import LlavaHf
 from lmms_eval.models.simple.llava_next_it import LlavaNextIt
 from loguru import logger
 from PIL import Image
-from transformers import (
-    CLIPVisionConfig,
-    GenerationConfig,
-    LlamaConfig,
-    LlavaNextConfig,
-    LlavaNextForConditionalGeneration,
-)
-from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+from transformers import GenerationConfig, LlamaConfig
 
-from ndino import published
-from ndino.prompts import IMAGE_TOKEN
+from benchmarks.shape_matched import build_model, proportions, save_model
 from tests.tiny import tiny_tokenizer
 
 GOALS = {1: 0.9, 18: 9.0, 31: 14.0}
 HIDDEN, LAYERS, VOCABULARY = 1536, 2, 3072
-SIDE, PATCH = 210, 14
+SIDE = 210
 PINPOINTS = [[SIDE, 2 * SIDE], [2 * SIDE, SIDE], [2 * SIDE, 2 * SIDE]]
 WIDTH, HEIGHT = 640, 480
 # With weights of this spread, answers depend on picture and question; an end whose row of the head is so much
@@ -64,7 +55,7 @@ SETTINGS = {"max_new_tokens": 16, "temperature": 0.0, "top_p": 1.0, "num_beams":
 
 
 def write_model(folder: Path) -> dict[str, float]:
-    """A random model in Hugging Face format; its proportions."""
+    """A model that ends its answers, in Hugging Face format; its proportions."""
     tokenizer = tiny_tokenizer()
     text = LlamaConfig(
         hidden_size=HIDDEN,
@@ -76,57 +67,16 @@ def write_model(folder: Path) -> dict[str, float]:
         max_position_embeddings=8192,
         tie_word_embeddings=False,
         initializer_range=SPREAD,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
     )
-    vision = CLIPVisionConfig(
-        hidden_size=192,
-        intermediate_size=768,
-        num_hidden_layers=6,
-        num_attention_heads=3,
-        image_size=SIDE,
-        patch_size=PATCH,
-        projection_dim=192,
-    )
-    config = LlavaNextConfig(
-        vision_config=vision,
-        text_config=text,
-        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
-        image_grid_pinpoints=PINPOINTS,
-        vision_feature_layer=-2,
-        vision_feature_select_strategy="default",
-        tie_word_embeddings=False,
-    )
-    torch.manual_seed(0)
-    model = LlavaNextForConditionalGeneration(config)
+    model = build_model(text, side=SIDE, pinpoints=PINPOINTS, tower_layers=6, tower_heads=3)
     with torch.no_grad():
         model.lm_head.weight[len(tokenizer) :] = 0  # no token of the tokenizer
         model.lm_head.weight[tokenizer.eos_token_id] *= END_FACTOR
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
-    image_processor = LlavaNextImageProcessorPil(
-        size={"shortest_edge": SIDE},
-        crop_size={"height": SIDE, "width": SIDE},
-        image_grid_pinpoints=PINPOINTS,
-    )
-    processor = published.build_processor(tokenizer, image_processor, patch_size=PATCH)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    count = {
-        name: sum(weight.numel() for weight in part.parameters())
-        for name, part in (
-            ("head", model.lm_head),
-            ("body", model.model.language_model.layers),
-            ("tower", model.model.vision_tower),
-        )
-    }
-    return {
-        "head_of_body": round(count["head"] / count["body"], 3),
-        "tower_of_body": round(count["tower"] / count["body"], 3),
-        "weights_million": round(sum(count.values()) / 1e6, 1),
-    }
+    save_model(model, folder)
+    return proportions(model)
 
 
 def documents(questions: int, pictures: int) -> list[dict]:
@@ -223,7 +173,7 @@ def main() -> int:
             found = compare(ours, theirs, questions, options.turns)
             equal = equal and bool(found["equal"])
             found["conditions"] |= {
-                **shape,
+                "parameters_beside_the_body": shape,
                 "turns": options.turns,
                 "threads": 1,
                 "dtype": "float32",

@@ -34,68 +34,39 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaNextConfig, LlavaNextForConditionalGeneration
-from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+from transformers import LlamaConfig
 
-from ndino import published
+from benchmarks.shape_matched import build_model, proportions, save_model
 from ndino.answer_sets import Item
 from ndino.evaluation.models import find_model
-from ndino.prompts import IMAGE_TOKEN
 from ndino.scorer import Scorer, load_scorer
 from ndino.shuffle import image_digest
-from tests.tiny import CORPUS, tiny_tokenizer
+from tests.tiny import CORPUS
 
 ROOT = Path(__file__).resolve().parents[1]
 GOALS = {"one_answer": 1.0, "eight_answers": 3.0, "memory": 0.2}
 RELATIVE = 1e-5
-SIDE, PATCH = 112, 14
+SIDE = 112
 PINPOINTS = [[224, 224], [112, 224], [224, 112]]
 VOCABULARY = 128256
 PICTURES, SHARED_PICTURES, ANSWERS = 16, 3, 8
 
 
 def write_model(folder: Path, *, vocabulary: int, hidden: int, layers: int) -> Path:
-    """A random LLaVA-NeXT; a picture of 200 × 200 becomes 336 tokens."""
-    tokenizer = tiny_tokenizer()
-    config = LlavaNextConfig(
-        vision_config=CLIPVisionConfig(
-            hidden_size=192,
-            intermediate_size=768,
-            num_hidden_layers=4,
-            num_attention_heads=6,
-            image_size=SIDE,
-            patch_size=PATCH,
-            projection_dim=192,
-        ),
-        text_config=LlamaConfig(
-            hidden_size=hidden,
-            intermediate_size=hidden * 27 // 10,
-            num_hidden_layers=layers,
-            num_attention_heads=hidden // 64,
-            num_key_value_heads=hidden // 64,
-            vocab_size=vocabulary,
-            max_position_embeddings=4096,
-            tie_word_embeddings=False,
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-        ),
-        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
-        image_grid_pinpoints=PINPOINTS,
-        vision_feature_layer=-2,
-        vision_feature_select_strategy="default",
+    """A model for which a picture of 200 × 200 becomes 336 tokens."""
+    text = LlamaConfig(
+        hidden_size=hidden,
+        intermediate_size=hidden * 27 // 10,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 64,
+        num_key_value_heads=hidden // 64,
+        vocab_size=vocabulary,
+        max_position_embeddings=4096,
         tie_word_embeddings=False,
     )
-    torch.manual_seed(0)
-    model = LlavaNextForConditionalGeneration(config)
-    processor = LlavaNextImageProcessorPil(
-        size={"shortest_edge": SIDE},
-        crop_size={"height": SIDE, "width": SIDE},
-        image_grid_pinpoints=PINPOINTS,
+    return save_model(
+        build_model(text, side=SIDE, pinpoints=PINPOINTS, tower_layers=4, tower_heads=6), folder
     )
-    model.save_pretrained(folder)
-    published.build_processor(tokenizer, processor, patch_size=PATCH).save_pretrained(folder)
-    return folder
 
 
 def make_items(pictures: int, answers: int) -> list[Item]:
@@ -196,19 +167,6 @@ def measure_memory(folder: Path) -> tuple[dict[str, float], float]:
     return {way: each["peak_mib"] for way, each in made.items()}, difference(*values)
 
 
-def shares(scorer: Scorer) -> dict[str, float]:
-    """How large head and tower are beside the language model's layers, by parameters."""
-    count = {
-        name: sum(weight.numel() for weight in part.parameters())
-        for name, part in (
-            ("body", scorer.model.model.language_model.layers),
-            ("head", scorer.model.lm_head),
-            ("tower", scorer.model.model.vision_tower),
-        )
-    }
-    return {name: round(count[name] / count["body"], 3) for name in ("head", "tower")}
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=2, help="times that each way is measured (default: 2)")
@@ -229,7 +187,6 @@ def main() -> int:
         large = write_model(Path(temporary) / "large", vocabulary=VOCABULARY, hidden=128, layers=2)
         peak, peak_off = measure_memory(large)
         print(f"peak above the loaded model, MiB: {peak}", flush=True)
-        proportions = shares(scorer)
     off = max(single_off, shared_off, peak_off)
     print(
         json.dumps(
@@ -251,7 +208,7 @@ def main() -> int:
                     },
                     "peak_mib": {way: round(value, 1) for way, value in peak.items()},
                     "pictures": {"one_answer": PICTURES, "eight_answers": SHARED_PICTURES},
-                    "parameters_beside_the_body": proportions,
+                    "parameters_beside_the_body": proportions(scorer.model),
                     "vocabulary_of_memory": VOCABULARY,
                     "dtype": "float32",
                     "turns": options.turns,

@@ -1,0 +1,78 @@
+"""A random LLaVA-NeXT whose parts stand to each other as those of the 8B model, for timings on a CPU.
+
+Proportions decide on ratios: there the language model's head is 7 to 8 % of its body, the vision tower 4 to
+5 %, and a prompt is 0.6 times as long as the hidden state is wide. Tokenizer and vision tower are small ones
+that benchmarks share; the language model and the pictures' size are each benchmark's own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaNextConfig, LlavaNextForConditionalGeneration
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+
+from ndino import published
+from ndino.prompts import IMAGE_TOKEN
+from tests.tiny import tiny_tokenizer
+
+PATCH = 14
+TOWER_HIDDEN = 192
+
+
+def build_model(
+    text: LlamaConfig, *, side: int, pinpoints: list[list[int]], tower_layers: int, tower_heads: int
+) -> LlavaNextForConditionalGeneration:
+    """The model, its weights drawn with a fixed seed.
+
+    Args:
+        text: the language model; beginning, end and padding become the tokenizer's.
+        side: of the tower's pictures, in pixels.
+        pinpoints: resolutions (height, width) that a picture is brought to.
+    """
+    tokenizer = tiny_tokenizer()
+    for name in ("pad", "bos", "eos"):
+        setattr(text, f"{name}_token_id", getattr(tokenizer, f"{name}_token_id"))
+    vision = CLIPVisionConfig(
+        hidden_size=TOWER_HIDDEN,
+        intermediate_size=4 * TOWER_HIDDEN,
+        num_hidden_layers=tower_layers,
+        num_attention_heads=tower_heads,
+        image_size=side,
+        patch_size=PATCH,
+        projection_dim=TOWER_HIDDEN,
+    )
+    config = LlavaNextConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        image_grid_pinpoints=pinpoints,
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+        tie_word_embeddings=False,
+    )
+    torch.manual_seed(0)
+    return LlavaNextForConditionalGeneration(config)
+
+
+def save_model(model: LlavaNextForConditionalGeneration, folder: Path) -> Path:
+    """Write ``model`` with tokenizer and processor to ``folder``, and return it."""
+    side = model.config.vision_config.image_size
+    image_processor = LlavaNextImageProcessorPil(
+        size={"shortest_edge": side},
+        crop_size={"height": side, "width": side},
+        image_grid_pinpoints=model.config.image_grid_pinpoints,
+    )
+    model.save_pretrained(folder)
+    published.build_processor(tiny_tokenizer(), image_processor, patch_size=PATCH).save_pretrained(folder)
+    return folder
+
+
+def proportions(model: LlavaNextForConditionalGeneration) -> dict[str, float]:
+    """Parameters of ``head`` and ``tower`` as shares of the language model's layers."""
+    head, body, tower = (
+        sum(weight.numel() for weight in part.parameters())
+        for part in (model.lm_head, model.model.language_model.layers, model.model.vision_tower)
+    )
+    return {"head": round(head / body, 3), "tower": round(tower / body, 3)}
