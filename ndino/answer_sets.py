@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ndino.errors import reason_of
+from PIL import Image, UnidentifiedImageError
+
+from ndino.errors import BROKEN_PICTURE, reason_of
 from ndino.evaluation.local_data import is_hub_layout
 from ndino.hub_folders import load_folder
 from ndino.shuffle import image_digest, shuffle_map
+
+# JSON can spell it, tokenizers and files cannot hold it.
+_HALF_A_PAIR = re.compile("[\\ud800-\\udfff]")
 
 
 class AnswerSetError(ValueError):
@@ -162,10 +169,18 @@ def _item(identity: str, row: dict[str, Any], question_field: str, answer_field:
     for value, name in ((question, question_field), (answer, answer_field)):
         if fault is None and (not isinstance(value, str) or not value.strip()):
             fault = f"{name} is empty or no text"
+        elif fault is None and _HALF_A_PAIR.search(value):
+            fault = f"{name} is no Unicode: it holds half of a surrogate pair"
     if fault is None:
         try:
-            digest = image_digest(read())
-        except (OSError, TypeError) as error:
+            content = read()
+            # By its head alone: the shuffled control must not hand a broken picture to a sound question.
+            with Image.open(io.BytesIO(content)):
+                digest = image_digest(content)
+        except UnidentifiedImageError:
+            # Pillow would name an address in memory, another one in every run.
+            fault = "image cannot be read: it is no picture"
+        except (*BROKEN_PICTURE, TypeError) as error:
             fault = f"image cannot be read: {error}"
     return Item(identity, str(question), str(answer), digest, read, fault)
 

@@ -36,6 +36,17 @@ def test_exchanged_images_are_each_anothers(items):
         exchange_images(items[:1])
 
 
+def test_the_control_hands_no_broken_picture_to_a_sound_question(data):
+    (data.parent / "images" / "broken.png").write_text("no picture")
+    broken = {"id": "odd", "question": "Cosa?", "file_name": "broken.png", "answer": "rosso"}
+    data.write_text(f"{data.read_text()}\n{json.dumps(broken)}")
+    *sound, odd = read_answers(data)
+    assert odd.fault == "image cannot be read: it is no picture"
+    exchanged = exchange_images([*sound, odd])
+    assert exchanged[-1] == odd
+    assert sorted(item.digest for item in exchanged[:-1]) == sorted(item.digest for item in sound)
+
+
 def test_ids_are_unique_whatever_the_data_repeats(data):
     lines = data.read_text().splitlines()
     data.write_text(
