@@ -208,6 +208,11 @@ def _models(options: argparse.Namespace, backend: Backend) -> list[Model]:
             raise SetupError("--name goes with a single --model (write --model NAME=FOLDER for several)")
         named = [(options.name, named[0][1])]
     names = [name for name, _ in named]
+    for name in names:
+        if name.startswith(".") or "/" in name:
+            raise SetupError(
+                f"'{name}' is no name for a folder of results (choose one without / and leading dot)"
+            )
     if twice := {name for name in names if names.count(name) > 1}:
         raise SetupError(f"two models are called {', '.join(twice)} (write --model NAME=FOLDER)")
     return [find_model(name, source, backend) for name, source in named]

@@ -171,7 +171,11 @@ def test_what_is_missing_is_named_before_anything_is_loaded(
     shutil.copytree(tiny_model_folder, bare)
     (bare / "tokenizer.json").unlink()
     (bare / "tokenizer_config.json").unlink()
+    taken = tmp_path / "taken"
+    taken.touch()
     for status, message, arguments, changed in [
+        (2, "taken/it: cannot be made: ", ["--out", taken], {}),
+        (2, "'../it' is no name for a folder", ["--name", "../it"], {}),
         (2, f"{bare}: has no tokenizer", [], {"model": bare}),
         (2, "no such model folder", [], {"model": tmp_path / "nowhere"}),
         (2, "no such data folder", [], {"data": tmp_path / "nowhere"}),

@@ -26,16 +26,20 @@ def hold(folder: Path) -> Iterator[None]:
     """Keep other runs out of ``folder``: each would write its ``results.json`` without what others have done.
 
     Raises:
-        SetupError: another run is at work there.
+        SetupError: another run is at work there, or nothing can be written there.
     """
     lock = folder.parent / ".cache" / f"{folder.name}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
     busy = f"{folder}: another run is at work here (wait for it, or choose another --name or --out)"
     with contextlib.ExitStack() as held:
         try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(alone(lock, busy))
         except DataError as error:
             raise SetupError(str(error)) from error
+        except OSError as error:
+            raise SetupError(
+                f"{folder}: cannot be written: {error.strerror} (choose another --out)"
+            ) from error
         yield
 
 
