@@ -174,7 +174,7 @@ def test_what_is_missing_is_named_before_anything_is_loaded(
     taken = tmp_path / "taken"
     taken.touch()
     for status, message, arguments, changed in [
-        (2, "taken/it: cannot be made: ", ["--out", taken], {}),
+        (2, "taken/it: cannot be written: ", ["--out", taken], {}),
         (2, "'../it' is no name for a folder", ["--name", "../it"], {}),
         (2, f"{bare}: has no tokenizer", [], {"model": bare}),
         (2, "no such model folder", [], {"model": tmp_path / "nowhere"}),
