@@ -52,8 +52,6 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     tables = data_tables(args.folders)
-    if not tables:
-        raise DataError("tables: no folder is of the cauldron, a native set or benchmarks (remedy: name one)")
     print("\n".join(markdown(table) for table in tables))
     if args.out:
         for table in tables:
@@ -66,16 +64,25 @@ def data_tables(folders: Iterable[Path]) -> list[Table]:
     """Tables 1, 2 and 4 of the merged data folders, those that they have something for.
 
     Raises:
-        DataError: a folder has no manifest, or a broken one.
+        DataError: a folder has no manifest, or a broken one; or they have something for no table.
     """
     manifests = [_manifest(Path(folder)) for folder in folders]
-    return [table for table in (_table_1(manifests), _table_2(manifests), _table_4(manifests)) if table.rows]
+    tables = (_table_1(manifests), _table_2(manifests), _table_4(manifests))
+    if not any(table.rows for table in tables):
+        raise DataError("tables: no folder is of the cauldron, a native set or benchmarks (remedy: name one)")
+    return [table for table in tables if table.rows]
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if manifest is None:
         raise DataError(f"{folder}: no {MANIFEST} (remedy: name finished data folders)")
+    counts = manifest.setdefault("counts", {})  # a mix has none of its own
+    counted = isinstance(counts, dict) and all(isinstance(count, int) for count in counts.values())
+    if not (counted and {"source", "lang"} <= manifest.keys()):
+        raise DataError(
+            f"{folder / MANIFEST}: has no source or lang, or odd counts (remedy: name folders of ndino data)"
+        )
     return manifest
 
 
