@@ -12,11 +12,11 @@ from ndino.data.benchmark_sets import BENCHMARKS, Benchmark, Question, picture_o
 from ndino.data.languages import Language, language
 from ndino.data.layout import MEMORY
 from ndino.data.lines import join_lines, split_lines, words_of
-from ndino.data.pairs import PairError
+from ndino.data.pairs import Pair, PairError
 from ndino.data.pictures import PictureError, usable_picture
 from ndino.data.repositories import Table, inputs_of, open_repository, open_table
 from ndino.data.shards import Outcome, Reject, ShardWriter, add_shard_arguments, run_batches
-from ndino.data.translated_pairs import Refused, TranslatedPair, translate_pairs
+from ndino.data.translated_pairs import Refused, translate_pairs
 from ndino.data.translation import (
     Translated,
     Translation,
@@ -156,7 +156,7 @@ class Maker:
         self,
         item: Item,
         question: Question,
-        pairs: list[TranslatedPair | Refused],
+        pairs: list[Pair | Refused],
         texts: list[tuple[list[Any], list[Translated]]],
     ) -> Outcome:
         name = item.benchmark.name
@@ -173,7 +173,7 @@ class Maker:
         except PictureError as error:
             return Outcome((), (Reject(where, f"picture: {error.reason}"),), original)
         joined = [join_lines(pieces, [one.text or "" for one in translated]) for pieces, translated in texts]
-        translated = [pair.pair for pair in pairs if isinstance(pair, TranslatedPair)]
+        translated = [pair for pair in pairs if isinstance(pair, Pair)]
         cells = item.benchmark.answer(item.row, translated, joined)
         row = {"id": question.id, "image": image, **cells, "source": name}
         return Outcome((row,), (), {**original, f"{name}/translated": 1})

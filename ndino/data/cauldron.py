@@ -20,7 +20,7 @@ from ndino.data.shards import (
     run_batches,
     run_source,
 )
-from ndino.data.translated_pairs import Refused, TranslatedPair, translate_pairs
+from ndino.data.translated_pairs import Refused, translate_pairs
 from ndino.data.translation import (
     Translation,
     add_translation_arguments,
@@ -156,21 +156,21 @@ class Maker:
             for row, found in zip(rows, read, strict=True)
         ]
 
-    def _outcome(self, row: Row, results: list[TranslatedPair | Refused | str]) -> Outcome:
+    def _outcome(self, row: Row, results: list[Pair | Refused | str]) -> Outcome:
         made, rejects = [], []
         fault, images = None, []
         try:
             pictures = _pictures(row)
-            if any(isinstance(result, TranslatedPair) for result in results):
+            if any(isinstance(result, Pair) for result in results):
                 images = [self._writer.save_image(*picture) for picture in pictures]
         except PictureError as error:
             fault = f"picture: {error.reason}"
         for number, (result, text) in enumerate(zip(results, _texts(row), strict=True)):
             name = f"{row.name}/{number:02d}"
-            if fault or not isinstance(result, TranslatedPair):
+            if fault or not isinstance(result, Pair):
                 rejects.append(_reject(name, fault or result, text))
                 continue
-            said, answer = write_pair(result.pair, self._target, result.instructions)
+            said, answer = write_pair(result, self._target)
             made.append(
                 {
                     "id": f"cauldron/{name}",

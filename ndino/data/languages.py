@@ -10,10 +10,13 @@ from typing import Any
 
 import yaml
 
+from ndino import tasks
 from ndino.data.errors import DataError
 from ndino.files import key_of
 
 MARKERS = ("question", "options", "answer", "explanation")
+# What the tasks of a language add to their questions stands with the tasks.
+TASKS_PROMPTS = {"it": {"short_answer": tasks.SHORT_ANSWER, "letter_answer": tasks.LETTER_ANSWER}}
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class Language:
 
     Attributes:
         markers: the words of question, options, answer and explanation.
-        instructions: English sentences of the sources to what they are in this language.
+        letter_answer: what follows lettered options, with the newline before it.
+        explained_answer: what follows a question whose answer has a reason, with the markers of both in it.
         words: the whole block, for what only one command needs.
     """
 
@@ -31,13 +35,16 @@ class Language:
     markers: Mapping[str, tuple[str, ...]]
     yes: tuple[str, ...]
     no: tuple[str, ...]
-    instructions: Mapping[str, str]
+    letter_answer: str
+    explained_answer: str
     words: Mapping[str, Any]
 
     @property
     def identity(self) -> str:
         """What rows depend on, for a command's settings."""
-        return key_of(self.code, dict(self.markers), self.yes, self.no, dict(self.instructions))
+        return key_of(
+            self.code, dict(self.markers), self.yes, self.no, self.letter_answer, self.explained_answer
+        )
 
 
 @cache
@@ -53,27 +60,23 @@ def language(code: str) -> Language:
             f"language {code!r}: not among {', '.join(sorted(blocks))} "
             "(remedy: add its block to ndino/data/languages.yaml)"
         )
-    block = blocks[code]
+    block = {**blocks[code], **TASKS_PROMPTS.get(code, {})}
     try:
+        written = {marker: block["markers"][marker][0] for marker in MARKERS}
         return Language(
             code=code,
             name=block["name"],
             markers={marker: tuple(block["markers"][marker]) for marker in MARKERS},
             yes=tuple(block["yes"]),
             no=tuple(block["no"]),
-            instructions=block.get("instructions", {}),
+            letter_answer=block["letter_answer"],
+            explained_answer=block["explained_answer"].format_map(written),
             words=block,
         )
     except KeyError as error:
         raise DataError(
             f"language {code!r}: {error.args[0]} is missing (remedy: add it to ndino/data/languages.yaml)"
         ) from error
-
-
-@cache
-def known_instructions() -> frozenset[str]:
-    """Every English instruction that some language lists."""
-    return frozenset(sentence for block in _blocks().values() for sentence in block.get("instructions", {}))
 
 
 @cache

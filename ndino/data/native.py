@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ndino import tasks
 from ndino.data import evaluation_folders
 from ndino.data.errors import DataError
 from ndino.data.gqa import run_gqa
@@ -153,9 +152,8 @@ class Maker:
     def __init__(self, name: str, split: str, words: Language) -> None:
         self._name, self._split = name, split
         prompt = "short_answer" if name == "mtvqa" else "letter_answer"
-        italian = tasks.SHORT_ANSWER if name == "mtvqa" else tasks.LETTER_ANSWER
         # At test the task adds it.
-        self._prompt = "" if split == TEST else italian if words.code == "it" else _word(words, prompt)
+        self._prompt = "" if split == TEST else _word(words, prompt)
 
     def work(self, sample: Sample, writer: ShardWriter) -> Outcome:
         """A row for each question."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ndino.data.checks import (
@@ -18,10 +19,11 @@ from ndino.data.checks import (
 )
 from ndino.data.languages import Language
 from ndino.data.lines import Piece, join_lines, split_lines, words_of
-from ndino.data.pairs import Pair, capital
+from ndino.data.pairs import Pair, asking_line, capital
 from ndino.data.translation import Translated, Translation
 
 MARKERS_INSIDE = "text holds a marker of its own"
+_STOP = re.compile(r"\s+\.(?=\s|\Z)")
 
 
 @dataclass(frozen=True)
@@ -35,63 +37,71 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class TranslatedPair:
-    """The pair in the other language, and its instructions there by the sentences of the source."""
-
-    pair: Pair
-    instructions: dict[str, str]
-
-
-@dataclass(frozen=True)
 class _Job:
-    """A pair on its way: its line (None if nothing is to be translated) and what goes beside it."""
+    """A pair on its way: its line (None if nothing is to be translated) and what goes beside it.
+
+    ``asking`` is the one of the question's lines with words that is in the line.
+    """
 
     pair: Pair
     parts: Parts
     expected: Expected
     line: str | None
     question: list[Piece]
+    asking: int
     answer: list[Piece]
-    sentences: dict[str, list[Piece]]
 
+    @property
+    def beside_question(self) -> list[str]:
+        return [line for number, line in enumerate(words_of(self.question)) if number != self.asking]
+
+    @property
+    def beside_answer(self) -> list[str]:
+        return words_of(self.answer)[1:]
+
+    @property
     def texts(self) -> list[str]:
-        beside = (*words_of(self.question)[:-1], *words_of(self.answer)[1:])
-        sentences = (text for pieces in self.sentences.values() for text in words_of(pieces))
-        return [*([] if self.line is None else [self.line]), *beside, *sentences]
+        return [*([] if self.line is None else [self.line]), *self.beside_question, *self.beside_answer]
 
 
 def translate_pairs(
     pairs: Sequence[Pair], translation: Translation, source: Language, target: Language
-) -> list[TranslatedPair | Refused]:
+) -> list[Pair | Refused]:
     """Translate each pair as one line, check it, and take it apart; one result a pair, in order.
 
-    A question of several lines is in the line with its last one, an answer with its first one; the others
-    are translated by themselves and the newlines put back. Instructions are those of ``languages.yaml``; a
-    sentence that the target language does not list is translated by itself. An answer that is a letter, a
-    number, or yes or no, is what the source says, in the target language.
+    Of a question of several lines the one that asks is in the line (`asking_line`), of an answer the first;
+    the others, such as an instruction on a line of its own, are translated by themselves and the newlines put
+    back. An answer that is a letter, a number, or yes or no, is what the source says, in the target language.
     """
     jobs = [_job(pair, source, target) for pair in pairs]
-    texts = [text for job in jobs if isinstance(job, _Job) for text in job.texts()]
-    translated = iter(translation.translate(texts))
+    texts = [text for job in jobs if isinstance(job, _Job) for text in job.texts]
+    translated = iter(_translate(texts, translation, source))
     return [
-        _finish(job, [next(translated) for _ in job.texts()], target) if isinstance(job, _Job) else job
+        _finish(job, [next(translated) for _ in job.texts], target) if isinstance(job, _Job) else job
         for job in jobs
     ]
 
 
+def _translate(texts: list[str], translation: Translation, source: Language) -> list[Translated]:
+    # "No." is also the short form of number: "Say yes or no. Answer: ..." became "answer number".
+    stop = re.compile(rf"\b({re.escape(source.no[0])})\.(?=\s+\D|\s*\Z)", re.I)
+    apart = [stop.sub(r"\1 .", text) for text in texts]
+    return [
+        one if held == text or one.text is None else replace(one, text=_STOP.sub(".", one.text))
+        for text, held, one in zip(texts, apart, translation.translate(apart), strict=True)
+    ]
+
+
 def _job(pair: Pair, source: Language, target: Language) -> _Job | Refused:
-    instructions = [one.sentence for one in (*pair.before, *pair.after)]
-    unlisted = {
-        sentence: split_lines(sentence) for sentence in instructions if sentence not in target.instructions
-    }
     question = split_lines(pair.question)
     said = pair.explanation or pair.answer
     exactly = None if pair.choice is not None else exact_answer(pair.answer, source)
     answer = split_lines(said) if exactly is None else [Piece(said, False)]
-    asked = words_of(question)[-1:] or [" ".join((pair.question or " ".join(instructions)).split())]
+    lines = words_of(question) or [" ".join(pair.question.split())]
+    asking = asking_line(lines)
     answered = words_of(answer)[:1] or [" ".join(said.split())]
     parts = Parts(
-        asked[0],
+        lines[asking],
         tuple(" ".join(option.split()) for option in pair.options),
         "" if pair.choice is not None else answered[0],
         answered[0] if pair.explanation else "",
@@ -101,7 +111,7 @@ def _job(pair: Pair, source: Language, target: Language) -> _Job | Refused:
     if not _reads_back(line, parts, expected, source):
         return Refused(MARKERS_INSIDE, line)
     settled = not words_of(question) and not words_of(answer) and not parts.options
-    return _Job(pair, parts, expected, None if settled else line, question, answer, unlisted)
+    return _Job(pair, parts, expected, None if settled else line, question, asking, answer)
 
 
 def _reads_back(line: str, parts: Parts, expected: Expected, source: Language) -> bool:
@@ -113,24 +123,16 @@ def _reads_back(line: str, parts: Parts, expected: Expected, source: Language) -
     return found.question in ends and found.options == tuple(map(open_end, parts.options))
 
 
-def _finish(job: _Job, translated: list[Translated], target: Language) -> TranslatedPair | Refused:
+def _finish(job: _Job, translated: list[Translated], target: Language) -> Pair | Refused:
     pair, line = job.pair, job.line
     if failed := next((one.reason for one in translated if one.reason), None):
         return Refused(failed, line or pair.question, translated[0].text if line else None)
     remaining = iter([one.text or "" for one in translated])
     there = next(remaining) if line is not None else None
-    beside_question = _take(remaining, len(words_of(job.question)[:-1]))
-    beside_answer = _take(remaining, len(words_of(job.answer)[1:]))
-    sentences = {
-        sentence: join_lines(pieces, _take(remaining, len(words_of(pieces))))
-        for sentence, pieces in job.sentences.items()
-    }
-    instructions = {
-        one.sentence: target.instructions.get(one.sentence) or sentences[one.sentence]
-        for one in (*pair.before, *pair.after)
-    }
+    beside_question = [next(remaining) for _ in job.beside_question]
+    beside_answer = [next(remaining) for _ in job.beside_answer]
     if there is None:
-        return TranslatedPair(replace(pair, answer=_exact(job, target)), instructions)
+        return replace(pair, answer=_exact(job, target))
     try:
         parts = read_line(there, job.expected, target)
     except CheckError as error:
@@ -142,20 +144,15 @@ def _finish(job: _Job, translated: list[Translated], target: Language) -> Transl
         answer = _exact(job, target)
     elif answer:
         answer = join_lines(job.answer, [answer, *beside_answer] if words_of(job.answer) else [])
-    return TranslatedPair(
-        replace(
-            pair,
-            question=join_lines(job.question, [*beside_question, question] if words_of(job.question) else []),
-            answer="" if pair.choice is not None else answer,
-            options=tuple(map(_option, parts.options, job.parts.options)),
-            explanation=answer if pair.explanation else "",
-        ),
-        instructions,
+    if words_of(job.question):
+        beside_question.insert(job.asking, question)
+    return replace(
+        pair,
+        question=join_lines(job.question, beside_question),
+        answer="" if pair.choice is not None else answer,
+        options=tuple(map(as_written, parts.options, job.parts.options)),
+        explanation=answer if pair.explanation else "",
     )
-
-
-def _take(remaining: Iterator[str], count: int) -> list[str]:
-    return [next(remaining) for _ in range(count)]
 
 
 def _exact(job: _Job, target: Language) -> str:
@@ -166,7 +163,3 @@ def _exact(job: _Job, target: Language) -> str:
         return said
     word = capital(words[0]) if said[:1].isupper() else words[0]
     return f"{word}." if said.endswith(".") else word
-
-
-def _option(translated: str, source: str) -> str:
-    return as_written(translated, source)
