@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import ImageFile
 
+from ndino.answer_sets import Item
 from ndino.upstream import UpstreamError, llava_next_folder
 
 UPSTREAM_PYTHON = Path(__file__).parents[1] / ".venv-llava" / "bin" / "python"
@@ -46,6 +47,22 @@ def benchmark_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.benchmarks import write_benchmarks
 
     return write_benchmarks(tmp_path_factory.mktemp("benchmarks"), rows=4)
+
+
+@pytest.fixture
+def answers_file(tmp_path: Path) -> Path:
+    """Five answers with pictures of five shapes, as a JSONL file beside the folder ``images``."""
+    from tests.answer_files import write_answers
+
+    return write_answers(tmp_path)
+
+
+@pytest.fixture
+def answer_items(answers_file: Path) -> list[Item]:
+    """The answers of ``answers_file``."""
+    from tests.answer_files import read_answers
+
+    return read_answers(answers_file)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -7,21 +7,10 @@ from pathlib import Path
 import pytest
 
 import evaluate_ppl
-from ndino.answer_sets import Item
 from ndino.perplexity import score_set, summarise
 from ndino.scorer import PerplexityError, Score, Scorer, load_scorer
-from tests.answer_files import find, read_answers, write_answers
+from tests.answer_files import find
 from tests.tiny import write_tiny_model
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return write_answers(tmp_path)
-
-
-@pytest.fixture
-def items(data: Path) -> list[Item]:
-    return read_answers(data)
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -49,25 +38,25 @@ def test_summary_against_hand_counted_numbers():
         summarise([skipped])
 
 
-def test_rows_and_summary_are_written(tmp_path, tiny_model_folder, items):
+def test_rows_and_summary_are_written(tmp_path, tiny_model_folder, answer_items):
     out = tmp_path / "ppl" / "tiny" / "set.jsonl"
-    summary, scores = score_set(find(tiny_model_folder), items, out, batch=2)
+    summary, scores = score_set(find(tiny_model_folder), answer_items, out, batch=2)
     rows = read_rows(out)
-    assert [row["id"] for row in rows] == [item.id for item in items]
+    assert [row["id"] for row in rows] == [item.id for item in answer_items]
     assert set(rows[0]) == {"id", "nll", "answer_tokens", "perplexity", "skipped", "reason"}
     assert json.loads(out.with_suffix(".json").read_text()) == summary == summarise(scores)
     shuffled = out.with_name("set.shuffled.jsonl")
-    control, _ = score_set(find(tiny_model_folder), items, shuffled, shuffled=True)
+    control, _ = score_set(find(tiny_model_folder), answer_items, shuffled, shuffled=True)
     assert control["corpus"] != pytest.approx(summary["corpus"], rel=1e-3)
 
 
-def test_a_cut_off_run_goes_on_to_the_same_bytes(tmp_path, tiny_model_folder, items, monkeypatch):
+def test_a_cut_off_run_goes_on_to_the_same_bytes(tmp_path, tiny_model_folder, answer_items, monkeypatch):
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
     for out in (whole, cut):
-        score_set(find(tiny_model_folder), items, out, batch=2)
+        score_set(find(tiny_model_folder), answer_items, out, batch=2)
     # What a kill leaves: the first of two batches and half a line of the second.
     lines = {json.loads(line)["id"]: line for line in whole.read_bytes().splitlines(keepends=True)}
-    planned = load_scorer(find(tiny_model_folder)).plan(items, batch=2)[1]
+    planned = load_scorer(find(tiny_model_folder)).plan(answer_items, batch=2)[1]
     order = [ready.item.id for part in planned for ready in part.answers]
     cut.write_bytes(lines[order[0]] + lines[order[1]] + lines[order[2]][:20])
     cut.with_suffix(".json").unlink()
@@ -78,41 +67,41 @@ def test_a_cut_off_run_goes_on_to_the_same_bytes(tmp_path, tiny_model_folder, it
         "score",
         lambda self, part: asked.extend(ready.item.id for ready in part.answers) or real(self, part),
     )
-    score_set(find(tiny_model_folder), items, cut, batch=2)
+    score_set(find(tiny_model_folder), answer_items, cut, batch=2)
     assert cut.read_bytes() == whole.read_bytes()
     assert cut.with_suffix(".json").read_bytes() == whole.with_suffix(".json").read_bytes()
     assert asked == order[2:]
-    score_set(find(tiny_model_folder), items, cut, batch=2)
+    score_set(find(tiny_model_folder), answer_items, cut, batch=2)
     assert len(asked) == 3
 
 
-def test_another_model_or_other_data_starts_anew(tmp_path, tiny_model_folder, items):
+def test_another_model_or_other_data_starts_anew(tmp_path, tiny_model_folder, answer_items):
     out = tmp_path / "set.jsonl"
-    first = score_set(find(tiny_model_folder), items, out)[0]
+    first = score_set(find(tiny_model_folder), answer_items, out)[0]
     other = find(write_tiny_model(tmp_path / "other", seed=1))
-    assert score_set(other, items, out)[0]["corpus"] != first["corpus"]
+    assert score_set(other, answer_items, out)[0]["corpus"] != first["corpus"]
     assert len(read_rows(out)) == 5
-    assert score_set(other, items[:2], out)[0]["n"] == 2
+    assert score_set(other, answer_items[:2], out)[0]["n"] == 2
     assert len(read_rows(out)) == 2
 
 
-def test_a_file_that_is_not_ours_is_left_alone(data, tiny_model_folder, items):
-    before = data.read_bytes()
+def test_a_file_that_is_not_ours_is_left_alone(answers_file, tiny_model_folder, answer_items):
+    before = answers_file.read_bytes()
     with pytest.raises(PerplexityError, match="exists and is not ours"):
-        score_set(find(tiny_model_folder), items, data)
-    assert data.read_bytes() == before
+        score_set(find(tiny_model_folder), answer_items, answers_file)
+    assert answers_file.read_bytes() == before
 
 
-def test_command(tmp_path, data, tiny_model_folder, capsys):
+def test_command(tmp_path, answers_file, tiny_model_folder, capsys):
     out = tmp_path / "out" / "set.jsonl"
-    data.write_text(
-        f"{data.read_text()}\n" + json.dumps({"question": "q", "answer": "a", "file_name": "no.png"})
+    answers_file.write_text(
+        f"{answers_file.read_text()}\n" + json.dumps({"question": "q", "answer": "a", "file_name": "no.png"})
     )
     command = [
         "--model",
         str(tiny_model_folder),
         "--data",
-        str(data),
+        str(answers_file),
         "--images-dir",
         str(tmp_path / "images"),
     ]

@@ -14,18 +14,8 @@ from PIL import ExifTags, Image
 from ndino.answer_sets import Item, exchange_images, read_items
 from ndino.evaluation.errors import SetupError
 from ndino.scorer import PerplexityError, Scorer, load_scorer
-from tests.answer_files import find, png, read_answers, write_answers
+from tests.answer_files import find, png
 from tests.tiny import write_tiny_model
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return write_answers(tmp_path)
-
-
-@pytest.fixture
-def items(data: Path) -> list[Item]:
-    return read_answers(data)
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +30,10 @@ def rendered(item: Item) -> str:
     )
 
 
-def test_ids_equal_the_processors_own_for_every_shape(scorer, items):
-    _, batches = scorer.plan(items, batch=2)
+def test_ids_equal_the_processors_own_for_every_shape(scorer, answer_items):
+    _, batches = scorer.plan(answer_items, batch=2)
     planned = [ready for batch in batches for ready in batch.answers]
-    assert sorted(ready.item.id for ready in planned) == [item.id for item in items]
+    assert sorted(ready.item.id for ready in planned) == [item.id for item in answer_items]
     for ready in planned:
         image = Image.open(io.BytesIO(ready.item.image()))
         own = scorer.processor(images=image, text=rendered(ready.item), add_special_tokens=False)
@@ -51,8 +41,8 @@ def test_ids_equal_the_processors_own_for_every_shape(scorer, items):
         assert ready.length == len(own["input_ids"][0])
 
 
-def test_a_batch_scores_as_transformers_own_loss_one_by_one(scorer, items):
-    for item, score in zip(items, scorer(items, batch=3), strict=True):
+def test_a_batch_scores_as_transformers_own_loss_one_by_one(scorer, answer_items):
+    for item, score in zip(answer_items, scorer(answer_items, batch=3), strict=True):
         image = Image.open(io.BytesIO(item.image()))
         inputs = scorer.processor(
             images=image, text=rendered(item), add_special_tokens=False, return_tensors="pt"
@@ -71,7 +61,7 @@ def test_a_batch_scores_as_transformers_own_loss_one_by_one(scorer, items):
 
 
 @pytest.fixture
-def several(items) -> list[Item]:
+def several(answer_items) -> list[Item]:
     """Two pictures with several questions and answers each, mixed, and one with a single one."""
     asked = [
         (0, "Cosa vedi?", "rosso"),
@@ -83,7 +73,7 @@ def several(items) -> list[Item]:
         (0, "Cosa vedi?", "rosso"),
     ]
     return [
-        Item(f"s{i}", question, answer, items[picture].digest, items[picture].image)
+        Item(f"s{i}", question, answer, answer_items[picture].digest, answer_items[picture].image)
         for i, (picture, question, answer) in enumerate(asked)
     ]
 
@@ -112,12 +102,12 @@ def test_answers_about_one_picture_share_it_and_score_as_alone(scorer, several, 
     assert [score.nll for score in together] == pytest.approx([score.nll for score in alone], rel=1e-5)
 
 
-def test_a_torn_picture_takes_all_its_answers_and_no_others(scorer, several, items):
+def test_a_torn_picture_takes_all_its_answers_and_no_others(scorer, several, answer_items):
     def torn() -> bytes:
-        return items[0].image()[:-40]
+        return answer_items[0].image()[:-40]
 
     broken = [
-        Item(i.id, i.question, i.answer, i.digest, torn) if i.digest == items[0].digest else i
+        Item(i.id, i.question, i.answer, i.digest, torn) if i.digest == answer_items[0].digest else i
         for i in several
     ]
     scores = scorer(broken)
@@ -132,11 +122,11 @@ TEMPLATE = (
 )
 
 
-def test_a_model_without_our_markers_is_asked_by_its_own_template(scorer, items, monkeypatch):
+def test_a_model_without_our_markers_is_asked_by_its_own_template(scorer, answer_items, monkeypatch):
     monkeypatch.setattr("ndino.scorer.has_llama3_markers", lambda tokenizer: False)
     monkeypatch.setattr(scorer.processor, "chat_template", TEMPLATE)
     tokenizer = scorer.processor.tokenizer
-    for item, score in zip(items, scorer(items), strict=True):
+    for item, score in zip(answer_items, scorer(answer_items), strict=True):
         prompt = f"{tokenizer.bos_token}[user] <image>{item.question} [assistant] "
         image = Image.open(io.BytesIO(item.image()))
         asked = scorer.processor(images=image, text=prompt, add_special_tokens=False, return_tensors="pt")
@@ -150,25 +140,27 @@ def test_a_model_without_our_markers_is_asked_by_its_own_template(scorer, items,
         assert score.answer_tokens == len(answer)
         assert score.nll / len(answer) == pytest.approx(loss, rel=1e-5)
     monkeypatch.setattr(scorer.processor, "chat_template", "{{ raise_exception('no') }}")
-    assert {score.reason for score in scorer(items)} == {"cannot be asked: the chat template fails: no"}
+    assert {score.reason for score in scorer(answer_items)} == {
+        "cannot be asked: the chat template fails: no"
+    }
 
 
-def test_the_picture_and_the_question_matter(scorer, items):
-    right = scorer(items)
-    wrong = scorer(exchange_images(items))
+def test_the_picture_and_the_question_matter(scorer, answer_items):
+    right = scorer(answer_items)
+    wrong = scorer(exchange_images(answer_items))
     assert all(abs(a.nll - b.nll) > 1e-3 for a, b in zip(right, wrong, strict=True))
-    other = [Item(i.id, "Quanti cerchi ci sono?", i.answer, i.digest, i.image) for i in items]
+    other = [Item(i.id, "Quanti cerchi ci sono?", i.answer, i.digest, i.image) for i in answer_items]
     assert all(abs(a.nll - b.nll) > 1e-3 for a, b in zip(right, scorer(other), strict=True))
 
 
-def test_a_picture_is_scored_upright_as_the_tasks_show_it(scorer, items, tmp_path):
-    lying = Image.open(io.BytesIO(items[2].image())).transpose(Image.Transpose.ROTATE_90)
+def test_a_picture_is_scored_upright_as_the_tasks_show_it(scorer, answer_items, tmp_path):
+    lying = Image.open(io.BytesIO(answer_items[2].image())).transpose(Image.Transpose.ROTATE_90)
     exif = lying.getexif()
     exif[ExifTags.Base.Orientation] = 6
     buffer = io.BytesIO()
     lying.save(buffer, "PNG", exif=exif)
-    (turned,) = scorer([dataclasses.replace(items[2], image=buffer.getvalue)])
-    assert turned == scorer([items[2]])[0]
+    (turned,) = scorer([dataclasses.replace(answer_items[2], image=buffer.getvalue)])
+    assert turned == scorer([answer_items[2]])[0]
 
 
 @pytest.mark.parametrize(
@@ -189,14 +181,14 @@ def test_a_picture_is_scored_upright_as_the_tasks_show_it(scorer, items, tmp_pat
         ("[1]", "no file_name"),
     ],
 )
-def test_what_cannot_be_scored_is_skipped_with_its_reason(data, scorer, row, reason):
-    (data.parent / "images" / "broken.png").write_text("no picture")
-    (data.parent / "images" / "torn.png").write_bytes(png((56, 56), 0)[:-40])
+def test_what_cannot_be_scored_is_skipped_with_its_reason(answers_file, scorer, row, reason):
+    (answers_file.parent / "images" / "broken.png").write_text("no picture")
+    (answers_file.parent / "images" / "torn.png").write_bytes(png((56, 56), 0)[:-40])
     good = {"id": "odd", "question": "Cosa?", "file_name": "0.png", "answer": "rosso"}
     line = row if isinstance(row, str) else json.dumps(good | row)
-    data.write_text(f"{data.read_text()}\n{line}\n")
-    items = read_items(str(data), images_dir=data.parent / "images")
-    undisturbed, scores = scorer(items[:5]), scorer(items)
+    answers_file.write_text(f"{answers_file.read_text()}\n{line}\n")
+    answer_items = read_items(str(answers_file), images_dir=answers_file.parent / "images")
+    undisturbed, scores = scorer(answer_items[:5]), scorer(answer_items)
     assert [score.skipped for score in scores] == [False] * 5 + [True]
     assert (scores[5].nll, scores[5].answer_tokens, scores[5].perplexity) == (None, 0, None)
     assert re.search(reason, scores[5].reason)
