@@ -3,7 +3,9 @@ PYTHON    ?= python3
 TORCH     := torch==2.13.0
 DEEPSPEED := deepspeed==0.14.4
 # Debian packages that the data demo and some tests use; without them these tests are skipped and named.
-DEBIAN    := apertium apertium-eng-spa apertium-spa-ita chromium squashfs-tools tesseract-ocr tesseract-ocr-ita
+SLURM     := munge slurm-client slurmctld slurmd
+DEBIAN    := apertium apertium-eng-spa apertium-spa-ita chromium shellcheck squashfs-tools tesseract-ocr \
+             tesseract-ocr-ita $(SLURM)
 
 PY    := .venv/bin/python
 PIP   := $(PY) -m pip --disable-pip-version-check --quiet
@@ -27,10 +29,10 @@ $(call need,ppl,DATA,make ppl MODEL=runs/demo/mlp-long/model DATA=runs/demo/data
 $(call need,compare,MODELS,make compare MODELS="IT PT+IT" RUN=runs/demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup unpatch demo data-demo test test-compat eval ppl compare report lint format lock clean image test-image debian-packages
+.PHONY: help setup unpatch demo data-demo test test-compat eval ppl compare report lint format lock clean image test-image test-slurm family status stage-weights debian-packages
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 # $(call environment,FOLDER): an environment with PyTorch, from TORCH_INDEX= where it is given, else the CPU build
 # where there is no GPU (a cluster's login node has none).
@@ -104,6 +106,20 @@ image: ## build both images to runs/images/*.sif with Apptainer (TORCH_INDEX=, F
 test-image: DEBIAN := debootstrap
 test-image: debian-packages ## as root: build the images on a plain root file system, without flash-attn, and run their %test
 	@tests/singularity/build.sh $(IMAGES)
+
+test-slurm: DEBIAN := $(SLURM)
+test-slurm: setup $(TOOLS) debian-packages ## as root: the launchers on a private SLURM of two nodes, the whole family among them
+	@NDINO_TEST_SLURM=1 OMP_NUM_THREADS=1 $(PY) -m pytest tests/cluster
+
+family: setup ## submit the whole family as SLURM jobs (DRY_RUN=1 prints the graph): docs/cluster.md
+	@launch/family.sh $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
+
+status: ## the family's jobs as a table: state, step, loss, time left
+	@launch/status.sh
+
+stage-weights: setup ## fetch models and benchmarks to folders, for nodes without a network (MODELS= BENCHMARKS=)
+	@$(PY) -m ndino.cluster stage-weights launch/recipes/family.yaml $(call flag,--models,MODELS) \
+	  $(call flag,--benchmarks,BENCHMARKS)
 
 debian-packages:
 	@missing=$$(for p in $(DEBIAN); do \

@@ -143,6 +143,8 @@ class Slurm:
     def hurry(self, job: str) -> None:
         """Start a job that SLURM has put back into the queue at once, and not after its two minutes."""
         self.wait(job, "PENDING")
+        # slurmd refuses what is as old as the job's end, which it knows to the second.
+        time.sleep(3)
         self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
 
     def wait(self, job: str, *states: str, seconds: int = 300) -> str:

@@ -21,7 +21,7 @@ LLM, LMM = "launch/train_from_llm.sh", "launch/train_from_lmm.sh"
 
 def completed(site: Site, job: str) -> None:
     state = site.slurm.wait(job)
-    assert state == "COMPLETED", site.log(job)[-4000:]
+    assert state == "COMPLETED", site.log(job)[-4000:] + site.slurm.run("scontrol", "show", "job", job)
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -71,7 +71,7 @@ def test_a_request_that_no_node_can_meet_is_refused_by_sbatch(site):
 
 @pytest.fixture
 def long_run(site, rows, backbones, tmp_path) -> Path:
-    """A run of 30 steps with a loader's worker, by two ranks that nothing disturbs; the site's mlp is alike."""
+    """A run of 30 steps with a loader's worker, by two ranks that nothing disturbs."""
     site.change("mlp", max_steps=30, loader_workers=1)
     arguments = ["-m", "ndino.train", site.recipes / "mlp.yaml", "--out", tmp_path / "undisturbed"]
     arguments += ["--language-model", backbones.language_model, "--vision-tower", backbones.vision_tower]

@@ -130,7 +130,7 @@ def test_inside_an_image_data_sets_and_folders_are_bound(login, tmp_path):
         IMAGE=str(image),
         DEVICE="cuda",
         BINDS="/scratch,/work",
-        SQUASHFS="data/pt.sqfs:/data/pt",
+        SQUASHFS="data/pt.squashfs:/data/pt",
         PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         CALLS=str(calls),
         REAL_PYTHON=str(ROOT / ".venv" / "bin" / "python"),
@@ -140,26 +140,9 @@ def test_inside_an_image_data_sets_and_folders_are_bound(login, tmp_path):
     before = words[: words.index(str(image))]
     assert before[0] == "exec" and "--nv" in before
     bound = [before[place + 1] for place, word in enumerate(before) if word == "--bind"]
-    assert bound == [str(ROOT), "/scratch", "/work", "data/pt.sqfs:/data/pt:image-src=/"]
+    assert bound == [str(ROOT), "/scratch", "/work", "data/pt.squashfs:/data/pt:image-src=/"]
     assert before[before.index("--pwd") + 1] == str(ROOT)
     assert words[words.index(str(image)) + 1 :][:4] == ["python", "-m", "ndino.cluster", "check"]
-
-
-@pytest.mark.system
-def test_a_data_set_is_packed_whole(login, rows, tmp_path):
-    subprocess.run(["which", "mksquashfs"], check=False, capture_output=True).returncode and pytest.skip(
-        "mksquashfs is not installed (squashfs-tools)"
-    )
-    for name in ("one.sqfs", "two.sqfs"):
-        done = login.call("launch/pack.sh", str(rows / "images"), str(tmp_path / name))
-        assert done.returncode == 0, done.stderr
-    assert (tmp_path / "one.sqfs").read_bytes() == (tmp_path / "two.sqfs").read_bytes()
-    subprocess.run(["unsquashfs", "-q", "-n", "-d", tmp_path / "out", tmp_path / "one.sqfs"], check=True)
-    expected = {path.name: path.read_bytes() for path in (rows / "images").iterdir()}
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == expected
-    assert "is there already" in refused(
-        login, "launch/pack.sh", str(rows / "images"), str(tmp_path / "one.sqfs")
-    )
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "launch").glob("*.sh")))
