@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ndino import shuffle
+from ndino.errors import reason_of
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.local_data import changes, is_hub_layout
 from ndino.evaluation.standard_errors import standard_errors
@@ -150,7 +151,10 @@ class Benchmarks:
             except RetryError as error:
                 # lmms-eval tries five times to load a dataset; the last reason is the reason.
                 reason = error.last_attempt.exception()
-                raise SetupError(f"task {name}: {reason}") from reason
+                raise SetupError(f"task {name}: {reason_of(reason)}") from reason
+            except (OSError, SyntaxError) as error:
+                # lmms-eval looks at the first document, picture and all.
+                raise SetupError(f"task {name}: {reason_of(error)}") from error
             if shuffled and not self._is_ours(name):
                 exchange_pictures(loaded[name], name, self.size(name))
             self._loaded[name, shuffled] = loaded[name]

@@ -69,11 +69,15 @@ def _stem(path: Path) -> str:
 
 def _check_rows(path: Path) -> None:
     # `datasets` names neither the row nor the reason.
+    rows = 0
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 value = json.loads(line) if line.strip() else {}
+                rows += bool(value)
             except ValueError as error:
                 raise SetupError(f"{path} row {number}: broken JSON: {error} (mend or remove it)") from error
             if not isinstance(value, dict):
                 raise SetupError(f"{path} row {number}: is no JSON object (mend or remove it)")
+    if not rows:
+        raise SetupError(f"{path}: holds no rows")

@@ -106,6 +106,7 @@ def test_a_changed_file_is_read_anew(tmp_path, cache, monkeypatch):
         ({"a.jsonl": "{}", "b.jsonl": "{}"}, r"which of a.jsonl, b.jsonl is the split test\?"),
         ({"test.jsonl": "{}", "test.parquet": ""}, "holds the split test twice"),
         ({"test.jsonl": '{"id": 1}\n{"id": \n'}, "test.jsonl row 2: broken JSON"),
+        ({"test.jsonl": "\n"}, "test.jsonl: holds no rows"),
         ({"test.jsonl": '{"id": 1}\n\n[1]\n'}, "test.jsonl row 3: is no JSON object"),
     ],
 )
@@ -137,3 +138,15 @@ def test_a_photograph_that_lies_on_its_side_is_shown_upright(tmp_path, monkeypat
     lying.save(folder / "n1.jpg", exif=exif)
     monkeypatch.chdir(tmp_path)
     assert gqa_image("n1").size == (20, 40)
+
+
+def test_a_first_picture_that_is_none_is_named(tmp_path, cache, monkeypatch):
+    folder = tmp_path / "swap-uniba" / "MTVQA_IT"
+    folder.mkdir(parents=True)
+    (folder / "0.png").write_text("no picture")
+    row = {"id": "0", "image": "0.png", "question": "?", "answer": "rosso"}
+    (folder / "test.jsonl").write_text(json.dumps(row))
+    monkeypatch.chdir(tmp_path)
+    benchmarks = Benchmarks(["mtvqa-it"], data=tmp_path, cache=cache)
+    with pytest.raises(SetupError, match="task mtvqa-it: cannot identify image file"):
+        benchmarks.load(shuffled=False)
