@@ -86,7 +86,7 @@ def test_a_question_that_fails_a_check_is_left_out_of_the_translated(monkeypatch
         # An answer of one OK-VQA question, an option of one of SEED-Bench, a no of POPE.
         line = remark(line).replace("Risposta: puppy", "Il cucciolo")
         line = line.replace("(3) In the garden", "In the garden")
-        return line.replace("a person in the image? Risposta: sì", "a person in the image? Risposta: no")
+        return line.replace("show a person? Risposta: sì", "show a person? Risposta: no")
 
     monkeypatch.setattr(
         benchmarks, "open_translation", lambda args, memory: marked_translation(memory.parent, broken)
