@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOPPED = "stopped from outside (the same command goes on from here)"
 NO_ROOM = 3
+FAILED = 4
+# Python's own: Ctrl-C while it starts ends in this, too, and not in the signal.
+NOT_BEGUN = 1
 POINTS_AN_INCH = 72
 MEMORY_BYTES = 4 * 1024**3
 # The specification lets readers look for the marks within the first and the last 1,024 bytes.
@@ -95,7 +98,7 @@ def render_pages(pdf: Path, folder: Path, rendering: Rendering) -> Pages:
             process.kill()
             output, _ = process.communicate()
             failure = "rendering took too long"
-    if -process.returncode in STOPPED_BY:
+    if -process.returncode in STOPPED_BY or process.returncode == NOT_BEGUN:
         raise DataError(STOPPED)
     if process.returncode == NO_ROOM:
         raise DataError(f"{folder}: pictures of pages cannot be written (is there room on the disk?)")
@@ -213,6 +216,8 @@ def main(arguments: list[str] | None = None) -> int:
         _render(options.pdf, options.folder, Rendering(**options.rendering))
     except OSError:
         return NO_ROOM
+    except Exception:  # such as MemoryError: the document's fault
+        return FAILED
     return 0
 
 
