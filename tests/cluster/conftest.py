@@ -85,7 +85,8 @@ class Site:
         return ("--nodes=2", "--gres=gpu:1", "--cpus-per-task=1", f"--output={self.folder}/%x-%j.log")
 
     def log(self, job: str) -> str:
-        return "\n".join(path.read_text() for path in self.folder.glob(f"*-{job}.log"))
+        # Two nodes write to it at once, in the middle of a progress bar's characters, too.
+        return "\n".join(path.read_text(errors="replace") for path in self.folder.glob(f"*-{job}.log"))
 
     def manifest(self, run: str) -> dict:
         return json.loads((self.runs / run / "manifest.json").read_text())
