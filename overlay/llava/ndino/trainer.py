@@ -52,6 +52,11 @@ class StageTrainer(LLaVATrainer):
         stop = StopOnSignal()
         stop.listen()
         self.add_callback(stop)
+        if self.args.device.type == "cpu":
+            # Several CPU ranks are numbered by accelerate, and PyTorch loads no optimiser's state to "cpu:0".
+            torch.serialization.register_package(
+                5, lambda storage: None, lambda storage, place: storage if place.startswith("cpu:") else None
+            )
 
     def get_train_dataloader(self) -> torch.utils.data.DataLoader:
         loader = super().get_train_dataloader()
