@@ -101,7 +101,7 @@ def test_sharded_ranks_train_as_one(how, alone, command, tmp_path):
     if how.startswith("zero"):
         pytest.importorskip("deepspeed", reason="the package deepspeed is not installed")
     if how == "zero3" and not torch.cuda.is_available():
-        pytest.skip("without a GPU: ZeRO-3's collectives of two ranks do not match over gloo")
+        pytest.skip("without a GPU: over gloo ZeRO-3's collectives do not always match")
     launch = [
         "-m",
         "accelerate.commands.launch",
