@@ -90,7 +90,8 @@ data-demo: setup debian-packages ## build, check and train on a small Italian da
 	@$(PY) -m miniature.data_demo $(call flag,--out,OUT) $(call flag,--seed,SEED)
 
 test: setup $(TOOLS) debian-packages lint ## check style and run every test this machine can run
-	@OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	@OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+	  --no-loadscope-reorder
 
 test-compat: setup $(TOOLS) ## other versions of transformers: published models load, MADLAD is converted right
 	@$(PY) -m tests.convert.compat

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -121,14 +122,25 @@ def test_sharded_ranks_train_as_one(how, alone, command, tmp_path):
     assert_same_training(alone, tmp_path / "run")
 
 
+def listens(rank: subprocess.Popen) -> bool:
+    """Whether it has a handler of its own for SIGTERM."""
+    caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{rank.pid}/status").read_text())[1]
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def test_a_signal_to_one_rank_stops_all_and_the_next_start_goes_on(alone, command, tmp_path):
     out = tmp_path / "run"
     ranks = start_ranks(["-m", "ndino.train", *command], 2)
-    while not (out / "run.json").exists():
-        assert ranks[0].poll() is None, ranks[0].communicate()[0]
+    # Before it listens, the signal would end the one rank and leave the other waiting for it.
+    while not (out / "run.json").exists() or not listens(ranks[1]):
+        assert [rank.poll() for rank in ranks] == [None, None], "a rank ended by itself"
         time.sleep(0.01)
     ranks[1].send_signal(signal.SIGTERM)
-    said = [rank.communicate()[0] for rank in ranks]
+    try:
+        said = [rank.communicate(timeout=120)[0] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
     assert [rank.returncode for rank in ranks] == [130, 130], said
     stopped_at = step_of(newest_whole_checkpoint(out))
     assert 0 < stopped_at < 6
