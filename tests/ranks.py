@@ -42,7 +42,7 @@ def start_ranks(arguments: Sequence[str | Path], count: int, **environment: str)
 def finish_ranks(ranks: Sequence[subprocess.Popen]) -> list[str]:
     """What each rank printed; the test fails with it when one of them failed."""
     try:
-        printed = [rank.communicate()[0] for rank in ranks]
+        printed = [rank.communicate(timeout=300)[0] for rank in ranks]
     finally:
         for rank in ranks:
             rank.kill()
