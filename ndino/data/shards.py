@@ -39,7 +39,7 @@ from ndino.files import sha256_of, write_json
 
 T = TypeVar("T")
 
-LOOK_AHEAD = 4  # items in hand for each worker
+LOOK_AHEAD = 4  # items read for each worker
 
 
 @dataclass(frozen=True)
@@ -265,22 +265,29 @@ def run_items(
 ) -> None:
     """Work on the wanted ones of the numbered ``items`` and commit each as soon as it is done.
 
-    With several ``workers``, ``work`` runs in as many threads. An error in it, or Ctrl-C, ends the run, after
-    the items in hand have been committed; ``stop`` is called first, so that those that only wait may give up.
+    With several ``workers``, ``work`` runs in as many threads; a killed run loses what these had in hand, an
+    item each. An error, or Ctrl-C, ends the run after the items in hand have been committed; ``stop`` is
+    called first, so that those that only wait may give up.
     """
+
+    def do(number: int, item: T) -> None:
+        # Not where it is waited for: there the next item may be long in coming.
+        writer.commit(number, work(item))
+
     with tqdm(desc=desc, total=total, unit=" items") as progress:
         if workers == 1:
             for number, item in items:
                 if writer.wants(number):
-                    writer.commit(number, work(item))
+                    do(number, item)
                 progress.update()
             return
-        running: dict[Future[Outcome], int] = {}
+        running: set[Future[None]] = set()
 
-        def commit(at_most: int) -> None:
+        def settle(at_most: int) -> None:
             while len(running) > at_most:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    writer.commit(running.pop(future), future.result())
+                    running.remove(future)
+                    future.result()
                     progress.update()
 
         with ThreadPoolExecutor(workers) as pool:
@@ -289,16 +296,13 @@ def run_items(
                     if not writer.wants(number):
                         progress.update()
                         continue
-                    running[pool.submit(work, item)] = number
-                    commit(LOOK_AHEAD * workers - 1)
-                commit(0)
+                    running.add(pool.submit(do, number, item))
+                    settle(LOOK_AHEAD * workers - 1)
+                settle(0)
             except BaseException:
                 if stop is not None:
                     stop()
                 pool.shutdown(cancel_futures=True)
-                for future, number in running.items():
-                    if future.done() and not future.cancelled() and future.exception() is None:
-                        writer.commit(number, future.result())
                 raise
 
 

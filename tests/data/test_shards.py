@@ -179,6 +179,21 @@ def test_an_error_ends_the_run_and_what_is_done_stays_done(tmp_path, workers):
         assert writer.wants(10)
 
 
+def test_what_is_done_is_committed_while_the_source_is_slow(tmp_path):
+    with ShardWriter(tmp_path, WHOLE, {}) as writer:
+
+        def items():
+            yield from enumerate("abc")
+            deadline = time.monotonic() + 60
+            while any(writer.wants(number) for number in range(3)):
+                assert time.monotonic() < deadline, "done, and not committed"
+                time.sleep(0.01)
+            yield 3, "d"
+
+        run_items(writer, items(), lambda item: Outcome(), desc="toy", workers=2)
+        assert not writer.wants(3)
+
+
 def test_batches_hold_wanted_items_only_and_are_committed_one_by_one(tmp_path):
     seen = []
 

@@ -1,10 +1,12 @@
-"""WIT tables for tests: rows with every column, written as Google's files are."""
+"""WIT tables for tests, rows with every column, written as Google's files are; and what came out of them."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from PIL import Image
 
@@ -13,6 +15,7 @@ from ndino.data.wit_table import COLUMNS
 SECTION = (
     'Il Colosseo è un anfiteatro romano.\nSorge a Roma, e nell\'antichità vi si tenevano giochi "gladiatori".'
 )
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
 
 
 def row(language: str = "it", **fields: str) -> dict[str, str]:
@@ -48,3 +51,14 @@ def png(shade: int, size: tuple[int, int] = (40, 30)) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", size, (shade % 256, 80, 160)).save(file, "PNG")
     return file.getvalue()
+
+
+def rows_of(out: Path) -> list[dict]:
+    """The rows of a finished folder."""
+    return [json.loads(line) for line in (out / "data.jsonl").read_text().splitlines()]
+
+
+def rejects_of(out: Path) -> list[tuple[str, str]]:
+    """Where each reject of a finished folder is, and why."""
+    rejects = [json.loads(line) for line in (out / "rejects.jsonl").read_text().splitlines()]
+    return [(reject["where"], reject["reason"]) for reject in rejects]
