@@ -3,8 +3,8 @@
     python -m ndino.cluster.launch --config_file launch/accelerate/zero3.yaml … -m ndino.cluster.rank …
 
 SLURM sends USR1 and TERM to every process of a job step. PyTorch's launcher would pass TERM on and kill
-after 30 seconds whoever is still saving. Here both signals are blocked for good; the ranks inherit that,
-and lift it when they are ready to listen (`ndino.train.callbacks.StopOnSignal`).
+after 30 seconds whoever is still saving. Here both signals are blocked for good; the ranks inherit that, and
+find at the end of a step what they were sent (`ndino.train.callbacks.StopOnSignal`).
 """
 
 from __future__ import annotations

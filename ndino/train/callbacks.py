@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import torch
 import torch.distributed as dist
@@ -43,35 +44,48 @@ class MarkWhole(TrainerCallback):
 
 
 class StopOnSignal(TrainerCallback):
-    """Saves and ends training after the step in which any rank was sent one of `STOP_SIGNALS`."""
+    """Saves and ends training after the step in which any rank was sent one of `STOP_SIGNALS`.
+
+    SLURM sends them to every process of a job. From `listen` on they are blocked, and found at the end of a
+    step. Processes that are started meanwhile inherit that, such as the loader's workers, which PyTorch would
+    end on SIGTERM, and the rank with them, before anything is saved.
+    """
 
     def __init__(self) -> None:
         self.asked = False
 
     def listen(self) -> None:
         """Wait for the signals from here on; for the main thread."""
+        # Threads that were started before block nothing, and what one of them is sent comes to the handler.
         for number in STOP_SIGNALS:
             signal.signal(number, self._ask)
-        # A launcher that must outlive the signals has them blocked, and its children inherit that.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """`listen` for a while."""
-        before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
         self.listen()
         try:
             yield
         finally:
-            for number, handler in before.items():
+            self._take_pending()
+            for number, handler in handlers.items():
                 signal.signal(number, handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def on_step_end(self, args, state, control, **options) -> None:
+        self._take_pending()
         # Signals reach ranks at different steps, but all must leave the loop after the same one.
         if any_rank(self.asked, args.device):
             control.should_log = control.should_save = control.should_training_stop = True
 
-    def _ask(self, number: int, frame) -> None:
+    def _take_pending(self) -> None:
+        while signal.sigpending() & set(STOP_SIGNALS):
+            self._ask(signal.sigwait(STOP_SIGNALS))
+
+    def _ask(self, number: int, frame: FrameType | None = None) -> None:
         self.asked = True
 
 
@@ -82,25 +96,6 @@ def any_rank(value: bool, device: torch.device) -> bool:
     flag = torch.tensor(int(value), device=device)
     dist.all_reduce(flag, op=dist.ReduceOp.MAX)
     return bool(flag.item())
-
-
-def protect_workers(loader: torch.utils.data.DataLoader) -> None:
-    """Let the loader's worker processes ignore `STOP_SIGNALS`, which SLURM sends to every process of a job.
-
-    PyTorch ends a worker on SIGTERM, and the rank with it, before anything is saved.
-    """
-    loader.worker_init_fn = _Deaf(loader.worker_init_fn)
-
-
-class _Deaf:
-    def __init__(self, prepare) -> None:
-        self.prepare = prepare
-
-    def __call__(self, worker: int) -> None:
-        for number in STOP_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        if self.prepare is not None:
-            self.prepare(worker)
 
 
 class WriteProgress(TrainerCallback):

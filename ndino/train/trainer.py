@@ -7,7 +7,7 @@ from transformers import LlavaNextForConditionalGeneration, Trainer
 from transformers.trainer_pt_utils import get_parameter_names
 
 from ndino.recipes import Recipe
-from ndino.train.callbacks import MarkWhole, WriteProgress, protect_workers
+from ndino.train.callbacks import MarkWhole, WriteProgress
 
 
 def set_trainable(model: LlavaNextForConditionalGeneration, trainable: str) -> None:
@@ -45,11 +45,6 @@ class StageTrainer(Trainer):
         super().__init__(**options, callbacks=[MarkWhole(recipe.save_total_limit), WriteProgress()])
         # The loss is divided by the supervised tokens of the whole effective batch, not of one micro-batch.
         self.model_accepts_loss_kwargs = True
-
-    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
-        loader = super().get_train_dataloader()
-        protect_workers(loader)
-        return loader
 
     def gathered_weights(self) -> dict[str, torch.Tensor]:
         """All weights, under the model's own names, on the first rank; for every rank to call."""

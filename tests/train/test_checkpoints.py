@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from ndino.train.callbacks import MarkWhole, protect_workers
+from ndino.train.callbacks import STOP_SIGNALS, MarkWhole, StopOnSignal
 from ndino.train.checkpoints import mark_whole, newest_whole_checkpoint, remove_torn_checkpoints
 
 
@@ -47,22 +48,36 @@ def test_older_ones_go_when_the_new_one_is_whole(tmp_path):
 
 WORKERS = """
 import os, signal, sys, torch
-from ndino.train.callbacks import StopOnSignal, protect_workers
+from types import SimpleNamespace
+from accelerate import Accelerator
+from ndino.train.callbacks import STOP_SIGNALS, StopOnSignal
+
+def tell(process):
+    for number in STOP_SIGNALS:
+        os.kill(process, number)
 
 class Pictures(torch.utils.data.Dataset):
     def __len__(self): return 8
     def __getitem__(self, index):
         if index == 1:
-            os.kill(os.getpid(), signal.SIGTERM)
-            os.kill(os.getpid(), signal.SIGUSR1)
+            tell(os.getpid())
+            tell(os.getppid())
         return index
 
 stop = StopOnSignal()
-stop.listen()
-loader = torch.utils.data.DataLoader(Pictures(), num_workers=2)
-if sys.argv[1] == "protected":
-    protect_workers(loader)
-print(len(list(loader)))
+if sys.argv[1] == "listening":
+    stop.listen()
+else:
+    for number in STOP_SIGNALS:
+        signal.signal(number, stop._ask)
+# Also before PyTorch has prepared the worker.
+os.register_at_fork(after_in_child=lambda: tell(os.getpid()))
+loader = Accelerator(cpu=True).prepare(torch.utils.data.DataLoader(Pictures(), num_workers=2))
+control = SimpleNamespace(should_training_stop=False)
+stop.on_step_end(SimpleNamespace(device="cpu"), None, control)
+print(control.should_training_stop, len(list(loader)))
+stop.on_step_end(SimpleNamespace(device="cpu"), None, control)
+print(control.should_training_stop)
 """
 
 
@@ -70,18 +85,15 @@ def test_signals_to_all_processes_leave_the_loader_s_workers_alive():
     def run(how: str) -> subprocess.CompletedProcess:
         return subprocess.run([sys.executable, "-c", WORKERS, how], capture_output=True, text=True)
 
-    assert run("protected").stdout == "8\n"
-    assert run("bare").returncode != 0, "without protection PyTorch no longer ends workers: not needed?"
+    assert run("listening").stdout.split() == ["False", "8", "True"]
+    assert run("handling").returncode != 0, "PyTorch no longer ends workers on SIGTERM: not needed?"
 
 
-def test_the_loader_s_own_preparation_is_kept():
-    prepared = []
-    loader = SimpleNamespace(worker_init_fn=prepared.append)
-    protect_workers(loader)
-    before = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGTERM)}
-    try:
-        loader.worker_init_fn(3)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    assert prepared == [3]
+def test_a_signal_while_listening_is_not_delivered_afterwards():
+    stop = StopOnSignal()
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
+    with stop.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.asked and not signal.sigpending()
+    assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(STOP_SIGNALS)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ndino.train.callbacks import MarkWhole, StopOnSignal, WriteProgress, protect_workers
+from ndino.train.callbacks import MarkWhole, StopOnSignal, WriteProgress
 
 TRAINED = "trained.safetensors"  # the projector stage's checkpoints: what is trained, not what is frozen
 
@@ -57,11 +57,6 @@ class StageTrainer(LLaVATrainer):
             torch.serialization.register_package(
                 5, lambda storage: None, lambda storage, place: storage if place.startswith("cpu:") else None
             )
-
-    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
-        loader = super().get_train_dataloader()
-        protect_workers(loader)
-        return loader
 
     def _get_train_sampler(self) -> torch.utils.data.Sampler | None:
         if not (self.args.group_by_length or self.args.group_by_modality_length):
