@@ -67,6 +67,19 @@ def require_texts(dataset: Dataset, source: str, *columns: str, several: bool = 
                 )
 
 
+def require_letters(dataset: Dataset, source: str, letters: str) -> None:
+    """Check that the column ``answer`` holds one of ``letters`` in every row: no answer could be right else.
+
+    Raises:
+        TaskDataError: a value is something else, such as an option's text.
+    """
+    for row, value in enumerate(dataset["answer"]):
+        if value.strip().upper() not in set(letters):
+            raise TaskDataError(
+                f"{source} row {row}: answer is {value!r:.80}, not a letter from {letters[0]} to {letters[-1]}"
+            )
+
+
 def prepare(dataset: Dataset, source: str, *columns: str, lists: Sequence[str] = ()) -> Dataset:
     """``process_docs`` of a task with pictures: schema checked, pictures shuffled where asked.
 

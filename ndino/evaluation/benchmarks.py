@@ -25,6 +25,7 @@ from ndino.evaluation.standard_errors import standard_errors
 from ndino.evaluation.wrong_pictures import exchange_pictures
 from ndino.files import key_of, whole_file
 from ndino.hub_folders import content_key
+from ndino.prompts import IMAGE_TOKEN
 from ndino.tasks import DATASETS_CACHE, LETTER_ANSWER, SHORT_ANSWER
 
 if TYPE_CHECKING:
@@ -155,7 +156,9 @@ class Benchmarks:
             except (OSError, SyntaxError) as error:
                 # lmms-eval looks at the first document, picture and all.
                 raise SetupError(f"task {name}: {reason_of(error)}") from error
-            if shuffled and not self._is_ours(name):
+            if self._is_ours(name):
+                _check_markers(loaded[name], name)
+            elif shuffled:
                 exchange_pictures(loaded[name], name, self.size(name))
             self._loaded[name, shuffled] = loaded[name]
         return self._loaded[name, shuffled]
@@ -301,6 +304,15 @@ def _manager(names: Sequence[str]) -> TaskManager:
     if all(name in manager.task_index for name in names):
         return manager
     return lmms_eval.tasks.TaskManager("WARNING")
+
+
+def _check_markers(task: ConfigurableTask, name: str) -> None:
+    """Our tasks show one picture; a question may say where, and otherwise it comes first."""
+    for number, document in enumerate(task.eval_docs_no_media):
+        if (found := task.doc_to_text(document).count(IMAGE_TOKEN)) > 1:
+            raise SetupError(
+                f"task {name} document {number}: {found} {IMAGE_TOKEN} for one picture (keep one)"
+            )
 
 
 def _mapping(value: Any) -> dict[str, Any]:

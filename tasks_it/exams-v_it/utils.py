@@ -9,7 +9,9 @@ LETTERS = "ABCDEFGH"
 
 
 def process_docs(dataset):
-    return tasks.prepare(dataset, SOURCE, "question", "answer")
+    prepared = tasks.prepare(dataset, SOURCE, "question", "answer")
+    tasks.require_letters(prepared, SOURCE, LETTERS)
+    return prepared
 
 
 def doc_to_text(doc):

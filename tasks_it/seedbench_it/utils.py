@@ -9,7 +9,9 @@ LETTERS = "ABCD"
 
 def process_docs(dataset):
     choices = [f"choice_{letter.lower()}" for letter in LETTERS]
-    return tasks.prepare(dataset, SOURCE, "question", "answer", *choices)
+    prepared = tasks.prepare(dataset, SOURCE, "question", "answer", *choices)
+    tasks.require_letters(prepared, SOURCE, LETTERS)
+    return prepared
 
 
 def doc_to_text(doc):

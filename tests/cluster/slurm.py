@@ -143,9 +143,11 @@ class Slurm:
     def hurry(self, job: str) -> None:
         """Start a job that SLURM has put back into the queue at once, and not after its two minutes."""
         self.wait(job, "PENDING")
-        # slurmd refuses what is as old as the job's end, which it knows to the second.
-        time.sleep(3)
-        self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+        while self.state(job) == "PENDING":
+            # slurmd refuses what is as old as the job's end, which it knows to the second; and a job that is still
+            # ending is given its two minutes only afterwards.
+            time.sleep(3)
+            self.run("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
 
     def wait(self, job: str, *states: str, seconds: int = 300) -> str:
         """Wait until a job is in one of ``states``, by default one that it cannot leave; returns it."""

@@ -95,13 +95,14 @@ def test_told_of_the_limit_it_saves_and_goes_on_to_the_same_weights(long_part, s
     job, run = site.sbatch(LLM, "mlp"), site.runs / "mlp"
     wait_for_step(run, 3)
     site.slurm.run("scancel", "--signal=USR1", "--batch", job)
-    site.slurm.hurry(job)
+    site.slurm.wait(job, "PENDING")
     stopped = newest_whole_checkpoint(run)
     assert 3 <= step_of(stopped) < 30
     # As a kill while saving leaves it: later, and not whole.
     torn = run / "checkpoint-29"
     shutil.copytree(stopped, torn)
     next(torn.glob("*.safetensors")).write_bytes(b"torn")
+    site.slurm.hurry(job)
     completed(site, job)
     manifest = site.manifest("mlp")
     assert manifest["resumed_from"] == stopped.name and manifest["steps"] == 30
@@ -122,9 +123,10 @@ def test_preempted_it_saves_and_goes_on_to_the_same_weights(long_part, site, lon
     urgent = site.slurm.run(
         "sbatch", "--parsable", "-p", "urgent", "-N2", "--gres=gpu:2", "-o", "/dev/null", str(script)
     )
-    site.slurm.hurry(job)
+    site.slurm.wait(job, "PENDING")
     assert 3 <= step_of(newest_whole_checkpoint(run)) < 30, site.log(job)
     site.slurm.wait(urgent)
+    site.slurm.hurry(job)
     completed(site, job)
     assert_equal_weights(long_run, run)
 
@@ -155,8 +157,9 @@ def test_the_upstream_engine_on_two_nodes_and_the_stage_after_it(long_part, site
     run = site.runs / "mlp-it"
     wait_for_step(run, 2)
     site.slurm.run("scancel", "--signal=USR1", "--batch", job)
-    site.slurm.hurry(job)
+    site.slurm.wait(job, "PENDING")
     assert not (run / "model").exists()
+    site.slurm.hurry(job)
     completed(site, job)
     manifest = site.manifest("mlp-it")
     assert manifest["steps"] == 20 and manifest["resumed_from"].startswith("checkpoint-")

@@ -129,6 +129,20 @@ def test_a_missing_picture_is_named_with_its_row(benchmark_folder, tmp_path, cac
         Benchmarks(["pope-it"], data=plain, cache=cache).load(shuffled=False)
 
 
+def test_a_question_with_two_places_for_its_picture_is_named(tmp_path, cache, monkeypatch):
+    folder = tmp_path / "swap-uniba" / "MTVQA_IT"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    questions = ["Che cosa dice <image>?", "Che cosa dice?", "<image> <image> Che cosa dice?"]
+    rows = [{"id": f"{i}", "image": "a.png", "question": q, "answer": "sì"} for i, q in enumerate(questions)]
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SetupError, match="task mtvqa-it document 2: 2 <image> for one picture"):
+        Benchmarks(["mtvqa-it"], data=tmp_path, cache=cache).load(shuffled=False)
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:2]))
+    Benchmarks(["mtvqa-it"], data=tmp_path, cache=cache).load(shuffled=False)
+
+
 def test_a_photograph_that_lies_on_its_side_is_shown_upright(tmp_path, monkeypatch):
     folder = tmp_path / "lmms-lab" / "GQA"
     folder.mkdir(parents=True)

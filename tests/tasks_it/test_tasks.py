@@ -140,9 +140,12 @@ def test_data_that_does_not_fit_is_refused_with_the_reason(benchmarks):
         ("ok-vqa-it", "answers", "rosso", "answers is 'rosso', not a list of texts"),
         ("ok-vqa-it", "answers", [None], r"answers is \[None\], not a list of texts"),
         ("gqa-it", "answer", None, "answer is None, not a text"),
+        ("seedbench-it", "answer", "E", "answer is 'E', not a letter from A to D"),
+        ("seedbench-it", "answer", "", "answer is '', not a letter"),
+        ("exams-v-it", "answer", "AB", "answer is 'AB', not a letter from A to H"),
     ],
 )
-def test_what_is_no_text_is_refused_before_anything_is_asked(benchmarks, name, column, value, said):
+def test_what_cannot_be_scored_is_refused_before_anything_is_asked(benchmarks, name, column, value, said):
     from datasets import Dataset
 
     task = benchmarks.task(name, shuffled=False)
