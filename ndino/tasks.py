@@ -75,9 +75,8 @@ def require_letters(dataset: Dataset, source: str, letters: str) -> None:
     """
     for row, value in enumerate(dataset["answer"]):
         if value.strip().upper() not in set(letters):
-            raise TaskDataError(
-                f"{source} row {row}: answer is {value!r:.80}, not a letter from {letters[0]} to {letters[-1]}"
-            )
+            wanted = f"a letter from {letters[0]} to {letters[-1]}"
+            raise TaskDataError(f"{source} row {row}: answer is {value!r:.80}, not {wanted}")
 
 
 def prepare(dataset: Dataset, source: str, *columns: str, lists: Sequence[str] = ()) -> Dataset:
