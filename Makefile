@@ -29,7 +29,7 @@ $(call need,ppl,DATA,make ppl MODEL=runs/demo/mlp-long/model DATA=runs/demo/data
 $(call need,compare,MODELS,make compare MODELS="IT PT+IT" RUN=runs/demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup unpatch demo data-demo test test-compat eval ppl compare report lint format lock clean image test-image test-slurm family status stage-weights debian-packages
+.PHONY: help setup deepspeed unpatch demo data-demo test test-compat eval ppl compare report lint format lock clean image test-image test-slurm family status stage-weights debian-packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -58,6 +58,9 @@ setup: $(READY) ## make the environments and the upstream trees (PYTHON=, TORCH_
 	@$(PY) -m ndino.upstream setup $(if $(filter setup,$(MAKECMDGOALS)),--retry)
 	@if [ -d third_party/LLaVA-NeXT ]; then $(MAKE) --silent $(LLAVA); fi
 
+deepspeed: $(READY) ## add DeepSpeed to the environment: ENGINE=native with DISTRIBUTED=zero2 or zero3, outside an image
+	@$(PIP) install --no-warn-conflicts -c constraints.txt --editable '.[train,eval,data,deepspeed]'
+
 unpatch: $(READY) ## give the upstream trees back as upstream wrote them (make setup patches them again)
 	@$(PY) -m ndino.upstream unpatch
 
@@ -79,7 +82,7 @@ $(LLAVA): requirements-llava.txt constraints-llava.txt
 $(TOOLS): $(READY)
 	@echo "Installing the test tools ..."
 	@# pip would list what lmms-eval names and our tasks do not use, which is left out on purpose.
-	@$(PIP) install --no-warn-conflicts -c constraints.txt --editable '.[train,eval,data,test]'
+	@$(PIP) install --no-warn-conflicts -c constraints.txt --editable '.[train,eval,data,deepspeed,test]'
 	@touch $@
 
 demo: setup ## train, score and compare the miniature family (FAST=1 proves the plumbing; WORLD=drawn|stamps, ENGINE=llava-next, SEED=)

@@ -41,7 +41,8 @@ train() {
   need_image "$IMAGE"
   need_image "$NATIVE_IMAGE"
   if [ -z "${SLURM_JOB_ID:-}" ]; then
-    python -m ndino.cluster check "${stage[@]}" --nodes "$NODES" --gpus "$GPUS_PER_NODE" --device "$DEVICE"
+    python -m ndino.cluster check "${stage[@]}" --nodes "$NODES" --gpus "$GPUS_PER_NODE" --device "$DEVICE" \
+      --distributed "$DISTRIBUTED"
     [ -z "$only_check" ] || return 0
     submit "$(basename "$out")" "launch/train_from_$kind.sh" --nodes "$NODES" --gres "gpu:$GPUS_PER_NODE" \
       ${TIME:+--time "$TIME"} -- "$recipe"
@@ -53,7 +54,7 @@ train() {
 # Inside a job. Uses $stage and $out.
 run_job() {
   local gpus=${SLURM_GPUS_ON_NODE:-0} step status=0 verdict=0
-  local place=(--nodes "$SLURM_NNODES" --gpus "$gpus" --device "$DEVICE")
+  local place=(--nodes "$SLURM_NNODES" --gpus "$gpus" --device "$DEVICE" --distributed "$DISTRIBUTED")
   echo "== $(date -Is) job $SLURM_JOB_ID, start ${SLURM_RESTART_COUNT:-0}, on $SLURM_JOB_NODELIST =="
   python -m ndino.cluster check "${stage[@]}" "${place[@]}" --begin
   [ "$ENGINE" = native ] || python -m ndino.cluster prepare "${stage[@]}" "${place[@]}"

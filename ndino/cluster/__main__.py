@@ -42,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--nodes", type=int, required=True)
         command.add_argument("--gpus", type=int, required=True, help="a node: one rank each")
         command.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+        command.add_argument(
+            "--distributed", default="ddp", help="a file of launch/accelerate (default: ddp)"
+        )
 
     one = add("check", run_check, "check a stage before it waits or trains", stage=True)
     place(one)
@@ -155,7 +158,7 @@ def run_staging(options: argparse.Namespace) -> int:
 
 
 def _place(options: argparse.Namespace) -> checks.Place:
-    return checks.Place(options.nodes, options.gpus, options.device)
+    return checks.Place(options.nodes, options.gpus, options.device, options.distributed)
 
 
 def _site(options: argparse.Namespace) -> family.Site:

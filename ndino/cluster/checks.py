@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import Image
@@ -26,11 +27,14 @@ BYTES_TRAINED, BYTES_PUBLISHED = 12, 4
 
 @dataclass(frozen=True)
 class Place:
-    """Where a job runs: how many nodes, GPUs (ranks) a node, and whether ranks train on GPUs at all."""
+    """Where a job runs: how many nodes, GPUs (ranks) a node, whether ranks train on GPUs at all, and how they
+    share the model (a name of ``launch/accelerate``).
+    """
 
     nodes: int
     gpus: int
     device: str = "cuda"
+    distributed: str = "ddp"
 
     @property
     def ranks(self) -> int:
@@ -49,7 +53,7 @@ def check(stage: Stage, place: Place, *, engine: str) -> Findings:
     """Run every check that needs no GPU; all problems are found, not only the first."""
     problems: list[str] = []
     facts: list[str] = []
-    for part in (_ranks, _folders, _data, _out, _disk):
+    for part in (_ranks, _packages, _folders, _data, _out, _disk):
         for good, line in part(stage, place, engine):
             (facts if good else problems).append(line)
     return Findings(tuple(problems), tuple(facts))
@@ -83,6 +87,16 @@ def _ranks(stage: Stage, place: Place, engine: str) -> Lines:
             True,
             f"recipe {recipe.name}: {recipe.effective_batch} = {place.nodes} node(s) x {place.gpus} x "
             f"{recipe.per_device_batch} samples x {accumulation} accumulated",
+        )
+
+
+def _packages(stage: Stage, place: Place, engine: str) -> Lines:
+    wanted = engine == "native" and place.ranks > 1 and place.distributed.startswith("zero")
+    if wanted and not find_spec("deepspeed"):
+        yield (
+            False,
+            f"DISTRIBUTED={place.distributed} needs DeepSpeed, which is not installed (remedy: make "
+            "deepspeed, or DISTRIBUTED=fsdp)",
         )
 
 

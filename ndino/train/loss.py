@@ -72,7 +72,7 @@ def supervised_loss(
     others would be most of the memory of a step.
     """
     # Before the language model, as a picture's features are: ranks must gather weights in the same order.
-    idle = _idle_tower(model) if dist.is_initialized() and not len(batch["tile_counts"]) else 0
+    idle = _idle_tower(model, batch) if dist.is_initialized() and not len(batch["tile_counts"]) else 0
     hidden = last_hidden_state(model, batch)
     targets = batch["labels"][:, 1:]
     supervised = targets != IGNORE_INDEX
@@ -81,13 +81,14 @@ def supervised_loss(
     return total / (supervised.sum() if supervised_tokens is None else supervised_tokens)
 
 
-def _idle_tower(model: LlavaNextForConditionalGeneration) -> torch.Tensor:
+def _idle_tower(model: LlavaNextForConditionalGeneration, batch: Batch) -> torch.Tensor:
     # Ranks gather a sharded tower's weights and reduce its gradients together: one whose samples have no
     # picture must take part, or all would wait for it.
+    # And in turn: ZeRO-3 gathers a weight as soon as it is touched, if only to be asked for its device.
     side = model.config.vision_config.image_size
-    batch = Batch(
-        tiles=torch.zeros((1, 3, side, side), device=model.model.image_newline.device),
+    blank = Batch(
+        tiles=torch.zeros((1, 3, side, side), device=batch["input_ids"].device),
         tile_counts=torch.tensor([1]),
         image_sizes=torch.tensor([[side, side]]),
     )
-    return sum(features.sum() for features in image_features(model, batch)) * 0
+    return sum(features.sum() for features in image_features(model, blank)) * 0

@@ -144,8 +144,8 @@ class Slurm:
         """Start a job that SLURM has put back into the queue at once, and not after its two minutes."""
         self.wait(job, "PENDING")
         while self.state(job) == "PENDING":
-            # slurmd refuses what is as old as the job's end, which it knows to the second; and a job that is still
-            # ending is given its two minutes only afterwards.
+            # slurmd refuses what is as old as the job's end, which it knows to the second; and a job that is
+            # still ending is given its two minutes only afterwards.
             time.sleep(3)
             self.run("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
 

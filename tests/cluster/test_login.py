@@ -85,6 +85,14 @@ def test_settings_that_are_none(login):
     assert "unknown option --chek" in refused(login, LLM, "--chek")
 
 
+def test_zero_without_deepspeed(login, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text('import sys\n\nsys.modules["deepspeed"] = None\n')
+    how = {"DISTRIBUTED": "zero3", "PYTHONPATH": str(tmp_path)}
+    line = refused(login, LLM, "--check", "mlp", **how)
+    assert "DISTRIBUTED=zero3 needs DeepSpeed, which is not installed (remedy: make deepspeed" in line
+    assert login.call(LLM, "--check", "mlp", **how, NODES="1").returncode == 0
+
+
 def test_the_environment_goes_before_the_file(login):
     Path(login.settings["CLUSTER_ENV"]).write_text('NODES=4\nGPUS_PER_NODE="4"\nPERPLEXITY_SETS="a=b c=d"\n')
     assert "2 node(s) x 1" in login.call(LLM, "--check", "mlp").stdout
