@@ -14,6 +14,8 @@ import argparse
 import sys
 from pathlib import Path
 
+import huggingface_hub.utils.logging
+
 from ndino.answer_sets import AnswerSetError, read_items
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import find_model, name_of
@@ -55,6 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
         value = getattr(options, name)
         if value is not None and value < 1:
             parser().error(f"--{name} must be 1 or more")
+    # An error says it in one line.
+    huggingface_hub.utils.logging.set_verbosity_error()
     out = options.out or default_out(options.model, options.data, options.shuffle)
     if out.suffix != ".jsonl":
         parser().error("--out must end in .jsonl")

@@ -232,10 +232,12 @@ def _inside(folder: Path | None) -> Iterator[None]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Swallow the progress bars of lmms-eval and its libraries; errors come as exceptions."""
-    from transformers.utils import logging
+    import huggingface_hub.utils.logging
+    import transformers.utils.logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    huggingface_hub.utils.logging.set_verbosity_error()
     with contextlib.redirect_stderr(io.StringIO()):
         yield
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,15 @@ _PREFIXES = {
 }
 # What transformers notes of this machine; no reader needs it.
 _LOCAL = ("_name_or_path", "is_local", "local_files_only")
+
+
+def missing_weights(loading: Mapping[str, Any]) -> str:
+    """What a folder lacks, from the ``output_loading_info`` of ``from_pretrained``; empty where it is whole.
+
+    Transformers draws missing weights at random and goes on.
+    """
+    missing = sorted(loading["missing_keys"])
+    return f"{len(missing)} weights are missing, {missing[0]} among them" if missing else ""
 
 
 def published_name(name: str) -> str:

@@ -31,6 +31,7 @@ from ndino.prompts import (
     encode_templated,
     has_llama3_markers,
 )
+from ndino.published import missing_weights
 
 # exp() of more than this is no number that JSON can hold.
 LARGEST_EXPONENT = 700.0
@@ -315,16 +316,19 @@ def load_scorer(model: Model) -> Scorer:
     """Load a LLaVA-NeXT, in bfloat16 on a GPU and float32 on a CPU.
 
     Raises:
-        PerplexityError: a file of it is broken, or it has neither LLaMA 3's markers nor a chat template.
+        PerplexityError: a file is broken, weights are missing, or there are neither LLaMA 3's markers nor
+            a chat template.
     """
     gpu = torch.cuda.is_available()
     try:
         processor = LlavaNextProcessor.from_pretrained(model.path)
-        loaded = LlavaNextForConditionalGeneration.from_pretrained(
-            model.path, dtype=torch.bfloat16 if gpu else torch.float32
+        loaded, loading = LlavaNextForConditionalGeneration.from_pretrained(
+            model.path, dtype=torch.bfloat16 if gpu else torch.float32, output_loading_info=True
         )
     except Exception as error:  # every reader has errors of its own
         raise PerplexityError(f"{model.source}: cannot be loaded: {reason_of(error)}") from error
+    if missing := missing_weights(loading):
+        raise PerplexityError(f"{model.source}: {missing} (save the model again)")
     tokenizer = processor.tokenizer
     if not (has_llama3_markers(tokenizer) or processor.chat_template or tokenizer.chat_template):
         raise PerplexityError(f"{model.source}: has no chat template (save the model with one)")

@@ -171,12 +171,16 @@ def test_what_is_missing_is_named_before_anything_is_loaded(
     shutil.copytree(tiny_model_folder, bare)
     (bare / "tokenizer.json").unlink()
     (bare / "tokenizer_config.json").unlink()
+    torn = tmp_path / "torn"
+    shutil.copytree(tiny_model_folder, torn)
+    os.truncate(torn / "model.safetensors", 99_999)
     taken = tmp_path / "taken"
     taken.touch()
     for status, message, arguments, changed in [
         (2, "taken/it: cannot be written: ", ["--out", taken], {}),
         (2, "'../it' is no name for a folder", ["--name", "../it"], {}),
         (2, f"{bare}: has no tokenizer", [], {"model": bare}),
+        (2, f"{torn}: model.safetensors is broken", [], {"model": torn}),
         (2, "no such model folder", [], {"model": tmp_path / "nowhere"}),
         (2, "no such data folder", [], {"data": tmp_path / "nowhere"}),
         (2, "has no crux82/gqa-it/ for the task gqa-it", [], {"data": empty}),
@@ -197,7 +201,8 @@ def test_what_is_missing_is_named_before_anything_is_loaded(
 def test_data_that_cannot_be_read_is_named(run, tmp_path, capsys, benchmark_folder, monkeypatch):
     from lmms_eval.api.task import ConfigurableTask
 
-    monkeypatch.setattr(ConfigurableTask.download.retry, "sleep", lambda seconds: None)
+    # It is not tried again: the file stays what it is.
+    monkeypatch.setattr(ConfigurableTask.download.retry, "sleep", pytest.fail)
     data = tmp_path / "data"
     shutil.copytree(benchmark_folder, data)
     (data / "swap-uniba" / "MTVQA_IT" / "test.parquet").write_bytes(b"PAR1 but no more")
@@ -208,12 +213,14 @@ def test_data_that_cannot_be_read_is_named(run, tmp_path, capsys, benchmark_fold
 def test_a_broken_model_fails_alone_in_one_line(run, tmp_path, capfd, tiny_model_folder):
     broken = tmp_path / "broken"
     shutil.copytree(tiny_model_folder, broken)
-    weights = broken / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1000])
+    config = json.loads((broken / "config.json").read_text())
+    config["text_config"]["num_hidden_layers"] += 1
+    (broken / "config.json").write_text(json.dumps(config))
     good = f"good={tiny_model_folder}"
     assert run("--tasks", "mtvqa-it", "--model", good, model=f"broken={broken}") == 1
     captured = capfd.readouterr()
     assert captured.err.count("ndino.evaluate: broken: cannot be loaded:") == 1
+    assert "9 weights are missing, model.language_model.layers.2" in captured.err
     assert "Traceback" not in captured.err
     assert (tmp_path / "eval" / "good" / "mtvqa-it.jsonl").exists()
     assert not (tmp_path / "eval" / "broken").exists()

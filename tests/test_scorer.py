@@ -198,17 +198,23 @@ def test_what_cannot_be_scored_is_skipped_with_its_reason(answers_file, scorer, 
 def test_unusable_models_are_one_clear_line(tmp_path, monkeypatch):
     with pytest.raises(SetupError, match="no such model folder"):
         find(tmp_path / "none")
-    torn = write_tiny_model(tmp_path / "torn", seed=0)
-    weights = torn / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1000])
-    with pytest.raises(PerplexityError, match="torn: cannot be loaded: ") as caught:
-        load_scorer(find(torn))
-    assert "\n" not in str(caught.value)
+    wrong = write_tiny_model(tmp_path / "wrong", seed=0)
+    config = json.loads((wrong / "config.json").read_text())
+    # Transformers would draw the third layer at random.
+    for setting, value, said in [
+        ("num_hidden_layers", 3, "9 weights are missing, model.language_model.layers.2"),
+        ("intermediate_size", 48, "cannot be loaded: "),
+    ]:
+        changed = {**config, "text_config": {**config["text_config"], setting: value}}
+        (wrong / "config.json").write_text(json.dumps(changed))
+        with pytest.raises(PerplexityError, match=f"wrong: {said}") as caught:
+            load_scorer(find(wrong))
+        assert "\n" not in str(caught.value)
     monkeypatch.setattr("ndino.scorer.has_llama3_markers", lambda tokenizer: False)
     untold = write_tiny_model(tmp_path / "untold", seed=0)
     (untold / "chat_template.jinja").unlink()
     with pytest.raises(PerplexityError, match="untold: has no chat template"):
         load_scorer(find(untold))
-    (torn / "config.json").write_text('{"model_type": "llama"}')
+    (wrong / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(SetupError, match="is a llama model, not LLaVA-NeXT"):
-        find(torn)
+        find(wrong)

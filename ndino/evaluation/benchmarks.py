@@ -147,10 +147,9 @@ class Benchmarks:
             from tenacity import RetryError
 
             try:
-                with self._surroundings(name, shuffled=shuffled):
+                with self._surroundings(name, shuffled=shuffled), _one_try():
                     loaded = self._manager.load_task_or_group([self._description(name)], self.task_type)
             except RetryError as error:
-                # lmms-eval tries five times to load a dataset; the last reason is the reason.
                 reason = error.last_attempt.exception()
                 raise SetupError(f"task {name}: {reason_of(reason)}") from reason
             except (OSError, SyntaxError) as error:
@@ -304,6 +303,20 @@ def _manager(names: Sequence[str]) -> TaskManager:
     if all(name in manager.task_index for name in names):
         return manager
     return lmms_eval.tasks.TaskManager("WARNING")
+
+
+@contextlib.contextmanager
+def _one_try() -> Iterator[None]:
+    """lmms-eval would try five times to load even a broken file; the hub's client does so itself."""
+    from lmms_eval.api.task import ConfigurableTask
+    from tenacity import stop_after_attempt
+
+    retrying = ConfigurableTask.download.retry
+    before, retrying.stop = retrying.stop, stop_after_attempt(1)
+    try:
+        yield
+    finally:
+        retrying.stop = before
 
 
 def _check_markers(task: ConfigurableTask, name: str) -> None:

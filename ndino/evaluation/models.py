@@ -11,14 +11,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ndino.errors import reason_of
 from ndino.evaluation.errors import SetupError
 from ndino.files import WEIGHTS, fingerprint
 
 if TYPE_CHECKING:
     from lmms_eval.api.model import lmms
 
+# Which file holds which weights, where there are several.
+INDEX = "*.index.json"
 # Whatever beside the weights decides on an answer.
-SETTINGS = ("*config.json", "tokenizer*", "chat_template*", "special_tokens_map.json", "vocab*", "merges.txt")
+SETTINGS = (
+    *("*config.json", "tokenizer*", "chat_template*", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab*", "merges.txt", INDEX),
+)
+FILES = (*WEIGHTS, *SETTINGS)
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -78,7 +85,7 @@ def find_model(name: str, source: str, backend: Backend = HF) -> Model:
     """Find a folder or a hub id's snapshot (downloaded where needed), check it, and take its fingerprint.
 
     Raises:
-        SetupError: no such folder or hub id, or a file is missing.
+        SetupError: no such folder or hub id, or a file is missing or broken.
     """
     folder = Path(source)
     if not folder.is_dir():
@@ -87,24 +94,50 @@ def find_model(name: str, source: str, backend: Backend = HF) -> Model:
             # Only its maker can say whether the weights behind a mere name have changed.
             return Model(name, source, source, f"name:{source}")
         folder = snapshot
+    _check_files(folder, source)
     if backend.kind in ("hf", "vllm"):
         _check(folder, source, backend)
-    return Model(name, source, str(folder.resolve()), fingerprint(folder, (*WEIGHTS, *SETTINGS)))
+    return Model(name, source, str(folder.resolve()), fingerprint(folder, FILES))
 
 
 def _snapshot(source: str, *, required: bool) -> Path | None:
-    if HUB_ID.fullmatch(source) and source.split("/")[0] not in (".", ".."):
+    if HUB_ID.fullmatch(source) and not Path(source).exists() and source.split("/")[0] not in (".", ".."):
         from huggingface_hub import snapshot_download
 
         try:
-            return Path(snapshot_download(source, allow_patterns=[*WEIGHTS, *SETTINGS]))
+            return Path(snapshot_download(source, allow_patterns=list(FILES)))
         except Exception as error:
             if required:
-                reason = str(error).strip().splitlines()[0]
-                raise SetupError(f"{source}: no such folder, nor on the hub: {reason}") from error
+                reason = str(error).strip().splitlines()[0].removeprefix("Got: ")
+                raise SetupError(
+                    f"{source}: no such folder, nor on the hub: {reason} "
+                    "(give the folder that holds config.json, or see that the hub is in reach)"
+                ) from error
     elif required:
         raise SetupError(f"{source}: no such model folder (give the folder that holds config.json)")
     return None
+
+
+def _check_files(folder: Path, source: str) -> None:
+    """Read what is read in a moment: settings, and the heads of the weights, which tell how long they are."""
+    from safetensors import SafetensorError, safe_open
+
+    parts: dict[str, str] = {}
+    for path in sorted({path for pattern in FILES for path in folder.glob(pattern)}):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else None
+            if path.match(INDEX):
+                parts |= dict.fromkeys(content["weight_map"].values(), path.name)
+            if path.suffix == ".safetensors":
+                with safe_open(path, framework="np"):
+                    pass
+        except (ValueError, TypeError, KeyError, AttributeError, OSError, SafetensorError) as error:
+            raise SetupError(
+                f"{source}: {path.name} is broken: {reason_of(error)} (save or copy the model again)"
+            ) from error
+    for part, index in sorted(parts.items()):
+        if not (folder / part).is_file():
+            raise SetupError(f"{source}: has no {part}, which {index} names (copy the model again)")
 
 
 def _check(folder: Path, source: str, backend: Backend) -> None:
@@ -117,10 +150,8 @@ def _check(folder: Path, source: str, backend: Backend) -> None:
     for what, patterns in wanted.items():
         if not any(path for pattern in patterns for path in folder.glob(pattern)):
             raise SetupError(f"{source}: has no {what} (give a whole model folder in Hugging Face format)")
-    try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except (ValueError, AttributeError) as error:
-        raise SetupError(f"{source}: config.json is broken: {error} (save the model again)") from error
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    kind = config.get("model_type") if isinstance(config, dict) else None
     if backend.kind == "hf" and kind != "llava_next":
         raise SetupError(f"{source}: is a {kind} model, not LLaVA-NeXT (choose --backend lmms:NAME)")
 

@@ -247,7 +247,8 @@ def _read_task(folder: Path, task: str, entry: dict[str, Any]) -> TaskLog:
 def read_model(folder: Path, *, name: str | None = None) -> ModelLogs:
     """Read one model's evaluation folder: results.json and every task's sample logs."""
     if not folder.is_dir():
-        raise ResultsError(folder, "no such evaluation folder", remedy="evaluate the model first")
+        remedy = f"evaluate the model first, with OUT={folder.parent}"
+        raise ResultsError(folder, "no such evaluation folder", remedy=remedy)
     results = folder / "results.json"
     tasks = _take(_read_json(results), "tasks", dict, results)
     for path in sorted(folder.glob("*.jsonl")):
@@ -350,9 +351,8 @@ def read_run(folder: Path) -> RunLogs:
             unfinished[0], "has no results.json", remedy="run this model's evaluation to the end"
         )
     if not evaluations:
-        raise ResultsError(
-            folder, "no evaluated model (eval/MODEL/results.json)", remedy="evaluate a model first"
-        )
+        remedy = f"evaluate a model first, with OUT={folder / 'eval'}"
+        raise ResultsError(folder, "no evaluated model (eval/MODEL/results.json)", remedy=remedy)
     models = [read_model(path) for path in evaluations]
     check_comparable(models)
     timings_path = folder / "timings.json"

@@ -119,9 +119,7 @@ def test_what_cannot_be_read_is_named(tmp_path, files, message):
 
 
 def test_a_missing_picture_is_named_with_its_row(benchmark_folder, tmp_path, cache, monkeypatch):
-    from lmms_eval.api.task import ConfigurableTask
 
-    monkeypatch.setattr(ConfigurableTask.download.retry, "sleep", lambda seconds: None)
     plain = plain_copy(benchmark_folder, tmp_path / "data", kind="files")
     shutil.rmtree(plain / "swap-uniba" / "POPE_IT" / "pictures")
     monkeypatch.chdir(plain)

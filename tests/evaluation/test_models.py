@@ -4,6 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from huggingface_hub.utils import filter_repo_objects
+from transformers import LlavaNextForConditionalGeneration
 
 from ndino.evaluation import models
 from ndino.evaluation.errors import SetupError
@@ -73,14 +75,53 @@ def test_an_incomplete_folder_is_refused_by_the_name_of_what_it_lacks(copy, miss
         find_model("x", str(copy), HF)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tokenizer.json", b"{"),
+        ("processor_config.json", b"\xff\xfe"),
+        ("config.json", b"{"),
+        ("model.safetensors", b""),
+        ("model.safetensors", None),
+        ("model.safetensors.index.json", b"[]"),
+    ],
+)
+@pytest.mark.parametrize("backend", [HF, Backend("llava_hf")], ids=str)
+def test_a_broken_file_is_named_before_weights_are_read(copy, name, content, backend):
+    half = (copy / "model.safetensors").stat().st_size // 2
+    (copy / name).write_bytes((copy / name).read_bytes()[:half] if content is None else content)
+    with pytest.raises(SetupError, match=rf"{copy}: {name} is broken: .*\(save or copy"):
+        find_model("x", str(copy), backend)
+
+
+def test_of_weights_in_parts_all_must_be_there_and_all_come_from_the_hub(tiny_model_folder, tmp_path):
+    parts = tmp_path / "parts"
+    LlavaNextForConditionalGeneration.from_pretrained(tiny_model_folder).save_pretrained(
+        parts, max_shard_size="200kB"
+    )
+    for pattern in ("tokenizer*", "processor*"):
+        for path in tiny_model_folder.glob(pattern):
+            shutil.copy(path, parts)
+    names = {path.name for path in parts.iterdir()}
+    assert "model.safetensors.index.json" in names and len([*parts.glob("*.safetensors")]) > 1
+    assert set(filter_repo_objects(names, allow_patterns=list(models.FILES))) == names
+    assert fingerprint(parts)
+    last = sorted(parts.glob("*.safetensors"))[-1]
+    last.unlink()
+    with pytest.raises(SetupError, match=f"has no {last.name}, which model.safetensors.index.json names"):
+        find_model("x", str(parts), HF)
+
+
 def test_what_is_no_llava_next_is_refused(copy, tmp_path):
     (copy / "config.json").write_text('{"model_type": "llava"}')
     with pytest.raises(SetupError, match="is a llava model"):
         find_model("x", str(copy), HF)
     assert fingerprint(copy, Backend("llava_hf"))
-    (copy / "config.json").write_text("{")
-    with pytest.raises(SetupError, match=r"config\.json is broken"):
+    (copy / "config.json").write_text("[]")
+    with pytest.raises(SetupError, match="is a None model"):
         find_model("x", str(copy), HF)
+    with pytest.raises(SetupError, match="no such model folder"):
+        find_model("x", str(copy / "config.json"), HF)
     with pytest.raises(SetupError, match="no such model folder"):
         find_model("x", str(tmp_path / "nowhere"), HF)
     with pytest.raises(SetupError, match="no such folder, nor on the hub"):

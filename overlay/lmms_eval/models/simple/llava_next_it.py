@@ -35,6 +35,7 @@ from ndino.evaluation.models import HF, find_model
 from ndino.evaluation.progress import reading
 from ndino.prefixes import obstacle
 from ndino.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
+from ndino.published import missing_weights
 
 # Counted up when a change of this code changes answers: kept ones are then not this code's any more.
 VERSION = 1
@@ -81,9 +82,8 @@ class LlavaNextIt(lmms):
             attn_implementation=attn_implementation,
             output_loading_info=True,
         )
-        # Transformers draws missing weights at random and goes on.
-        if missing := sorted(loading["missing_keys"]):
-            raise ValueError(f"{pretrained}: {len(missing)} weights are missing, {missing[0]} among them")
+        if missing := missing_weights(loading):
+            raise ValueError(f"{pretrained}: {missing} (save the model again)")
         self._model.to(self._device).eval()
         self.processor = AutoProcessor.from_pretrained(pretrained)
         self.tokenizer = self.processor.tokenizer

@@ -32,6 +32,7 @@ from ndino.evaluation.answer_store import AnswerStore, ask, settings_of
 from ndino.evaluation.generation import cut, ends_of, generation_options
 from ndino.evaluation.models import Backend, find_model
 from ndino.prompts import IMAGE_TOKEN
+from ndino.published import missing_weights
 
 # Counted up when a change of this code changes answers: kept ones are then not this code's any more.
 VERSION = 1
@@ -73,8 +74,8 @@ class MBlip(lmms):
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
             output_loading_info=True,
         )
-        if missing := sorted(loading["missing_keys"]):
-            raise ValueError(f"{pretrained}: {len(missing)} weights are missing, {missing[0]} among them")
+        if missing := missing_weights(loading):
+            raise ValueError(f"{pretrained}: {missing} (save the model again)")
         self.processor = Blip2Processor(
             AutoImageProcessor.from_pretrained(pretrained),
             AutoTokenizer.from_pretrained(pretrained, padding_side="right"),
