@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import huggingface_hub.utils.logging
+import transformers.utils.logging
 
 from ndino.answer_sets import AnswerSetError, read_items
 from ndino.evaluation.errors import SetupError
@@ -59,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
             parser().error(f"--{name} must be 1 or more")
     # An error says it in one line.
     huggingface_hub.utils.logging.set_verbosity_error()
+    transformers.utils.logging.set_verbosity_error()
     out = options.out or default_out(options.model, options.data, options.shuffle)
     if out.suffix != ".jsonl":
         parser().error("--out must end in .jsonl")

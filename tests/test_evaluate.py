@@ -202,7 +202,7 @@ def test_data_that_cannot_be_read_is_named(run, tmp_path, capsys, benchmark_fold
     from lmms_eval.api.task import ConfigurableTask
 
     # It is not tried again: the file stays what it is.
-    monkeypatch.setattr(ConfigurableTask.download.retry, "sleep", pytest.fail)
+    monkeypatch.setattr(ConfigurableTask.download.retry, "sleep", lambda _: pytest.fail("tried again"))
     data = tmp_path / "data"
     shutil.copytree(benchmark_folder, data)
     (data / "swap-uniba" / "MTVQA_IT" / "test.parquet").write_bytes(b"PAR1 but no more")

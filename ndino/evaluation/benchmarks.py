@@ -151,7 +151,8 @@ class Benchmarks:
                     loaded = self._manager.load_task_or_group([self._description(name)], self.task_type)
             except RetryError as error:
                 reason = error.last_attempt.exception()
-                raise SetupError(f"task {name}: {reason_of(reason)}") from reason
+                remedy = "" if self.data else " (see that the hub is in reach, or give the data with --data)"
+                raise SetupError(f"task {name}: {reason_of(reason)}{remedy}") from reason
             except (OSError, SyntaxError) as error:
                 # lmms-eval looks at the first document, picture and all.
                 raise SetupError(f"task {name}: {reason_of(error)}") from error
