@@ -22,9 +22,15 @@ TOWER_HIDDEN = 192
 
 
 def build_model(
-    text: LlamaConfig, *, side: int, pinpoints: list[list[int]], tower_layers: int, tower_heads: int
+    text: LlamaConfig,
+    *,
+    side: int,
+    pinpoints: list[list[int]],
+    tower_layers: int,
+    tower_heads: int,
+    seed: int = 0,
 ) -> LlavaNextForConditionalGeneration:
-    """The model, its weights drawn with a fixed seed.
+    """The model, its weights drawn with ``seed``.
 
     Args:
         text: the language model; beginning, end and padding become the tokenizer's.
@@ -52,7 +58,7 @@ def build_model(
         vision_feature_select_strategy="default",
         tie_word_embeddings=False,
     )
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     return LlavaNextForConditionalGeneration(config)
 
 

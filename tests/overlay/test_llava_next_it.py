@@ -17,6 +17,8 @@ from PIL import Image, UnidentifiedImageError
 from safetensors.torch import load_file, save_file
 
 from ndino.evaluation import batches
+from ndino.results.statistics import discordant, mcnemar_test
+from tests.tiny import write_tiny_model
 
 SIZES = [(112, 112), (60, 112), (112, 90), (200, 100), (31, 17)]
 QUESTIONS = [
@@ -165,33 +167,54 @@ def test_beams_are_those_of_llava_hf(one_stop_folder, model):
     assert ask(model, few, num_beams=2) == answered_by_llava_hf(one_stop_folder, few, num_beams=2)
 
 
-def test_in_bfloat16_packed_questions_err_no_more_than_ordinary_batches(one_stop_folder, monkeypatch):
+def logits_of_each_step(folder: Path, dtype: str, *, packed: bool, steps: int) -> torch.Tensor:
+    """Of the odd questions, every answer ``steps`` tokens long: (questions, steps, vocabulary), float32."""
     documents = odd_documents()
+    ours = LlavaNextIt(
+        str(folder), device="cpu", dtype=dtype, batch_size=len(documents), attn_implementation="sdpa"
+    )
+    ours.obstacle = None if packed else "ordinary batches are wanted"
+    ours.stop_ids = [ours.model.lm_head.out_features - 1]
+    with torch.no_grad():
+        ours.model.lm_head.weight[ours.stop_ids] = 0  # a logit that is never the highest
+    order, found = [], []
+    ours.model.lm_head.register_forward_hook(
+        lambda module, given, logits: found.append(logits.reshape(-1, logits.shape[-1]).float())
+    )
+    answer = ours._answer
 
-    def first_logits(dtype: str, *, packed: bool) -> torch.Tensor:
-        ours = LlavaNextIt(str(one_stop_folder), device="cpu", dtype=dtype, attn_implementation="sdpa")
-        ours.obstacle = None if packed else "ordinary batches are wanted"
-        order, found = [], []
-        ours.model.lm_head.register_forward_hook(
-            lambda module, given, logits: found.append(logits.reshape(-1, logits.shape[-1]).float())
+    def noted(batch, pixels):
+        order.extend(question.doc_id for group in batch for question in group.questions)
+        return answer(batch, pixels)
+
+    ours._answer = noted
+    ask(ours, documents, max_new_tokens=steps)
+    return torch.stack(found, 1)[torch.tensor(order).argsort()]
+
+
+def test_in_bfloat16_packed_questions_err_no_more_than_ordinary_batches(tmp_path):
+    squares, differing = torch.zeros(2, dtype=torch.double), [[], []]
+    for seed in range(4):
+        folder = write_tiny_model(tmp_path / str(seed), seed=seed)
+        # Weights that bf16 can hold: only the arithmetic differs.
+        weights = load_file(folder / "model.safetensors")
+        rounded = {name: weight.bfloat16().float() for name, weight in weights.items()}
+        save_file(rounded, folder / "model.safetensors", metadata={"format": "pt"})
+        exact, ordinary = (
+            logits_of_each_step(folder, "float32", packed=way, steps=8) for way in (True, False)
         )
-        answer = LlavaNextIt._answer
-
-        def noted(self, batch, pixels):
-            order.extend(question.doc_id for group in batch for question in group.questions)
-            return answer(self, batch, pixels)
-
-        monkeypatch.setattr(LlavaNextIt, "_answer", noted)
-        ask(ours, documents, max_new_tokens=1)
-        monkeypatch.setattr(LlavaNextIt, "_answer", answer)
-        return torch.cat(found)[torch.tensor(order).argsort()]
-
-    exact = first_logits("float32", packed=True)
-    assert torch.allclose(exact, first_logits("float32", packed=False), atol=1e-3)
-    error = {
-        way: (first_logits("bfloat16", packed=way) - exact).pow(2).mean().sqrt() for way in (True, False)
-    }
-    assert 0 < error[True] < 1.2 * error[False]
+        assert torch.allclose(exact, ordinary, atol=1e-3)
+        rough = [logits_of_each_step(folder, "bfloat16", packed=way, steps=8) for way in (True, False)]
+        wrong = torch.stack([logits.argmax(-1) != exact.argmax(-1) for logits in rough])
+        # From an answer's first other token on, it continues another text.
+        alike = wrong.any(0).cumsum(-1) - wrong.any(0).long() == 0
+        for way in range(2):
+            squares[way] += (rough[way] - exact)[alike].double().pow(2).sum()
+            differing[way] += wrong[way].any(-1).tolist()
+    packed_error, error = squares.sqrt()
+    assert 0 < packed_error < 1.05 * error
+    only_ordinary, only_packed = discordant(*differing)
+    assert only_packed <= only_ordinary or mcnemar_test(only_ordinary, only_packed).p > 0.05
 
 
 def test_a_models_own_repetition_penalty_is_kept(one_stop_folder, tmp_path):
