@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -67,6 +68,13 @@ def build_processor(
     return published.build_processor(tokenizer, image_processor, patch_size=vision.patch_size)
 
 
+def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+    model, loading = kind.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    if missing := published.missing_weights(loading):
+        raise ModelFolderError(f"{folder}: {missing} (copy the model again)")
+    return model
+
+
 def build_model(
     language_model: Path, vision_tower: Path, recipe: Recipe, *, dtype: torch.dtype = torch.float32
 ) -> tuple[LlavaNextForConditionalGeneration, LlavaNextProcessor]:
@@ -94,7 +102,7 @@ def build_model(
             f"{list(recipe.grid_pinpoints)} (set grid_pinpoints in the recipe)"
         )
 
-    language = AutoModelForCausalLM.from_pretrained(language_model, dtype=dtype)
+    language = _load(AutoModelForCausalLM, language_model, dtype)
     size = published.padded_vocabulary(max(len(tokenizer), language.config.vocab_size))
     if size != language.config.vocab_size:
         _grow_vocabulary(language, size)
@@ -113,7 +121,7 @@ def build_model(
     # Tensors are handed over, not modules: those remember how they were loaded, and misname what they save.
     model.model.language_model.load_state_dict(language.model.state_dict(), assign=True)
     model.lm_head.load_state_dict(language.lm_head.state_dict(), assign=True)
-    tower = CLIPVisionModel.from_pretrained(vision_tower, dtype=dtype)
+    tower = _load(CLIPVisionModel, vision_tower, dtype)
     model.model.vision_tower.load_state_dict(tower.state_dict(), assign=True)
     if config.tie_word_embeddings:
         model.tie_weights()
@@ -140,7 +148,7 @@ def load_model(
         else ("config.json", "tokenizer.json"),
         remedy="give a folder that an earlier stage wrote, or --language-model and --vision-tower",
     )
-    model = LlavaNextForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+    model = _load(LlavaNextForConditionalGeneration, folder, dtype)
     processor = build_processor(load_tokenizer(folder), model.config.vision_config, recipe)
     return model, processor
 

@@ -109,3 +109,20 @@ def test_unusable_folders_are_named(backbones, recipe, tmp_path):
     (other / "config.json").write_text('{"model_type": "gpt2"}')
     with pytest.raises(ModelFolderError, match="is a gpt2 model"):
         build_model(other, backbones.vision_tower, recipe)
+
+
+@pytest.mark.parametrize("lacking", ["language_model", "vision_tower", "model"])
+def test_missing_weights_are_not_drawn_at_random(built, backbones, recipe, tmp_path, lacking):
+    folders = {name: tmp_path / name for name in ("language_model", "vision_tower", "model")}
+    shutil.copytree(backbones.language_model, folders["language_model"])
+    shutil.copytree(backbones.vision_tower, folders["vision_tower"])
+    save_model(*built, folders["model"], prompt="llama3")
+    path = folders[lacking] / "config.json"
+    config = json.loads(path.read_text())
+    (config.get("text_config") or config)["num_hidden_layers"] += 1
+    path.write_text(json.dumps(config))
+    with pytest.raises(ModelFolderError, match=rf"{lacking}: \d+ weights are missing, .*layers"):
+        if lacking == "model":
+            load_model(folders["model"], recipe)
+        else:
+            build_model(folders["language_model"], folders["vision_tower"], recipe)
