@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from tests.train.conftest import ROOT
 @pytest.fixture(scope="module")
 def rank_recipe(recipe):
     """Answers of different lengths in micro-batches of one, so that a mean of means would show."""
-    return dataclasses.replace(recipe, per_device_batch=1, gradient_checkpointing=True)
+    return dataclasses.replace(recipe, per_device_batch=1, gradient_checkpointing=True, save_total_limit=2)
 
 
 @pytest.fixture(scope="module")
@@ -98,26 +99,32 @@ def assert_same_training(alone: Path, together: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["fsdp", "zero2", "zero3"])
-def test_sharded_ranks_train_as_one(how, alone, command, tmp_path):
+def test_sharded_ranks_train_as_one_and_go_on(how, alone, command, tmp_path):
     if how.startswith("zero"):
         pytest.importorskip("deepspeed", reason="the package deepspeed is not installed")
-    launch = [
-        "-m",
-        "accelerate.commands.launch",
-        "--config_file",
-        str(ROOT / f"launch/accelerate/{how}.yaml"),
-    ]
+    out = tmp_path / "run"
+    train_sharded(how, command)
+    assert_same_training(alone, out)
+    # What a job leaves that ended after the fourth of six steps.
+    for folder in ("checkpoint-6", "model"):
+        shutil.rmtree(out / folder)
+    (out / "manifest.json").unlink()
+    train_sharded(how, command)
+    assert manifest(out)["resumed_from"] == "checkpoint-4"
+    assert_same_training(alone, out)
+
+
+def train_sharded(how: str, command: list[str]) -> None:
+    launch = ["-m", "accelerate.commands.launch", "--config_file", f"launch/accelerate/{how}.yaml"]
     launch += ["--num_machines", "1", "--num_processes", "2", "--main_process_port", str(free_port())]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(
         [sys.executable, *launch, "-m", "tests.train.sharded_on_cpu", *command],
         cwd=ROOT,
-        env=environment,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-90000:]
-    assert_same_training(alone, tmp_path / "run")
 
 
 def listens(rank: subprocess.Popen) -> bool:

@@ -52,6 +52,8 @@ class StageTrainer(LLaVATrainer):
         stop = StopOnSignal()
         stop.listen()
         self.add_callback(stop)
+        if self.is_deepspeed_enabled:
+            _let_deepspeed_read_its_checkpoints()
         if self.args.device.type == "cpu":
             # Several CPU ranks are numbered by accelerate, and PyTorch loads no optimiser's state to "cpu:0".
             torch.serialization.register_package(
@@ -141,3 +143,12 @@ def _random_state_readable() -> contextlib.AbstractContextManager:
     return torch.serialization.safe_globals(
         [np.core.multiarray._reconstruct, np.ndarray, np.dtype, type(state.dtype)]
     )
+
+
+def _let_deepspeed_read_its_checkpoints() -> None:
+    """The same for what DeepSpeed writes into its own, which it reads by itself."""
+    from deepspeed.runtime.fp16.loss_scaler import LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+
+    if hasattr(torch.serialization, "add_safe_globals"):
+        torch.serialization.add_safe_globals([LossScaler, ZeroStageEnum])
