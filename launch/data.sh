@@ -3,10 +3,12 @@
 #
 #   launch/data.sh wit 8 --lang it       8 jobs side by side, and one behind them
 #   launch/data.sh eurlex                one job
+#   OUT=data/mtvqa launch/data.sh native mtvqa --split train --source data/hub/MTVQA
 #
-# What comes behind n goes to `ndino data SOURCE` as it is. The result lies in DATA/SOURCE (DATA=data). A job that
-# was cut off goes on when the same command is given again. Sources that download need nodes with a network:
-# DATA_PARTITION in launch/cluster.env. The hub is off in jobs; data sets of the hub come from make stage-weights.
+# What comes behind n goes to `ndino data SOURCE` as it is. The result lies in OUT, by default in DATA/SOURCE (DATA=data).
+# A job that was cut off goes on when the same command is given again. Sources that download need nodes with a
+# network: DATA_PARTITION in launch/cluster.env. The hub is off in jobs: what is on it is fetched before, on the login
+# node (hf download, make stage-weights).
 
 #SBATCH --job-name=ndino-data
 #SBATCH --nodes=1
@@ -31,7 +33,7 @@ read_settings
 need_image "$NATIVE_IMAGE"
 source=$1
 shift
-out=${DATA:-data}/$source
+out=${OUT:-${DATA:-data}/$source}
 
 if [ -n "${SLURM_JOB_ID:-}" ]; then
   if [ "${NDINO_MERGE:-}" = 1 ]; then

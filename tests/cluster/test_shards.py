@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ndino.data.__main__ import main
 from ndino.data.merge import merge
 from tests.data import toy
+from tests.data.native_samples import PAIRS, write_mtvqa
+from tests.data.same import assert_same_folders
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.system
@@ -23,3 +26,16 @@ def test_the_tasks_of_an_array_are_the_shards_of_a_source(slurm, tmp_path):
     merge(tmp_path / "array")
     assert toy.run("--out", tmp_path / "alone") == 0
     assert toy.files_below(tmp_path / "array") == toy.files_below(tmp_path / "alone")
+
+
+def test_a_source_as_an_array_with_its_merge_behind_it(site, tmp_path):
+    source = ["mtvqa", "--split", "train", "--source", str(write_mtvqa(tmp_path / "hub", [PAIRS] * 3))]
+    alone, together = tmp_path / "alone", tmp_path / "array"
+    assert main(["native", *source, "--out", str(alone)]) == 0
+    site.settings |= {"SBATCH_OPTIONS": f"--output={tmp_path}/%x-%j.log --cpus-per-task=1"}
+    done = site.call("launch/data.sh", "native", "2", *source, OUT=str(together))
+    assert done.returncode == 0, done.stderr
+    array, merging = done.stdout.split()
+    assert site.slurm.wait(merging) == "COMPLETED", site.log(merging)
+    assert site.slurm.state(array) == "COMPLETED"
+    assert_same_folders(together, alone)
