@@ -371,3 +371,10 @@ def test_any_model_of_lmms_eval_on_local_data(run, tmp_path, capsys, monkeypatch
     assert run("--tasks", "exams-v-it", "--backend", "lmms:llava_hf", "--batch", 1) == 1
     assert "it: exams-v-it failed: 4 of 4 answers are empty: Error out of memory" in capsys.readouterr().err
     assert not (folder / "exams-v-it.jsonl").exists()
+
+
+def test_a_batch_that_a_model_does_not_take_is_one_line(run, capfd):
+    assert run("--tasks", "mtvqa-it", "--backend", "lmms:llava_hf", "--batch", 2) == 1
+    errors = capfd.readouterr().err
+    assert "it: mtvqa-it failed: Do not support batch_size_per_gpu > 1" in errors
+    assert "Traceback" not in errors
