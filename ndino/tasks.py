@@ -59,7 +59,7 @@ def require_texts(dataset: Dataset, source: str, *columns: str, several: bool = 
     """
     wanted = "a list of texts" if several else "a text"
     for column in columns:
-        for row, value in enumerate(dataset[column]):
+        for row, value in enumerate(dataset[column], start=1):
             texts = value if several and isinstance(value, list) else [None if several else value]
             if not all(isinstance(text, str) for text in texts):
                 raise TaskDataError(
@@ -73,7 +73,7 @@ def require_letters(dataset: Dataset, source: str, letters: str) -> None:
     Raises:
         TaskDataError: a value is something else, such as an option's text.
     """
-    for row, value in enumerate(dataset["answer"]):
+    for row, value in enumerate(dataset["answer"], start=1):
         if value.strip().upper() not in set(letters):
             wanted = f"a letter from {letters[0]} to {letters[-1]}"
             raise TaskDataError(f"{source} row {row}: answer is {value!r:.80}, not {wanted}")
@@ -112,7 +112,7 @@ def _with_pictures(dataset: Dataset, source: str) -> Dataset:
     if getattr(feature, "dtype", None) == "string":
         # Data are looked for in the working directory, under their name on the hub.
         folder = Path.cwd() / source
-        for row, name in enumerate(dataset["image"]):
+        for row, name in enumerate(dataset["image"], start=1):
             if name is None or not (folder / name).is_file():
                 raise TaskDataError(f"{source} row {row}: no picture {folder / (name or '')}")
         paths = [str(folder / name) for name in dataset["image"]]

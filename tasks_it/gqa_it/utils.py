@@ -13,7 +13,7 @@ def process_docs(dataset):
     tasks.require_columns(dataset, SOURCE, "img_id", "sent", answer)
     tasks.require_texts(dataset, SOURCE, "sent", *(() if "label" in dataset.column_names else ("answer",)))
     known = tasks.gqa_image_ids()
-    for row, image_id in enumerate(dataset["img_id"]):
+    for row, image_id in enumerate(dataset["img_id"], start=1):
         if image_id not in known:
             raise tasks.TaskDataError(f"{SOURCE} row {row}: image {image_id} is not in lmms-lab/GQA")
     return dataset

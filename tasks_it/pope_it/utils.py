@@ -12,7 +12,7 @@ YES, NO = "sì", "no"
 
 def all_questions(dataset):
     prepared = tasks.prepare(dataset, SOURCE, "question", "answer")
-    for row, answer in enumerate(prepared["answer"]):
+    for row, answer in enumerate(prepared["answer"], start=1):
         if read_yes_no(answer) is None:
             raise tasks.TaskDataError(f"{SOURCE} row {row}: answer {answer!r} is neither sì nor no")
     return prepared

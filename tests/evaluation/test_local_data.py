@@ -123,7 +123,7 @@ def test_a_missing_picture_is_named_with_its_row(benchmark_folder, tmp_path, cac
     plain = plain_copy(benchmark_folder, tmp_path / "data", kind="files")
     shutil.rmtree(plain / "swap-uniba" / "POPE_IT" / "pictures")
     monkeypatch.chdir(plain)
-    with pytest.raises(SetupError, match=r"task pope-it: swap-uniba/POPE_IT row 0: no picture .*\.png"):
+    with pytest.raises(SetupError, match=r"task pope-it: swap-uniba/POPE_IT row 1: no picture .*\.png"):
         Benchmarks(["pope-it"], data=plain, cache=cache).load(shuffled=False)
 
 

@@ -122,12 +122,12 @@ def test_data_that_does_not_fit_is_refused_with_the_reason(benchmarks):
     pope = {"image": shown, "question": ["?", "?"], "answer": ["sì", "maybe"], "category": ["random", "x"]}
     with pytest.raises(TaskDataError, match="column image holds no pictures but"):
         process("pope-it")(Dataset.from_dict(pope | {"image": [1, 2]}))
-    with pytest.raises(TaskDataError, match="row 1: answer 'maybe'"):
+    with pytest.raises(TaskDataError, match="row 2: answer 'maybe'"):
         process("pope-it")(Dataset.from_dict(pope))
     with pytest.raises(TaskDataError, match="no row has the category popular"):
         process("pope_pop-it")(Dataset.from_dict(pope))
     gqa = {"img_id": ["n0", "n99"], "sent": ["?", "?"], "label": ["{}", "{}"]}
-    with pytest.raises(TaskDataError, match=r"row 1: image n99 is not in lmms-lab/GQA"):
+    with pytest.raises(TaskDataError, match=r"row 2: image n99 is not in lmms-lab/GQA"):
         process("gqa-it")(Dataset.from_dict(gqa))
 
 
@@ -152,7 +152,7 @@ def test_what_cannot_be_scored_is_refused_before_anything_is_asked(benchmarks, n
     row = {**task.eval_docs[0], column: value}
     row.pop("label", None)
     rows = Dataset.from_list([row])
-    with pytest.raises(TaskDataError, match=f"row 0: {said}"):
+    with pytest.raises(TaskDataError, match=f"row 1: {said}"):
         task.config.process_docs(rows)
 
 
