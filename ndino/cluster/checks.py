@@ -51,9 +51,21 @@ class Findings:
 
 def check(stage: Stage, place: Place, *, engine: str) -> Findings:
     """Run every check that needs no GPU; all problems are found, not only the first."""
+    return _run((_ranks, _packages, _folders, _data, _out, _disk), stage, place, engine)
+
+
+def check_before_parent(stage: Stage, place: Place, *, engine: str) -> Findings:
+    """`check` of a stage whose parent is still to be trained: all but what it starts from and goes on with.
+
+    ``stage`` starts from the untrained backbones, which weigh what the parent will.
+    """
+    return _run((_ranks, _packages, _data, _disk), stage, place, engine)
+
+
+def _run(parts: tuple[Callable[..., Lines], ...], stage: Stage, place: Place, engine: str) -> Findings:
     problems: list[str] = []
     facts: list[str] = []
-    for part in (_ranks, _packages, _folders, _data, _out, _disk):
+    for part in parts:
         for good, line in part(stage, place, engine):
             (facts if good else problems).append(line)
     return Findings(tuple(problems), tuple(facts))
