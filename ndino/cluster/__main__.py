@@ -152,7 +152,7 @@ def run_status(options: argparse.Namespace) -> int:
 def run_staging(options: argparse.Namespace) -> int:
     chosen = load_family(options.family).baselines
     for item in staging.wanted(options.models, options.benchmarks, baselines=chosen):
-        print(f"{item.repository} -> {item.folder}")
+        print(f"{item.source} -> {item.folder}")
         staging.fetch(item)
     return 0
 
