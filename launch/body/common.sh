@@ -12,7 +12,9 @@ die() {
 read_settings() {
   local file=${CLUSTER_ENV:-$root/launch/cluster.env} before
   if [ -f "$file" ]; then
-    before=$(export -p | sed "s/^declare -x/declare -gx/") # inside a function declare is local
+    # Not what `module load` in the file adds to. Inside a function declare is local.
+    before=$(export -p | sed -E '/^declare -x (PATH|[A-Z_]*LIBRARY_PATH|MANPATH|MODULEPATH|LOADEDMODULES|_LMFILES_)=/d
+      s/^declare -x/declare -gx/')
     set -a
     # shellcheck source=/dev/null
     . "$file"
@@ -21,7 +23,7 @@ read_settings() {
   elif [ -n "${CLUSTER_ENV:-}" ]; then
     die "$file: no such settings (remedy: cp launch/cluster.env.example launch/cluster.env)"
   fi
-  : "${ENGINE:=llava-next}" "${DISTRIBUTED:=zero3}" "${DEVICE:=cuda}" "${IMAGE:=}" "${NATIVE_IMAGE:=$IMAGE}"
+  : "${ENGINE:=llava-next}" "${DISTRIBUTED:=zero3}" "${DEVICE:=cuda}" "${IMAGE:=}" "${NATIVE_IMAGE:=}"
   : "${RUNS:=runs/italian}" "${FAMILY:=launch/recipes/family.yaml}" "${MODELS:=models}"
   : "${BENCHMARKS:=benchmarks-data}" "${NODES:=2}" "${GPUS_PER_NODE:=4}" "${TASKS:=ndino-it}"
   : "${LANGUAGE_MODEL:=models/Meta-Llama-3-8B}" "${VISION_TOWER:=models/clip-vit-large-patch14-336}"
@@ -29,8 +31,25 @@ read_settings() {
   case $ENGINE in native | llava-next) ;; *) die "ENGINE=$ENGINE is none (remedy: native or llava-next)" ;; esac
   [ -f "$root/launch/accelerate/$DISTRIBUTED.yaml" ] ||
     die "DISTRIBUTED=$DISTRIBUTED is none of launch/accelerate (remedy: ddp, zero2, zero3 or fsdp)"
+  # Upstream's image has nothing of what checks, conversion and evaluation need.
+  [ "$ENGINE" != native ] || NATIVE_IMAGE=${NATIVE_IMAGE:-$IMAGE}
+  # The upstream trainer runs in a folder of its own.
+  IMAGE=$(absolute "$IMAGE") NATIVE_IMAGE=$(absolute "$NATIVE_IMAGE")
+  BINDS=$(absolute "${BINDS:-}") SQUASHFS=$(absolute "${SQUASHFS:-}")
   # Compute nodes have no network, and the hub's client waits for one.
   export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} TOKENIZERS_PARALLELISM=false
+}
+
+# absolute PATHS: each of a list with commas, as it is seen from the repository.
+absolute() {
+  local item made=()
+  while IFS= read -r -d , item; do
+    case $item in
+      '' | /*) made+=("$item") ;;
+      *) made+=("$root/$item") ;;
+    esac
+  done <<<"$1,"
+  (IFS=, && echo "${made[*]}")
 }
 
 # need_image IMAGE: refuse an image that cannot be run.
@@ -42,7 +61,7 @@ need_image() {
 }
 
 # inside IMAGE COMMAND…: run in the image, in this folder; without one, here. In either case the code is this
-# repository's, an image holds what it depends on.
+# repository's; an image holds what it depends on, and the patched upstream tree.
 inside() {
   local image=$1 options=() item
   shift
@@ -51,7 +70,8 @@ inside() {
     return
   fi
   [ "$DEVICE" = cpu ] || options+=(--nv)
-  options+=(--bind "$root" --pwd "$PWD")
+  # An image's upstream tree has links to its own copy of overlay/.
+  options+=(--bind "$root" --bind "$root/overlay:/opt/ndino/overlay" --pwd "$PWD")
   for item in ${BINDS//,/ }; do options+=(--bind "$item"); done
   for item in ${SQUASHFS//,/ }; do options+=(--bind "${item%%:*}:${item#*:}:image-src=/"); done
   "$(command -v apptainer || command -v singularity)" exec "${options[@]}" --env "PYTHONPATH=$root" "$image" "$@"
@@ -62,14 +82,14 @@ python() {
   if [ -n "$NATIVE_IMAGE" ]; then
     inside "$NATIVE_IMAGE" python "$@"
   else
-    [ -x "$root/.venv/bin/python" ] || die "$root/.venv is not there (remedy: make setup, or IMAGE=)"
+    [ -x "$root/.venv/bin/python" ] || die "$root/.venv is not there (remedy: make setup, or NATIVE_IMAGE=)"
     "$root/.venv/bin/python" "$@"
   fi
 }
 
 # submit NAME SCRIPT [SBATCH OPTIONS…] -- ARGUMENTS…: hand a script to SLURM, print the job's number.
 submit() {
-  local script=$2 options=(--parsable --job-name "$1" --chdir "$root" --kill-on-invalid-dep=yes)
+  local script=$2 options=(--parsable --job-name "$1" --chdir "$root" --export=ALL --kill-on-invalid-dep=yes)
   shift 2
   [ -z "${ACCOUNT:-}" ] || options+=(--account "$ACCOUNT")
   [ -z "${PARTITION:-}" ] || options+=(--partition "$PARTITION")

@@ -40,7 +40,7 @@ train() {
 
   need_image "$IMAGE"
   need_image "$NATIVE_IMAGE"
-  if [ -z "${SLURM_JOB_ID:-}" ]; then
+  if [ -n "$only_check" ] || [ -z "${SLURM_JOB_ID:-}" ]; then
     python -m ndino.cluster check "${stage[@]}" --nodes "$NODES" --gpus "$GPUS_PER_NODE" --device "$DEVICE" \
       --distributed "$DISTRIBUTED"
     [ -z "$only_check" ] || return 0
@@ -53,37 +53,52 @@ train() {
 
 # Inside a job. Uses $stage and $out.
 run_job() {
-  local gpus=${SLURM_GPUS_ON_NODE:-0} step status=0 verdict=0
+  local gpus=${SLURM_GPUS_ON_NODE:-0} step status=0 verdict=0 told=''
   local place=(--nodes "$SLURM_NNODES" --gpus "$gpus" --device "$DEVICE" --distributed "$DISTRIBUTED")
+  # Ahead of the time limit, and before preemption where SLURM tells the batch script.
+  trap 'told=1' USR1 TERM
   echo "== $(date -Is) job $SLURM_JOB_ID, start ${SLURM_RESTART_COUNT:-0}, on $SLURM_JOB_NODELIST =="
   python -m ndino.cluster check "${stage[@]}" "${place[@]}" --begin
   [ "$ENGINE" = native ] || python -m ndino.cluster prepare "${stage[@]}" "${place[@]}"
+  [ -z "$told" ] || start_again
 
-  export NDINO_ROOT=$root IMAGE NATIVE_IMAGE BINDS="${BINDS:-}" SQUASHFS="${SQUASHFS:-}" ENGINE DISTRIBUTED DEVICE
+  export NDINO_ROOT=$root IMAGE NATIVE_IMAGE BINDS SQUASHFS ENGINE DISTRIBUTED DEVICE
   export MASTER_ADDR=${MASTER_ADDR:-$(first_address)}
   export MASTER_PORT=${MASTER_PORT:-$((20000 + (SLURM_JOB_ID * 7 + ${SLURM_RESTART_COUNT:-0}) % 20000))}
-  srun --nodes "$SLURM_NNODES" --ntasks "$SLURM_NNODES" --ntasks-per-node 1 --kill-on-bad-exit=1 \
+  # A step takes neither the job's CPUs a task nor, after sbatch --export=NONE, its environment by itself.
+  srun --nodes "$SLURM_NNODES" --ntasks "$SLURM_NNODES" --ntasks-per-node 1 --kill-on-bad-exit=1 --export=ALL \
+    ${SLURM_CPUS_PER_TASK:+--cpus-per-task "$SLURM_CPUS_PER_TASK"} \
     bash "$root/launch/body/node.sh" "$out" "${stage[@]}" &
   step=$!
-  # Ahead of the time limit, and before preemption where SLURM tells the batch script. A rank that is still loading
-  # hears nothing, so it is told until it has ended.
+  # A rank that is still loading hears nothing, so it is told until it has ended.
   trap 'while kill -USR1 "$step"; do sleep 5; done 2>/dev/null &' USR1 TERM
   wait "$step" || status=$?
   while kill -0 "$step" 2>/dev/null; do
     status=0
     wait "$step" || status=$?
   done
-  trap '' USR1 TERM
+  # What is interrupted from here on is done from its beginning.
+  trap start_again USR1 TERM
   if [ "$status" != 0 ]; then
     python -m ndino.cluster outcome "${stage[@]}" >/dev/null 2>&1 || true
     die "$out: training failed with status $status (remedy: read the log above; the same command goes on)"
   fi
-  python -m ndino.cluster outcome "${stage[@]}" || verdict=$?
-  if [ "$verdict" = 75 ]; then
-    scontrol requeue "$SLURM_JOB_ID" || die "$out: cannot be requeued (remedy: submit the same command again)"
-    exit 0
-  fi
+  python -m ndino.cluster outcome "${stage[@]}" &
+  wait $! || verdict=$?
+  [ "$verdict" != 75 ] || start_again
   exit "$verdict"
+}
+
+# Back into the queue, unless the job was cancelled: scancel, too, sends TERM to what it ends.
+start_again() {
+  local now
+  trap '' USR1 TERM
+  now=$(scontrol show job "$SLURM_JOB_ID")
+  if [[ $now != *JobState=RUNNING* && $now != *Reason=TimeLimit* ]]; then
+    die "$out: cancelled (remedy: submit the same command again; it goes on from the newest checkpoint)"
+  fi
+  scontrol requeue "$SLURM_JOB_ID" || die "$out: cannot be requeued (remedy: submit the same command again)"
+  exit 0
 }
 
 # The first node's name, or its address where names do not resolve.

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from ndino.train.checkpoints import newest_whole_checkpoint, step_of
 from tests.cluster.conftest import Site
-from tests.ranks import finish_ranks, start_ranks
+from tests.ranks import finish_ranks, free_port, start_ranks
 
 pytestmark = pytest.mark.system
 LLM, LMM = "launch/train_from_llm.sh", "launch/train_from_lmm.sh"
@@ -116,7 +116,11 @@ def test_told_of_the_limit_it_saves_and_goes_on_to_the_same_weights(long_part, s
 
 
 def test_preempted_it_saves_and_goes_on_to_the_same_weights(long_part, site, long_run, tmp_path):
-    job, run = site.sbatch(LLM, "mlp"), site.runs / "mlp"
+    # By the script itself, on a site where jobs are not given the environment.
+    site.settings |= {"SBATCH_OPTIONS": " ".join(site.options), "SBATCH_EXPORT": "NONE"}
+    submitted = site.call(LLM, "mlp", MASTER_PORT=str(free_port()))
+    assert submitted.returncode == 0, submitted.stderr
+    job, run = submitted.stdout.split()[-1], site.runs / "mlp"
     wait_for_step(run, 3)
     script = tmp_path / "urgent.sh"
     script.write_text("#!/bin/sh\nexit 0\n")
@@ -129,6 +133,31 @@ def test_preempted_it_saves_and_goes_on_to_the_same_weights(long_part, site, lon
     site.slurm.hurry(job)
     completed(site, job)
     assert_equal_weights(long_run, run)
+
+
+def test_told_before_it_trains_it_starts_again(long_part, site):
+    job = site.sbatch(LLM, "mlp")
+    limit = time.monotonic() + 60
+    while "start 0" not in site.log(job):
+        assert time.monotonic() < limit, site.slurm.state(job)
+        time.sleep(0.05)
+    site.slurm.run("scancel", "--signal=USR1", "--batch", job)
+    site.slurm.hurry(job)
+    completed(site, job)
+    assert [attempt["restart"] for attempt in site.manifest("mlp")["attempts"]] == [0, 1]
+
+
+def test_a_cancelled_job_saves_and_does_not_come_back(long_part, site):
+    site.change("mlp", max_steps=1000)
+    job, run = site.sbatch(LLM, "mlp"), site.runs / "mlp"
+    wait_for_step(run, 3)
+    site.slurm.run("scancel", job)
+    limit = time.monotonic() + 60
+    while "mlp: cancelled (remedy: submit the same command again" not in site.log(job):
+        assert time.monotonic() < limit, site.log(job) + site.slurm.state(job)
+        time.sleep(0.1)
+    assert step_of(newest_whole_checkpoint(run)) >= 3
+    assert site.slurm.wait(job) == "CANCELLED"
 
 
 def test_a_stage_that_gets_nowhere_is_not_started_for_ever(long_part, site):

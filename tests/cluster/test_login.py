@@ -93,6 +93,26 @@ def test_zero_without_deepspeed(login, tmp_path):
     assert login.call(LLM, "--check", "mlp", **how, NODES="1").returncode == 0
 
 
+def test_an_image_of_the_upstream_trainer_is_for_nothing_else(login, tmp_path):
+    (tmp_path / "llava_next.sif").touch()
+    (tmp_path / "bin").mkdir()
+    # Whatever is called in an image fails.
+    (tmp_path / "bin" / "apptainer").symlink_to("/bin/false")
+    how = {"IMAGE": str(tmp_path / "llava_next.sif"), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    assert login.call(LLM, "--check", "mlp", **how).returncode == 1
+    assert "12 rows" in login.call(LLM, "--check", "mlp", **how, ENGINE="llava-next").stdout
+
+
+def test_the_file_may_load_modules(login, tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "apptainer").symlink_to("/bin/true")
+    (tmp_path / "native.sif").touch()
+    lines = (f"PATH={tmp_path / 'bin'}:$PATH", f"IMAGE={tmp_path / 'native.sif'}", "ENGINE=none")
+    Path(login.settings["CLUSTER_ENV"]).write_text("\n".join(lines))
+    done = login.call(LLM, "--check", "mlp")
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_environment_goes_before_the_file(login):
     Path(login.settings["CLUSTER_ENV"]).write_text('NODES=4\nGPUS_PER_NODE="4"\nPERPLEXITY_SETS="a=b c=d"\n')
     assert "2 node(s) x 1" in login.call(LLM, "--check", "mlp").stdout
@@ -128,14 +148,16 @@ def test_inside_an_image_data_sets_and_folders_are_bound(login, tmp_path):
     runtime = tmp_path / "bin" / "apptainer"
     runtime.write_text(RUNTIME)
     runtime.chmod(runtime.stat().st_mode | stat.S_IXUSR)
-    image = tmp_path / "native.sif"
-    image.touch()
+    (tmp_path / "native.sif").touch()
+    # The upstream trainer runs in another folder than the one that relative paths are of.
+    relative = os.path.relpath(tmp_path / "native.sif", ROOT)
+    image = f"{ROOT}/{relative}"
     calls = tmp_path / "calls.json"
     done = login.call(
         LLM,
         "--check",
         "mlp",
-        IMAGE=str(image),
+        IMAGE=relative,
         DEVICE="cuda",
         BINDS="/scratch,/work",
         SQUASHFS="data/pt.squashfs:/data/pt",
@@ -145,12 +167,18 @@ def test_inside_an_image_data_sets_and_folders_are_bound(login, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     words = json.loads(calls.read_text())
-    before = words[: words.index(str(image))]
+    before = words[: words.index(image)]
     assert before[0] == "exec" and "--nv" in before
     bound = [before[place + 1] for place, word in enumerate(before) if word == "--bind"]
-    assert bound == [str(ROOT), "/scratch", "/work", "data/pt.squashfs:/data/pt:image-src=/"]
+    assert bound == [
+        str(ROOT),
+        f"{ROOT}/overlay:/opt/ndino/overlay",
+        "/scratch",
+        "/work",
+        f"{ROOT}/data/pt.squashfs:/data/pt:image-src=/",
+    ]
     assert before[before.index("--pwd") + 1] == str(ROOT)
-    assert words[words.index(str(image)) + 1 :][:4] == ["python", "-m", "ndino.cluster", "check"]
+    assert words[words.index(image) + 1 :][:4] == ["python", "-m", "ndino.cluster", "check"]
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "launch").glob("*.sh")))
