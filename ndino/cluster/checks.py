@@ -21,20 +21,22 @@ from ndino.train.run import Stage, StageError, belongs_to
 
 PICTURES = 64  # opened to their last byte, of the first rows
 GIB = 1024**3
-# AdamW's two moments and the weights themselves, all in fp32 (bf16 runs keep fp32 masters).
-BYTES_TRAINED, BYTES_PUBLISHED = 12, 4
+# AdamW's two moments and the weights themselves, all in fp32 (bf16 runs keep fp32 masters); under ZeRO the
+# weights once more, in bf16.
+BYTES_TRAINED, BYTES_PUBLISHED = 14, 4
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a job runs: how many nodes, GPUs (ranks) a node, whether ranks train on GPUs at all, and how they
-    share the model (a name of ``launch/accelerate``).
+    """Where a job runs: how many nodes, GPUs (ranks) a node, whether ranks train on GPUs at all, how they
+    share the model (a name of ``launch/accelerate``), and the engine's image, if it runs in one.
     """
 
     nodes: int
     gpus: int
     device: str = "cuda"
     distributed: str = "ddp"
+    image: str = ""
 
     @property
     def ranks(self) -> int:
@@ -103,13 +105,27 @@ def _ranks(stage: Stage, place: Place, engine: str) -> Lines:
 
 
 def _packages(stage: Stage, place: Place, engine: str) -> Lines:
-    wanted = engine == "native" and place.ranks > 1 and place.distributed.startswith("zero")
-    if wanted and not find_spec("deepspeed"):
+    if engine == "llava-next":
+        yield from _upstream(place)
+    elif place.ranks > 1 and place.distributed.startswith("zero") and not find_spec("deepspeed"):
         yield (
             False,
             f"DISTRIBUTED={place.distributed} needs DeepSpeed, which is not installed (remedy: make "
             "deepspeed, or DISTRIBUTED=fsdp)",
         )
+
+
+def _upstream(place: Place) -> Lines:
+    if place.ranks > 1 and place.distributed == "fsdp":
+        # Its transformers saves no whole model from shards, which it would find out after the last step.
+        yield False, "DISTRIBUTED=fsdp is for ENGINE=native (remedy: DISTRIBUTED=zero3)"
+    if not place.image:
+        from ndino.llava_next.stage import find_tree
+
+        try:
+            yield True, f"trainer: {find_tree().folder}"
+        except StageError as error:
+            yield False, str(error)
 
 
 def _folders(stage: Stage, place: Place, engine: str) -> Lines:
@@ -133,6 +149,9 @@ def _folders(stage: Stage, place: Place, engine: str) -> Lines:
 def _wanted(role: str, engine: str) -> tuple[str, ...]:
     if role == "vision_tower":
         return ("config.json", "preprocessor_config.json") if engine == "llava-next" else ("config.json",)
+    if role == "model" and engine == "llava-next":
+        # What this engine leaves beside a model and asks for again, its vision tower among it.
+        return ("config.json", "tokenizer.json", "training.json")
     return ("config.json", "tokenizer.json")
 
 

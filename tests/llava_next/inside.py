@@ -19,6 +19,7 @@ from llava.train import train
 from PIL import Image
 from safetensors.torch import save_file
 from transformers import AutoTokenizer
+from transformers.utils import is_flash_attn_2_available
 
 from ndino.published import prepare_tokenizer
 
@@ -147,8 +148,14 @@ def large_image(path: str, seed: int) -> dict:
         before = True
     except Image.DecompressionBombError:
         before = False
-    begin(SimpleNamespace(seed=seed))
-    return {"before": before, "after": list(Image.open(path).size)}
+    arguments = SimpleNamespace(seed=seed, attn_implementation="flash_attention_2")
+    begin(arguments)
+    return {
+        "before": before,
+        "after": list(Image.open(path).size),
+        "attention": arguments.attn_implementation,
+        "flash_attn": is_flash_attn_2_available(),
+    }
 
 
 def _load(checkpoint: str, rows: str, images: str, version: str, limit: int):

@@ -1,4 +1,4 @@
-"""Runs that give the same weights twice: seeded in time, the tower in fp32, image_newline trained."""
+"""Runs that start and give the same weights twice: seeded in time, tower in fp32, image_newline trained."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from llava.ndino.parent import follow_parent
 from PIL import Image
 from transformers import set_seed
+from transformers.utils import is_flash_attn_2_available
 
 from ndino.train.images import MAX_IMAGE_PIXELS
 
@@ -16,6 +17,10 @@ def begin(training_args) -> None:
     follow_parent()
     set_seed(training_args.seed)
     Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
+    # Upstream's default; only an image has it, where it was not left out.
+    if training_args.attn_implementation == "flash_attention_2" and not is_flash_attn_2_available():
+        print("flash-attn is not installed: attention by PyTorch's own kernels (sdpa)")
+        training_args.attn_implementation = "sdpa"
 
 
 def keep_precision(vision_tower: torch.nn.Module, training_args) -> None:
