@@ -79,8 +79,7 @@ class Benchmarks:
         self._majority: dict[str, Metrics] = {}
         self.groups: dict[str, list[str]] = {}
         self.names = list(dict.fromkeys(task for name in names for task in self._expand(name)))
-        for name in self.names:
-            self._check_data(name)
+        self._check_data()
 
     @cached_property
     def _datasets(self) -> dict[str, list[str]]:
@@ -116,16 +115,20 @@ class Benchmarks:
         self.groups[name] = tasks
         return tasks
 
-    def _check_data(self, name: str) -> None:
-        for dataset in self._datasets[name]:
-            folder = (self.data or Path()) / dataset
-            if folder.is_dir() and any(folder.iterdir()):
-                continue
-            if self.data is not None:
-                raise SetupError(
-                    f"{self.data}: has no {dataset}/ for the task {name} "
-                    "(put it there as the task's README says, or choose others with --tasks)"
-                )
+    def _check_data(self) -> None:
+        missing = [
+            (dataset, name)
+            for name in self.names
+            for dataset in self._datasets[name]
+            if not (folder := (self.data or Path()) / dataset).is_dir() or not any(folder.iterdir())
+        ]
+        if self.data is not None and missing:
+            lacks = ", no ".join(f"{dataset}/ for the task {name}" for dataset, name in missing)
+            raise SetupError(
+                f"{self.data}: has no {lacks} "
+                "(put it there as the task's README says, or choose others with --tasks)"
+            )
+        for dataset, name in missing:
             if dataset in _mapping(self._config(name).get("metadata")).get("not_on_hub", []):
                 raise SetupError(
                     f"task {name}: {dataset} is not on the hub (get it as the task's README says and give "
