@@ -40,7 +40,6 @@ what=$1
 shift
 name=${1:-}
 name=${name%%=*}
-mkdir -p "$RUNS/family"
 
 case $what in
   tasks)
@@ -63,4 +62,5 @@ case $what in
     python -m ndino.results report "$RUNS"
     ;;
 esac
-touch "$RUNS/family/$what${name:+-$name}.done"
+# By hand it may have been other tasks, or the first few questions of each.
+[ -z "${NDINO_FAMILY:-}" ] || touch "$RUNS/family/$what${name:+-$name}.done"

@@ -25,17 +25,24 @@ need_image "$NATIVE_IMAGE"
 site=("$FAMILY" --runs "$RUNS" --engine "$ENGINE" --models "$MODELS")
 site+=(--language-model "$LANGUAGE_MODEL" --vision-tower "$VISION_TOWER")
 [ -z "${OVERRIDES:-}" ] || site+=(--overrides "$OVERRIDES")
-queue=$(squeue --noheader --me --array-unique --format %i 2>/dev/null | tr '\n' ' ') || true
+site+=(--nodes "$NODES" --gpus "$GPUS_PER_NODE" --device "$DEVICE" --distributed "$DISTRIBUTED")
+site+=(--tasks "$TASKS" --perplexity-sets "$PERPLEXITY_SETS" --benchmarks "$BENCHMARKS")
+queue=''
+if command -v squeue >/dev/null; then
+  # Jobs that are not seen in the queue would be submitted a second time.
+  queue=$(squeue --noheader --me --array-unique --format %i 2>/dev/null | tr '\n' ' ') ||
+    die "squeue fails, so what is in the queue is not known (remedy: see what squeue --me says, then try again)"
+fi
 if [ "${1:-}" = --dry-run ]; then
   python -m ndino.cluster family "${site[@]}" --queue "$queue"
   exit
 fi
-mkdir -p "$RUNS/family"
-# What can be checked without a trained parent is checked before anything waits.
-OUT=$RUNS/mlp "$root/launch/train_from_llm.sh" --check mlp
-
 declare -A numbers
+# What can be checked without a trained parent is checked before anything waits.
 plan=$(python -m ndino.cluster family "${site[@]}" --queue "$queue" --submit)
+mkdir -p "$RUNS/family"
+# Only these jobs count as the family's: what is scored by hand may be less than the whole.
+export NDINO_FAMILY=1
 while IFS= read -r line; do
   [ -n "$line" ] || continue
   eval "words=($line)" # quoted by the planner

@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--distributed", default="ddp", help="a file of launch/accelerate (default: ddp)"
         )
+        command.add_argument("--image", default="", help="of the engine; empty: its environment here")
 
     one = add("check", run_check, "check a stage before it waits or trains", stage=True)
     place(one)
@@ -56,8 +57,14 @@ def parser() -> argparse.ArgumentParser:
     add("outcome", run_outcome, "say how an attempt ended; convert and check a finished one", stage=True)
     one = add("family", run_family, "the family's jobs: as a graph, or as those to submit")
     _add_site(one)
+    place(one)
+    one.add_argument("--tasks", required=True, help="tasks or groups, with commas")
+    one.add_argument("--perplexity-sets", required=True, help="NAME=DATA, with spaces")
+    one.add_argument("--benchmarks", type=Path, required=True, help="folder of the data sets of both")
     one.add_argument("--queue", default="", help="numbers of the jobs in the queue")
-    one.add_argument("--submit", action="store_true", help="print the jobs to submit as shell words")
+    one.add_argument(
+        "--submit", action="store_true", help="check, then print the jobs to submit as shell words"
+    )
     one = add("status", run_status, "the family's jobs as a table; squeue's lines on standard input")
     _add_site(one)
     one = add("stage-weights", run_staging, "fetch models and data sets for nodes without a network")
@@ -133,7 +140,19 @@ def run_family(options: argparse.Namespace) -> int:
     if not options.submit:
         print("\n".join(family.graph(jobs, {name: it for name, it in numbers.items() if it in queued})))
         return 0
-    for job, waits in family.to_submit(jobs, numbers, queued):
+    from ndino.cluster import preflight
+
+    chosen = list(family.to_submit(jobs, numbers, queued))
+    questions = preflight.Questions(
+        tuple(options.tasks.split(",")), tuple(options.perplexity_sets.split()), options.benchmarks
+    )
+    names = [job.name for job, _ in chosen]
+    problems = list(preflight.problems(jobs, names, _site(options), _place(options), questions))
+    for problem in problems:
+        print(f"ndino.cluster: {problem}", file=sys.stderr)
+    if problems:
+        return 2
+    for job, waits in chosen:
         print(family.as_words(job, waits))
     return 0
 
@@ -158,7 +177,7 @@ def run_staging(options: argparse.Namespace) -> int:
 
 
 def _place(options: argparse.Namespace) -> checks.Place:
-    return checks.Place(options.nodes, options.gpus, options.device, options.distributed)
+    return checks.Place(options.nodes, options.gpus, options.device, options.distributed, options.image)
 
 
 def _site(options: argparse.Namespace) -> family.Site:

@@ -32,6 +32,11 @@ class Job:
     environment: Mapping[str, str] = field(default_factory=dict)
     done: bool = False
 
+    @property
+    def trains(self) -> bool:
+        """Whether this is a training run; its only argument is then the recipe's name."""
+        return self.script.startswith("launch/train_")
+
 
 @dataclass(frozen=True)
 class Site:
@@ -98,15 +103,17 @@ def _is_trained(chain: tuple[str, ...], parent: Job | None, site: Site, out: Pat
         raise StageError(
             f"{data}: no such data, so {out} cannot be known as finished (remedy: data in the recipe)"
         )
-    start = (
-        {"model": site.runs / parent.name / ("model" if site.engine == "native" else "upstream")}
-        if parent
-        else {"language_model": site.language_model, "vision_tower": site.vision_tower}
-    )
-    wanted = identity(recipe, data, start)
+    wanted = identity(recipe, data, start_of(parent, site))
     held = json.loads((out / "run.json").read_text(encoding="utf-8"))
     # The upstream engine puts more on record than recipe, data and start.
     return belongs_to(out, held | wanted)
+
+
+def start_of(parent: Job | None, site: Site) -> dict[str, Path]:
+    """The folders that a run starts from by their role: its parent's model, or the two backbones."""
+    if parent is None:
+        return {"language_model": site.language_model, "vision_tower": site.vision_tower}
+    return {"model": site.runs / parent.name / ("model" if site.engine == "native" else "upstream")}
 
 
 def _scoring(kind: str, name: str, arguments: tuple[str, ...], run: Job | None, site: Site) -> Job:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,15 +68,18 @@ def test_the_family_to_the_end(long_part, family):
 
 def test_a_stage_that_fails_ends_those_behind_it_and_the_rest_can_be_submitted_again(long_part, family):
     keep(family, models={"IT": ["mlp", "it"], "IT+LONG-IT": ["mlp", "it", "long"]})
-    good = yaml.safe_load((family.recipes / "it.yaml").read_text())["data"]
-    family.change("it", data="nowhere.jsonl")
+    data = family.folder / "it.jsonl"
+    shutil.copy(yaml.safe_load((family.recipes / "it.yaml").read_text())["data"], data)
+    family.change("it", data=str(data))
     jobs = submit(family)
+    # When all that could be checked has been.
+    away = data.rename(family.folder / "away.jsonl")
     states = ended(family, jobs)
     assert (states.pop("mlp"), states.pop("mlp-it")) == ("COMPLETED", "FAILED")
-    assert "nowhere.jsonl: No such file" in family.log(jobs["mlp-it"])
+    assert "it.jsonl: No such file" in family.log(jobs["mlp-it"])
     assert set(states.values()) == {"CANCELLED"} and "report" in states
     assert "failed" in family.call("launch/status.sh").stdout
-    family.change("it", data=good)
+    away.rename(data)
     again = submit(family)
     assert again.keys() == jobs.keys() - {"mlp"}
     assert set(ended(family, again).values()) == {"COMPLETED"}
