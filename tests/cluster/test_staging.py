@@ -141,14 +141,15 @@ def test_what_is_fetched_for_gqa_is_what_its_task_reads(tmp_path, site, monkeypa
 
 
 def test_what_was_cut_off_is_not_taken_for_the_whole(tmp_path, site):
-    torn = tmp_path / "benchmarks" / "lmms-lab" / "GQA.partial"
-    torn.mkdir(parents=True)
-    (torn / "something").touch()
+    torn = tmp_path / "benchmarks" / "lmms-lab" / "GQA.partial" / PARTS[0] / "testdev.parquet"
+    torn.parent.mkdir(parents=True)
+    torn.write_bytes(b"PAR1")
     away = fetch_pictures(tmp_path, "http://127.0.0.1:9")
     assert "lmms-lab/GQA: cannot be fetched: " in away.stderr and "(remedy: run this where" in away.stderr
     assert not (tmp_path / "benchmarks" / "lmms-lab" / "GQA").exists()
     assert fetch_pictures(tmp_path, site).returncode == 0
-    assert (tmp_path / "benchmarks" / "lmms-lab" / "GQA" / "data" / "testdev.parquet").is_file()
+    whole = tmp_path / "benchmarks" / "lmms-lab" / "GQA" / "data" / "testdev.parquet"
+    assert whole.stat().st_size > len(b"PAR1")
 
 
 @pytest.mark.parametrize(
