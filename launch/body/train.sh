@@ -42,7 +42,7 @@ train() {
   need_image "$NATIVE_IMAGE"
   if [ -n "$only_check" ] || [ -z "${SLURM_JOB_ID:-}" ]; then
     python -m ndino.cluster check "${stage[@]}" --nodes "$NODES" --gpus "$GPUS_PER_NODE" --device "$DEVICE" \
-      --distributed "$DISTRIBUTED"
+      --distributed "$DISTRIBUTED" --image "$IMAGE"
     [ -z "$only_check" ] || return 0
     submit "$(basename "$out")" "launch/train_from_$kind.sh" --nodes "$NODES" --gres "gpu:$GPUS_PER_NODE" \
       ${TIME:+--time "$TIME"} -- "$recipe"
@@ -55,6 +55,7 @@ train() {
 run_job() {
   local gpus=${SLURM_GPUS_ON_NODE:-0} step status=0 verdict=0 told=''
   local place=(--nodes "$SLURM_NNODES" --gpus "$gpus" --device "$DEVICE" --distributed "$DISTRIBUTED")
+  place+=(--image "$IMAGE")
   # Ahead of the time limit, and before preemption where SLURM tells the batch script.
   trap 'told=1' USR1 TERM
   echo "== $(date -Is) job $SLURM_JOB_ID, start ${SLURM_RESTART_COUNT:-0}, on $SLURM_JOB_NODELIST =="

@@ -93,6 +93,23 @@ def test_zero_without_deepspeed(login, tmp_path):
     assert login.call(LLM, "--check", "mlp", **how, NODES="1").returncode == 0
 
 
+def test_what_the_upstream_trainer_cannot_do_or_start_from(login, tmp_path):
+    (tmp_path / "llava_next.sif").touch()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "apptainer").symlink_to("/bin/true")
+    how = {"ENGINE": "llava-next", "IMAGE": str(tmp_path / "llava_next.sif")}
+    how["PATH"] = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    assert "DISTRIBUTED=fsdp is for ENGINE=native (remedy: " in refused(
+        login, LLM, "--check", "mlp", **how, DISTRIBUTED="fsdp"
+    )
+    elsewhere = tmp_path / "model"
+    elsewhere.mkdir()
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (elsewhere / name).touch()
+    line = refused(login, LMM, "--check", "it", **how, FROM=str(elsewhere))
+    assert "model: has no training.json" in line
+
+
 def test_an_image_of_the_upstream_trainer_is_for_nothing_else(login, tmp_path):
     (tmp_path / "llava_next.sif").touch()
     (tmp_path / "bin").mkdir()
