@@ -90,6 +90,17 @@ def test_the_graph_is_shown_without_slurm_and_without_data(family):
     assert done.returncode == 0 and done.stdout.count("to run") == 8 + 7 + 7 + 1 + 1
 
 
+NO_CONTROLLER = """
+ClusterName=test
+SlurmctldHost=nobody(127.0.0.1)
+SlurmctldPort=1
+AuthType=auth/none
+MessageTimeout=1
+NodeName=node
+PartitionName=main Nodes=node
+"""
+
+
 @pytest.mark.system
 @pytest.mark.parametrize("command", [("family.sh",), ("family.sh", "--dry-run"), ("status.sh",)])
 def test_a_queue_that_does_not_answer_is_not_taken_for_an_empty_one(family, tmp_path, command):
@@ -97,7 +108,8 @@ def test_a_queue_that_does_not_answer_is_not_taken_for_an_empty_one(family, tmp_
         pytest.skip("squeue is not installed")
     (tmp_path / "bin" / "squeue").symlink_to(squeue)
     script, *options = command
-    done = family.call(f"launch/{script}", *options, SLURM_CONF=str(tmp_path / "nowhere.conf"))
+    (tmp_path / "slurm.conf").write_text(NO_CONTROLLER)
+    done = family.call(f"launch/{script}", *options, SLURM_CONF=str(tmp_path / "slurm.conf"))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"{script}: squeue fails, so what is in the queue is not known (remedy: ")
     assert done.stderr.count("\n") == 1
