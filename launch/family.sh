@@ -25,7 +25,7 @@ need_image "$NATIVE_IMAGE"
 site=("$FAMILY" --runs "$RUNS" --engine "$ENGINE" --models "$MODELS")
 site+=(--language-model "$LANGUAGE_MODEL" --vision-tower "$VISION_TOWER")
 [ -z "${OVERRIDES:-}" ] || site+=(--overrides "$OVERRIDES")
-site+=(--nodes "$NODES" --gpus "$GPUS_PER_NODE" --device "$DEVICE" --distributed "$DISTRIBUTED")
+site+=(--nodes "$NODES" --gpus "$GPUS_PER_NODE" --device "$DEVICE" --distributed "$DISTRIBUTED" --image "$IMAGE")
 site+=(--tasks "$TASKS" --perplexity-sets "$PERPLEXITY_SETS" --benchmarks "$BENCHMARKS")
 queue=''
 if command -v squeue >/dev/null; then

@@ -90,6 +90,15 @@ def test_the_graph_is_shown_without_slurm_and_without_data(family):
     assert done.returncode == 0 and done.stdout.count("to run") == 8 + 7 + 7 + 1 + 1
 
 
+def test_an_engine_in_an_image_needs_no_tree_beside_it(family, tmp_path):
+    (tmp_path / "bin" / "apptainer").unlink(missing_ok=True)
+    (tmp_path / "bin" / "apptainer").symlink_to("/bin/true")
+    (tmp_path / "llava_next.sif").touch()
+    said = problems(family, ENGINE="llava-next", IMAGE=str(tmp_path / "llava_next.sif"), DISTRIBUTED="fsdp")
+    assert "DISTRIBUTED=fsdp is for ENGINE=native" in said[0]
+    assert not any("LLaVA-NeXT" in line or ".venv-llava" in line for line in said)
+
+
 NO_CONTROLLER = """
 ClusterName=test
 SlurmctldHost=nobody(127.0.0.1)

@@ -13,11 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ndino.conversations import write_conversations
 from ndino.llava_next.stage import Tree, prepare_stage, publish_stage
 from ndino.train.stage import Stage
 from tests.llava_next.conftest import first_stage
 from tests.ranks import free_port
+from tests.train.conftest import mix_in_texts
 
 pytestmark = pytest.mark.upstream
 ROOT = Path(__file__).parents[2]
@@ -25,16 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def mixed_rows(rows, tmp_path_factory) -> Path:
-    """The usual rows, and some without a picture: a rank may have none while another has one."""
-    folder = tmp_path_factory.mktemp("mixed-rows")
-    (folder / "images").symlink_to(rows / "images")
-    records = [json.loads(line) for line in (rows / "rows.jsonl").read_text().splitlines()]
-    question = {"from": "human", "value": "Chi sei?"}
-    for number in (1, 3, 4, 7):
-        answer = {"from": "gpt", "value": "Un modello. " * number}
-        records.insert(2 * number, {"id": f"text-{number}", "conversations": [question, answer]})
-    write_conversations(folder / "rows.jsonl", records)
-    return folder
+    return mix_in_texts(rows, tmp_path_factory.mktemp("mixed-rows"))
 
 
 def train(tree: Tree, stage: Stage, how: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,18 @@ def rows(tmp_path_factory) -> Path:
                 ],
             }
         )
+    write_conversations(folder / "rows.jsonl", records)
+    return folder
+
+
+def mix_in_texts(rows: Path, folder: Path) -> Path:
+    """Write `rows` to ``folder``, and some without a picture: a rank may have none while another has one."""
+    (folder / "images").symlink_to(rows / "images")
+    records = [json.loads(line) for line in (rows / "rows.jsonl").read_text().splitlines()]
+    question = {"from": "human", "value": "Chi sei?"}
+    for number in (1, 3, 4, 7):
+        answer = {"from": "gpt", "value": "Un modello. " * number}
+        records.insert(2 * number, {"id": f"text-{number}", "conversations": [question, answer]})
     write_conversations(folder / "rows.jsonl", records)
     return folder
 

@@ -18,11 +18,10 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from ndino.conversations import write_conversations
 from ndino.train.checkpoints import newest_whole_checkpoint, step_of
 from ndino.train.stage import Stage, run_stage
 from tests.ranks import finish_ranks, free_port, start_ranks
-from tests.train.conftest import ROOT
+from tests.train.conftest import ROOT, mix_in_texts
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +32,7 @@ def rank_recipe(recipe):
 
 @pytest.fixture(scope="module")
 def rows(rows, tmp_path_factory) -> Path:
-    """The usual rows, and some without a picture: a rank may have none while another has one."""
-    folder = tmp_path_factory.mktemp("mixed-rows")
-    (folder / "images").symlink_to(rows / "images")
-    records = [json.loads(line) for line in (rows / "rows.jsonl").read_text().splitlines()]
-    question = {"from": "human", "value": "Chi sei?"}
-    for number in (1, 3, 4, 7):
-        answer = {"from": "gpt", "value": "Un modello. " * number}
-        records.insert(2 * number, {"id": f"text-{number}", "conversations": [question, answer]})
-    write_conversations(folder / "rows.jsonl", records)
-    return folder
+    return mix_in_texts(rows, tmp_path_factory.mktemp("mixed-rows"))
 
 
 @pytest.fixture(scope="module")
