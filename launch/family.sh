@@ -27,12 +27,7 @@ site+=(--language-model "$LANGUAGE_MODEL" --vision-tower "$VISION_TOWER")
 [ -z "${OVERRIDES:-}" ] || site+=(--overrides "$OVERRIDES")
 site+=(--nodes "$NODES" --gpus "$GPUS_PER_NODE" --device "$DEVICE" --distributed "$DISTRIBUTED" --image "$IMAGE")
 site+=(--tasks "$TASKS" --perplexity-sets "$PERPLEXITY_SETS" --benchmarks "$BENCHMARKS")
-queue=''
-if command -v squeue >/dev/null; then
-  # Jobs that are not seen in the queue would be submitted a second time.
-  queue=$(squeue --noheader --me --array-unique --format %i 2>/dev/null | tr '\n' ' ') ||
-    die "squeue fails, so what is in the queue is not known (remedy: see what squeue --me says, then try again)"
-fi
+queue=$(in_queue --array-unique --format %i | tr '\n' ' ')
 if [ "${1:-}" = --dry-run ]; then
   python -m ndino.cluster family "${site[@]}" --queue "$queue"
   exit

@@ -16,10 +16,5 @@ read_settings
 site=("$FAMILY" --runs "$RUNS" --engine "$ENGINE" --models "$MODELS")
 site+=(--language-model "$LANGUAGE_MODEL" --vision-tower "$VISION_TOWER")
 [ -z "${OVERRIDES:-}" ] || site+=(--overrides "$OVERRIDES")
-queue=''
-if command -v squeue >/dev/null; then
-  # A job that is not seen in the queue would be shown as failed.
-  queue=$(squeue --noheader --me --format '%i|%T|%L|%r' 2>/dev/null) ||
-    die "squeue fails, so what is in the queue is not known (remedy: see what squeue --me says, then try again)"
-fi
+queue=$(in_queue --format '%i|%T|%L|%r')
 python -m ndino.cluster status "${site[@]}" <<<"$queue"

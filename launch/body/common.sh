@@ -105,6 +105,14 @@ submit() {
   sbatch "${options[@]}" "$script" "$@" | cut -d';' -f1
 }
 
+# in_queue SQUEUE OPTIONS…: the user's jobs; none where there is no SLURM. A job that is only not seen would be
+# submitted a second time, or shown as failed.
+in_queue() {
+  command -v squeue >/dev/null || return 0
+  squeue --noheader --me "$@" 2>/dev/null ||
+    die "squeue fails, so what is in the queue is not known (remedy: see what squeue --me says, then try again)"
+}
+
 # The script's opening comment, as its help.
 show_help() {
   sed -n '/^#SBATCH/d; 2,/^$/s/^# \{0,1\}//p' "$1"
