@@ -82,8 +82,9 @@ class StopOnSignal(TrainerCallback):
             control.should_log = control.should_save = control.should_training_stop = True
 
     def _take_pending(self) -> None:
-        while signal.sigpending() & set(STOP_SIGNALS):
-            self._ask(signal.sigwait(STOP_SIGNALS))
+        # Not sigpending() and then sigwait(): a thread that does not block them may take one in between.
+        while (pending := signal.sigtimedwait(STOP_SIGNALS, 0)) is not None:
+            self._ask(pending.si_signo)
 
     def _ask(self, number: int, frame: FrameType | None = None) -> None:
         self.asked = True

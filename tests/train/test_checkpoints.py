@@ -97,3 +97,28 @@ def test_a_signal_while_listening_is_not_delivered_afterwards():
     assert stop.asked and not signal.sigpending()
     assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(STOP_SIGNALS)
+
+
+# Threads that were there before `listen` block nothing, as those of PyTorch, NCCL and tqdm.
+THREADS = """
+import faulthandler, os, signal, threading, time
+from types import SimpleNamespace
+from ndino.train.callbacks import StopOnSignal
+
+faulthandler.dump_traceback_later(60, exit=True)
+for _ in range(8):
+    threading.Thread(target=lambda: [time.sleep(0.0005) for _ in iter(int, 1)], daemon=True).start()
+for _ in range(3000):
+    stop = StopOnSignal()
+    with stop.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+        while not stop.asked:
+            stop.on_step_end(SimpleNamespace(device="cpu"), None, SimpleNamespace())
+print("every signal was seen")
+os._exit(0)
+"""
+
+
+def test_a_signal_that_another_thread_takes_is_seen_and_not_waited_for():
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("every signal was seen\n", 0), done.stderr[-3000:]
