@@ -97,8 +97,8 @@ test: setup $(TOOLS) debian-packages lint ## check style and run every test this
 	  --no-loadscope-reorder
 
 test-compat: setup $(TOOLS) ## other versions of transformers: published models load, MADLAD is converted right
-	@$(PY) -m tests.convert.compat
-	@NDINO_TEST_CONVERT=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q tests/data/translation/test_convert_madlad.py
+	@$(PY) -m tests.export.compat
+	@NDINO_TEST_CONVERT=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q tests/data/translation/engines/test_convert_madlad.py
 
 image: ## build both images to runs/images/*.sif with Apptainer (TORCH_INDEX=, FLASH_ATTN=, CUDA_ARCHS=80)
 	@command -v apptainer >/dev/null || { echo "make image: Apptainer is not here. Remedy: module load apptainer" >&2; exit 1; }
@@ -136,7 +136,7 @@ debian-packages:
 	  else echo "Not installed, and only root can:$$missing. The tests that need them are skipped and named at the end."; fi
 
 eval: setup ## score MODEL= on the Italian tasks (TASKS= DATA= LIMIT= BATCH= BACKEND= OUT= GPUS= SHUFFLE=1)
-	@$(PY) $(if $(filter-out 1,$(GPUS)),$(ACCELERATE)) -m ndino.evaluate $(call flag,--model,MODEL) $(call flag,--tasks,TASKS) $(call flag,--data,DATA) \
+	@$(PY) $(if $(filter-out 1,$(GPUS)),$(ACCELERATE)) -m ndino evaluate $(call flag,--model,MODEL) $(call flag,--tasks,TASKS) $(call flag,--data,DATA) \
 	  $(call flag,--limit,LIMIT) $(call flag,--batch,BATCH) $(call flag,--backend,BACKEND) $(call flag,--out,OUT) \
 	  $(if $(filter-out 0,$(SHUFFLE)),--shuffle)
 

@@ -12,8 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from ndino.convert import ConversionError, convert
-from ndino.convert.verify import verify
+from ndino.export import ConversionError, convert
+from ndino.export.verify import verify
 
 
 def parser() -> argparse.ArgumentParser:

@@ -17,11 +17,11 @@ from pathlib import Path
 import huggingface_hub.utils.logging
 import transformers.utils.logging
 
-from ndino.answer_sets import AnswerSetError, read_items
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import find_model, name_of
-from ndino.perplexity import OUTLIER, kind_of, score_set
-from ndino.scorer import PerplexityError
+from ndino.evaluation.perplexity.answer_sets import AnswerSetError, read_items
+from ndino.evaluation.perplexity.score_set import OUTLIER, kind_of, score_set
+from ndino.evaluation.perplexity.scorer import PerplexityError
 
 
 def parser() -> argparse.ArgumentParser:

@@ -31,14 +31,14 @@ from safetensors import safe_open
 from transformers import LlamaConfig, LlavaNextForConditionalGeneration
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
-from ndino import published
-from ndino.convert import convert
-from ndino.convert.checkpoint import open_checkpoint
-from ndino.convert.names import plan
-from ndino.convert.settings import build_config, read_tokenizer
-from ndino.convert.tower import read_tower
-from ndino.convert.writer import write_safetensors
-from tests.convert.upstream_checkpoint import (
+from ndino.export import convert
+from ndino.export.checkpoint import open_checkpoint
+from ndino.export.names import plan
+from ndino.export.settings import build_config, read_tokenizer
+from ndino.export.tower import read_tower
+from ndino.export.writer import write_safetensors
+from ndino.formats import published
+from tests.export.upstream_checkpoint import (
     llama,
     upstream_config,
     upstream_weights,

@@ -22,9 +22,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from benchmarks.cauldron_questions import questions
-from ndino.data.languages import language
-from ndino.data.translation.apertium import Apertium
+from ndino.data.translation.engines.apertium import Apertium
 from ndino.data.translation.guards import Guards
+from ndino.languages.language import language
 
 GOAL = 0.95
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")

@@ -5,7 +5,7 @@
 
 The other way is what pdf2image's and pytesseract's own pages show: ``convert_from_path`` at 300 dpi, then
 ``image_to_string`` page after page, with Tesseract's default threads. Ours is what ``ndino data eurlex`` does
-(`ndino.data.pages`) with documents of four pages, pictures stored and filters included: a page a core at 200
+(`ndino.data.io.pages`) with documents of four pages, pictures stored and filters included: a page a core at 200
 dpi. Both run in this process, on the cores there are. The time is wall-clock time, for that is what threads
 are about; the other way reads fewer pages since it is slow. Both are compared with the PDF's own text layer:
 character error rate after `plain`.
@@ -32,11 +32,11 @@ from pdf2image import convert_from_path
 from rapidfuzz.distance import Levenshtein
 
 from miniature.debian_files import DebianError, reference_pdf
-from ndino.data.eurlex import WAITING
-from ndino.data.ocr import open_tesseract
-from ndino.data.pages import Filters, PageReader
-from ndino.data.pdf import Rendering
-from ndino.data.shards import Shard, ShardWriter
+from ndino.data.framework.shards import Shard, ShardWriter
+from ndino.data.io.ocr import open_tesseract
+from ndino.data.io.pages import Filters, PageReader
+from ndino.data.io.pdf import Rendering
+from ndino.data.sources.eurlex import WAITING
 
 GOAL = 5.0
 CER_GOAL = 0.1  # points

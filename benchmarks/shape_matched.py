@@ -13,8 +13,8 @@ import torch
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaNextConfig, LlavaNextForConditionalGeneration
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
-from ndino import published
-from ndino.prompts import IMAGE_TOKEN
+from ndino.formats import published
+from ndino.formats.prompts import IMAGE_TOKEN
 from tests.tiny import tiny_tokenizer
 
 PATCH = 14

@@ -26,10 +26,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from ndino.files import write_json
+from ndino.common.files import write_json
+from ndino.formats.prompts import LLAMA3_CHAT_TEMPLATE
+from ndino.formats.published import settle_tokenizer
 from ndino.llava_next.stage import Tree, find_tree
-from ndino.prompts import LLAMA3_CHAT_TEMPLATE
-from ndino.published import settle_tokenizer
 from ndino.train.stage import StageError
 from tests.llama3 import llama3_tokenizer
 

@@ -27,7 +27,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ndino.data.wit_table import COLUMNS, Row, Table
+from ndino.data.sources.wit_table import COLUMNS, Row, Table
 
 ROOT = Path(__file__).resolve().parents[1]
 GOAL = 2.0

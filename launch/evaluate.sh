@@ -46,7 +46,7 @@ case $what in
     options=(--model "$@" --tasks "$TASKS" --shuffle --out "$RUNS/eval")
     [ ! -d "$BENCHMARKS" ] || options+=(--data "$BENCHMARKS")
     [ -z "${LIMIT:-}" ] || options+=(--limit "$LIMIT")
-    python -m ndino.evaluate "${options[@]}"
+    python -m ndino evaluate "${options[@]}"
     ;;
   perplexity)
     for set in $PERPLEXITY_SETS; do

@@ -28,9 +28,9 @@ from transformers import (
 )
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
-from miniature.scenes import COLOURS, SHAPES, SIDE, Scene, random_scene
-from ndino.conversations import read_conversations
-from ndino.prompts import BEGIN_OF_TEXT, END_OF_TEXT, IMAGE_TOKEN, MARKERS
+from miniature.worlds.scenes import COLOURS, SHAPES, SIDE, Scene, random_scene
+from ndino.formats.llava_json import read_conversations
+from ndino.formats.prompts import BEGIN_OF_TEXT, END_OF_TEXT, IMAGE_TOKEN, MARKERS
 
 VOCABULARY = 2048
 LANGUAGE_STEPS, TOWER_STEPS = 300, 1600

@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
+from ndino.common.files import key_of
 from ndino.evaluation.benchmarks import EXAMPLE_PICTURES, Outcome, save_picture
 from ndino.evaluation.models import find_model
+from ndino.evaluation.shuffle import shuffle_map
 from ndino.evaluation.store import Store
-from ndino.files import key_of
-from ndino.hub_folders import content_key, load_folder
-from ndino.prompts import BEGIN_OF_TEXT, END_OF_TEXT, IMAGE_TOKEN
-from ndino.shuffle import shuffle_map
+from ndino.formats.hub_folders import content_key, load_folder
+from ndino.formats.prompts import BEGIN_OF_TEXT, END_OF_TEXT, IMAGE_TOKEN
 
 TASK = "captions"
 VERSION = 1.0

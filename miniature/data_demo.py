@@ -27,10 +27,10 @@ import yaml
 
 from miniature.data_inputs import choose_stamps, make_inputs, write_wit
 from miniature.debian_files import DebianError
-from miniature.stamp_files import StampsError, find_stamps
+from miniature.worlds.stamp_files import StampsError, find_stamps
 from ndino.__main__ import main as ndino
-from ndino.files import whole_folder, write_text
-from ndino.recipes import run_name
+from ndino.common.files import whole_folder, write_text
+from ndino.formats.recipes import run_name
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "launch" / "recipes"

@@ -21,14 +21,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from miniature.debian_files import reference_pdf
-from miniature.questions import make_choice
-from miniature.stages import save_picture
-from miniature.stamp_files import Stamp, StampsError, find_stamps, read_stamps
-from miniature.stamps import TOPICS, Subject, compose
-from ndino.conversations import write_conversations
-from ndino.data.wit_table import COLUMNS
-from ndino.files import whole_file, write_json
-from ndino.prompts import IMAGE_TOKEN
+from miniature.worlds.questions import make_choice
+from miniature.worlds.stages import save_picture
+from miniature.worlds.stamp_files import Stamp, StampsError, find_stamps, read_stamps
+from miniature.worlds.stamps import TOPICS, Subject, compose
+from ndino.common.files import whole_file, write_json
+from ndino.data.sources.wit_table import COLUMNS
+from ndino.formats.llava_json import write_conversations
+from ndino.formats.prompts import IMAGE_TOKEN
 
 STAMPS = 120
 MADE = "made.json"  # written last: the inputs are whole

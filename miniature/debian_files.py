@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from ndino.files import whole_folder
+from ndino.common.files import whole_folder
 
 REFERENCE = "debian-reference-it"
 REFERENCE_PDF = Path("/usr/share/debian-reference/debian-reference.it.pdf")

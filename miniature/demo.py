@@ -24,9 +24,9 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from miniature.jobs import Job, JobError, Outcome, run_jobs
-from miniature.stamp_files import StampsError, find_stamps
-from ndino.files import whole_folder, write_json
-from ndino.recipes import Family, RecipeError, load_family, load_recipe, run_name
+from miniature.worlds.stamp_files import StampsError, find_stamps
+from ndino.common.files import whole_folder, write_json
+from ndino.formats.recipes import Family, RecipeError, load_family, load_recipe, run_name
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "launch" / "recipes"
@@ -157,9 +157,9 @@ def make_world(report, data: Path, world: str, seed: int, fast: bool) -> None:
     if (data / "world.json").exists():
         return
     if world == "stamps":
-        from miniature.stamps import prepare
+        from miniature.worlds.stamps import prepare
     else:
-        from miniature.drawn import prepare
+        from miniature.worlds.drawn import prepare
     prepare(data, seed=seed, fast=fast)
     write_json(data / "world.json", {"world": world, "seed": seed, "fast": fast})
 
@@ -217,9 +217,9 @@ def train(report, out: Path, chain: tuple[str, ...], seed: int, fast: bool, engi
 
 
 def perplexity(report, name: str, folder: Path, out: Path) -> None:
-    from ndino.answer_sets import read_items
     from ndino.evaluation.models import find_model
-    from ndino.perplexity import score_set
+    from ndino.evaluation.perplexity.answer_sets import read_items
+    from ndino.evaluation.perplexity.score_set import score_set
 
     model = find_model(name, str(folder))
 
@@ -241,7 +241,7 @@ def caption(report, name: str, folder: Path, data: Path, out: Path) -> None:
 
 def evaluate(report, models: dict[str, Path], data: Path, out: Path) -> None:
     from miniature.kinds import split_by_kind
-    from ndino.evaluate import main as evaluate_models
+    from ndino.evaluation.command import main as evaluate_models
 
     arguments = [
         "--tasks",

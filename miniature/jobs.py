@@ -24,7 +24,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from ndino.errors import reason_of
+from ndino.common.errors import reason_of
 
 Report = Callable[[int, int], None]
 

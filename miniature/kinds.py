@@ -8,10 +8,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ndino.common.files import key_of
 from ndino.evaluation.benchmarks import best_constant
 from ndino.evaluation.models import find_model
 from ndino.evaluation.store import Store
-from ndino.files import key_of
 
 TASKS = Path(__file__).parents[1] / "tasks_it"
 # Where each benchmark keeps its definition, and the field of its documents that holds the logged target.

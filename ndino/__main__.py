@@ -9,7 +9,7 @@ from importlib import import_module
 COMMANDS = {
     "data": ("ndino.data.__main__", "from the sources to Italian LLaVA JSON"),
     "train": ("ndino.train.__main__", "one stage, with the native engine or the upstream trainer"),
-    "evaluate": ("ndino.evaluate", "score a model on the Italian tasks"),
+    "evaluate": ("ndino.evaluation.command", "score a model on the Italian tasks"),
     "results": ("ndino.results.__main__", "compare models, write the tables and the page"),
 }
 USAGE = "\n".join(

@@ -15,7 +15,7 @@ MODULES = {
     "llava_next": "torch transformers accelerate deepspeed datasets safetensors ijson yaml ndino.cluster "
     "llava.train.train",
     "native": "torch transformers accelerate deepspeed datasets lmms_eval ctranslate2 pytesseract pypdfium2 "
-    "statsmodels ndino.train.stage ndino.convert ndino.evaluate ndino.results ndino.cluster "
+    "statsmodels ndino.train.stage ndino.export ndino.evaluation.command ndino.results ndino.cluster "
     "ndino.data.__main__",
 }
 PROGRAMS = {"llava_next": (), "native": ("tesseract", "apertium", "mksquashfs")}
@@ -59,10 +59,10 @@ def _check_lmms_eval() -> None:
 
 
 def _check_upstream() -> None:
-    from ndino.convert.verify import UPSTREAM_PYTHON, UPSTREAM_TREE, upstream_is_there
+    from ndino.export.verify import UPSTREAM_PYTHON, UPSTREAM_TREE, upstream_is_there
 
     assert upstream_is_there(), f"{UPSTREAM_TREE} or {UPSTREAM_PYTHON} is not there"
-    command = [str(UPSTREAM_PYTHON), "-c", "import ndino.upstream_logits"]
+    command = [str(UPSTREAM_PYTHON), "-c", "import ndino.export.upstream_logits"]
     subprocess.run(
         command, cwd=UPSTREAM_TREE, check=True, env=os.environ | {"PYTHONPATH": str(UPSTREAM_TREE)}
     )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import ImageFile
 
-from ndino.answer_sets import Item
+from ndino.evaluation.perplexity.answer_sets import Item
 from ndino.upstream import UpstreamError, llava_next_folder
 
 UPSTREAM_PYTHON = Path(__file__).parents[1] / ".venv-llava" / "bin" / "python"
@@ -44,7 +44,7 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def benchmark_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The seven benchmarks with four questions each (POPE: of each category), on pictures of four colours."""
-    from tests.benchmarks import write_benchmarks
+    from tests.evaluation.benchmarks import write_benchmarks
 
     return write_benchmarks(tmp_path_factory.mktemp("benchmarks"), rows=4)
 
@@ -52,7 +52,7 @@ def benchmark_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def answers_file(tmp_path: Path) -> Path:
     """Five answers with pictures of five shapes, as a JSONL file beside the folder ``images``."""
-    from tests.answer_files import write_answers
+    from tests.evaluation.answer_files import write_answers
 
     return write_answers(tmp_path)
 
@@ -60,7 +60,7 @@ def answers_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def answer_items(answers_file: Path) -> list[Item]:
     """The answers of ``answers_file``."""
-    from tests.answer_files import read_answers
+    from tests.evaluation.answer_files import read_answers
 
     return read_answers(answers_file)
 

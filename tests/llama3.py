@@ -9,7 +9,14 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import TikTokenConverter
 
-from ndino.prompts import BEGIN_OF_TEXT, END_HEADER, END_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, START_HEADER
+from ndino.formats.prompts import (
+    BEGIN_OF_TEXT,
+    END_HEADER,
+    END_OF_TEXT,
+    END_OF_TURN,
+    IMAGE_TOKEN,
+    START_HEADER,
+)
 
 # LLaMA 3.0 has 256 special tokens from id 128000 on; the unnamed ones are reserved.
 NAMED = {0: BEGIN_OF_TEXT, 1: END_OF_TEXT, 6: START_HEADER, 7: END_HEADER, 9: END_OF_TURN}

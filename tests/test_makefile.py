@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import evaluate_ppl
-from ndino import evaluate
+from ndino.evaluation import command as evaluate
 
 ROOT = Path(__file__).parents[1]
 # `make test` hands its own flags and variables down to every make below it; these tests start from none.
@@ -54,19 +54,19 @@ def test_eval_passes_on_what_it_is_told():
     command = passed_on(
         "eval", "MODEL=my model", "TASKS=pope-it", "DATA=d", "LIMIT=3", "BATCH=2", "OUT=o", "SHUFFLE=1"
     )
-    assert command[:2] == ["-m", "ndino.evaluate"]
-    options = evaluate.parser().parse_args(command[2:])
+    assert command[:3] == ["-m", "ndino", "evaluate"]
+    options = evaluate.parser().parse_args(command[3:])
     assert (options.model, options.tasks, options.data) == (["my model"], "pope-it", Path("d"))
     assert (options.limit, options.batch, options.out, options.shuffle) == (3, 2, Path("o"), True)
-    assert not evaluate.parser().parse_args(passed_on("eval", "MODEL=m", "SHUFFLE=0")[2:]).shuffle
+    assert not evaluate.parser().parse_args(passed_on("eval", "MODEL=m", "SHUFFLE=0")[3:]).shuffle
 
 
 def test_eval_on_several_gpus_is_launched_by_accelerate():
     command = passed_on("eval", "MODEL=m", "GPUS=4")
     assert command[:2] == ["-m", "accelerate.commands.launch"]
     assert command[command.index("--num_processes") + 1] == "4"
-    assert command[-4:] == ["-m", "ndino.evaluate", "--model", "m"]
-    assert passed_on("eval", "MODEL=m", "GPUS=1")[:2] == ["-m", "ndino.evaluate"]
+    assert command[-5:] == ["-m", "ndino", "evaluate", "--model", "m"]
+    assert passed_on("eval", "MODEL=m", "GPUS=1")[:3] == ["-m", "ndino", "evaluate"]
 
 
 def test_ppl_passes_on_what_it_is_told():

@@ -15,8 +15,8 @@ from transformers import (
 )
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
-from ndino import published
-from ndino.prompts import BEGIN_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, MARKERS
+from ndino.formats import published
+from ndino.formats.prompts import BEGIN_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, MARKERS
 
 SIDE, PATCH = 56, 28
 PINPOINTS = [[112, 112], [56, 112], [112, 56]]

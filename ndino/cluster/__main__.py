@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 
 from ndino.cluster import attempts, checks, family, staging
-from ndino.conversations import ConversationError
-from ndino.recipes import RecipeError, load_family
+from ndino.formats.llava_json import ConversationError
+from ndino.formats.recipes import RecipeError, load_family
 from ndino.train.run import StageError, add_stage_arguments, stage_of
 
 ARGUMENTS = "arguments"  # of the upstream trainer, with a null byte behind each

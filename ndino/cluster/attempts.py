@@ -13,7 +13,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from ndino.files import write_json
+from ndino.common.files import write_json
 from ndino.train.checkpoints import newest_whole_checkpoint, step_of
 
 JOB = "job.json"

@@ -13,9 +13,9 @@ from pathlib import Path
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
-from ndino.conversations import Conversation, ConversationError, read_conversations
-from ndino.errors import BROKEN_PICTURE
-from ndino.recipes import Recipe
+from ndino.common.errors import BROKEN_PICTURE
+from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
+from ndino.formats.recipes import Recipe
 from ndino.train.manifest import identity
 from ndino.train.run import Stage, StageError, belongs_to
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ndino.recipes import Family, load_recipe, run_name
+from ndino.formats.recipes import Family, load_recipe, run_name
 from ndino.train.manifest import identity
 from ndino.train.run import StageError, belongs_to
 

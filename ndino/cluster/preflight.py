@@ -16,7 +16,7 @@ from huggingface_hub import is_offline_mode
 from ndino.cluster.checks import Place, check, check_before_parent
 from ndino.cluster.family import Job, Site, start_of
 from ndino.evaluation.errors import SetupError
-from ndino.recipes import RecipeError, load_recipe
+from ndino.formats.recipes import RecipeError, load_recipe
 from ndino.train.run import Stage
 
 STAGING = "make stage-weights"

@@ -11,8 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ndino.cluster.family import BASELINES
-from ndino.errors import reason_of
-from ndino.files import whole_file
+from ndino.common.errors import reason_of
+from ndino.common.files import whole_file
 
 LANGUAGE_MODEL = "meta-llama/Meta-Llama-3-8B"
 VISION_TOWER = "openai/clip-vit-large-patch14-336"
@@ -124,7 +124,7 @@ def _only_part(target: Path, part: str) -> None:
 
 
 def _fetch_questions(item: Questions) -> None:
-    from ndino.data.fetch import Fetcher, FetchError, Politeness
+    from ndino.data.io.fetch import Fetcher, FetchError, Politeness
 
     try:
         with Fetcher(Politeness(f"ndino/{version('ndino')}", attempts=3)) as fetcher:

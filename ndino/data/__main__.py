@@ -13,23 +13,22 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from ndino.data.errors import DataError
-from ndino.errors import reason_of
+from ndino.common.errors import UserError, reason_of
 
 MODULES = (
-    "wit",
-    "eurlex",
-    "cauldron",
-    "conversations",
-    "native",
-    "lcs",
-    "benchmarks",
-    "mix",
-    "check",
-    "merge",
-    "pack",
-    "tables",
-    "translation.convert_madlad",
+    "sources.wit",
+    "sources.eurlex",
+    "sources.cauldron",
+    "sources.conversations",
+    "sources.native",
+    "sources.lcs",
+    "sources.benchmarks",
+    "commands.mix",
+    "commands.check",
+    "framework.merge",
+    "commands.pack",
+    "commands.tables",
+    "translation.engines.convert_madlad",
 )
 
 
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     try:
         return args.run(args)
-    except DataError as error:
+    except UserError as error:
         print(f"ndino data: {error}", file=sys.stderr)
         return 1
     except OSError as error:

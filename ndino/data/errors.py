@@ -1,5 +1,7 @@
 """What the data commands tell a user who can put it right."""
 
+from ndino.common.errors import UserError
 
-class DataError(ValueError):
-    """Something that the user can put right, on one line with the remedy."""
+
+class DataError(UserError):
+    """Input or output of a data command that cannot be used."""

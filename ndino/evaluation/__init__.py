@@ -1,1 +1,1 @@
-"""The parts of ``python -m ndino.evaluate``: models, benchmarks, and the folder that keeps results."""
+"""The parts of ``python -m ndino evaluate``: models, benchmarks, and the folder that keeps results."""

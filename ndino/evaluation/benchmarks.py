@@ -17,16 +17,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ndino import shuffle
-from ndino.errors import reason_of
+from ndino.common.errors import reason_of
+from ndino.common.files import key_of, whole_file
+from ndino.evaluation import shuffle
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.local_data import changes, is_hub_layout
 from ndino.evaluation.standard_errors import standard_errors
-from ndino.evaluation.wrong_pictures import exchange_pictures
-from ndino.files import key_of, whole_file
-from ndino.hub_folders import content_key
-from ndino.prompts import IMAGE_TOKEN
-from ndino.tasks import DATASETS_CACHE, LETTER_ANSWER, SHORT_ANSWER
+from ndino.evaluation.tasks import DATASETS_CACHE, LETTER_ANSWER, SHORT_ANSWER
+from ndino.evaluation.wrong_images import exchange_pictures
+from ndino.formats.hub_folders import content_key
+from ndino.formats.prompts import IMAGE_TOKEN
 
 if TYPE_CHECKING:
     from lmms_eval.api.model import lmms

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ndino.common.errors import UserError
 
-class SetupError(ValueError):
+
+class SetupError(UserError):
     """Something is missing or does not fit; the message names it and the remedy."""

@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ndino.errors import reason_of
+from ndino.common.errors import reason_of
+from ndino.common.files import WEIGHTS, fingerprint
 from ndino.evaluation.errors import SetupError
-from ndino.files import WEIGHTS, fingerprint
 
 if TYPE_CHECKING:
     from lmms_eval.api.model import lmms

@@ -12,11 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ndino.data.errors import DataError
-from ndino.data.locks import alone
+from ndino.common.files import write_json, write_text
+from ndino.common.locks import BusyError, alone
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import Model
-from ndino.files import write_json, write_text
 
 Row = Mapping[str, Any]
 
@@ -34,7 +33,7 @@ def hold(folder: Path) -> Iterator[None]:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(alone(lock, busy))
-        except DataError as error:
+        except BusyError as error:
             raise SetupError(str(error)) from error
         except OSError as error:
             raise SetupError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ndino.recipes import Recipe
+from ndino.formats.recipes import Recipe
 
 VERSIONS = {"plain": "plain", "llama3": "llava_llama_3"}
 TUNABLE = {

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import torch
 
-from ndino.conversations import ROLES, Conversation, write_conversations
-from ndino.convert import convert
-from ndino.convert.errors import ConversionError
-from ndino.convert.settings import read_tokenizer
-from ndino.convert.verify import verify
-from ndino.files import WEIGHTS, fingerprint, write_json
+from ndino.common.files import WEIGHTS, fingerprint, write_json
+from ndino.export import convert
+from ndino.export.errors import ConversionError
+from ndino.export.settings import read_tokenizer
+from ndino.export.verify import verify
+from ndino.formats.llava_json import ROLES, Conversation, write_conversations
 from ndino.llava_next.arguments import Inputs, upstream_arguments
 from ndino.llava_next.start import (
     LANGUAGE_MODEL,

@@ -14,8 +14,8 @@ from typing import Any
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from ndino import published
-from ndino.files import whole_folder, write_json
+from ndino.common.files import whole_folder, write_json
+from ndino.formats import published
 
 # Upstream picks its model class by this word in the path.
 LANGUAGE_MODEL = "llama"

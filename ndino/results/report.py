@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ndino.files import write_text
+from ndino.common.files import write_text
 from ndino.results import figures
 from ndino.results.examples import clip, read_examples
 from ndino.results.logs import RunLogs, TrainingRun, read_run

@@ -21,7 +21,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from ndino.answers import read_yes_no
+from ndino.languages.answers import read_yes_no
 from ndino.results import statistics
 from ndino.results.logs import ROUNDING, ModelLogs, PerplexityLog, ResultsError, RunLogs, TaskLog
 

@@ -320,7 +320,7 @@ def data_tables(folders: Sequence[Path]) -> list[Table]:
     """
     if not folders:
         return []
-    from ndino.data import tables
+    from ndino.data.commands import tables
 
     legend = ("Counted when the data were made, from the manifests of their folders.",)
     return [

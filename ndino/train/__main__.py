@@ -18,8 +18,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ndino.conversations import ConversationError
-from ndino.recipes import RecipeError
+from ndino.formats.llava_json import ConversationError
+from ndino.formats.recipes import RecipeError
 from ndino.train.run import StageError, add_stage_arguments, stage_of
 
 STOPPED = 130

@@ -9,7 +9,7 @@ from typing import TypedDict
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from ndino.prompts import IGNORE_INDEX
+from ndino.formats.prompts import IGNORE_INDEX
 from ndino.train.dataset import Sample
 
 

@@ -22,10 +22,10 @@ from transformers.initialization import no_init_weights
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_next.modeling_llava_next import LlavaNextMultiModalProjector
 
-from ndino import published
-from ndino.files import whole_folder
-from ndino.prompts import IMAGE_TOKEN
-from ndino.recipes import Recipe
+from ndino.common.files import whole_folder
+from ndino.formats import published
+from ndino.formats.prompts import IMAGE_TOKEN
+from ndino.formats.recipes import Recipe
 
 
 class ModelFolderError(ValueError):

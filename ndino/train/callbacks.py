@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from transformers import TrainerCallback, TrainingArguments
 
-from ndino.files import write_json
+from ndino.common.files import write_json
 from ndino.train.checkpoints import PROGRESS, checkpoints_of, mark_whole
 
 # SLURM sends the first ahead of the time limit, where a job asks for it, and the second before preemption.

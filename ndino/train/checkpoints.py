@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from ndino.files import write_json
+from ndino.common.files import write_json
 
 # Names and sizes of a checkpoint's files, written into it after everything else.
 WHOLE = "whole.json"

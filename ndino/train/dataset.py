@@ -14,10 +14,10 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import LlavaNextProcessor
 
-from ndino.conversations import Conversation, ConversationError, read_conversations
-from ndino.errors import BROKEN_PICTURE
-from ndino.prompts import Encoded, PromptError, encode_llama3, encode_plain, truncate
-from ndino.recipes import Recipe
+from ndino.common.errors import BROKEN_PICTURE
+from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
+from ndino.formats.prompts import Encoded, PromptError, encode_llama3, encode_plain, truncate
+from ndino.formats.recipes import Recipe
 from ndino.train.images import ImageError, Tiles, open_image, tile_anyres, tile_square
 
 logger = logging.getLogger(__name__)

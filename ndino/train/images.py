@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from transformers import LlavaNextProcessor
 
-from ndino.errors import BROKEN_PICTURE, MAX_IMAGE_PIXELS
+from ndino.common.errors import BROKEN_PICTURE, MAX_IMAGE_PIXELS
 
 
 class ImageError(ValueError):

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 from transformers import LlavaNextForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from ndino.prompts import IGNORE_INDEX
+from ndino.formats.prompts import IGNORE_INDEX
 from ndino.train.batches import Batch
 
 

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ndino.files import WEIGHTS, fingerprint, sha256_of
-from ndino.recipes import Recipe
-from ndino.surroundings import commit, versions
+from ndino.common.files import WEIGHTS, fingerprint, sha256_of
+from ndino.common.provenance import commit, versions
+from ndino.formats.recipes import Recipe
 
 PACKAGES = (
     "torch",

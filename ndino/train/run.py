@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ndino.recipes import Recipe, load_recipe
+from ndino.formats.recipes import Recipe, load_recipe
 
 
 class StageError(RuntimeError):

@@ -19,8 +19,8 @@ from transformers import (
 )
 from transformers.trainer_utils import set_seed
 
-from ndino.files import WEIGHTS, fingerprint, write_json, write_text
-from ndino.recipes import Recipe
+from ndino.common.files import WEIGHTS, fingerprint, write_json, write_text
+from ndino.formats.recipes import Recipe
 from ndino.train.batches import Collator
 from ndino.train.build import build_model, load_model, save_model
 from ndino.train.callbacks import StopOnSignal

@@ -6,7 +6,7 @@ import torch
 from transformers import LlavaNextForConditionalGeneration, Trainer
 from transformers.trainer_pt_utils import get_parameter_names
 
-from ndino.recipes import Recipe
+from ndino.formats.recipes import Recipe
 from ndino.train.callbacks import MarkWhole, WriteProgress
 
 

@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from ndino.files import write_json
+from ndino.common.files import write_json
 from ndino.upstream.checkout import restore, set_up
 from ndino.upstream.errors import Unreachable, UpstreamError
 from ndino.upstream.install import install_lmms_eval

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ndino.files import key_of, sha256_of, write_json
+from ndino.common.files import key_of, sha256_of, write_json
 from ndino.upstream.errors import UpstreamError
 from ndino.upstream.git import GitError, git
 from ndino.upstream.mirror import Mirrors

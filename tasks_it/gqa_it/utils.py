@@ -2,7 +2,7 @@
 
 import json
 
-from ndino import tasks
+from ndino.evaluation import tasks
 
 SOURCE = "crux82/gqa-it"
 

@@ -5,9 +5,9 @@ from statistics import mean
 
 from lmms_eval.tasks._task_utils.vqa_eval_metric import EvalAIAnswerProcessor
 
-from ndino import tasks
-from ndino.answers import normalise
-from ndino.tasks import picture as doc_to_visual  # noqa: F401
+from ndino.evaluation import tasks
+from ndino.evaluation.tasks import picture as doc_to_visual  # noqa: F401
+from ndino.languages.answers import normalise
 
 SOURCE = "swap-uniba/OK-VQA_IT"
 

@@ -2,9 +2,9 @@
 
 import string
 
-from ndino import tasks
-from ndino.answers import read_yes_no
-from ndino.tasks import picture as doc_to_visual  # noqa: F401
+from ndino.evaluation import tasks
+from ndino.evaluation.tasks import picture as doc_to_visual  # noqa: F401
+from ndino.languages.answers import read_yes_no
 
 SOURCE = "swap-uniba/POPE_IT"
 YES, NO = "sì", "no"

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ndino.recipes import load_recipe
+from ndino.formats.recipes import load_recipe
 from tests.cluster.slurm import Slurm, missing
 from tests.ranks import free_port
 from tests.train.conftest import Backbones, backbones, rows  # noqa: F401

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from ndino.cluster.family import submitted
-from tests.benchmarks import write_benchmarks
 from tests.cluster.conftest import Site
+from tests.evaluation.benchmarks import write_benchmarks
 
 pytestmark = pytest.mark.system
 STAGES = {"mlp", "mlp-pt", "mlp-it", "mlp-long", "mlp-pt-it", "mlp-pt-long", "mlp-it-long", "mlp-pt-it-long"}

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.benchmarks import write_benchmarks
 from tests.cluster.conftest import Site
+from tests.evaluation.benchmarks import write_benchmarks
 
 PERPLEXITY = "llava-bench-it=swap-uniba/WILD_IT"
 

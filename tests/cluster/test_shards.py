@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from ndino.data.__main__ import main
-from ndino.data.merge import merge
-from tests.data import toy
-from tests.data.native_samples import PAIRS, write_mtvqa
+from ndino.data.framework.merge import merge
+from tests.data.framework import toy
 from tests.data.same import assert_same_folders
+from tests.data.sources.native_samples import PAIRS, write_mtvqa
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.system
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.system
 def test_the_tasks_of_an_array_are_the_shards_of_a_source(slurm, tmp_path):
     # Numbered from 1 and by twos, as users do.
     options = ["--parsable", "--wait", "--array=1-5:2", f"--chdir={ROOT}", f"--output={tmp_path}/%a.log"]
-    work = f"{sys.executable} -m tests.data.toy --out {tmp_path / 'array'}"
+    work = f"{sys.executable} -m tests.data.framework.toy --out {tmp_path / 'array'}"
     slurm.run("sbatch", *options, "--wrap", work)
     assert "shard 1/3 is whole" in (tmp_path / "3.log").read_text()
     merge(tmp_path / "array")

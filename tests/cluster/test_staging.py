@@ -20,8 +20,8 @@ from datasets import Value
 
 from ndino.cluster import staging
 from ndino.evaluation.benchmarks import Benchmarks
-from ndino.hub_folders import write_split
-from tests.benchmarks import picture
+from ndino.formats.hub_folders import write_split
+from tests.evaluation.benchmarks import picture
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PARTS = ("testdev_balanced_images", "train_balanced_images")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data import toy
+from tests.data.framework import toy
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from ndino.__main__ import main as ndino
-from ndino.data import merge as merging
+from ndino.common.locks import BusyError, alone
 from ndino.data.__main__ import MODULES, main, parser
-from ndino.data.card import card, sources
 from ndino.data.errors import DataError
-from ndino.data.locks import alone
-from ndino.data.shards import Shard, ShardWriter
+from ndino.data.framework import merge as merging
+from ndino.data.framework.card import card, sources
+from ndino.data.framework.shards import Shard, ShardWriter
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ def test_every_command_has_a_help_that_shows_an_example():
 def test_listing_the_commands_loads_none_of_the_large_libraries():
     code = "import sys; from ndino.data.__main__ import parser; parser(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout
-    assert "ndino.data.cauldron" in loaded.split()
+    assert "ndino.data.sources.cauldron" in loaded.split()
     large = {"torch", "transformers", "pyarrow", "datasets", "ctranslate2", "pandas", "pypdfium2"}
     assert not large & set(loaded.split())
 
@@ -95,7 +95,7 @@ def test_the_sources_that_cards_quote():
 
 def test_a_lock_is_held_until_the_process_ends_and_missing_locks_are_told(tmp_path, monkeypatch, capsys):
     path = tmp_path / "lock"
-    code = "import sys; from pathlib import Path; from ndino.data.locks import alone\n"
+    code = "import sys; from pathlib import Path; from ndino.common.locks import alone\n"
     code += "with alone(Path(sys.argv[1]), ''):\n    print(1, flush=True); input()"
     holder = subprocess.Popen(
         [sys.executable, "-c", code, path],
@@ -104,7 +104,7 @@ def test_a_lock_is_held_until_the_process_ends_and_missing_locks_are_told(tmp_pa
         stdout=subprocess.PIPE,
     )
     holder.stdout.read(1)
-    with pytest.raises(DataError, match="busy"), alone(path, "busy"):
+    with pytest.raises(BusyError, match="busy"), alone(path, "busy"):
         pass
     holder.kill()
     holder.communicate()

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ndino.evaluation.answer_store import AnswerStore, answer_key, ask, attach, picture_digest, request_key
 from ndino.evaluation.errors import SetupError
-from tests.answerer import Answerer
+from tests.evaluation.answerer import Answerer
 
 GREEDY = {"max_new_tokens": 16, "temperature": 0.0, "do_sample": False, "until": ["\n\n"]}
 RED, BLUE = (Image.new("RGB", (4, 6), colour) for colour in ("red", "blue"))

@@ -14,8 +14,8 @@ from PIL import ExifTags, Image
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.local_data import files_of
-from ndino.tasks import gqa_image
-from tests.answerer import Answerer, see
+from ndino.evaluation.tasks import gqa_image
+from tests.evaluation.answerer import Answerer, see
 
 NAMES = ["ndino-it", "pope_adv-it"]
 

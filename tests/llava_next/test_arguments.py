@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ndino.formats.recipes import Recipe, load_recipe
 from ndino.llava_next.arguments import Inputs, upstream_arguments
-from ndino.recipes import Recipe, load_recipe
 
 RECIPES = Path(__file__).parents[2] / "launch" / "recipes"
 INPUTS = Inputs("start/llama", Path("/tower"), Path("/rows.json"), Path("/images"), Path("/out"))

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from ndino.formats.prompts import IMAGE_TOKEN
 from ndino.llava_next.arguments import VERSIONS
-from ndino.prompts import IMAGE_TOKEN
 from ndino.train.batches import Collator
 from ndino.train.build import load_model
 from ndino.train.dataset import ConversationDataset

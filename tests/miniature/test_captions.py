@@ -9,8 +9,8 @@ from datasets import Image as ImageFeature
 from datasets import Value
 
 from miniature.captions import score_captions
-from ndino.hub_folders import write_split
-from tests.benchmarks import NAMES, picture
+from ndino.formats.hub_folders import write_split
+from tests.evaluation.benchmarks import NAMES, picture
 
 
 def write(folder: Path, captions: list[str]) -> None:

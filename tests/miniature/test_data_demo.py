@@ -10,10 +10,10 @@ import pytest
 from reportlab.pdfgen import canvas
 
 from miniature import data_demo, data_inputs
-from miniature.stamp_files import VARIABLE
-from ndino.conversations import read_conversations
-from ndino.data.wit_table import COLUMNS
-from tests.miniature.test_stamps import write_package
+from miniature.worlds.stamp_files import VARIABLE
+from ndino.data.sources.wit_table import COLUMNS
+from ndino.formats.llava_json import read_conversations
+from tests.miniature.worlds.test_stamps import write_package
 
 MISSING = [name for name in ("apertium", "tesseract") if shutil.which(name) is None]
 PAGE = """Il sistema Debian è una raccolta organizzata di pacchetti di software libero,

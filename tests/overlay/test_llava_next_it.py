@@ -16,7 +16,7 @@ from loguru import logger
 from PIL import Image, UnidentifiedImageError
 from safetensors.torch import load_file, save_file
 
-from ndino.evaluation import batches
+from ndino.evaluation.inference import batches
 from ndino.results.statistics import discordant, mcnemar_test
 from tests.tiny import write_tiny_model
 

@@ -12,14 +12,14 @@ import pytest
 
 import evaluate_ppl
 from miniature.demo import make_world, model_folders
-from ndino import evaluate
-from ndino.recipes import load_family
+from ndino.evaluation import command as evaluate
+from ndino.formats.recipes import load_family
 from tests.test_makefile import ROOT, passed_on
 
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("tasks_it/*/README.md"))]
 TASK_PAGES = PAGES[1:]
 LIMIT = ("--limit", "2")
-COMMANDS = {"ndino.evaluate": evaluate, "evaluate_ppl.py": evaluate_ppl}
+COMMANDS = {"evaluate": evaluate, "evaluate_ppl.py": evaluate_ppl}
 
 
 def lines_of(page: Path) -> list[str]:
@@ -34,7 +34,7 @@ IDS = [f"{page.parent.name}: {line}" for page, line in LINES]
 
 def command_of(line: str) -> tuple[str, list[str]]:
     """What make would run: the program and its arguments."""
-    program, *arguments = (part for part in passed_on(*shlex.split(line)[1:]) if part != "-m")
+    program, *arguments = (part for part in passed_on(*shlex.split(line)[1:]) if part not in ("-m", "ndino"))
     return program, arguments
 
 
@@ -58,7 +58,7 @@ def demo(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def test_a_line_names_tasks_that_there_are(page, line):
     program, arguments = command_of(line)
     options = COMMANDS[program].parser().parse_args(arguments)
-    if program == "ndino.evaluate":
+    if program == "evaluate":
         folder = page.parent if page in TASK_PAGES else ROOT / "tasks_it"
         assert set(options.tasks.split(",")) <= tasks_in(folder)
 
@@ -83,5 +83,5 @@ def test_a_line_on_local_data_runs(demo, line, tmp_path, monkeypatch):
         monkeypatch.setenv(name, os.environ.get(name, "1"))  # the commands set them for their own process
     program, arguments = command_of(line)
     assert COMMANDS[program].main([*arguments, *LIMIT]) == 0
-    kept = "eval/*/results.json" if program == "ndino.evaluate" else "ppl/*/WILD_IT.json"
+    kept = "eval/*/results.json" if program == "evaluate" else "ppl/*/WILD_IT.json"
     assert [path.parent.name for path in Path("runs").glob(kept)] == [arguments[1].split("/")[2]]

@@ -13,8 +13,8 @@ import pytest
 from lmms_eval.evaluator import simple_evaluate
 
 from ndino.evaluation.benchmarks import Benchmarks
-from tests.answerer import Answerer, guess, metrics
-from tests.benchmarks import COLOURS
+from tests.evaluation.answerer import Answerer, guess, metrics
+from tests.evaluation.benchmarks import COLOURS
 from tests.golden.make_released_scores import DEFECTS, GOLDEN, ORDINARY
 
 POPE = ["pope-it", "pope_adv-it", "pope_pop-it", "pope_random-it"]

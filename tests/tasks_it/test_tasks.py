@@ -7,10 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lmms_eval.tasks import TaskManager
 
-from ndino.tasks import TaskDataError
-from tests.answerer import Answerer, guess, metrics, see
-from tests.benchmarks import description, picture
-from tests.test_answers import ODD
+from ndino.evaluation.tasks import TaskDataError
+from tests.evaluation.answerer import Answerer, guess, metrics, see
+from tests.evaluation.benchmarks import description, picture
+from tests.languages.test_answers import ODD
 
 SHORT = "\nRispondi utilizzando una sola parola o frase."
 LETTER = "\nRispondi utilizzando la lettera dell'opzione corretta."

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from miniature.backbones import make_tokenizer, teach_language_model, teach_tower
-from miniature.scenes import random_scene
-from ndino.conversations import write_conversations
-from ndino.recipes import Recipe, load_recipe
+from miniature.worlds.scenes import random_scene
+from ndino.formats.llava_json import write_conversations
+from ndino.formats.recipes import Recipe, load_recipe
 from ndino.train.stage import Stage
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ndino.prompts import IGNORE_INDEX, Turn, encode_llama3
+from ndino.formats.prompts import IGNORE_INDEX, Turn, encode_llama3
 from ndino.train.batches import Collator, widen
 from ndino.train.build import build_model
 from ndino.train.dataset import Sample

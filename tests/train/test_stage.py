@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import LlavaNextForConditionalGeneration
 
-from ndino.recipes import load_recipe
+from ndino.formats.recipes import load_recipe
 from ndino.train.__main__ import main
 from ndino.train.build import build_model
 from ndino.train.checkpoints import WHOLE, newest_whole_checkpoint

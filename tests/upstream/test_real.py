@@ -54,7 +54,7 @@ def test_unpatch_gives_the_real_pristine_commit_back(pin: Pin):
 def test_the_environment_of_the_trainer_reads_our_prompts():
     python = ROOT / ".venv-llava" / "bin" / "python"
     code = (
-        "import accelerate, deepspeed, numpy, torch, transformers, ndino.prompts\n"
+        "import accelerate, deepspeed, numpy, torch, transformers, ndino.formats.prompts\n"
         "print('versions', *(each.__version__ for each in (transformers, accelerate, numpy, deepspeed)))"
     )
     said = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout

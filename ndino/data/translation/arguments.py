@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 
 from ndino.data.errors import DataError
-from ndino.data.languages import language
 from ndino.data.translation.guards import Guards
 from ndino.data.translation.translation import Translation, identity_of
 from ndino.data.translation.translator import Translator
+from ndino.languages.language import language
 
 TRANSLATORS = ("apertium", "madlad", "transformers")
 # Text in a batch, which is stored when it is done. Apertium starts its programs anew for each; a neural model
@@ -75,7 +75,7 @@ def open_translation(args: argparse.Namespace, memory: Path) -> Translation:
 
 def _translator(args: argparse.Namespace) -> Translator:
     if args.translator == "apertium":
-        from ndino.data.translation.apertium import Apertium
+        from ndino.data.translation.engines.apertium import Apertium
 
         return Apertium(
             *(language(code).words.get("apertium", code) for code in (args.source_lang, args.lang))
@@ -86,10 +86,10 @@ def _translator(args: argparse.Namespace) -> Translator:
             "docs/data/translation.md says how to get it)"
         )
     if args.translator == "madlad":
-        from ndino.data.translation.madlad import Madlad
+        from ndino.data.translation.engines.madlad import Madlad
 
         return Madlad(args.translator_model, args.lang)
-    from ndino.data.translation.transformers_way import TransformersWay
+    from ndino.data.translation.engines.transformers_way import TransformersWay
 
     return TransformersWay(args.translator_model, args.lang)
 

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ndino.common.files import key_of
 from ndino.data.translation.kept_numbers import lost_number
 from ndino.data.translation.placeholders import PLACEHOLDER
-from ndino.files import key_of
 
 VERSION = 1  # of the checks: part of the memory's key, so that changed checks do not meet old verdicts
 

@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ndino.common.files import whole_file
 from ndino.data.errors import DataError
 from ndino.data.translation.translator import Translated
-from ndino.files import whole_file
 
 LOOK_UP_AT_ONCE = 500  # SQLite takes 999 parameters in its oldest builds
 SCHEMA = """

@@ -12,7 +12,7 @@ from llava.ndino.prompts import encode_source
 from PIL import Image
 from tqdm import tqdm
 
-from ndino.prompts import PromptError
+from ndino.formats.prompts import PromptError
 
 
 def image_features(size: tuple[int, int], pinpoints: Sequence[Sequence[int]], tile: int, patch: int) -> int:

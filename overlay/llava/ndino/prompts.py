@@ -1,4 +1,4 @@
-"""LLaVA-NeXT's two preprocessing functions, answered by ``ndino.prompts``.
+"""LLaVA-NeXT's two preprocessing functions, answered by ``ndino.formats.prompts``.
 
 No system prompt, no copy of the tokenizer for every sample, and Listing 1 as the paper prints it.
 """
@@ -13,8 +13,16 @@ from llava import conversation
 from llava.constants import IMAGE_TOKEN_INDEX
 from transformers import PreTrainedTokenizerBase
 
-from ndino.conversations import ROLES
-from ndino.prompts import IMAGE_TOKEN, Encoded, PlainEnding, Supervision, Turn, encode_llama3, encode_plain
+from ndino.formats.llava_json import ROLES
+from ndino.formats.prompts import (
+    IMAGE_TOKEN,
+    Encoded,
+    PlainEnding,
+    Supervision,
+    Turn,
+    encode_llama3,
+    encode_plain,
+)
 
 Source = Sequence[Mapping[str, str]]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llava.model.language_model.llava_llama import LlavaConfig
 
-from ndino.files import whole_folder, write_json
+from ndino.common.files import whole_folder, write_json
 from ndino.train.manifest import peak_rss_mb, surroundings
 
 RESULT = "upstream"

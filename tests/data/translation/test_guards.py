@@ -4,10 +4,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ndino.data.languages import language
 from ndino.data.translation import guards
 from ndino.data.translation.guards import Guards, sentences
 from ndino.data.translation.kept_numbers import lost_number
+from ndino.languages.language import language
 
 ITALIAN = Guards(language("it").words["number_words"])
 LONG = "The man in the red jacket is standing next to a bicycle and looking at the camera."

@@ -28,14 +28,14 @@ from tqdm import tqdm
 from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
 from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable, picture_digest
-from ndino.evaluation.batches import Group, Picture, Question, batches_of, groups_of, share_out
-from ndino.evaluation.generation import cut, ends_of, generation_options, is_greedy
-from ndino.evaluation.greedy import decode, on_model, padded_inputs, special_settings
+from ndino.evaluation.inference.batches import Group, Picture, Question, batches_of, groups_of, share_out
+from ndino.evaluation.inference.generation import cut, ends_of, generation_options, is_greedy
+from ndino.evaluation.inference.greedy import decode, on_model, padded_inputs, special_settings
+from ndino.evaluation.inference.prefix_cache import obstacle
 from ndino.evaluation.models import HF, find_model
 from ndino.evaluation.progress import reading
-from ndino.prefixes import obstacle
-from ndino.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
-from ndino.published import missing_weights
+from ndino.formats.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
+from ndino.formats.published import missing_weights
 
 # Counted up when a change of this code changes answers: kept ones are then not this code's any more.
 VERSION = 1

@@ -1,0 +1,1 @@
+"""What every part of the kit uses: files, locks, errors, provenance."""

@@ -1,0 +1,1 @@
+"""Commands on finished data folders: mix, check, pack, tables."""

@@ -1,0 +1,146 @@
+"""Check a LLaVA data set before hours are spent on it: every row, every picture."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from ndino.common.errors import BROKEN_PICTURE, MAX_IMAGE_PIXELS, reason_of
+from ndino.common.files import sha256_of
+from ndino.data.errors import DataError
+from ndino.data.framework.folders import leaves_the_folder, read_manifest
+from ndino.data.framework.layout import DATA, IMAGES
+from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
+
+CHUNK = 32  # pictures that a worker gets at a time
+
+
+@dataclass
+class Report:
+    """What was found; ``faults`` are (row, what is wrong), row 0 being the file itself."""
+
+    rows: int = 0
+    turns: int = 0
+    images: int = 0
+    faults: list[tuple[int, str]] = field(default_factory=list)
+
+
+def add_command(subparsers: argparse._SubParsersAction) -> None:
+    command = subparsers.add_parser(
+        "check",
+        help="validate any LLaVA data set, row by row",
+        description="Check a LLaVA data set: shape, roles, one <image> for each picture, unique ids, and "
+        "that every picture opens to its last line. Prints what is wrong with which row; exit status 1 where "
+        "there is a fault.\n\nDATA is a folder with data.jsonl and images/, or a .json or .jsonl file.\n\n"
+        "Examples: ndino data check data/pt\n          ndino data check own.json --images photos",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("data", type=Path, metavar="DATA", help="a data folder, or a .json or .jsonl file")
+    command.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="folder of the pictures (default: images/ beside DATA)"
+    )
+    command.add_argument(
+        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that open pictures"
+    )
+    command.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.workers < 1:
+        raise DataError(f"check: --workers {args.workers} is below 1 (remedy: give 1 or more)")
+    file = args.data / DATA if args.data.is_dir() else args.data
+    report = check(file, args.images or file.parent / IMAGES, workers=args.workers)
+    for row, fault in sorted(report.faults, key=lambda item: item[0]):
+        print(f"{file} row {row}: {fault}" if row else f"{file}: {fault}")
+    print(
+        f"{file}: {report.rows:,} good rows, {report.turns:,} turns, {report.images:,} pictures, "
+        f"{len(report.faults):,} faults",
+        file=sys.stderr if report.faults else sys.stdout,
+    )
+    return 1 if report.faults else 0
+
+
+def check(file: Path, images: Path, *, workers: int = 1) -> Report:
+    """Check the LLaVA JSON or JSONL ``file`` with its pictures in the folder ``images``.
+
+    Raises:
+        DataError: the file is not there, or its processes were killed.
+    """
+    if not file.is_file():
+        raise DataError(f"{file}: no such file (remedy: name a data folder, or a .json or .jsonl file)")
+    report = Report()
+    used: dict[str, list[int]] = {}
+    seen: dict[str, int] = {}
+    for conversation in _rows(file, report):
+        report.rows += 1
+        report.turns += len(conversation.turns)
+        first = seen.setdefault(conversation.id, conversation.row)
+        if first != conversation.row:
+            report.faults.append(
+                (conversation.row, f"id {conversation.id!r} is that of row {first}, too (make it another)")
+            )
+        for image in conversation.images:
+            used.setdefault(image, []).append(conversation.row)
+    report.images = len(used)
+    for image, fault in zip(used, _picture_faults(images, list(used), workers), strict=True):
+        if fault:
+            report.faults += [(row, f"image {image}: {fault}") for row in used[image]]
+    if not report.rows and not report.faults:
+        report.faults.append((0, "not one row (write it anew)"))
+    manifest = read_manifest(file.parent)
+    if manifest and file.name in manifest["files"] and manifest["files"][file.name] != sha256_of(file):
+        report.faults.append((0, "is not what manifest.json says, it was changed or is torn (make it anew)"))
+    return report
+
+
+def _rows(file: Path, report: Report) -> Iterator[Conversation]:
+    rejects: list[ConversationError] = []
+    try:
+        rows = read_conversations(file, rejects=rejects)
+        yield from tqdm(rows, desc=f"Reading {file.name}", unit=" rows", leave=False)
+    except ConversationError as error:  # nothing can be read behind it
+        rejects.append(error)
+    report.faults += [(error.row, f"{error.reason} ({error.remedy})") for error in rejects]
+
+
+def _picture_faults(folder: Path, names: Sequence[str], workers: int) -> Iterator[str | None]:
+    """For each name what is wrong with the picture, in order."""
+    find = partial(picture_fault, folder)
+    bar = partial(tqdm, total=len(names), desc="Opening pictures", unit=" pictures", leave=False)
+    if workers == 1 or len(names) <= CHUNK:
+        yield from bar(map(find, names))
+        return
+    # Not forked: the progress bar has a thread, and a lock that a fork would copy as held.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            yield from bar(pool.map(find, names, chunksize=CHUNK))
+        except BrokenProcessPool:
+            raise DataError(
+                "check: a process that opens pictures was killed, probably for memory (remedy: --workers 1)"
+            ) from None
+
+
+def picture_fault(folder: Path, name: str) -> str | None:
+    """Why the picture ``name`` in ``folder`` cannot be trained on, None for a good one."""
+    if leaves_the_folder(name):
+        return "names a file outside the image folder (copy it there)"
+    Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
+    try:
+        with Image.open(folder / name) as image:
+            image.load()
+    except FileNotFoundError:
+        return f"is not in {folder} (copy it there, or give --images)"
+    except BROKEN_PICTURE as error:
+        return f"does not open: {reason_of(error)} (replace it, or remove the row)"
+    return None

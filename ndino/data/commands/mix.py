@@ -1,0 +1,316 @@
+"""Mix finished sources to what a recipe trains on: sampled by hash, so the same on every machine.
+
+A row's rank is the SHA-256 of the seed and its id; of each source the rows of the lowest rank are taken, and
+the whole is ordered by rank. Neither the order of the folders nor a Python version has a say in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import yaml
+from tqdm import tqdm
+
+from ndino.common.files import key_of, sha256_of, whole_file, write_json, write_text
+from ndino.common.locks import alone
+from ndino.common.provenance import commit, versions
+from ndino.data.errors import DataError
+from ndino.data.framework.card import card
+from ndino.data.framework.folders import (
+    PACKAGES,
+    DataFolder,
+    images_of,
+    leaves_the_folder,
+    one_or_all,
+    open_folder,
+    read_manifest,
+)
+from ndino.data.framework.journal import json_line
+from ndino.data.framework.layout import BEGUN, CARD, DATA, IMAGES, MANIFEST, PARTIAL, remove_left_over
+from ndino.data.framework.merge import summary
+from ndino.formats.llava_json import fault_of
+
+Take = Mapping[str, int | None]  # rows wanted of each source; None for all
+
+
+@dataclass(frozen=True, order=True)
+class _Place:
+    """A row of a folder: its rank, and where it stands in the folder's file."""
+
+    rank: bytes
+    folder: int
+    offset: int
+    length: int
+    row: int
+
+
+def named_mixes() -> dict[str, dict[str, int | None]]:
+    """The distributions of `mixes.yaml` by recipe."""
+    mixes = yaml.safe_load((files("ndino.data.commands") / "mixes.yaml").read_text(encoding="utf-8"))
+    return {
+        name: {source: None if count == "all" else count for source, count in take.items()}
+        for name, take in mixes.items()
+    }
+
+
+def add_command(subparsers: argparse._SubParsersAction) -> None:
+    mixes = named_mixes()
+    command = subparsers.add_parser(
+        "mix",
+        help="sample finished sources to one data set for a recipe",
+        description="Sample finished sources to one data set: data.jsonl, images/ (hard links where the file "
+        "system has them, else copies), manifest.json, README.md.\n\nNamed mixes, one for each recipe:\n"
+        + "\n".join(f"  {name}: {_written(take)}" for name, take in mixes.items())
+        + "\n\nExamples: ndino data mix pt --from data/wit data/eurlex --out data/pt"
+        "\n          ndino data mix --take wit/caption=5000 --take eurlex=all --from data/wit data/eurlex "
+        "--out data/small",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("name", nargs="?", choices=sorted(mixes), metavar="NAME", help="a named mix")
+    command.add_argument(
+        "--take", action="append", type=_take, metavar="SOURCE=COUNT", help="rows of a source, or =all"
+    )
+    command.add_argument(
+        "--from",
+        dest="folders",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="finished sources",
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the result")
+    command.add_argument("--seed", type=int, default=42, help="of the sample (default: 42)")
+    command.add_argument(
+        "--allow-short", action="store_true", help="go on where a source has fewer rows than wanted"
+    )
+    command.set_defaults(run=_run)
+
+
+def _take(text: str) -> tuple[str, int | None]:
+    source, _, count = text.rpartition("=")
+    if not source or not (count == "all" or (count.isdecimal() and int(count) > 0)):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected SOURCE=COUNT or SOURCE=all")
+    return source, None if count == "all" else int(count)
+
+
+def _written(take: Take) -> str:
+    return ", ".join(f"{source}={'all' if count is None else count}" for source, count in take.items())
+
+
+def _run(args: argparse.Namespace) -> int:
+    if bool(args.name) == bool(args.take):
+        raise DataError("mix: give either the name of a mix or --take (example: ndino data mix pt ...)")
+    take = named_mixes()[args.name] if args.name else dict(args.take)
+    if args.take and len(take) < len(args.take):
+        raise DataError("mix: --take names a source twice (remedy: once, with the whole count)")
+    manifest = mix(
+        args.folders, take, args.out, name=args.name or "own", seed=args.seed, allow_short=args.allow_short
+    )
+    for source, rows in manifest["taken"].items():
+        print(f"{source}: {rows['taken']:,} of {rows['found']:,}")
+    print(f"{args.out}: {summary(manifest)}")
+    return 0
+
+
+def mix(
+    paths: Sequence[Path], take: Take, out: Path, *, name: str, seed: int, allow_short: bool = False
+) -> dict[str, Any]:
+    """Mix the folders ``paths`` to ``out``; returns the manifest. A mix that is there already is left alone.
+
+    Raises:
+        DataError: a source falls short (unless ``allow_short``), a folder is unfinished or was changed, an id
+            stands twice, a row cannot be used, or ``out`` holds something else.
+    """
+    for source in take:
+        if above := [other for other in take if source.startswith(f"{other}/")]:
+            raise DataError(f"mix: {source} is part of {above[0]} (remedy: take one of them)")
+    folders = [open_folder(path) for path in paths]
+    found, hashes = _find_rows(folders, take, seed)
+    taken = _sample(found, take, allow_short=allow_short)
+    settings = {
+        "mix": name,
+        "take": {source: "all" if count is None else count for source, count in take.items()},
+        "seed": seed,
+    }
+    inputs = [
+        {"file": f"{folder.name}/{DATA}", "sha256": digest}
+        for folder, digest in zip(folders, hashes, strict=True)
+    ]
+    inputs.sort(key=lambda item: (item["file"], item["sha256"]))
+    if out.exists():
+        manifest = read_manifest(out) if out.is_dir() else None
+        if manifest and (manifest["settings"], manifest["inputs"]) == (settings, inputs):
+            print(f"{out}: already whole")
+            return manifest
+        raise DataError(f"{out}: holds something else (remedy: another --out, or remove it)")
+    partial = _partial(out, key_of(settings, inputs))
+    with alone(partial, f"{partial}: another process mixes to it (remedy: let it end)"):
+        remove_left_over(partial, "**/.*.tmp")
+        places = sorted(place for chosen in taken.values() for place in chosen)
+        rows, images = _write(partial, folders, places)
+        manifest = {
+            "source": f"mix/{name}",
+            "lang": one_or_all(folder.manifest["lang"] for folder in folders if folder.manifest),
+            "inputs": inputs,
+            "translator": one_or_all(
+                folder.manifest.get("translator") for folder in folders if folder.manifest
+            ),
+            "settings": settings,
+            "taken": {
+                source: {"wanted": wanted, "found": len(found[source]), "taken": len(taken[source])}
+                for source, wanted in settings["take"].items()
+            },
+            "rows": {"total": rows.total(), "sources": dict(sorted(rows.items()))},
+            "images": images,
+            "rejects": {},
+            "files": {DATA: sha256_of(partial / DATA)},
+            "commit": commit(),
+            "versions": versions(PACKAGES),
+        }
+        write_text(partial / CARD, card(manifest))
+        write_json(partial / MANIFEST, manifest)
+        (partial / BEGUN).unlink()
+        os.replace(partial, out)
+    return manifest
+
+
+def _find_rows(
+    folders: Sequence[DataFolder], take: Take, seed: int
+) -> tuple[dict[str, list[_Place]], list[str]]:
+    """The places of every source's rows, and the SHA-256 of every folder's file."""
+    found: dict[str, list[_Place]] = {source: [] for source in take}
+    seen: dict[str, Path] = {}
+    hashes = []
+    for index, folder in enumerate(folders):
+        content, offset = hashlib.sha256(), 0
+        bar = tqdm(desc=f"Reading {folder.name}", total=folder.data.stat().st_size, unit="B", unit_scale=True)
+        with bar, folder.data.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                content.update(line)
+                row = _parse(line, folder, number)
+                identity = str(row["id"])
+                if (source := _taken_as(row.get("source", folder.name), take)) is not None:
+                    if identity in seen:
+                        raise DataError(
+                            f"{folder.data} row {number}: id {identity!r} is in {seen[identity]} already "
+                            "(remedy: name each source once; ids are unique)"
+                        )
+                    seen[identity] = folder.data
+                    found[source].append(_Place(_rank(seed, identity), index, offset, len(line), number))
+                offset += len(line)
+                bar.update(len(line))
+        hashes.append(content.hexdigest())
+        if folder.manifest and folder.manifest["files"].get(DATA) != hashes[-1]:
+            raise DataError(
+                f"{folder.data}: is not what {MANIFEST} says, it was changed or is torn "
+                f"(remedy: ndino data merge {folder.path})"
+            )
+    return found, hashes
+
+
+def _parse(line: bytes, folder: DataFolder, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        row = None
+    fault = "broken JSON" if row is None else fault_of(row)
+    if fault is None and any(map(leaves_the_folder, images_of(row))):
+        fault = "an image outside the image folder"
+    if fault is not None:
+        raise DataError(
+            f"{folder.data} row {number}: {fault} (remedy: ndino data check {folder.path} lists all faults)"
+        )
+    return row
+
+
+def _taken_as(source: str, take: Take) -> str | None:
+    while source not in take:
+        source = source.rpartition("/")[0]
+        if not source:
+            return None
+    return source
+
+
+def _rank(seed: int, identity: str) -> bytes:
+    return hashlib.sha256(f"{seed}\0{identity}".encode("utf-8", "surrogatepass")).digest()
+
+
+def _sample(found: Mapping[str, list[_Place]], take: Take, *, allow_short: bool) -> dict[str, list[_Place]]:
+    short = [
+        f"{source} has {len(found[source]):,} rows of {'all' if count is None else f'{count:,}'} wanted"
+        for source, count in take.items()
+        if len(found[source]) < (1 if count is None else count)
+    ]
+    if short and not allow_short:
+        raise DataError(f"mix: {'; '.join(short)} (remedy: get more of it, or --allow-short)")
+    if not any(found.values()):
+        raise DataError("mix: none of the sources is in the folders (remedy: --take what their cards list)")
+    for line in short:
+        print(f"mix: short: {line}")
+    return {source: sorted(found[source])[:count] for source, count in take.items()}
+
+
+def _partial(out: Path, key: str) -> Path:
+    """The folder to fill; what a killed start of the same mix left in it stands."""
+    partial = out.with_name(f"{out.name}{PARTIAL}")
+    begun = partial / BEGUN
+    if not begun.is_file() or json.loads(begun.read_text(encoding="utf-8")) != key:
+        shutil.rmtree(partial, ignore_errors=True)
+        write_json(begun, key)
+    return partial
+
+
+def _write(out: Path, folders: Sequence[DataFolder], places: Sequence[_Place]) -> tuple[Counter[str], int]:
+    """Write the rows at ``places`` and bring their pictures; returns rows by source, and pictures."""
+    rows: Counter[str] = Counter()
+    origins: dict[str, Path] = {}
+    with contextlib.ExitStack() as stack:
+        sources = [stack.enter_context(folder.data.open("rb")) for folder in folders]
+        temporary = stack.enter_context(whole_file(out / DATA))
+        file = stack.enter_context(temporary.open("wb"))
+        for place in tqdm(places, desc="Mixing", unit=" rows"):
+            row, folder = _row_at(sources[place.folder], place), folders[place.folder]
+            for image in images_of(row):
+                origin = folder.images / image
+                if origins.setdefault(image, origin) is origin:
+                    _bring(origin, out / IMAGES / image, f"{folder.data} row {place.row}")
+                elif origins[image] != origin and sha256_of(origin) != sha256_of(origins[image]):
+                    raise DataError(
+                        f"{folder.data} row {place.row}: {image} is another picture than {origins[image]} "
+                        "(remedy: rename one of them)"
+                    )
+            file.write(json_line(row))
+            rows[row.get("source", folder.name)] += 1
+    return rows, len(origins)
+
+
+def _row_at(file: BinaryIO, place: _Place) -> dict[str, Any]:
+    file.seek(place.offset)
+    return json.loads(file.read(place.length))
+
+
+def _bring(origin: Path, target: Path, where: str) -> None:
+    if not origin.is_file():
+        raise DataError(
+            f"{where}: there is no {origin} (remedy: ndino data check lists all that are missing)"
+        )
+    if target.is_file():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(origin.resolve(), target)
+    except OSError:  # another file system, or one without hard links
+        with whole_file(target) as temporary:
+            shutil.copyfile(origin, temporary)

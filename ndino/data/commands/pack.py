@@ -1,0 +1,130 @@
+"""Pack a data set into one SquashFS file, which a mount serves as a folder: clusters limit file counts."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ndino.common.files import BLOCK_BYTES, sha256_of
+from ndino.common.locks import alone
+from ndino.data.errors import DataError
+from ndino.data.framework.folders import open_folder
+from ndino.data.framework.layout import DATA, IMAGES, MANIFEST
+
+SUFFIX = ".squashfs"
+USE = """Then, as root:       mount -o loop,ro {file} {folder}
+without root:        squashfuse {file} {folder}      (fusermount -u {folder} takes it away)
+in a container:      apptainer exec --bind {file}:/data:image-src=/ ndino.sif ..."""
+
+
+def add_command(subparsers: argparse._SubParsersAction) -> None:
+    command = subparsers.add_parser(
+        "pack",
+        help="one SquashFS file of a data set, for clusters that limit the number of files",
+        description="Pack a finished data folder into one SquashFS file (needs mksquashfs). What only serves "
+        "to go on with a source is left out: shards/ and the translation memory.\n\n"
+        "Example: ndino data pack data/pt            writes data/pt.squashfs\n\n"
+        + USE.format(file="data/pt.squashfs", folder="mnt"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="a finished data folder")
+    command.add_argument(
+        "--out", type=Path, metavar="FILE", help=f"the file to write (default: FOLDER{SUFFIX})"
+    )
+    command.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    folder = args.folder.resolve()
+    out = args.out or folder.with_name(folder.name + SUFFIX)
+    files = pack(folder, out)
+    print(f"{out}: {files:,} files, {out.stat().st_size / 1024**2:,.1f} MiB")
+    print(USE.format(file=out, folder="FOLDER"))
+    return 0
+
+
+def pack(folder: Path, out: Path) -> int:
+    """Pack the data folder into the file ``out``, which appears once it is whole and has been read back.
+
+    Equal folders give equal files. Returns the number of files in it.
+
+    Raises:
+        DataError: squashfs-tools are missing, the folder is unfinished or has changed, another process packs
+            to the same place, or the packing failed.
+    """
+    for program in ("mksquashfs", "unsquashfs"):
+        if shutil.which(program) is None:
+            raise DataError(f"pack: {program} is not installed (remedy: apt-get install squashfs-tools)")
+    data = open_folder(folder)
+    digest = sha256_of(data.data)
+    if data.manifest is not None and data.manifest["files"].get(DATA) != digest:
+        raise DataError(f"{data.data}: is not what {MANIFEST} says (remedy: make the folder anew)")
+    wanted = _files(folder)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f"{out.name}.part").resolve()
+    with alone(out.parent, f"{out.parent}: another process packs to it (remedy: let it end)") as held:
+        _make(folder, sorted({name.partition("/")[0] for name in wanted}), part, held)
+        if missing := wanted - _listed(part, held):
+            raise DataError(f"{part}: {min(missing)} is not in it (remedy: run it again)")
+        if _sha256_in(part, DATA, held) != digest:
+            raise DataError(f"{part}: its {DATA} is not the folder's (remedy: run it again)")
+        os.replace(part, out)
+    return len(wanted)
+
+
+def _make(folder: Path, names: Sequence[str], part: Path, held: int) -> None:
+    watched = sys.stderr.isatty()
+    command = ["mksquashfs", *names, str(part), "-noappend", "-comp", "zstd", "-Xcompression-level", "3"]
+    command += ["-all-root", "-no-xattrs", "-mkfs-time", "0", "-all-time", "0", "-quiet"]
+    with _program(
+        command if watched else [*command, "-no-progress"],
+        held,
+        cwd=folder,
+        stdout=sys.stderr if watched else subprocess.DEVNULL,
+    ):
+        pass
+
+
+def _listed(part: Path, held: int) -> set[str]:
+    with _program(["unsquashfs", "-lc", "-d", "", str(part)], held, stdout=subprocess.PIPE) as program:
+        return {os.fsdecode(line.rstrip(b"\n").removeprefix(b"/")) for line in program.stdout}
+
+
+def _sha256_in(part: Path, name: str, held: int) -> str:
+    content = hashlib.sha256()
+    with _program(["unsquashfs", "-cat", str(part), name], held, stdout=subprocess.PIPE) as program:
+        while block := program.stdout.read(BLOCK_BYTES):
+            content.update(block)
+    return content.hexdigest()
+
+
+def _files(folder: Path) -> set[str]:
+    """What is packed: the files beside each other, but no databases, and all pictures."""
+    beside = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    found = {path.name for path in beside if path.suffix in (".json", ".jsonl", ".md")}
+    pictures = (path for path in (folder / IMAGES).rglob("*") if path.is_file())
+    return found | {path.relative_to(folder).as_posix() for path in pictures}
+
+
+@contextlib.contextmanager
+def _program(command: Sequence[str], held: int, **options: Any) -> Iterator[subprocess.Popen]:
+    """Run a program that may outlive a killed start, and so holds the lock, too."""
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(command, pass_fds=[held], stderr=errors, **options) as program,
+    ):
+        yield program
+        if program.wait():
+            errors.seek(0)
+            lines = errors.read().decode(errors="replace").strip().splitlines()
+            reason = lines[-1] if lines else f"exit status {program.returncode}"
+            raise DataError(f"{command[0]}: {reason} (remedy: check the disk's free space, run it again)")

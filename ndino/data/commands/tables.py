@@ -1,0 +1,176 @@
+"""The paper's Tables 1, 2 and 4 from the manifests of data folders.
+
+The bodies of these tables are not in our copy of the paper: columns follow their captions, numbers are
+counted here. The Cauldron's manifest counts ``task/rows``, ``task/instances`` (question-answer pairs) and
+``task/translated``; that of the benchmarks ``name/original`` and ``name/translated``; those of native sets
+``name/train`` and ``name/test``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ndino.common.files import write_text
+from ndino.data.errors import DataError
+from ndino.data.framework.folders import read_manifest
+from ndino.data.framework.layout import MANIFEST
+
+FORMATS = ("md", "csv", "tex")
+NATIVE = ("mtvqa", "exams-v")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text and whole numbers; ``name`` is that of its files."""
+
+    name: str
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str | int, ...], ...]
+
+
+def add_command(subparsers: argparse._SubParsersAction) -> None:
+    command = subparsers.add_parser(
+        "tables",
+        help="the paper's Tables 1, 2 and 4 from the manifests",
+        description="Print the paper's Table 1 (The Cauldron by task), 2 (native sets) and 4 (benchmarks) "
+        "with the counts in the manifests of data folders; a table without a folder is left out. With --out "
+        "also as table-1.md, .csv, .tex and so on.\n\n"
+        "Example: ndino data tables data/cauldron data/mtvqa data/exams-v data/benchmarks --out tables",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="data folders")
+    command.add_argument("--out", type=Path, metavar="FOLDER", help="also write the tables here")
+    command.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    tables = data_tables(args.folders)
+    print("\n".join(markdown(table) for table in tables))
+    if args.out:
+        for table in tables:
+            for suffix, render in zip(FORMATS, (markdown, as_csv, latex), strict=True):
+                write_text(args.out / f"{table.name}.{suffix}", render(table))
+    return 0
+
+
+def data_tables(folders: Iterable[Path]) -> list[Table]:
+    """Tables 1, 2 and 4 of the merged data folders, those that they have something for.
+
+    Raises:
+        DataError: a folder has no manifest, or a broken one; or they have something for no table.
+    """
+    manifests = [_manifest(Path(folder)) for folder in folders]
+    tables = (_table_1(manifests), _table_2(manifests), _table_4(manifests))
+    if not any(table.rows for table in tables):
+        raise DataError("tables: no folder is of the cauldron, a native set or benchmarks (remedy: name one)")
+    return [table for table in tables if table.rows]
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise DataError(f"{folder}: no {MANIFEST} (remedy: name finished data folders)")
+    counts = manifest.setdefault("counts", {})  # a mix has none of its own
+    counted = isinstance(counts, dict) and all(isinstance(count, int) for count in counts.values())
+    if not (counted and {"source", "lang"} <= manifest.keys()):
+        raise DataError(
+            f"{folder / MANIFEST}: has no source or lang, or odd counts (remedy: name folders of ndino data)"
+        )
+    return manifest
+
+
+def _counts(manifests: Iterable[dict[str, Any]], sources: Sequence[str]) -> dict[str, dict[str, int]]:
+    """What is counted of each task of the manifests of these sources."""
+    found: dict[str, dict[str, int]] = {}
+    for manifest in manifests:
+        if manifest["source"] in sources:
+            for key, count in manifest["counts"].items():
+                task, _, what = key.rpartition("/")
+                counts = found.setdefault(task, {})
+                counts[what] = counts.get(what, 0) + count
+    return dict(sorted(found.items()))
+
+
+def _table_1(manifests: list[dict[str, Any]]) -> Table:
+    rows = [
+        (task, counts.get("rows", 0), counts.get("instances", 0), counts.get("translated", 0))
+        for task, counts in _counts(manifests, ("cauldron",)).items()
+    ]
+    if rows:
+        rows.append(("Total", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))
+    return Table(
+        "table-1",
+        "Table 1: The Cauldron, by task",
+        ("Dataset", "# Rows", "# Instances", "# Train Translated"),
+        tuple(rows),
+    )
+
+
+def _table_2(manifests: list[dict[str, Any]]) -> Table:
+    rows = tuple(
+        (name, counts.get("train", 0), counts.get("test", 0))
+        for name, counts in _counts(manifests, NATIVE).items()
+    )
+    return Table("table-2", "Table 2: sets natively in the language", ("Dataset", "# Train", "# Test"), rows)
+
+
+def _table_4(manifests: list[dict[str, Any]]) -> Table:
+    rows = [
+        (name, counts.get("original", 0), counts.get("translated", 0))
+        for name, counts in _counts(manifests, ("benchmarks",)).items()
+    ]
+    # As the paper does: GQA-it was translated by others, so only the original is counted.
+    gqa = _counts(manifests, ("gqa-it",))
+    rows += [(name, counts.get("test", 0), "") for name, counts in gqa.items()]
+    languages = sorted({manifest["lang"] for manifest in manifests if manifest["source"] == "benchmarks"})
+    translated = f"# {'/'.join(languages).upper() or 'IT'} MT"
+    return Table("table-4", "Table 4: benchmarks", ("Dataset", "# Original", translated), tuple(rows))
+
+
+def markdown(table: Table) -> str:
+    """The table with its title as Markdown."""
+    lines = [f"**{table.title}**", "", _pipes(table.header)]
+    lines.append(_pipes(["---", *(["---:"] * (len(table.header) - 1))]))
+    lines += [_pipes([_thousands(cell) for cell in row]) for row in table.rows]
+    return "\n".join(lines) + "\n"
+
+
+def as_csv(table: Table) -> str:
+    """The table without its title as CSV."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows([table.header, *table.rows])
+    return file.getvalue()
+
+
+def latex(table: Table) -> str:
+    """The table as a LaTeX ``table`` with booktabs' rules."""
+    columns = "l" + "r" * (len(table.header) - 1)
+    body = "\n".join(_ampersands([_thousands(cell) for cell in row]) for row in table.rows)
+    return (
+        "\\begin{table}\n\\centering\n"
+        f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{_ampersands(table.header)}\n\\midrule\n{body}\n"
+        f"\\bottomrule\n\\end{{tabular}}\n\\caption{{{_escaped(table.title)}}}\n\\end{{table}}\n"
+    )
+
+
+def _thousands(cell: str | int) -> str:
+    return f"{cell:,}" if isinstance(cell, int) else cell
+
+
+def _pipes(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _ampersands(cells: Sequence[str]) -> str:
+    return f"{' & '.join(map(_escaped, cells))} \\\\"
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{character}" if character in "&%$#_{}" else character for character in text)

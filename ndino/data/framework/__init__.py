@@ -1,0 +1,1 @@
+"""What every source shares: shards, journal, merge, the layout of a data folder."""

@@ -1,0 +1,57 @@
+"""The README.md of a data folder: what is in it, where it comes from, what was left out."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+
+@cache
+def sources() -> dict[str, dict[str, str]]:
+    """Title, address and licence of every source, by the name before the ``/`` of a row's ``source``."""
+    return yaml.safe_load((files("ndino.data.framework") / "sources.yaml").read_text(encoding="utf-8"))
+
+
+def card(manifest: dict[str, Any]) -> str:
+    """The card of a merged or mixed folder as Markdown, for a reader and for the hub."""
+    counted = manifest["rows"]["sources"]
+    origins = sorted({name.partition("/")[0] for name in counted} or {manifest["source"]})
+    parts = [
+        f"---\nlanguage: {json.dumps(manifest['lang'])}\ntask_categories: [image-text-to-text]\n---\n",
+        f"# {manifest['source']}\n",
+        f"{manifest['rows']['total']:,} rows in `data.jsonl`, {manifest['images']:,} pictures in `images`.\n",
+        _table(("source", "rows"), counted.items()),
+        *(_origin(name) for name in origins),
+    ]
+    if manifest.get("translator"):
+        parts.append(f"Translated by `{manifest['translator']}`.\n")
+    if manifest.get("rejects"):
+        parts.append("Left out, row by row in `rejects.jsonl`:\n")
+        parts.append(_table(("reason", "count"), manifest["rejects"].items()))
+    if manifest.get("inputs"):
+        parts.append("Made from:\n")
+        identities = ((item["file"], item.get("sha256") or item.get("size")) for item in manifest["inputs"])
+        parts.append(_table(("file", "sha256 or size"), identities))
+    parts.append(f"Settings: `{json.dumps(manifest['settings'], ensure_ascii=False)}`\n")
+    return "\n".join(parts)
+
+
+def _origin(name: str) -> str:
+    known = sources().get(name)
+    return (
+        f"**{known['title']}**: {known['url']}. Licence: {known['licence']}\n" if known else f"**{name}**\n"
+    )
+
+
+def _table(header: tuple[str, str], rows: Any) -> str:
+    lines = [f"| {header[0]} | {header[1]} |", "|---|---|"]
+    lines += [f"| {_cell(first)} | {_cell(second)} |" for first, second in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|").replace("\n", " ")

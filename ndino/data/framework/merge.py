@@ -1,0 +1,164 @@
+"""Join the shards of a source: the same bytes, however many there were."""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ndino.common.files import sha256_of, whole_file, write_json, write_text
+from ndino.common.locks import alone
+from ndino.common.provenance import commit, versions
+from ndino.data.errors import DataError
+from ndino.data.framework.card import card
+from ndino.data.framework.folders import PACKAGES, images_of
+from ndino.data.framework.journal import json_line, json_rows
+from ndino.data.framework.layout import (
+    CARD,
+    DATA,
+    DONE,
+    JOURNAL,
+    MANIFEST,
+    MEMORY,
+    PARTIAL,
+    REJECTS,
+    refuse_other_settings,
+    remove_left_over,
+    shard_folders,
+)
+
+# Settings that have a place of their own in the manifest.
+LIFTED = ("source", "lang", "inputs", "translator")
+
+
+def add_command(subparsers: argparse._SubParsersAction) -> None:
+    command = subparsers.add_parser(
+        "merge",
+        help="join the shards that --shard i/n made",
+        description="Join the shards in OUT/shards to OUT/data.jsonl, rejects.jsonl, manifest.json and "
+        "README.md. Refuses while a shard is missing, unfinished, torn, or made with other settings. The "
+        "result does not depend on the number of shards.\n\nExample: ndino data merge data/wit",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("out", type=Path, metavar="OUT", help="the folder that was --out")
+    command.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    print(f"{args.out}: {summary(merge(args.out))}")
+    return 0
+
+
+def summary(manifest: dict[str, Any]) -> str:
+    """What came out, in a few words."""
+    rejects = sum(manifest["rejects"].values())
+    return f"{manifest['rows']['total']:,} rows, {manifest['images']:,} images, {rejects:,} rejects"
+
+
+def is_merged(out: Path) -> bool:
+    """Whether a merge of ``out`` was finished and its files are there."""
+    try:
+        files = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return all((out / name).is_file() for name in files)
+
+
+def merge(out: Path) -> dict[str, Any]:
+    """Join the shards in ``out``; returns the manifest, which is written last.
+
+    Doing it again gives the same files, and so does doing it again after it was killed.
+
+    Raises:
+        DataError: a shard is missing, unfinished, torn, or differs in settings from the others.
+    """
+    folders = _whole_shards(out)
+    with alone(out / "shards" / ".merge.lock", f"{out}: another process merges it (remedy: let it end)"):
+        remove_left_over(out)
+        return _merge(out, folders)
+
+
+def _merge(out: Path, folders: list[Path]) -> dict[str, Any]:
+    settings = _done(folders[0])["settings"]
+    rows, reasons, counts = Counter(), Counter(), Counter()
+    images: set[str] = set()
+    with (
+        whole_file(out / DATA) as data,
+        whole_file(out / REJECTS) as rejects,
+        data.open("wb") as data_file,
+        rejects.open("wb") as rejects_file,
+    ):
+        for entry in tqdm(_in_order(folders), desc="Merging", unit=" items", leave=False):
+            for row in entry["rows"]:
+                data_file.write(json_line(row))
+                rows[row.get("source", settings["source"])] += 1
+                images.update(images_of(row))
+            for reject in entry["rejects"]:
+                rejects_file.write(json_line(reject))
+                reasons[reject["reason"]] += 1
+            counts.update(entry["counts"])
+    memories = [folder / MEMORY for folder in folders if (folder / MEMORY).is_file()]
+    if memories:
+        from ndino.data.translation.memory import merge_memories
+
+        merge_memories(memories, out / MEMORY)
+    manifest = {
+        **{key: settings.get(key) for key in LIFTED},
+        "settings": {key: value for key, value in settings.items() if key not in LIFTED},
+        "rows": {"total": rows.total(), "sources": dict(sorted(rows.items()))},
+        "images": len(images),
+        "rejects": dict(sorted(reasons.items())),
+        "counts": dict(sorted(counts.items())),
+        "files": {name: sha256_of(out / name) for name in (DATA, REJECTS)},
+        "commit": commit(),
+        "versions": versions(PACKAGES),
+    }
+    write_text(out / CARD, card(manifest))
+    write_json(out / MANIFEST, manifest)
+    return manifest
+
+
+def _done(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / DONE).read_text(encoding="utf-8"))
+
+
+def _whole_shards(out: Path) -> list[Path]:
+    """The folders of all shards in order."""
+    shards = out / "shards"
+    begun = shard_folders(shards)
+    if not begun:
+        raise DataError(f"{out}: holds no shards (remedy: name the folder that was --out)")
+    count = begun[0][1]
+    wanted = [shards / f"{index:05d}-of-{count:05d}" for index in range(count)]
+    for index, folder in enumerate(wanted):
+        if not (folder / DONE).is_file():
+            state = "unfinished" if folder.with_name(folder.name + PARTIAL).is_dir() else "missing"
+            raise DataError(f"{folder}: {state} (remedy: run the source again with --shard {index}/{count})")
+        if sha256_of(folder / JOURNAL) != _done(folder)["sha256"]:
+            raise DataError(
+                f"{folder / JOURNAL}: torn, it is not what {DONE} says "
+                f"(remedy: remove {folder} and run the source again with --shard {index}/{count})"
+            )
+    refuse_other_settings(shards, _done(wanted[0])["settings"], count)
+    _refuse_gaps(out, [_done(folder)["items"] for folder in wanted])
+    return wanted
+
+
+def _refuse_gaps(out: Path, items: list[int]) -> None:
+    # Item k is in shard k % n, so later shards hold as many items as the first or one less.
+    total = sum(items)
+    if items != [len(range(index, total, len(items))) for index in range(len(items))]:
+        raise DataError(
+            f"{out}: the shards hold {', '.join(map(str, items))} items, which no one source splits into "
+            "(remedy: the input changed between them; remove the shards and run them again)"
+        )
+
+
+def _in_order(folders: list[Path]) -> Iterator[dict[str, Any]]:
+    return heapq.merge(*(json_rows(folder / JOURNAL) for folder in folders), key=lambda entry: entry["item"])

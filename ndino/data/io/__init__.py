@@ -1,0 +1,1 @@
+"""Reading what sources give: downloads, repositories, tables, PDFs, images, texts."""

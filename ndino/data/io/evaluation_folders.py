@@ -1,0 +1,131 @@
+"""Benchmarks as folders that `make eval` reads: Parquet under the names that the tasks know (`tasks_it/`).
+
+While a command is at work a benchmark's rows are lines of ``data.jsonl`` like those of any source, with the
+columns of its task; from the finished file they are written out here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ndino.data.errors import DataError
+from ndino.data.framework.journal import json_rows
+from ndino.data.framework.layout import DATA, IMAGES, MANIFEST
+from ndino.data.framework.merge import is_merged
+from ndino.data.framework.shards import ShardWriter, run_source
+from ndino.formats.hub_folders import stream_split
+
+FOLDER = "benchmarks"
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Where a benchmark's task looks for it; ``{}`` in ``folder`` is the language in capitals.
+
+    With ``pictures_apart`` the pictures are a set of their own by ``img_id``, as GQA's are.
+    """
+
+    folder: str
+    split: str
+    columns: tuple[str, ...]
+    pictures_apart: bool = False
+
+
+SETS = {
+    "OK-VQA": EvaluationSet("swap-uniba/OK-VQA_{}", "val2014", ("id", "image", "question", "answers")),
+    "SEED-Bench": EvaluationSet(
+        "swap-uniba/SEED-Bench_{}",
+        "test",
+        ("id", "image", "question", "choice_a", "choice_b", "choice_c", "choice_d", "answer"),
+    ),
+    "POPE": EvaluationSet("swap-uniba/POPE_{}", "test", ("id", "image", "question", "answer", "category")),
+    "LLaVA-Bench": EvaluationSet(
+        "swap-uniba/WILD_{}", "test", ("id", "image", "question", "caption", "gpt_answer")
+    ),
+    "mtvqa": EvaluationSet("swap-uniba/MTVQA_{}", "test", ("id", "image", "question", "answer")),
+    "exams-v": EvaluationSet("swap-uniba/EXAMS-V_{}", "test", ("id", "image", "question", "answer")),
+    "gqa-it": EvaluationSet(
+        "crux82/gqa-it", "test", ("question_id", "img_id", "sent", "label"), pictures_apart=True
+    ),
+}
+
+
+def add_command(subparsers: argparse._SubParsersAction) -> None:
+    command = subparsers.add_parser(
+        "evaluation-folders",
+        help="write benchmarks as make eval reads them",
+        description="Writes the rows of a finished folder of `ndino data benchmarks` or `ndino data native "
+        f"--split test` as Parquet to OUT/{FOLDER}/, under the names that the tasks know. Those commands do "
+        "so themselves unless they ran with --shard.\n\nExample: ndino data merge data/exams && ndino data "
+        f"evaluation-folders data/exams && make eval MODEL=... DATA=data/exams/{FOLDER}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("out", type=Path, metavar="OUT", help="the folder that was --out")
+    command.set_defaults(run=lambda args: write_evaluation_folders(args.out))
+
+
+def run_and_write(
+    args: argparse.Namespace, settings: dict[str, Any], body: Callable[[ShardWriter], None]
+) -> int:
+    """`run_source`, and the folders where it finished everything; returns the exit status."""
+    status = run_source(args, settings, body, conversations=False)
+    return write_evaluation_folders(args.out) if status == 0 and is_merged(args.out) else status
+
+
+def write_evaluation_folders(out: Path) -> int:
+    """Write ``out``'s benchmarks to ``out/benchmarks``; returns the exit status.
+
+    Raises:
+        DataError: ``out`` is not finished or holds other rows.
+    """
+    try:
+        lang = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["lang"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{out}: no finished folder (remedy: ndino data merge {out})") from error
+    for source, rows in itertools.groupby(json_rows(out / DATA), key=lambda row: row.get("source")):
+        known = SETS.get(source)
+        if known is None:
+            raise DataError(
+                f"{out / DATA}: rows of {source!r} are no benchmark (remedy: name another folder)"
+            )
+        folder = out / FOLDER / known.folder.format(lang.upper())
+        count = stream_split(folder, known.split, _rows(rows, known, out / IMAGES), _types(known))
+        print(f"{folder}: {count:,} questions")
+        if known.pictures_apart:
+            _write_gqa_pictures(out)
+    return 0
+
+
+def _write_gqa_pictures(out: Path) -> None:
+    from datasets import Image, Value
+
+    named = {row["img_id"]: row["image"] for row in json_rows(out / DATA)}
+    pictures = (
+        {"id": name, "image": {"bytes": (out / IMAGES / image).read_bytes(), "path": None}}
+        for name, image in named.items()
+    )
+    folder = out / FOLDER / "lmms-lab" / "GQA"
+    types = {"id": Value("string"), "image": Image()}
+    count = stream_split(folder, "testdev", pictures, types, config="testdev_balanced_images")
+    print(f"{folder}: {count:,} pictures")
+
+
+def _rows(rows: Iterator[dict[str, Any]], known: EvaluationSet, images: Path) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        cells = {column: row[column] for column in known.columns}
+        if "image" in cells:
+            cells["image"] = {"bytes": (images / row["image"]).read_bytes(), "path": None}
+        yield cells
+
+
+def _types(known: EvaluationSet) -> dict[str, Any]:
+    from datasets import Image, List, Value
+
+    special = {"image": Image(), "answers": List(Value("string"))}
+    return {column: special.get(column, Value("string")) for column in known.columns}

@@ -1,0 +1,395 @@
+"""Downloads over HTTP that spare the servers, survive bad ones and end in the bytes or in one short reason.
+
+Answers that mean "later" (429, 503, and 202, with which EUR-Lex puts robots off) are asked for again after
+the time the server names, broken transfers and other server errors after a growing pause; whatever else is
+refused (404, 403, ...) is given up at once. All threads together keep to each host's limits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from html.parser import HTMLParser
+from importlib.metadata import version
+
+import httpx
+import tenacity
+
+from ndino.common.errors import reason_of
+from ndino.data.errors import DataError
+from ndino.data.io.file_kinds import SNIFF_BYTES, kind_of
+
+WHY_CONTACT = "servers are told whom to write to"
+LATER = {202, 429, 503}
+REDIRECTS = 5
+LONGEST_PAUSE = 3600
+_HOST = re.compile(rb"[\w.:~-]+")  # as httpx writes it: encoded, without the brackets of IPv6
+# As many downloads that failed for passing reasons mean that the network is down or we are not welcome.
+FAILURES_IN_A_ROW = 20
+
+Wanted = Callable[[bytes, str], str | None]
+
+
+class FetchError(Exception):
+    """A download that did not succeed.
+
+    Attributes:
+        reason: short and stable, to be counted: "HTTP 404", "timed out", "too large", ...
+        detail: what is particular to this one: sizes, the server's words.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason} ({detail})" if detail else reason)
+        self.reason, self.detail = reason, detail
+
+
+class SeveralFiles(FetchError):
+    """The server has more than one file under the address (HTTP 300).
+
+    Attributes:
+        links: addresses of the files in the server's order.
+    """
+
+    def __init__(self, links: tuple[str, ...]) -> None:
+        super().__init__("HTTP 300", f"{len(links)} files")
+        self.links = links
+
+
+class _Later(FetchError):
+    """Worth another try, after ``seconds`` where the server named them."""
+
+    def __init__(self, reason: str, detail: str = "", seconds: float | None = None) -> None:
+        super().__init__(reason, detail)
+        self.seconds = seconds
+
+
+@dataclass(frozen=True)
+class Politeness:
+    """What a server may expect of us. All default values but the number of connections are ours.
+
+    Args:
+        user_agent: who asks, and whom to write to about it: see `user_agent`.
+        seconds_between: from the start of one request to the start of the next at the same host.
+        connections_per_host: transfers at the same time; Wikimedia's robot policy allows two.
+        attempts: tries of one download, the first included.
+        timeout_seconds: for a connection, for any silence, and for the whole transfer.
+        max_bytes: of one file.
+        longest_wait_seconds: bound of a pause between two tries, also where the server asks for a longer one.
+    """
+
+    user_agent: str
+    seconds_between: float = 0.2
+    connections_per_host: int = 2
+    attempts: int = 5
+    timeout_seconds: float = 60.0
+    max_bytes: int = 32 * 1024**2
+    longest_wait_seconds: float = 300.0
+
+
+def user_agent(contact: str) -> str:
+    """The header in the form of Wikimedia's User-Agent policy: program, version, contact, library.
+
+    Raises:
+        DataError: ``contact`` is empty or cannot stand in a header.
+    """
+    if not re.fullmatch(r"(?=.*[@/])[ -'*-~]+", contact):
+        raise DataError(
+            f"--contact {contact!r} is no e-mail or web address (servers are told whom to write to)"
+        )
+    return f"ndino/{version('ndino')} ({contact}) httpx/{httpx.__version__}"
+
+
+def add_fetch_arguments(parser: argparse.ArgumentParser, *, seconds_between: float, max_bytes: int) -> None:
+    """Add the options of `politeness_from`, with a source's own defaults."""
+    group = parser.add_argument_group("downloading")
+    group.add_argument("--contact", metavar="ADDRESS", help=f"your e-mail or web address: {WHY_CONTACT}")
+    group.add_argument(
+        "--seconds-between",
+        type=float,
+        default=seconds_between,
+        metavar="S",
+        help="pause between requests to one host (default: %(default)s)",
+    )
+    group.add_argument(
+        "--connections",
+        type=int,
+        default=Politeness.connections_per_host,
+        metavar="N",
+        help="downloads at the same time from one host (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max-bytes",
+        type=int,
+        default=max_bytes,
+        metavar="N",
+        help="refuse larger files (default: %(default)s)",
+    )
+
+
+def politeness_from(args: argparse.Namespace) -> Politeness:
+    """The settings of `add_fetch_arguments`.
+
+    Raises:
+        DataError: no contact, or a number that makes no sense.
+    """
+    if args.contact is None:
+        raise DataError(f"no --contact (give your e-mail or web address: {WHY_CONTACT})")
+    if not 0 <= args.seconds_between <= LONGEST_PAUSE:
+        raise DataError(f"--seconds-between {args.seconds_between}: expected 0 to {LONGEST_PAUSE}")
+    if args.connections < 1 or args.max_bytes < 1:
+        raise DataError("--connections and --max-bytes must be at least 1")
+    return Politeness(
+        user_agent(args.contact),
+        seconds_between=args.seconds_between,
+        connections_per_host=args.connections,
+        max_bytes=args.max_bytes,
+    )
+
+
+def only(*kinds: str) -> Wanted:
+    """For `Fetcher.get`: files whose first bytes show one of these media types (a prefix: "image/")."""
+
+    def wanted(first: bytes, content_type: str) -> str | None:
+        kind = kind_of(first)
+        if kind and kind.startswith(kinds):
+            return None
+        return f"not what was asked for: {kind or content_type or 'unknown'}"
+
+    return wanted
+
+
+def _anything(first: bytes, content_type: str) -> None:
+    return None
+
+
+class _Host:
+    """One host's gate: how many are inside, and when the next may start."""
+
+    def __init__(self, connections: int) -> None:
+        self.places = threading.Semaphore(connections)
+        self.lock = threading.Lock()
+        self.free_at = 0.0
+
+    def pause(self, seconds: float) -> None:
+        with self.lock:
+            self.free_at = max(self.free_at, time.monotonic() + seconds)
+
+
+class Fetcher:
+    """Downloads by any number of threads; a context manager.
+
+    Raises (from `get`):
+        FetchError: this file is not to be had.
+        DataError: nothing was answered any more, so that going on would only fill the list of rejects.
+    """
+
+    def __init__(self, politeness: Politeness) -> None:
+        self.politeness = politeness
+        self._client = httpx.Client(
+            headers={"User-Agent": politeness.user_agent, "Accept-Encoding": "identity"},
+            timeout=politeness.timeout_seconds,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+        )
+        self._hosts: dict[str, _Host] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._failures = 0
+
+    def __enter__(self) -> Fetcher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the pauses of waiting threads and close all connections; `get` raises DataError from now on."""
+        self._closed.set()
+        self._client.close()
+
+    def get(self, url: str, *, wanted: Wanted = _anything, headers: Mapping[str, str] | None = None) -> bytes:
+        """Download one file.
+
+        Args:
+            headers: to add to the request's, such as Accept.
+            wanted: called once with the first bytes and the Content-Type; a reason it returns ends the
+                transfer and becomes the error's.
+
+        Raises:
+            FetchError: with a stable reason.
+            SeveralFiles: a FetchError that names the files to choose from.
+            DataError: the last `FAILURES_IN_A_ROW` downloads of all threads failed for passing reasons.
+        """
+        tries = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self.politeness.attempts),
+            wait=self._wait,
+            retry=tenacity.retry_if_exception_type(_Later),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            content = tries(self._once, url, wanted, headers)
+        except SeveralFiles:
+            self._failures = 0
+            raise
+        except FetchError as error:
+            if self._closed.is_set():
+                raise DataError("stopped") from error
+            self._count(error, url)
+            raise FetchError(error.reason, error.detail) from error.__cause__
+        self._failures = 0
+        return content
+
+    def _count(self, error: FetchError, url: str) -> None:
+        with self._lock:
+            self._failures = self._failures + 1 if isinstance(error, _Later) else 0
+            failures = self._failures
+        if failures >= FAILURES_IN_A_ROW:
+            raise DataError(
+                f"{url}: {error}, and so it went {failures} times in a row (is the network there, or are we "
+                "refused? Start the same command again later, with a larger --seconds-between)"
+            ) from error
+
+    def _wait(self, state: tenacity.RetryCallState) -> float:
+        # A pause that the server asked for holds for its whole host, which _turn sees to.
+        if state.outcome.exception().seconds is not None:
+            return 0
+        return min(
+            tenacity.wait_exponential_jitter(initial=1, jitter=1)(state), self.politeness.longest_wait_seconds
+        )
+
+    def _sleep(self, seconds: float) -> None:
+        if self._closed.wait(seconds):
+            raise DataError("stopped")
+
+    def _once(self, url: str, wanted: Wanted, headers: Mapping[str, str] | None) -> bytes:
+        try:
+            request = self._client.build_request("GET", url, headers=headers)
+            for _ in range(1 + REDIRECTS):
+                _check_address(request.url)
+                with self._turn(request.url) as host:
+                    deadline = time.monotonic() + self.politeness.timeout_seconds
+                    response = self._client.send(request, stream=True)
+                    with contextlib.closing(response):
+                        if not response.has_redirect_location:
+                            self._check_status(response, host)
+                            return self._read(response, wanted, deadline)
+                        request = response.next_request
+            raise FetchError("too many redirects", str(request.url)[:200])
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError) as error:
+            raise FetchError("no web address", reason_of(error)[:200]) from error
+        except httpx.RemoteProtocolError as error:
+            # httpx says the same of a redirect to what is no address, and no other try will change that.
+            if "Location" in str(error):
+                raise FetchError("no web address", reason_of(error)[:200]) from error
+            raise _Later("broken off", reason_of(error)) from error
+        except httpx.TimeoutException as error:
+            raise _Later("timed out", reason_of(error)) from error
+        except httpx.ConnectError as error:
+            raise _Later("no connection", reason_of(error)) from error
+        except httpx.TransportError as error:
+            raise _Later("broken off", reason_of(error)) from error
+        except httpx.DecodingError as error:
+            raise FetchError("wrong content encoding", reason_of(error)) from error
+
+    @contextlib.contextmanager
+    def _turn(self, url: httpx.URL) -> Iterator[_Host]:
+        """Wait for a place at the host and for its time between requests."""
+        with self._lock:
+            host = self._hosts.setdefault(url.netloc.decode(), _Host(self.politeness.connections_per_host))
+        with host.places:
+            while True:
+                with host.lock:
+                    now = time.monotonic()
+                    if now >= host.free_at:
+                        host.free_at = now + self.politeness.seconds_between
+                        break
+                    seconds = host.free_at - now
+                self._sleep(seconds)
+            yield host
+
+    def _check_status(self, response: httpx.Response, host: _Host) -> None:
+        status = response.status_code
+        if status == httpx.codes.OK:
+            return
+        if status == httpx.codes.MULTIPLE_CHOICES:
+            raise SeveralFiles(_links(response, self.politeness.max_bytes))
+        if status in LATER:
+            seconds = _retry_after(response.headers.get("Retry-After", ""))
+            if seconds is not None:
+                seconds = min(seconds, self.politeness.longest_wait_seconds)
+                host.pause(seconds)
+            raise _Later(f"HTTP {status}", response.reason_phrase, seconds)
+        raise (_Later if status >= 500 else FetchError)(f"HTTP {status}", response.reason_phrase)
+
+    def _read(self, response: httpx.Response, wanted: Wanted, deadline: float) -> bytes:
+        limit = self.politeness.max_bytes
+        announced = response.headers.get("Content-Length", "")
+        if announced.isdecimal() and int(announced) > limit:
+            raise FetchError("too large", f"{announced} bytes, the limit is {limit}")
+        content = bytearray()
+        asked = False
+        for block in response.iter_bytes():
+            content += block
+            if len(content) > limit:
+                raise FetchError("too large", f"more than {limit} bytes")
+            if not asked and len(content) >= SNIFF_BYTES:
+                asked = True
+                self._ask(wanted, content, response)
+            if time.monotonic() > deadline:
+                raise _Later("timed out", f"not whole after {self.politeness.timeout_seconds:g} s")
+        if not content:
+            raise FetchError("empty answer")
+        if not asked:
+            self._ask(wanted, content, response)
+        return bytes(content)
+
+    @staticmethod
+    def _ask(wanted: Wanted, content: bytearray, response: httpx.Response) -> None:
+        content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if reason := wanted(bytes(content[:SNIFF_BYTES]), content_type):
+            raise FetchError(reason, content_type)
+
+
+def _check_address(url: httpx.URL) -> None:
+    sound = url.scheme in ("http", "https") and _HOST.fullmatch(url.raw_host) and (url.port or 1) < 2**16
+    if not sound:
+        raise FetchError("no web address", str(url)[:200])
+
+
+def _links(response: httpx.Response, limit: int) -> tuple[str, ...]:
+    """Addresses that a page of HTML links to, each once, in its order."""
+    found: dict[str, None] = {}
+
+    class Links(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            if tag == "a" and (target := dict(attrs).get("href")):
+                with contextlib.suppress(httpx.InvalidURL):
+                    found[str(response.url.join(target))] = None
+
+    page = bytearray()
+    for block in response.iter_bytes():
+        page += block
+        if len(page) > limit:
+            raise FetchError("too large", f"more than {limit} bytes")
+    Links().feed(page.decode("utf-8", "replace"))
+    return tuple(found)
+
+
+def _retry_after(value: str) -> float | None:
+    """Seconds that a Retry-After header asks for, in either of its forms; None where it says nothing."""
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())

@@ -1,0 +1,74 @@
+"""Is this a picture that can be trained on? Decided on the whole file, before it is stored."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+
+from ndino.common.errors import BROKEN_PICTURE
+
+KEPT = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
+MADE_PNG = ("GIF", "BMP", "TIFF")
+READABLE = (*KEPT, *MADE_PNG)
+PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+
+
+class PictureError(ValueError):
+    """A picture that is refused; ``reason`` is short and stable, to count by."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def usable_picture(content: bytes, *, max_pixels: int = 50_000_000, min_side: int = 16) -> tuple[bytes, str]:
+    """The bytes to keep and the file's suffix: ``.jpg``, ``.png`` or ``.webp``.
+
+    JPEG, PNG and WebP are kept as they are; GIF, BMP and TIFF become PNG, of an animation its first frame.
+
+    Args:
+        max_pixels: width times height; more is refused before anything is decoded.
+        min_side: pixels; less is refused.
+
+    Raises:
+        PictureError: another kind of file, torn or broken, too small or too large.
+    """
+    if not content:
+        raise PictureError("empty file")
+    try:
+        with Image.open(io.BytesIO(content), formats=READABLE) as image:
+            if image.width * image.height > max_pixels:
+                raise PictureError("too many pixels")
+            if min(image.size) < min_side:
+                raise PictureError("too small")
+            image.load()
+            if image.format in MADE_PNG:
+                return _png(image), ".png"
+            # A JPEG of several pictures, as cameras write them, calls itself MPO.
+            return content, KEPT.get(image.format, KEPT["JPEG"])
+    except PictureError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise PictureError(_kind(content)) from None
+    except Image.DecompressionBombError:
+        raise PictureError("too many pixels") from None
+    except BROKEN_PICTURE:
+        raise PictureError("broken picture") from None
+
+
+def _png(image: Image.Image) -> bytes:
+    if image.mode not in PNG_MODES:
+        image = image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def _kind(content: bytes) -> str:
+    start = content[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<svg", b"<?xml")) or b"<svg" in start:
+        return "SVG"
+    if start.startswith(b"<"):
+        return "HTML, no picture"
+    return "not a picture"

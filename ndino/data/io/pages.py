@@ -1,0 +1,121 @@
+"""From a PDF to rows: its pages as pictures, their text by Tesseract, and which of them are worth keeping."""
+
+from __future__ import annotations
+
+import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+from ndino.data.framework.shards import Reject, ShardWriter
+from ndino.data.io.ocr import OcrError, Reading, Tesseract
+from ndino.data.io.pdf import Page, Rendering, render_pages
+from ndino.formats.prompts import IMAGE_TOKEN
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the text of a page must be to be kept; all ours, docs/data/eurlex.md says what they drop.
+
+    Args:
+        letters: at least so many.
+        confidence: Tesseract's, 0 to 100, at least.
+        language: probability of the wanted language, which must be the likeliest, at least.
+    """
+
+    letters: int = 50
+    confidence: float = 80.0
+    language: float = 0.5
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a PDF gave; ``count`` is how many pages it has, ``looked_at`` how many were rendered or tried."""
+
+    rows: tuple[dict[str, Any], ...]
+    rejects: tuple[Reject, ...]
+    count: int
+    looked_at: int
+
+
+class PageReader:
+    """Reads PDFs by any number of threads; the pages of all of them share the threads of ``readers``.
+
+    Args:
+        writer: keeps the pictures.
+        scratch: existing folder for what is in work.
+        lang: code of the language that the pages must be in.
+    """
+
+    def __init__(
+        self,
+        writer: ShardWriter,
+        scratch: Path,
+        readers: ThreadPoolExecutor,
+        tesseract: Tesseract,
+        rendering: Rendering,
+        filters: Filters,
+        lang: str,
+    ) -> None:
+        self._writer, self._scratch, self._readers = writer, scratch, readers
+        self._tesseract, self._filters, self._lang = tesseract, filters, lang
+        self._identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+        self.rendering = rendering
+
+    def read(self, pdf: Path, name: str, source: str, most: int) -> Found:
+        """Rows of the first ``most`` pages with ``id`` source/name/page, and why the others are none.
+
+        Raises:
+            PdfError: none of its pages can be had.
+        """
+        with tempfile.TemporaryDirectory(dir=self._scratch) as temporary:
+            folder = Path(temporary)
+            rendered = render_pages(pdf, folder, replace(self.rendering, max_pages=most))
+            readings = [
+                None if page.reason else self._readers.submit(self._tesseract.read, folder / page.file)
+                for page in rendered.pages
+            ]
+            results = [
+                self._result(page, reading, folder, f"{source}/{name}/{page.number}", source)
+                for page, reading in zip(rendered.pages, readings, strict=True)
+            ]
+        return Found(
+            rows=tuple(result for result in results if isinstance(result, dict)),
+            rejects=tuple(result for result in results if isinstance(result, Reject)),
+            count=rendered.count,
+            looked_at=len(results),
+        )
+
+    def _result(
+        self, page: Page, reading: Future[Reading] | None, folder: Path, identity: str, source: str
+    ) -> dict[str, Any] | Reject:
+        if reading is None:
+            return Reject(identity, page.reason)
+        try:
+            read = reading.result()
+        except OcrError as error:
+            return Reject(identity, str(error))
+        if fault := self.fault_of(read):
+            detail = {"confidence": round(read.confidence, 1), "text": read.text[:200]}
+            return Reject(identity, fault, detail)
+        picture = folder / page.file
+        return {
+            "id": identity,
+            "source": source,
+            "image": self._writer.save_image(picture.read_bytes(), picture.suffix),
+            "conversations": [{"from": "human", "value": IMAGE_TOKEN}, {"from": "gpt", "value": read.text}],
+        }
+
+    def fault_of(self, reading: Reading) -> str | None:
+        """Why a page's text is not worth keeping, or None."""
+        if sum(map(str.isalpha, reading.text)) < self._filters.letters:
+            return "too little text"
+        if reading.confidence < self._filters.confidence:
+            return "too little confidence"
+        language, probability = self._identifier.classify(reading.text)
+        if language != self._lang or probability < self._filters.language:
+            return f"not in the language {self._lang}"
+        return None

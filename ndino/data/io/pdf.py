@@ -1,0 +1,225 @@
+"""The pages of a PDF as pictures, in a process of its own.
+
+Documents from the web may crash the library, keep it busy for ever or ask for all the memory. Where one of
+them does, its process is lost and with it at most this document's remaining pages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ndino.data.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# A program that one of these ended was told to stop together with this one; no document is to blame.
+STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOPPED = "stopped from outside (the same command goes on from here)"
+NO_ROOM = 3
+FAILED = 4
+# Python's own: Ctrl-C while it starts ends in this, too, and not in the signal.
+NOT_BEGUN = 1
+POINTS_AN_INCH = 72
+MEMORY_BYTES = 4 * 1024**3
+# The specification lets readers look for the marks within the first and the last 1,024 bytes.
+MARK_WITHIN = 1024
+FEWEST_PIXELS_A_SIDE, MOST_PIXELS_A_SIDE = 32, 20_000
+# PDFium's number for a wrong password (FPDF_ERR_PASSWORD).
+PASSWORD = 4
+# Differences between the colours of a pixel that a reader does not see.
+FAINT = 8
+JPEG_QUALITY = 90
+
+
+class PdfError(ValueError):
+    """A document none of whose pages can be had; the message is the reason, short and stable."""
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How pages become pictures; all values are ours, measured in docs/data/eurlex.md.
+
+    Args:
+        dpi: resolution, lowered for a page that would exceed ``max_pixels`` or 20,000 pixels a side.
+        max_pixels: of a page.
+        max_pages: of a document; the first ones.
+        seconds_a_page: to render a page; with ``max_pages`` the time that a document may take.
+    """
+
+    dpi: int = 200
+    max_pixels: int = 10_000_000
+    max_pages: int = 5
+    seconds_a_page: float = 20.0
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page, ``number`` from 1: a picture (PNG or JPEG file, in greys or RGB), or why there is none."""
+
+    number: int
+    file: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The pages that were asked for, and how many the document has."""
+
+    count: int
+    pages: tuple[Page, ...]
+
+
+def render_pages(pdf: Path, folder: Path, rendering: Rendering) -> Pages:
+    """Render the first pages of ``pdf`` into the existing ``folder``.
+
+    Raises:
+        PdfError: "empty file", "no PDF", "truncated", "encrypted", "broken PDF", or the reader crashed or
+            took too long before the first page.
+        DataError: pictures cannot be written, or the reader was stopped from outside.
+    """
+    check_file(pdf)
+    paths = [str(path.absolute()) for path in (pdf, folder)]
+    command = [sys.executable, "-m", "ndino.data.io.pdf", *paths, json.dumps(asdict(rendering))]
+    limit = rendering.seconds_a_page * rendering.max_pages
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            output, _ = process.communicate(timeout=limit)
+            failure = "" if process.returncode == 0 else "the PDF reader crashed"
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+            failure = "rendering took too long"
+    if -process.returncode in STOPPED_BY or process.returncode == NOT_BEGUN:
+        raise DataError(STOPPED)
+    if process.returncode == NO_ROOM:
+        raise DataError(f"{folder}: pictures of pages cannot be written (is there room on the disk?)")
+    said = [json.loads(line) for line in output.splitlines(keepends=True) if line.endswith("\n")]
+    if not said:
+        raise PdfError(failure or "broken PDF")
+    if "reason" in said[0]:
+        raise PdfError(said[0]["reason"])
+    count = said[0]["count"]
+    pages = [Page(**page) for page in said[1:]]
+    if failure:
+        wanted = min(count, rendering.max_pages)
+        pages += [Page(number, reason=failure) for number in range(len(pages) + 1, wanted + 1)]
+    return Pages(count, tuple(pages))
+
+
+def check_file(pdf: Path) -> None:
+    """Refuse what is no whole PDF; PDFium would mend a truncated one by leaving pages out.
+
+    Raises:
+        PdfError: "empty file", "no PDF" or "truncated".
+    """
+    with pdf.open("rb") as file:
+        head = file.read(MARK_WITHIN)
+        file.seek(max(0, pdf.stat().st_size - MARK_WITHIN))
+        tail = file.read()
+    if not head:
+        raise PdfError("empty file")
+    if b"%PDF-" not in head:
+        raise PdfError("no PDF")
+    if b"%%EOF" not in tail:
+        raise PdfError("truncated")
+
+
+def scale_of(width: float, height: float, rendering: Rendering) -> float:
+    """Pixels a point for a page of ``width`` by ``height`` points, within the limits of ``rendering``.
+
+    Fractions of a pixel at the edges come on top.
+    """
+    return min(
+        rendering.dpi / POINTS_AN_INCH,
+        (rendering.max_pixels / (width * height)) ** 0.5,
+        MOST_PIXELS_A_SIDE / max(width, height),
+    )
+
+
+def _render(pdf: Path, folder: Path, rendering: Rendering) -> None:
+    """Print how many pages there are and then, one a line as JSON, what became of each; or why of none."""
+    import pypdfium2
+
+    try:
+        document = pypdfium2.PdfDocument(pdf)
+        count = len(document)
+    except pypdfium2.PdfiumError as error:
+        _say({"reason": "encrypted" if error.err_code == PASSWORD else "broken PDF"})
+        return
+    _say({"count": count} if count else {"reason": "broken PDF"})
+    for number in range(1, min(count, rendering.max_pages) + 1):
+        try:
+            _say(asdict(_render_page(document, number, folder, rendering)))
+        except pypdfium2.PdfiumError:
+            _say(asdict(Page(number, reason="broken page")))
+
+
+def _render_page(document: Any, number: int, folder: Path, rendering: Rendering) -> Page:
+    page = document[number - 1]
+    width, height = page.get_size()
+    if width <= 0 or height <= 0:
+        return Page(number, reason="page too small")
+    scale = scale_of(width, height, rendering)
+    if min(width, height) * scale < FEWEST_PIXELS_A_SIDE:
+        return Page(number, reason="page too small")
+    picture = _without_needless_colour(page.render(scale=scale).to_pil())
+    if _is_blank(picture):
+        return Page(number, reason="blank page")
+    dpi = scale * POINTS_AN_INCH
+    file = folder / f"{number}.png"
+    picture.save(file, "PNG", dpi=(dpi, dpi))
+    # Printed text is smaller as PNG and loses nothing; photographs and noisy scans are the exception.
+    jpeg = folder / f"{number}.jpg"
+    picture.save(jpeg, "JPEG", quality=JPEG_QUALITY, dpi=(dpi, dpi))
+    if 2 * jpeg.stat().st_size < file.stat().st_size:
+        file, jpeg = jpeg, file
+    jpeg.unlink()
+    return Page(number, file=file.name)
+
+
+def _without_needless_colour(picture: Image.Image) -> Image.Image:
+    from PIL import ImageChops
+
+    picture = picture.convert("RGB")
+    red, green, blue = picture.split()
+    if all(ImageChops.difference(green, other).getextrema()[1] <= FAINT for other in (red, blue)):
+        return picture.convert("L")
+    return picture
+
+
+def _is_blank(picture: Image.Image) -> bool:
+    darkest, brightest = picture.convert("L").getextrema()
+    return brightest - darkest <= FAINT
+
+
+def _say(what: dict[str, Any]) -> None:
+    print(json.dumps(what), flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ndino.data.io.pdf", description=render_pages.__doc__)
+    parser.add_argument("pdf", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("rendering", type=json.loads, help="JSON object with the fields of Rendering")
+    options = parser.parse_args(arguments)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    try:
+        _render(options.pdf, options.folder, Rendering(**options.rendering))
+    except OSError:
+        return NO_ROOM
+    except Exception:  # such as MemoryError: the document's fault
+        return FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""Data sets in the hub's layout: a local folder, or a repository of the hub, fetched file by file."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ndino.common.errors import reason_of
+from ndino.data.errors import DataError
+
+
+class Repository(Protocol):
+    """Where a data set's files are; paths are relative, with forward slashes."""
+
+    name: str
+
+    def files(self, patterns: Sequence[str]) -> list[str]:
+        """The files of the first pattern that any file fits, by name."""
+        ...
+
+    def path(self, file: str) -> Path:
+        """The file on this machine."""
+        ...
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder laid out like a repository of the hub."""
+
+    name: str
+
+    def files(self, patterns: Sequence[str]) -> list[str]:
+        root = Path(self.name)
+        return _first_fit(
+            sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()), patterns
+        )
+
+    def path(self, file: str) -> Path:
+        return Path(self.name, file)
+
+
+class HubRepository:
+    """A data set on the Hugging Face hub; files go through the hub's cache."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._listed: list[str] | None = None
+
+    def files(self, patterns: Sequence[str]) -> list[str]:
+        if self._listed is None:
+            from huggingface_hub import HfApi
+
+            self._listed = sorted(
+                self._asked(lambda: HfApi().list_repo_files(self.name, repo_type="dataset"))
+            )
+        return _first_fit(self._listed, patterns)
+
+    def path(self, file: str) -> Path:
+        from huggingface_hub import hf_hub_download
+
+        return Path(self._asked(lambda: hf_hub_download(self.name, file, repo_type="dataset")))
+
+    def _asked(self, ask: Callable[[], Any]) -> Any:
+        import httpx
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+        try:
+            return ask()
+        except (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError) as error:
+            raise DataError(
+                f"{self.name}: no such folder, and the hub does not give it: {reason_of(error)} (remedy: "
+                f"where there is internet, hf download {self.name} --repo-type dataset --local-dir FOLDER, "
+                "then name FOLDER)"
+            ) from error
+
+
+def open_repository(name: str) -> Repository:
+    """The folder of that name if there is one, else the hub's repository."""
+    return Folder(name) if Path(name).is_dir() else HubRepository(name)
+
+
+def _first_fit(files: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    for pattern in patterns:
+        if found := [file for file in files if fnmatch.fnmatch(file, pattern)]:
+            return found
+    return []
+
+
+@dataclass(frozen=True)
+class Table:
+    """Parquet files read as one table, no further than ``rows`` rows."""
+
+    paths: tuple[Path, ...]
+    rows: int
+
+    def read(
+        self, columns: Sequence[str], wanted: Callable[[int], bool]
+    ) -> Iterator[tuple[int, dict[str, Any] | None]]:
+        """Row numbers and rows in order; None for rows that are not wanted, which are not decoded.
+
+        Raises:
+            DataError: a file is broken or has not these columns.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        number = 0
+        for path in self.paths:
+            try:
+                with pq.ParquetFile(path) as file:
+                    _require(path, columns, file.schema_arrow.names)
+                    for group in range(file.num_row_groups):
+                        size = min(file.metadata.row_group(group).num_rows, self.rows - number)
+                        numbers = range(number, number + size)
+                        number += size
+                        if not any(map(wanted, numbers)):
+                            yield from ((one, None) for one in numbers)
+                            continue
+                        remaining = iter(numbers)
+                        # A few rows at a time: a row group may hold gigabytes of pictures.
+                        for batch in file.iter_batches(16, row_groups=[group], columns=list(columns)):
+                            for index, one in zip(range(len(batch)), remaining, strict=False):
+                                row = batch.slice(index, 1).to_pylist()[0] if wanted(one) else None
+                                yield one, row
+            except (pa.ArrowException, OSError) as error:
+                raise DataError(f"{path}: {reason_of(error)} (remedy: fetch the file again)") from error
+
+
+def open_table(repository: Repository, patterns: Sequence[str], *, rows: int | None = None) -> Table:
+    """The Parquet files that fit, as many as are needed for ``rows`` rows.
+
+    Raises:
+        DataError: there are none, or one is broken.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = repository.files(patterns)
+    if not found:
+        raise DataError(f"{repository.name}: no file {' or '.join(patterns)} (remedy: name the right folder)")
+    paths, total = [], 0
+    for name in found:
+        if rows is not None and total >= rows:
+            break
+        path = repository.path(name)
+        try:
+            total += pq.read_metadata(path).num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path}: {reason_of(error)} (remedy: fetch the file again)") from error
+        paths.append(path)
+    return Table(tuple(paths), total if rows is None else min(rows, total))
+
+
+def inputs_of(repository: Repository, tables: Sequence[Table]) -> list[dict[str, Any]]:
+    """What a manifest says of its inputs: name and size in bytes; the hub puts a hash into the names."""
+    root = Path(repository.name)
+    return [
+        {
+            "file": path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name,
+            "size": path.stat().st_size,
+        }
+        for table in tables
+        for path in table.paths
+    ]
+
+
+def picture_bytes(value: Any) -> bytes:
+    """The bytes of a cell of the hub's image type; empty where there are none."""
+    content = value.get("bytes") if isinstance(value, dict) else value
+    return content if isinstance(content, bytes) else b""
+
+
+def _require(path: Path, columns: Sequence[str], found: Sequence[str]) -> None:
+    if missing := [column for column in columns if column not in found]:
+        raise DataError(
+            f"{path}: no column {', '.join(missing)} among {', '.join(found)} (remedy: name the right folder)"
+        )

@@ -1,0 +1,1 @@
+"""One module a published source: what its files hold and how they become rows."""

@@ -1,0 +1,151 @@
+"""The four benchmarks that the paper translated, as `lmms-lab` publishes them and as the tasks read them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ndino.data.io.repositories import picture_bytes
+from ndino.data.translation.pairs import LETTERS, Pair, PairError
+
+CHOICES = ("choice_a", "choice_b", "choice_c", "choice_d")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What of a row goes to the translator: pairs, and texts that are translated line by line."""
+
+    id: str
+    pairs: tuple[Pair, ...] = ()
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark as `lmms-lab` publishes it.
+
+    Attributes:
+        name: as in `evaluation_folders.SETS`.
+        ask: a row to its question; None for a row of a part that is left out; PairError for a broken one.
+        answer: the row, its translated pairs and texts to the columns beside id and image.
+    """
+
+    name: str
+    repository: str
+    files: tuple[str, ...]
+    columns: tuple[str, ...]
+    ask: Callable[[dict[str, Any]], Question | None]
+    answer: Callable[[dict[str, Any], list[Pair], list[str]], dict[str, Any]]
+
+
+def _ask_ok_vqa(row: dict[str, Any]) -> Question:
+    question = _text(row, "question")
+    # The answers of ten people; each distinct one has the question for context. The commonest comes first.
+    answers = [answer for answer, _ in Counter(_answers(row)).most_common()]
+    return Question(_text(row, "question_id"), tuple(Pair(question, answer) for answer in answers))
+
+
+def _answer_ok_vqa(row: dict[str, Any], pairs: list[Pair], texts: list[str]) -> dict[str, Any]:
+    translated = dict(
+        zip((one for one, _ in Counter(_answers(row)).most_common()), (p.answer for p in pairs), strict=True)
+    )
+    return {"question": pairs[0].question, "answers": [translated[answer] for answer in _answers(row)]}
+
+
+def _ask_seed_bench(row: dict[str, Any]) -> Question | None:
+    if row["data_type"] != "image":
+        return None
+    options = tuple(_text(row, choice) for choice in CHOICES)
+    right = _text(row, "answer").upper()
+    if right not in LETTERS[: len(options)] or len(right) != 1:
+        raise PairError("answer is none of the options")
+    pair = Pair(_text(row, "question"), "", options, LETTERS.index(right))
+    return Question(_text(row, "question_id"), (pair,))
+
+
+def _answer_seed_bench(row: dict[str, Any], pairs: list[Pair], texts: list[str]) -> dict[str, Any]:
+    choices = dict(zip(CHOICES, pairs[0].options, strict=True))
+    return {"question": pairs[0].question, **choices, "answer": LETTERS[pairs[0].choice or 0]}
+
+
+def _ask_pope(row: dict[str, Any]) -> Question:
+    answer = _text(row, "answer").casefold()
+    if answer not in ("yes", "no"):
+        raise PairError("answer is neither yes nor no")
+    name = f"{_text(row, 'category')}-{_text(row, 'question_id')}"
+    return Question(name, (Pair(_text(row, "question"), answer),))
+
+
+def _answer_pope(row: dict[str, Any], pairs: list[Pair], texts: list[str]) -> dict[str, Any]:
+    return {"question": pairs[0].question, "answer": pairs[0].answer, "category": _text(row, "category")}
+
+
+def _ask_llava_bench(row: dict[str, Any]) -> Question:
+    # Long answers: line by line, as Conversation 58k.
+    return Question(
+        _text(row, "question_id"),
+        texts=(_text(row, "question"), _text(row, "caption"), _text(row, "gpt_answer")),
+    )
+
+
+def _answer_llava_bench(row: dict[str, Any], pairs: list[Pair], texts: list[str]) -> dict[str, Any]:
+    return dict(zip(("question", "caption", "gpt_answer"), texts, strict=True))
+
+
+BENCHMARKS = {
+    "ok-vqa": Benchmark(
+        "OK-VQA",
+        "OK-VQA",
+        ("data/val2014-*.parquet", "*.parquet"),
+        ("question_id", "image", "question", "answers"),
+        _ask_ok_vqa,
+        _answer_ok_vqa,
+    ),
+    "seed-bench": Benchmark(
+        "SEED-Bench",
+        "SEED-Bench",
+        ("data/test-*.parquet", "*.parquet"),
+        ("question_id", "image", "question", *CHOICES, "answer", "data_type"),
+        _ask_seed_bench,
+        _answer_seed_bench,
+    ),
+    "pope": Benchmark(
+        "POPE",
+        "POPE",
+        # Not Full/: the same questions once more, by category.
+        ("data/test-*.parquet", "*.parquet"),
+        ("question_id", "image", "question", "answer", "category"),
+        _ask_pope,
+        _answer_pope,
+    ),
+    "llava-bench": Benchmark(
+        "LLaVA-Bench",
+        "llava-bench-in-the-wild",
+        ("data/train-*.parquet", "*.parquet"),
+        ("question_id", "image", "question", "caption", "gpt_answer"),
+        _ask_llava_bench,
+        _answer_llava_bench,
+    ),
+}
+
+
+def _text(row: dict[str, Any], column: str) -> str:
+    text = "" if row[column] is None else str(row[column]).strip()
+    if not text:
+        raise PairError(f"no {column}")
+    return text
+
+
+def _answers(row: dict[str, Any]) -> list[str]:
+    answers = [answer.strip() for answer in row["answers"] or [] if answer and answer.strip()]
+    if not answers:
+        raise PairError("no answers")
+    return answers
+
+
+def picture_of(row: dict[str, Any]) -> bytes:
+    image = row["image"]
+    # SEED-Bench has a list: the frames of a video, or one picture.
+    return picture_bytes(image[0] if isinstance(image, list) and image else image)

@@ -1,0 +1,193 @@
+"""OK-VQA, SEED-Bench, POPE and LLaVA-Bench in another language, with the checks of The Cauldron's pairs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ndino.data.framework.layout import MEMORY
+from ndino.data.framework.shards import Outcome, Reject, ShardWriter, add_shard_arguments, run_batches
+from ndino.data.io import evaluation_folders
+from ndino.data.io.images import PictureError, usable_picture
+from ndino.data.io.repositories import Table, inputs_of, open_repository, open_table
+from ndino.data.sources.benchmark_sets import BENCHMARKS, Benchmark, Question, picture_of
+from ndino.data.translation import (
+    Translated,
+    Translation,
+    add_translation_arguments,
+    open_translation,
+    translation_identity,
+)
+from ndino.data.translation.lines import join_lines, split_lines, words_of
+from ndino.data.translation.pairs import Pair, PairError
+from ndino.data.translation.translated_pairs import Refused, translate_pairs
+from ndino.languages.language import Language, language
+
+QUESTIONS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Item:
+    """A row of a benchmark."""
+
+    benchmark: Benchmark
+    number: int
+    row: dict[str, Any]
+
+
+def add_command(subparsers: argparse._SubParsersAction) -> None:
+    command = subparsers.add_parser(
+        "benchmarks",
+        help="OK-VQA, SEED-Bench, POPE and LLaVA-Bench, translated",
+        description="Translates benchmarks and keeps the questions that pass the checks of `ndino data "
+        f"cauldron`. Writes Parquet to OUT/{evaluation_folders.FOLDER}/ under the names and in the schemas "
+        "of the tasks (tasks_it/), ready for make eval DATA=; original and translated counts are in "
+        "manifest.json.\n\nExample: ndino data benchmarks --source data/lmms-lab --out data/benchmarks_it "
+        "--translator madlad --translator-model models/madlad400-3b-mt-int8",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "--source",
+        default="lmms-lab",
+        metavar="FOLDER",
+        help="a folder with "
+        + ", ".join(one.repository for one in BENCHMARKS.values())
+        + " in it, each as on the hub; or the organisation on the hub (default: %(default)s)",
+    )
+    command.add_argument(
+        "--only",
+        nargs="+",
+        choices=BENCHMARKS,
+        default=list(BENCHMARKS),
+        metavar="NAME",
+        help=f"only these (default: {', '.join(BENCHMARKS)})",
+    )
+    add_translation_arguments(command)
+    add_shard_arguments(command)
+    command.set_defaults(run=run)
+    evaluation_folders.add_command(subparsers)
+
+
+def run(args: argparse.Namespace) -> int:
+    source, target = language(args.source_lang), language(args.lang)
+    opened = []
+    for name in BENCHMARKS:
+        if name in args.only:
+            repository = open_repository(f"{args.source}/{BENCHMARKS[name].repository}")
+            opened.append((BENCHMARKS[name], repository, open_table(repository, BENCHMARKS[name].files)))
+    settings = {
+        "source": "benchmarks",
+        "lang": args.lang,
+        "from": args.source_lang,
+        "translator": translation_identity(args),
+        "inputs": [
+            {**one, "file": f"{benchmark.repository}/{one['file']}"}
+            for benchmark, repository, table in opened
+            for one in inputs_of(repository, [table])
+        ],
+        "words": [source.identity, target.identity],
+    }
+    total = sum(table.rows for _, _, table in opened)
+    total = min(total, args.limit or total)
+
+    def body(writer: ShardWriter) -> None:
+        with open_translation(args, writer.folder / MEMORY) as translation:
+            maker = Maker(writer, translation, source, target)
+            items = enumerate_items([(one, table) for one, _, table in opened], writer, total)
+            run_batches(writer, items, maker.work, desc="benchmarks", total=total, size=QUESTIONS_AT_ONCE)
+
+    return evaluation_folders.run_and_write(args, settings, body)
+
+
+def enumerate_items(
+    tables: list[tuple[Benchmark, Table]], writer: ShardWriter, total: int
+) -> Iterator[tuple[int, Item | None]]:
+    """The first ``total`` rows of all benchmarks, numbered through; None where a row is not wanted."""
+    first = 0
+    for benchmark, table in tables:
+
+        def wanted(number: int, first: int = first) -> bool:
+            return first + number < total and writer.wants(first + number)
+
+        for number, row in table.read(benchmark.columns, wanted):
+            if first + number >= total:
+                return
+            yield first + number, None if row is None else Item(benchmark, number, row)
+        first += table.rows
+
+
+class Maker:
+    """Questions in one language to the rows of a task in another."""
+
+    def __init__(
+        self, writer: ShardWriter, translation: Translation, source: Language, target: Language
+    ) -> None:
+        self._writer, self._translation, self._source, self._target = writer, translation, source, target
+
+    def work(self, items: list[Item]) -> list[Outcome]:
+        """One outcome a question."""
+        asked = [_ask(item) for item in items]
+        questions = [one for one in asked if isinstance(one, Question)]
+        pairs = iter(
+            translate_pairs(
+                [pair for question in questions for pair in question.pairs],
+                self._translation,
+                self._source,
+                self._target,
+            )
+        )
+        pieces = [[split_lines(text) for text in question.texts] for question in questions]
+        lines = iter(
+            self._translation.translate([text for texts in pieces for one in texts for text in words_of(one)])
+        )
+        texts = iter(
+            [[(one, [next(lines) for _ in words_of(one)]) for one in question] for question in pieces]
+        )
+        return [
+            self._outcome(item, one, [next(pairs) for _ in one.pairs], next(texts))
+            if isinstance(one, Question)
+            else _left_out(item, one)
+            for item, one in zip(items, asked, strict=True)
+        ]
+
+    def _outcome(
+        self,
+        item: Item,
+        question: Question,
+        pairs: list[Pair | Refused],
+        texts: list[tuple[list[Any], list[Translated]]],
+    ) -> Outcome:
+        name = item.benchmark.name
+        where, original = f"{name}/{question.id}", {f"{name}/original": 1}
+        for pair in pairs:
+            if isinstance(pair, Refused):
+                detail = {"line": pair.line, "translated": pair.translated}
+                return Outcome((), (Reject(where, pair.reason, detail),), original)
+        reasons = [one.reason for _, translated in texts for one in translated if one.reason]
+        if reasons:
+            return Outcome((), (Reject(where, reasons[0], {"texts": list(question.texts)}),), original)
+        try:
+            image = self._writer.save_image(*usable_picture(picture_of(item.row)))
+        except PictureError as error:
+            return Outcome((), (Reject(where, f"picture: {error.reason}"),), original)
+        joined = [join_lines(pieces, [one.text or "" for one in translated]) for pieces, translated in texts]
+        translated = [pair for pair in pairs if isinstance(pair, Pair)]
+        cells = item.benchmark.answer(item.row, translated, joined)
+        row = {"id": question.id, "image": image, **cells, "source": name}
+        return Outcome((row,), (), {**original, f"{name}/translated": 1})
+
+
+def _ask(item: Item) -> Question | str | None:
+    try:
+        return item.benchmark.ask(item.row)
+    except PairError as error:
+        return error.reason
+
+
+def _left_out(item: Item, reason: str | None) -> Outcome:
+    name = item.benchmark.name
+    if reason is None:
+        return Outcome(counts={f"{name}/other parts": 1})
+    return Outcome((), (Reject(f"{name}/row {item.number}", reason),), {f"{name}/original": 1})

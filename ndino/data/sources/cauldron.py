@@ -1,0 +1,224 @@
+"""The Cauldron: the paper's 15 tasks, translated pair by pair and checked (sections 3.1 and 3.2)."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ndino.data.framework.layout import MEMORY
+from ndino.data.framework.shards import (
+    Outcome,
+    Reject,
+    ShardWriter,
+    add_shard_arguments,
+    run_batches,
+    run_source,
+)
+from ndino.data.io.images import PictureError, usable_picture
+from ndino.data.io.repositories import Table, inputs_of, open_repository, open_table, picture_bytes
+from ndino.data.translation import (
+    Translation,
+    add_translation_arguments,
+    open_translation,
+    translation_identity,
+)
+from ndino.data.translation.pairs import Pair, PairError, read_pair, write_pair
+from ndino.data.translation.translated_pairs import Refused, translate_pairs
+from ndino.formats.prompts import IMAGE_TOKEN
+from ndino.languages.language import language
+
+TASKS = (
+    "aokvqa",
+    "clevr",
+    "cocoqa",
+    "geomverse",
+    "iconqa",
+    "intergps",
+    "localized_narratives",
+    "mimic_cgd",
+    "nlvr2",
+    "raven",
+    "spot_the_diff",
+    "tallyqa",
+    "visual7w",
+    "vqarad",
+    "vqav2",
+)
+ROWS_A_TASK = 10_000  # the paper's
+ROWS_AT_ONCE = 256
+HUB = "HuggingFaceM4/the_cauldron"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a task; ``content`` has ``images`` and ``texts``."""
+
+    task: str
+    number: int
+    content: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}/{self.number:05d}"
+
+
+def add_command(subparsers: argparse._SubParsersAction) -> None:
+    command = subparsers.add_parser(
+        "cauldron",
+        help="The Cauldron's 15 tasks, translated and checked",
+        description="Translates the first 10,000 rows of each of the paper's 15 tasks, every question and "
+        "answer of a row, and keeps what passes the paper's three checks: question at the beginning, as many "
+        "options as before, answer at the end. The rest goes to rejects.jsonl with its reason, source and "
+        "translation. Rows, instances and translated instances of each task are in manifest.json.\n\n"
+        "Example: ndino data cauldron --source data/the_cauldron --out data/cauldron_it --translator madlad "
+        "--translator-model models/madlad400-3b-mt-int8",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "--source",
+        default=HUB,
+        metavar="FOLDER",
+        help="a folder with one folder of Parquet files a task, or the data set on the hub "
+        "(default: %(default)s)",
+    )
+    command.add_argument(
+        "--tasks",
+        nargs="+",
+        choices=TASKS,
+        default=TASKS,
+        metavar="TASK",
+        help=f"only these (default: all of {', '.join(TASKS)})",
+    )
+    add_translation_arguments(command)
+    add_shard_arguments(command)
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    tasks = sorted(set(args.tasks))
+    source, target = language(args.source_lang), language(args.lang)
+    repository = open_repository(args.source)
+    tables = {task: open_table(repository, (f"{task}/*.parquet",), rows=ROWS_A_TASK) for task in tasks}
+    settings = {
+        "source": "cauldron",
+        "lang": args.lang,
+        "from": args.source_lang,
+        "translator": translation_identity(args),
+        "inputs": inputs_of(repository, list(tables.values())),
+        "tasks": tasks,
+        "words": [source.identity, target.identity],
+    }
+    total = sum(table.rows for table in tables.values())
+    total = min(total, args.limit or total)
+
+    def body(writer: ShardWriter) -> None:
+        with open_translation(args, writer.folder / MEMORY) as translation:
+            maker = Maker(writer, translation, args.source_lang, args.lang)
+            rows = enumerate_rows(tables, writer, total)
+            run_batches(writer, rows, maker.work, desc="cauldron", total=total, size=ROWS_AT_ONCE)
+
+    return run_source(args, settings, body)
+
+
+def enumerate_rows(
+    tables: dict[str, Table], writer: ShardWriter, total: int
+) -> Iterator[tuple[int, Row | None]]:
+    """The first ``total`` rows of all tasks, numbered through; None where the writer does not want a row."""
+    first = 0
+    for task, table in tables.items():
+
+        def wanted(number: int, first: int = first) -> bool:
+            return first + number < total and writer.wants(first + number)
+
+        for number, content in table.read(("images", "texts"), wanted):
+            if first + number >= total:
+                return
+            yield first + number, None if content is None else Row(task, number, content)
+        first += table.rows
+
+
+class Maker:
+    """Rows of The Cauldron to LLaVA rows in another language."""
+
+    def __init__(self, writer: ShardWriter, translation: Translation, source: str, target: str) -> None:
+        self._writer, self._translation = writer, translation
+        self._source, self._target = language(source), language(target)
+
+    def work(self, rows: list[Row]) -> list[Outcome]:
+        """One outcome a row, with a LLaVA row for each of its pairs that passed."""
+        read = [_read_row(row) for row in rows]
+        pairs = [pair for row in read for pair in row if isinstance(pair, Pair)]
+        translated = iter(translate_pairs(pairs, self._translation, self._source, self._target))
+        return [
+            self._outcome(row, [next(translated) if isinstance(one, Pair) else one for one in found])
+            for row, found in zip(rows, read, strict=True)
+        ]
+
+    def _outcome(self, row: Row, results: list[Pair | Refused | str]) -> Outcome:
+        made, rejects = [], []
+        fault, images = None, []
+        try:
+            pictures = _pictures(row)
+            if any(isinstance(result, Pair) for result in results):
+                images = [self._writer.save_image(*picture) for picture in pictures]
+        except PictureError as error:
+            fault = f"picture: {error.reason}"
+        for number, (result, text) in enumerate(zip(results, _texts(row), strict=True)):
+            name = f"{row.name}/{number:02d}"
+            if fault or not isinstance(result, Pair):
+                rejects.append(_reject(name, fault or result, text))
+                continue
+            said, answer = write_pair(result, self._target)
+            made.append(
+                {
+                    "id": f"cauldron/{name}",
+                    "image": images[0] if len(images) == 1 else images,
+                    "conversations": [
+                        {"from": "human", "value": f"{IMAGE_TOKEN}\n" * len(images) + said},
+                        {"from": "gpt", "value": answer},
+                    ],
+                    "source": f"cauldron/{row.task}",
+                }
+            )
+        counts = {"rows": 1, "instances": len(results), "translated": len(made)}
+        if not results:
+            rejects.append(Reject(row.name, "no question in the row"))
+        return Outcome(
+            tuple(made), tuple(rejects), {f"{row.task}/{what}": count for what, count in counts.items()}
+        )
+
+
+def _pictures(row: Row) -> list[tuple[bytes, str]]:
+    """The row's pictures with their suffixes; PictureError if one is not usable."""
+    contents = row.content["images"]
+    if not contents:
+        raise PictureError("none in the row")
+    return [usable_picture(picture_bytes(content)) for content in contents]
+
+
+def _texts(row: Row) -> list[dict[str, Any]]:
+    return [text or {} for text in row.content["texts"] or []]
+
+
+def _read_row(row: Row) -> list[Pair | str]:
+    """The pairs of a row, a reason in the place of one that cannot be read."""
+    found: list[Pair | str] = []
+    for text in _texts(row):
+        try:
+            found.append(read_pair(text.get("user"), text.get("assistant")))
+        except PairError as error:
+            found.append(error.reason)
+    return found
+
+
+def _reject(name: str, fault: str | Refused, text: dict[str, Any]) -> Reject:
+    detail = {"user": text.get("user"), "assistant": text.get("assistant")}
+    if isinstance(fault, str):
+        return Reject(name, fault, detail)
+    if fault.translated is not None:
+        detail |= {"line": fault.line, "translated": fault.translated}
+    if len(fault.failed) > 1:
+        detail["failed"] = list(fault.failed)
+    return Reject(name, fault.reason, detail)

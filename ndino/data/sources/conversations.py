@@ -1,0 +1,214 @@
+"""LLaVA Conversation 58k: user and assistant translated separately, line by line (sections 3.1 and 3.2)."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ndino.common.files import sha256_of
+from ndino.data.errors import DataError
+from ndino.data.framework.folders import leaves_the_folder
+from ndino.data.framework.layout import MEMORY
+from ndino.data.framework.shards import (
+    Outcome,
+    Reject,
+    ShardWriter,
+    add_shard_arguments,
+    run_batches,
+    run_source,
+)
+from ndino.data.io.images import PictureError, usable_picture
+from ndino.data.translation import (
+    Translated,
+    Translation,
+    add_translation_arguments,
+    open_translation,
+    translation_identity,
+)
+from ndino.data.translation.lines import Piece, join_lines, split_lines, words_of
+from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
+from ndino.formats.prompts import IMAGE_TOKEN
+
+CONVERSATIONS_AT_ONCE = 128
+# COCO 2014 has the pictures under longer names than LLaVA, which knows them from COCO 2017.
+PREFIXES = ("", "COCO_train2014_", "COCO_val2014_")
+SINGLE, MULTI = "conversations/single", "conversations/multi"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A conversation of the file, or why it is none; ``number`` counts from 0."""
+
+    number: int
+    content: Conversation | ConversationError
+
+    @property
+    def name(self) -> str:
+        found = self.content
+        return f"{self.number:05d}" + (f"-{found.id}" if isinstance(found, Conversation) else "")
+
+
+def add_command(subparsers: argparse._SubParsersAction) -> None:
+    command = subparsers.add_parser(
+        "conversations",
+        help="LLaVA Conversation 58k, translated",
+        description="Translates conversations in LLaVA JSON. A message is cut at its newlines, each line is "
+        "translated, and the newlines are put back. Every round becomes a row of its own (source "
+        "conversations/single, as in the paper), and the whole conversation one more (conversations/multi, "
+        "for multi-round training).\n\nExample: ndino data conversations conversation_58k.json "
+        "--images coco/train2017 --out data/conversations_it --translator madlad "
+        "--translator-model models/madlad400-3b-mt-int8",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("file", type=Path, metavar="JSON", help="LLaVA JSON (.json or .jsonl)")
+    command.add_argument(
+        "--images",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="the pictures under COCO's file names (train2017 or train2014)",
+    )
+    add_translation_arguments(command)
+    add_shard_arguments(command)
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    if not args.file.is_file():
+        raise DataError(f"{args.file}: no such file (remedy: LLaVA's conversation_58k.json)")
+    if not args.images.is_dir():
+        raise DataError(f"{args.images}: no such folder (remedy: --images FOLDER with COCO's pictures)")
+    settings = {
+        "source": "conversations",
+        "lang": args.lang,
+        "from": args.source_lang,
+        "translator": translation_identity(args),
+        "inputs": [{"file": args.file.name, "sha256": sha256_of(args.file)}],
+    }
+
+    def body(writer: ShardWriter) -> None:
+        with open_translation(args, writer.folder / MEMORY) as translation:
+            maker = Maker(writer, translation, args.images)
+            items = ((item.number, item) for item in read_items(args.file, args.limit))
+            run_batches(
+                writer,
+                items,
+                maker.work,
+                desc="conversations",
+                total=args.limit,
+                size=CONVERSATIONS_AT_ONCE,
+            )
+
+    return run_source(args, settings, body)
+
+
+def read_items(file: Path, limit: int | None = None) -> Iterator[Item]:
+    """The first ``limit`` rows of the file, faulty ones included.
+
+    Raises:
+        DataError: the file breaks off or is no list of rows.
+    """
+    faults: list[ConversationError] = []
+    number = 0
+    try:
+        for conversation in read_conversations(file, rejects=faults):
+            for content in (*faults, conversation):
+                if number == limit:
+                    return
+                yield Item(number, content)
+                number += 1
+            faults.clear()
+    except ConversationError as error:
+        raise DataError(str(error)) from error
+    for content in faults[: None if limit is None else limit - number]:
+        yield Item(number, content)
+        number += 1
+
+
+class Maker:
+    """Conversations in one language to LLaVA rows in another."""
+
+    def __init__(self, writer: ShardWriter, translation: Translation, images: Path) -> None:
+        self._writer, self._translation, self._images = writer, translation, images
+
+    def work(self, items: list[Item]) -> list[Outcome]:
+        """One outcome a conversation: a row for each round, and one for them all."""
+        messages = [_messages(item) for item in items]
+        texts = [text for said in messages for pieces in said for text in words_of(pieces)]
+        translated = iter(self._translation.translate(texts))
+        return [
+            self._outcome(item, [(pieces, [next(translated) for _ in words_of(pieces)]) for pieces in said])
+            for item, said in zip(items, messages, strict=True)
+        ]
+
+    def _outcome(self, item: Item, said: list[tuple[list[Piece], list[Translated]]]) -> Outcome:
+        counts = {"conversations/rows": 1, "conversations/instances": len(said) // 2}
+        if isinstance(item.content, ConversationError):
+            reject = Reject(item.name, "not a LLaVA row", {"fault": item.content.reason})
+            return Outcome((), (reject,), counts)
+        try:
+            picture = self._picture(item.content)
+        except PictureError as error:
+            reason = f"picture: {error.reason}"
+            return Outcome((), (Reject(item.name, reason, {"image": item.content.images}),), counts)
+        rejects, rounds = [], []
+        for number, (user, assistant) in enumerate(zip(said[::2], said[1::2], strict=True)):
+            fault = next((one.reason for one in (*user[1], *assistant[1]) if one.reason), None)
+            if fault:
+                asked, answered = (turn.text for turn in item.content.turns[2 * number : 2 * number + 2])
+                detail = {"user": asked, "assistant": answered}
+                rejects.append(Reject(f"{item.name}/{number:02d}", fault, detail))
+            else:
+                rounds.append((number, _joined(*user), _joined(*assistant)))
+        image = self._writer.save_image(*picture) if rounds else ""
+        rows = [
+            _row(f"{item.name}/{number:02d}", image, [(asked, answered)], SINGLE)
+            for number, asked, answered in rounds
+        ]
+        if rejects:
+            rejects.append(Reject(item.name, "a round is missing"))
+        else:
+            rows.append(_row(item.name, image, [(asked, answered) for _, asked, answered in rounds], MULTI))
+        return Outcome(tuple(rows), tuple(rejects), {**counts, "conversations/translated": len(rounds)})
+
+    def _picture(self, conversation: Conversation) -> tuple[bytes, str]:
+        if len(conversation.images) != 1:
+            raise PictureError("not one in the row")
+        name = conversation.images[0]
+        if leaves_the_folder(name):
+            raise PictureError("outside the folder")
+        for prefix in PREFIXES:
+            path = self._images / f"{prefix}{name}"
+            try:
+                return usable_picture(path.read_bytes())
+            except FileNotFoundError:
+                continue
+            except PictureError:
+                raise
+            except (OSError, ValueError):  # a folder, a name too long or with a null byte
+                raise PictureError("cannot be read") from None
+        raise PictureError("not in the folder")
+
+
+def _messages(item: Item) -> list[list[Piece]]:
+    if isinstance(item.content, ConversationError):
+        return []
+    # The token stands at the head or at the end of its message, a newline between.
+    return [
+        split_lines(turn.text.replace(IMAGE_TOKEN, "").strip() if IMAGE_TOKEN in turn.text else turn.text)
+        for turn in item.content.turns
+    ]
+
+
+def _joined(pieces: list[Piece], translated: list[Translated]) -> str:
+    return join_lines(pieces, [one.text or "" for one in translated])
+
+
+def _row(name: str, image: str, rounds: list[tuple[str, str]], source: str) -> dict[str, object]:
+    messages = []
+    for number, (asked, answered) in enumerate(rounds):
+        head = "" if number else f"{IMAGE_TOKEN}\n"
+        messages += [{"from": "human", "value": head + asked}, {"from": "gpt", "value": answered}]
+    return {"id": f"conversations/{name}", "image": image, "conversations": messages, "source": source}

@@ -1,0 +1,270 @@
+"""The paper's "PDF documents": pages of European laws in the wanted language, and their text by Tesseract.
+
+``CELEX numbers -> PDF -> first pages as pictures -> Tesseract -> a row a page``. What is the paper's and what
+is ours stands in docs/data/eurlex.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import shutil
+import string
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from ndino.common.files import fingerprint
+from ndino.data.errors import DataError
+from ndino.data.framework.shards import (
+    Outcome,
+    Reject,
+    ShardWriter,
+    add_shard_arguments,
+    positive,
+    run_items,
+    run_source,
+)
+from ndino.data.io.fetch import Fetcher, FetchError, SeveralFiles, add_fetch_arguments, only, politeness_from
+from ndino.data.io.pdf import PdfError, Rendering
+from ndino.data.sources.celex import CELEX, LANGUAGES, identities, list_files, read_numbers
+
+if TYPE_CHECKING:
+    from ndino.data.io.pages import PageReader
+
+SOURCE = "eurlex"
+# CELLAR, the Publications Office's store for programs. EUR-Lex itself puts programs off with HTTP 202.
+URL = "https://publications.europa.eu/resource/celex/{celex}"
+# CELLAR gives a PDF/A only where its kind is named; EUR-Lex does not look.
+KINDS = ("", ";type=pdfa1a", ";type=pdfa1b", ";type=pdfa2a", ";type=pdf1x", ";type=pdfx")
+ACCEPT = ", ".join(f"application/pdf{kind}" for kind in KINDS)
+PDFS = "**/*.[pP][dD][fF]"
+SECONDS_BETWEEN = 1.0
+MAX_BYTES = 64 * 1024**2
+# Documents in hand beyond one for each core: they wait for the network while the cores read pages.
+WAITING = 2
+
+
+@dataclass(frozen=True)
+class Document:
+    """An item: a CELEX number, or a PDF that is there; ``fault`` says why it is none of both."""
+
+    name: str
+    path: Path | None = None
+    fault: str = ""
+
+
+def add_command(subparsers: argparse._SubParsersAction) -> None:
+    command = subparsers.add_parser(
+        "eurlex",
+        help="EUR-Lex: pages of European laws and their text by Tesseract",
+        description="From CELEX numbers (multi_eurlex or a list), or a folder of PDFs, to LLaVA JSON: a row "
+        "is a page, its picture and the text that Tesseract reads on it. PDFs are kept in OUT/pdfs, so that "
+        "none is fetched twice; --pdfs reads them again, with other settings and without a network.\n\n"
+        "Example: ndino data eurlex coastalcph/multi_eurlex --out data/eurlex --contact me@example.org "
+        "--limit 10000",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    source = command.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "numbers",
+        nargs="?",
+        metavar="NUMBERS",
+        help="CELEX numbers: a .txt with one a line; .parquet, .jsonl or .tar.gz with celex_id; a folder of "
+        "these; or a data set on the hub",
+    )
+    source.add_argument("--pdfs", type=Path, metavar="FOLDER", help="PDFs that are there already")
+    command.add_argument(
+        "--lang", default="it", choices=LANGUAGES, metavar="CODE", help="of the documents (default: it)"
+    )
+    command.add_argument(
+        "--url",
+        default=URL,
+        help="where a PDF is, with {celex}, {lang} (it) or {LANG} (IT) in it (default: %(default)s)",
+    )
+    command.add_argument(
+        "--pages",
+        type=positive,
+        default=Rendering.max_pages,
+        metavar="N",
+        help="at most the first N pages of a document (default: %(default)s)",
+    )
+    command.add_argument(
+        "--workers",
+        type=positive,
+        default=len(os.sched_getaffinity(0)),
+        metavar="N",
+        help="pages read at the same time (default: one for each core, %(default)s)",
+    )
+    add_shard_arguments(command)
+    add_fetch_arguments(command, seconds_between=SECONDS_BETWEEN, max_bytes=MAX_BYTES)
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; see ``ndino data eurlex --help``."""
+    from ndino.data.io.ocr import open_tesseract
+    from ndino.data.io.pages import Filters, PageReader
+
+    tesseract = open_tesseract(LANGUAGES[args.lang])
+    rendering, filters = Rendering(max_pages=args.pages), Filters()
+    politeness, total = None, None
+    if args.pdfs:
+        paths = list_pdfs(args.pdfs)
+        origin = {"inputs": [{"file": args.pdfs.resolve().name, "sha256": fingerprint(args.pdfs, (PDFS,))}]}
+        documents = (Document(path.relative_to(args.pdfs).with_suffix("").as_posix(), path) for path in paths)
+        total = len(paths)
+    else:
+        check_template(args.url)
+        politeness = politeness_from(args)
+        files = list_files(args.numbers)
+        origin = {"inputs": identities(files), "url": args.url}
+        documents = check_numbers(read_numbers(files))
+    settings = {
+        "source": SOURCE,
+        "lang": args.lang,
+        **origin,
+        "tesseract": tesseract.identity,
+        "rendering": asdict(rendering),
+        "filters": asdict(filters),
+    }
+
+    def body(writer: ShardWriter) -> None:
+        # Programs that a killed run started may still write there.
+        scratch = writer.folder / "scratch"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(exist_ok=True)
+        with ExitStack() as stack:
+            fetcher = stack.enter_context(Fetcher(politeness)) if politeness else None
+            threads = stack.enter_context(ThreadPoolExecutor(args.workers))
+            source = Source(fetcher, args.url, args.lang, args.out / "pdfs", scratch)
+            reader = PageReader(writer, scratch, threads, tesseract, rendering, filters, args.lang)
+            run_items(
+                writer,
+                enumerate(itertools.islice(documents, args.limit)),
+                lambda document: work(document, source, reader),
+                desc="Documents",
+                total=args.limit or total,
+                workers=args.workers + WAITING,
+                stop=fetcher.close if fetcher else None,
+            )
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    return run_source(args, settings, body)
+
+
+def list_pdfs(folder: Path) -> list[Path]:
+    """The PDFs below ``folder`` in the order of their paths.
+
+    Raises:
+        DataError: there is no such folder, or nothing in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder (remedy: name one with PDFs)")
+    paths = sorted(path for path in folder.glob(PDFS) if path.is_file())
+    if not paths:
+        raise DataError(f"{folder}: no PDF in it (remedy: name a folder with files ending in .pdf)")
+    return paths
+
+
+def check_template(url: str) -> None:
+    """Raises DataError where ``url`` does not say the document, or has another {field}."""
+    try:
+        fields = {field for _, field, _, _ in string.Formatter().parse(url) if field is not None}
+    except ValueError:
+        fields = set()
+    if "celex" not in fields or fields - {"celex", "lang", "LANG"}:
+        raise DataError(f"--url {url}: needs {{celex}} in it, and knows {{lang}} and {{LANG}} besides")
+
+
+def check_numbers(numbers: Iterable[str]) -> Iterator[Document]:
+    """A document for each number; repeated ones and what is none have their fault."""
+    seen = set()
+    for number in numbers:
+        if not CELEX.fullmatch(number):
+            yield Document(number, fault="no CELEX number")
+        elif number in seen:
+            yield Document(number, fault="given before")
+        else:
+            seen.add(number)
+            yield Document(number)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the PDFs of documents come from: the folder of those fetched before, else the network."""
+
+    fetcher: Fetcher | None
+    url: str
+    lang: str
+    kept: Path
+    scratch: Path
+
+    def files(self, document: Document) -> list[Path]:
+        """The PDF of a document; some have several.
+
+        Raises:
+            FetchError: it is not to be had, or the document has a fault.
+        """
+        if document.fault:
+            raise FetchError(document.fault)
+        if document.path is not None:
+            return [document.path]
+        first = self.kept / f"{document.name}.pdf"
+        if not first.is_file():
+            self._fetch(document.name, first)
+        # The first is kept last: where it is, all are.
+        others = (first.with_suffix(f".{number}.pdf") for number in itertools.count(2))
+        return [first, *itertools.takewhile(Path.is_file, others)]
+
+    def _fetch(self, celex: str, first: Path) -> None:
+        url = self.url.format(celex=quote(celex, safe="()"), lang=self.lang, LANG=self.lang.upper())
+        options = {
+            "wanted": only("application/pdf"),
+            "headers": {"Accept": ACCEPT, "Accept-Language": LANGUAGES[self.lang]},
+        }
+        try:
+            contents = [self.fetcher.get(url, **options)]
+        except SeveralFiles as several:
+            if not several.links:
+                raise
+            contents = [self.fetcher.get(link, **options) for link in several.links]
+        self.kept.mkdir(exist_ok=True)
+        for number, content in reversed(list(enumerate(contents, start=1))):
+            path = first if number == 1 else first.with_suffix(f".{number}.pdf")
+            temporary = self.scratch / path.name
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+
+
+def work(document: Document, source: Source, reader: PageReader) -> Outcome:
+    """What becomes of one document: a row for each page that is kept."""
+    counts = Counter({f"{SOURCE}/documents": 1})
+    rows, rejects = [], []
+    try:
+        files = source.files(document)
+    except FetchError as error:
+        rejects.append(Reject(document.name, error.reason, {"detail": error.detail}))
+        files = []
+    left = reader.rendering.max_pages
+    for number, file in enumerate(files, start=1):
+        name = document.name if number == 1 else f"{document.name}.{number}"
+        try:
+            found = reader.read(file, name, SOURCE, left)
+        except PdfError as error:
+            rejects.append(Reject(name, str(error)))
+            continue
+        rows += found.rows
+        rejects += found.rejects
+        counts[f"{SOURCE}/pages"] += found.count
+        counts[f"{SOURCE}/pages tried"] += found.looked_at
+        left -= found.looked_at
+        if not left:
+            break
+    return Outcome(tuple(rows), tuple(rejects), dict(counts))

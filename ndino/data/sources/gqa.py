@@ -1,0 +1,121 @@
+"""GQA-it: the questions of crux82/gqa-it with the pictures of lmms-lab/GQA, one after the other."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ndino.common.errors import reason_of
+from ndino.common.files import sha256_of
+from ndino.data.errors import DataError
+from ndino.data.framework.shards import Outcome, Reject, ShardWriter, run_items
+from ndino.data.io.evaluation_folders import run_and_write
+from ndino.data.io.images import PictureError, usable_picture
+from ndino.data.io.repositories import inputs_of, open_repository, open_table, picture_bytes
+
+
+@dataclass(frozen=True)
+class GqaItem:
+    """The questions on one picture; ``picture`` is None where lmms-lab/GQA lacks it."""
+
+    name: str
+    questions: Sequence[dict[str, Any]]
+    picture: bytes | None
+
+
+def run_gqa(args: argparse.Namespace, pictures: str) -> int:
+    """The command for GQA-it; ``args`` as of `ndino data native`, ``pictures`` a folder or a hub name."""
+    by_picture: dict[str, list[dict[str, Any]]] = {}
+    for question in read_gqa_questions(args.questions):
+        by_picture.setdefault(str(question.get("img_id")), []).append(question)
+    repository = open_repository(pictures)
+    table = open_table(repository, ("testdev_balanced_images/*.parquet", "*.parquet"))
+    rows = [
+        (row, content["id"])
+        for row, content in table.read(("id",), lambda _: True)
+        if content and content["id"] in by_picture
+    ]
+    missing = sorted(set(by_picture) - {name for _, name in rows})
+    total = min(len(rows) + len(missing), args.limit or len(by_picture))
+    settings = {
+        "source": "gqa-it",
+        "lang": args.lang,
+        "split": "test",
+        "inputs": [
+            {"file": args.questions.name, "sha256": sha256_of(args.questions)},
+            *inputs_of(repository, [table]),
+        ],
+    }
+
+    def items(writer: ShardWriter) -> Iterator[tuple[int, GqaItem | None]]:
+        numbers = {row: number for number, (row, _) in enumerate(rows) if number < total}
+
+        def wanted(row: int) -> bool:
+            return row in numbers and writer.wants(numbers[row])
+
+        for row, content in table.read(("id", "image"), wanted):
+            if row in numbers:
+                name = rows[numbers[row]][1]
+                questions = by_picture[name]
+                picture = picture_bytes(content["image"]) if content else b""
+                yield numbers[row], GqaItem(name, questions, picture)
+        for number, name in enumerate(missing, start=len(rows)):
+            if number < total:
+                yield number, GqaItem(name, by_picture[name], None)
+
+    def body(writer: ShardWriter) -> None:
+        run_items(writer, items(writer), lambda item: gqa_outcome(item, writer), desc="gqa-it", total=total)
+
+    return run_and_write(args, settings, body)
+
+
+def read_gqa_questions(file: Path) -> list[dict[str, Any]]:
+    """The questions of GQA-it: a JSON list, gzipped or not.
+
+    Raises:
+        DataError: it is no such file.
+    """
+    try:
+        content = file.read_bytes()
+        found = json.loads(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(f"{file}: {reason_of(error)} (remedy: a .json.gz of crux82/gqa-it)") from error
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise DataError(f"{file}: no list of questions (remedy: a .json.gz of crux82/gqa-it)")
+    return found
+
+
+def gqa_outcome(item: GqaItem, writer: ShardWriter) -> Outcome:
+    """A row for each question on a picture."""
+    where = f"gqa-it/{item.name}"
+    try:
+        if item.picture is None:
+            raise PictureError("not in lmms-lab/GQA")
+        picture = usable_picture(item.picture)
+    except PictureError as error:
+        return Outcome((), tuple(Reject(where, f"picture: {error.reason}") for _ in item.questions))
+    rows, rejects = [], []
+    for question in item.questions:
+        sent, label = question.get("sent"), question.get("label")
+        if not isinstance(sent, str) or not sent.strip() or not isinstance(label, dict) or not label:
+            rejects.append(Reject(where, "no question or no label", {"question": question}))
+            continue
+        rows.append(
+            {
+                "id": str(question.get("question_id")),
+                "question_id": str(question.get("question_id")),
+                "img_id": item.name,
+                "sent": sent,
+                "label": json.dumps(label, ensure_ascii=False),
+                "source": "gqa-it",
+            }
+        )
+    if rows:
+        image = writer.save_image(*picture)
+        rows = [{**row, "image": image} for row in rows]
+    return Outcome(tuple(rows), tuple(rejects), {"gqa-it/test": len(rows)})

@@ -1,0 +1,171 @@
+"""LCS-558K (LLaVA-Pretrain) for the projector: English captions, verified and indexed, not translated."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ndino.common.errors import reason_of
+from ndino.common.files import sha256_of
+from ndino.data.errors import DataError
+from ndino.data.framework.folders import leaves_the_folder
+from ndino.data.framework.layout import IMAGES
+from ndino.data.framework.shards import (
+    Outcome,
+    Reject,
+    ShardWriter,
+    add_shard_arguments,
+    run_items,
+    run_source,
+)
+from ndino.data.io.images import PictureError, usable_picture
+from ndino.data.sources.conversations import Item, read_items
+from ndino.formats.llava_json import ConversationError
+from ndino.formats.prompts import IMAGE_TOKEN
+
+
+def add_command(subparsers: argparse._SubParsersAction) -> None:
+    command = subparsers.add_parser(
+        "lcs",
+        help="LCS-558K for the projector, verified",
+        description="Checks every row and picture of LLaVA-Pretrain and indexes the good ones for the mlp "
+        "step. Pictures keep their names. From an unpacked folder they are hard links where the file system "
+        "allows it, so that the 558,000 files take no more room; from images.zip they are unpacked, once.\n\n"
+        "Example: ndino data lcs LLaVA-Pretrain/blip_laion_cc_sbu_558k.json "
+        "--images LLaVA-Pretrain/images.zip --out data/mlp",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("file", type=Path, metavar="JSON", help="blip_laion_cc_sbu_558k.json")
+    command.add_argument(
+        "--images", type=Path, required=True, metavar="PATH", help="images.zip, or the folder it unpacks to"
+    )
+    add_shard_arguments(command)
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    if not args.file.is_file():
+        raise DataError(f"{args.file}: no such file (remedy: blip_laion_cc_sbu_558k.json of LLaVA-Pretrain)")
+    settings = {
+        "source": "lcs",
+        "lang": "en",
+        "inputs": [{"file": args.file.name, "sha256": sha256_of(args.file)}],
+    }
+
+    def body(writer: ShardWriter) -> None:
+        with open_pictures(args.images) as pictures:
+            items = ((item.number, item) for item in read_items(args.file, args.limit))
+            run_items(
+                writer,
+                items,
+                lambda item: work(item, pictures, args.out / IMAGES),
+                desc="lcs",
+                total=args.limit,
+                workers=len(os.sched_getaffinity(0)),
+            )
+
+    return run_source(args, settings, body)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures by name, in a folder or a zip file."""
+
+    folder: Path | None
+    archive: zipfile.ZipFile | None
+
+    def read(self, name: str) -> bytes:
+        """The content of a picture; KeyError where there is none of that name."""
+        if self.archive is not None:
+            return self.archive.read(name)
+        try:
+            return (self.folder or Path()).joinpath(name).read_bytes()
+        except (FileNotFoundError, IsADirectoryError):
+            raise KeyError(name) from None
+
+    def place(self, name: str, content: bytes, target: Path) -> None:
+        """Give the picture the name ``target`` too, without a copy if that can be."""
+        if target.is_file() and target.stat().st_size == len(content):
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # A name of the thread's own: rows may share a picture.
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+        temporary.unlink(missing_ok=True)
+        try:
+            if not (self.folder and _linked(self.folder / name, temporary)):
+                temporary.write_bytes(content)
+            os.replace(temporary, target)
+        finally:
+            # Where both are links to one file, the system leaves the temporary name.
+            temporary.unlink(missing_ok=True)
+
+
+def _linked(source: Path, target: Path) -> bool:
+    try:
+        os.link(source.resolve(), target)
+    except OSError:  # another file system, or one without hard links
+        return False
+    return True
+
+
+@contextmanager
+def open_pictures(path: Path) -> Iterator[Pictures]:
+    """The pictures in ``path``, a folder or a zip file.
+
+    Raises:
+        DataError: it is neither.
+    """
+    if path.is_dir():
+        yield Pictures(path, None)
+        return
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path}: {reason_of(error)} (remedy: --images with images.zip of LLaVA-Pretrain, or its folder)"
+        ) from error
+    with archive:
+        yield Pictures(None, archive)
+
+
+def work(item: Item, pictures: Pictures, images: Path) -> Outcome:
+    """A row of the file as a pre-training row, with its picture verified and in place."""
+    if isinstance(item.content, ConversationError):
+        return _rejected(item, "not a LLaVA row", fault=item.content.reason)
+    named, turns = item.content.images, item.content.turns
+    if len(named) != 1 or len(turns) != 2:
+        return _rejected(item, "not one picture with one caption")
+    name = named[0]
+    try:
+        if leaves_the_folder(name):
+            raise PictureError("outside the folder")
+        content = pictures.read(name)
+        usable_picture(content)
+    except PictureError as error:
+        return _rejected(item, f"picture: {error.reason}", image=name)
+    except (KeyError, ValueError):
+        return _rejected(item, "picture: not there", image=name)
+    except (OSError, zipfile.BadZipFile, zlib.error):
+        return _rejected(item, "picture: cannot be read", image=name)
+    pictures.place(name, content, images / name)
+    row = {
+        "id": f"lcs/{item.name}",
+        "image": name,
+        "conversations": [
+            {"from": "human", "value": IMAGE_TOKEN},
+            {"from": "gpt", "value": turns[1].text.strip()},
+        ],
+        "source": "lcs",
+    }
+    return Outcome((row,), (), {"lcs/rows": 1, "lcs/kept": 1})
+
+
+def _rejected(item: Item, reason: str, **detail: str) -> Outcome:
+    return Outcome((), (Reject(f"lcs/{item.name}", reason, detail),), {"lcs/rows": 1})

@@ -1,0 +1,201 @@
+"""Sets natively in the language: MTVQA and EXAMS-V for training and test, GQA-it for test (section 3.1)."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ndino.data.errors import DataError
+from ndino.data.framework.shards import (
+    Outcome,
+    Reject,
+    ShardWriter,
+    add_shard_arguments,
+    run_items,
+    run_source,
+)
+from ndino.data.io import evaluation_folders
+from ndino.data.io.images import PictureError, usable_picture
+from ndino.data.io.repositories import Table, inputs_of, open_repository, open_table, picture_bytes
+from ndino.data.sources.gqa import run_gqa
+from ndino.formats.prompts import IMAGE_TOKEN
+from ndino.languages.language import Language, language, missing_field
+
+TRAIN, TEST = "train", "test"
+HUB = {"mtvqa": "ByteDance/MTVQA", "exams-v": "Rocktim/EXAMS-V", "gqa-it": "lmms-lab/GQA"}
+# A list of questions in a string is read as Python's literals; one longer than this is no list of questions.
+LONGEST_LIST = 100_000
+EXAM_LETTERS = "ABCDEFGH"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture with its questions and answers; ``fault`` where they cannot be read."""
+
+    name: str
+    picture: bytes
+    pairs: tuple[tuple[str, str], ...]
+    fault: str = ""
+
+
+def add_command(subparsers: argparse._SubParsersAction) -> None:
+    command = subparsers.add_parser(
+        "native",
+        help="MTVQA, EXAMS-V and GQA-it, which are in the language by themselves",
+        description="Takes the rows of one language out of MTVQA or EXAMS-V. --split train makes LLaVA rows "
+        f"with the tasks' prompts; --split test writes Parquet to OUT/{evaluation_folders.FOLDER}/ as the "
+        "tasks read it (tasks_it/), and so does gqa-it, which has a test part only: its questions are a file "
+        "of https://github.com/crux82/gqa-it, its pictures lmms-lab/GQA on the hub.\n\n"
+        "Examples: ndino data native mtvqa --split train --out data/mtvqa\n"
+        "          ndino data native gqa-it --questions testdev3k_validated.json.gz --out data/gqa_it",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("set", choices=HUB, metavar="SET", help=", ".join(HUB))
+    command.add_argument(
+        "--source",
+        metavar="FOLDER",
+        help="the set as on the hub (for gqa-it: the pictures), a folder or a name on the hub "
+        f"(default: {', '.join(HUB.values())})",
+    )
+    command.add_argument(
+        "--questions", type=Path, metavar="JSON", help="gqa-it: the file of questions (.json.gz or .json)"
+    )
+    command.add_argument("--split", choices=(TRAIN, TEST), default=TEST, help="default: %(default)s")
+    command.add_argument("--lang", default="it", metavar="CODE", help="default: %(default)s")
+    add_shard_arguments(command)
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    words = language(args.lang)
+    if args.set == "gqa-it":
+        if args.questions is None or args.split == TRAIN:
+            raise DataError("native gqa-it: a test set (remedy: --split test --questions FILE)")
+        return run_gqa(args, args.source or HUB[args.set])
+    repository = open_repository(args.source or HUB[args.set])
+    table = open_table(repository, (f"data/{args.split}-*.parquet", f"*{args.split}*.parquet"))
+    rows = _rows_in(table, args.set, words)[: args.limit]
+    if not rows:
+        raise DataError(f"{repository.name}: no row of {args.split} is {words.name} (remedy: another --lang)")
+    settings = {
+        "source": args.set,
+        "lang": args.lang,
+        "split": args.split,
+        "inputs": inputs_of(repository, [table]),
+    }
+    maker = Maker(args.set, args.split, words)
+
+    def body(writer: ShardWriter) -> None:
+        numbers = {row: number for number, row in enumerate(rows)}
+
+        def wanted(row: int) -> bool:
+            return row in numbers and writer.wants(numbers[row])
+
+        items = (
+            (numbers[row], None if content is None else read_sample(args.set, row, content, words))
+            for row, content in table.read(_columns(args.set), wanted)
+            if row in numbers
+        )
+        run_items(writer, items, lambda sample: maker.work(sample, writer), desc=args.set, total=len(rows))
+
+    if args.split == TRAIN:
+        return run_source(args, settings, body)
+    return evaluation_folders.run_and_write(args, settings, body)
+
+
+def _columns(name: str) -> tuple[str, ...]:
+    return ("image", "qa_pairs") if name == "mtvqa" else ("image", "sample_id", "answer_key")
+
+
+def _rows_in(table: Table, name: str, words: Language) -> list[int]:
+    """The numbers of the rows in the language; no picture is read for it."""
+    column, wanted = ("lang", words.code) if name == "mtvqa" else ("language", words.name)
+    return [
+        row
+        for row, content in table.read((column,), lambda _: True)
+        if content and str(content[column]).strip().casefold() == wanted.casefold()
+    ]
+
+
+def read_sample(name: str, row: int, content: dict[str, Any], words: Language) -> Sample:
+    """A row of MTVQA or EXAMS-V; the question of EXAMS-V stands in its picture."""
+    picture = picture_bytes(content["image"])
+    if name == "mtvqa":
+        pairs = read_question_list(content["qa_pairs"])
+        return Sample(f"{row:05d}", picture, pairs or (), "" if pairs else "questions cannot be read")
+    letter = str(content["answer_key"] or "").strip().upper()
+    if len(letter) != 1 or letter not in EXAM_LETTERS:
+        return Sample(f"{row:05d}", picture, (), "answer is no letter")
+    return Sample(f"{row:05d}", picture, ((_word(words, "exam_question"), letter),))
+
+
+def read_question_list(text: object) -> tuple[tuple[str, str], ...] | None:
+    """Questions and answers of MTVQA's ``qa_pairs``, a Python list in a string; None if it is none."""
+    if not isinstance(text, str) or len(text) > LONGEST_LIST:
+        return None
+    try:
+        found = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return None
+    if not isinstance(found, list):
+        return None
+    pairs = []
+    for one in found:
+        question, answer = (one.get("question"), one.get("answer")) if isinstance(one, dict) else (None, None)
+        if not isinstance(question, str) or not isinstance(answer, str | int | float):
+            return None
+        if not question.strip() or not str(answer).strip():
+            return None
+        pairs.append((question.strip(), str(answer).strip()))
+    return tuple(pairs) or None
+
+
+class Maker:
+    """Samples to LLaVA rows for training, or to a task's rows for test."""
+
+    def __init__(self, name: str, split: str, words: Language) -> None:
+        self._name, self._split = name, split
+        prompt = "short_answer" if name == "mtvqa" else "letter_answer"
+        # At test the task adds it.
+        self._prompt = "" if split == TEST else _word(words, prompt)
+
+    def work(self, sample: Sample, writer: ShardWriter) -> Outcome:
+        """A row for each question."""
+        where = f"{self._name}/{self._split}/{sample.name}"
+        fault = sample.fault
+        try:
+            picture = usable_picture(sample.picture)
+        except PictureError as error:
+            fault = fault or f"picture: {error.reason}"
+        if fault:
+            return Outcome((), (Reject(where, fault),))
+        image = writer.save_image(*picture)
+        rows = tuple(
+            self._row(f"{sample.name}-{number:02d}", image, question, answer)
+            for number, (question, answer) in enumerate(sample.pairs)
+        )
+        return Outcome(rows, (), {f"{self._name}/{self._split}": len(rows)})
+
+    def _row(self, name: str, image: str, question: str, answer: str) -> dict[str, Any]:
+        if self._split == TEST:
+            return {
+                "id": name, "image": image, "question": question, "answer": answer, "source": self._name,
+            }  # fmt: skip
+        return {
+            "id": f"{self._name}/{name}",
+            "image": image,
+            "conversations": [
+                {"from": "human", "value": f"{IMAGE_TOKEN}\n{question}{self._prompt}"},
+                {"from": "gpt", "value": answer},
+            ],
+            "source": self._name,
+        }
+
+
+def _word(words: Language, key: str) -> str:
+    if key not in words.words:
+        raise missing_field(words.code, key)
+    return words.words[key]

@@ -1,0 +1,229 @@
+"""The paper's image-text pairs and interleaved documents: pictures of Wikipedia with their texts, from WIT.
+
+``table -> rows of the language -> cleaned texts -> pictures -> a LLaVA row for each text``. What is the
+paper's and what is ours stands in docs/data/wit.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ndino.common.files import sha256_of
+from ndino.data.errors import DataError
+from ndino.data.framework.shards import (
+    Outcome,
+    Reject,
+    ShardWriter,
+    add_shard_arguments,
+    run_items,
+    run_source,
+)
+from ndino.data.io.fetch import Fetcher, add_fetch_arguments, politeness_from
+from ndino.data.io.text import MOST_READ, Bounds, TextError, clean, fit
+from ndino.data.sources.wit_images import WIDTH, WIDTHS, Picture, Pictures, address_of, keep
+from ndino.data.sources.wit_parquet import ParquetTable
+from ndino.data.sources.wit_table import Row, Table
+from ndino.formats.prompts import IMAGE_TOKEN
+
+SOURCE = "wit"
+SECONDS_BETWEEN = 0.1
+MAX_BYTES = 32 * 1024**2
+PARQUET = ".parquet"
+# Threads that decode what others download.
+WAITING = 2
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is made of a row: a text beside its picture."""
+
+    name: str
+    column: str
+    bounds: Bounds
+    paragraphs: bool
+
+
+KINDS = (
+    Kind("caption", "caption_reference_description", Bounds(8, 1000), paragraphs=False),
+    Kind("section", "context_section_description", Bounds(60, 4000), paragraphs=True),
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A row of the language, a fault, or a file's end: the texts that are left, and what was set aside.
+
+    Attributes:
+        texts: kind, text and identity of each.
+        picture: its bytes, where the table has them; else it is at ``address``.
+    """
+
+    where: str
+    page: str = ""
+    url: str = ""
+    address: str = ""
+    picture: bytes | None = None
+    texts: tuple[tuple[str, str, str], ...] = ()
+    rejects: tuple[Reject, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def add_command(subparsers: argparse._SubParsersAction) -> None:
+    command = subparsers.add_parser(
+        "wit",
+        help="Wikipedia (WIT): pictures with their captions and with the sections they stand in",
+        description="From Google's WIT tables (.tsv, .tsv.gz), or Parquet with the pictures in it "
+        "(wikimedia/wit_base), to LLaVA JSON: a picture and its caption, and the same picture and the text "
+        "of its section. Pictures of TSV tables are downloaded, from Wikimedia as thumbnails.\n\n"
+        "Example: ndino data wit wit_v1.train.all-*.tsv.gz --out data/wit --contact me@example.org",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("tables", nargs="+", type=Path, metavar="TABLE", help=".tsv, .tsv.gz or .parquet")
+    command.add_argument(
+        "--lang", default="it", metavar="CODE", help="as the tables' first column has it (default: it)"
+    )
+    command.add_argument(
+        "--width",
+        type=int,
+        default=WIDTH,
+        choices=WIDTHS,
+        help="of the thumbnails of larger pictures, in pixels (default: %(default)s)",
+    )
+    add_shard_arguments(command)
+    add_fetch_arguments(command, seconds_between=SECONDS_BETWEEN, max_bytes=MAX_BYTES)
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; see ``ndino data wit --help``."""
+    if not re.fullmatch(r"[A-Za-z]{2,12}(-[A-Za-z]{2,8})*", args.lang):
+        raise DataError(f"--lang {args.lang!r}: no language code (example: it)")
+    paths = sorted(set(args.tables), key=lambda path: (path.name, path))
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"{path}: no such file (remedy: name .tsv, .tsv.gz or .parquet files of WIT)")
+        _open(path, args.lang)
+    to_fetch = any(path.suffix != PARQUET for path in paths)
+    politeness = politeness_from(args) if to_fetch else None
+    settings = {
+        "source": SOURCE,
+        "lang": args.lang,
+        "inputs": [
+            {"file": path.name, "sha256": sha256_of(path)}
+            for path in tqdm(paths, desc="Checksums", unit=" files", leave=False)
+        ],
+        "width": args.width if to_fetch else None,
+        "texts": {kind.name: asdict(kind.bounds) for kind in KINDS},
+    }
+
+    def body(writer: ShardWriter) -> None:
+        numbered = enumerate(itertools.islice(items(paths, args.lang, args.width), args.limit))
+
+        def run_all(pictures: Pictures | None, workers: int, stop: Callable[[], None] | None = None) -> None:
+            run_items(
+                writer,
+                numbered,
+                lambda item: work(item, pictures, writer),
+                desc="Rows",
+                total=args.limit,
+                workers=workers,
+                stop=stop,
+            )
+
+        if politeness is None:
+            run_all(None, 1)
+            return
+        known = writer.folder / "pictures.sqlite"
+        with Fetcher(politeness) as fetcher, Pictures(known, fetcher, writer.save_image) as pictures:
+            run_all(pictures, politeness.connections_per_host + WAITING, fetcher.close)
+        known.unlink()
+
+    return run_source(args, settings, body)
+
+
+def _open(path: Path, language: str) -> Table | ParquetTable:
+    return (ParquetTable if path.suffix == PARQUET else Table)(path, language)
+
+
+def items(paths: Iterable[Path], language: str, width: int) -> Iterator[Item]:
+    """The items of all tables in order: the rows of the language and what is faulty, and each table's end."""
+    seen: set[bytes] = set()
+    for path in paths:
+        table = _open(path, language)
+        for row in table:
+            where = f"{path.name} row {row.row}"
+            if isinstance(row, Row):
+                yield _item(where, row, width, seen)
+            else:
+                yield Item(where, rejects=(Reject(where, row.reason, {"text": row.text}),))
+        counts = {"rows": table.rows, "rows of other languages": table.passed}
+        yield Item(path.name, counts={f"{SOURCE}/{name}": count for name, count in counts.items()})
+
+
+def _item(where: str, row: Row, width: int, seen: set[bytes]) -> Item:
+    page, url = row.fields["page_url"].strip(), row.fields["image_url"].strip()
+    details = {"page_url": page, "image_url": url}
+    if not page or not url:
+        missing = "picture" if page else "page"
+        return Item(where, rejects=(Reject(where, f"no address of the {missing}", details),))
+    texts, rejects, counts = [], [], {}
+    for kind in KINDS:
+        text = clean(row.fields[kind.column][:MOST_READ])
+        if not kind.paragraphs:
+            text = text.replace("\n", " ")
+        if not text:
+            counts[f"{SOURCE}/rows without a {kind.name}"] = 1
+            continue
+        try:
+            text = fit(text, kind.bounds)
+        except TextError as error:
+            rejects.append(Reject(where, f"{kind.name}: {error.reason}", {**details, "text": text}))
+            continue
+        identity = hashlib.blake2b(f"{url}\n{text}".encode(), digest_size=8)
+        if identity.digest() in seen:
+            rejects.append(Reject(where, f"{kind.name}: same picture and text as before", details))
+            continue
+        seen.add(identity.digest())
+        texts.append((kind.name, text, identity.hexdigest()))
+    if not texts and not rejects:
+        rejects.append(Reject(where, "no text", details))
+    original = row.fields.get("original_width", "")
+    address = address_of(url, int(original) if original.isdecimal() else None, width)
+    return Item(where, page, url, address, row.picture, tuple(texts), tuple(rejects), counts)
+
+
+def work(item: Item, pictures: Pictures | None, writer: ShardWriter) -> Outcome:
+    """What becomes of an item: a row for each text, if its picture can be had."""
+    if not item.texts:
+        return Outcome(rejects=item.rejects, counts=item.counts)
+    if item.picture is None:
+        picture = pictures.get(item.address)
+    elif item.picture:
+        picture = keep(item.picture, writer.save_image)
+    else:
+        picture = Picture(reason="no picture in the table")
+    if picture.reason:
+        detail = {"page_url": item.page, "image_url": item.url, "detail": picture.detail}
+        rejects = (*item.rejects, Reject(item.where, picture.reason, detail))
+        return Outcome(rejects=rejects, counts=item.counts)
+    rows = tuple(
+        {
+            "id": f"{SOURCE}-{kind}-{identity}",
+            "image": picture.image,
+            "conversations": [{"from": "human", "value": IMAGE_TOKEN}, {"from": "gpt", "value": text}],
+            "source": f"{SOURCE}/{kind}",
+            # The licence asks to name where a text and a picture are from.
+            "page_url": item.page,
+            "image_url": item.url,
+        }
+        for kind, text, identity in item.texts
+    )
+    return Outcome(rows, item.rejects, item.counts)

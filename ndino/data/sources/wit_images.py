@@ -1,0 +1,131 @@
+"""Pictures of WIT by their addresses: which file to ask Wikimedia for, and each asked for once."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from ndino.data.io.fetch import Fetcher, FetchError, only
+from ndino.data.io.images import PictureError, usable_picture
+
+# https://www.mediawiki.org/wiki/Common_thumbnail_sizes: Wikimedia serves these widths and no others.
+WIDTHS = (250, 330, 500, 960, 1280, 1920, 3840)
+WIDTH = 1280  # ours: the least that fills the widest grid of the recipes, 1008 pixels
+_ABBREVIATED = 160  # bytes; thumbnails of files with longer names are called "thumbnail"
+_ORIGINAL = re.compile(
+    r"https?://upload\.wikimedia\.org/(?P<project>[\w-]+/[\w-]+)/(?P<folder>[0-9a-f]/[0-9a-f]{2})/"
+    r"(?P<name>[^/?#]+\.(?P<suffix>\w+))"
+)
+
+
+def address_of(url: str, original_width: int | None, width: int = WIDTH) -> str:
+    """What to fetch for a picture of WIT.
+
+    From Wikimedia the thumbnail of ``width`` pixels where the original is wider or is an SVG: originals take
+    tens of times the traffic, and robots that ask for them are put off. From elsewhere, ``url`` itself.
+    """
+    found = _ORIGINAL.fullmatch(url)
+    if not found:
+        return url
+    project, folder, name, suffix = found.group("project", "folder", "name", "suffix")
+    site, kind = "https://upload.wikimedia.org", suffix.lower()
+    known = kind in ("jpg", "jpeg", "png", "gif", "tif", "tiff")
+    if kind != "svg" and not (known and original_width and original_width > width):
+        return f"{site}/{project}/{folder}/{name}"
+    short = f"thumbnail.{suffix}" if len(unquote(name).encode()) > _ABBREVIATED else name
+    form = {"svg": "{}px-{}.png", "tif": "lossy-page1-{}px-{}.jpg", "tiff": "lossy-page1-{}px-{}.jpg"}
+    return f"{site}/{project}/thumb/{folder}/{name}/{form.get(kind, '{}px-{}').format(width, short)}"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A stored picture's name, or the reason why there is none."""
+
+    image: str = ""
+    reason: str = ""
+    detail: str = ""
+
+
+class Pictures:
+    """Context manager: downloads pictures and remembers what became of each address, also after a kill.
+
+    Thread-safe. The file may be used by one process at a time.
+
+    Args:
+        file: SQLite file of what is known; made where it is missing.
+        save: stores a picture's bytes with a file's suffix and returns its name.
+    """
+
+    def __init__(self, file: Path, fetcher: Fetcher, save: Callable[[bytes, str], str]) -> None:
+        self._fetcher, self._save = fetcher, save
+        self._lock = threading.Lock()
+        self._running: dict[str, Future[Picture]] = {}
+        # What a killed process has written is safe with the operating system: no need to wait for the disk.
+        self._known = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+        self._known.execute("PRAGMA synchronous = OFF")
+        self._known.execute(
+            "CREATE TABLE IF NOT EXISTS pictures"
+            " (address TEXT PRIMARY KEY, image TEXT, reason TEXT, detail TEXT)"
+        )
+
+    def __enter__(self) -> Pictures:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._known.close()
+
+    def get(self, address: str) -> Picture:
+        """The picture at ``address``, downloaded unless it was before.
+
+        Raises:
+            DataError: as `Fetcher.get`.
+        """
+        with self._lock:
+            if known := self._look_up(address):
+                return known
+            running = self._running.get(address)
+            ours = running is None
+            if ours:
+                running = self._running[address] = Future()
+        if not ours:
+            return running.result()
+        try:
+            picture = self._download(address)
+            with self._lock:
+                self._known.execute("INSERT INTO pictures VALUES (?, ?, ?, ?)", (address, *astuple(picture)))
+            running.set_result(picture)
+        except BaseException as error:
+            running.set_exception(error)  # those who wait for it must not wait for ever
+            raise
+        finally:
+            with self._lock:
+                del self._running[address]
+        return picture
+
+    def _look_up(self, address: str) -> Picture | None:
+        query = "SELECT image, reason, detail FROM pictures WHERE address = ?"
+        with closing(self._known.execute(query, (address,))) as found:
+            row = found.fetchone()
+        return Picture(*row) if row else None
+
+    def _download(self, address: str) -> Picture:
+        try:
+            content = self._fetcher.get(address, wanted=only("image/"))
+        except FetchError as error:
+            return Picture(reason=error.reason, detail=error.detail)
+        return keep(content, self._save)
+
+
+def keep(content: bytes, save: Callable[[bytes, str], str]) -> Picture:
+    """Store a picture if it can be used."""
+    try:
+        return Picture(save(*usable_picture(content)))
+    except PictureError as error:
+        return Picture(reason=error.reason)

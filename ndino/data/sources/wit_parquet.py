@@ -1,0 +1,121 @@
+"""WIT as Parquet with the pictures in it, as on the Hugging Face hub (wikimedia/wit_base).
+
+There a row is a picture, and its ``wit_features`` are lists with an entry for each page that shows it. Tables
+with a row for each page, with the columns of the TSV, are read too, and lists of structures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ndino.common.errors import reason_of
+from ndino.data.errors import DataError
+from ndino.data.sources.wit_table import NEEDED, Fault, Row
+
+FEATURES = "wit_features"
+PICTURE = "image"
+TAKEN = (*NEEDED, "original_width")
+BATCH_ROWS = 128  # of some tens of kilobytes each, the picture included
+
+
+class ParquetTable:
+    """The rows of one language in the file's order; iterate over it once.
+
+    A row has the picture's bytes. Rows that stand for several pages give several rows of the same number.
+
+    Attributes:
+        rows: rows found so far.
+        passed: those without a page in the language.
+
+    Raises:
+        DataError: the file is no such table.
+    """
+
+    def __init__(self, path: Path, language: str) -> None:
+        from pyarrow import ArrowException, parquet
+
+        self._language = language
+        self.rows = self.passed = 0
+        try:
+            self._file = parquet.ParquetFile(path)
+        except (ArrowException, OSError) as error:
+            raise DataError(f"{path}: no WIT table ({reason_of(error)})") from error
+        schema = self._file.schema_arrow
+        self._nested = FEATURES in schema.names
+        there = set(schema.names)
+        if self._nested:
+            there |= _fields(schema.field(FEATURES).type)
+        if missing := {*NEEDED, PICTURE} - there:
+            raise DataError(
+                f"{path}: no WIT table with pictures: no {', '.join(sorted(missing))} "
+                "(expected the columns of wikimedia/wit_base)"
+            )
+        self._columns = [name for name in (*TAKEN, PICTURE, FEATURES) if name in schema.names]
+
+    def __iter__(self) -> Iterator[Row | Fault]:
+        from pyarrow import ArrowException
+
+        for group in range(self._file.num_row_groups):
+            last = self.rows + self._file.metadata.row_group(group).num_rows
+            batches = self._file.iter_batches(BATCH_ROWS, row_groups=[group], columns=self._columns)
+            while self.rows < last:
+                try:
+                    batch = next(batches)
+                except (ArrowException, OSError) as error:
+                    yield Fault(self.rows + 1, "rows cannot be read", f"to row {last}: {reason_of(error)}")
+                    self.rows = last
+                else:
+                    yield from self._rows(batch)
+
+    def _rows(self, batch: Any) -> Iterator[Row]:
+        import pyarrow
+
+        column = batch.column(FEATURES if self._nested else "language")
+        found = [index for index, languages in enumerate(_languages(column)) if self._language in languages]
+        first = self.rows
+        records = batch.take(pyarrow.array(found, pyarrow.int64())).to_pylist()
+        for index, record in zip(found, records, strict=True):
+            self.passed += first + index - self.rows
+            self.rows = first + index + 1
+            picture = record.pop(PICTURE)
+            content = picture.get("bytes") if isinstance(picture, dict) else picture
+            for page in _pages(record.pop(FEATURES)) if self._nested else ({},):
+                fields = {**record, **page}
+                if fields["language"] == self._language:
+                    yield Row(self.rows, {key: _text(fields.get(key)) for key in TAKEN}, content or b"")
+        self.passed += first + len(batch) - self.rows
+        self.rows = first + len(batch)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _fields(features: Any) -> set[str]:
+    from pyarrow import types
+
+    inner = features.value_type if types.is_list(features) else features
+    return {field.name for field in inner} if types.is_struct(inner) else set()
+
+
+def _languages(column: Any) -> list[list[str]]:
+    """The languages of each row: a column of them, a structure of lists, or lists of structures."""
+    from pyarrow import types
+
+    if types.is_struct(column.type):
+        return [languages or [] for languages in column.field("language").to_pylist()]
+    if types.is_list(column.type):
+        return [[page["language"] for page in pages or []] for pages in column.to_pylist()]
+    return [[language] for language in column.to_pylist()]
+
+
+def _pages(features: dict[str, list[Any]] | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if isinstance(features, list):
+        return features
+    full = {name: values for name, values in features.items() if values}
+    return [
+        {name: values[index] for name, values in full.items() if index < len(values)}
+        for index in range(len(features["language"]))
+    ]

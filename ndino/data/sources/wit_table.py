@@ -1,0 +1,289 @@
+"""Google's WIT tables (TSV or TSV.gz): the rows of one language, streamed, with every faulty row named.
+
+The files are written as Python's csv module writes them: tabs between fields; a field with a line break or a
+quote stands in quotes, its own quotes doubled. What a csv parser spends its time on is to follow quotes and
+cut fields in rows of other languages. Here a row begins where a line begins with a short first field, a tab
+and a web address (the page's), which one search finds; rows of the wanted language alone are parsed. That
+reads sound files as csv does, and a quote that is never closed spoils its own row only.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from ndino.common.errors import reason_of
+from ndino.data.errors import DataError
+
+COLUMNS = (
+    "language",
+    "page_url",
+    "image_url",
+    "page_title",
+    "section_title",
+    "hierarchical_section_title",
+    "caption_reference_description",
+    "caption_attribution_description",
+    "caption_alt_text_description",
+    "mime_type",
+    "original_height",
+    "original_width",
+    "is_main_image",
+    "attribution_passes_lang_id",
+    "page_changed_recently",
+    "context_page_description",
+    "context_section_description",
+)
+NEEDED = (
+    "language",
+    "page_url",
+    "image_url",
+    "caption_reference_description",
+    "context_section_description",
+)
+BLOCK_BYTES = 1024**2
+PACKED_BYTES = 16 * 1024  # at a time; of a damaged file, as much as this before the damage is lost
+MAX_ROW_BYTES = 1024**2  # ours
+SHOWN = 80  # characters of a faulty row that a reject shows
+
+_TAB, _QUOTE, _LINE_END = b"\t", b'"', b"\n"
+_BYTE_ORDER_MARK, _GZIP = b"\xef\xbb\xbf", b"\x1f\x8b"
+_LANGUAGE = re.compile(rb'"?[a-z]{2,12}(?:-[A-Za-z]{1,8}){0,3}"?')
+_LONGEST_BEGINNING = 64  # bytes of what shows where a row begins
+_TO_CLOSING_QUOTE = re.compile(rb'[^"]*(?:""[^"]*)*"(?!")')
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A row that cannot be read, or what stands behind the row of this number."""
+
+    row: int
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the language: its number in the file, from 1; fields by column; the picture if it is there."""
+
+    row: int
+    fields: dict[str, str]
+    picture: bytes | None = None
+
+
+class _Broken(Exception):
+    """The file cannot be read further."""
+
+
+class Table:
+    """The rows of one language in the file's order, and what is faulty where it stands; iterate over it once.
+
+    Rows of other languages are not looked into. A few times `MAX_ROW_BYTES` are in memory at most.
+
+    Attributes:
+        columns: names of the fields.
+        named: whether the file's first line names them; else they are `COLUMNS`.
+        rows: rows found so far, of any language.
+        passed: those of other languages.
+
+    Raises:
+        DataError: the file is no WIT table.
+        OSError: the file cannot be read.
+    """
+
+    def __init__(self, path: Path, language: str) -> None:
+        self._path, self._language = path, language.encode()
+        self.columns, self.named = _columns(path)
+        self.rows = self.passed = 0
+        self._breaks_off = ""
+
+    def __iter__(self) -> Iterator[Row | Fault]:
+        for row, language, piece in self._pieces():
+            if language is None:
+                rest = piece.partition(_LINE_END)[2] if self.named else piece
+                if rest.strip():
+                    yield _fault(row, "no row begins here", rest)
+            elif not self._is_ours(language):
+                yield _fault(row, "no language in the first column", piece)
+            else:
+                yield from self._read(row, piece)
+        if self._breaks_off:
+            yield Fault(self.rows, "file breaks off", self._breaks_off)
+
+    def _is_ours(self, language: bytes) -> bool:
+        return language.strip(_QUOTE) == self._language
+
+    def _pieces(self) -> Iterator[tuple[int, bytes | None, bytes]]:
+        """Number, language and bytes of each row that is not plainly of another language.
+
+        The first piece has number 0 and no language: it is what stands before all rows.
+        """
+        # The text of a quoted field may have such a line too, but none without a quote before its first tab.
+        beginnings = re.compile(
+            rb'\n(?:([^\t\n"]{0,32}|"[^\t\n"]{0,30}")\t"?https?://|("?%b"?)\t)' % re.escape(self._language)
+        )
+        others: set[bytes] = set()
+        # The piece at hand begins behind the line break at `begin`, the search goes on at `seek`. The file's
+        # first line gets a line break before it like all others.
+        buffer, begin, seek, row = _LINE_END, 0, 0, 0
+        language: bytes | None = None
+        wanted = True
+        for block in self._blocks():
+            buffer += block
+            found = None
+            for found in beginnings.finditer(buffer, seek):
+                if wanted:
+                    yield row, language, buffer[begin + 1 : found.start()]
+                    wanted = False
+                row += 1
+                if found[1] not in others:
+                    language = found[1] or found[2] or b""
+                    if self._is_ours(language) or not _LANGUAGE.fullmatch(language):
+                        wanted, begin = True, found.start()
+                        continue
+                    others.add(language)
+                self.passed += 1
+            if wanted and len(buffer) - begin > MAX_ROW_BYTES + 1:
+                yield row, language, buffer[begin + 1 :]
+                wanted = False
+            seek = max(found.end() if found else seek, len(buffer) - _LONGEST_BEGINNING)
+            kept = begin if wanted else seek
+            buffer, begin, seek = buffer[kept:], 0, seek - kept
+            self.rows = row
+        if wanted and not self._breaks_off:
+            yield row, language, buffer[begin + 1 :].removesuffix(_LINE_END)
+
+    def _blocks(self) -> Iterator[bytes]:
+        try:
+            yield from _blocks(self._path)
+        except _Broken as error:
+            self._breaks_off = str(error)
+
+    def _read(self, row: int, piece: bytes) -> Iterator[Row | Fault]:
+        """The row that a piece begins with, and what follows it there."""
+        if len(piece) > MAX_ROW_BYTES:
+            yield _fault(row, "row too long", piece)
+            return
+        end = _end_of_row(piece)
+        if end < 0:
+            yield _fault(row, "quote not closed", piece)
+            return
+        yield self._row(row, piece[:end].removesuffix(b"\r"))
+        if piece[end:].strip():
+            yield _fault(row, "no row begins here", piece[end + 1 :])
+
+    def _row(self, row: int, record: bytes) -> Row | Fault:
+        if b"\0" in record:
+            return _fault(row, "NUL byte", record)
+        try:
+            text = record.decode()
+        except UnicodeDecodeError:
+            return _fault(row, "not UTF-8", record)
+        try:
+            simple = '"' not in text and "\r" not in text
+            fields = text.split("\t") if simple else next(csv.reader([text], delimiter="\t"))
+        except csv.Error as error:
+            return _fault(row, "field too long" if "limit" in str(error) else "stray line end", record)
+        if len(fields) != len(self.columns):
+            return _fault(row, "wrong number of columns", record)
+        return Row(row, dict(zip(self.columns, fields, strict=True)))
+
+
+def _fault(row: int, reason: str, content: bytes) -> Fault:
+    return Fault(row, reason, content[:SHOWN].decode(errors="replace"))
+
+
+def _columns(path: Path) -> tuple[tuple[str, ...], bool]:
+    """The columns of a table and whether its first line names them.
+
+    Raises:
+        DataError: the file is no WIT table.
+    """
+    head = b""
+    try:
+        for block in _blocks(path):
+            head += block
+            if len(head) > MAX_ROW_BYTES:
+                break
+    except _Broken as error:
+        if not head:
+            raise DataError(f"{path}: no WIT table ({error})") from error
+    first = head[: max(_end_of_row(head), head.find(_LINE_END), 0)]
+    try:
+        fields = tuple(map(str.strip, next(csv.reader([first.decode(errors="replace")], delimiter="\t"), [])))
+    except csv.Error:
+        fields = ()
+    if fields[:2] == COLUMNS[:2] and set(NEEDED) <= set(fields):
+        if len(set(fields)) < len(fields):
+            raise DataError(f"{path}: no WIT table (its first line names a column twice)")
+        return fields, True
+    if len(fields) == len(COLUMNS) and _LANGUAGE.fullmatch(first.split(_TAB)[0]) and "://" in fields[1]:
+        return COLUMNS, False
+    shown = " ".join(first[:SHOWN].decode(errors="replace").split())
+    raise DataError(
+        f"{path}: no WIT table: its first line is {shown!r} "
+        f"(expected, with tabs between: {', '.join(NEEDED)}, in this order the first two)"
+    )
+
+
+def _end_of_row(piece: bytes) -> int:
+    """Where the first line end outside quotes is (or the piece's end), -1 if a quote stays open."""
+    size = len(piece)
+    end = piece.find(_LINE_END) if _LINE_END in piece else size
+    quote = piece.find(_QUOTE, 0, end)
+    while quote >= 0:
+        after = quote + 1
+        # A quote opens a field only where the field begins; elsewhere it is a character like others.
+        if quote == 0 or piece[quote - 1 : quote] == _TAB:
+            closed = _TO_CLOSING_QUOTE.match(piece, after)
+            if closed is None:
+                return -1
+            after = closed.end()
+            if end < after:
+                end = piece.find(_LINE_END, after)
+                end = size if end < 0 else end
+        quote = piece.find(_QUOTE, after, end)
+    return end
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """The file's content in pieces that are not empty, unpacked if it is packed, without a byte order mark.
+
+    Raises:
+        _Broken: a packed file ends too early or is damaged; what came before is whole.
+    """
+    with path.open("rb") as file:
+        packed = file.read(len(_GZIP)) == _GZIP
+        file.seek(0)
+        blocks = _unpacked(file) if packed else iter(lambda: file.read(BLOCK_BYTES), b"")
+        first = next(blocks, b"").removeprefix(_BYTE_ORDER_MARK)
+        if first:
+            yield first
+            yield from blocks
+
+
+def _unpacked(file: BinaryIO) -> Iterator[bytes]:
+    unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    data = b""
+    while data := data or file.read(PACKED_BYTES):
+        try:
+            block = unpacker.decompress(data, BLOCK_BYTES)
+        except zlib.error as error:
+            raise _Broken(reason_of(error)) from error
+        if block:
+            yield block
+        data = unpacker.unconsumed_tail
+        if unpacker.eof:
+            # Several packed files one behind the other are one; zeros behind them fill a tape.
+            data = (unpacker.unused_data or file.read(PACKED_BYTES)).lstrip(b"\0")
+            unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+            if not data:
+                return
+    if block := unpacker.flush():
+        yield block
+    raise _Broken("the packed file ends too early")

@@ -1,0 +1,103 @@
+"""MADLAD-400 through CTranslate2: the translator for training data, on CPU and GPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ndino.common.files import fingerprint
+from ndino.data.errors import DataError
+from ndino.data.translation.engines.pieces import Pieces, limit_of
+
+FILES = ("model.bin", "*.json", "spiece.model")
+BEAM = 4  # ours: the paper does not say
+# Tokens of a device batch with its padding: enough to keep the matrix products busy, and beam search on a
+# 3B model in bf16 leaves room for the larger one on 16 GB.
+CPU_TOKENS, CUDA_TOKENS = 2048, 8192
+# The shortest text of a batch has at least this share of the longest's tokens: less is padding, and one that
+# loops is stopped by a limit of its own length.
+NARROWEST = 0.85
+# The second try: sentences one by one, and what makes a model loop is forbidden. Not in the first, since good
+# translations repeat themselves too.
+AGAIN = {"no_repeat_ngram_size": 4, "repetition_penalty": 1.2}
+
+
+class Madlad:
+    """The converted model in ``folder`` (`ndino data convert-madlad`), translating to ``lang``.
+
+    Texts are sorted by their number of tokens and cut into batches of a bounded number of tokens, so that
+    little is padding and no batch waits long for its longest member. On a CPU as many batches run side by
+    side as there are threads (``OMP_NUM_THREADS``, by default the cores given to the process), each in one:
+    that costs less CPU time than one batch in many threads. The model is loaded with the first text.
+
+    Raises DataError where ``folder`` holds no converted model or the model does not know ``lang``.
+    """
+
+    def __init__(self, folder: Path, lang: str) -> None:
+        if not (folder / "model.bin").is_file():
+            raise DataError(
+                f"{folder}: no model.bin, so no model for CTranslate2 "
+                f"(remedy: ndino data convert-madlad --model {folder} --out FOLDER)"
+            )
+        self._folder = folder
+        self._pieces = Pieces(folder, lang)
+        self._model = None
+        self.identity = f"madlad {fingerprint(folder, FILES)}, to {lang}, beam {BEAM}"
+
+    def translate(self, texts: Sequence[str]) -> list[str]:
+        """Translations in order."""
+        return self._translate(texts, {})
+
+    def translate_again(self, texts: Sequence[str]) -> list[str]:
+        """Translations in order, with repetition held down."""
+        return self._translate(texts, AGAIN)
+
+    def _translate(self, texts: Sequence[str], settings: dict[str, float]) -> list[str]:
+        model, budget = self._loaded()
+        sources = [self._pieces.encode(text) for text in texts]
+        running = []
+        for batch in batches([len(source) for source in sources], budget):
+            waiting = model.translate_batch(
+                [sources[i] for i in batch],
+                beam_size=BEAM,
+                max_input_length=0,  # by itself it cuts sources at 1,024 tokens and says nothing
+                max_decoding_length=limit_of(max(len(sources[i]) for i in batch)),
+                asynchronous=True,
+                **settings,
+            )
+            running += zip(batch, waiting, strict=True)
+        done = {i: self._pieces.decode(result.result().hypotheses[0]) for i, result in running}
+        return [done[i] for i in range(len(texts))]
+
+    def _loaded(self):
+        if self._model is None:
+            import ctranslate2
+
+            cuda = ctranslate2.get_cuda_device_count() > 0
+            threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+            kind = {"device": "cuda"} if cuda else {"inter_threads": threads, "intra_threads": 1}
+            try:
+                model = ctranslate2.Translator(str(self._folder), **kind)
+            except (RuntimeError, ValueError) as error:
+                raise DataError(
+                    f"{self._folder}: {error} (remedy: convert the model again: ndino data convert-madlad)"
+                ) from error
+            self._model = model, CUDA_TOKENS if cuda else CPU_TOKENS
+        return self._model
+
+
+def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Positions in ``lengths``, longest first, in groups of which longest times size is within ``budget``.
+
+    One that is longer than the budget stands alone, and none has less than ``NARROWEST`` of its first.
+    """
+    batch: list[int] = []
+    for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        longest = lengths[batch[0]] if batch else 0
+        if longest * (len(batch) + 1) > budget or lengths[position] < NARROWEST * longest:
+            yield batch
+            batch = []
+        batch.append(position)
+    if batch:
+        yield batch

@@ -1,0 +1,171 @@
+"""Greedy answers to many prompts at once, each shared beginning read once.
+
+A row is a group of prompts that begin alike: questions about the same pictures. Rows form a batch, padded on
+the left; the ends of a row's prompts stand packed behind its beginning (see `ndino.evaluation.inference.prefix_cache`), and so do the
+tokens that they grow by. Every prompt gets the tokens that ``generate`` gives it alone, up to the rounding of
+the sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from transformers import GenerationConfig, LlavaNextForConditionalGeneration
+
+from ndino.evaluation.inference.prefix_cache import (
+    PADDING,
+    Places,
+    Prefix,
+    attention,
+    encode_prefix,
+    join,
+    stack,
+)
+
+Ids = Sequence[int]
+
+# Tokens of beginnings that go through the model at once: more make no better use of a GPU, and on a CPU what
+# lies between the layers would leave its caches.
+READ_AT_ONCE = 1024
+
+# Settings of a model that leave its greedy choice alone; any other makes it more than the likeliest token.
+HARMLESS = {
+    *("bos_token_id", "eos_token_id", "pad_token_id", "transformers_version", "_from_model_config"),
+    *("do_sample", "temperature", "top_p", "top_k", "min_p", "typical_p", "max_length", "max_new_tokens"),
+    *("num_beams", "use_cache"),
+}
+
+
+def special_settings(config: GenerationConfig) -> list[str]:
+    """What a model's generation settings ask for beyond the likeliest token, such as a repetition penalty."""
+    return sorted(set(config.to_diff_dict()) - HARMLESS)
+
+
+def common_length(prompts: Sequence[Ids]) -> int:
+    """Number of tokens with which all prompts begin; at least one of each is left over."""
+    first, last = min(prompts), max(prompts)
+    longest = min(map(len, prompts)) - 1
+    return next((i for i in range(longest) if first[i] != last[i]), longest)
+
+
+def decode(
+    model: LlavaNextForConditionalGeneration,
+    rows: Sequence[Sequence[Ids]],
+    pictures: Sequence[Mapping[str, torch.Tensor]],
+    *,
+    stop_ids: Sequence[int],
+    max_new_tokens: int,
+    stops: Callable[[list[int]], bool] = lambda ids: False,
+) -> list[list[list[int]]]:
+    """Continue every prompt by its likeliest tokens.
+
+    Args:
+        model: one without an `ndino.evaluation.inference.prefix_cache.obstacle` and without `special_settings`.
+        rows: groups of prompts, with one image token for every feature. The `common_length` of a group must
+            hold its pictures.
+        pictures: for each row its ``pixel_values`` (pictures, tiles, 3, side, side) and ``image_sizes``
+            (pictures, 2), or nothing.
+        stop_ids: an answer ends with the first of these, which is its last token.
+        max_new_tokens: or with that many tokens.
+        stops: or when this says so of its tokens.
+
+    Returns:
+        The new tokens of each prompt, ordered as ``rows``.
+    """
+    filler = stop_ids[0]
+    commons = [common_length(prompts) for prompts in rows]
+    beginnings = [prompts[0][:length] for prompts, length in zip(rows, commons, strict=True)]
+    at_once = max(1, READ_AT_ONCE // max(commons))
+    parts = (slice(start, start + at_once) for start in range(0, len(rows), at_once))
+    inputs = (padded_inputs(beginnings[part], pictures[part], filler) for part in parts)
+    prefix = stack([encode_prefix(model, on_model(part, model)) for part in inputs])
+    growth = _Growth(model, prefix, filler)
+    likeliest = growth.read([[p[n:] for p in prompts] for prompts, n in zip(rows, commons, strict=True)])
+    answers: list[list[list[int]]] = [[[] for _ in prompts] for prompts in rows]
+    ends = set(stop_ids)
+    while True:
+        live: list[list[list[int]]] = [[[] for _ in prompts] for prompts in rows]
+        for (row, number), token in likeliest.items():
+            answer = answers[row][number]
+            answer.append(token)
+            if token not in ends and len(answer) < max_new_tokens and not stops(answer):
+                live[row][number] = [token]
+        if not any(chain.from_iterable(live)):
+            return answers
+        likeliest = growth.read(live)
+
+
+def padded_inputs(
+    rows: Sequence[Ids], pictures: Sequence[Mapping[str, torch.Tensor]], filler: int
+) -> dict[str, torch.Tensor]:
+    """A model's inputs for rows of tokens and their pictures (as in `decode`), padded on the left."""
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), filler)
+    mask = torch.zeros_like(ids)
+    for i, row in enumerate(rows):
+        ids[i, width - len(row) :] = torch.tensor(row)
+        mask[i, width - len(row) :] = 1
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if shown := [found for found in pictures if found]:
+        # Pictures differ in their number of tiles; from their sizes the model reads how many are real.
+        tiles = [tiles for found in shown for tiles in found["pixel_values"]]
+        inputs["pixel_values"] = pad_sequence(tiles, batch_first=True)
+        inputs["image_sizes"] = torch.cat([found["image_sizes"] for found in shown])
+    return inputs
+
+
+def on_model(
+    inputs: Mapping[str, torch.Tensor], model: LlavaNextForConditionalGeneration
+) -> dict[str, torch.Tensor]:
+    """Inputs on the model's device, pixels in its dtype."""
+    return {
+        name: value.to(model.device, model.dtype if value.is_floating_point() else None)
+        for name, value in inputs.items()
+    }
+
+
+class _Growth:
+    """Suffixes that grow behind their prefixes."""
+
+    def __init__(self, model: LlavaNextForConditionalGeneration, prefix: Prefix, filler: int) -> None:
+        self.model, self.prefix, self.filler = model, prefix, filler
+        self.keys = prefix.places
+        self.lengths: dict[tuple[int, int], int] = {}
+
+    @torch.inference_mode()
+    def read(self, parts: Sequence[Sequence[Ids]]) -> dict[tuple[int, int], int]:
+        """Read the next tokens of suffixes; the likeliest token after each that got any, by (row, number)."""
+        device = self.keys.owner.device
+        width = max(sum(map(len, row)) for row in parts)
+        ids = torch.full((len(parts), width), self.filler)
+        owners = torch.full_like(ids, PADDING)
+        positions = torch.zeros_like(ids)
+        ends: dict[tuple[int, int], int] = {}
+        for i, row in enumerate(parts):
+            start = 0
+            for number, part in enumerate(row):
+                if not part:
+                    continue
+                before, end = self.lengths.get((i, number), 0), start + len(part)
+                ids[i, start:end] = torch.tensor(part)
+                owners[i, start:end] = number
+                positions[i, start:end] = torch.arange(before, before + len(part))
+                self.lengths[i, number] = before + len(part)
+                ends[i, number] = end - 1
+                start = end
+        queries = Places(owners.to(device), positions.to(device) + self.prefix.lengths[:, None])
+        self.keys = join(self.keys, queries)
+        hidden = self.model.model(
+            input_ids=ids.to(device),
+            attention_mask=attention(queries, self.keys, self.model.dtype),
+            position_ids=queries.position,
+            past_key_values=self.prefix.cache,
+            use_cache=True,
+        ).last_hidden_state
+        # The vocabulary is large: only the rows that are asked for are brought to it.
+        where = torch.tensor([(row, end) for (row, _), end in ends.items()], device=device)
+        chosen = self.model.lm_head(hidden[where[:, 0], where[:, 1]]).float().argmax(-1)
+        return dict(zip(ends, chosen.tolist(), strict=True))

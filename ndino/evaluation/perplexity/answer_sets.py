@@ -1,0 +1,204 @@
+"""Questions with given answers and their pictures, from a JSONL file or a dataset."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from ndino.common.errors import BROKEN_PICTURE, reason_of
+from ndino.evaluation.local_data import is_hub_layout
+from ndino.evaluation.shuffle import image_digest, shuffle_map
+from ndino.formats.hub_folders import load_folder
+
+# JSON can spell it, tokenizers and files cannot hold it.
+_HALF_A_PAIR = re.compile("[\\ud800-\\udfff]")
+
+
+class AnswerSetError(ValueError):
+    """Data that cannot be used at all; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question with its answer. ``image`` reads the encoded picture, whose identity is ``digest``.
+
+    An item that the data does not support has a ``fault`` and is skipped with it as the reason.
+    """
+
+    id: str
+    question: str
+    answer: str
+    digest: str
+    image: Callable[[], bytes]
+    fault: str | None = None
+
+
+def read_items(
+    data: str,
+    *,
+    images_dir: Path | None = None,
+    split: str | None = None,
+    question_field: str = "question",
+    answer_field: str | None = None,
+) -> list[Item]:
+    """Read questions and answers; pictures are read for their identity and decoded later.
+
+    Args:
+        data: a ``.jsonl`` whose ``file_name`` (or ``image``) is a picture in ``images_dir`` (default: the
+            file's folder), a folder of such files, a ``.parquet`` file, or a dataset's folder or hub id; the
+            latter two have an ``image`` column.
+        split: of a dataset that has several.
+        answer_field: by default ``gpt_answer`` where the data has it, else ``answer``.
+
+    Raises:
+        AnswerSetError: no such data, split or column, or no rows.
+    """
+    path = _plain_jsonl(Path(data), split) or Path(data)
+    rows = _read_jsonl(path, images_dir) if path.suffix == ".jsonl" else _read_dataset(data, split)
+    if not rows:
+        raise AnswerSetError(f"{data}: no rows")
+    columns = {key for row in rows for key in row}
+    if answer_field is None:
+        answer_field = "gpt_answer" if "gpt_answer" in columns else "answer"
+    for field in (question_field, answer_field):
+        if field not in columns:
+            found = ", ".join(sorted(key for key in columns if not key.startswith("_")))
+            raise AnswerSetError(
+                f"{data}: no field {field} (it has {found}; choose with --question-field or --answer-field)"
+            )
+    seen: set[str] = set()
+    items = []
+    for number, row in enumerate(rows, start=1):
+        identity = next(
+            (str(row[key]) for key in ("id", "question_id") if row.get(key) is not None), str(number)
+        )
+        # Sets with several questions an image repeat the image's id.
+        unique = next(
+            name for n in count(1) if (name := identity if n == 1 else f"{identity}#{n}") not in seen
+        )
+        seen.add(unique)
+        items.append(_item(unique, row, question_field, answer_field))
+    return items
+
+
+def _plain_jsonl(folder: Path, split: str | None) -> Path | None:
+    """The file of a folder that holds JSONL and no README that tells its splits, as ``make eval`` reads them.
+
+    Raises:
+        AnswerSetError: several files, and none is called after the split.
+    """
+    files = sorted(folder.glob("*.jsonl")) if folder.is_dir() and not is_hub_layout(folder) else []
+    chosen = [path for path in files if path.stem == split] if split else files
+    if len(chosen) == 1 or len(files) == 1:
+        return (chosen or files)[0]
+    if files:
+        names = ", ".join(path.stem for path in files)
+        raise AnswerSetError(f"{folder}: choose one of its files with --split: {names}")
+    return None
+
+
+def _read_jsonl(path: Path, images_dir: Path | None) -> list[dict[str, Any]]:
+    folder = images_dir or path.parent
+    if not path.is_file():
+        raise AnswerSetError(f"{path}: no such file")
+    if not folder.is_dir():
+        raise AnswerSetError(f"{folder}: no such folder of pictures (choose one with --images-dir)")
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            name = row.get("file_name") or row["image"]
+            row["_image"] = (folder / name).read_bytes
+        except ValueError as error:
+            row = {"_fault": f"broken JSON: {path} row {number}: {error}"}
+        except (AttributeError, KeyError, TypeError):
+            row = {"_fault": f"no file_name: {path} row {number}"}
+        rows.append(row)
+    return rows
+
+
+def _read_dataset(data: str, split: str | None) -> list[dict[str, Any]]:
+    from datasets import Dataset, DatasetDict, load_dataset
+    from datasets import Image as ImageFeature
+
+    try:
+        if data.endswith(".parquet"):
+            found: Dataset | DatasetDict = load_dataset("parquet", data_files=data, split="train")
+        else:
+            found = load_folder(Path(data)) if Path(data).is_dir() else load_dataset(data)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise AnswerSetError(f"{data}: cannot be read as a dataset: {reason_of(error)}") from error
+    if isinstance(found, DatasetDict):
+        names = ", ".join(found)
+        if split is None and len(found) > 1:
+            raise AnswerSetError(f"{data}: choose one of its splits with --split: {names}")
+        if split is not None and split not in found:
+            raise AnswerSetError(f"{data}: no split {split} (it has {names})")
+        found = found[split or next(iter(found))]
+    if not isinstance(found.features.get("image"), ImageFeature):
+        raise AnswerSetError(
+            f"{data}: no column image that holds pictures (it has {', '.join(found.column_names)})"
+        )
+    encoded = found.select_columns("image").cast_column("image", ImageFeature(decode=False))
+
+    def reader(index: int) -> Callable[[], bytes]:
+        def read() -> bytes:
+            image = encoded[index]["image"]
+            return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+
+        return read
+
+    texts = found.remove_columns("image").to_list()
+    return [{**row, "_image": reader(index)} for index, row in enumerate(texts)]
+
+
+def _item(identity: str, row: dict[str, Any], question_field: str, answer_field: str) -> Item:
+    fault = row.get("_fault")
+    question, answer = row.get(question_field), row.get(answer_field)
+    read, digest = row.get("_image", bytes), ""
+    for value, name in ((question, question_field), (answer, answer_field)):
+        if fault is None and (not isinstance(value, str) or not value.strip()):
+            fault = f"{name} is empty or no text"
+        elif fault is None and _HALF_A_PAIR.search(value):
+            fault = f"{name} is no Unicode: it holds half of a surrogate pair"
+    if fault is None:
+        try:
+            content = read()
+            # By its head alone: the shuffled control must not hand a broken picture to a sound question.
+            with Image.open(io.BytesIO(content)):
+                digest = image_digest(content)
+        except UnidentifiedImageError:
+            # Pillow would name an address in memory, another one in every run.
+            fault = "image cannot be read: it is no picture"
+        except (*BROKEN_PICTURE, TypeError) as error:
+            fault = f"image cannot be read: {error}"
+    return Item(identity, str(question), str(answer), digest, read, fault)
+
+
+def exchange_images(items: Sequence[Item]) -> list[Item]:
+    """The shuffled-image control: every item gets another one's picture.
+
+    Raises:
+        AnswerSetError: fewer than two different pictures.
+    """
+    holders = {item.digest: item for item in items if item.fault is None}
+    try:
+        given = shuffle_map(holders)
+    except ValueError as error:
+        raise AnswerSetError(str(error)) from error
+    return [
+        item
+        if item.fault
+        else Item(item.id, item.question, item.answer, given[item.digest], holders[given[item.digest]].image)
+        for item in items
+    ]

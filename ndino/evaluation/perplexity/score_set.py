@@ -1,0 +1,132 @@
+"""Perplexity of a LLaVA-NeXT model on given answers, conditioned on its picture and question.
+
+Only the answer's tokens count (``ndino.evaluation.perplexity.scorer``). The paper averages the samples' perplexities and leaves out
+those above 1,000; the corpus perplexity beside it weighs every token alike and leaves nothing out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from tqdm import tqdm
+
+from ndino.common.files import key_of, write_json, write_text
+from ndino.evaluation.models import Model
+from ndino.evaluation.perplexity.answer_sets import Item, exchange_images
+from ndino.evaluation.perplexity.scorer import PerplexityError, Score, exponential, load_scorer
+
+OUTLIER = 1000.0
+RESAMPLES = 1000
+
+
+def summarise(scores: Sequence[Score]) -> dict[str, Any]:
+    """The paper's mean (None when every sample is an outlier) and the corpus perplexity with a 95 % interval.
+
+    The interval is a percentile bootstrap over samples with a fixed seed.
+
+    Raises:
+        PerplexityError: not one sample was scored.
+    """
+    scored = [score for score in scores if not score.skipped]
+    if not scored:
+        raise PerplexityError(
+            f"not one of {len(scores)} samples could be scored; the first: {scores[0].reason}"
+        )
+    within = [score.perplexity for score in scored if score.perplexity <= OUTLIER]
+    nll = np.array([score.nll for score in scored])
+    tokens = np.array([score.answer_tokens for score in scored])
+    drawn = np.random.default_rng(0).integers(len(scored), size=(RESAMPLES, len(scored)))
+    means = nll[drawn].sum(axis=1) / tokens[drawn].sum(axis=1)
+    return {
+        "paper": float(np.mean(within)) if within else None,
+        "corpus": exponential(nll.sum() / tokens.sum()),
+        "outliers": len(scored) - len(within),
+        "n": len(scored),
+        "skipped": len(scores) - len(scored),
+        "reasons": dict(Counter(kind_of(score.reason) for score in scores if score.reason).most_common()),
+        "interval": [exponential(bound) for bound in np.percentile(means, [2.5, 97.5])],
+    }
+
+
+def kind_of(reason: str) -> str:
+    """What a reason has in common with others: all before its first colon."""
+    return reason.partition(": ")[0]
+
+
+def score_set(
+    model: Model, items: Sequence[Item], out: Path, *, batch: int | None = None, shuffled: bool = False
+) -> tuple[dict[str, Any], list[Score]]:
+    """Score ``items`` and write a row each to ``out`` (``.jsonl``) and the summary beside it (``.json``).
+
+    Each batch is written as it is done and a run that was cut off goes on behind it; ``out.fingerprint``
+    tells whether model and data are still the same, and if not, scoring starts anew.
+
+    Returns:
+        The summary (see `summarise`) and the rows in the order of ``items``.
+
+    Raises:
+        PerplexityError: nothing could be scored, ``out`` is another file, or see `load_scorer`.
+        AnswerSetError: see `exchange_images`.
+        OSError: the output cannot be written.
+    """
+    chosen = exchange_images(items) if shuffled else list(items)
+    summary, marker = out.with_suffix(".json"), out.with_name(f"{out.name}.fingerprint")
+    if out.exists() and not marker.exists():
+        raise PerplexityError(f"{out} exists and is not ours (remedy: choose another output)")
+    fields = [[item.id, item.question, item.answer, item.digest, item.fault] for item in chosen]
+    fingerprint = key_of(model.fingerprint, fields)
+    if not marker.exists() or marker.read_text(encoding="utf-8") != fingerprint:
+        summary.unlink(missing_ok=True)
+        out.unlink(missing_ok=True)
+        write_text(marker, fingerprint)
+    done = _finished(out)
+    if any(item.id not in done for item in chosen):
+        scorer = load_scorer(model)
+        # Planned from the whole set, so a run that goes on computes what an undisturbed one would.
+        skipped, batches = scorer.plan(chosen, batch=batch)
+        with (
+            out.open("a", encoding="utf-8") as log,
+            tqdm(total=len(chosen), initial=len(skipped), desc=out.stem, unit=" answers") as bar,
+        ):
+            done |= _append(log, skipped, done)
+            for part in batches:
+                if any(ready.item.id not in done for ready in part.answers):
+                    done |= _append(log, scorer.score(part), done)
+                bar.update(len(part.answers))
+    scores = [done[item.id] for item in chosen]
+    write_text(out, "".join(map(_line, scores)))
+    result = summarise(scores)
+    write_json(summary, result)
+    return result, scores
+
+
+def _append(log: TextIO, scores: Sequence[Score], done: Mapping[str, Score]) -> dict[str, Score]:
+    new = {score.id: score for score in scores if score.id not in done}
+    log.writelines(map(_line, new.values()))
+    log.flush()
+    return new
+
+
+def _finished(out: Path) -> dict[str, Score]:
+    # A kill may leave half a line at the end: what came before it stands.
+    done: dict[str, Score] = {}
+    if not out.exists():
+        return done
+    for line in out.read_bytes().split(b"\n"):
+        try:
+            score = Score(**json.loads(line))
+        except (ValueError, TypeError):
+            break  # the rest is scored again
+        done[score.id] = score
+    write_text(out, "".join(_line(score) for score in done.values()))
+    return done
+
+
+def _line(score: Score) -> str:
+    return json.dumps(asdict(score)) + "\n"

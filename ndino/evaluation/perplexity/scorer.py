@@ -1,0 +1,335 @@
+"""How likely a LLaVA-NeXT model finds given answers to questions about pictures.
+
+The prompt is Listing 2 where the tokenizer has LLaMA 3's markers, else the model's own chat template; only
+the answer's tokens count, the one that ends it included. Answers about one picture share the encoded picture
+and the beginning of the prompt (``ndino.evaluation.inference.prefix_cache``); the others are scored in batches of like length.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import ExifTags, Image, ImageOps
+from torch.nn.utils.rnn import pad_sequence
+from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
+
+from ndino.common.errors import BROKEN_PICTURE, reason_of
+from ndino.evaluation.inference.prefix_cache import encode_prefix, obstacle, packed_attention
+from ndino.evaluation.models import Model
+from ndino.evaluation.perplexity.answer_sets import Item
+from ndino.formats.prompts import (
+    IGNORE_INDEX,
+    IMAGE_TOKEN,
+    PromptError,
+    Turn,
+    encode_llama3,
+    encode_templated,
+    has_llama3_markers,
+)
+from ndino.formats.published import missing_weights
+
+# exp() of more than this is no number that JSON can hold.
+LARGEST_EXPONENT = 700.0
+# Suffix tokens behind one prefix at a time: the mask grows with their square.
+PACKED_TOKENS = 4096
+# Rows of logits at a time: 256 of LLaMA 3's vocabulary are 131 MB in float32.
+LOGIT_ROWS = 256
+
+
+class PerplexityError(RuntimeError):
+    """A model or a run that gives no number; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row of the log. ``nll`` is in nats and summed over ``answer_tokens``; a skipped row has neither.
+
+    A ``reason`` is what is wrong, then a colon and what is particular to this row.
+    """
+
+    id: str
+    nll: float | None
+    answer_tokens: int
+    perplexity: float | None
+    skipped: bool
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An item as tokens with one ``<image>``, which stands for ``features``; the answer is at the end."""
+
+    item: Item
+    ids: tuple[int, ...]
+    features: int
+    answer_tokens: int
+
+    @property
+    def length(self) -> int:
+        """Tokens that the model reads."""
+        return len(self.ids) + self.features - 1
+
+    def widened(self, image_id: int) -> list[int]:
+        return [token for one in self.ids for token in [one] * (self.features if one == image_id else 1)]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Answers that are scored at once: each with a picture of its own, or all about one."""
+
+    answers: tuple[Ready, ...]
+    one_picture: bool
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model ready to score; ``context`` is the most tokens it takes, picture features included."""
+
+    model: LlavaNextForConditionalGeneration
+    processor: LlavaNextProcessor
+
+    @property
+    def context(self) -> int:
+        return self.model.config.text_config.max_position_embeddings
+
+    def __call__(self, items: Sequence[Item], *, batch: int | None = None) -> list[Score]:
+        """Score items whose ids differ; what cannot be scored comes back skipped, with the reason."""
+        skipped, batches = self.plan(items, batch=batch)
+        scores = {score.id: score for score in skipped}
+        scores |= {score.id: score for part in batches for score in self.score(part)}
+        return [scores[item.id] for item in items]
+
+    def plan(self, items: Sequence[Item], *, batch: int | None = None) -> tuple[list[Score], list[Batch]]:
+        """What cannot be scored, and batches of the rest; the same items give the same batches.
+
+        ``batch`` answers with pictures of their own are scored at once, by default 1 on a CPU, which padding
+        would only keep busy (``benchmarks/perplexity.py``), and 8 on a GPU.
+        """
+        batch = batch or (1 if self.model.device.type == "cpu" else 8)
+        skipped, of_picture = [], defaultdict(list)
+        for item in items:
+            try:
+                ready = self._prepare(item)
+            except _SkipError as skip:
+                skipped.append(_skipped(item, str(skip)))
+            else:
+                of_picture[item.digest].append(ready)
+        shares = obstacle(self.model) is None
+        singles = [ready for group in of_picture.values() if len(group) == 1 or not shares for ready in group]
+        singles.sort(key=lambda ready: -ready.length)
+        cuts = range(0, len(singles), batch)
+        batches = [Batch(tuple(singles[start : start + batch]), one_picture=False) for start in cuts]
+        groups = [group for group in of_picture.values() if len(group) > 1 and shares]
+        return skipped, batches + [
+            Batch(tuple(part), one_picture=True) for group in groups for part in _parts(group)
+        ]
+
+    def _prepare(self, item: Item) -> Ready:
+        if item.fault:
+            raise _SkipError(item.fault)
+        try:
+            with Image.open(io.BytesIO(item.image())) as image:
+                size = _upright_size(image)
+        except BROKEN_PICTURE as error:
+            raise _SkipError(f"image cannot be read: {error}") from error
+        tokenizer = self.processor.tokenizer
+        try:
+            if has_llama3_markers(tokenizer):
+                turns = [Turn("user", f"{IMAGE_TOKEN}\n{item.question}"), Turn("assistant", item.answer)]
+                encoded = encode_llama3(tokenizer, turns, supervision="answer")
+            else:
+                template = self.processor.chat_template or tokenizer.chat_template
+                encoded = encode_templated(tokenizer, template, item.question, item.answer)
+        except PromptError as error:
+            raise _SkipError(f"cannot be asked: {error}") from error
+        answer_tokens = sum(label != IGNORE_INDEX for label in encoded.labels)
+        ready = Ready(item, tuple(encoded.input_ids), self._features(size), answer_tokens)
+        if ready.length > self.context:
+            raise _SkipError(
+                f"longer than the context: {ready.length} tokens, but the model's context is {self.context}"
+            )
+        return ready
+
+    def _features(self, size: tuple[int, int]) -> int:
+        """Tokens that a picture of (height, width) becomes."""
+        (count,) = self.processor._get_num_multimodal_tokens(image_sizes=[size])["num_image_tokens"]
+        return count
+
+    def score(self, batch: Batch) -> list[Score]:
+        """Score one batch; a picture that turns out to be torn is skipped."""
+        pictures, torn = {}, []
+        for ready in batch.answers:
+            if ready.item.digest not in pictures:
+                try:
+                    pictures[ready.item.digest] = self._picture(ready.item)
+                except BROKEN_PICTURE as error:
+                    torn.append(_skipped(ready.item, f"image cannot be read: {error}"))
+        whole = [ready for ready in batch.answers if ready.item.digest in pictures]
+        if not whole:
+            return torn
+        if batch.one_picture:
+            (picture,) = pictures.values()
+            losses = self._losses_behind_a_prefix(whole, picture)
+        else:
+            losses = self._losses(whole, [pictures[ready.item.digest] for ready in whole])
+        return torn + [_scored(ready, nll) for ready, nll in zip(whole, losses, strict=True)]
+
+    def _picture(self, item: Item) -> dict[str, torch.Tensor]:
+        with Image.open(io.BytesIO(item.image())) as image:
+            # Upright, as `datasets` gives pictures to the tasks.
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+        return self.processor.image_processor(upright, return_tensors="pt")
+
+    @torch.inference_mode()
+    def _losses(self, answers: Sequence[Ready], pictures: Sequence[dict[str, torch.Tensor]]) -> list[float]:
+        """A row an answer, padded on the right."""
+        rows = [ready.widened(self.model.config.image_token_id) for ready in answers]
+        lengths = torch.tensor([len(ids) for ids in rows])
+        padding = rows[0][-1]  # masked: any id will do but that of <image>
+        ids = pad_sequence([torch.tensor(ids) for ids in rows], batch_first=True, padding_value=padding)
+        position = torch.arange(ids.shape[1])
+        present = position < lengths[:, None]
+        starts = lengths - torch.tensor([ready.answer_tokens for ready in answers])
+        answer = (position >= starts[:, None]) & present
+        hidden = self.model.model(
+            input_ids=ids.to(self.model.device),
+            # Without a mask, attention takes its fast causal path.
+            attention_mask=None if bool(present.all()) else present.long().to(self.model.device),
+            **self._pixels(pictures),
+            use_cache=False,
+        ).last_hidden_state
+        # The position before each answer token predicts it.
+        nll = self._surprise(hidden[:, :-1][answer[:, 1:].to(hidden.device)], ids[answer])
+        return [float(part.sum()) for part in nll.split([ready.answer_tokens for ready in answers])]
+
+    @torch.inference_mode()
+    def _losses_behind_a_prefix(
+        self, answers: Sequence[Ready], picture: dict[str, torch.Tensor]
+    ) -> list[float]:
+        """All answers in one row behind what their prompts have in common, which is read once."""
+        device = self.model.device
+        rows = [ready.widened(self.model.config.image_token_id) for ready in answers]
+        # The token that predicts an answer's first belongs to the suffix.
+        shared = min(
+            _shared_prefix(rows),
+            *(len(ids) - ready.answer_tokens - 1 for ids, ready in zip(rows, answers, strict=True)),
+        )
+        prefix = encode_prefix(
+            self.model,
+            {"input_ids": torch.tensor([rows[0][:shared]], device=device), **self._pixels([picture])},
+        )
+        suffixes = [ids[shared:] for ids in rows]
+        mask, positions = packed_attention(
+            prefix.length, [len(suffix) for suffix in suffixes], self.model.dtype, device
+        )
+        hidden = self.model.model(
+            input_ids=torch.tensor([[token for suffix in suffixes for token in suffix]], device=device),
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=prefix.cache,
+            use_cache=True,
+        ).last_hidden_state[0]
+        parts = hidden.split([len(suffix) for suffix in suffixes])
+        before = [part[-ready.answer_tokens - 1 : -1] for part, ready in zip(parts, answers, strict=True)]
+        wanted = [
+            token
+            for suffix, ready in zip(suffixes, answers, strict=True)
+            for token in suffix[-ready.answer_tokens :]
+        ]
+        nll = self._surprise(torch.cat(before), torch.tensor(wanted))
+        return [float(part.sum()) for part in nll.split([ready.answer_tokens for ready in answers])]
+
+    def _pixels(self, pictures: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        # Pictures differ in their number of tiles; the model reads from image_sizes how many are real.
+        pixels = pad_sequence([picture["pixel_values"][0] for picture in pictures], batch_first=True)
+        sizes = torch.cat([picture["image_sizes"] for picture in pictures])
+        device = self.model.device
+        return {"pixel_values": pixels.to(device, self.model.dtype), "image_sizes": sizes.to(device)}
+
+    def _surprise(self, hidden: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        """(answer tokens,) float64 on the CPU, from the hidden states that predict them.
+
+        Logits of all positions over a large vocabulary would be most of the memory, hence only these, and of
+        them a limited number at a time.
+        """
+        parts = zip(hidden.split(LOGIT_ROWS), wanted.to(hidden.device).split(LOGIT_ROWS), strict=True)
+        losses = [
+            torch.nn.functional.cross_entropy(self.model.lm_head(part).float(), ids, reduction="none")
+            for part, ids in parts
+        ]
+        return torch.cat(losses).double().cpu()
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """(height, width) once turned as its EXIF data say; nothing is decoded."""
+    size = (image.height, image.width)
+    # 5 to 8 are the quarter turns.
+    return size[::-1] if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5 else size
+
+
+class _SkipError(Exception):
+    """Why one item cannot be scored."""
+
+
+def _shared_prefix(rows: Sequence[Sequence[int]]) -> int:
+    """How many tokens all rows begin with."""
+    columns = enumerate(zip(*rows, strict=False))
+    return next((i for i, column in columns if len(set(column)) > 1), min(map(len, rows)))
+
+
+def _parts(group: Sequence[Ready]) -> Iterator[list[Ready]]:
+    """As many answers behind one prefix as fit into `PACKED_TOKENS`."""
+    part: list[Ready] = []
+    tokens = 0
+    for ready in group:
+        own = len(ready.ids)
+        if part and tokens + own > PACKED_TOKENS:
+            yield part
+            part, tokens = [], 0
+        part.append(ready)
+        tokens += own
+    yield part
+
+
+def _scored(ready: Ready, nll: float) -> Score:
+    if not math.isfinite(nll):
+        return _skipped(ready.item, "the model's loss is no finite number")
+    tokens = ready.answer_tokens
+    return Score(ready.item.id, nll, tokens, exponential(nll / tokens), False, None)
+
+
+def _skipped(item: Item, reason: str) -> Score:
+    return Score(item.id, None, 0, None, True, reason)
+
+
+def exponential(value: float) -> float:
+    """exp() as far as JSON can hold it."""
+    return math.exp(min(value, LARGEST_EXPONENT))
+
+
+def load_scorer(model: Model) -> Scorer:
+    """Load a LLaVA-NeXT, in bfloat16 on a GPU and float32 on a CPU.
+
+    Raises:
+        PerplexityError: a file is broken, weights are missing, or there are neither LLaMA 3's markers nor
+            a chat template.
+    """
+    gpu = torch.cuda.is_available()
+    try:
+        processor = LlavaNextProcessor.from_pretrained(model.path)
+        loaded, loading = LlavaNextForConditionalGeneration.from_pretrained(
+            model.path, dtype=torch.bfloat16 if gpu else torch.float32, output_loading_info=True
+        )
+    except Exception as error:  # every reader has errors of its own
+        raise PerplexityError(f"{model.source}: cannot be loaded: {reason_of(error)}") from error
+    if missing := missing_weights(loading):
+        raise PerplexityError(f"{model.source}: {missing} (save the model again)")
+    tokenizer = processor.tokenizer
+    if not (has_llama3_markers(tokenizer) or processor.chat_template or tokenizer.chat_template):
+        raise PerplexityError(f"{model.source}: has no chat template (save the model with one)")
+    return Scorer(loaded.to("cuda" if gpu else "cpu").eval(), processor)

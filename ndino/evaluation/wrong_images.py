@@ -1,0 +1,58 @@
+"""The shuffled-image control for tasks that do not know of it: any task of lmms-eval that shows pictures.
+
+Our own tasks exchange pictures when they read their data (``ndino.evaluation.shuffle``). For others, every picture that
+a document shows is exchanged for another document's when it is shown; the texts stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from PIL.Image import Image
+
+from ndino.evaluation.errors import SetupError
+from ndino.evaluation.shuffle import image_digest, shuffle_map
+
+if TYPE_CHECKING:
+    from lmms_eval.api.task import ConfigurableTask
+
+
+def exchange_pictures(task: ConfigurableTask, name: str, size: int) -> None:
+    """Make ``task`` show wrong pictures in its first ``size`` documents.
+
+    All of these are decoded once to tell equal pictures apart, and one by one again when they are asked.
+
+    Raises:
+        SetupError: the task shows something else than pictures, fewer than two, or in a way of its own.
+    """
+    from lmms_eval.api.task import ConfigurableMessagesTask
+
+    if isinstance(task, ConfigurableMessagesTask) and callable(task.config.doc_to_messages):
+        raise SetupError(f"task {name}: builds its messages by itself, so its pictures cannot be exchanged")
+    show = task.doc_to_visual
+    where: dict[str, tuple[int, int]] = {}
+    for number in range(size):
+        for place, picture in enumerate(_pictures(show(task.eval_docs[number]), name)):
+            where.setdefault(_digest(picture), (number, place))
+    try:
+        given = shuffle_map(where)
+    except ValueError as error:
+        raise SetupError(f"task {name}: {error}") from error
+
+    def show_wrong(document: Mapping[str, Any]) -> list[Image]:
+        wanted = [where[given[_digest(picture)]] for picture in show(document)]
+        return [show(task.eval_docs[number])[place] for number, place in wanted]
+
+    task.doc_to_visual = show_wrong
+
+
+def _pictures(shown: Any, name: str) -> list[Image]:
+    pictures = list(shown or [])
+    if not all(isinstance(picture, Image) for picture in pictures):
+        raise SetupError(f"task {name}: shows something else than pictures, which cannot be exchanged")
+    return pictures
+
+
+def _digest(picture: Image) -> str:
+    return image_digest(f"{picture.mode}{picture.size}".encode() + picture.tobytes())

@@ -1,0 +1,165 @@
+"""An upstream checkpoint folder, read a tensor at a time: safetensors or .bin, in one file or in shards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from ndino.common.errors import reason_of
+from ndino.export.errors import ConversionError
+
+# As transformers names them, in the order in which it looks for them.
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A weight without its values."""
+
+    shard: Path
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return torch.Size(self.shape).numel() * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """``config`` is config.json as it stands, ``tensors`` the weights under upstream's names."""
+
+    folder: Path
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    @property
+    def shards(self) -> list[Path]:
+        return list(dict.fromkeys(tensor.shard for tensor in self.tensors.values()))
+
+    def read(self, shard: Path) -> Iterator[tuple[str, torch.Tensor]]:
+        """The shard's weights one after the other; keep none of them, and no more than one is in memory.
+
+        (Of a .bin up to the whole shard may be: its file is mapped once for all.)
+        """
+        names = [name for name, tensor in self.tensors.items() if tensor.shard == shard]
+        if shard.suffix == ".safetensors":
+            for name in names:
+                # Opened anew for each: the pages of a mapped file count as ours until it is closed.
+                with safe_open(shard, "pt") as file:
+                    tensor = file.get_tensor(name)
+                yield name, tensor
+                del tensor
+        else:
+            weights = _load_bin(shard)
+            for name in names:
+                yield name, weights.pop(name)
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Read config.json and the weights' names, shapes and dtypes.
+
+    Raises:
+        ConversionError: a file is missing or damaged, or a weight is in no floating-point type that is kept.
+    """
+    if not folder.is_dir():
+        raise ConversionError(
+            f"{folder}: no such checkpoint folder (a model of the hub is fetched with: "
+            "hf download NAME --local-dir FOLDER)"
+        )
+    config = read_json(folder / "config.json")
+    tensors: dict[str, Tensor] = {}
+    for shard in _shards(folder):
+        for name, tensor in _tensors_of(shard).items():
+            if name in tensors:
+                raise ConversionError(f"{shard}: has {name} again, which {tensors[name].shard.name} holds")
+            if tensor.dtype not in _DTYPES.values():
+                raise ConversionError(
+                    f"{shard}: {name} is of type {tensor.dtype} (convert the checkpoint as it was before "
+                    "quantisation: float32, float16 or bfloat16)"
+                )
+            tensors[name] = tensor
+    return Checkpoint(folder, config, tensors)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file with an object in it.
+
+    Raises:
+        ConversionError: it is missing or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConversionError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise ConversionError(f"{path}: cannot be read as JSON: {reason_of(error)}") from error
+    if not isinstance(content, dict):
+        raise ConversionError(f"{path}: holds no JSON object")
+    return content
+
+
+def _shards(folder: Path) -> list[Path]:
+    for name in _WEIGHTS:
+        index = folder / f"{name}.index.json"
+        if index.exists():
+            files = read_json(index).get("weight_map")
+            if not isinstance(files, dict):
+                raise ConversionError(f"{index}: has no weight_map")
+            shards = [folder / name for name in dict.fromkeys(files.values())]
+            for shard in shards:
+                if shard.parent != folder or not shard.is_file():
+                    raise ConversionError(
+                        f"{shard}: is missing, though {index.name} names it (fetch it again)"
+                    )
+            return shards
+        if (folder / name).is_file():
+            return [folder / name]
+    if list(folder.glob("*mm_projector*")):
+        raise ConversionError(
+            f"{folder}: holds a projector alone, as the first stage saves it (convert a later stage's model)"
+        )
+    raise ConversionError(
+        f"{folder}: has no weights (looked for {', '.join(f'{name}[.index.json]' for name in _WEIGHTS)})"
+    )
+
+
+def _tensors_of(shard: Path) -> dict[str, Tensor]:
+    if shard.suffix != ".safetensors":
+        return {
+            name: Tensor(shard, tuple(tensor.shape), tensor.dtype)
+            for name, tensor in _load_bin(shard).items()
+        }
+    try:
+        with safe_open(shard, "pt") as file:
+            views = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            return {
+                name: Tensor(shard, tuple(view.get_shape()), _DTYPES.get(view.get_dtype(), view.get_dtype()))
+                for name, view in views.items()
+            }
+    except (SafetensorError, OSError) as error:
+        raise ConversionError(
+            f"{shard}: is cut short or damaged: {reason_of(error)} (fetch it again)"
+        ) from error
+
+
+def _load_bin(shard: Path) -> dict[str, torch.Tensor]:
+    try:
+        weights = torch.load(shard, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # what a damaged archive raises is not narrowed down
+        raise ConversionError(
+            f"{shard}: is cut short or damaged, or no file of weights alone: "
+            f"{reason_of(error)[:200]} (fetch it again, or save it as safetensors)"
+        ) from error
+    if not isinstance(weights, dict) or not all(
+        isinstance(value, torch.Tensor) for value in weights.values()
+    ):
+        raise ConversionError(f"{shard}: holds something else than weights by name")
+    return weights

@@ -1,0 +1,157 @@
+"""Checkpoint folder in, published folder out, one tensor at a time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+from transformers import LlavaNextConfig, PreTrainedTokenizerFast
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+
+from ndino.common.files import whole_folder, write_json
+from ndino.export.card import find_manifest, write_card
+from ndino.export.checkpoint import Checkpoint, open_checkpoint
+from ndino.export.errors import ConversionError
+from ndino.export.names import EMBEDDINGS, HEAD, plan
+from ndino.export.settings import build_config, check_kind, read_tokenizer, require
+from ndino.export.tower import Tower, read_tower
+from ndino.export.writer import Layout, write_safetensors
+from ndino.formats import published
+
+SPARE_BYTES = 64 * 1024**2  # room for all that is not weights
+ROWS = 8192  # embedding rows averaged at a time
+
+
+def convert(
+    src: Path,
+    dst: Path,
+    *,
+    manifest: Path | None = None,
+    vision_tower: Path | None = None,
+    quiet: bool = False,
+) -> Path:
+    """Convert the upstream checkpoint ``src`` into the new folder ``dst``; returns ``dst``.
+
+    Weights keep their dtype and their division into shards. The vocabulary grows by ``<image>`` and the pad
+    token to a multiple of 64; new rows are the mean of the old. Memory: the largest tensor of a safetensors
+    checkpoint, the largest shard of a .bin one, and what the libraries take.
+
+    Args:
+        manifest: of the run that trained ``src``; by default manifest.json in ``src`` or the folder above.
+        vision_tower: the tower's folder, where the recorded one is not on this machine.
+        quiet: show no progress bar.
+
+    Raises:
+        ConversionError: naming the file, key or field that does not fit.
+    """
+    if dst.exists():
+        raise ConversionError(f"{dst}: is there already (remove it or choose another name)")
+    checkpoint = open_checkpoint(src)
+    check_kind(checkpoint)
+    run = find_manifest(src, manifest)
+    tower = read_tower(require(checkpoint, "mm_vision_tower"), src, vision_tower)
+    tokenizer = read_tokenizer(src)
+    generation = published.settle_ending(
+        tokenizer, "plain" if run.get("recipe", {}).get("prompt") == "plain" else "llama3"
+    )
+    config = build_config(checkpoint, tower, tokenizer)
+    names = plan(checkpoint, config)
+    new_rows = config.text_config.vocab_size - require(checkpoint, "vocab_size")
+    _require_room(checkpoint, dst)
+    with whole_folder(dst) as made:
+        _write_weights(checkpoint, names, new_rows, made, quiet=quiet)
+        config.save_pretrained(made)
+        generation.save_pretrained(made)
+        _processor(tokenizer, tower, config).save_pretrained(made)
+        published.settle_files(made)
+        name = dst.resolve().parent.name if dst.name == "model" else dst.name
+        write_card(made / "README.md", name=name, tower=tower.source, run=run)
+    return dst
+
+
+def _write_weights(
+    checkpoint: Checkpoint, names: dict[str, str], new_rows: int, folder: Path, *, quiet: bool
+) -> None:
+    layouts = {shard: _layout(checkpoint, names, shard, new_rows) for shard in checkpoint.shards}
+    layouts = {shard: layout for shard, layout in layouts.items() if layout}
+    sizes = [
+        torch.Size(shape).numel() * dtype.itemsize
+        for layout in layouts.values()
+        for shape, dtype in layout.values()
+    ]
+    weight_map = {}
+    with tqdm(
+        total=sum(sizes), desc="convert", unit="B", unit_scale=True, disable=True if quiet else None
+    ) as bar:
+        for number, (shard, layout) in enumerate(layouts.items(), 1):
+            file = (
+                "model.safetensors"
+                if len(layouts) == 1
+                else f"model-{number:05}-of-{len(layouts):05}.safetensors"
+            )
+            tensors = (
+                _grown(tensor, new_rows if name in (EMBEDDINGS, HEAD) else 0)
+                for name, tensor in checkpoint.read(shard)
+                if name in names
+            )
+            for written in write_safetensors(folder / file, layout, tensors):
+                bar.update(written)
+            weight_map |= dict.fromkeys(layout, file)
+    if len(layouts) > 1:
+        write_json(
+            folder / "model.safetensors.index.json",
+            {"metadata": {"total_size": sum(sizes)}, "weight_map": weight_map},
+        )
+
+
+def _layout(checkpoint: Checkpoint, names: dict[str, str], shard: Path, new_rows: int) -> Layout:
+    layout = {}
+    for name, tensor in checkpoint.tensors.items():
+        if tensor.shard == shard and name in names:
+            rows, *rest = tensor.shape
+            grown = new_rows if name in (EMBEDDINGS, HEAD) else 0
+            layout[names[name]] = ((rows + grown, *rest), tensor.dtype)
+    return layout
+
+
+def _grown(tensor: torch.Tensor, new_rows: int) -> Iterator[torch.Tensor]:
+    yield tensor
+    if new_rows:
+        total = sum(part.double().sum(dim=0) for part in tensor.split(ROWS))
+        yield (total / len(tensor)).to(tensor.dtype).expand(new_rows, -1)
+
+
+def _processor(tokenizer: PreTrainedTokenizerFast, tower: Tower, config: LlavaNextConfig):
+    names = (
+        "crop_size",
+        "do_center_crop",
+        "do_convert_rgb",
+        "do_normalize",
+        "do_rescale",
+        "do_resize",
+        "image_mean",
+        "image_std",
+        "resample",
+        "rescale_factor",
+        "size",
+    )
+    wanted = {name: tower.preprocessing[name] for name in names if name in tower.preprocessing}
+    image_processor = LlavaNextImageProcessorPil(**wanted, image_grid_pinpoints=config.image_grid_pinpoints)
+    side = config.vision_config.image_size
+    if image_processor.crop_size["height"] != side or image_processor.size["shortest_edge"] != side:
+        raise ConversionError(
+            f"{tower.source}: preprocessor_config.json makes pictures of {wanted.get('size')}, but the tower "
+            f"takes {side} pixels"
+        )
+    return published.build_processor(tokenizer, image_processor, patch_size=config.vision_config.patch_size)
+
+
+def _require_room(checkpoint: Checkpoint, dst: Path) -> None:
+    needed = sum(tensor.nbytes for tensor in checkpoint.tensors.values()) + SPARE_BYTES
+    there = next(folder for folder in dst.resolve().parents if folder.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise ConversionError(f"{there}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")

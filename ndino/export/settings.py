@@ -1,0 +1,178 @@
+"""The published configuration, taken from the checkpoint's and its tower's alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from transformers import LlamaConfig, LlavaNextConfig, PreTrainedTokenizerFast
+
+from ndino.export.checkpoint import Checkpoint
+from ndino.export.errors import ConversionError
+from ndino.export.names import EMBEDDINGS
+from ndino.export.tower import Tower
+from ndino.formats.prompts import END_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, MARKERS
+from ndino.formats.published import PAD_TOKEN, padded_vocabulary, prepare_tokenizer
+
+# Of a LLaMA, what has no safe default: a guess would give other logits without a word.
+_TEXT_REQUIRED = (
+    "hidden_act",
+    "hidden_size",
+    "intermediate_size",
+    "max_position_embeddings",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "rms_norm_eps",
+    "rope_theta",
+    "vocab_size",
+)
+_TEXT_OPTIONAL = (
+    "attention_bias",
+    "attention_dropout",
+    "head_dim",
+    "initializer_range",
+    "mlp_bias",
+    "num_key_value_heads",
+    "rope_scaling",
+    "tie_word_embeddings",
+)
+# What Hugging Face's LLaVA-NeXT does and cannot do otherwise, with upstream's default where it has one.
+_FIXED = {
+    "image_aspect_ratio": ("anyres", "square"),
+    "mm_patch_merge_type": ("spatial_unpad", "flat"),
+    "mm_projector_type": ("mlp2x_gelu", "linear"),
+    "mm_resampler_type": (None, None),
+    "mm_use_im_start_end": (False, False),
+    "mm_vision_select_feature": ("patch", "patch"),
+    "s2": (False, False),
+}
+_RANGE = re.compile(r"\((\d+)x(\d+)\)")
+
+
+def require(checkpoint: Checkpoint, field: str) -> Any:
+    """A field of the checkpoint's config.json.
+
+    Raises:
+        ConversionError: it is missing or null.
+    """
+    value = checkpoint.config.get(field)
+    if value is None:
+        raise ConversionError(f"{checkpoint.folder / 'config.json'}: the field {field} is missing")
+    return value
+
+
+def check_kind(checkpoint: Checkpoint) -> None:
+    """Refuse what has no counterpart in Hugging Face's LLaVA-NeXT.
+
+    Raises:
+        ConversionError: naming the field.
+    """
+    path = checkpoint.folder / "config.json"
+    kinds = [checkpoint.config.get("model_type"), *(checkpoint.config.get("architectures") or ())]
+    if not {"llava_llama", "LlavaLlamaForCausalLM"} & set(kinds):
+        raise ConversionError(f"{path}: model_type is {kinds[0]}, not llava_llama (only that is converted)")
+    for field, (expected, default) in _FIXED.items():
+        if checkpoint.config.get(field, default) != expected:
+            raise ConversionError(
+                f"{path}: {field} is {checkpoint.config.get(field, default)}; Hugging Face's LLaVA-NeXT "
+                f"knows only {expected}"
+            )
+
+
+def build_config(checkpoint: Checkpoint, tower: Tower, tokenizer: PreTrainedTokenizerFast) -> LlavaNextConfig:
+    """The published configuration.
+
+    Raises:
+        ConversionError: a field is missing or out of range.
+    """
+    text = {field: require(checkpoint, field) for field in _TEXT_REQUIRED}
+    text |= {field: checkpoint.config[field] for field in _TEXT_OPTIONAL if field in checkpoint.config}
+    text["vocab_size"] = padded_vocabulary(max(text["vocab_size"], len(tokenizer)))
+    layer = require(checkpoint, "mm_vision_select_layer")
+    layers = tower.config.num_hidden_layers
+    if not isinstance(layer, int) or not -layers - 1 <= layer <= layers:
+        raise ConversionError(
+            f"{checkpoint.folder / 'config.json'}: mm_vision_select_layer is {layer}, but the tower has "
+            f"{layers} layers"
+        )
+    embeddings = checkpoint.tensors.get(EMBEDDINGS)
+    if embeddings is None:
+        raise ConversionError(f"{checkpoint.folder}: has no {EMBEDDINGS}")
+    config = LlavaNextConfig(
+        text_config=LlamaConfig(
+            **text,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        ),
+        vision_config=tower.config,
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        image_grid_pinpoints=[
+            [height, width] for width, height in grid_pinpoints(checkpoint, tower.config.image_size)
+        ],
+        vision_feature_layer=layer,
+        vision_feature_select_strategy="default",
+        tie_word_embeddings=bool(checkpoint.config.get("tie_word_embeddings", False)),
+    )
+    config.architectures = ["LlavaNextForConditionalGeneration"]
+    for part in (config, config.text_config, config.vision_config):
+        part.dtype = embeddings.dtype
+    return config
+
+
+def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The checkpoint's LLaMA 3 tokenizer as we publish it.
+
+    Raises:
+        ConversionError: there is none, or it is no LLaMA 3's.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise ConversionError(f"{path}: no such file (put the tokenizer of the trained model beside it)")
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    missing = [marker for marker in MARKERS if marker not in tokenizer.get_vocab()]
+    if missing:
+        raise ConversionError(f"{path}: has no token {missing[0]}: not a LLaMA 3 tokenizer")
+    # A pad token that is also something else would be masked where it means that.
+    if tokenizer.pad_token is not None and tokenizer.pad_token not in tokenizer.added_tokens_encoder:
+        tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
+    if tokenizer.pad_token in (END_OF_TEXT, END_OF_TURN):
+        tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
+    return prepare_tokenizer(tokenizer)
+
+
+def grid_pinpoints(checkpoint: Checkpoint, side: int) -> list[tuple[int, int]]:
+    """The checkpoint's grids as (width, height) in pixels; ``side`` is that of the tower's tiles.
+
+    They may be recorded as a list, as its text, or as a range of tiles, ``"(1x1),...,(6x6)"``.
+
+    Raises:
+        ConversionError: they are missing, or no multiples of ``side``.
+    """
+    value = require(checkpoint, "image_grid_pinpoints")
+    path = checkpoint.folder / "config.json"
+    if isinstance(value, str) and (ends := _RANGE.findall(value)):
+        (first_w, first_h), (last_w, last_h) = ends[0], ends[-1]
+        value = [
+            [w * side, h * side]
+            for w in range(int(first_w), int(last_w) + 1)
+            for h in range(int(first_h), int(last_h) + 1)
+        ]
+    elif isinstance(value, str):
+        try:
+            value = json.loads(value.replace("(", "[").replace(")", "]"))
+        except ValueError:
+            raise ConversionError(f"{path}: image_grid_pinpoints cannot be read: {value[:80]}") from None
+    pairs = value if isinstance(value, list) else []
+    if not pairs or not all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, int) and n > 0 for n in pair)
+        for pair in pairs
+    ):
+        raise ConversionError(f"{path}: image_grid_pinpoints is no list of (width, height): {value}")
+    if any(n % side for pair in pairs for n in pair):
+        raise ConversionError(
+            f"{path}: image_grid_pinpoints {pairs} are no multiples of the tower's image size {side}"
+        )
+    return [(width, height) for width, height in pairs]

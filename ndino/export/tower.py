@@ -1,0 +1,67 @@
+"""The CLIP tower that a checkpoint names: its configuration and how it wants pictures. Not its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import CLIPVisionConfig
+from transformers.utils import cached_file
+
+from ndino.common.errors import reason_of
+from ndino.export.checkpoint import read_json
+from ndino.export.errors import ConversionError
+
+_KINDS = ("clip", "clip_vision_model")
+# Upstream's prefixes for towers of other makes.
+_FOREIGN = ("hf:", "open_clip_hub:", "imagebind")
+_REMEDY = "give its folder with --vision-tower; config.json and preprocessor_config.json are enough"
+
+
+@dataclass(frozen=True)
+class Tower:
+    """``preprocessing``: preprocessor_config.json. ``source``: the folder, or the hub's name."""
+
+    source: str
+    config: CLIPVisionConfig
+    preprocessing: dict[str, Any]
+
+
+def read_tower(recorded: str, checkpoint: Path, override: Path | None = None) -> Tower:
+    """The tower recorded as ``mm_vision_tower``; only a name that is no folder here is asked of the hub.
+
+    Raises:
+        ConversionError: it is no CLIP, or cannot be found.
+    """
+    source = str(override) if override is not None else _located(recorded, checkpoint)
+    if source.startswith(_FOREIGN):
+        raise ConversionError(f"{checkpoint / 'config.json'}: unknown tower {source}: only CLIP is converted")
+    settings = read_json(_file(source, "config.json"))
+    kind = settings.get("model_type")
+    if kind not in _KINDS:
+        raise ConversionError(f"{source}: unknown tower, a {kind} model: only CLIP is converted")
+    config = CLIPVisionConfig.from_dict(settings.get("vision_config", {}) if kind == "clip" else settings)
+    return Tower(source, config, read_json(_file(source, "preprocessor_config.json")))
+
+
+def _located(recorded: str, checkpoint: Path) -> str:
+    for folder in (Path(recorded), checkpoint / recorded):
+        if folder.is_dir():
+            return str(folder.resolve())
+    return recorded
+
+
+def _file(source: str, name: str) -> Path:
+    if Path(source).is_absolute() or source.startswith("."):
+        path = Path(source, name)
+        if not path.is_file():
+            raise ConversionError(f"{path}: no such file of the vision tower ({_REMEDY})")
+        return path
+    try:
+        return Path(cached_file(source, name))
+    except (OSError, ValueError) as error:
+        raise ConversionError(
+            f"vision tower {source}: no folder here, and the hub gave no {name}: "
+            f"{reason_of(error)[:200]} ({_REMEDY})"
+        ) from error

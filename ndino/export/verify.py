@@ -1,0 +1,154 @@
+"""Is the published model the checkpoint? Compared with upstream's own code, or, without it, with less."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import AutoProcessor, LlavaNextForConditionalGeneration
+
+from ndino.export.checkpoint import open_checkpoint
+from ndino.export.errors import ConversionError
+from ndino.export.sample_images import draw_pictures
+from ndino.export.settings import require
+from ndino.export.tower import read_tower
+from ndino.formats.prompts import IMAGE_TOKEN
+
+ROOT = Path(__file__).resolve().parents[2]
+# An image has upstream's tree and environment in a place of its own, and the code from elsewhere.
+_UPSTREAM = Path(os.environ.get("NDINO_UPSTREAM", ROOT))
+UPSTREAM_TREE = _UPSTREAM / "third_party" / "LLaVA-NeXT"
+UPSTREAM_PYTHON = _UPSTREAM / ".venv-llava" / "bin" / "python"
+UPSTREAM_IMAGE_ID = -200
+TOLERANCE = 1e-4
+QUESTION = "Che cosa si vede nell'immagine?"
+ANSWER = "Un quadrato rosso e due cerchi blu."
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``differences``: the largest difference of logits by picture, empty where upstream was not there."""
+
+    differences: dict[str, float]
+
+    @property
+    def passed(self) -> bool:
+        return all(value <= TOLERANCE for value in self.differences.values())
+
+    def lines(self) -> list[str]:
+        """What to print."""
+        if not self.differences:
+            return [
+                "shapes, names, ties and a forward pass are right. This is less than comparing logits with "
+                f"upstream's code, which needs {UPSTREAM_TREE.name} (make setup LLAVA_NEXT_URL=...)."
+            ]
+        largest = max(self.differences.values())
+        verdict = "equal" if self.passed else "NOT equal"
+        return [
+            *(f"{name}: largest difference {value:.2e}" for name, value in self.differences.items()),
+            f"{verdict}: largest difference of logits {largest:.2e}, tolerance {TOLERANCE:.0e} in fp32",
+        ]
+
+
+def upstream_is_there() -> bool:
+    """Whether upstream's code and its environment are set up."""
+    return (UPSTREAM_TREE / "llava").is_dir() and UPSTREAM_PYTHON.exists()
+
+
+def verify(src: Path, dst: Path, *, vision_tower: Path | None = None) -> Verdict:
+    """Compare the published folder ``dst`` with the checkpoint ``src``, both in fp32 on the CPU.
+
+    On a wide, a tall, a square and a small picture with a question and an answer: the logits of all positions
+    where upstream's code is set up, else names, shapes, ties and a forward pass.
+
+    Raises:
+        ConversionError: weights are missing or left over, token counts differ, or upstream's code fails.
+    """
+    model = _load(dst)
+    processor = AutoProcessor.from_pretrained(dst)
+    vision = model.config.vision_config
+    pictures = draw_pictures(vision.image_size, model.config.image_grid_pinpoints, vision.patch_size)
+    text = processor.apply_chat_template(
+        [
+            {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]},
+            {"role": "assistant", "content": ANSWER},
+        ],
+        tokenize=False,
+    )
+    ours = {
+        name: processor(images=Image.fromarray(picture), text=text, return_tensors="pt")
+        for name, picture in pictures.items()
+    }
+    if not upstream_is_there():
+        for name, batch in ours.items():
+            if not torch.isfinite(_logits(model, batch)).all():
+                raise ConversionError(f"{dst}: the logits of the {name} picture are not finite")
+        return Verdict({})
+    ids = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+    image_id = processor.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+    ids = torch.tensor([UPSTREAM_IMAGE_ID if token == image_id else token for token in ids])
+    tower = read_tower(require(open_checkpoint(src), "mm_vision_tower"), src, vision_tower).source
+    # Beside the model, where there is room: logits of long inputs take gigabytes.
+    with tempfile.TemporaryDirectory(prefix=".verify-", dir=dst.resolve().parent) as temporary:
+        folder = Path(temporary)
+        inputs = {f"{name}.image": torch.from_numpy(picture) for name, picture in pictures.items()}
+        inputs |= {f"{name}.ids": ids.clone() for name in pictures}
+        save_file(inputs, folder / "inputs.safetensors")
+        _run_upstream(src, tower, folder)
+        return Verdict(
+            {
+                name: _difference(
+                    name, load_file(folder / f"{name}.safetensors")["logits"], _logits(model, batch)
+                )
+                for name, batch in ours.items()
+            }
+        )
+
+
+def _load(folder: Path) -> LlavaNextForConditionalGeneration:
+    model, report = LlavaNextForConditionalGeneration.from_pretrained(
+        folder, dtype=torch.float32, output_loading_info=True
+    )
+    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if report[what]:
+            raise ConversionError(f"{folder}: {what.replace('_', ' ')} {sorted(report[what])[:5]}")
+    tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    if tied != model.config.tie_word_embeddings:
+        raise ConversionError(
+            f"{folder}: input and output embeddings are {'' if tied else 'not '}tied, the configuration says "
+            "otherwise"
+        )
+    return model.eval()
+
+
+def _logits(model: LlavaNextForConditionalGeneration, batch) -> torch.Tensor:
+    with torch.no_grad():
+        return model(**batch).logits[0].float()
+
+
+def _run_upstream(src: Path, tower: str, folder: Path) -> None:
+    command = [str(UPSTREAM_PYTHON), "-m", "ndino.export.upstream_logits", str(src.resolve()), str(folder)]
+    command += ["--vision-tower", tower]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(map(str, (UPSTREAM_TREE, ROOT))),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    done = subprocess.run(command, cwd=UPSTREAM_TREE, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise ConversionError(f"upstream's code failed on {src}:\n{done.stderr[-2000:]}")
+
+
+def _difference(name: str, theirs: torch.Tensor, ours: torch.Tensor) -> float:
+    if len(theirs) != len(ours):
+        raise ConversionError(
+            f"the {name} picture: {len(ours)} positions, but upstream makes {len(theirs)} of it "
+            "(image grids or tower differ)"
+        )
+    vocabulary = min(theirs.shape[1], ours.shape[1])
+    return (theirs[:, :vocabulary] - ours[:, :vocabulary]).abs().max().item()

@@ -1,0 +1,80 @@
+"""Folders that hold a data set as the hub lays it out: Parquet files, and a README that names the splits."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ndino.common.files import fingerprint, whole_file, write_text
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+
+
+def content_key(folder: Path) -> str:
+    """Identity of all that lies in ``folder``, 32 digits."""
+    return fingerprint(folder, ("**/*",))
+
+
+def load_folder(folder: Path, *, split: str | None = None) -> Dataset | DatasetDict:
+    """``datasets.load_dataset`` of a local folder, as it is now.
+
+    ``datasets`` by itself takes a folder for unchanged as long as its last name and its README are, and gives
+    the rows of its first reading. Raises what ``load_dataset`` raises.
+    """
+    from datasets import config, load_dataset
+
+    cache = Path(config.HF_DATASETS_CACHE, content_key(folder))
+    return load_dataset(str(folder), split=split, cache_dir=str(cache))
+
+
+def write_split(
+    folder: Path,
+    split: str,
+    rows: Sequence[Mapping[str, Any]],
+    types: Mapping[str, Any],
+    *,
+    config: str = "default",
+) -> None:
+    """Write a data set of one split; ``types`` are its columns with their `datasets` features."""
+    from datasets import Dataset, Features
+
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = {name: [row[name] for row in rows] for name in types}
+    Dataset.from_dict(columns, features=Features(types)).to_parquet(folder / f"{split}.parquet")
+    _write_readme(folder, split, config)
+
+
+def stream_split(
+    folder: Path,
+    split: str,
+    rows: Iterable[Mapping[str, Any]],
+    types: Mapping[str, Any],
+    *,
+    config: str = "default",
+    rows_at_once: int = 100,
+) -> int:
+    """As `write_split`, with so many rows in memory at a time; returns their number.
+
+    Pictures are ``{"bytes": ..., "path": None}``. The file appears once it is whole.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from datasets import Features
+
+    schema = Features(types).arrow_schema
+    count, remaining = 0, iter(rows)
+    with whole_file(folder / f"{split}.parquet") as temporary, pq.ParquetWriter(temporary, schema) as file:
+        while batch := list(itertools.islice(remaining, rows_at_once)):
+            columns = [{name: row[name] for name in types} for row in batch]
+            file.write_table(pa.Table.from_pylist(columns, schema=schema))
+            count += len(batch)
+    _write_readme(folder, split, config)
+    return count
+
+
+def _write_readme(folder: Path, split: str, config: str) -> None:
+    header = f"- config_name: {config}\n  data_files:\n  - split: {split}\n    path: {split}.parquet\n"
+    write_text(folder / "README.md", f"---\nconfigs:\n{header}---\n")

@@ -1,0 +1,209 @@
+"""The LLaVA JSON format: read it row by row, check it, write it.
+
+A row is ``{"id": "7", "image": "a.png", "conversations": [{"from": "human", "value": "<image>\\nDove?"},
+{"from": "gpt", "value": "A Bari."}]}``. ``image`` may be a list, or be left out of a row of text alone. A
+``.json`` file is one list of rows, a ``.jsonl`` file has one row a line; both are streamed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ijson
+
+from ndino.common.errors import reason_of
+from ndino.common.files import whole_file
+from ndino.formats.prompts import IMAGE_TOKEN, Role, Turn
+
+ROLES: dict[str, Role] = {"human": "user", "gpt": "assistant"}
+
+
+class ConversationError(ValueError):
+    """A row that cannot be used: ``FILE row N: reason (remedy)``; rows (lines in a .jsonl) count from 1."""
+
+    def __init__(self, path: Path, row: int, reason: str, remedy: str) -> None:
+        super().__init__(f"{path} row {row}: {reason} ({remedy})")
+        self.path, self.row, self.reason, self.remedy = path, row, reason, remedy
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One checked row: ``images`` are file names as written, as many as ``<image>`` in the user's turns."""
+
+    id: str
+    images: tuple[str, ...]
+    turns: tuple[Turn, ...]
+    row: int
+
+
+class _Fault(Exception):
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.reason, self.remedy = reason, remedy
+
+
+def read_conversations(
+    path: Path, *, image_folder: Path | None = None, rejects: list[ConversationError] | None = None
+) -> Iterator[Conversation]:
+    """Read and check a LLaVA JSON or JSONL file without holding it in memory.
+
+    Args:
+        image_folder: if given, every image must be a file there (it is not opened).
+        rejects: if given, faulty rows are appended here and skipped; otherwise the first one is raised.
+
+    Raises:
+        ConversationError: a faulty row; or, whatever ``rejects`` says, a file that is no list of rows or
+            whose JSON breaks off, since the rows behind the break cannot be found.
+        OSError: the file cannot be read.
+    """
+    rows = _read_lines(path) if _is_jsonl(path) else _read_list(path)
+    for row, record in rows:
+        try:
+            if isinstance(record, _Fault):
+                raise record
+            conversation = _check(record, row)
+            if image_folder is not None:
+                _check_files(conversation.images, image_folder)
+        except _Fault as fault:
+            error = ConversationError(path, row, fault.reason, fault.remedy)
+            if rejects is None:
+                raise error from None
+            rejects.append(error)
+        else:
+            yield conversation
+
+
+def write_conversations(path: Path, records: Iterable[dict[str, Any]]) -> int:
+    """Write rows to a ``.json`` or ``.jsonl`` file, which appears only once it is whole.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ConversationError: a row that `read_conversations` would refuse; the file is left as it was.
+        OSError: the file cannot be written.
+    """
+    before, between, after = ("", "\n", "\n") if _is_jsonl(path) else ("[\n", ",\n", "\n]\n")
+    count = 0
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(before)
+        for count, record in enumerate(records, start=1):
+            try:
+                _check(record, count)
+            except _Fault as fault:
+                raise ConversationError(path, count, fault.reason, fault.remedy) from None
+            file.write((between if count > 1 else "") + json.dumps(record, ensure_ascii=False))
+        file.write(after)
+    return count
+
+
+def fault_of(record: Any) -> str | None:
+    """Why `read_conversations` would refuse this row; None for a good one."""
+    try:
+        _check(record, 0)
+    except _Fault as fault:
+        return fault.reason
+    return None
+
+
+def _is_jsonl(path: Path) -> bool:
+    if path.suffix not in (".json", ".jsonl"):
+        raise ConversationError(path, 0, f"unknown kind of file {path.suffix!r}", "name it .json or .jsonl")
+    return path.suffix == ".jsonl"
+
+
+def _read_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    with path.open("rb") as file:
+        for row, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield row, json.loads(line)
+            except (ValueError, RecursionError) as error:
+                yield row, _Fault(f"broken JSON: {error}", "repair or remove the line")
+
+
+def _read_list(path: Path) -> Iterator[tuple[int, Any]]:
+    row = 0
+    with path.open("rb") as file:
+        try:
+            is_list = next(ijson.basic_parse(file)) == ("start_array", None)
+            file.seek(0)
+            if is_list:
+                for row, record in enumerate(ijson.items(file, "item"), start=1):
+                    yield row, record
+        # ijson reports syntax by its own error, half characters and endless numbers by ValueError.
+        except (ijson.JSONError, ValueError) as error:
+            reason = f"broken JSON: {reason_of(error)}"
+            raise ConversationError(path, row + 1, reason, "write the file anew") from error
+    if not is_list:
+        raise ConversationError(path, 0, "expected a list of rows", "one row a line goes into a .jsonl")
+
+
+def _check(record: Any, row: int) -> Conversation:
+    if not isinstance(record, dict):
+        raise _Fault(
+            f"expected an object, found {type(record).__name__}", "see the format in docs/architecture.md"
+        )
+    identity = record.get("id")
+    if isinstance(identity, bool) or not isinstance(identity, str | int) or identity == "":
+        raise _Fault("no id", "give every row an id")
+    images = _images(record.get("image"))
+    turns = _turns(record.get("conversations"))
+    found = sum(turn.text.count(IMAGE_TOKEN) for turn in turns)
+    if found != len(images):
+        raise _Fault(f"{found} {IMAGE_TOKEN} but {len(images)} image(s)", "write one for each image")
+    return Conversation(str(identity), images, turns, row)
+
+
+def _images(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    images = [value] if isinstance(value, str) else value
+    if not isinstance(images, list) or not images:
+        raise _Fault("image is no file name and no list of them", "leave it out of a row of text alone")
+    return tuple(_text(image, "an image's file name") for image in images)
+
+
+def _turns(value: Any) -> tuple[Turn, ...]:
+    if not isinstance(value, list) or not value:
+        raise _Fault("no conversations", "give the row a human and a gpt message")
+    turns = []
+    for position, message in enumerate(value):
+        speaker = message.get("from") if isinstance(message, dict) else None
+        if not isinstance(speaker, str) or speaker not in ROLES:
+            raise _Fault(f"message {position + 1} is from {speaker!r}", "use human and gpt")
+        expected = "gpt" if position % 2 else "human"
+        if speaker != expected:
+            raise _Fault(f"message {position + 1} is from {speaker}", f"it is {expected}'s turn")
+        text = _text(message.get("value"), f"message {position + 1}")
+        if speaker == "gpt" and IMAGE_TOKEN in text:
+            raise _Fault(f"message {position + 1} of gpt holds {IMAGE_TOKEN}", "move it to a human message")
+        turns.append(Turn(ROLES[speaker], text))
+    if len(turns) % 2:
+        raise _Fault("the last message is from human", "end with gpt's answer")
+    return tuple(turns)
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise _Fault(f"{what} is empty or no text", "fill it in or remove the row")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _Fault(f"{what} holds half a character", "write the text as UTF-8") from None
+    return value
+
+
+def _check_files(images: tuple[str, ...], folder: Path) -> None:
+    for image in images:
+        try:
+            found = (folder / image).is_file()
+        except (OSError, ValueError):  # a name too long or with a null byte is no file either
+            found = False
+        if not found:
+            raise _Fault(f"image {image} is not in {folder}", "copy it there or correct the image folder")

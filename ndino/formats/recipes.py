@@ -1,0 +1,209 @@
+"""Training recipes: one YAML a stage (Table 3 of the paper), and the family file that chains them to models.
+
+A recipe may say ``extends: NAME`` to start from another file of its folder. Loading is strict: an unknown
+field, a missing one or a wrong type is refused with the file, the field and what was expected.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from ndino.common.errors import reason_of
+from ndino.formats.prompts import PlainEnding, Supervision
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class RecipeError(ValueError):
+    """A recipe or family file that cannot be used; the message names the file, the field and the remedy."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Recipe:
+    """Everything a training stage needs to know, for both engines.
+
+    Units: learning rates per optimiser step, batches in samples, ``max_length`` in tokens (image features
+    included), ``grid_pinpoints`` in pixels as (height, width). Rates left at None follow ``learning_rate``.
+    ``data`` (LLaVA JSON) and ``image_folder`` are relative to the working directory. Exactly one of
+    ``epochs`` and ``max_steps`` is set.
+    """
+
+    name: Name
+    prompt: Literal["plain", "llama3"]
+    supervision: Supervision
+    trainable: Literal["projector", "all"]
+    data: Name
+    image_folder: Name
+    learning_rate: Rate
+    vision_learning_rate: Rate | None
+    projector_learning_rate: Rate | None
+    effective_batch: Positive
+    per_device_batch: Positive
+    epochs: Rate | None
+    max_steps: Positive | None
+    scheduler: Literal["cosine"]
+    warmup_ratio: Share
+    weight_decay: Annotated[float, Field(ge=0)]
+    adam_betas: tuple[Share, Share]
+    max_length: Positive
+    grid_pinpoints: Annotated[tuple[tuple[Positive, Positive], ...], Field(min_length=1)]
+    vision_feature_layer: int
+    gradient_checkpointing: bool
+    precision: Literal["bf16", "fp32"]
+    save_steps: Positive
+    save_total_limit: Positive
+    seed: Annotated[int, Field(ge=0)]
+    plain_ending: PlainEnding
+    loader_workers: Annotated[int, Field(ge=0)]
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.max_steps is None):
+            raise ValueError("set exactly one of epochs and max_steps, the other to null")
+
+    def accumulation(self, ranks: int) -> int:
+        """Micro-batches of ``per_device_batch`` that each of ``ranks`` processes adds up to one step.
+
+        Raises:
+            ValueError: the effective batch is no multiple of per-device batch times ranks.
+        """
+        share = self.per_device_batch * ranks
+        if self.effective_batch % share:
+            raise ValueError(
+                f"recipe {self.name}: an effective batch of {self.effective_batch} cannot be split over "
+                f"{ranks} rank(s) x {self.per_device_batch} samples ({self._remedy(ranks)})"
+            )
+        return self.effective_batch // share
+
+    def _remedy(self, ranks: int) -> str:
+        if self.effective_batch % ranks:
+            return f"take a number of ranks that divides {self.effective_batch}"
+        fitting = next(
+            size for size in range(self.per_device_batch, 0, -1) if not self.effective_batch % (ranks * size)
+        )
+        return f"set per_device_batch: {fitting} in the recipe, or take another number of ranks"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Family:
+    """Models by name, each a chain of recipe names; ``baselines`` are evaluated beside them, not trained."""
+
+    models: Annotated[dict[Name, Annotated[tuple[Name, ...], Field(min_length=1)]], Field(min_length=1)]
+    baselines: tuple[Literal["mblip"], ...] = ()
+
+    def stages(self) -> list[tuple[str, ...]]:
+        """The runs to make: every prefix of every chain once, parents before their children."""
+        prefixes = [chain[:length] for chain in self.models.values() for length in range(1, len(chain) + 1)]
+        return sorted(dict.fromkeys(prefixes), key=len)
+
+
+def run_name(chain: Sequence[str]) -> str:
+    """The folder name of a run: ``mlp-pt-it`` for the chain mlp, pt, it."""
+    return "-".join(chain)
+
+
+def load_recipe(path: Path, overrides: Path | None = None) -> Recipe:
+    """Load the recipe at ``path``.
+
+    Args:
+        path: ``NAME.yaml``; files it extends lie beside it.
+        overrides: a YAML ``{NAME: {field: value}}``, read as if these lines ended the file of that name, so
+            that ``base`` reaches every recipe that extends it.
+
+    Raises:
+        RecipeError: a file is missing or is no YAML mapping, or a field is unknown, missing or wrong.
+    """
+    changes = _mapping(overrides) if overrides else {}
+    for name, fields in changes.items():
+        if not (path.parent / f"{name}.yaml").is_file():
+            raise RecipeError(f"{overrides}: no recipe {name!r} beside {path} (remedy: name one that exists)")
+        if not isinstance(fields, dict):
+            raise RecipeError(f"{overrides}: {name}: expected a mapping of fields, found {fields!r}")
+    values: dict[str, Any] = {}
+    for file in _lineage(path):
+        values |= {key: value for key, value in _mapping(file).items() if key != "extends"}
+        values |= changes.get(file.stem, {})
+    where = f"{path} with {overrides}" if overrides else str(path)
+    if "name" in values:
+        raise RecipeError(f"{where}: name: a recipe is named by its file (remedy: remove the line)")
+    return _validate(Recipe, {"name": path.stem, **values}, where)
+
+
+def load_family(path: Path) -> Family:
+    """Load a family file; every recipe it names must lie beside it.
+
+    Raises:
+        RecipeError: as `load_recipe`, or a recipe is missing, or two models are the same chain.
+    """
+    family = _validate(Family, _mapping(path), str(path))
+    seen: dict[tuple[str, ...], str] = {}
+    for model, chain in family.models.items():
+        for name in chain:
+            if not (path.parent / f"{name}.yaml").is_file():
+                raise RecipeError(
+                    f"{path}: {model}: no recipe {name}.yaml in {path.parent} (remedy: write it)"
+                )
+        if chain in seen:
+            raise RecipeError(f"{path}: {model} and {seen[chain]} are the same chain (remedy: remove one)")
+        seen[chain] = model
+    return family
+
+
+def _lineage(path: Path) -> list[Path]:
+    files = [path]
+    while (parent := _mapping(files[0]).get("extends")) is not None:
+        file = path.parent / f"{parent}.yaml"
+        if file in files:
+            raise RecipeError(
+                f"{files[0]}: extends: {parent} extends this file in turn (remedy: break the ring)"
+            )
+        if not file.is_file():
+            raise RecipeError(
+                f"{files[0]}: extends: there is no {file} (remedy: name a recipe of that folder)"
+            )
+        files.insert(0, file)
+    return files
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: {error.strerror} (remedy: check the path)") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not readable as YAML: {reason_of(error)}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: expected a mapping of fields, found {type(content).__name__}")
+    return content
+
+
+def _validate(kind: type, values: dict[str, Any], where: str) -> Any:
+    try:
+        # By way of JSON, whose strict rules fit YAML: a list may become a tuple, a string never a number.
+        return TypeAdapter(kind).validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        raise RecipeError(f"{where}: {'; '.join(_problem(item) for item in error.errors())}") from error
+
+
+def _problem(item: Any) -> str:
+    field = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "unexpected_keyword_argument":
+        return f"{field}: unknown field (remedy: correct its spelling or remove it)"
+    if item["type"] in ("missing", "missing_argument"):
+        return f"{field}: missing (remedy: add it)"
+    if item["type"] == "value_error":
+        return str(item["ctx"]["error"])
+    hint = ""
+    if item["type"] == "float_type" and isinstance(item["input"], str):
+        hint = " (remedy: YAML reads 1e-5 as text; write 1.0e-5)"
+    return f"{field}: {item['msg'].replace('Input should be', 'expected')}, found {item['input']!r}{hint}"

@@ -1,0 +1,89 @@
+"""The words of a language: `CODE.yaml` beside this file, described in README.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ndino.common.errors import UserError
+from ndino.common.files import key_of
+
+FOLDER = Path(__file__).parent
+MARKERS = ("question", "options", "answer", "explanation")
+
+
+class LanguageError(UserError):
+    """A language has no file, or its file lacks a field."""
+
+
+@dataclass(frozen=True)
+class Language:
+    """One language's file; of several words the first is written and all are read.
+
+    Attributes:
+        markers: the words of question, options, answer and explanation.
+        letter_answer: what follows lettered options, with the newline before it.
+        explained_answer: what follows a question whose answer has a reason, with the markers of both in it.
+        words: the whole file, for fields that only one command needs.
+    """
+
+    code: str
+    name: str
+    markers: Mapping[str, tuple[str, ...]]
+    yes: tuple[str, ...]
+    no: tuple[str, ...]
+    letter_answer: str
+    explained_answer: str
+    words: Mapping[str, Any]
+
+    @property
+    def identity(self) -> str:
+        """What rows depend on, for a command's settings."""
+        return key_of(
+            self.code, dict(self.markers), self.yes, self.no, self.letter_answer, self.explained_answer
+        )
+
+
+def codes() -> list[str]:
+    """The codes of the languages that have a file."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+@cache
+def language(code: str) -> Language:
+    """The words of the language with this code (``it``).
+
+    Raises:
+        LanguageError: it has no file, or a field of it is missing.
+    """
+    if code not in codes():
+        raise LanguageError(
+            f"language {code!r}: not among {', '.join(codes())} (remedy: write ndino/languages/{code}.yaml)"
+        )
+    fields = yaml.safe_load((FOLDER / f"{code}.yaml").read_text(encoding="utf-8"))
+    try:
+        written = {marker: fields["markers"][marker][0] for marker in MARKERS}
+        return Language(
+            code=code,
+            name=fields["name"],
+            markers={marker: tuple(fields["markers"][marker]) for marker in MARKERS},
+            yes=tuple(fields["yes"]),
+            no=tuple(fields["no"]),
+            letter_answer=fields["letter_answer"],
+            explained_answer=fields["explained_answer"].format_map(written),
+            words=fields,
+        )
+    except KeyError as error:
+        raise missing_field(code, error.args[0]) from error
+
+
+def missing_field(code: str, field: str) -> LanguageError:
+    """The error for a field that a language's file lacks."""
+    return LanguageError(
+        f"language {code!r}: {field} is missing (remedy: add it to ndino/languages/{code}.yaml)"
+    )

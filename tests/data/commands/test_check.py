@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ndino.data.__main__ import main
+from ndino.data.commands.check import check
+from ndino.data.framework.shards import DataError
+from tests.data.framework import toy
+
+GOOD = toy.row("good", "toy")
+
+
+def write(folder: Path, *rows: dict | str) -> Path:
+    (folder / "images").mkdir(exist_ok=True)
+    lines = (row if isinstance(row, str) else json.dumps(row) for row in rows)
+    (folder / "data.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    return folder
+
+
+def faults_of(folder: Path) -> list[tuple[int, str]]:
+    return check(folder / "data.jsonl", folder / "images").faults
+
+
+def test_a_good_set_passes(finished, capsys):
+    assert main(["check", str(finished)]) == 0
+    said = capsys.readouterr()
+    assert "60 good rows, 120 turns, " in said.out and "0 faults" in said.out
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("{torn", "broken JSON"),
+        ({**GOOD, "id": ""}, "no id"),
+        ({**GOOD, "conversations": []}, "no conversations"),
+        ({**GOOD, "conversations": GOOD["conversations"][:1]}, "the last message is from human"),
+        ({**GOOD, "conversations": GOOD["conversations"][::-1]}, "message 1 is from gpt"),
+        ({**GOOD, "conversations": [{"from": "system", "value": "x"}]}, "message 1 is from 'system'"),
+        ({**GOOD, "image": "a.png"}, "0 <image> but 1 image(s)"),
+        (toy.row("x", "toy", "gone.png"), "image gone.png: is not in"),
+        (toy.row("x", "toy", "../toy.png"), "names a file outside the image folder"),
+        (toy.row("x", "toy", "/etc/hostname"), "names a file outside the image folder"),
+        ({**GOOD}, "id 'good' is that of row 1, too"),
+    ],
+)
+def test_each_fault_is_printed_with_its_row(tmp_path, row, said, capsys):
+    write(tmp_path, GOOD, row, toy.row("after", "toy"))
+    assert main(["check", str(tmp_path), "--workers", "1"]) == 1
+    printed = capsys.readouterr()
+    (line,) = printed.out.splitlines()
+    assert line.startswith(f"{tmp_path / 'data.jsonl'} row 2: ") and said in line
+    assert "1 faults" in printed.err
+
+
+def test_pictures_are_opened_to_their_last_line_and_every_row_of_a_bad_one_is_named(tmp_path):
+    write(tmp_path, *(toy.row(f"{number}", "toy", f"{number % 2}.png") for number in range(4)))
+    whole = toy.picture(0)
+    (tmp_path / "images" / "0.png").write_bytes(whole)
+    (tmp_path / "images" / "1.png").write_bytes(whole[:-20])
+    assert [row for row, _ in faults_of(tmp_path)] == [2, 4]
+    assert all("1.png: does not open" in fault for _, fault in faults_of(tmp_path))
+
+
+def test_processes_find_what_one_finds(finished):
+    rows = (finished / "data.jsonl").read_text()
+    broken = json.loads(rows.splitlines()[0])["image"]
+    for number in range(40):
+        shutil.copy(finished / "images" / broken, finished / "images" / f"{number}.png")
+        rows += json.dumps(toy.row(f"more{number}", "toy", f"{number}.png")) + "\n"
+    (finished / "data.jsonl").write_text(rows)
+    (finished / "manifest.json").unlink()
+    (finished / "images" / "33.png").write_bytes(b"torn")
+    (finished / "images" / "7.png").unlink()
+    reports = [check(finished / "data.jsonl", finished / "images", workers=workers) for workers in (1, 2)]
+    assert reports[0] == reports[1]
+    assert [row for row, _ in reports[0].faults] == [68, 94]
+
+
+def test_a_file_of_any_name_with_its_own_image_folder(tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(toy.picture(1))
+    (tmp_path / "own.json").write_text(json.dumps([toy.row("1", "toy", "a.png"), GOOD]))
+    command = ["check", str(tmp_path / "own.json")]
+    assert main([*command, "--images", str(tmp_path / "photos")]) == 0
+    assert main(command) == 1
+    (tmp_path / "own.json").write_text('[{"id": "1"')
+    assert main(command) == 1
+    assert "row 1: broken JSON" in capsys.readouterr().out
+
+
+def test_a_file_that_is_not_what_its_manifest_says(finished):
+    lines = (finished / "data.jsonl").read_bytes().splitlines(keepends=True)
+    (finished / "data.jsonl").write_bytes(b"".join(lines[:-1]))
+    assert [row for row, fault in faults_of(finished) if "manifest.json" in fault] == [0]
+
+
+def test_nothing_to_check(tmp_path):
+    write(tmp_path)
+    assert faults_of(tmp_path) == [(0, "not one row (write it anew)")]
+    with pytest.raises(DataError, match="no such file"):
+        check(tmp_path / "none.jsonl", tmp_path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=60)
+@given(row=st.fixed_dictionaries({}, optional={"id": JSON, "image": JSON, "conversations": JSON}) | JSON)
+def test_any_json_is_judged_and_never_crashes(tmp_path_factory, row):
+    folder = write(tmp_path_factory.mktemp("any"), GOOD, json.dumps(row))
+    assert {number for number, _ in faults_of(folder)} <= {2}

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ndino.data.__main__ import main
+from ndino.data.commands.mix import mix, named_mixes
+from ndino.data.framework.shards import DataError
+from ndino.formats.llava_json import read_conversations, write_conversations
+from tests.data.framework import toy
+
+
+def rows_of(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "data.jsonl").read_bytes().splitlines()]
+
+
+def own_set(folder: Path, rows: list[dict], pictures: dict[str, bytes]) -> Path:
+    """A data set that somebody else made: no manifest, no sources."""
+    for name, content in pictures.items():
+        (folder / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "images" / name).write_bytes(content)
+    write_conversations(folder / "data.jsonl", rows)
+    return folder
+
+
+def own_row(identity: str, image: str | None = None) -> dict:
+    made = toy.row(identity, "", image)
+    del made["source"]
+    return made
+
+
+def test_the_paper_s_distribution():
+    mixes = named_mixes()
+    assert mixes["pt"] == {"wit/section": 168_000, "wit/caption": 72_000, "eurlex": 10_000}
+    assert sum(mixes["pt"].values()) == 250_000
+    assert mixes["it"] == {"cauldron": None, "mtvqa": None, "exams-v": None}
+    assert mixes["long"] == {"conversations/single": None} and mixes["mlp"] == {"lcs": None}
+
+
+def test_the_sample_is_the_one_that_every_machine_draws(finished, tmp_path, capsys):
+    out = tmp_path / "mix"
+    command = ["mix", "--take", "toy/pictures=5", "--take", "toy/text=3", "--from", str(finished)]
+    assert main([*command, "--out", str(out), "--seed", "1"]) == 0
+    # Golden: sha256("1\0<id>") in ascending order, the first five and three.
+    assert [row["id"] for row in rows_of(out)] == ["30-0", "26-1", "34-1", "8", "4", "49", "29", "52"]
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["taken"]["toy/text"] == {"wanted": 3, "found": 30, "taken": 3}
+    assert manifest["rows"] == {"total": 8, "sources": {"toy/pictures": 5, "toy/text": 3}}
+    assert manifest["inputs"][0]["file"] == "toy/data.jsonl"
+    assert "| toy/text | 3 |" in (out / "README.md").read_text()
+    assert "toy/pictures: 5 of 30" in capsys.readouterr().out
+    assert len(list(read_conversations(out / "data.jsonl", image_folder=out / "images"))) == 8
+    assert main(["check", str(out), "--workers", "1"]) == 0
+
+
+def test_neither_the_order_of_folders_nor_other_sources_change_the_sample(finished, tmp_path):
+    other = own_set(tmp_path / "own", [own_row(f"o{number}") for number in range(9)], {})
+    mix([finished, other], {"toy": 6, "own": 2}, tmp_path / "a", name="own", seed=5)
+    mix([other, finished], {"own": 2, "toy": 6}, tmp_path / "b", name="own", seed=5)
+    mix([finished], {"toy": 6}, tmp_path / "c", name="own", seed=5)
+    assert toy.files_below(tmp_path / "a", ["data.jsonl"]) == toy.files_below(tmp_path / "b", ["data.jsonl"])
+    assert rows_of(tmp_path / "c") == [row for row in rows_of(tmp_path / "a") if "source" in row]
+    mix([finished], {"toy": 6}, tmp_path / "d", name="own", seed=6)
+    assert rows_of(tmp_path / "c") != rows_of(tmp_path / "d")
+
+
+def test_a_source_that_falls_short_is_named_and_nothing_takes_its_place(finished, tmp_path, capsys):
+    command = ["mix", "--take", "toy/text=31", "--take", "eurlex=all", "--from", str(finished), "--out"]
+    assert main([*command, str(tmp_path / "mix")]) == 1
+    said = capsys.readouterr().err
+    assert "toy/text has 30 rows of 31 wanted; eurlex has 0 rows of all wanted" in said
+    assert not (tmp_path / "mix").exists()
+    assert main([*command, str(tmp_path / "mix"), "--allow-short"]) == 0
+    assert "short: toy/text has 30 rows of 31 wanted" in capsys.readouterr().out
+    assert {row["source"] for row in rows_of(tmp_path / "mix")} == {"toy/text"}
+    assert main(["mix", "pt", "--from", str(finished), "--out", str(tmp_path / "no"), "--allow-short"]) == 1
+
+
+def test_pictures_are_linked_or_where_that_fails_copied(finished, tmp_path, monkeypatch):
+    mix([finished], {"toy/pictures": None}, tmp_path / "linked", name="own", seed=1)
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr(os, "link", refuse)
+    mix([finished], {"toy/pictures": None}, tmp_path / "copied", name="own", seed=1)
+    names = {row["image"] for row in rows_of(tmp_path / "linked")}
+    for name in names:
+        assert (tmp_path / "linked" / "images" / name).samefile(finished / "images" / name)
+        assert not (tmp_path / "copied" / "images" / name).samefile(finished / "images" / name)
+    assert toy.files_below(tmp_path / "linked") == toy.files_below(tmp_path / "copied")
+
+
+def test_a_killed_mix_goes_on_and_a_finished_one_is_left_alone(finished, tmp_path, monkeypatch, capsys):
+    take = {"toy/pictures": 20}
+    mix([finished], take, tmp_path / "whole", name="own", seed=1)
+    links = []
+
+    def link_three(origin: Path, target: Path) -> None:
+        if len(links) == 3:
+            raise KeyboardInterrupt
+        links.append(shutil.copyfile(origin, target))
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(os, "link", link_three)
+        mix([finished], take, tmp_path / "out", name="own", seed=1)
+    assert not (tmp_path / "out").exists()
+    kept = {path: path.stat().st_ino for path in links}
+    left = [tmp_path / "out.partial" / ".data.jsonl.1.tmp", links[0].with_name(".x.png.1.tmp")]
+    for path in left:
+        path.write_bytes(b"of a killed mix")
+    mix([finished], take, tmp_path / "out", name="own", seed=1)
+    moved = {path: tmp_path / "out" / path.relative_to(tmp_path / "out.partial") for path in links}
+    assert {path: target.stat().st_ino for path, target in moved.items()} == kept
+    assert toy.files_below(tmp_path / "out") == toy.files_below(tmp_path / "whole")
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+    capsys.readouterr()
+    mix([finished], take, tmp_path / "out", name="own", seed=1)
+    assert "already whole" in capsys.readouterr().out
+    with pytest.raises(DataError, match="holds something else"):
+        mix([finished], take, tmp_path / "out", name="own", seed=2)
+
+
+def test_other_settings_begin_anew_where_a_mix_was_killed(finished, tmp_path):
+    (tmp_path / "out.partial" / "images" / "zz").mkdir(parents=True)
+    (tmp_path / "out.partial" / "images" / "zz" / "left.png").write_bytes(b"")
+    mix([finished], {"toy/text": 2}, tmp_path / "out", name="own", seed=1)
+    assert not (tmp_path / "out" / "images").exists()
+
+
+def harmed(folder: Path, harm: str) -> None:
+    lines = (folder / "data.jsonl").read_text().splitlines(keepends=True)
+    row = json.loads(lines[0])
+    if harm == "changed":
+        lines = lines[:-1]
+    elif harm == "torn":
+        lines[-1] = lines[-1][:-9]
+    elif harm == "twice":
+        lines.append(lines[0])
+    elif harm == "outside":
+        lines[0] = json.dumps(row | {"image": "../../secret.png"}) + "\n"
+    elif harm == "gone":
+        (folder / "images" / row["image"]).unlink()
+    (folder / "data.jsonl").write_text("".join(lines))
+    if harm != "changed":
+        (folder / "manifest.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("changed", "is not what manifest.json says"),
+        ("torn", "row 60: broken JSON"),
+        ("twice", r"row 61: id '0' is in .* already"),
+        ("outside", "row 1: an image outside the image folder"),
+        ("gone", r"row \d+: there is no "),
+    ],
+)
+def test_folders_that_cannot_be_used_are_refused(finished, tmp_path, harm, said):
+    harmed(finished, harm)
+    with pytest.raises(DataError, match=said) as refused:
+        mix([finished], {"toy": None}, tmp_path / "mix", name="own", seed=1)
+    assert "remedy" in str(refused.value)
+    assert not (tmp_path / "mix").exists()
+
+
+def test_unfinished_folders_and_overlapping_takes_are_refused(finished, tmp_path):
+    (finished / "data.jsonl").unlink()
+    with pytest.raises(DataError, match="ndino data merge"):
+        mix([finished], {"toy": None}, tmp_path / "mix", name="own", seed=1)
+    with pytest.raises(DataError, match="toy/text is part of toy"):
+        mix([finished], {"toy": 1, "toy/text": 1}, tmp_path / "mix", name="own", seed=1)
+
+
+def test_different_pictures_of_one_name_are_refused_equal_ones_are_one(tmp_path):
+    one = own_set(tmp_path / "one", [own_row("1", "a.png")], {"a.png": toy.picture(1)})
+    same = own_set(tmp_path / "same", [own_row("2", "a.png")], {"a.png": toy.picture(1)})
+    other = own_set(tmp_path / "other", [own_row("3", "a.png")], {"a.png": toy.picture(2)})
+    take = {"one": None, "same": None}
+    assert mix([one, same], take, tmp_path / "mix", name="own", seed=1)["images"] == 1
+    with pytest.raises(DataError, match=r"a\.png is another picture than"):
+        mix([one, other], {"one": None, "other": None}, tmp_path / "no", name="own", seed=1)
+
+
+def test_arguments_that_say_nothing_or_too_much(finished, tmp_path, capsys):
+    folders = ["--from", str(finished), "--out", str(tmp_path / "mix")]
+    assert main(["mix", *folders]) == 1
+    assert main(["mix", "pt", "--take", "toy=1", *folders]) == 1
+    assert main(["mix", "--take", "toy=1", "--take", "toy=2", *folders]) == 1
+    for wrong in ("toy", "=3", "toy=0", "toy=-1", "toy=x"):
+        with pytest.raises(SystemExit) as ended:
+            main(["mix", "--take", wrong, *folders])
+        assert ended.value.code == 2
+    assert "give either the name of a mix or --take" in capsys.readouterr().err

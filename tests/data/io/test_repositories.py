@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import huggingface_hub
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ndino.data.errors import DataError
+from ndino.data.io.repositories import inputs_of, open_repository, open_table, picture_bytes
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three files of ten rows in two row groups each, and one more beside them."""
+    for number in range(3):
+        rows = [{"n": number * 10 + row, "text": f"row {number * 10 + row}"} for row in range(10)]
+        path = tmp_path / "data" / f"train-{number:05d}-of-00003.parquet"
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=5)
+    (tmp_path / "data" / "notes.txt").write_text("no table")
+    return tmp_path
+
+
+@pytest.mark.parametrize("rows", [None, 1, 5, 12, 20, 30, 99])
+def test_the_first_rows_of_all_files_in_order(folder, rows):
+    table = open_table(open_repository(str(folder)), ("data/train-*.parquet",), rows=rows)
+    expected = range(min(rows or 30, 30))
+    assert table.rows == len(expected)
+    assert len(table.paths) == -(-len(expected) // 10)
+    read = list(table.read(("n", "text"), lambda _: True))
+    assert read == [(n, {"n": n, "text": f"row {n}"}) for n in expected]
+
+
+def test_rows_that_are_not_wanted_keep_their_numbers(folder):
+    table = open_table(open_repository(str(folder)), ("data/*.parquet",), rows=28)
+    read = list(table.read(("n",), lambda row: row % 7 == 3))
+    assert [row for row, _ in read] == list(range(28))
+    assert {row: content for row, content in read if content} == {row: {"n": row} for row in (3, 10, 17, 24)}
+
+
+def test_patterns_are_tried_in_turn(folder):
+    repository = open_repository(str(folder))
+    assert repository.files(("nowhere/*", "data/*.txt", "data/*")) == ["data/notes.txt"]
+    with pytest.raises(DataError, match=r"no file nowhere/\* or \*\.csv"):
+        open_table(repository, ("nowhere/*", "*.csv"))
+
+
+def test_what_a_manifest_says_of_them(folder):
+    repository = open_repository(str(folder))
+    table = open_table(repository, ("data/train-*",), rows=11)
+    assert inputs_of(repository, [table]) == [
+        {"file": f"data/{path.name}", "size": path.stat().st_size} for path in table.paths
+    ]
+
+
+def test_from_the_hub_only_the_files_that_are_needed(folder, monkeypatch):
+    fetched = []
+
+    def fetch(name: str, file: str, **_: object) -> str:
+        fetched.append((name, file))
+        return str(folder / file)
+
+    listed = [path.relative_to(folder).as_posix() for path in folder.rglob("*.*")]
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda *_, **__: listed)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    table = open_table(open_repository("somebody/something"), ("data/train-*.parquet",), rows=15)
+    assert fetched == [("somebody/something", f"data/train-{n:05d}-of-00003.parquet") for n in range(2)]
+    assert [row for row, _ in table.read(("n",), lambda _: True)] == list(range(15))
+
+
+@pytest.mark.parametrize("name", ["somebody/something", "no folder: at all"])
+def test_what_is_neither_folder_nor_reachable_is_named_with_the_remedy(name):
+    # Tests run without the hub.
+    with pytest.raises(DataError, match="remedy: where there is internet, hf download"):
+        open_repository(name).files(("*",))
+
+
+@pytest.mark.parametrize(
+    ("cell", "content"),
+    [
+        ({"bytes": b"x", "path": None}, b"x"),
+        (b"x", b"x"),
+        ({"bytes": None, "path": "a"}, b""),
+        (None, b""),
+        ("x", b""),
+    ],
+)
+def test_cells_of_pictures(cell, content):
+    assert picture_bytes(cell) == content

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ndino.data.__main__ import main
+from ndino.data.framework.merge import merge
+from ndino.data.sources import benchmarks
+from ndino.formats.hub_folders import load_folder
+from tests.data.sources.benchmark_samples import write_benchmark_sources
+from tests.data.sources.cauldron_samples import picture
+from tests.data.translation.apertium_there import needs_apertium
+from tests.data.translation.marked import Marked, marked_translation, remark
+
+
+@pytest.fixture
+def marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        benchmarks, "open_translation", lambda args, memory: marked_translation(memory.parent)
+    )
+    monkeypatch.setattr(benchmarks, "translation_identity", lambda args: Marked().identity)
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_benchmark_sources(tmp_path_factory.mktemp("lmms-lab"))
+
+
+def run(source: Path, out: Path, *arguments: str) -> int:
+    return main(["benchmarks", "--source", str(source), "--out", str(out), *arguments])
+
+
+def read(out: Path, name: str, split: str = "test") -> list[dict]:
+    return list(load_folder(out / "benchmarks" / "swap-uniba" / name, split=split))
+
+
+def test_the_tasks_columns_and_the_counts_of_table_4(marked, sources, tmp_path):
+    assert run(sources, tmp_path / "out") == 0
+    (animal, wheels, healthy) = read(tmp_path / "out", "OK-VQA_IT", "val2014")
+    assert (animal["id"], animal["question"]) == ("100", "What animal is on the sofa?")
+    assert animal["answers"] == ["dog"] * 6 + ["puppy"] * 4
+    assert wheels["answers"] == ["3"] * 10
+    assert healthy["answers"] == ["sì"] * 7 + ["no"] * 3
+    seed = read(tmp_path / "out", "SEED-Bench_IT")
+    assert [one["answer"] for one in seed] == ["A", "B", "D"]
+    assert [seed[1][f"choice_{letter}"] for letter in "abcd"][1] == "Under the table"
+    pope = read(tmp_path / "out", "POPE_IT")
+    assert [one["answer"] for one in pope] == ["no", "sì"] * 9
+    assert {one["category"] for one in pope} == {"adversarial", "popular", "random"}
+    assert len({one["id"] for one in pope}) == 18
+    (wild,) = read(tmp_path / "out", "WILD_IT")
+    assert wild["gpt_answer"] == "The photo shows a beach.\n\n1. There is a dog.\n2. There are two people."
+    assert wild["image"].size == (32, 32)
+    counts = json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"]
+    assert (counts["POPE/original"], counts["POPE/translated"]) == (18, 18)
+    # The video is no question of the part on pictures.
+    assert (counts["SEED-Bench/original"], counts["SEED-Bench/other parts"]) == (3, 1)
+
+
+def test_lmms_eval_s_tasks_take_the_folders(marked, sources, tmp_path):
+    """Columns and answers through the tasks' own code."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    assert run(sources, tmp_path / "out") == 0
+    for folder, name, function in (
+        ("pope_it", "POPE_IT", "all_questions"),
+        ("seedbench_it", "SEED-Bench_IT", "process_docs"),
+        ("llava-bench_it", "WILD_IT", "process_docs"),
+    ):
+        path = Path(__file__).parents[3] / "tasks_it" / folder / "utils.py"
+        spec = spec_from_file_location(f"utils_of_{folder.replace('-', '_')}", path)
+        utils = module_from_spec(spec)
+        spec.loader.exec_module(utils)
+        dataset = load_folder(tmp_path / "out" / "benchmarks" / "swap-uniba" / name, split="test")
+        documents = getattr(utils, function)(dataset)
+        assert len(documents) == len(dataset)
+        assert utils.doc_to_text(documents[0])
+
+
+def test_a_question_that_fails_a_check_is_left_out_of_the_translated(monkeypatch, marked, sources, tmp_path):
+    def broken(line: str) -> str:
+        # An answer of one OK-VQA question, an option of one of SEED-Bench, a no of POPE.
+        line = remark(line).replace("Risposta: puppy", "Il cucciolo")
+        line = line.replace("(3) In the garden", "In the garden")
+        return line.replace("show a person? Risposta: sì", "show a person? Risposta: no")
+
+    monkeypatch.setattr(
+        benchmarks, "open_translation", lambda args, memory: marked_translation(memory.parent, broken)
+    )
+    assert run(sources, tmp_path / "out") == 0
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    counts = manifest["counts"]
+    assert (counts["OK-VQA/original"], counts["OK-VQA/translated"]) == (3, 2)
+    assert (counts["SEED-Bench/original"], counts["SEED-Bench/translated"]) == (3, 2)
+    assert (counts["POPE/original"], counts["POPE/translated"]) == (18, 15)
+    assert manifest["rejects"] == {"answer not at the end": 4, "number of options differs": 1}
+    assert len(read(tmp_path / "out", "POPE_IT")) == 15
+
+
+def test_broken_rows_have_a_reason(marked, tmp_path):
+    text, image = pa.string(), pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    whole, torn = {"bytes": picture(1), "path": None}, {"bytes": picture(1)[:-30], "path": None}
+    rows = [
+        {"question": "Is it?", "answer": "yes", "image": whole},
+        {"question": "Is it?", "answer": "maybe", "image": whole},
+        {"question": None, "answer": "yes", "image": whole},
+        {"question": "Is it?", "answer": None, "image": whole},
+        {"question": "Is it?", "answer": "no", "image": torn},
+        {"question": "Is it?", "answer": "no", "image": None},
+    ]
+    rows = [{**row, "question_id": str(n), "category": "random"} for n, row in enumerate(rows)]
+    schema = {"question": text, "answer": text, "image": image, "question_id": text, "category": text}
+    (tmp_path / "POPE").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(schema)), tmp_path / "POPE" / "a.parquet")
+    assert run(tmp_path, tmp_path / "out", "--only", "pope") == 0
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["rejects"] == {
+        "answer is neither yes nor no": 1,
+        "no answer": 1,
+        "no question": 1,
+        "picture: broken picture": 1,
+        "picture: empty file": 1,
+    }
+    assert manifest["counts"] == {"POPE/original": 6, "POPE/translated": 1}
+
+
+def test_shards_are_merged_and_then_written(marked, sources, tmp_path, capsys):
+    assert run(sources, tmp_path / "one") == 0
+    for index in range(3):
+        assert run(sources, tmp_path / "three", "--shard", f"{index}/3") == 0
+    assert not (tmp_path / "three" / "benchmarks").exists()
+    assert main(["evaluation-folders", str(tmp_path / "three")]) == 1
+    assert "ndino data merge" in capsys.readouterr().err
+    merge(tmp_path / "three")
+    assert main(["evaluation-folders", str(tmp_path / "three")]) == 0
+    one, three = (sorted((tmp_path / name / "benchmarks").rglob("*.*")) for name in ("one", "three"))
+    assert [path.name for path in one] == [path.name for path in three] != []
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in three]
+
+
+class TestWithApertium:
+    pytestmark = needs_apertium
+
+    def test_everything_passes_in_italian(self, sources, tmp_path):
+        assert run(sources, tmp_path / "out") == 0
+        counts = json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"]
+        for name in ("OK-VQA", "SEED-Bench", "POPE", "LLaVA-Bench"):
+            assert counts[f"{name}/translated"] == counts[f"{name}/original"]
+        assert read(tmp_path / "out", "OK-VQA_IT", "val2014")[0]["answers"][0] == "cane"

@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from ndino.data.__main__ import main
+from ndino.data.framework.merge import merge
+from ndino.data.sources import cauldron
+from ndino.data.translation.engines.apertium import END, _escape
+from ndino.evaluation import tasks
+from ndino.formats.llava_json import read_conversations
+from tests.data.same import assert_same_folders
+from tests.data.sources.cauldron_samples import TWO_PICTURES, pairs, picture, row, write_samples, write_task
+from tests.data.translation.apertium_there import needs_apertium
+from tests.data.translation.marked import Marked, marked_translation
+
+FILES = ("data.jsonl", "rejects.jsonl")
+
+
+def rows_of(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def run(source: Path, out: Path, *arguments: str) -> int:
+    return main(["cauldron", "--source", str(source), "--out", str(out), *arguments])
+
+
+@pytest.fixture
+def marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command with a translator that changes the markers only, in the place of Apertium."""
+    monkeypatch.setattr(cauldron, "open_translation", lambda args, memory: marked_translation(memory.parent))
+    monkeypatch.setattr(cauldron, "translation_identity", lambda args: Marked().identity)
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_samples(tmp_path_factory.mktemp("the_cauldron"))
+
+
+class TestWithApertium:
+    pytestmark = needs_apertium
+
+    def test_nearly_all_samples_pass(self, samples, tmp_path):
+        assert run(samples, tmp_path / "out") == 0
+        counts = json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"]
+        for task, texts in pairs().items():
+            assert counts[f"{task}/instances"] == len(texts)
+            assert counts[f"{task}/translated"] >= 0.9 * len(texts)
+        rows = {one["id"]: one for one in rows_of(tmp_path / "out" / "data.jsonl")}
+        chosen = rows["cauldron/visual7w/00001/02"]["conversations"]
+        assert chosen[0]["value"].endswith(f"\nA. 5.\nB. 2.\nC. 3.\nD. 4.{tasks.LETTER_ANSWER}")
+        assert chosen[1]["value"] == "A"
+        assert rows["cauldron/vqav2/00001/01"]["conversations"][1]["value"] == "No."
+        assert rows["cauldron/vqav2/00003/01"]["conversations"][1]["value"] == "Sì."
+
+    def test_another_language_is_a_block_of_words(self, samples, tmp_path):
+        assert run(samples, tmp_path / "out", "--lang", "es") == 0
+        manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+        assert manifest["lang"] == "es"
+        assert manifest["rows"]["total"] >= 0.9 * sum(map(len, pairs().values()))
+        answers = Counter(
+            one["conversations"][1]["value"] for one in rows_of(tmp_path / "out" / "data.jsonl")
+        )
+        assert answers["Sí."] > 10 and not answers["Yes."]
+
+    def test_seven_shards_give_the_bytes_of_one(self, samples, tmp_path):
+        assert run(samples, tmp_path / "one") == 0
+        for index in range(7):
+            assert run(samples, tmp_path / "seven", "--shard", f"{index}/7") == 0
+        merge(tmp_path / "seven")
+        for name in FILES:
+            assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "seven" / name).read_bytes()
+        one, seven = (
+            {path.name for path in (tmp_path / n / "images").rglob("*.*")} for n in ("one", "seven")
+        )
+        assert one == seven
+
+    def test_killed_at_any_moment_it_goes_on_and_translates_nothing_twice(self, samples, tmp_path):
+        shim, log = tmp_path / "bin" / "lt-proc", tmp_path / "log"
+        shim.parent.mkdir()
+        # Notes what goes into the first program of the pipe from English.
+        real = shutil.which("lt-proc")
+        shim.write_text(
+            f'#!/bin/sh\ncase "$*" in\n*eng-spa.automorf*) sleep 0.1; tee -a {log} | {real} "$@";;\n'
+            f'*) exec {real} "$@";;\nesac\n'
+        )
+        shim.chmod(0o755)
+        environment = os.environ | {"PATH": f"{shim.parent}:{os.environ['PATH']}"}
+        small = "import sys; from ndino.data import __main__ as m, cauldron; cauldron.ROWS_AT_ONCE = 8; "
+
+        def start(out: Path) -> subprocess.Popen:
+            command = [sys.executable, "-c", small + "sys.exit(m.main())", "cauldron"]
+            command += ["--source", str(samples), "--out", str(out)]
+            return subprocess.Popen(
+                command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+
+        def asked() -> set[str]:
+            return set(log.read_bytes().decode().split("\0"))
+
+        assert start(tmp_path / "undisturbed").wait() == 0
+        everything = {_escape(text) + END for text in remembered(tmp_path / "undisturbed" / "memory.sqlite")}
+        assert len(everything) > 100 and everything <= asked()
+        out, rng, kills = tmp_path / "killed", random.Random(os.urandom(4)), 0
+        shard = out / "shards" / "00000-of-00001.partial"
+        while True:
+            known = remembered(shard / "memory.sqlite")
+            log.write_bytes(b"")
+            process = start(out)
+            while kills < 3 and process.poll() is None:
+                if log.stat().st_size:
+                    time.sleep(rng.random() * 0.5)
+                    process.send_signal(signal.SIGKILL)
+                    break
+                time.sleep(0.01)
+            returned = process.wait()
+            assert not asked() & {_escape(text) + END for text in known}
+            if returned == 0:
+                break
+            assert returned == -signal.SIGKILL
+            kills += 1
+        assert kills
+        assert_same_folders(out, tmp_path / "undisturbed")
+
+
+def remembered(memory: Path) -> set[str]:
+    if not memory.exists():
+        return set()
+    with sqlite3.connect(memory) as database:
+        tables = database.execute("SELECT name FROM sqlite_master").fetchall()
+        found = database.execute("SELECT source FROM segments").fetchall() if ("segments",) in tables else []
+    database.close()
+    return {source for (source,) in found}
+
+
+def test_rows_are_what_training_reads(marked, samples, tmp_path):
+    assert run(samples, tmp_path / "out") == 0
+    read = list(read_conversations(tmp_path / "out" / "data.jsonl", image_folder=tmp_path / "out" / "images"))
+    assert len(read) == sum(map(len, pairs().values()))
+    for conversation in read:
+        task = conversation.id.split("/")[1]
+        assert len(conversation.images) == 1 + (task in TWO_PICTURES)
+        assert conversation.turns[0].text.startswith("<image>\n" * len(conversation.images))
+    assert len({conversation.id for conversation in read}) == len(read)
+    sources = json.loads((tmp_path / "out" / "manifest.json").read_text())["rows"]["sources"]
+    assert set(sources) == {f"cauldron/{task}" for task in cauldron.TASKS}
+
+
+def test_broken_rows_of_every_kind_are_counted_and_kept_aside(marked, tmp_path):
+    good = ("Is it red?\nOne word.", "Yes.")
+    whole = picture(1)
+    rows = [
+        row([whole], [good], "vqav2"),
+        row([whole], [], "vqav2"),
+        row([], [good], "vqav2"),
+        row([b""], [good, good], "vqav2"),
+        row([b"<html>no</html>"], [good], "vqav2"),
+        row([whole[:-30]], [good], "vqav2"),
+        row([whole, whole[:-30]], [good], "vqav2"),
+        row([whole], [(None, "Yes."), ("Is it?", None), good], "vqav2"),
+        {"images": [{"bytes": whole, "path": None}], "texts": None},
+        {"images": None, "texts": [{"user": "Is it?", "assistant": "No.", "source": None}]},
+        {"images": [None], "texts": [None, {"user": "Is it?", "assistant": "No.", "source": None}]},
+        row([picture(2)], [("Which?\nOptions: One, two.", "Three."), ("The Answer: is?", "mine")], "vqav2"),
+    ]
+    write_task(tmp_path / "source", "vqav2", rows, files=3)
+    assert run(tmp_path / "source", tmp_path / "out", "--tasks", "vqav2") == 0
+    made, rejects = (rows_of(tmp_path / "out" / name) for name in FILES)
+    assert [one["id"] for one in made] == ["cauldron/vqav2/00000/00", "cauldron/vqav2/00007/02"]
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["rejects"] == {
+        "answer is none of the options": 1,
+        "no answer": 1,
+        "no question": 1,
+        "no question in the row": 2,
+        "picture: HTML, no picture": 1,
+        "picture: broken picture": 2,
+        "picture: empty file": 4,
+        "picture: none in the row": 2,
+        "text holds a marker of its own": 1,
+    }
+    assert manifest["counts"] == {"vqav2/rows": 12, "vqav2/instances": 15, "vqav2/translated": 2}
+    # Every pair is a row or a reject; two rejects are of rows without a pair.
+    assert len(made) + len(rejects) - 2 == 15
+    assert rejects[-2]["detail"] == {"user": "Which?\nOptions: One, two.", "assistant": "Three."}
+    # Only pictures that a row names are stored.
+    assert len(list((tmp_path / "out" / "images").rglob("*.png"))) == 1
+
+
+def test_what_fails_a_check_is_kept_with_both_lines(monkeypatch, marked, tmp_path):
+    broken = lambda line: "Domanda: chi? Risposta: no."  # noqa: E731
+    monkeypatch.setattr(
+        cauldron, "open_translation", lambda args, memory: marked_translation(memory.parent, broken)
+    )
+    texts = [("Is it red?", "Yes."), ("Where is it?", "Here."), ("How many?", "3.")]
+    write_task(tmp_path / "source", "vqav2", [row([picture(1)], texts, "vqav2")])
+    assert run(tmp_path / "source", tmp_path / "out", "--tasks", "vqav2") == 0
+    rejects = rows_of(tmp_path / "out" / "rejects.jsonl")
+    assert Counter(one["reason"] for one in rejects) == {"answer not at the end": 2}
+    assert rejects[0] == {
+        "where": "vqav2/00000/00",
+        "reason": "answer not at the end",
+        "detail": {
+            "user": "Is it red?",
+            "assistant": "Yes.",
+            "line": "Question: Is it red? Answer: yes",
+            "translated": "Domanda: chi? Risposta: no.",
+        },
+    }
+
+
+def test_the_first_rows_of_each_task_and_the_first_of_all(marked, samples, tmp_path, monkeypatch):
+    monkeypatch.setattr(cauldron, "ROWS_A_TASK", 7)
+    assert run(samples, tmp_path / "out", "--tasks", "clevr", "vqav2") == 0
+    counts = json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"]
+    assert (counts["clevr/rows"], counts["vqav2/rows"]) == (7, 7)
+    assert run(samples, tmp_path / "limited", "--tasks", "vqav2", "clevr", "--limit", "9") == 0
+    limited = json.loads((tmp_path / "limited" / "manifest.json").read_text())["counts"]
+    assert (limited["clevr/rows"], limited["vqav2/rows"]) == (7, 2)
+    made, all_made = (rows_of(tmp_path / name / "data.jsonl") for name in ("limited", "out"))
+    assert made == all_made[: len(made)]
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 no parquet at all PAR1"])
+def test_a_broken_file_is_named(marked, tmp_path, capsys, content):
+    write_task(tmp_path / "source", "vqav2", [row([picture(1)], [("Is it?", "No.")], "vqav2")])
+    file = next((tmp_path / "source").rglob("*.parquet"))
+    file.write_bytes(content)
+    assert run(tmp_path / "source", tmp_path / "out", "--tasks", "vqav2") == 1
+    assert str(file) in capsys.readouterr().err
+
+
+def test_missing_tasks_folders_and_columns_are_named(marked, tmp_path, capsys):
+    write_task(tmp_path / "source", "vqav2", [row([picture(1)], [("Is it?", "No.")], "vqav2")])
+    assert run(tmp_path / "source", tmp_path / "out") == 1
+    assert "aokvqa/*.parquet" in capsys.readouterr().err
+    # Tests run without the hub.
+    assert run(tmp_path / "nowhere", tmp_path / "out") == 1
+    assert "hf download" in capsys.readouterr().err
+    file = next((tmp_path / "source").rglob("*.parquet"))
+    other = tmp_path / "other" / "vqav2" / "a.parquet"
+    other.parent.mkdir(parents=True)
+    import pyarrow.parquet as pq
+
+    pq.write_table(pq.read_table(file).rename_columns(["images", "text"]), other)
+    assert run(tmp_path / "other", tmp_path / "out", "--tasks", "vqav2") == 1
+    assert "no column texts among images, text" in capsys.readouterr().err
+
+
+def test_a_language_without_words_is_refused_before_anything_is_done(samples, tmp_path, capsys):
+    assert run(samples, tmp_path / "out", "--lang", "xx") == 1
+    assert "ndino/languages/xx.yaml" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ndino.data.__main__ import main
+from ndino.data.framework.merge import merge
+from ndino.data.sources import conversations
+from ndino.formats.llava_json import read_conversations
+from tests.data.same import assert_same_folders
+from tests.data.sources.cauldron_samples import picture
+from tests.data.translation.apertium_there import needs_apertium
+from tests.data.translation.marked import Marked, marked_translation
+
+
+def shout(line: str) -> str:
+    return line.upper()
+
+
+@pytest.fixture
+def shouted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The command with a translator that writes in capitals; what it was asked."""
+    asked: list[str] = []
+
+    def note(line: str) -> str:
+        asked.append(line)
+        return "" if "untranslatable" in line else shout(line)
+
+    monkeypatch.setattr(
+        conversations, "open_translation", lambda args, memory: marked_translation(memory.parent, note)
+    )
+    monkeypatch.setattr(conversations, "translation_identity", lambda args: Marked().identity)
+    return asked
+
+
+def conversation(identity: str, *messages: str, image: str | None = "1.jpg") -> dict:
+    turns = [{"from": ("human", "gpt")[n % 2], "value": text} for n, text in enumerate(messages)]
+    return {"id": identity, "conversations": turns} | ({"image": image} if image else {})
+
+
+def source(folder: Path, *rows: object) -> tuple[str, ...]:
+    (folder / "coco").mkdir(exist_ok=True)
+    for number in range(3):
+        (folder / "coco" / f"{number}.jpg").write_bytes(picture(number))
+    (folder / "coco" / "COCO_train2014_7.jpg").write_bytes(picture(7))
+    (folder / "coco" / "torn.jpg").write_bytes(picture(8)[:-30])
+    file = folder / "conversation_58k.json"
+    file.write_text(json.dumps(rows), encoding="utf-8")
+    return "conversations", str(file), "--images", str(folder / "coco")
+
+
+def rows_of(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def values(row: dict) -> list[str]:
+    return [message["value"] for message in row["conversations"]]
+
+
+LONG = "A list:\n\n1. Red car.\n  - two dogs  \n\n\nThe end.\n"
+
+
+def test_every_round_and_the_whole_with_its_newlines(shouted, tmp_path):
+    row = conversation("000000442786", "What is it?\n<image>", LONG, "And\nthen?", "12")
+    assert main([*source(tmp_path, row), "--out", str(tmp_path / "out")]) == 0
+    first, second, whole = rows_of(tmp_path / "out" / "data.jsonl")
+    assert values(first) == ["<image>\nWHAT IS IT?", LONG.upper()]
+    assert values(second) == ["<image>\nAND\nTHEN?", "12"]
+    assert values(whole) == ["<image>\nWHAT IS IT?", LONG.upper(), "AND\nTHEN?", "12"]
+    assert [row["source"].split("/")[1] for row in (first, second, whole)] == ["single", "single", "multi"]
+    assert len({row["id"] for row in (first, second, whole)}) == 3
+    # Neither the token nor list markers, newlines and numbers are for the translator.
+    assert sorted(shouted) == ["A list:", "And", "Red car.", "The end.", "What is it?", "then?", "two dogs"]
+    images = tmp_path / "out" / "images"
+    assert len(list(read_conversations(tmp_path / "out" / "data.jsonl", image_folder=images))) == 3
+    assert (images / whole["image"]).read_bytes() == picture(1)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["counts"] == {
+        "conversations/rows": 1, "conversations/instances": 2, "conversations/translated": 2,
+    }  # fmt: skip
+
+
+def test_a_round_that_cannot_be_translated_is_left_out_and_with_it_the_whole(shouted, tmp_path, monkeypatch):
+    from ndino.data.translation.guards import Guards
+    from tests.data.translation import marked
+
+    monkeypatch.setattr(marked, "Anything", Guards)  # which refuse what is empty
+    row = conversation("1", "<image>\nWho?", "Me.", "What?", "It is untranslatable.")
+    assert main([*source(tmp_path, row), "--out", str(tmp_path / "out")]) == 0
+    assert [row["source"] for row in rows_of(tmp_path / "out" / "data.jsonl")] == ["conversations/single"]
+    assert [(one["where"], one["reason"]) for one in rows_of(tmp_path / "out" / "rejects.jsonl")] == [
+        ("00000-1/01", "empty translation"),
+        ("00000-1", "a round is missing"),
+    ]
+
+
+def test_broken_rows_keep_their_numbers_and_stop_nothing(shouted, tmp_path):
+    good = conversation("g", "<image>\nWho?", "Me.")
+    arguments = source(
+        tmp_path,
+        good,
+        "no row",
+        conversation("turn", "<image>\nWho?"),
+        conversation("two", "<image>\nWho?", "Me.", image="9.jpg"),
+        conversation("torn", "<image>\nWho?", "Me.", image="torn.jpg"),
+        conversation("out", "<image>\nWho?", "Me.", image="../conversation_58k.json"),
+        conversation("folder", "<image>\nWho?", "Me.", image="."),
+        conversation("null", "<image>\nWho?", "Me.", image="a\0b"),
+        conversation("none", "Who?", "Me.", image=None),
+        conversation("2014", "<image>\nWho?", "Me.", image="7.jpg"),
+        conversation("symbols", "<image>\n?", "!"),
+    )
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    kept = [row["id"] for row in rows_of(tmp_path / "out" / "data.jsonl") if row["source"].endswith("multi")]
+    assert kept == ["conversations/00000-g", "conversations/00009-2014", "conversations/00010-symbols"]
+    rejects = {one["where"]: one["reason"] for one in rows_of(tmp_path / "out" / "rejects.jsonl")}
+    assert rejects == {
+        "00001": "not a LLaVA row",
+        "00002": "not a LLaVA row",
+        "00003-two": "picture: not in the folder",
+        "00004-torn": "picture: broken picture",
+        "00005-out": "picture: outside the folder",
+        "00006-folder": "picture: cannot be read",
+        "00007-null": "picture: cannot be read",
+        "00008-none": "picture: not one in the row",
+    }
+    assert main([*arguments, "--out", str(tmp_path / "few"), "--limit", "5"]) == 0
+    assert len(rows_of(tmp_path / "few" / "rejects.jsonl")) == 4
+
+
+def test_shards_give_the_same_bytes(shouted, tmp_path):
+    rows = [conversation(str(n), "<image>\nWho?", f"Number {n}, or\nmore.") for n in range(9)]
+    arguments = source(tmp_path, *rows, {"id": "broken"})
+    assert main([*arguments, "--out", str(tmp_path / "one")]) == 0
+    for index in range(3):
+        assert main([*arguments, "--out", str(tmp_path / "three"), "--shard", f"{index}/3"]) == 0
+    merge(tmp_path / "three")
+    assert_same_folders(tmp_path / "one", tmp_path / "three")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [("a.json", "[{", "broken JSON"), ("a.json", "{}", "a list of rows"), ("a.txt", "[]", "unknown kind")],
+)
+def test_a_file_that_is_no_list_is_named(shouted, tmp_path, capsys, name, content, said):
+    (tmp_path / name).write_text(content)
+    command = ["conversations", str(tmp_path / name), "--images", str(tmp_path), "--out", str(tmp_path / "o")]
+    assert main(command) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_what_is_not_there_is_named(tmp_path, capsys):
+    arguments = source(tmp_path)
+    assert main([*arguments[:3], str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 1
+    assert "--images FOLDER" in capsys.readouterr().err
+    assert main(["conversations", "none.json", *arguments[2:], "--out", str(tmp_path / "out")]) == 1
+    assert "none.json: no such file" in capsys.readouterr().err
+
+
+class TestWithApertium:
+    pytestmark = needs_apertium
+
+    def test_a_conversation_in_italian(self, tmp_path):
+        row = conversation("1", "What is the dog doing?\n<image>", "The dog is sleeping.\n\n- It is red.")
+        assert main([*source(tmp_path, row), "--out", str(tmp_path / "out")]) == 0
+        asked, answered = values(rows_of(tmp_path / "out" / "data.jsonl")[0])
+        assert asked.startswith("<image>\n") and "cane" in asked
+        first, blank, second = answered.split("\n")
+        assert "cane" in first and blank == "" and second.startswith("- ") and "ross" in second

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ndino.data.__main__ import main
+from ndino.data.framework.merge import merge
+from ndino.data.sources import lcs
+from ndino.formats.llava_json import read_conversations
+from tests.data.same import assert_same_folders
+from tests.data.sources.cauldron_samples import picture
+
+
+def caption(identity: str, image: str, text: str = "a dog") -> dict:
+    asked = {"from": "human", "value": "What is it?\n<image>"}
+    return {"id": identity, "image": image, "conversations": [asked, {"from": "gpt", "value": text}]}
+
+
+@pytest.fixture
+def pretrain(tmp_path: Path) -> Path:
+    """LLaVA-Pretrain with three good rows, two of them on one picture, and broken ones; folder and zip."""
+    for name in ("00000/0.jpg", "00000/1.jpg", "00001/2.jpg"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).write_bytes(picture(int(name[6])))
+    (tmp_path / "images" / "00001" / "2.jpg").write_bytes(picture(2)[:-30])
+    rows = [
+        caption("0", "00000/0.jpg"),
+        caption("1", "00000/1.jpg"),
+        caption("2", "00001/2.jpg"),
+        caption("3", "00001/3.jpg"),
+        caption("4", "../images/00000/0.jpg"),
+        caption("5", "00000"),
+        caption("6", "00000/0.jpg", "the same dog"),
+        {**caption("7", "00000/0.jpg"), "conversations": caption("7", "")["conversations"] * 2},
+        {"id": "8"},
+    ]
+    (tmp_path / "l.json").write_text(json.dumps(rows))
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        for path in sorted((tmp_path / "images").rglob("*.jpg")):
+            archive.write(path, path.relative_to(tmp_path / "images"))
+    return tmp_path
+
+
+def run(pretrain: Path, images: str, out: str, *arguments: str) -> Path:
+    command = ["lcs", str(pretrain / "l.json"), "--images", str(pretrain / images)]
+    assert main([*command, "--out", str(pretrain / out), *arguments]) == 0
+    return pretrain / out
+
+
+@pytest.mark.parametrize("images", ["images", "images.zip"])
+def test_good_rows_are_indexed_with_their_pictures_in_place(pretrain, images):
+    out = run(pretrain, images, "out")
+    rows = list(read_conversations(out / "data.jsonl", image_folder=out / "images"))
+    assert [row.images for row in rows] == [("00000/0.jpg",), ("00000/1.jpg",), ("00000/0.jpg",)]
+    assert [turn.text for turn in rows[2].turns] == ["<image>", "the same dog"]
+    rejects = [json.loads(line) for line in (out / "rejects.jsonl").read_text().splitlines()]
+    assert {one["where"]: one["reason"] for one in rejects} == {
+        "lcs/00002-2": "picture: broken picture",
+        "lcs/00003-3": "picture: not there",
+        "lcs/00004-4": "picture: outside the folder",
+        "lcs/00005-5": "picture: not there",
+        "lcs/00007": "not a LLaVA row",
+        "lcs/00008": "not a LLaVA row",
+    }
+    assert json.loads((out / "manifest.json").read_text())["lang"] == "en"
+    files = sorted(path.name for path in (out / "images").rglob("*") if path.is_file())
+    assert files == ["0.jpg", "1.jpg"]
+
+
+def test_pictures_of_a_folder_take_no_more_room(pretrain):
+    out = run(pretrain, "images", "out")
+    original = pretrain / "images" / "00000" / "0.jpg"
+    assert (out / "images" / "00000" / "0.jpg").samefile(original)
+    run(pretrain, "images", "out")
+    assert original.read_bytes() == picture(0)
+
+
+def test_without_hard_links_they_are_copied(pretrain, monkeypatch):
+    def refused(*_: object) -> None:
+        raise OSError("Invalid cross-device link")
+
+    monkeypatch.setattr(lcs.os, "link", refused)
+    placed = run(pretrain, "images", "out") / "images" / "00000" / "0.jpg"
+    assert placed.read_bytes() == picture(0)
+    assert not placed.samefile(pretrain / "images" / "00000" / "0.jpg")
+
+
+def test_shards_give_the_same_bytes(pretrain):
+    one = run(pretrain, "images.zip", "one")
+    for index in range(2):
+        run(pretrain, "images.zip", "two", "--shard", f"{index}/2")
+    merge(pretrain / "two")
+    assert_same_folders(one, pretrain / "two")
+
+
+def test_what_is_no_folder_and_no_zip_is_named(pretrain, capsys):
+    (pretrain / "no.zip").write_bytes(b"no zip")
+    command = ["lcs", str(pretrain / "l.json"), "--out", str(pretrain / "out"), "--images"]
+    for images in ("no.zip", "nowhere"):
+        assert main([*command, str(pretrain / images)]) == 1
+        assert images in capsys.readouterr().err
+    assert main(["lcs", "nowhere.json", "--images", str(pretrain), "--out", str(pretrain / "out")]) == 1
+    assert "nowhere.json: no such file" in capsys.readouterr().err

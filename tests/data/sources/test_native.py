@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ndino.data.__main__ import main
+from ndino.data.framework.merge import merge
+from ndino.data.sources.native import LONGEST_LIST, read_question_list
+from ndino.evaluation import tasks
+from ndino.formats.hub_folders import load_folder
+from tests.data.same import assert_same_folders
+from tests.data.sources.native_samples import PAIRS, write_exams, write_gqa, write_mtvqa
+
+
+def rows_of(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def run(name: str, source: Path, out: Path, *arguments: str) -> int:
+    return main(["native", name, "--source", str(source), "--out", str(out), *arguments])
+
+
+def test_mtvqa_for_training_asks_as_the_task_does(tmp_path):
+    write_mtvqa(tmp_path / "hub")
+    assert run("mtvqa", tmp_path / "hub", tmp_path / "out", "--split", "train") == 0
+    first, second = rows_of(tmp_path / "out" / "data.jsonl")
+    question = first["conversations"][0]["value"]
+    assert question == "<image>\nCosa c'è scritto?" + tasks.SHORT_ANSWER
+    assert [row["conversations"][1]["value"] for row in (first, second)] == ["Uscita", "8"]
+    assert (first["source"], first["image"]) == ("mtvqa", second["image"])
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"] == {"mtvqa/train": 2}
+
+
+def test_mtvqa_for_test_is_what_the_task_reads(tmp_path):
+    write_mtvqa(tmp_path / "hub")
+    assert run("mtvqa", tmp_path / "hub", tmp_path / "out") == 0
+    folder = tmp_path / "out" / "benchmarks" / "swap-uniba" / "MTVQA_IT"
+    documents = load_folder(folder, split="test")
+    assert documents["answer"] == ["Uscita", "8"]
+    assert documents[0]["question"] == "Cosa c'è scritto?"  # the task adds its prompt
+    assert documents[0]["image"].size == (32, 32)
+
+
+def test_another_language_asks_with_its_own_prompts(tmp_path):
+    write_mtvqa(tmp_path / "hub", lang="ES")
+    assert run("mtvqa", tmp_path / "hub", tmp_path / "out", "--split", "train", "--lang", "es") == 0
+    rows = rows_of(tmp_path / "out" / "data.jsonl")
+    assert rows[0]["conversations"][0]["value"].endswith("\nResponde con una sola palabra o frase.")
+
+
+def test_exams_v(tmp_path):
+    write_exams(tmp_path / "hub", ("A", "c", "?", None, "12"))
+    assert run("exams-v", tmp_path / "hub", tmp_path / "out", "--split", "train") == 0
+    rows = rows_of(tmp_path / "out" / "data.jsonl")
+    assert [row["conversations"][1]["value"] for row in rows] == ["A", "C"]
+    assert rows[0]["conversations"][0]["value"].endswith(tasks.LETTER_ANSWER)
+    rejects = rows_of(tmp_path / "out" / "rejects.jsonl")
+    assert [one["reason"] for one in rejects] == ["answer is no letter"] * 3
+    assert run("exams-v", tmp_path / "hub", tmp_path / "test") == 0
+    documents = load_folder(tmp_path / "test" / "benchmarks" / "swap-uniba" / "EXAMS-V_IT", split="test")
+    assert documents["answer"] == ["A", "C"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None, 3, "", "nonsense", "[", "[1]", "[{}]", "{'question': 'a', 'answer': 'b'}", "[]",
+        "[{'question': 'a'}]", "[{'question': '', 'answer': 'b'}]", "[{'question': 'a', 'answer': ' '}]",
+        "[{'question': 'a', 'answer': ['b']}]", "__import__('os').getcwd()", "(" * 5000,
+        "[{'question': 'a', 'answer': 'b'}]" + " " * LONGEST_LIST,
+    ],
+)  # fmt: skip
+def test_what_is_no_list_of_questions_is_none(text):
+    assert read_question_list(text) is None
+
+
+def test_lists_of_questions():
+    assert read_question_list(PAIRS) == (("Cosa c'è scritto?", "Uscita"), ("Che ora è?", "8"))
+    assert read_question_list("[{'question': 'Quanti?', 'answer': 3}]") == (("Quanti?", "3"),)
+
+
+@given(st.text())
+def test_no_text_breaks_the_reader_of_lists(text):
+    read_question_list(text)
+    assert read_question_list(str([{"question": "a" + text, "answer": "b" + text}])) == (
+        (("a" + text).strip(), ("b" + text).strip()),
+    )
+
+
+def test_rows_that_cannot_be_read_are_set_aside(tmp_path):
+    write_mtvqa(tmp_path / "hub", (PAIRS, "[nonsense", None))
+    assert run("mtvqa", tmp_path / "hub", tmp_path / "out") == 0
+    assert [one["reason"] for one in rows_of(tmp_path / "out" / "rejects.jsonl")] == [
+        "questions cannot be read"
+    ] * 2
+
+
+def test_gqa_it_with_the_pictures_that_it_asks_about(tmp_path):
+    questions, pictures = write_gqa(tmp_path / "hub")
+    assert run("gqa-it", pictures, tmp_path / "out", "--questions", str(questions)) == 0
+    folder = tmp_path / "out" / "benchmarks"
+    documents = load_folder(folder / "crux82" / "gqa-it", split="test")
+    assert set(documents["question_id"]) == {"1", "2", "3"}
+    asked = dict(zip(documents["sent"], documents["label"], strict=True))
+    assert json.loads(asked["È chiusa la porta?"]) == {"no": 1.0}
+    assert sorted(load_folder(folder / "lmms-lab" / "GQA", split="testdev")["id"]) == ["n1", "n2"]
+    assert [one["reason"] for one in rows_of(tmp_path / "out" / "rejects.jsonl")] == [
+        "picture: not in lmms-lab/GQA"
+    ]
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"] == {"gqa-it/test": 3}
+    for index in range(2):
+        arguments = ("--questions", str(questions), "--shard", f"{index}/2")
+        assert run("gqa-it", pictures, tmp_path / "two", *arguments) == 0
+    merge(tmp_path / "two")
+    assert_same_folders(tmp_path / "two", tmp_path / "out")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8bbroken", b"{}", gzip.compress(b"[1]", mtime=0), b"["])
+def test_a_broken_file_of_questions_is_named(tmp_path, capsys, content):
+    _, pictures = write_gqa(tmp_path / "hub")
+    (tmp_path / "q.json").write_bytes(content)
+    arguments = ("--questions", str(tmp_path / "q.json"))
+    assert run("gqa-it", pictures, tmp_path / "out", *arguments) == 1
+    assert "q.json" in capsys.readouterr().err
+
+
+def test_what_cannot_be_done_is_said(tmp_path, capsys):
+    write_mtvqa(tmp_path / "hub")
+    assert run("gqa-it", tmp_path / "hub", tmp_path / "out") == 1
+    assert "--questions" in capsys.readouterr().err
+    assert run("mtvqa", tmp_path / "hub", tmp_path / "out", "--lang", "en") == 1
+    assert "no row of test is English" in capsys.readouterr().err

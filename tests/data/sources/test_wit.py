@@ -1,0 +1,354 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ndino.data.__main__ import main
+from ndino.data.io.fetch import Politeness, politeness_from
+from ndino.data.sources import wit
+from ndino.data.sources.wit_table import NEEDED
+from ndino.formats.llava_json import read_conversations
+from tests.data.io.server import (
+    Answer,
+    Server,
+    broken,
+    content,
+    endless,
+    in_turn,
+    redirect,
+    status,
+)
+from tests.data.sources.wit_tables import SECTION, SVG, png, rejects_of, row, rows_of, table
+
+CLEAN_SECTION = SECTION
+HTML = b"<!DOCTYPE html><title>Too many requests</title>"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries and pauses that a test can wait for."""
+
+    def settings(args):
+        return replace(politeness_from(args), attempts=3, timeout_seconds=1, longest_wait_seconds=0.05)
+
+    monkeypatch.setattr(wit, "politeness_from", settings)
+
+
+def run(tables: list[Path], out: Path, *options: str) -> int:
+    polite = ("--contact", "tests@example.org", "--seconds-between", "0")
+    return main(["wit", *map(str, tables), "--out", str(out), *polite, *options])
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def files_of(out: Path) -> dict[str, bytes]:
+    """All that is there in the end; the manifest without the commit, which may change while tests run."""
+    pictures = sorted((out / "images").rglob("*.*"))
+    files = [*pictures, *(out / name for name in ("data.jsonl", "rejects.jsonl", "README.md"))]
+    manifest = json.loads((out / "manifest.json").read_text())
+    del manifest["commit"]
+    found = {str(path.relative_to(out)): path.read_bytes() for path in files}
+    return found | {"manifest.json": json.dumps(manifest).encode()}
+
+
+def test_a_row_gives_a_caption_and_a_section(tmp_path: Path) -> None:
+    with Server({"/a.png": content(png(1))}) as server:
+        rows = [row("de"), row(image_url=server.url("/a.png"))]
+        path = write(tmp_path / "wit.tsv.gz", gzip.compress(table(rows)))
+        assert run([path], tmp_path / "out") == 0
+        url = server.url("/a.png")
+    caption, section = rows_of(tmp_path / "out")
+    assert caption["conversations"] == [
+        {"from": "human", "value": "<image>"},
+        {"from": "gpt", "value": 'Il Colosseo visto da "nord"'},
+    ]
+    assert section["conversations"][1]["value"] == SECTION
+    assert (caption["source"], section["source"]) == ("wit/caption", "wit/section")
+    assert caption["id"] != section["id"] and caption["image"] == section["image"]
+    assert (tmp_path / "out" / "images" / caption["image"]).read_bytes() == png(1)
+    assert caption["page_url"] == "https://it.wikipedia.org/wiki/Colosseo" and caption["image_url"] == url
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["rows"] == {"total": 2, "sources": {"wit/caption": 1, "wit/section": 1}}
+    assert manifest["counts"] == {"wit/rows": 2, "wit/rows of other languages": 1}
+    assert [entry["file"] for entry in manifest["inputs"]] == ["wit.tsv.gz"]
+    data, images = tmp_path / "out" / "data.jsonl", tmp_path / "out" / "images"
+    assert len(list(read_conversations(data, image_folder=images))) == 2
+
+
+def test_columns_that_nothing_is_made_of_may_be_missing(tmp_path: Path) -> None:
+    with Server({"/a.png": content(png(1))}) as server:
+        found = row(image_url=server.url("/a.png"))
+        taken = [column for column in NEEDED if found[column]]
+        file = io.StringIO()
+        writer = csv.DictWriter(file, taken, delimiter="\t", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerow(found)
+        assert run([write(tmp_path / "wit.tsv", file.getvalue().encode())], tmp_path / "out") == 0
+    assert len(rows_of(tmp_path / "out")) == 2
+
+
+def test_another_language_is_only_a_setting(tmp_path: Path) -> None:
+    with Server({"/a.png": content(png(1))}) as server:
+        rows = [row(image_url=server.url("/a.png")), row("de", image_url=server.url("/a.png"))]
+        path = write(tmp_path / "wit.tsv", table(rows))
+        assert run([path], tmp_path / "out", "--lang", "de") == 0
+    assert {found["page_url"] for found in rows_of(tmp_path / "out")} == {
+        "https://de.wikipedia.org/wiki/Colosseo"
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (status(404), "HTTP 404"),
+        (status(403), "HTTP 403"),
+        (status(503), "HTTP 503"),
+        (content(HTML, "text/html"), "not what was asked for: text/html"),
+        (content(HTML, "image/png"), "not what was asked for: text/html"),
+        (content(SVG, "image/svg+xml"), "SVG"),
+        (content(png(1)[:70]), "broken picture"),
+        (content(png(1), length=70), "broken picture"),
+        (content(png(1, (4, 4))), "too small"),
+        (content(b""), "empty answer"),
+        (broken(png(1), 70), "broken off"),
+        (endless(), "too large"),
+        (redirect("ftp://127.0.0.1/a.png"), "no web address"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_picture_that_cannot_be_had_costs_its_row_only(
+    tmp_path: Path, impatient: None, answer: Answer, reason: str
+) -> None:
+    with Server({"/a.png": answer, "/b.png": content(png(2))}) as server:
+        rows = [row(image_url=server.url("/a.png")), row(image_url=server.url("/b.png"))]
+        path = write(tmp_path / "wit.tsv", table(rows))
+        assert run([path], tmp_path / "out", "--max-bytes", "50000") == 0
+    assert [found["image_url"][-6:] for found in rows_of(tmp_path / "out")] == ["/b.png"] * 2
+    assert rejects_of(tmp_path / "out") == [("wit.tsv row 1", reason)]
+
+
+def test_pictures_that_come_in_the_end(tmp_path: Path, impatient: None) -> None:
+    gif = tmp_path / "a.gif"
+    from PIL import Image
+
+    Image.new("P", (40, 30)).save(gif, save_all=True, append_images=[Image.new("P", (40, 30), 1)])
+    routes = {
+        "/1.png": in_turn(status(429, {"Retry-After": "0"}), status(202), content(png(1))),
+        "/2.png": in_turn(broken(png(2), 70), content(png(2))),
+        "/3.png": redirect("/4.png"),
+        "/4.png": content(png(4)),
+        "/5.gif": content(gif.read_bytes(), "image/gif"),
+    }
+    with Server(routes) as server:
+        rows = [row(image_url=server.url(path)) for path in routes]
+        path = write(tmp_path / "wit.tsv", table(rows))
+        assert run([path], tmp_path / "out") == 0
+        assert server.hits == {"/1.png": 3, "/2.png": 2, "/3.png": 1, "/4.png": 2, "/5.gif": 1}
+    images = [found["image"] for found in rows_of(tmp_path / "out")]
+    assert (
+        len(images) == 10 and images[4:8] == [images[4]] * 4 and all(name.endswith(".png") for name in images)
+    )
+
+
+def test_texts_that_are_missing_refused_or_there_before(tmp_path: Path) -> None:
+    caption, section = "caption_reference_description", "context_section_description"
+    with Server({f"/{n}.png": content(png(n)) for n in range(9)}) as server:
+        url = server.url
+        rows = [
+            row(image_url=url("/1.png")),
+            row(image_url=url("/1.png"), **{caption: "Un'altra didascalia"}),
+            row(image_url=url("/1.png")),
+            row(image_url=url("/2.png")),
+            row(image_url=url("/3.png"), **{caption: ""}),
+            row(image_url=url("/4.png"), **{caption: "Sì", section: " "}),
+            row(image_url=url("/5.png"), **{caption: " \u200b ", section: ""}),
+            row(image_url="", page_title="x"),
+            row(image_url="colosseo.png"),
+            row(page_url="", image_url=url("/6.png")),
+            row(
+                image_url=url("/7.png"),
+                **{caption: "Una\ndidascalia  <br> [1] su due righe", section: "x" * 5000},
+            ),
+        ]
+        path = write(tmp_path / "wit.tsv", table(rows))
+        assert run([path], tmp_path / "out") == 0
+        assert not {"/4.png", "/5.png", "/6.png"} & server.hits.keys()
+        assert server.hits["/1.png"] == 1
+    found = [(item["image_url"][-5], item["source"][4:]) for item in rows_of(tmp_path / "out")]
+    expected = "1 caption,1 section,1 caption,2 caption,2 section,3 section,7 caption,7 section"
+    assert found == [tuple(pair.split()) for pair in expected.split(",")]
+    texts = [item["conversations"][1]["value"] for item in rows_of(tmp_path / "out")]
+    assert texts[-2:] == ["Una didascalia su due righe", "x" * 4000]
+    again = "same picture and text as before"
+    assert [(where[12:], reason) for where, reason in rejects_of(tmp_path / "out")] == [
+        ("2", f"section: {again}"),
+        ("3", f"caption: {again}"),
+        ("3", f"section: {again}"),
+        ("6", "caption: text too short"),
+        ("7", "no text"),
+        ("8", "no address of the picture"),
+        ("9", "no web address"),
+        ("10", "no address of the page"),
+    ]
+    counts = json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"]
+    assert counts["wit/rows without a caption"] == 2 and counts["wit/rows without a section"] == 2
+
+
+def test_faulty_rows_are_kept_aside_and_a_torn_file_gives_what_is_whole(tmp_path: Path) -> None:
+    with Server({f"/{n}.png": content(png(n)) for n in range(3)}) as server:
+        good, last, torn = ([row(image_url=server.url(f"/{n}.png"))] for n in range(3))
+        wrong = table([row()], header=False).replace(b"\tColosseo\t", b"\t")
+        packed = gzip.compress(table(torn * 200))
+        paths = [
+            write(tmp_path / "b.tsv", table(good) + wrong + table(last, header=False)),
+            write(tmp_path / "a.tsv.gz", packed[: len(packed) - 12]),
+        ]
+        assert run(paths, tmp_path / "out") == 0
+    rejects = rejects_of(tmp_path / "out")
+    assert [where[:8] for where, reason in rejects if reason == "file breaks off"] == ["a.tsv.gz"]
+    assert rejects[-1] == ("b.tsv row 2", "wrong number of columns")
+    assert [found["image_url"][-5] for found in rows_of(tmp_path / "out")] == list("220011")
+
+
+def test_what_is_no_table_stops_the_run_before_anything_is_asked_for(tmp_path: Path, capsys) -> None:
+    with Server({"/a.png": content(png(1))}) as server:
+        good = write(tmp_path / "a.tsv", table([row(image_url=server.url("/a.png"))]))
+        for bad in (
+            write(tmp_path / "b.tsv", b"a,b\n"),
+            write(tmp_path / "b.parquet", b"PAR1"),
+            tmp_path / "none",
+        ):
+            assert run([good, bad], tmp_path / "out") == 1
+            line = capsys.readouterr().err.strip().splitlines()[-1]
+            assert str(bad) in line and ("no WIT table" in line or "no such file" in line)
+        assert main(["wit", str(good), "--out", str(tmp_path / "out")]) == 1
+        assert "--contact" in capsys.readouterr().err
+        assert run([good], tmp_path / "out", "--lang", "../x") == 1
+        assert not server.hits
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_language_that_is_not_there_is_no_success(tmp_path: Path, capsys) -> None:
+    path = write(tmp_path / "wit.tsv", table([row("de")]))
+    assert run([path], tmp_path / "out") == 1
+    assert "not one row" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def many() -> list[dict[str, str]]:
+    """Rows whose pictures repeat, are missing, come late; some texts are refused."""
+    draw = random.Random(0)
+    rows = []
+    for number in range(90):
+        caption = draw.choice(["", "Sì", f"La didascalia numero {number}", "Una didascalia che ritorna"])
+        rows.append(
+            row(
+                draw.choice(["it", "it", "it", "de"]),
+                image_url=f"/{draw.randrange(60)}.png",
+                caption_reference_description=caption,
+                context_section_description=f"{SECTION}\nNumero {number % 70}.",
+            )
+        )
+    return rows
+
+
+def serve(many: list[dict[str, str]], hold: float = 0) -> Server:
+    addresses = sorted({row["image_url"] for row in many})
+    answers = {path: content(png(number)) for number, path in enumerate(addresses)}
+    return Server({path: answers[path] for path in addresses[5:]}, hold=hold)
+
+
+def tables_at(server: Server, many: list[dict[str, str]], folder: Path) -> list[Path]:
+    rows = [row | {"image_url": server.url(row["image_url"])} for row in many]
+    first, second = folder / "1.tsv.gz", folder / "2.tsv"
+    first.write_bytes(gzip.compress(table(rows[:40]), mtime=0))
+    second.write_bytes(table(rows[40:]).replace(b"numero 77", b"numero \xff"))
+    return [second, first]
+
+
+def test_the_number_of_shards_and_the_order_of_the_files_change_nothing(
+    tmp_path: Path, many: list[dict[str, str]]
+) -> None:
+    with serve(many) as server:
+        tables = tables_at(server, many, tmp_path)
+        assert run(tables, tmp_path / "one") == 0
+        before = server.hits.copy()
+        assert set(before.values()) == {1}
+        assert run(tables, tmp_path / "one") == 0
+        assert server.hits == before
+        for index in (2, 0, 1):
+            assert run(tables[::-1], tmp_path / "three", "--shard", f"{index}/3") == 0
+        assert main(["merge", str(tmp_path / "three")]) == 0
+        assert run(tables, tmp_path / "few", "--limit", "10") == 0
+    one = files_of(tmp_path / "one")
+    assert one == files_of(tmp_path / "three")
+    assert len(rows_of(tmp_path / "one")) > 60
+    assert not list(tmp_path.rglob("*.sqlite*"))
+    few = rows_of(tmp_path / "few")
+    assert few and few == rows_of(tmp_path / "one")[: len(few)]
+    ids = [found["id"] for found in rows_of(tmp_path / "one")]
+    assert len(set(ids)) == len(ids)
+
+
+def test_killed_at_random_it_goes_on_and_fetches_nothing_twice(
+    tmp_path: Path, many: list[dict[str, str]]
+) -> None:
+    draw, kills = random.Random(time.time_ns()), 0
+    with serve(many, hold=0.02) as server:
+        tables = tables_at(server, many, tmp_path)
+        assert run(tables, tmp_path / "whole") == 0
+        asked = len(server.hits)
+        server.hits.clear()
+        options = ["--contact", "tests@example.org", "--seconds-between", "0", "--out", str(tmp_path / "out")]
+        command = [sys.executable, "-m", "ndino.data", "wit", *map(str, tables), *options]
+        while True:
+            goal = server.hits.total() + draw.randint(3, 20)
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while process.poll() is None and server.hits.total() < goal:
+                time.sleep(0.005)
+            time.sleep(draw.uniform(0, 0.03))
+            process.kill()
+            if process.wait() != -signal.SIGKILL:
+                break
+            kills += 1
+        assert process.returncode == 0 and kills
+        # A picture is written down by the thread that asked for it, before it takes up another one: asked for
+        # again is at most one a thread.
+        in_hand = Politeness.connections_per_host + wit.WAITING
+        assert len(server.hits) == asked and server.hits.total() <= asked + in_hand * kills
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+
+
+def test_ctrl_c_does_not_wait_for_a_server_that_asks_for_time(tmp_path: Path) -> None:
+    answers = {"/1.png": content(png(1)), "/2.png": status(429, {"Retry-After": "250"})}
+    with Server(answers) as server:
+        path = write(tmp_path / "wit.tsv", table([row(image_url=server.url(path)) for path in answers]))
+        options = ["--contact", "tests@example.org", "--seconds-between", "0", "--out", str(tmp_path / "out")]
+        command = [sys.executable, "-m", "ndino.data", "wit", str(path), *options]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 60
+        while not server.hits["/2.png"]:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=60)[1]
+        assert process.returncode == 130 and "stopped" in errors and "Traceback" not in errors
+        server.routes["/2.png"] = content(png(2))
+        assert run([path], tmp_path / "out") == 0
+        assert server.hits == {"/1.png": 1, "/2.png": 2}
+    assert len(rows_of(tmp_path / "out")) == 4 and not rejects_of(tmp_path / "out")

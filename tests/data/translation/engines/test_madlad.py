@@ -1,0 +1,167 @@
+"""The two ways of one model: CTranslate2 and transformers."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import ctranslate2
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from transformers import T5ForConditionalGeneration
+
+from ndino.data.errors import DataError
+from ndino.data.translation.engines import madlad, transformers_way
+from ndino.data.translation.engines.convert_madlad import TOLERANCES
+from ndino.data.translation.engines.madlad import Madlad, batches
+from ndino.data.translation.engines.pieces import Pieces, limit_of
+from ndino.data.translation.engines.transformers_way import TransformersWay
+from tests.data.translation.engines.madlad import CORPUS, END, WrongConverter, convert
+
+WORDS = " ".join(CORPUS).split()
+DRAWN = random.Random(0)
+TEXTS = [" ".join(DRAWN.choices(WORDS, k=DRAWN.randint(1, 9))) for _ in range(13)]
+TARGET = "Ci sono due cani nella foto."
+
+
+def log_probabilities(published: Path, source: str, target: str) -> tuple[list[float], list[list[str]]]:
+    """What transformers says of the tokens of ``target``, and the tokens of both."""
+    pieces = Pieces(published, "it")
+    model = T5ForConditionalGeneration.from_pretrained(published)
+    ids = [*pieces._pieces.encode(target), END]
+    with torch.no_grad():
+        logits = model(
+            input_ids=torch.tensor([pieces.encode_ids(source)]), labels=torch.tensor([ids])
+        ).logits[0]
+    scores = logits.log_softmax(-1).gather(1, torch.tensor(ids)[:, None])[:, 0].tolist()
+    return scores, [pieces.encode(source), pieces._pieces.encode(target, out_type=str)]
+
+
+def scores_of(converted: Path, tokens: list[list[str]]) -> list[float]:
+    (found,) = ctranslate2.Translator(str(converted)).score_batch([tokens[0]], [tokens[1]])
+    return found.log_probs
+
+
+def test_scores_are_the_originals(madlad_folder: Path, converted_folder: Path) -> None:
+    wanted, tokens = log_probabilities(madlad_folder, TEXTS[0], TARGET)
+    assert scores_of(converted_folder, tokens) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_the_known_wrong_conversion_shows_in_the_scores(madlad_folder: Path, tmp_path: Path) -> None:
+    wrong = convert(madlad_folder, tmp_path / "wrong", converter=WrongConverter)
+    wanted, tokens = log_probabilities(madlad_folder, TEXTS[0], TARGET)
+    found = scores_of(wrong, tokens)
+    off = [abs(one - other) for one, other in zip(found, wanted, strict=True)]
+    assert sum(off) / len(off) > 3 * max(TOLERANCES.values())
+
+
+def test_int8_scores_are_near(madlad_folder: Path, tmp_path: Path) -> None:
+    small = convert(madlad_folder, tmp_path / "int8", quantization="int8")
+    wanted, tokens = log_probabilities(madlad_folder, TEXTS[0], TARGET)
+    assert scores_of(small, tokens) == pytest.approx(wanted, abs=0.5)
+
+
+@pytest.mark.parametrize("beam", [1, madlad.BEAM])
+def test_both_ways_translate_alike(
+    madlad_folder: Path, converted_folder: Path, monkeypatch: pytest.MonkeyPatch, beam: int
+) -> None:
+    monkeypatch.setattr(madlad, "BEAM", beam)
+    monkeypatch.setattr(transformers_way, "BEAM", beam)
+    ours, papers = Madlad(converted_folder, "it"), TransformersWay(madlad_folder, "it")
+    # One at a time: the number of tokens allowed goes by the longest text of a batch.
+    found = [ours.translate([text])[0] for text in TEXTS]
+    assert found == [papers.translate([text])[0] for text in TEXTS]
+    assert len(set(found)) > len(TEXTS) // 2
+    assert all("extra_id" not in text for text in found)
+
+
+def test_batches_keep_the_order_of_the_texts(converted_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Equal lengths, so that every batch has the same limit; three batches of them.
+    texts = [text for text in ("red car", "two cats", "a dog", "blue sky", "men") for _ in range(2)]
+    translator = Madlad(converted_folder, "it")
+    lengths = {len(translator._pieces.encode(text)) for text in texts}
+    monkeypatch.setattr(madlad, "limit_of", lambda _: limit_of(max(lengths)))
+    monkeypatch.setattr(madlad, "CPU_TOKENS", 4 * max(lengths))
+    assert translator.translate(texts) == [translator.translate([text])[0] for text in texts]
+    assert translator.translate([]) == []
+
+
+def test_the_second_try_holds_repetition_down(converted_folder: Path) -> None:
+    from ndino.data.translation.guards import loops
+
+    translator = Madlad(converted_folder, "it")
+    looping = [text for text, found in zip(TEXTS, translator.translate(TEXTS), strict=True) if loops(found)]
+    assert looping
+    assert not any(map(loops, translator.translate_again(looping)))
+
+
+def test_another_language_is_another_tag(converted_folder: Path) -> None:
+    italian, spanish = Madlad(converted_folder, "it"), Madlad(converted_folder, "es")
+    assert italian.identity != spanish.identity
+    assert italian.translate(TEXTS[:3]) != spanish.translate(TEXTS[:3])
+    with pytest.raises(DataError, match=r"no language 'xx' .*remedy"):
+        Madlad(converted_folder, "xx")
+
+
+def test_nothing_is_loaded_before_the_first_text(converted_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(converted_folder, tmp_path / "model")
+    translator = Madlad(folder, "it")
+    (folder / "model.bin").write_bytes(b"torn")
+    assert translator.identity
+    with pytest.raises(DataError, match=r"model: .*remedy: convert"):
+        translator.translate(["a dog"])
+
+
+def test_long_texts_are_not_cut(converted_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(madlad, "limit_of", lambda _: 8)
+    translator = Madlad(converted_folder, "it")
+    # CTranslate2 cuts at 1,024 tokens by itself.
+    long = "the dog is red " * 110
+    assert len(translator._pieces.encode(long)) > 1100
+    assert translator.translate([long + "?" * 999]) != translator.translate([long + "B" * 999])
+
+
+@pytest.mark.parametrize("translator", [Madlad, TransformersWay])
+def test_a_folder_without_a_model_is_named(tmp_path: Path, translator: type) -> None:
+    with pytest.raises(DataError, match=r"no model.*remedy"):
+        translator(tmp_path, "it")
+
+
+def test_a_model_that_transformers_loads_wrongly_is_refused(
+    madlad_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As some versions of transformers 5 do by themselves: the encoder reads other embeddings.
+    folder = shutil.copytree(madlad_folder, tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    model = T5ForConditionalGeneration.from_pretrained(folder)
+    model.encoder.embed_tokens = torch.nn.Embedding(*weights["lm_head.weight"].shape)
+    translator = TransformersWay(folder, "it")
+    monkeypatch.setattr(T5ForConditionalGeneration, "from_pretrained", lambda *_, **__: model)
+    with pytest.raises(DataError, match=r"loads it wrongly .*remedy"):
+        translator.translate(["a dog"])
+
+
+def test_weights_are_part_of_the_identity(madlad_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(madlad_folder, tmp_path / "model")
+    same = TransformersWay(folder, "it").identity
+    assert same == TransformersWay(madlad_folder, "it").identity
+    weights = load_file(folder / "model.safetensors")
+    weights["lm_head.weight"][0, 0] += 1
+    save_file(weights, folder / "model.safetensors")
+    assert TransformersWay(folder, "it").identity != same
+    assert json.loads((folder / "config.json").read_text())["tie_word_embeddings"] is False
+
+
+@given(st.lists(st.integers(1, 50), max_size=60), st.integers(1, 200))
+def test_batches_hold_every_text_once_within_the_budget(lengths: list[int], budget: int) -> None:
+    found = list(batches(lengths, budget))
+    assert sorted(i for batch in found for i in batch) == list(range(len(lengths)))
+    for batch in found:
+        longest = max(lengths[i] for i in batch)
+        assert len(batch) == 1 or longest * len(batch) <= budget
+        assert min(lengths[i] for i in batch) >= madlad.NARROWEST * longest

@@ -1,0 +1,57 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ndino.data.translation.lines import Piece, join_lines, split_lines, words_of
+
+# Plain text of any kind, and text of what the splitter looks for.
+TEXTS = st.text() | st.lists(
+    st.sampled_from(
+        ["\n", "\n\n", "\r\n", "\u2028", " ", "\t", "- ", "1. ", "a) ", "• ", "word", "Two words.", "12"]
+    )
+).map("".join)
+
+
+@given(TEXTS)
+def test_the_pieces_joined_are_the_text(text):
+    pieces = split_lines(text)
+    assert "".join(piece.text for piece in pieces) == text
+    assert join_lines(pieces, words_of(pieces)) == text
+
+
+@given(TEXTS)
+def test_words_hold_no_newline_and_no_margin(text):
+    for words in words_of(split_lines(text)):
+        assert len(words.splitlines()) == 1 and words == words.strip()
+        assert any(character.isalpha() for character in words)
+
+
+@given(TEXTS)
+def test_all_letters_are_in_words_but_those_of_list_markers(text):
+    left = [piece.text for piece in split_lines(text) if not piece.words]
+    assert all(
+        not character.isalpha() or piece[position + 1 : position + 2] == ")"
+        for piece in left
+        for position, character in enumerate(piece)
+    )
+
+
+@given(TEXTS)
+def test_translations_take_the_place_of_the_words_and_nothing_else_moves(text):
+    pieces = split_lines(text)
+    there = join_lines(pieces, ["X" for _ in words_of(pieces)])
+    assert there.count("X") >= len(words_of(pieces))
+    assert [piece.text for piece in split_lines(there) if not piece.words] == [
+        piece.text for piece in pieces if not piece.words
+    ]
+
+
+def test_list_markers_indentation_and_rules_are_kept():
+    text = "Ecco:\n\n1. Red car\n  - two  \n\ta) three\n---\n* four\r\n2023\n"
+    assert words_of(split_lines(text)) == ["Ecco:", "Red car", "two", "three", "four"]
+
+
+@pytest.mark.parametrize("translated", [[], ["a", "b"]])
+def test_another_number_of_translations_is_a_fault(translated):
+    with pytest.raises(ValueError, match="for 1 pieces"):
+        join_lines([Piece("one", True)], translated)

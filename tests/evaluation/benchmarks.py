@@ -1,0 +1,110 @@
+"""The seven benchmarks in their published schemas as small local data: one coloured picture each row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from datasets import Image as ImageFeature
+from datasets import List, Value
+from PIL import Image
+
+from ndino.formats.hub_folders import write_split
+
+COLOURS = {"rosso": (200, 30, 30), "verde": (30, 160, 60), "blu": (40, 60, 200), "giallo": (230, 210, 40)}
+NAMES = list(COLOURS)
+
+
+def picture(index: int) -> Image.Image:
+    """A plain picture: colour ``index`` modulo 4, its size tells the rounds apart."""
+    return Image.new("RGB", (112 + index // 4, 112), COLOURS[NAMES[index % 4]])
+
+
+def description(colour: str) -> str:
+    """The long answer about a picture of this colour."""
+    return f"L'immagine mostra una superficie uniforme di colore {colour}, senza figure né scritte."
+
+
+def write_benchmarks(folder: Path, rows: int = 8) -> Path:
+    """Write all benchmarks, ``rows`` questions each (POPE: of each category; long answers: four at most).
+
+    Returns ``folder``.
+    """
+    text, image = Value("string"), ImageFeature()
+    colour = [NAMES[i % 4] for i in range(rows)]
+    options = {f"choice_{letter}": text for letter in "abcd"}
+    base = [
+        {"id": str(i), "image": picture(i), "question": "Di che colore è?", "answer": colour[i]}
+        for i in range(rows)
+    ]
+    asked = {"id": text, "image": image, "question": text}
+
+    write_split(
+        folder / "swap-uniba" / "OK-VQA_IT",
+        "val2014",
+        [{**row, "answers": [row["answer"]] * 10} for row in base],
+        {**asked, "answers": List(text)},
+    )
+    write_split(
+        folder / "swap-uniba" / "SEED-Bench_IT",
+        "test",
+        [
+            {**row, **dict(zip(options, NAMES, strict=True)), "answer": "ABCD"[i % 4]}
+            for i, row in enumerate(base)
+        ],
+        {**asked, **options, "answer": text},
+    )
+    write_split(
+        folder / "swap-uniba" / "POPE_IT",
+        "test",
+        [
+            {
+                "id": f"{category}-{i}",
+                "image": picture(i),
+                "question": f"C'è del {NAMES[0]} nell'immagine?",
+                "answer": "sì" if i % 4 == 0 else "no",
+                "category": category,
+            }
+            for category in ("adversarial", "popular", "random")
+            for i in range(rows)
+        ],
+        {**asked, "answer": text, "category": text},
+    )
+    write_split(folder / "swap-uniba" / "MTVQA_IT", "test", base, {**asked, "answer": text})
+    write_split(
+        folder / "swap-uniba" / "EXAMS-V_IT",
+        "test",
+        [{**row, "answer": "ABCD"[i % 4]} for i, row in enumerate(base)],
+        {**asked, "answer": text},
+    )
+    write_split(
+        folder / "swap-uniba" / "WILD_IT",
+        "test",
+        [
+            {**row, "question": "Descrivi l'immagine.", "gpt_answer": description(row["answer"])}
+            for row in base[:4]
+        ],
+        {**asked, "gpt_answer": text},
+    )
+    write_split(
+        folder / "crux82" / "gqa-it",
+        "test",
+        [
+            {
+                "question_id": str(i),
+                "img_id": f"n{i}",
+                "sent": "Di che colore è?",
+                "label": json.dumps({c: 1.0}),
+            }
+            for i, c in enumerate(colour)
+        ],
+        {"question_id": text, "img_id": text, "sent": text, "label": text},
+    )
+    write_split(
+        folder / "lmms-lab" / "GQA",
+        "testdev",
+        [{"id": f"n{i}", "image": picture(i)} for i in range(rows)],
+        {"id": text, "image": image},
+        config="testdev_balanced_images",
+    )
+    return folder

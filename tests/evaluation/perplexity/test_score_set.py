@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+import evaluate_ppl
+from ndino.evaluation.perplexity.score_set import score_set, summarise
+from ndino.evaluation.perplexity.scorer import PerplexityError, Score, Scorer, load_scorer
+from tests.evaluation.answer_files import find
+from tests.tiny import write_tiny_model
+
+
+def read_rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def scored(perplexity: float, tokens: int) -> Score:
+    return Score("x", tokens * math.log(perplexity), tokens, perplexity, False, None)
+
+
+def test_summary_against_hand_counted_numbers():
+    skipped = Score("s", None, 0, None, True, "why: so")
+    summary = summarise([scored(2, 1), scored(8, 3), scored(1000, 1), scored(1e6, 5), skipped])
+    assert summary["reasons"] == {"why": 1}
+    assert summary["paper"] == pytest.approx((2 + 8 + 1000) / 3)
+    assert summary["corpus"] == pytest.approx((2 * 8**3 * 1000 * 1e6**5) ** (1 / 10))
+    assert (summary["outliers"], summary["n"], summary["skipped"]) == (1, 4, 1)
+    low, high = summary["interval"]
+    assert 2 <= low < summary["corpus"] < high <= 1e6
+    assert summarise([scored(1e4, 2)])["paper"] is None
+    assert summarise([scored(3, 2)] * 4)["interval"] == pytest.approx([3, 3])
+    huge = summarise([Score("h", 1e6, 1, math.exp(700), False, None)])
+    json.dumps(huge, allow_nan=False)
+    with pytest.raises(PerplexityError, match="not one of 1 samples could be scored; the first: why: so"):
+        summarise([skipped])
+
+
+def test_rows_and_summary_are_written(tmp_path, tiny_model_folder, answer_items):
+    out = tmp_path / "ppl" / "tiny" / "set.jsonl"
+    summary, scores = score_set(find(tiny_model_folder), answer_items, out, batch=2)
+    rows = read_rows(out)
+    assert [row["id"] for row in rows] == [item.id for item in answer_items]
+    assert set(rows[0]) == {"id", "nll", "answer_tokens", "perplexity", "skipped", "reason"}
+    assert json.loads(out.with_suffix(".json").read_text()) == summary == summarise(scores)
+    shuffled = out.with_name("set.shuffled.jsonl")
+    control, _ = score_set(find(tiny_model_folder), answer_items, shuffled, shuffled=True)
+    assert control["corpus"] != pytest.approx(summary["corpus"], rel=1e-3)
+
+
+def test_a_cut_off_run_goes_on_to_the_same_bytes(tmp_path, tiny_model_folder, answer_items, monkeypatch):
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    for out in (whole, cut):
+        score_set(find(tiny_model_folder), answer_items, out, batch=2)
+    # What a kill leaves: the first of two batches and half a line of the second.
+    lines = {json.loads(line)["id"]: line for line in whole.read_bytes().splitlines(keepends=True)}
+    planned = load_scorer(find(tiny_model_folder)).plan(answer_items, batch=2)[1]
+    order = [ready.item.id for part in planned for ready in part.answers]
+    cut.write_bytes(lines[order[0]] + lines[order[1]] + lines[order[2]][:20])
+    cut.with_suffix(".json").unlink()
+    asked: list[str] = []
+    real = Scorer.score
+    monkeypatch.setattr(
+        Scorer,
+        "score",
+        lambda self, part: asked.extend(ready.item.id for ready in part.answers) or real(self, part),
+    )
+    score_set(find(tiny_model_folder), answer_items, cut, batch=2)
+    assert cut.read_bytes() == whole.read_bytes()
+    assert cut.with_suffix(".json").read_bytes() == whole.with_suffix(".json").read_bytes()
+    assert asked == order[2:]
+    score_set(find(tiny_model_folder), answer_items, cut, batch=2)
+    assert len(asked) == 3
+
+
+def test_another_model_or_other_data_starts_anew(tmp_path, tiny_model_folder, answer_items):
+    out = tmp_path / "set.jsonl"
+    first = score_set(find(tiny_model_folder), answer_items, out)[0]
+    other = find(write_tiny_model(tmp_path / "other", seed=1))
+    assert score_set(other, answer_items, out)[0]["corpus"] != first["corpus"]
+    assert len(read_rows(out)) == 5
+    assert score_set(other, answer_items[:2], out)[0]["n"] == 2
+    assert len(read_rows(out)) == 2
+
+
+def test_a_file_that_is_not_ours_is_left_alone(answers_file, tiny_model_folder, answer_items):
+    before = answers_file.read_bytes()
+    with pytest.raises(PerplexityError, match="exists and is not ours"):
+        score_set(find(tiny_model_folder), answer_items, answers_file)
+    assert answers_file.read_bytes() == before
+
+
+def test_command(tmp_path, answers_file, tiny_model_folder, capsys):
+    out = tmp_path / "out" / "set.jsonl"
+    answers_file.write_text(
+        f"{answers_file.read_text()}\n" + json.dumps({"question": "q", "answer": "a", "file_name": "no.png"})
+    )
+    command = [
+        "--model",
+        str(tiny_model_folder),
+        "--data",
+        str(answers_file),
+        "--images-dir",
+        str(tmp_path / "images"),
+    ]
+    assert evaluate_ppl.main([*command, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "5 scored, 1 skipped" in printed
+    assert "skipped 1: image cannot be read (id 6; the first: " in printed and "no.png" in printed
+    assert "paper's mean       ⋄" in printed
+    assert f"{json.loads(out.with_suffix('.json').read_text())['corpus']:.4g}" in printed
+
+    assert evaluate_ppl.main([*command, "--answer-field", "risposta", "--out", str(out)]) == 1
+    assert "--answer-field" in capsys.readouterr().err
+    assert evaluate_ppl.main([*command[:2], "--data", str(tmp_path / "none.jsonl")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    # Without asking a hub, whose answer takes half a minute where there is none.
+    assert evaluate_ppl.main(["--model", "none", *command[2:]]) == 1
+    assert capsys.readouterr().err == (
+        "evaluate_ppl: none: no such model folder (give the folder that holds config.json)\n"
+    )
+
+
+def test_default_output_is_named_after_run_and_data():
+    assert evaluate_ppl.default_out("runs/demo/mlp-pt/model", "x/WILD_IT", False) == Path(
+        "runs/ppl/mlp-pt/WILD_IT.jsonl"
+    )
+    assert evaluate_ppl.default_out("org/name", "a.jsonl", True) == Path("runs/ppl/name/a.shuffled.jsonl")

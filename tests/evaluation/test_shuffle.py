@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import io
+from collections import Counter
+
+import pytest
+from datasets import Dataset, Features, Value
+from datasets import Image as ImageFeature
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from ndino.evaluation.shuffle import shuffle_images, shuffle_map
+
+
+@given(st.lists(st.text(max_size=3), min_size=2).filter(lambda ids: len(set(ids)) > 1), st.integers())
+def test_every_image_goes_to_another_question_once(ids, seed):
+    given_to = shuffle_map(ids, seed)
+    assert set(given_to) == set(given_to.values()) == set(ids)
+    assert all(own != other for own, other in given_to.items())
+    assert shuffle_map(reversed(ids), seed) == given_to
+
+
+def test_the_seed_decides():
+    ids = range(50)
+    assert shuffle_map(ids, 1) != shuffle_map(ids, 2)
+
+
+@pytest.mark.parametrize("ids", [[], ["a"], ["a", "a"]])
+def test_fewer_than_two_pictures_cannot_be_shuffled(ids):
+    with pytest.raises(ValueError, match="two or more"):
+        shuffle_map(ids)
+
+
+def encoded(colour: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4), (colour, 0, 0)).save(file, "png")
+    return file.getvalue()
+
+
+def dataset(colours: list[int]) -> Dataset:
+    rows = {
+        "id": list(range(len(colours))),
+        "image": [{"bytes": encoded(c)} for c in colours],
+        "text": colours,
+    }
+    features = Features({"id": Value("int64"), "image": ImageFeature(), "text": Value("int64")})
+    return Dataset.from_dict(rows, features=features)
+
+
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=12).filter(lambda colours: len(set(colours)) > 1))
+def test_questions_keep_their_text_and_lose_their_picture(colours):
+    right = dataset(colours)
+    wrong = shuffle_images(right)
+    assert wrong.column_names == right.column_names
+    assert wrong.features == right.features
+    assert wrong["id"][:] == right["id"][:]
+    shown = [row["image"].getpixel((0, 0))[0] for row in wrong]
+    assert all(own != other for own, other in zip(colours, shown, strict=True))
+    # Questions on the same picture are given the same wrong one.
+    assert len(set(zip(colours, shown, strict=True))) == len(set(colours)) == len(Counter(shown))
+
+
+def test_a_selection_of_rows_is_shuffled_within_itself():
+    part = dataset([0, 1, 2, 3, 4, 5]).select([5, 1, 3])
+    shown = {row["image"].getpixel((0, 0))[0] for row in shuffle_images(part)}
+    assert shown == {1, 3, 5}

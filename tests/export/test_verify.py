@@ -1,0 +1,142 @@
+"""``--verify``: equal to upstream's code, and every kind of slip is seen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import convert_llava_weights
+from ndino.export import ConversionError, convert
+from ndino.export import verify as checks
+from ndino.export.sample_images import SHAPES
+from tests.export.upstream_checkpoint import llama, write_checkpoint
+
+
+@pytest.fixture
+def without_upstream(monkeypatch, tmp_path):
+    monkeypatch.setattr(checks, "UPSTREAM_TREE", tmp_path / "LLaVA-NeXT")
+
+
+def change_json(path: Path, keys: list[str], value) -> None:
+    content = json.loads(path.read_text())
+    part = content
+    for key in keys[:-1]:
+        part = part[key]
+    part[keys[-1]] = value(part[keys[-1]]) if callable(value) else value
+    path.write_text(json.dumps(content))
+
+
+def change_weight(folder: Path, name: str, change) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights[name] = change(weights[name])
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def swap_grids(folder: Path) -> None:
+    def swap(pairs):
+        return [[b, a] for a, b in pairs]
+
+    change_json(folder / "config.json", ["image_grid_pinpoints"], swap)
+    change_json(folder / "processor_config.json", ["image_processor", "image_grid_pinpoints"], swap)
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"dtype": torch.bfloat16, "suffix": "bin", "shards": 2},
+        {"text": llama(tie_word_embeddings=True, attention_bias=True, mlp_bias=True)},
+    ],
+    ids=["bf16-bin", "tied-biased"],
+)
+def test_equal_to_upstream(tmp_path, tower, capsys, made):
+    src = write_checkpoint(tmp_path / "src", tower, **made)
+    assert convert_llava_weights.main([str(src), str(tmp_path / "dst"), "--verify"]) == 0
+    printed = capsys.readouterr().out
+    assert "equal: largest difference of logits" in printed
+    assert all(f"{name}: largest difference" in printed for name in ("wide", "tall", "square", "small"))
+
+
+@pytest.mark.upstream
+def test_a_slip_is_seen_on_each_picture(tmp_path, checkpoint, converted, monkeypatch):
+    # Upstream's side is the same for all of these, so it runs once.
+    kept, run = {}, checks._run_upstream
+
+    def once(src, tower, folder):
+        if not kept:
+            run(src, tower, folder)
+            kept.update({name: load_file(folder / f"{name}.safetensors") for name in SHAPES})
+        for name, logits in kept.items():
+            save_file(logits, folder / f"{name}.safetensors")
+
+    monkeypatch.setattr(checks, "_run_upstream", once)
+
+    def spoilt(change) -> checks.Verdict:
+        folder = tmp_path / "spoilt"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(converted, folder)
+        change(folder)
+        return checks.verify(checkpoint, folder)
+
+    assert max(spoilt(lambda folder: None).differences.values()) < 1e-5
+    slips = (
+        lambda folder: change_weight(folder, "image_newline", lambda value: value + 0.01),
+        lambda folder: change_json(folder / "config.json", ["vision_feature_layer"], -1),
+        lambda folder: change_json(folder / "config.json", ["text_config", "rope_theta"], 10000.0),
+        lambda folder: change_json(folder / "config.json", ["vision_config", "hidden_act"], "quick_gelu"),
+        lambda folder: change_json(
+            folder / "processor_config.json", ["image_processor", "image_mean"], [0.48, 0.46, 0.41]
+        ),
+    )
+    for slip in slips:
+        verdict = spoilt(slip)
+        assert not verdict.passed and all(value > 1e-4 for value in verdict.differences.values())
+        assert "NOT equal" in verdict.lines()[-1]
+    with pytest.raises(ConversionError, match="picture: 60 positions, but upstream makes 64 of it"):
+        spoilt(swap_grids)
+
+
+@pytest.mark.upstream
+def test_upstreams_failure_is_shown(tmp_path, checkpoint, converted):
+    src = tmp_path / "src"
+    shutil.copytree(checkpoint, src)
+    change_json(src / "config.json", ["mm_projector_type"], "nonsense")
+    with pytest.raises(ConversionError, match=r"(?s)code failed on.*Unknown projector type: nonsense"):
+        checks.verify(src, converted)
+
+
+def test_a_difference_fails_the_command(tmp_path, checkpoint, capsys, monkeypatch):
+    monkeypatch.setattr(convert_llava_weights, "verify", lambda *_, **__: checks.Verdict({"wide": 2e-4}))
+    assert convert_llava_weights.main([str(checkpoint), str(tmp_path / "dst"), "--verify"]) == 1
+    assert "NOT equal: largest difference of logits 2.00e-04" in capsys.readouterr().out
+
+
+def test_not_a_number_is_a_difference():
+    assert not checks.Verdict({"wide": 0.0, "tall": float("nan")}).passed
+
+
+def test_without_upstream_less_is_checked_and_said(tmp_path, checkpoint, capsys, without_upstream):
+    assert convert_llava_weights.main([str(checkpoint), str(tmp_path / "dst"), "--verify"]) == 0
+    assert "This is less than comparing logits" in capsys.readouterr().out
+
+
+def test_without_upstream_faulty_weights_are_seen(tmp_path, checkpoint, copied, without_upstream):
+    dst = convert(copied, tmp_path / "dst")
+    change_weight(dst, "language_model.model.norm.weight", lambda value: value * float("nan"))
+    with pytest.raises(ConversionError, match="logits of the wide picture are not finite"):
+        checks.verify(checkpoint, dst)
+    weights = load_file(dst / "model.safetensors")
+    weights["image_new_line"] = weights.pop("image_newline")
+    save_file(weights, dst / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ConversionError, match="missing keys"):
+        checks.verify(checkpoint, dst)
+
+
+def test_the_command_names_what_is_wrong(tmp_path, capsys):
+    assert convert_llava_weights.main([str(tmp_path / "no"), str(tmp_path / "dst")]) == 1
+    assert "convert_llava_weights.py: " in capsys.readouterr().err

@@ -1,0 +1,174 @@
+"""Prompts and labels against the paper's released training script, with the real LLaMA 3 tokenizer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ndino.formats.prompts import (
+    IGNORE_INDEX,
+    IMAGE_TOKEN,
+    LLAMA3_CHAT_TEMPLATE,
+    MARKERS,
+    PromptError,
+    Turn,
+    encode_llama3,
+    encode_plain,
+    place_image,
+    truncate,
+)
+from tests.golden.make_prompts import CAPTIONS, CONVERSATIONS, GOLDEN, UPSTREAM_IMAGE_ID
+from tests.llama3 import llama3_tokenizer
+
+RECORDED = json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return llama3_tokenizer()
+
+
+def turns_of(*texts: str) -> list[Turn]:
+    return [Turn("user" if i % 2 == 0 else "assistant", text) for i, text in enumerate(texts)]
+
+
+def with_upstream_image_id(ids: list[int], tokenizer) -> list[int]:
+    image_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+    return [UPSTREAM_IMAGE_ID if token == image_id else token for token in ids]
+
+
+def test_recorded_cases_are_the_listed_ones():
+    assert [case["turns"] for case in RECORDED["llama3"]] == [case["turns"] for case in CONVERSATIONS]
+    assert [case["text"] for case in RECORDED["plain"]] == CAPTIONS
+
+
+@pytest.mark.parametrize("case", RECORDED["llama3"], ids=lambda case: case["turns"][0][:20])
+def test_llama3_equals_the_released_script(case, tokenizer):
+    encoded = encode_llama3(tokenizer, turns_of(*case["turns"]), images=case["images"])
+    assert with_upstream_image_id(encoded.input_ids, tokenizer) == case["input_ids"]
+    assert with_upstream_image_id(encoded.labels, tokenizer) == case["labels"]
+
+
+@pytest.mark.parametrize("case", RECORDED["plain"], ids=lambda case: case["text"][:20].strip())
+def test_plain_with_newline_equals_the_released_script(case, tokenizer):
+    encoded = encode_plain(tokenizer, case["text"], ending="newline")
+    assert with_upstream_image_id(encoded.input_ids, tokenizer) == case["input_ids"]
+    assert with_upstream_image_id(encoded.labels, tokenizer) == case["labels"]
+
+
+def test_plain_is_listing_1(tokenizer):
+    encoded = encode_plain(tokenizer, "Una veduta di Bari.")
+    assert tokenizer.decode(encoded.input_ids) == "<|begin_of_text|><image>Una veduta di Bari.<|end_of_text|>"
+    assert encoded.labels[:2] == [IGNORE_INDEX] * 2
+    assert encoded.labels[2:] == encoded.input_ids[2:]
+
+
+def test_llama3_is_listing_2(tokenizer):
+    encoded = encode_llama3(tokenizer, turns_of("Chi è? <image>", " È Anna. "))
+    assert tokenizer.decode(encoded.input_ids) == (
+        "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n<image>\nChi è?<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\nÈ Anna.<|eot_id|>"
+    )
+
+
+def test_answer_supervision_labels_every_answer_and_its_end(tokenizer):
+    turns = turns_of("<image>\nCiao", "Ciao!", "E poi?", "Basta.")
+    encoded = encode_llama3(tokenizer, turns, supervision="answer")
+    supervised = [token for token in encoded.labels if token != IGNORE_INDEX]
+    assert tokenizer.decode(supervised) == "Ciao!<|eot_id|>Basta.<|eot_id|>"
+    assert tokenizer.decode(encoded.input_ids[encoded.answer_start :]).startswith("Ciao!<|eot_id|>")
+
+
+def test_chat_template_renders_the_training_prompt(tokenizer):
+    turns = turns_of("<image>\nChi è? ", "È Anna.", "Sicuro?", "Sì!")
+    messages = [{"role": turn.role, "content": turn.text} for turn in turns]
+    rendered = tokenizer.apply_chat_template(messages, chat_template=LLAMA3_CHAT_TEMPLATE, tokenize=False)
+    ids = tokenizer(rendered, add_special_tokens=False)["input_ids"]
+    assert ids == encode_llama3(tokenizer, turns).input_ids
+    parts = [{"type": "text", "text": "Chi è?"}, {"type": "image"}]
+    question = tokenizer.apply_chat_template(
+        [{"role": "user", "content": parts}],
+        chat_template=LLAMA3_CHAT_TEMPLATE,
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    assert rendered.startswith(question)
+
+
+def test_two_plain_images_stand_side_by_side(tokenizer):
+    image_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+    assert encode_plain(tokenizer, "Due foto.", images=2).input_ids[1:3] == [image_id, image_id]
+
+
+@pytest.mark.parametrize(
+    ("turns", "images", "reason"),
+    [
+        ([], 0, "empty"),
+        ([Turn("system", "Sei gentile."), Turn("assistant", "Sì.")], 0, "unknown role 'system'"),
+        (turns_of("<image>\nChi è?", "Anna."), 0, "1 <image> in the text but 0"),
+        (turns_of("Chi è?", "Anna."), 1, "0 <image> in the text but 1"),
+        (turns_of("Chi è?"), 0, "no answer"),
+        (turns_of("Chi è?<|eot_id|>", "Anna."), 0, "marker <|eot_id|>"),
+    ],
+)
+def test_llama3_refuses(turns, images, reason, tokenizer):
+    with pytest.raises(PromptError, match=reason.replace("|", r"\|")):
+        encode_llama3(tokenizer, turns, images=images)
+
+
+@pytest.mark.parametrize(("text", "reason"), [("  ", "empty"), ("<image> due", "marker <image>")])
+def test_plain_refuses(text, reason, tokenizer):
+    with pytest.raises(PromptError, match=reason):
+        encode_plain(tokenizer, text)
+
+
+def test_a_tokenizer_without_the_markers_is_refused(tokenizer):
+    from tokenizers import Tokenizer
+    from tokenizers.models import BPE
+    from transformers import PreTrainedTokenizerFast
+
+    bare = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(BPE({"a": 0}, [])))
+    with pytest.raises(PromptError, match="no token <\\|begin_of_text\\|>"):
+        encode_plain(bare, "a")
+
+
+def test_truncation_keeps_what_upstream_keeps_and_refuses_an_empty_lesson(tokenizer):
+    encoded = encode_llama3(tokenizer, turns_of("<image>\nChi è la persona?", "Una signora anziana."))
+    kept = truncate(encoded, encoded.answer_start + 1)
+    assert kept.input_ids == encoded.input_ids[: encoded.answer_start + 1]
+    assert kept.labels[-1] == encoded.input_ids[encoded.answer_start]
+    assert truncate(encoded, 1000) is encoded
+    with pytest.raises(PromptError, match="no supervised token is left after truncation"):
+        truncate(encoded, encoded.answer_start)
+
+
+plain_text = st.text(min_size=1, max_size=60).filter(
+    lambda text: text.strip() and not any(marker in text for marker in (*MARKERS, IMAGE_TOKEN))
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts=st.lists(plain_text, min_size=2, max_size=6).filter(lambda texts: len(texts) % 2 == 0))
+def test_any_conversation_decodes_to_its_template_and_supervises_only_answers(texts):
+    tokenizer = llama3_tokenizer()
+    turns = turns_of(*texts)
+    for supervision in ("paper", "answer"):
+        encoded = encode_llama3(tokenizer, turns, images=0, supervision=supervision)
+        assert all(
+            label in (IGNORE_INDEX, token)
+            for token, label in zip(encoded.input_ids, encoded.labels, strict=True)
+        )
+    answers = [label for label in encoded.labels if label != IGNORE_INDEX]
+    expected = "".join(f"{turn.text.strip()}<|eot_id|>" for turn in turns if turn.role == "assistant")
+    assert tokenizer.decode(answers).lstrip("\n") == expected
+
+
+@given(before=plain_text, after=plain_text)
+def test_place_image_moves_the_only_image_and_loses_no_text(before, after):
+    placed = place_image(f"{before}{IMAGE_TOKEN}{after}")
+    assert placed.startswith(f"{IMAGE_TOKEN}\n")
+    assert placed.removeprefix(f"{IMAGE_TOKEN}\n") == (before + after).strip()
+    assert place_image(placed) == placed

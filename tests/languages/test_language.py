@@ -1,0 +1,42 @@
+import pytest
+
+from ndino.evaluation import tasks
+from ndino.languages import language as languages
+from ndino.languages.language import LanguageError, language
+
+
+def test_italian_has_what_the_commands_need():
+    words = language("it")
+    assert (words.name, words.yes[0], words.no[0]) == ("Italian", "sì", "no")
+    assert words.markers["question"][0] == "Domanda"
+    # The tasks' own, in their one place.
+    assert (words.letter_answer, words.words["short_answer"]) == (tasks.LETTER_ANSWER, tasks.SHORT_ANSWER)
+
+
+@pytest.mark.parametrize("code", ["en", "it", "es"])
+def test_explained_answers_are_asked_with_the_markers_that_they_are_written_with(code):
+    words = language(code)
+    for marker in ("answer", "explanation"):
+        assert f"{words.markers[marker][0]}:" in words.explained_answer
+    assert words.letter_answer.startswith("\n") and "\n" not in words.explained_answer
+
+
+def test_no_marker_means_two_things():
+    for code in ("en", "it", "es"):
+        names = [name.casefold() for words in language(code).markers.values() for name in words]
+        assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [(None, r"not among en .*remedy: write"), ("name: X", r"markers is missing .*remedy: add it to")],
+)
+def test_what_is_missing_is_named_with_its_remedy(monkeypatch, tmp_path, fields, said):
+    (tmp_path / "en.yaml").write_text("name: English")
+    if fields is not None:
+        (tmp_path / "xx.yaml").write_text(fields)
+    monkeypatch.setattr(languages, "FOLDER", tmp_path)
+    language.cache_clear()
+    with pytest.raises(LanguageError, match=rf"'xx'.*{said}.*ndino/languages/xx.yaml"):
+        language("xx")
+    language.cache_clear()
