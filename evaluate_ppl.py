@@ -5,7 +5,7 @@
 
 A row of the .jsonl: {"id": "7", "file_name": "bari.png", "question": "Dov'è?", "answer": "A Bari."}
 Writes a row an answer to --out and the summary beside it; a run that was cut off goes on where it stopped.
-Answers about one picture that come in one run share its encoding.
+Answers about one image that come in one run share its encoding.
 """
 
 from __future__ import annotations

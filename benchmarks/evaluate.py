@@ -1,10 +1,10 @@
 """Questions per CPU second: llava_next_it against lmms-eval's llava_hf, on the same weights and questions.
 
-    python -m benchmarks.evaluate                  1, 31 and 18 questions a picture; about five minutes
+    python -m benchmarks.evaluate                  1, 31 and 18 questions a image; about five minutes
     python -m benchmarks.evaluate --questions 18 --turns 1
 
 The model is random and has the 8B model's proportions (``benchmarks/shape_matched.py``), the prompt is nearly
-all picture. The head is made to end an answer when trained models do, after a few tokens.
+all image. The head is made to end an answer when trained models do, after a few tokens.
 Both sides run in one process on one thread, in turns; the least CPU time of each counts. lmms-eval's side
 runs at batch 1, the only one it has.
 """
@@ -39,7 +39,7 @@ HIDDEN, LAYERS, VOCABULARY = 1536, 2, 3072
 SIDE = 210
 PINPOINTS = [[SIDE, 2 * SIDE], [2 * SIDE, SIDE], [2 * SIDE, 2 * SIDE]]
 WIDTH, HEIGHT = 640, 480
-# With weights of this spread, answers depend on picture and question; an end whose row of the head is so much
+# With weights of this spread, answers depend on image and question; an end whose row of the head is so much
 # longer than the others is the likeliest token after about four.
 SPREAD, END_FACTOR = 0.05, 8.0
 SHAPES = ["il cerchio", "il quadrato", "il triangolo", "la stella", "un cane", "un gatto", "l'orso"]
@@ -79,11 +79,11 @@ def write_model(folder: Path) -> dict[str, float]:
     return proportions(model)
 
 
-def documents(questions: int, pictures: int) -> list[dict]:
-    """``questions`` about each of ``pictures``, all different, a picture's questions next to each other."""
+def documents(questions: int, images: int) -> list[dict]:
+    """``questions`` about each of ``images``, all different, a image's questions next to each other."""
     noise = np.random.default_rng(0)
     made = []
-    for number in range(pictures):
+    for number in range(images):
         image = Image.fromarray(noise.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8))
         for i in range(questions):
             text = ASKED[(number + i) % len(ASKED)].format(SHAPES[(number + i) // len(ASKED) % len(SHAPES)])
@@ -118,8 +118,8 @@ def measure(model: LlavaNextIt | LlavaHf, asked: list[dict]) -> tuple[float, lis
 
 def compare(ours: LlavaNextIt, theirs: LlavaHf, questions: int, turns: int) -> dict[str, object]:
     """One case: all its questions by both sides, in turns."""
-    pictures = 16 if questions == 1 else 1
-    asked = documents(questions, pictures)
+    images = 16 if questions == 1 else 1
+    asked = documents(questions, images)
     seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
     answers: dict[str, list[str]] = {}
     tokens: list[int] = []
@@ -128,23 +128,23 @@ def compare(ours: LlavaNextIt, theirs: LlavaHf, questions: int, turns: int) -> d
         for name, model in (("ours", ours), ("theirs", theirs)):
             spent, answers[name] = measure(model, asked)
             seconds[name].append(spent)
-            print(f"{questions} a picture, {name}: {spent:.2f} CPU s", file=sys.stderr, flush=True)
+            print(f"{questions} a image, {name}: {spent:.2f} CPU s", file=sys.stderr, flush=True)
     counter.remove()
     best = {name: min(values) for name, values in seconds.items()}
     prompts = [ours._question("", request) for request in requests(asked)]
     length = statistics.mean(prompt.length for prompt in prompts)
     return {
-        "name": f"evaluate, {questions} question{'s' if questions > 1 else ''} a picture",
+        "name": f"evaluate, {questions} question{'s' if questions > 1 else ''} a image",
         "ratio": round(best["theirs"] / best["ours"], 2),
         "goal": GOALS.get(questions),
         "equal": answers["ours"] == answers["theirs"],
         "conditions": {
             "measure": "questions per CPU second, llava_next_it over lmms-eval's llava_hf at batch 1",
             "questions": len(asked),
-            "pictures": pictures,
+            "images": images,
             "cpu_seconds": {name: round(value, 2) for name, value in best.items()},
             "prompt_tokens": round(length, 1),
-            "picture_share": round(prompts[0].pictures[0].tokens / length, 3),
+            "image_share": round(prompts[0].images[0].tokens / length, 3),
             "prompt_over_hidden": round(length / HIDDEN, 2),
             "answer_tokens": round(len(tokens) / turns / len(asked), 1),
             "different_answers": len(set(answers["theirs"])),
@@ -157,7 +157,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--questions", type=int, nargs="+", default=[1, 31, 18], help="a picture (default: 1 31 18)")
+    add("--questions", type=int, nargs="+", default=[1, 31, 18], help="a image (default: 1 31 18)")
     add("--turns", type=int, default=2, help="measurements of each side (default: 2)")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -39,11 +39,11 @@ from benchmarks.shape_matched import build_model, save_model
 from ndino.results.statistics import ALPHA, discordant, mcnemar_test, permutation_test
 from tests.tiny import tiny_tokenizer
 
-SEEDS, PICTURES, QUESTIONS = 8, 14, 18
+SEEDS, IMAGES, QUESTIONS = 8, 14, 18
 HIDDEN, LAYERS, VOCABULARY, SIDE = 256, 4, 1024, 112
 # As strong an answer to the input as that of the wider model in benchmarks/evaluate.py.
 SPREAD = evaluate.SPREAD * (evaluate.HIDDEN / HIDDEN) ** 0.5
-# Coarse squares: pictures of fine noise look alike to a random tower.
+# Coarse squares: images of fine noise look alike to a random tower.
 SQUARES = 7
 
 Answer = tuple[int, ...]
@@ -85,11 +85,11 @@ def write_model(folder: Path, seed: int) -> None:
 
 
 def documents(seed: int) -> list[dict]:
-    """`QUESTIONS` different ones about each of `PICTURES`."""
+    """`QUESTIONS` different ones about each of `IMAGES`."""
     noise = np.random.default_rng(seed)
     texts = [text.format(shape) + INSTRUCTION for text in ASKED for shape in SHAPES]
     made = []
-    for _ in range(PICTURES):
+    for _ in range(IMAGES):
         squares = noise.integers(0, 256, (SQUARES, SQUARES, 3), dtype=np.uint8)
         image = Image.fromarray(squares).resize((evaluate.WIDTH, evaluate.HEIGHT), Image.Resampling.NEAREST)
         chosen = noise.choice(len(texts), QUESTIONS, replace=False)
@@ -100,7 +100,7 @@ def documents(seed: int) -> list[dict]:
 def answer(folder: Path, asked: list[dict], dtype: str, *, packed: bool, batch: int) -> list[Answer]:
     model = Tokens(str(folder), device="cpu", dtype=dtype, batch_size=batch)
     if not packed:
-        model.obstacle = "ordinary batches are wanted"
+        model.prefix_sharing_blocker = "ordinary batches are wanted"
     model.on_answered = lambda answered: None
     model.task_dict = {"task": {"test": asked}}
     return [tuple(map(int, text.split())) for text in model.generate_until(requests(asked))]
@@ -141,8 +141,8 @@ def compare(exact: Sequence[Answer], packed: Sequence[Answer], other: Sequence[A
     }
 
 
-def p_over_pictures(exact: Sequence[Answer], packed: Sequence[Answer], other: Sequence[Answer]) -> float:
-    """As questions about one picture share its rounding: a permutation test of whole pictures' shares."""
+def p_over_images(exact: Sequence[Answer], packed: Sequence[Answer], other: Sequence[Answer]) -> float:
+    """As questions about one image share its rounding: a permutation test of whole images' shares."""
     shares = [
         np.reshape([a != b for a, b in zip(way, exact, strict=True)], (-1, QUESTIONS)).mean(1).tolist()
         for way in (packed, other)
@@ -167,11 +167,11 @@ def summary(found: dict[str, list[Answer]], seeds: Sequence[int]) -> tuple[dict[
             "rule": f"at most the goal, or above it by chance (McNemar's test, two-sided, p >= {ALPHA})",
             "worse": not good,
             "questions": len(exact),
-            "pictures": len(exact) // QUESTIONS,
+            "images": len(exact) // QUESTIONS,
             "seeds": list(seeds),
             "whole_answer": whole,
             "first_token": beginning,
-            "p_over_pictures": p_over_pictures(exact, packed, ordinary),
+            "p_over_images": p_over_images(exact, packed, ordinary),
             "against_one_at_a_time": compare(exact, packed, found["one_at_a_time"]),
             "different_answers": len(set(exact)),
             "answer_tokens": round(statistics.mean(map(len, exact)), 1),

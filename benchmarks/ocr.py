@@ -5,7 +5,7 @@
 
 The other way is what pdf2image's and pytesseract's own pages show: ``convert_from_path`` at 300 dpi, then
 ``image_to_string`` page after page, with Tesseract's default threads. Ours is what ``ndino data eurlex`` does
-(`ndino.data.io.pages`) with documents of four pages, pictures stored and filters included: a page a core at 200
+(`ndino.data.io.pages`) with documents of four pages, images stored and filters included: a page a core at 200
 dpi. Both run in this process, on the cores there are. The time is wall-clock time, for that is what threads
 are about; the other way reads fewer pages since it is slow. Both are compared with the PDF's own text layer:
 character error rate after `plain`.
@@ -118,8 +118,8 @@ def read_ours(documents: Sequence[Path], rendering: Rendering, folder: Path, cor
 
 
 def read_theirs(pdf: Path) -> list[str]:
-    pictures = convert_from_path(pdf, dpi=300)
-    return [pytesseract.image_to_string(picture, lang=LANGUAGE) for picture in pictures]
+    images = convert_from_path(pdf, dpi=300)
+    return [pytesseract.image_to_string(image, lang=LANGUAGE) for image in images]
 
 
 def main() -> int:

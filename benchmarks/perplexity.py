@@ -6,13 +6,13 @@
 The other way is what the released script of the paper does: processor, model with labels, the model's own
 loss. Three measurements on random weights in float32, one thread:
 
-  one answer a picture     CPU seconds, the other way over ours, a model of the 8B model's proportions
+  one answer a image     CPU seconds, the other way over ours, a model of the 8B model's proportions
                            (LM head 7 to 8 % of the body, tower 4 to 5 %, tokens / hidden size 0.6)
-  eight answers a picture  the same model
+  eight answers a image  the same model
   memory                   peak above the loaded model, ours over the other way, LLaMA 3's vocabulary; each
                            way in a process of its own
 
-Both ways read the same pictures and texts, preprocessing included, in turns within one run.
+Both ways read the same images and texts, preprocessing included, in turns within one run.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ RELATIVE = 1e-5
 SIDE = 112
 PINPOINTS = [[224, 224], [112, 224], [224, 112]]
 VOCABULARY = 128256
-PICTURES, SHARED_PICTURES, ANSWERS = 16, 3, 8
+IMAGES, SHARED_IMAGES, ANSWERS = 16, 3, 8
 
 
 def write_model(folder: Path, *, vocabulary: int, hidden: int, layers: int) -> Path:
-    """A model for which a picture of 200 × 200 becomes 336 tokens."""
+    """A model for which a image of 200 × 200 becomes 336 tokens."""
     text = LlamaConfig(
         hidden_size=hidden,
         intermediate_size=hidden * 27 // 10,
@@ -69,12 +69,12 @@ def write_model(folder: Path, *, vocabulary: int, hidden: int, layers: int) -> P
     )
 
 
-def make_items(pictures: int, answers: int) -> list[Item]:
-    """Questions on pictures of noise, with answers of 10 to 30 tokens or so; a picture's come one by one."""
+def make_items(images: int, answers: int) -> list[Item]:
+    """Questions on images of noise, with answers of 10 to 30 tokens or so; a image's come one by one."""
     draw = random.Random(0)
     words = " ".join(CORPUS).split()
     contents = []
-    for number in range(pictures):
+    for number in range(images):
         pixels = np.random.default_rng(number).integers(256, size=(200, 200, 3), dtype=np.uint8)
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "PNG")
@@ -180,10 +180,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ndino-perplexity-") as temporary:
         small = write_model(Path(temporary) / "small", vocabulary=4608, hidden=640, layers=8)
         scorer = load_scorer(find_model("small", str(small)))
-        single, single_off = seconds_of(scorer, make_items(PICTURES, 1), options.turns)
-        print(f"one answer a picture: {single}", flush=True)
-        shared, shared_off = seconds_of(scorer, make_items(SHARED_PICTURES, ANSWERS), options.turns)
-        print(f"{ANSWERS} answers a picture: {shared}", flush=True)
+        single, single_off = seconds_of(scorer, make_items(IMAGES, 1), options.turns)
+        print(f"one answer a image: {single}", flush=True)
+        shared, shared_off = seconds_of(scorer, make_items(SHARED_IMAGES, ANSWERS), options.turns)
+        print(f"{ANSWERS} answers a image: {shared}", flush=True)
         large = write_model(Path(temporary) / "large", vocabulary=VOCABULARY, hidden=128, layers=2)
         peak, peak_off = measure_memory(large)
         print(f"peak above the loaded model, MiB: {peak}", flush=True)
@@ -207,7 +207,7 @@ def main() -> int:
                         "eight_answers": {way: round(value, 2) for way, value in shared.items()},
                     },
                     "peak_mib": {way: round(value, 1) for way, value in peak.items()},
-                    "pictures": {"one_answer": PICTURES, "eight_answers": SHARED_PICTURES},
+                    "images": {"one_answer": IMAGES, "eight_answers": SHARED_IMAGES},
                     "parameters_beside_the_body": proportions(scorer.model),
                     "vocabulary_of_memory": VOCABULARY,
                     "dtype": "float32",

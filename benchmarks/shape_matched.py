@@ -2,7 +2,7 @@
 
 Proportions decide on ratios: there the language model's head is 7 to 8 % of its body, the vision tower 4 to
 5 %, and a prompt is 0.6 times as long as the hidden state is wide. Tokenizer and vision tower are small ones
-that benchmarks share; the language model and the pictures' size are each benchmark's own.
+that benchmarks share; the language model and the images' size are each benchmark's own.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def build_model(
 
     Args:
         text: the language model; beginning, end and padding become the tokenizer's.
-        side: of the tower's pictures, in pixels.
-        pinpoints: resolutions (height, width) that a picture is brought to.
+        side: of the tower's images, in pixels.
+        pinpoints: resolutions (height, width) that a image is brought to.
     """
     tokenizer = tiny_tokenizer()
     for name in ("pad", "bos", "eos"):

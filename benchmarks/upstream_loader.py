@@ -41,7 +41,7 @@ HUB_PATH = Path("meta-llama", "Meta-Llama-3-8B-Instruct")
 
 
 def write_inputs(folder: Path, samples: int) -> None:
-    """Tokenizer, pictures and rows."""
+    """Tokenizer, images and rows."""
     tokenizer = llama3_tokenizer()
     tokenizer.chat_template = LLAMA3_CHAT_TEMPLATE
     tokenizer.save_pretrained(folder / HUB_PATH)

@@ -1,6 +1,6 @@
 """The timed part of upstream_loader.py, run by upstream's interpreter: ``upstream_loader_side.py OUT``.
 
-Reads tokenizer, pictures and rows from the working directory, prints samples a second, and writes the samples
+Reads tokenizer, images and rows from the working directory, prints samples a second, and writes the samples
 to OUT. ``llava`` is whichever tree PYTHONPATH names.
 """
 

@@ -160,7 +160,7 @@ def teach_tower(folder: Path, *, seed: int, steps: int, on_step: OnStep | None =
 def patch_labels(scene: Scene) -> list[tuple[int, int]]:
     """(shape, colour) of every patch of a scene's five tiles; 0 is nothing.
 
-    The first tile is the whole picture, so its four patches are the four quadrants; each further tile is one
+    The first tile is the whole image, so its four patches are the four quadrants; each further tile is one
     quadrant, and so are its four patches.
     """
     quadrants = [(thing.shape + 1, thing.colour + 1) if thing else (0, 0) for thing in scene.quadrants]

@@ -8,7 +8,7 @@ import torch
 from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
 from ndino.common.files import key_of
-from ndino.evaluation.benchmarks import EXAMPLE_PICTURES, Outcome, save_picture
+from ndino.evaluation.benchmarks import EXAMPLE_IMAGES, Outcome, save_image
 from ndino.evaluation.models import find_model
 from ndino.evaluation.shuffle import shuffle_map
 from ndino.evaluation.store import Store
@@ -22,7 +22,7 @@ MAX_NEW_TOKENS = 64
 
 
 def score_captions(name: str, folder: Path, data: Path, out: Path, report) -> None:
-    """Caption the pictures of ``data`` and each other's, and keep both beside the model's other results."""
+    """Caption the images of ``data`` and each other's, and keep both beside the model's other results."""
     model = find_model(name, str(folder))
     store = Store(out / name, model)
     rows = load_folder(data, split="test")
@@ -31,8 +31,8 @@ def score_captions(name: str, folder: Path, data: Path, out: Path, report) -> No
     for shuffled in (False, True):
         if store.done(TASK, key, shuffled=shuffled):
             continue
-        pictures = [rows[order[index] if shuffled else index]["image"] for index in range(len(rows))]
-        outcome = _ask(folder, rows["answer"], pictures, shuffled, report)
+        images = [rows[order[index] if shuffled else index]["image"] for index in range(len(rows))]
+        outcome = _ask(folder, rows["answer"], images, shuffled, report)
         store.save(
             TASK,
             key,
@@ -43,18 +43,18 @@ def score_captions(name: str, folder: Path, data: Path, out: Path, report) -> No
             majority={"exact_match": 0.0},
         )
         if not shuffled:
-            for index in range(min(EXAMPLE_PICTURES, len(pictures))):
-                save_picture(pictures[index], out / "images" / TASK / f"{index}.png")
+            for index in range(min(EXAMPLE_IMAGES, len(images))):
+                save_image(images[index], out / "images" / TASK / f"{index}.png")
 
 
-def _ask(folder: Path, targets, pictures, shuffled: bool, report) -> Outcome:
+def _ask(folder: Path, targets, images, shuffled: bool, report) -> Outcome:
     model = LlavaNextForConditionalGeneration.from_pretrained(folder).eval()
     processor = LlavaNextProcessor.from_pretrained(folder)
-    # A picture's size tells how many tokens it becomes, and answers begin where all rows end.
+    # A image's size tells how many tokens it becomes, and answers begin where all rows end.
     processor.tokenizer.padding_side = "left"
     answers: list[str] = []
-    for start in range(0, len(pictures), BATCH):
-        batch = pictures[start : start + BATCH]
+    for start in range(0, len(images), BATCH):
+        batch = images[start : start + BATCH]
         inputs = processor(
             images=batch,
             text=[BEGIN_OF_TEXT + IMAGE_TOKEN] * len(batch),
@@ -71,7 +71,7 @@ def _ask(folder: Path, targets, pictures, shuffled: bool, report) -> Outcome:
                 pad_token_id=processor.tokenizer.pad_token_id,
             )
         answers += processor.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        report(len(answers), len(pictures))
+        report(len(answers), len(images))
     rows = [
         {
             "doc_id": index,

@@ -96,12 +96,12 @@ def build(out: Path, *, seed: int) -> None:
     build_wit(data / "wit", inputs / "wit.tsv.gz", seed=seed)
     run("eurlex", "--pdfs", inputs / "pdfs", "--pages", PAGES, "--out", data / "eurlex")
     run("cauldron", "--source", inputs / "the_cauldron", "--tasks", *TASKS, "--out", data / "cauldron")
-    pictures = inputs / "pictures"
-    run("conversations", inputs / "conversations.json", "--images", pictures, "--out", data / "conversations")
+    images = inputs / "images"
+    run("conversations", inputs / "conversations.json", "--images", images, "--out", data / "conversations")
     run("native", "mtvqa", "--source", inputs / "MTVQA", "--split", "train", "--out", data / "mtvqa")
     lmms_lab = inputs / "lmms-lab"
     run("benchmarks", "--source", lmms_lab, "--only", *BENCHMARKS, "--out", data / "benchmarks")
-    run("lcs", inputs / "captions.json", "--images", pictures, "--out", data / "mlp")
+    run("lcs", inputs / "captions.json", "--images", images, "--out", data / "mlp")
     for name, sources in MIXES.items():
         folders = [data / source for source in sources]
         # The demo has fewer rows than the paper, and no EXAMS-V: the command says so.
@@ -112,7 +112,7 @@ def build(out: Path, *, seed: int) -> None:
 
 
 def build_wit(out: Path, table: Path, *, seed: int) -> None:
-    """The wit source, its pictures downloaded from a server that serves the folder of stamps."""
+    """The wit source, its images downloaded from a server that serves the folder of stamps."""
     stamps, address = find_stamps(), table.with_name("wit.address")
     if not (out / "manifest.json").is_file():
         before = address.read_text() if address.is_file() else ""

@@ -4,8 +4,8 @@ INPUTS/wit.tsv.gz           a WIT table: the stamps with their Italian captions,
 INPUTS/the_cauldron/        Parquet: English questions about the stamps in the forms of three of its tasks
 INPUTS/lmms-lab/            Parquet: English questions in the columns of SEED-Bench and POPE
 INPUTS/MTVQA/               Parquet: Italian questions about the stamps in MTVQA's columns
-INPUTS/conversations.json   LLaVA JSON of English conversations, with INPUTS/pictures/
-INPUTS/captions.json        LLaVA JSON of English captions, with the same pictures
+INPUTS/conversations.json   LLaVA JSON of English conversations, with INPUTS/images/
+INPUTS/captions.json        LLaVA JSON of English captions, with the same images
 INPUTS/pdfs/                the Debian reference in Italian
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from miniature.debian_files import reference_pdf
 from miniature.worlds.questions import make_choice
-from miniature.worlds.stages import save_picture
+from miniature.worlds.stages import save_image
 from miniature.worlds.stamp_files import Stamp, StampsError, find_stamps, read_stamps
 from miniature.worlds.stamps import TOPICS, Subject, compose
 from ndino.common.files import whole_file, write_json
@@ -50,14 +50,12 @@ def make_inputs(folder: Path, *, seed: int, say: Callable[[str], object] = print
         return
     pdf = reference_pdf(say)
     stamps = choose_stamps(find_stamps(say), seed)
-    pictures = folder / "pictures"
-    rng = random.Random(f"{seed} pictures of the data demo")
-    names = [
-        save_picture(pictures, f"{number:012d}", compose(stamp, rng)) for number, stamp in enumerate(stamps)
-    ]
-    _write_cauldron(folder / "the_cauldron", stamps, [pictures / name for name in names], rng)
-    _write_benchmarks(folder / "lmms-lab", stamps, [pictures / name for name in names], rng)
-    _write_mtvqa(folder / "MTVQA", stamps, [pictures / name for name in names])
+    images = folder / "images"
+    rng = random.Random(f"{seed} images of the data demo")
+    names = [save_image(images, f"{number:012d}", compose(stamp, rng)) for number, stamp in enumerate(stamps)]
+    _write_cauldron(folder / "the_cauldron", stamps, [images / name for name in names], rng)
+    _write_benchmarks(folder / "lmms-lab", stamps, [images / name for name in names], rng)
+    _write_mtvqa(folder / "MTVQA", stamps, [images / name for name in names])
     for file, row in (("conversations.json", _conversation), ("captions.json", _caption)):
         write_conversations(folder / file, map(row, stamps, names))
     with whole_file(folder / "pdfs" / pdf.name) as temporary:
@@ -75,7 +73,7 @@ def choose_stamps(folder: Path, seed: int) -> list[Stamp]:
 
 
 def write_wit(path: Path, stamps: Sequence[Stamp], server: str) -> None:
-    """Write the WIT table; pictures are at ``server`` under their names below the stamps' folder."""
+    """Write the WIT table; images are at ``server`` under their names below the stamps' folder."""
     text = io.StringIO()
     table = csv.writer(text, delimiter="\t", lineterminator="\n")
     table.writerow(COLUMNS)
@@ -98,8 +96,8 @@ def _wit_row(language: str, stamp: Stamp, image: str, caption: str, section: str
         "page_title": stamp.topic,
         "caption_reference_description": caption,
         "mime_type": "image/png",
-        "original_height": str(stamp.picture.height),
-        "original_width": str(stamp.picture.width),
+        "original_height": str(stamp.image.height),
+        "original_width": str(stamp.image.width),
         "is_main_image": "true",
         "attribution_passes_lang_id": "true",
         "page_changed_recently": "true",
@@ -109,7 +107,7 @@ def _wit_row(language: str, stamp: Stamp, image: str, caption: str, section: str
 
 
 def _section(stamp: Stamp) -> str:
-    return Subject(stamp, ()).description(stamp.picture)
+    return Subject(stamp, ()).description(stamp.image)
 
 
 def _topic(stamp: Stamp) -> str:
@@ -117,13 +115,13 @@ def _topic(stamp: Stamp) -> str:
 
 
 def _write_cauldron(
-    folder: Path, stamps: Sequence[Stamp], pictures: Sequence[Path], rng: random.Random
+    folder: Path, stamps: Sequence[Stamp], images: Sequence[Path], rng: random.Random
 ) -> None:
     """Three tasks of The Cauldron, in its columns: long answers, short answers, lettered options."""
     captions = sorted({stamp.english for stamp in stamps})
     topics = sorted({_topic(stamp) for stamp in stamps})
     rows: dict[str, list[dict]] = {"cocoqa": [], "localized_narratives": [], "visual7w": []}
-    for stamp, picture in zip(stamps, pictures, strict=True):
+    for stamp, image in zip(stamps, images, strict=True):
         asked = [
             ("What is the topic of the picture?\nOne or two words.", f"{_topic(stamp).capitalize()}."),
             ("Is there a drawing in the picture?\nOne word is enough.", "Yes."),
@@ -136,7 +134,7 @@ def _write_cauldron(
         for task, texts in zip(rows, (asked, described, chosen), strict=True):
             rows[task].append(
                 {
-                    "images": [_cell(picture)],
+                    "images": [_cell(image)],
                     "texts": [
                         {"user": user, "assistant": assistant, "source": task} for user, assistant in texts
                     ],
@@ -155,26 +153,26 @@ def _lettered(question: str, right: str, all_options: Sequence[str], rng: random
 
 
 def _write_benchmarks(
-    folder: Path, stamps: Sequence[Stamp], pictures: Sequence[Path], rng: random.Random
+    folder: Path, stamps: Sequence[Stamp], images: Sequence[Path], rng: random.Random
 ) -> None:
     """SEED-Bench asks for the caption among four, POPE for a thing that is there and for one that is not."""
     captions = sorted({stamp.english for stamp in stamps})
     things = sorted({thing for stamp in stamps if (thing := _thing(stamp))})
     seed_bench, pope = [], []
-    for number, (stamp, picture) in enumerate(zip(stamps, pictures, strict=True)):
+    for number, (stamp, image) in enumerate(zip(stamps, images, strict=True)):
         wrong = rng.sample([caption for caption in captions if caption != stamp.english], 3)
         choice = make_choice("What does the picture show?", stamp.english, wrong, rng)
         options = {f"choice_{letter}": option for letter, option in zip("abcd", choice.options, strict=True)}
         row = {"question_id": str(number), "question": choice.text, "answer": choice.answer, **options}
-        seed_bench.append({**row, "image": [_cell(picture)], "data_type": "image"})
+        seed_bench.append({**row, "image": [_cell(image)], "data_type": "image"})
         own = _thing(stamp)
         if own is None or len(things) < 2:
             continue
         absent = rng.choice([thing for thing in things if thing != own])
         for thing, answer in ((own, "yes"), (absent, "no")):
-            question = f"Does the picture show {thing}?"
+            question = f"Does the image show {thing}?"
             row = {"question_id": str(len(pope)), "question": question, "answer": answer}
-            pope.append({**row, "image": _cell(picture), "category": "random"})
+            pope.append({**row, "image": _cell(image), "category": "random"})
     for name, rows in (("SEED-Bench", seed_bench), ("POPE", pope)):
         _write_parquet(folder / name / "data" / "test-00000-of-00001.parquet", rows)
 
@@ -185,17 +183,17 @@ def _thing(stamp: Stamp) -> str | None:
     return f"{found[1].lower()} {found[2]}" if found else None
 
 
-def _write_mtvqa(folder: Path, stamps: Sequence[Stamp], pictures: Sequence[Path]) -> None:
+def _write_mtvqa(folder: Path, stamps: Sequence[Stamp], images: Sequence[Path]) -> None:
     """Questions in Italian with answers out of the stamps' captions; every fourth row is of no use."""
     rows = []
-    for number, (stamp, picture) in enumerate(zip(stamps, pictures, strict=True)):
+    for number, (stamp, image) in enumerate(zip(stamps, images, strict=True)):
         subject = Subject(stamp, ())
         asked = [question for question in (subject.topic(), subject.name()) if question]
         pairs = [{"question": question.text, "answer": question.answer} for question in asked]
         rows.append(
             {
                 "id": str(number),
-                "image": _cell(picture),
+                "image": _cell(image),
                 # As published: a Python list in a string.
                 "qa_pairs": repr(pairs),
                 "lang": "fr" if number % 4 == 3 else "it",
@@ -204,8 +202,8 @@ def _write_mtvqa(folder: Path, stamps: Sequence[Stamp], pictures: Sequence[Path]
     _write_parquet(folder / "data" / "train-00000-of-00001.parquet", rows)
 
 
-def _cell(picture: Path) -> dict:
-    return {"bytes": picture.read_bytes(), "path": None}
+def _cell(image: Path) -> dict:
+    return {"bytes": image.read_bytes(), "path": None}
 
 
 def _write_parquet(path: Path, rows: list[dict]) -> None:
@@ -216,12 +214,12 @@ def _write_parquet(path: Path, rows: list[dict]) -> None:
         pq.write_table(pa.Table.from_pylist(rows), temporary)
 
 
-def _conversation(stamp: Stamp, picture: str) -> dict:
-    width, height = stamp.picture.size
+def _conversation(stamp: Stamp, image: str) -> dict:
+    width, height = stamp.image.size
     form = "wider than it is tall" if width > height else "taller than it is wide"
     return {
-        "id": picture.removesuffix(".png"),
-        "image": picture,
+        "id": image.removesuffix(".png"),
+        "image": image,
         "conversations": [
             {"from": "human", "value": f"{IMAGE_TOKEN}\nWhat does the picture show?"},
             {"from": "gpt", "value": f"{stamp.english}\n\nThe drawing is {form}."},
@@ -231,10 +229,10 @@ def _conversation(stamp: Stamp, picture: str) -> dict:
     }
 
 
-def _caption(stamp: Stamp, picture: str) -> dict:
+def _caption(stamp: Stamp, image: str) -> dict:
     return {
-        "id": picture.removesuffix(".png"),
-        "image": picture,
+        "id": image.removesuffix(".png"),
+        "image": image,
         "conversations": [
             {"from": "human", "value": f"Describe the picture.\n{IMAGE_TOKEN}"},
             {"from": "gpt", "value": stamp.english},

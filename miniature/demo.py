@@ -2,12 +2,12 @@
 
     python -m miniature.demo                    the drawn world, all stages, about five minutes on two cores
     python -m miniature.demo --fast             the same steps with hardly any training: proves the plumbing
-    python -m miniature.demo --world stamps     real pictures: Tux Paint's stamps with their Italian captions
+    python -m miniature.demo --world stamps     real images: Tux Paint's stamps with their Italian captions
     python -m miniature.demo --engine llava-next    train with the pinned upstream trainer, and convert
 
 World and backbones are made, the family of six models is trained as eight shared runs with the recipes of
 launch/recipes (sizes and steps from miniature/recipes.yaml), every model is scored with the unchanged tasks
-of tasks_it/, with its own and with shuffled pictures, and compared. A second start goes on where the first
+of tasks_it/, with its own and with shuffled images, and compared. A second start goes on where the first
 stopped.
 """
 

@@ -28,7 +28,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @pytest.fixture(autouse=True)
-def torn_pictures_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+def torn_images_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     # lmms-eval switches this off for the whole process as soon as it is imported.
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
 
@@ -43,7 +43,7 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def benchmark_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The seven benchmarks with four questions each (POPE: of each category), on pictures of four colours."""
+    """The seven benchmarks with four questions each (POPE: of each category), on images of four colours."""
     from tests.evaluation.benchmarks import write_benchmarks
 
     return write_benchmarks(tmp_path_factory.mktemp("benchmarks"), rows=4)
@@ -51,7 +51,7 @@ def benchmark_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def answers_file(tmp_path: Path) -> Path:
-    """Five answers with pictures of five shapes, as a JSONL file beside the folder ``images``."""
+    """Five answers with images of five shapes, as a JSONL file beside the folder ``images``."""
     from tests.evaluation.answer_files import write_answers
 
     return write_answers(tmp_path)

@@ -76,7 +76,7 @@ def write_tiny_model(folder: Path, *, seed: int) -> Path:
             pad_token_id=tokenizer.pad_token_id,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
-            # Transformers' 0.02 makes so small a model blind: pictures would not move a single answer.
+            # Transformers' 0.02 makes so small a model blind: images would not move a single answer.
             initializer_range=0.5,
         ),
         image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),

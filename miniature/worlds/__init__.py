@@ -1,1 +1,1 @@
-"""The worlds that the miniature trains on: drawn scenes and real stamps, with their questions and benchmarks."""
+"""The miniature's two worlds, drawn scenes and real stamps, with their questions and benchmarks."""

@@ -13,8 +13,8 @@ from miniature.worlds.scenes import Scene
 
 def write_benchmarks(folder: Path, scenes: list[Scene], *, seed: int) -> None:
     """Write the six benchmarks, the long set and the captions of ``scenes`` to ``folder``."""
-    rng = random.Random(f"{seed} test pictures")
-    pictures = [scene.draw(rng) for scene in scenes]
+    rng = random.Random(f"{seed} test images")
+    images = [scene.draw(rng) for scene in scenes]
     gqa = [
         (index, question)
         for index, scene in enumerate(scenes)
@@ -28,7 +28,7 @@ def write_benchmarks(folder: Path, scenes: list[Scene], *, seed: int) -> None:
         if question
     ]
     exam = Exam(
-        pictures,
+        images,
         [scene.caption() for scene in scenes],
         [scene.description() for scene in scenes],
         gqa,

@@ -34,13 +34,13 @@ LONG = 60
 
 @dataclass(frozen=True)
 class Exam:
-    """Held-out pictures with captions and descriptions, and what is asked about them by picture's index.
+    """Held-out images with captions and descriptions, and what is asked about them by image's index.
 
     ``gqa`` and ``ok_vqa`` are questions with short answers, ``pope`` such of presence with their category,
     ``seed_bench`` multiple choice.
     """
 
-    pictures: Sequence[Image.Image]
+    images: Sequence[Image.Image]
     captions: Sequence[str]
     descriptions: Sequence[str]
     gqa: Sequence[tuple[int, Question]]
@@ -56,7 +56,7 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
     """
     shutil.rmtree(folder, ignore_errors=True)
     hub = folder / "swap-uniba"
-    pictures = exam.pictures
+    images = exam.images
     write_split(
         folder / "crux82" / "gqa-it",
         "test",
@@ -74,7 +74,7 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
     write_split(
         folder / "lmms-lab" / "GQA",
         "testdev",
-        [{"id": f"n{index:04d}", "image": picture} for index, picture in enumerate(pictures)],
+        [{"id": f"n{index:04d}", "image": image} for index, image in enumerate(images)],
         {"id": TEXT, "image": IMAGE},
         config="testdev_balanced_images",
     )
@@ -82,7 +82,7 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
         hub / "OK-VQA_IT",
         "val2014",
         [
-            _row(number, pictures[index], question.text) | {"answers": _annotators(question)}
+            _row(number, images[index], question.text) | {"answers": _annotators(question)}
             for number, (index, question) in enumerate(exam.ok_vqa)
         ],
         _columns(answers=List(TEXT)),
@@ -91,7 +91,7 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
         hub / "POPE_IT",
         "test",
         [
-            _row(number, pictures[index], question.text) | {"answer": question.answer, "category": category}
+            _row(number, images[index], question.text) | {"answer": question.answer, "category": category}
             for number, (index, question, category) in enumerate(exam.pope)
         ],
         _columns(answer=TEXT, category=TEXT),
@@ -101,7 +101,7 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
         hub / "SEED-Bench_IT",
         "test",
         [
-            _row(number, pictures[index], choice.text)
+            _row(number, images[index], choice.text)
             | dict(zip(options, choice.options, strict=True))
             | {"answer": choice.answer}
             for number, (index, choice) in enumerate(exam.seed_bench)
@@ -127,23 +127,20 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
         ],
         _columns(answer=TEXT),
     )
-    seen = list(zip(pictures, exam.captions, exam.descriptions, strict=True))
+    seen = list(zip(images, exam.captions, exam.descriptions, strict=True))
     write_split(
         hub / "WILD_IT",
         "test",
         [
-            _row(number, picture, LONG_QUESTION) | {"caption": caption, "gpt_answer": description}
-            for number, (picture, caption, description) in enumerate(seen[:LONG])
+            _row(number, image, LONG_QUESTION) | {"caption": caption, "gpt_answer": description}
+            for number, (image, caption, description) in enumerate(seen[:LONG])
         ],
         _columns(caption=TEXT, gpt_answer=TEXT),
     )
     write_split(
         folder / "captions",
         "test",
-        [
-            _row(number, picture, "") | {"answer": caption}
-            for number, (picture, caption, _) in enumerate(seen)
-        ],
+        [_row(number, image, "") | {"answer": caption} for number, (image, caption, _) in enumerate(seen)],
         _columns(answer=TEXT),
     )
     kinds = {"gqa-it": exam.gqa, "ok-vqa-it": exam.ok_vqa}
@@ -160,8 +157,8 @@ def _annotators(question: Question) -> list[str]:
     return [question.answer] * 7 + [digit] * 3 if digit else [question.answer] * 10
 
 
-def _row(number: int, picture: Any, question: str) -> dict[str, Any]:
-    return {"id": str(number), "image": picture, "question": question}
+def _row(number: int, image: Any, question: str) -> dict[str, Any]:
+    return {"id": str(number), "image": image, "question": question}
 
 
 def _columns(**more: Any) -> dict[str, Any]:

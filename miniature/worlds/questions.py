@@ -51,7 +51,7 @@ def place(scene: Scene, rng: random.Random) -> Question:
 
 
 def fruit(scene: Scene, rng: random.Random) -> Question | None:
-    """A fruit of a shape's colour: needs knowledge from outside the picture, as OK-VQA does."""
+    """A fruit of a shape's colour: needs knowledge from outside the image, as OK-VQA does."""
     asked = colour(scene, rng)
     if asked is None:
         return None

@@ -1,6 +1,6 @@
 """Scenes of the drawn world: up to four coloured shapes, one a quadrant, and what can be said about them.
 
-A picture is 112 x 112 pixels, so each quadrant is exactly one 56-pixel tile of the anyres grid.
+A image is 112 x 112 pixels, so each quadrant is exactly one 56-pixel tile of the anyres grid.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ COLOURS = (
 PLACES = ("in alto a sinistra", "in alto a destra", "in basso a sinistra", "in basso a destra")
 PLACES_ENGLISH = ("top left", "top right", "bottom left", "bottom right")
 NUMBERS = ("zero", "una", "due", "tre", "quattro")
-# Some shapes are commoner than others, as objects are in POPE's pictures.
+# Some shapes are commoner than others, as objects are in POPE's images.
 SHAPE_WEIGHTS = (0.31, 0.27, 0.23, 0.19)
 
 
@@ -123,7 +123,7 @@ class Scene:
         return " ".join(sentences)
 
     def draw(self, rng: random.Random) -> Image.Image:
-        """A picture of the scene; place, size, shade and background vary with ``rng``."""
+        """A image of the scene; place, size, shade and background vary with ``rng``."""
         shade = rng.randint(225, 250)
         image = Image.new("RGB", (SIDE, SIDE), (shade, shade, rng.randint(225, 250)))
         pen = ImageDraw.Draw(image)

@@ -1,4 +1,4 @@
-"""Signs with Italian words and exam sheets: pictures to be read."""
+"""Signs with Italian words and exam sheets: images to be read."""
 
 from __future__ import annotations
 

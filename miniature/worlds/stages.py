@@ -1,6 +1,6 @@
 """The stages' training files as LLaVA JSONL with their image folder, whatever the world they are of.
 
-To a world's own pictures come signs with words and exam sheets, which every world has.
+To a world's own images come signs with words and exam sheets, which every world has.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from ndino.formats.llava_json import write_conversations
 from ndino.formats.prompts import IMAGE_TOKEN
 
 LONG_QUESTION = "Descrivi in dettaglio questa immagine."
-# One sign for every so many pictures, one sheet for every so many.
-PICTURES_A_SIGN, PICTURES_A_SHEET = 5, 20
+# One sign for every so many images, one sheet for every so many.
+IMAGES_A_SIGN, IMAGES_A_SHEET = 5, 20
 
-# File name of the picture, question (empty for a caption), answer.
+# File name of the image, question (empty for a caption), answer.
 Row = tuple[str, str, str]
 Subject = TypeVar("Subject")
 
 
 @dataclass(frozen=True)
 class Described:
-    """A saved picture with its English and Italian caption and its long Italian description."""
+    """A saved image with its English and Italian caption and its long Italian description."""
 
-    picture: str
+    image: str
     english: str
     caption: str
     description: str
@@ -47,24 +47,24 @@ def write_stages(
     """
     images = folder / "images"
     signs = []
-    for index in range(len(described) // PICTURES_A_SIGN):
+    for index in range(len(described) // IMAGES_A_SIGN):
         word = WORDS[index % len(WORDS)]
-        signs.append((save_picture(images, f"sign-{index:05d}", draw_sign(word, rng)), word))
+        signs.append((save_image(images, f"sign-{index:05d}", draw_sign(word, rng)), word))
     sheets = []
-    for index in range(len(described) // PICTURES_A_SHEET):
+    for index in range(len(described) // IMAGES_A_SHEET):
         sheet = random_sheet(rng)
-        sheets.append((save_picture(images, f"sheet-{index:05d}", sheet.draw(rng)), sheet))
+        sheets.append((save_image(images, f"sheet-{index:05d}", sheet.draw(rng)), sheet))
 
-    # A sign that pre-training has shown would be known by heart, and its word no longer read off the picture.
+    # A sign that pre-training has shown would be known by heart, and its word no longer read off the image.
     shown, asked = signs[::3], [sign for index, sign in enumerate(signs) if index % 3]
     short = list(short)
     short += [(name, SIGN_QUESTION + SHORT_ANSWER, word.lower()) for name, word in asked]
     short += [(name, SHEET_QUESTION + LETTER_ANSWER, sheet.answer) for name, sheet in sheets]
-    long = [(each.picture, LONG_QUESTION, each.description) for each in described]
-    captions = [(each.picture, "", each.caption) for each in described]
+    long = [(each.image, LONG_QUESTION, each.description) for each in described]
+    captions = [(each.image, "", each.caption) for each in described]
     captions += [(name, "", f"Un cartello con la scritta {word}.") for name, word in shown]
     files = {
-        "mlp": [(each.picture, "", each.english) for each in described],
+        "mlp": [(each.image, "", each.english) for each in described],
         "pt": captions,
         "it": short,
         "long": long,
@@ -80,7 +80,7 @@ def short_answers(
     times: Mapping[str, float],
     rng: random.Random,
 ) -> Iterator[Row]:
-    """Questions about each (picture, subject) in turn, with the task's instruction behind them.
+    """Questions about each (image, subject) in turn, with the task's instruction behind them.
 
     ``times`` tells how often a kind is asked; a fraction is the chance of being asked once more.
     """
@@ -98,8 +98,8 @@ def short_answers(
                 yield name, asked.text + SHORT_ANSWER, asked.answer
 
 
-def save_picture(folder: Path, name: str, image: Image.Image) -> str:
-    """Save a picture to ``folder``, which is made if need be, and return its file name."""
+def save_image(folder: Path, name: str, image: Image.Image) -> str:
+    """Save a image to ``folder``, which is made if need be, and return its file name."""
     folder.mkdir(parents=True, exist_ok=True)
     image.save(folder / f"{name}.png")
     return f"{name}.png"

@@ -1,4 +1,4 @@
-"""The colours of a picture by name, from its pixels."""
+"""The colours of a image by name, from its pixels."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ FRUITS = {
 OPAQUE = 128
 
 
-def colour_shares(picture: Image.Image) -> list[tuple[str, float]]:
-    """The names of an RGBA picture's colours with the share of its opaque pixels, largest first."""
-    seen = np.asarray(picture.getchannel("A")) >= OPAQUE
-    hsv = np.asarray(picture.convert("RGB").convert("HSV"), dtype=np.float32)[seen] / 255
+def colour_shares(image: Image.Image) -> list[tuple[str, float]]:
+    """The names of an RGBA image's colours with the share of its opaque pixels, largest first."""
+    seen = np.asarray(image.getchannel("A")) >= OPAQUE
+    hsv = np.asarray(image.convert("RGB").convert("HSV"), dtype=np.float32)[seen] / 255
     if not len(hsv):
         return []
     hue, saturation, value = hsv[:, 0] * 360, hsv[:, 1], hsv[:, 2]

@@ -17,13 +17,13 @@ from pathlib import Path
 from PIL import Image
 
 from miniature.debian_files import DebianError, fetch_package
-from ndino.common.errors import BROKEN_PICTURE, reason_of
+from ndino.common.errors import BROKEN_IMAGE, reason_of
 
 PACKAGE = "tuxpaint-stamps-default"
 VARIABLE = "NDINO_STAMPS"
 INSTALLED = Path("/usr/share/tuxpaint/stamps")
 LONG_SIDE = 224
-# A picture's folder below its topic tells what it shows, but for these, which tell how.
+# A image's folder below its topic tells what it shows, but for these, which tell how.
 STYLES = frozenset({"cartoon", "toys", "plastic"})
 TRANSLATION = re.compile(r"[A-Za-z_@]+\.utf8=")
 # Words that two captions of the same thing may differ by.
@@ -39,13 +39,13 @@ class StampsError(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Stamp:
-    """A picture (RGBA, cut to what is seen, at most 224 pixels a side) with its captions.
+    """A image (RGBA, cut to what is seen, at most 224 pixels a side) with its captions.
 
     ``name`` is the file's path below the stamps' folder without its ending; ``english`` may be empty.
     """
 
     name: str
-    picture: Image.Image
+    image: Image.Image
     italian: str
     english: str
 
@@ -100,8 +100,8 @@ def read_stamps(folder: Path) -> tuple[list[Stamp], list[str]]:
         name = path.relative_to(folder).with_suffix("").as_posix()
         try:
             english, italian = read_captions(path.with_suffix(".txt"))
-            stamps.append(Stamp(name, _read_picture(path), italian, english))
-        except BROKEN_PICTURE as error:
+            stamps.append(Stamp(name, _read_image(path), italian, english))
+        except BROKEN_IMAGE as error:
             left_out.append(f"{name}.png: {reason_of(error)}")
     return stamps, left_out
 
@@ -165,12 +165,12 @@ def _clean(caption: str) -> str:
     return text if text.rstrip('"»)')[-1:] in tuple(".!?…") else text + "."
 
 
-def _read_picture(path: Path) -> Image.Image:
+def _read_image(path: Path) -> Image.Image:
     with Image.open(path) as file:
-        picture = file.convert("RGBA")
-    box = picture.getchannel("A").getbbox()
+        image = file.convert("RGBA")
+    box = image.getchannel("A").getbbox()
     if box is None:
         raise ValueError("nothing in it can be seen")
-    picture = picture.crop(box)
-    picture.thumbnail((LONG_SIDE, LONG_SIDE))
-    return picture
+    image = image.crop(box)
+    image.thumbnail((LONG_SIDE, LONG_SIDE))
+    return image

@@ -1,7 +1,7 @@
-"""The stamps world: real pictures with their own Italian captions, topics and colours.
+"""The stamps world: real images with their own Italian captions, topics and colours.
 
 Tux Paint's stamps are few for so many topics, and what they show in the benchmarks was never shown in
-training: most scores are those of a model that guesses, and the shuffled pictures say which. It is an
+training: most scores are those of a model that guesses, and the shuffled images say which. It is an
 exercise on real data, not a measure of the recipes.
 """
 
@@ -18,7 +18,7 @@ from PIL import Image
 
 from miniature.worlds.exam import CATEGORIES, Exam, write_exam
 from miniature.worlds.questions import Choice, Question, make_choice
-from miniature.worlds.stages import Described, save_picture, short_answers, write_stages
+from miniature.worlds.stages import Described, save_image, short_answers, write_stages
 from miniature.worlds.stamp_colours import FRUITS, colour_shares
 from miniature.worlds.stamp_files import LONG_SIDE, Stamp, StampsError, find_stamps, read_stamps, split_stamps
 from ndino.common.files import write_text
@@ -42,13 +42,13 @@ TOPICS = {
     "vehicles": "veicoli",
 }
 HELD_OUT = 0.15
-PICTURES_A_STAMP = 4
+IMAGES_A_STAMP = 4
 FEWEST, FAST_STAMPS = 40, 150
 # A colour is asked for where this share of the pixels has it, and mentioned from the second on.
 CLEAR, MENTIONED = 0.5, 0.15
 # "Una mela rossa." names a thing; "Ricordati di tirare lo sciacquone!" does not.
 THING = re.compile(r"(Un |Una |Uno |Un')(\S+(?: \S+){0,3})\.")
-# Questions about each picture of the instruction stage, by kind.
+# Questions about each image of the instruction stage, by kind.
 ASKED = {"topic": 2, "colour": 2, "presence": 1, "name": 1, "fruit": 0.25, "choice": 0.25}
 
 
@@ -60,7 +60,7 @@ class Subject:
 
     @cached_property
     def colours(self) -> list[tuple[str, float]]:
-        return colour_shares(self.stamp.picture)
+        return colour_shares(self.stamp.image)
 
     @cached_property
     def unlike(self) -> list[Stamp]:
@@ -80,7 +80,7 @@ class Subject:
         return Question("colour", "Qual è il colore principale del soggetto?", self.colours[0][0])
 
     def fruit(self) -> Question | None:
-        """A fruit of the same colour: needs knowledge from outside the picture, as OK-VQA does."""
+        """A fruit of the same colour: needs knowledge from outside the image, as OK-VQA does."""
         asked = self.colour()
         fruit = FRUITS[asked.answer] if asked else None
         return Question("fruit", "Quale frutto ha lo stesso colore del soggetto?", fruit) if fruit else None
@@ -117,14 +117,14 @@ class Subject:
             return None
         return make_choice("Che cosa mostra l'immagine?", self.stamp.italian, rng.sample(wrong, 3), rng)
 
-    def description(self, picture: Image.Image) -> str:
-        """A long Italian answer of several sentences about the stamp as ``picture`` shows it."""
+    def description(self, image: Image.Image) -> str:
+        """A long Italian answer of several sentences about the stamp as ``image`` shows it."""
         sentences = [f"Si vede un'immagine di argomento {TOPICS[self.stamp.topic]}.", self.stamp.italian]
         names = [name for index, (name, share) in enumerate(self.colours) if not index or share >= MENTIONED]
         if names:
             others = f", con parti di colore {' e '.join(names[1:3])}" if names[1:] else ""
             sentences.append(f"Il colore principale è {names[0]}{others}.")
-        shape = picture.width / picture.height
+        shape = image.width / image.height
         if shape > 1.15:
             form = "più larga che alta"
         else:
@@ -157,7 +157,7 @@ def prepare(folder: Path, *, seed: int, fast: bool) -> None:
     if fast:
         stamps = rng.sample(stamps, min(FAST_STAMPS, len(stamps)))
     training, held_out = split_stamps(stamps, HELD_OUT, rng)
-    _write_training(folder, training, 1 if fast else PICTURES_A_STAMP, seed)
+    _write_training(folder, training, 1 if fast else IMAGES_A_STAMP, seed)
     _write_benchmarks(folder / "benchmarks", held_out, seed)
 
 
@@ -169,29 +169,29 @@ def thing_of(stamp: Stamp) -> str | None:
 
 def compose(stamp: Stamp, rng: random.Random) -> Image.Image:
     """The stamp on a light background: size, margins and shade vary, no side is over twice the other."""
-    width, height = (side * rng.uniform(1.05, 1.35) for side in stamp.picture.size)
+    width, height = (side * rng.uniform(1.05, 1.35) for side in stamp.image.size)
     width, height = max(width, height / 2), max(height, width / 2)
     scale = rng.randint(LONG_SIDE // 2, LONG_SIDE) / max(width, height)
     shade = rng.randint(225, 250)
     image = Image.new(
         "RGB", (round(width * scale), round(height * scale)), (shade, shade, rng.randint(225, 250))
     )
-    inner = stamp.picture.resize([max(1, round(side * scale)) for side in stamp.picture.size])
+    inner = stamp.image.resize([max(1, round(side * scale)) for side in stamp.image.size])
     corner = tuple(rng.randint(0, outer - own) for outer, own in zip(image.size, inner.size, strict=True))
     image.paste(inner, corner, inner)
     return image
 
 
-def _write_training(folder: Path, stamps: list[Stamp], pictures: int, seed: int) -> None:
-    rng, asking = random.Random(f"{seed} training pictures"), random.Random(f"{seed} questions")
+def _write_training(folder: Path, stamps: list[Stamp], images: int, seed: int) -> None:
+    rng, asking = random.Random(f"{seed} training images"), random.Random(f"{seed} questions")
     described, subjects = [], []
     for number, stamp in enumerate(stamps):
         subject = Subject(stamp, stamps)
-        for view in range(pictures):
-            picture = compose(stamp, rng)
-            name = save_picture(folder / "images", f"stamp-{number:04d}-{view}", picture)
+        for view in range(images):
+            image = compose(stamp, rng)
+            name = save_image(folder / "images", f"stamp-{number:04d}-{view}", image)
             english = stamp.english or f"A picture of {stamp.topic}."
-            described.append(Described(name, english, stamp.italian, subject.description(picture)))
+            described.append(Described(name, english, stamp.italian, subject.description(image)))
             subjects.append((name, subject))
     ask = {
         "topic": Subject.topic,
@@ -205,13 +205,13 @@ def _write_training(folder: Path, stamps: list[Stamp], pictures: int, seed: int)
 
 
 def _write_benchmarks(folder: Path, stamps: list[Stamp], seed: int) -> None:
-    rng = random.Random(f"{seed} test pictures")
+    rng = random.Random(f"{seed} test images")
     subjects = list(enumerate(Subject(stamp, stamps) for stamp in stamps))
-    pictures = [compose(stamp, rng) for stamp in stamps]
+    images = [compose(stamp, rng) for stamp in stamps]
     exam = Exam(
-        pictures,
+        images,
         [stamp.italian for stamp in stamps],
-        [subject.description(pictures[index]) for index, subject in subjects],
+        [subject.description(images[index]) for index, subject in subjects],
         gqa=[(i, asked) for i, subject in subjects for asked in (subject.topic(), subject.colour()) if asked],
         ok_vqa=[
             (i, asked) for i, subject in subjects for asked in (subject.name(), subject.fruit()) if asked
@@ -223,7 +223,7 @@ def _write_benchmarks(folder: Path, stamps: list[Stamp], seed: int) -> None:
 
 
 def _presence(subjects: list[tuple[int, Subject]], rng: random.Random) -> Iterator[tuple[int, Question, str]]:
-    """For every picture and category one question about what is there and one about what is not."""
+    """For every image and category one question about what is there and one about what is not."""
     for index, subject in subjects:
         for category in CATEGORIES:
             absent = subject.absent(category, rng)

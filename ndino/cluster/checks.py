@@ -13,13 +13,13 @@ from pathlib import Path
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
-from ndino.common.errors import BROKEN_PICTURE
+from ndino.common.errors import BROKEN_IMAGE
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 from ndino.formats.recipes import Recipe
 from ndino.train.manifest import identity
 from ndino.train.run import Stage, StageError, belongs_to
 
-PICTURES = 64  # opened to their last byte, of the first rows
+IMAGES = 64  # opened to their last byte, of the first rows
 GIB = 1024**3
 # AdamW's two moments and the weights themselves, all in fp32 (bf16 runs keep fp32 masters); under ZeRO the
 # weights once more, in bf16.
@@ -165,7 +165,7 @@ def _data(stage: Stage, place: Place, engine: str) -> Lines:
     try:
         for conversation in read_conversations(stage.data, rejects=faulty):
             rows += 1
-            if conversation.images and len(first) < PICTURES:
+            if conversation.images and len(first) < IMAGES:
                 first.append(conversation)
     except ConversationError as error:
         yield False, str(error)
@@ -177,17 +177,17 @@ def _data(stage: Stage, place: Place, engine: str) -> Lines:
         yield False, f"{stage.data}: not one usable row" + (f"; the first: {faulty[0]}" if faulty else "")
         return
     yield True, f"data: {stage.data}, {rows} rows" + (f", {len(faulty)} more left out" if faulty else "")
-    pictures = list(itertools.islice(_pictures(first, stage.image_folder), PICTURES))
-    broken = [line for picture in pictures if (line := _broken(picture))]
-    if pictures and len(broken) == len(pictures):
-        yield False, f"none of the first {len(pictures)} pictures opens; the first: {broken[0]}"
+    images = list(itertools.islice(_images(first, stage.image_folder), IMAGES))
+    broken = [line for image in images if (line := _broken(image))]
+    if images and len(broken) == len(images):
+        yield False, f"none of the first {len(images)} images opens; the first: {broken[0]}"
     elif broken:
         yield (
             False,
-            f"{len(broken)} of the first {len(pictures)} pictures do not open; the first: {broken[0]}",
+            f"{len(broken)} of the first {len(images)} images do not open; the first: {broken[0]}",
         )
     else:
-        yield True, f"pictures: the first {len(pictures)} open"
+        yield True, f"images: the first {len(images)} open"
 
 
 def _out(stage: Stage, place: Place, engine: str) -> Lines:
@@ -210,15 +210,15 @@ def _out(stage: Stage, place: Place, engine: str) -> Lines:
         yield True, f"goes on in {stage.out}"
 
 
-def _pictures(conversations: list[Conversation], folder: Path) -> Iterator[Path]:
+def _images(conversations: list[Conversation], folder: Path) -> Iterator[Path]:
     return (folder / image for conversation in conversations for image in conversation.images)
 
 
 def _broken(path: Path) -> str | None:
     try:
-        with Image.open(path) as picture:
-            picture.load()
-    except BROKEN_PICTURE as error:
+        with Image.open(path) as image:
+            image.load()
+    except BROKEN_IMAGE as error:
         return f"{path}: {error} (remedy: copy it anew or remove its row)"
     return None
 

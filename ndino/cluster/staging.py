@@ -31,7 +31,7 @@ GQA_QUESTIONS, GQA_QUESTIONS_FOLDER = (
     "https://github.com/crux82/gqa-it/raw/main/testdev3k_validated.json.gz",
     "crux82/gqa-it",
 )
-GQA_PICTURES, GQA_PICTURES_CONFIG = "lmms-lab/GQA", "testdev_balanced_images"
+GQA_IMAGES, GQA_IMAGES_CONFIG = "lmms-lab/GQA", "testdev_balanced_images"
 # Neither engine reads the weights that were saved beside the safetensors for other programs.
 UNWANTED = ("original/*", "*.gguf", "*.msgpack", "*.h5", "tf_model*", "flax_model*", "*.onnx")
 
@@ -68,7 +68,7 @@ def wanted(models: Path, benchmarks: Path, *, baselines: tuple[str, ...]) -> lis
     return [
         *(Repository(name, "model", models / name.split("/")[1]) for name in names),
         *(Repository(name, "dataset", benchmarks / name) for name in DATA_SETS),
-        Repository(GQA_PICTURES, "dataset", benchmarks / GQA_PICTURES, GQA_PICTURES_CONFIG),
+        Repository(GQA_IMAGES, "dataset", benchmarks / GQA_IMAGES, GQA_IMAGES_CONFIG),
         Questions(GQA_QUESTIONS, benchmarks / GQA_QUESTIONS_FOLDER),
     ]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from PIL import Image
 
-# What Pillow raises for a file that is no picture, a cut one, and one that would fill the memory.
-BROKEN_PICTURE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+# What Pillow raises for a file that is no image, a cut one, and one that would fill the memory.
+BROKEN_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 # The paper's training script raises Pillow's limit to this number of pixels; larger files count as bombs.
 MAX_IMAGE_PIXELS = 933_120_000

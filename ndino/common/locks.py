@@ -17,7 +17,7 @@ class BusyError(UserError):
 
 
 @contextlib.contextmanager
-def alone(path: Path, busy: str) -> Iterator[int]:
+def exclusive_lock(path: Path, busy: str) -> Iterator[int]:
     """Hold ``path``, a file (made if need be) or a folder, against other processes; the system frees it when
     they end, however they end. Yields the descriptor: a program that inherits it holds ``path`` on.
 

@@ -1,7 +1,7 @@
 """Answers are kept as soon as they are given, so that a run that was killed loses at most the batch in hand.
 
 An answer's key says all that it depends on: the model's weights and settings, who computes it and how, the
-prompt, the pictures' content and the generation settings. A model that was trained on, or another picture,
+prompt, the images' content and the generation settings. A model that was trained on, or another image,
 has other keys. What is drawn at random is not kept.
 """
 
@@ -82,10 +82,10 @@ class AnswerStore:
             database.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", rows)
 
 
-def picture_digest(picture: Image) -> str:
-    """Identity of a picture by its pixels."""
-    content = hashlib.blake2b(f"{picture.mode}{picture.size}".encode(), digest_size=16)
-    content.update(picture.tobytes())
+def pixel_digest(image: Image) -> str:
+    """Identity of a image by its pixels."""
+    content = hashlib.blake2b(f"{image.mode}{image.size}".encode(), digest_size=16)
+    content.update(image.tobytes())
     return content.hexdigest()
 
 
@@ -95,7 +95,7 @@ def answer_key(identity: str, prompt: str, media: Sequence[str], settings: Mappi
     Args:
         identity: of the model and of the way in which it answers.
         prompt: the question as the task asks it.
-        media: what identifies each picture, in order.
+        media: what identifies each image, in order.
         settings: lmms-eval's ``generation_kwargs``.
     """
     parts = json.dumps([identity, prompt, list(media), settings], sort_keys=True, default=str)
@@ -203,9 +203,9 @@ def request_key(model: lmms, request: Instance, identity: str) -> str | None:
 
 
 def _identify(shown: Any, digests: list[str]) -> bool:
-    """Add what identifies pictures, and the messages around them; False where something else is shown."""
+    """Add what identifies images, and the messages around them; False where something else is shown."""
     if isinstance(shown, Image):
-        digests.append(picture_digest(shown))
+        digests.append(pixel_digest(shown))
     elif isinstance(shown, Mapping):
         return all(_identify(part, digests) for pair in sorted(shown.items()) for part in pair)
     elif isinstance(shown, (list, tuple)):

@@ -24,7 +24,7 @@ from ndino.evaluation.errors import SetupError
 from ndino.evaluation.local_data import changes, is_hub_layout
 from ndino.evaluation.standard_errors import standard_errors
 from ndino.evaluation.tasks import DATASETS_CACHE, LETTER_ANSWER, SHORT_ANSWER
-from ndino.evaluation.wrong_images import exchange_pictures
+from ndino.evaluation.wrong_images import exchange_task_images
 from ndino.formats.hub_folders import content_key
 from ndino.formats.prompts import IMAGE_TOKEN
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lmms_eval.tasks import TaskManager
     from PIL.Image import Image
 
-EXAMPLE_PICTURES, EXAMPLE_PIXELS = 8, 672
+EXAMPLE_IMAGES, EXAMPLE_PIXELS = 8, 672
 CONSTANT_ANSWERS = 10
 
 Metrics = dict[str, float]
@@ -136,7 +136,7 @@ class Benchmarks:
                 )
 
     def load(self, *, shuffled: bool) -> None:
-        """Load all tasks, with their own or each other's pictures.
+        """Load all tasks, with their own or each other's images.
 
         Raises:
             SetupError: a dataset cannot be read or does not fit its task.
@@ -157,12 +157,12 @@ class Benchmarks:
                 remedy = "" if self.data else " (see that the hub is in reach, or give the data with --data)"
                 raise SetupError(f"task {name}: {reason_of(reason)}{remedy}") from reason
             except (OSError, SyntaxError) as error:
-                # lmms-eval looks at the first document, picture and all.
+                # lmms-eval looks at the first document, image and all.
                 raise SetupError(f"task {name}: {reason_of(error)}") from error
             if self._is_ours(name):
                 _check_markers(loaded[name], name)
             elif shuffled:
-                exchange_pictures(loaded[name], name, self.size(name))
+                exchange_task_images(loaded[name], name, self.size(name))
             self._loaded[name, shuffled] = loaded[name]
         return self._loaded[name, shuffled]
 
@@ -175,7 +175,7 @@ class Benchmarks:
 
     @contextlib.contextmanager
     def _surroundings(self, name: str, *, shuffled: bool) -> Iterator[None]:
-        """What surrounds a task when it is loaded and asked: whose pictures, and which cache of its data."""
+        """What surrounds a task when it is loaded and asked: whose images, and which cache of its data."""
         from lmms_eval.api.task import _resolve_hf_datasets_cache_dir as remembered_cache
 
         variables = {shuffle.VARIABLE: str(int(shuffled))}
@@ -227,7 +227,7 @@ class Benchmarks:
                 task_manager=self._manager,
                 verbosity="WARNING",
                 **_one_thread(simple_evaluate),
-                # Scoring needs no pictures: this spares decoding each of them once more.
+                # Scoring needs no images: this spares decoding each of them once more.
                 cli_args=argparse.Namespace(process_with_media=False),
             )
         if results is None:
@@ -264,14 +264,14 @@ class Benchmarks:
             self._majority[name] = best_constant(targets, lambda answer: _score(task, documents, answer))
         return self._majority[name]
 
-    def save_pictures(self, name: str, folder: Path) -> None:
-        """Write the right pictures of the first questions as ``folder/DOC_ID.png``, for example cards."""
+    def save_images(self, name: str, folder: Path) -> None:
+        """Write the right images of the first questions as ``folder/DOC_ID.png``, for example cards."""
         task = self.task(name, shuffled=False)
-        for doc_id in range(min(EXAMPLE_PICTURES, self.size(name))):
+        for doc_id in range(min(EXAMPLE_IMAGES, self.size(name))):
             with self._surroundings(name, shuffled=False):
                 shown = task.doc_to_visual(task.eval_docs[doc_id])
-            for picture in shown[:1]:
-                save_picture(picture, folder / f"{doc_id}.png")
+            for image in shown[:1]:
+                save_image(image, folder / f"{doc_id}.png")
 
     def totals(self, group: str, metrics: dict[str, Metrics]) -> Metrics:
         """A group's totals as lmms-eval takes them from its tasks' metrics; empty where it defines none."""
@@ -324,21 +324,19 @@ def _one_try() -> Iterator[None]:
 
 
 def _check_markers(task: ConfigurableTask, name: str) -> None:
-    """Our tasks show one picture; a question may say where, and otherwise it comes first."""
+    """Our tasks show one image; a question may say where, and otherwise it comes first."""
     for number, document in enumerate(task.eval_docs_no_media):
         if (found := task.doc_to_text(document).count(IMAGE_TOKEN)) > 1:
-            raise SetupError(
-                f"task {name} document {number}: {found} {IMAGE_TOKEN} for one picture (keep one)"
-            )
+            raise SetupError(f"task {name} document {number}: {found} {IMAGE_TOKEN} for one image (keep one)")
 
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def save_picture(picture: Image, path: Path) -> None:
-    """Write a picture as a PNG of at most 672 pixels a side, for example cards."""
-    copy = picture.copy()
+def save_image(image: Image, path: Path) -> None:
+    """Write a image as a PNG of at most 672 pixels a side, for example cards."""
+    copy = image.copy()
     copy.thumbnail((EXAMPLE_PIXELS, EXAMPLE_PIXELS))
     with whole_file(path) as temporary:
         copy.save(temporary, "PNG")

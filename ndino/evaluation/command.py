@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     add("--data", type=Path, help="folder that holds the datasets under their hub names")
     add("--limit", type=_positive, help="ask only the first LIMIT questions of each task")
     add("--batch", type=_positive, help="questions answered at once (default: hf 16, vllm 64, others 1)")
-    add("--shuffle", action="store_true", help="ask again with wrong pictures (the control)")
+    add("--shuffle", action="store_true", help="ask again with wrong images (the control)")
     add("--backend", default="hf", help="see below (default: hf)")
     add("--out", type=Path, default=Path("runs/eval"), help="default: runs/eval")
     return made
@@ -293,7 +293,7 @@ def _evaluate_task(run: Run, model: Model, loaded: object, task: str, shuffled: 
         raise RuntimeError(f"{empty} of {len(outcome.rows)} answers are empty: {logged[0]}")
     key = run.key(model, task)
     if not shuffled:
-        benchmarks.save_pictures(task, run.out / "images" / task)
+        benchmarks.save_images(task, run.out / "images" / task)
     store.save(
         task,
         key,

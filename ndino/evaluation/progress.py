@@ -20,13 +20,13 @@ def patience() -> float:
 
 
 def reading(requests: Sequence[T], *, silent: bool) -> tqdm[T]:
-    """``requests`` with a bar while their pictures are read, which comes before the first answer.
+    """``requests`` with a bar while their images are read, which comes before the first answer.
 
     It goes to the process's own standard error, since ``sys.stderr`` may swallow the libraries' bars.
     """
     return tqdm(
         requests,
-        desc="Reading pictures",
+        desc="Reading images",
         unit="q",
         file=sys.__stderr__,
         delay=DELAY_SECONDS,

@@ -1,6 +1,6 @@
-"""The shuffled-image control: every question keeps its text and gets another sample's picture.
+"""The shuffled-image control: every question keeps its text and gets another sample's image.
 
-A model that scores the same with the right and with the shuffled pictures answers from the question alone.
+A model that scores the same with the right and with the shuffled images answers from the question alone.
 Only the data changes, so the control works for any model and any backend. ``NDINO_SHUFFLE=1`` switches it on.
 """
 
@@ -48,17 +48,17 @@ def shuffle_map(ids: Iterable[Id], seed: int = SEED) -> dict[Id, Id]:
 
 
 def image_digest(encoded: bytes) -> str:
-    """Identity of a picture by its file's content."""
+    """Identity of a image by its file's content."""
     return hashlib.blake2b(encoded, digest_size=16).hexdigest()
 
 
 def shuffle_images(dataset: Dataset, column: str = "image", seed: int = SEED) -> Dataset:
-    """The dataset with the pictures of ``column`` exchanged; all else, the order of columns included, stays.
+    """The dataset with the images of ``column`` exchanged; all else, the order of columns included, stays.
 
-    Pictures are told apart by their encoded content: rows that share a picture share the wrong one, too.
+    Images are told apart by their encoded content: rows that share a image share the wrong one, too.
 
     Raises:
-        ValueError: fewer than two distinct pictures.
+        ValueError: fewer than two distinct images.
     """
     from datasets import Image, concatenate_datasets
 

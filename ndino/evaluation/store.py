@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.files import write_json, write_text
-from ndino.common.locks import BusyError, alone
+from ndino.common.locks import BusyError, exclusive_lock
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import Model
 
@@ -32,7 +32,7 @@ def hold(folder: Path) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(alone(lock, busy))
+            held.enter_context(exclusive_lock(lock, busy))
         except BusyError as error:
             raise SetupError(str(error)) from error
         except OSError as error:
@@ -106,7 +106,7 @@ class Store:
         shuffled: bool,
         **more: Any,
     ) -> None:
-        """Keep a finished task; ``more`` goes into its entry. Right pictures come before shuffled ones."""
+        """Keep a finished task; ``more`` goes into its entry. Right images come before shuffled ones."""
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
         if shuffled:
             entry = {**self.results["tasks"][task], "shuffled": dict(metrics)}

@@ -1,4 +1,4 @@
-"""What the Italian tasks of ``tasks_it/`` share: prompts, pictures, and the scores of answers.
+"""What the Italian tasks of ``tasks_it/`` share: prompts, images, and the scores of answers.
 
 A task's own ``utils.py`` holds the rest. Prompts and paper metrics are those of the tasks released with the
 paper; ``robust`` metrics stand beside them and read the same answers with ``ndino.languages.answers``.
@@ -28,8 +28,8 @@ LETTER_ANSWER: str = language("it").letter_answer
 # lmms-eval's variable for the folder in which `datasets` keeps what it has read.
 DATASETS_CACHE = "LMMS_EVAL_DATASETS_CACHE"
 
-# A folder of pictures holds these.
-PICTURE_FILES = (".jpg", ".jpeg", ".png", ".webp")
+# A folder of images holds these.
+IMAGE_FILES = (".jpg", ".jpeg", ".png", ".webp")
 
 Document = Mapping[str, Any]
 
@@ -85,13 +85,13 @@ def require_letters(dataset: Dataset, source: str, letters: str) -> None:
 
 
 def prepare(dataset: Dataset, source: str, *columns: str, lists: Sequence[str] = ()) -> Dataset:
-    """``process_docs`` of a task with pictures: schema checked, pictures shuffled where asked.
+    """``process_docs`` of a task with images: schema checked, images shuffled where asked.
 
-    ``columns`` hold texts, ``lists`` hold lists of texts. Pictures are in a column ``image``: as ``datasets``
+    ``columns`` hold texts, ``lists`` hold lists of texts. Images are in a column ``image``: as ``datasets``
     holds them, or as the names of files in the folder of the data; these may also be called ``file_name``.
 
     Raises:
-        TaskDataError: see ``require_columns`` and ``require_texts``; a picture is missing; or too few for the
+        TaskDataError: see ``require_columns`` and ``require_texts``; a image is missing; or too few for the
             shuffled control.
     """
     if "image" not in dataset.column_names and "file_name" in dataset.column_names:
@@ -99,7 +99,7 @@ def prepare(dataset: Dataset, source: str, *columns: str, lists: Sequence[str] =
     require_columns(dataset, source, "image", *columns, *lists)
     require_texts(dataset, source, *columns)
     require_texts(dataset, source, *lists, several=True)
-    dataset = _with_pictures(dataset, source)
+    dataset = _with_images(dataset, source)
     if not shuffle.requested():
         return dataset
     try:
@@ -108,7 +108,7 @@ def prepare(dataset: Dataset, source: str, *columns: str, lists: Sequence[str] =
         raise TaskDataError(f"{source}: {error}") from error
 
 
-def _with_pictures(dataset: Dataset, source: str) -> Dataset:
+def _with_images(dataset: Dataset, source: str) -> Dataset:
     from datasets import Image as ImageFeature
 
     feature = dataset.features["image"]
@@ -119,32 +119,32 @@ def _with_pictures(dataset: Dataset, source: str) -> Dataset:
         folder = Path.cwd() / source
         for row, name in enumerate(dataset["image"], start=1):
             if name is None or not (folder / name).is_file():
-                raise TaskDataError(f"{source} row {row}: no picture {folder / (name or '')}")
+                raise TaskDataError(f"{source} row {row}: no image {folder / (name or '')}")
         paths = [str(folder / name) for name in dataset["image"]]
         dataset = dataset.remove_columns("image").add_column("image", paths)
     try:
         return dataset.cast_column("image", ImageFeature())
     except (ValueError, TypeError, NotImplementedError) as error:
-        raise TaskDataError(f"{source}: column image holds no pictures but {feature}") from error
+        raise TaskDataError(f"{source}: column image holds no images but {feature}") from error
 
 
-def picture(document: Document) -> list[Image]:
+def document_images(document: Document) -> list[Image]:
     """``doc_to_visual`` of a task with an ``image`` column."""
     return [document["image"].convert("RGB")]
 
 
-GQA_PICTURES = "lmms-lab/GQA"
+GQA_IMAGES = "lmms-lab/GQA"
 
 
 @lru_cache(maxsize=2)
-def _gqa_pictures(folder: str, cache: str | None) -> tuple[Mapping[str, Callable[[], Image]], dict[str, str]]:
-    """By id what decodes GQA's pictures, and for each id the one that stands in when shuffled.
+def _gqa_images(folder: str, cache: str | None) -> tuple[Mapping[str, Callable[[], Image]], dict[str, str]]:
+    """By id what decodes GQA's images, and for each id the one that stands in when shuffled.
 
     They are files called after their ids in ``folder/lmms-lab/GQA/``, or a data set with the columns ``id``
     and ``image``, there or on the hub.
     """
-    local = Path(folder) / GQA_PICTURES
-    files = {path.stem: path for path in sorted(local.rglob("*")) if path.suffix.lower() in PICTURE_FILES}
+    local = Path(folder) / GQA_IMAGES
+    files = {path.stem: path for path in sorted(local.rglob("*")) if path.suffix.lower() in IMAGE_FILES}
     readers = {name: partial(_open, path) for name, path in files.items()} or _gqa_rows(local, cache)
     return readers, shuffle.shuffle_map(readers) if len(readers) > 1 else {}
 
@@ -157,11 +157,11 @@ def _gqa_rows(local: Path, cache: str | None) -> dict[str, Callable[[], Image]]:
     if local.is_dir() and not is_hub_layout(local):
         reader, files = files_of(local, "testdev")
         images = load_dataset(reader, data_files=[*map(str, files)], split="train", cache_dir=cache)
-        require_columns(images, GQA_PICTURES, "id", "image")
-        images = _with_pictures(images, GQA_PICTURES)
+        require_columns(images, GQA_IMAGES, "id", "image")
+        images = _with_images(images, GQA_IMAGES)
     else:
-        images = load_dataset(GQA_PICTURES, "testdev_balanced_images", split="testdev", cache_dir=cache)
-        require_columns(images, f"{GQA_PICTURES} (testdev_balanced_images)", "id", "image")
+        images = load_dataset(GQA_IMAGES, "testdev_balanced_images", split="testdev", cache_dir=cache)
+        require_columns(images, f"{GQA_IMAGES} (testdev_balanced_images)", "id", "image")
     return {name: partial(_decode, images, row) for row, name in enumerate(images["id"])}
 
 
@@ -170,7 +170,7 @@ def _open(path: Path) -> Image:
     from PIL import ImageOps
 
     with Pillow.open(path) as found:
-        # Upright, as `datasets` gives the pictures of a data set.
+        # Upright, as `datasets` gives the images of a data set.
         return ImageOps.exif_transpose(found).convert("RGB")
 
 
@@ -180,16 +180,16 @@ def _decode(images: Dataset, row: int) -> Image:
 
 def _gqa() -> tuple[Mapping[str, Callable[[], Image]], dict[str, str]]:
     # Data are looked for in the working directory first: another one is other data.
-    return _gqa_pictures(os.getcwd(), os.environ.get(DATASETS_CACHE))
+    return _gqa_images(os.getcwd(), os.environ.get(DATASETS_CACHE))
 
 
 def gqa_image_ids() -> frozenset[str]:
-    """The ids of GQA's pictures, indexed on first use; nothing is decoded."""
+    """The ids of GQA's images, indexed on first use; nothing is decoded."""
     return frozenset(_gqa()[0])
 
 
 def gqa_image(image_id: str) -> Image:
-    """Decode one picture of GQA; with ``NDINO_SHUFFLE=1``, the one that stands in for it."""
+    """Decode one image of GQA; with ``NDINO_SHUFFLE=1``, the one that stands in for it."""
     readers, given = _gqa()
     return readers[given[image_id] if shuffle.requested() else image_id]()
 

@@ -1,6 +1,6 @@
-"""The shuffled-image control for tasks that do not know of it: any task of lmms-eval that shows pictures.
+"""The shuffled-image control for tasks that do not know of it: any task of lmms-eval that shows images.
 
-Our own tasks exchange pictures when they read their data (``ndino.evaluation.shuffle``). For others, every picture that
+Our own tasks exchange images when they read their data (`shuffle.py`). For others, every image that
 a document shows is exchanged for another document's when it is shown; the texts stay.
 """
 
@@ -18,41 +18,41 @@ if TYPE_CHECKING:
     from lmms_eval.api.task import ConfigurableTask
 
 
-def exchange_pictures(task: ConfigurableTask, name: str, size: int) -> None:
-    """Make ``task`` show wrong pictures in its first ``size`` documents.
+def exchange_task_images(task: ConfigurableTask, name: str, size: int) -> None:
+    """Make ``task`` show wrong images in its first ``size`` documents.
 
-    All of these are decoded once to tell equal pictures apart, and one by one again when they are asked.
+    All of these are decoded once to tell equal images apart, and one by one again when they are asked.
 
     Raises:
-        SetupError: the task shows something else than pictures, fewer than two, or in a way of its own.
+        SetupError: the task shows something else than images, fewer than two, or in a way of its own.
     """
     from lmms_eval.api.task import ConfigurableMessagesTask
 
     if isinstance(task, ConfigurableMessagesTask) and callable(task.config.doc_to_messages):
-        raise SetupError(f"task {name}: builds its messages by itself, so its pictures cannot be exchanged")
+        raise SetupError(f"task {name}: builds its messages by itself, so its images cannot be exchanged")
     show = task.doc_to_visual
     where: dict[str, tuple[int, int]] = {}
     for number in range(size):
-        for place, picture in enumerate(_pictures(show(task.eval_docs[number]), name)):
-            where.setdefault(_digest(picture), (number, place))
+        for place, image in enumerate(_images(show(task.eval_docs[number]), name)):
+            where.setdefault(_digest(image), (number, place))
     try:
         given = shuffle_map(where)
     except ValueError as error:
         raise SetupError(f"task {name}: {error}") from error
 
     def show_wrong(document: Mapping[str, Any]) -> list[Image]:
-        wanted = [where[given[_digest(picture)]] for picture in show(document)]
+        wanted = [where[given[_digest(image)]] for image in show(document)]
         return [show(task.eval_docs[number])[place] for number, place in wanted]
 
     task.doc_to_visual = show_wrong
 
 
-def _pictures(shown: Any, name: str) -> list[Image]:
-    pictures = list(shown or [])
-    if not all(isinstance(picture, Image) for picture in pictures):
-        raise SetupError(f"task {name}: shows something else than pictures, which cannot be exchanged")
-    return pictures
+def _images(shown: Any, name: str) -> list[Image]:
+    images = list(shown or [])
+    if not all(isinstance(image, Image) for image in images):
+        raise SetupError(f"task {name}: shows something else than images, which cannot be exchanged")
+    return images
 
 
-def _digest(picture: Image) -> str:
-    return image_digest(f"{picture.mode}{picture.size}".encode() + picture.tobytes())
+def _digest(image: Image) -> str:
+    return image_digest(f"{image.mode}{image.size}".encode() + image.tobytes())

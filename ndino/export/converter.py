@@ -143,7 +143,7 @@ def _processor(tokenizer: PreTrainedTokenizerFast, tower: Tower, config: LlavaNe
     side = config.vision_config.image_size
     if image_processor.crop_size["height"] != side or image_processor.size["shortest_edge"] != side:
         raise ConversionError(
-            f"{tower.source}: preprocessor_config.json makes pictures of {wanted.get('size')}, but the tower "
+            f"{tower.source}: preprocessor_config.json makes images of {wanted.get('size')}, but the tower "
             f"takes {side} pixels"
         )
     return published.build_processor(tokenizer, image_processor, patch_size=config.vision_config.patch_size)

@@ -1,4 +1,4 @@
-"""The pictures on which both sides are compared, drawn for a tower's image size and grids."""
+"""The images on which both sides are compared, drawn for a tower's image size and grids."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 from transformers.image_processing_utils import select_best_resolution
 
 # Width and height in sides of a tile. Odd shares, so that padding is cut on both axes and swapped grids
-# (which small pictures betray) show up; 50x30 pixels at 336.
+# (which small images betray) show up; 50x30 pixels at 336.
 SHAPES = {"wide": (2.3, 0.8), "tall": (0.7, 2.1), "square": (1.5, 1.5), "small": (50 / 336, 30 / 336)}
 
 
-def draw_pictures(side: int, pinpoints: Sequence[Sequence[int]], patch: int) -> dict[str, np.ndarray]:
-    """RGB pictures (height, width, 3), uint8, by name; sizes on which both sides round alike.
+def draw_images(side: int, pinpoints: Sequence[Sequence[int]], patch: int) -> dict[str, np.ndarray]:
+    """RGB images (height, width, 3), uint8, by name; sizes on which both sides round alike.
 
     Args:
         side: of a tile, in pixels.
@@ -34,7 +34,7 @@ def kept_features(
     *,
     rounded: Callable[[float], int],
 ) -> tuple[int, int]:
-    """Columns and rows of features left of a picture's tiles once the padding is cut off.
+    """Columns and rows of features left of a image's tiles once the padding is cut off.
 
     ``rounded`` is how the kept side becomes whole: ``upstream`` or ``hugging_face``. Source: ``unpad_image``
     in upstream's ``llava/model/llava_arch.py``.

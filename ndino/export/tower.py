@@ -1,4 +1,4 @@
-"""The CLIP tower that a checkpoint names: its configuration and how it wants pictures. Not its weights."""
+"""The CLIP tower that a checkpoint names: its configuration and how it wants images. Not its weights."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
 from ndino.export.checkpoint import open_checkpoint
 from ndino.export.errors import ConversionError
-from ndino.export.sample_images import draw_pictures
+from ndino.export.sample_images import draw_images
 from ndino.export.settings import require
 from ndino.export.tower import read_tower
 from ndino.formats.prompts import IMAGE_TOKEN
@@ -33,7 +33,7 @@ ANSWER = "Un quadrato rosso e due cerchi blu."
 
 @dataclass(frozen=True)
 class Verdict:
-    """``differences``: the largest difference of logits by picture, empty where upstream was not there."""
+    """``differences``: the largest difference of logits by image, empty where upstream was not there."""
 
     differences: dict[str, float]
 
@@ -64,7 +64,7 @@ def upstream_is_there() -> bool:
 def verify(src: Path, dst: Path, *, vision_tower: Path | None = None) -> Verdict:
     """Compare the published folder ``dst`` with the checkpoint ``src``, both in fp32 on the CPU.
 
-    On a wide, a tall, a square and a small picture with a question and an answer: the logits of all positions
+    On a wide, a tall, a square and a small image with a question and an answer: the logits of all positions
     where upstream's code is set up, else names, shapes, ties and a forward pass.
 
     Raises:
@@ -73,7 +73,7 @@ def verify(src: Path, dst: Path, *, vision_tower: Path | None = None) -> Verdict
     model = _load(dst)
     processor = AutoProcessor.from_pretrained(dst)
     vision = model.config.vision_config
-    pictures = draw_pictures(vision.image_size, model.config.image_grid_pinpoints, vision.patch_size)
+    images = draw_images(vision.image_size, model.config.image_grid_pinpoints, vision.patch_size)
     text = processor.apply_chat_template(
         [
             {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]},
@@ -82,13 +82,13 @@ def verify(src: Path, dst: Path, *, vision_tower: Path | None = None) -> Verdict
         tokenize=False,
     )
     ours = {
-        name: processor(images=Image.fromarray(picture), text=text, return_tensors="pt")
-        for name, picture in pictures.items()
+        name: processor(images=Image.fromarray(image), text=text, return_tensors="pt")
+        for name, image in images.items()
     }
     if not upstream_is_there():
         for name, batch in ours.items():
             if not torch.isfinite(_logits(model, batch)).all():
-                raise ConversionError(f"{dst}: the logits of the {name} picture are not finite")
+                raise ConversionError(f"{dst}: the logits of the {name} image are not finite")
         return Verdict({})
     ids = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
     image_id = processor.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
@@ -97,8 +97,8 @@ def verify(src: Path, dst: Path, *, vision_tower: Path | None = None) -> Verdict
     # Beside the model, where there is room: logits of long inputs take gigabytes.
     with tempfile.TemporaryDirectory(prefix=".verify-", dir=dst.resolve().parent) as temporary:
         folder = Path(temporary)
-        inputs = {f"{name}.image": torch.from_numpy(picture) for name, picture in pictures.items()}
-        inputs |= {f"{name}.ids": ids.clone() for name in pictures}
+        inputs = {f"{name}.image": torch.from_numpy(image) for name, image in images.items()}
+        inputs |= {f"{name}.ids": ids.clone() for name in images}
         save_file(inputs, folder / "inputs.safetensors")
         _run_upstream(src, tower, folder)
         return Verdict(
@@ -147,7 +147,7 @@ def _run_upstream(src: Path, tower: str, folder: Path) -> None:
 def _difference(name: str, theirs: torch.Tensor, ours: torch.Tensor) -> float:
     if len(theirs) != len(ours):
         raise ConversionError(
-            f"the {name} picture: {len(ours)} positions, but upstream makes {len(theirs)} of it "
+            f"the {name} image: {len(ours)} positions, but upstream makes {len(theirs)} of it "
             "(image grids or tower differ)"
         )
     vocabulary = min(theirs.shape[1], ours.shape[1])

@@ -1,1 +1,1 @@
-"""What is read and written: training rows, prompts, recipes, published model folders, data sets in the hub's layout."""
+"""The formats: training rows, prompts, recipes, published model folders, data sets in the hub's layout."""

@@ -58,7 +58,7 @@ def stream_split(
 ) -> int:
     """As `write_split`, with so many rows in memory at a time; returns their number.
 
-    Pictures are ``{"bytes": ..., "path": None}``. The file appears once it is whole.
+    Images are ``{"bytes": ..., "path": None}``. The file appears once it is whole.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -1,4 +1,4 @@
-"""Example cards: a document's picture, question and target beside every model's answer (as in Figure 2)."""
+"""Example cards: a document's image, question and target beside every model's answer (as in Figure 2)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Literal
 
 from PIL import Image
 
-from ndino.common.errors import BROKEN_PICTURE
+from ndino.common.errors import BROKEN_IMAGE
 from ndino.results.logs import ResultsError, RunLogs, Sample, TaskLog
 from ndino.results.summary import model_order
 from ndino.results.tables import percent
 
-IMAGE_SIDE = 320  # pixels; a picture on the page is no larger
+IMAGE_SIDE = 320  # pixels; a image on the page is no larger
 ANSWER_LENGTH = 600  # characters shown; a model that never stops would fill the page
 
 Mark = Literal["right", "wrong", "partly right"]
@@ -68,12 +68,12 @@ def clip(text: str, limit: int = ANSWER_LENGTH) -> str:
 
 
 def image_uri(path: Path) -> str:
-    """A small WebP copy of a picture as data URI. Raises ResultsError when it cannot be read."""
+    """A small WebP copy of a image as data URI. Raises ResultsError when it cannot be read."""
     try:
-        with Image.open(path) as picture:
-            copy = picture.convert("RGB")
-    except BROKEN_PICTURE as error:
-        reason = f"not readable as a picture: {error}"
+        with Image.open(path) as image:
+            copy = image.convert("RGB")
+    except BROKEN_IMAGE as error:
+        reason = f"not readable as a image: {error}"
         raise ResultsError(path, reason, remedy="delete it or evaluate again") from None
     copy.thumbnail((IMAGE_SIDE, IMAGE_SIDE))
     buffer = BytesIO()
@@ -96,7 +96,7 @@ def _reference(document: Sample) -> str:
 
 
 def read_examples(run: RunLogs, tasks: Sequence[str]) -> Examples:
-    """The documents whose picture the evaluation kept (RUN/eval/images/TASK/DOC_ID.png), by task."""
+    """The documents whose image the evaluation kept (RUN/eval/images/TASK/DOC_ID.png), by task."""
     found = {task: _task_examples(run, task) for task in tasks}
     found = {task: cards for task, cards in found.items() if cards}
     models = model_order(
@@ -139,9 +139,9 @@ def _task_examples(run: RunLogs, task: str) -> list[Example]:
     models = [run.models[name] for name in model_order(list(run.models))]
     logs = {model.name: model.tasks[task] for model in models if task in model.tasks}
     folder = run.folder / "eval" / "images" / task
-    pictures = {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdigit()}
+    images = {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdigit()}
     cards = []
-    for doc_id in sorted(pictures):
+    for doc_id in sorted(images):
         answered = {
             name: sample for name, log in logs.items() for sample in log.samples if sample.doc_id == doc_id
         }
@@ -150,6 +150,6 @@ def _task_examples(run: RunLogs, task: str) -> list[Example]:
         document = next(iter(answered.values()))
         answers = tuple(_answer(name, sample, logs[name]) for name, sample in answered.items())
         cards.append(
-            Example(clip(document.question), _reference(document), image_uri(pictures[doc_id]), answers)
+            Example(clip(document.question), _reference(document), image_uri(images[doc_id]), answers)
         )
     return cards

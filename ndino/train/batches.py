@@ -1,4 +1,4 @@
-"""Samples collated to a batch, every ``<image>`` widened to its picture's number of features."""
+"""Samples collated to a batch, every ``<image>`` widened to its image's number of features."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ndino.train.dataset import Sample
 
 
 class Batch(TypedDict):
-    """``(samples, length)`` int64 ids, labels and mask, padded on the right; the pictures' tiles in one row.
+    """``(samples, length)`` int64 ids, labels and mask, padded on the right; the images' tiles in one row.
 
     ``tiles`` is float32 ``(all tiles, 3, side, side)``; ``tile_counts`` ``(images,)`` splits it;
-    ``image_sizes`` ``(images, 2)`` holds (height, width). A batch without pictures has empty ones.
+    ``image_sizes`` ``(images, 2)`` holds (height, width). A batch without images has empty ones.
     """
 
     input_ids: torch.Tensor

@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import LlavaNextProcessor
 
-from ndino.common.errors import BROKEN_PICTURE
+from ndino.common.errors import BROKEN_IMAGE
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 from ndino.formats.prompts import Encoded, PromptError, encode_llama3, encode_plain, truncate
 from ndino.formats.recipes import Recipe
@@ -33,7 +33,7 @@ class Sample(TypedDict):
 
 @dataclass(frozen=True)
 class Row:
-    """One usable conversation: its place in the file, its pictures, and its ids as int32 arrays."""
+    """One usable conversation: its place in the file, its images, and its ids as int32 arrays."""
 
     row: int
     images: tuple[str, ...]
@@ -128,5 +128,5 @@ def _check_header(path: Path) -> None:
     try:
         with Image.open(path) as image:
             image.size  # noqa: B018 - opening reads the header, and that is the check
-    except BROKEN_PICTURE as error:
+    except BROKEN_IMAGE as error:
         raise ImageError(f"{path}: cannot be read as an image ({error})") from error

@@ -1,4 +1,4 @@
-"""Pictures as the tiles that the vision tower sees, and how many tokens they take."""
+"""Images as the tiles that the vision tower sees, and how many tokens they take."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import torch
 from PIL import Image
 from transformers import LlavaNextProcessor
 
-from ndino.common.errors import BROKEN_PICTURE, MAX_IMAGE_PIXELS
+from ndino.common.errors import BROKEN_IMAGE, MAX_IMAGE_PIXELS
 
 
 class ImageError(ValueError):
-    """A picture that cannot be opened; the message names the file and the reason."""
+    """A image that cannot be opened; the message names the file and the reason."""
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """One picture, ready for the tower.
+    """One image, ready for the tower.
 
-    ``pixels`` is float32 ``(tiles, 3, side, side)``: the whole picture first, then the grid's tiles row by
+    ``pixels`` is float32 ``(tiles, 3, side, side)``: the whole image first, then the grid's tiles row by
     row. ``size`` is the original (height, width); ``tokens`` is the number of features it becomes, newlines
     included.
     """
@@ -31,10 +31,10 @@ class Tiles:
 
 
 def open_image(path: Path) -> Image.Image:
-    """Decode a picture to RGB.
+    """Decode a image to RGB.
 
     Raises:
-        ImageError: missing, truncated, not a picture, or too large.
+        ImageError: missing, truncated, not a image, or too large.
     """
     Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
     try:
@@ -42,12 +42,12 @@ def open_image(path: Path) -> Image.Image:
             return image.convert("RGB")
     except FileNotFoundError:
         raise ImageError(f"{path}: no such image") from None
-    except BROKEN_PICTURE as error:
+    except BROKEN_IMAGE as error:
         raise ImageError(f"{path}: cannot be read as an image ({error})") from error
 
 
 def tile_anyres(image: Image.Image, processor: LlavaNextProcessor) -> Tiles:
-    """A sample's only picture: the whole picture plus its tiles on the best grid (LLaVA-NeXT's anyres)."""
+    """A sample's only image: the whole image plus its tiles on the best grid (LLaVA-NeXT's anyres)."""
     image_processor = processor.image_processor
     pixels = image_processor(image, return_tensors="pt", do_pad=False)["pixel_values"][0]
     height, width = image.height, image.width
@@ -58,7 +58,7 @@ def tile_anyres(image: Image.Image, processor: LlavaNextProcessor) -> Tiles:
 
 
 def tile_square(image: Image.Image, processor: LlavaNextProcessor) -> Tiles:
-    """One of several pictures of a sample: padded to a square, one tile, no grid.
+    """One of several images of a sample: padded to a square, one tile, no grid.
 
     Source: ``LazySupervisedDataset._get_item`` in upstream's ``llava/train/train.py`` ("pad" for lists).
     """

@@ -12,7 +12,7 @@ from ndino.formats.prompts import IGNORE_INDEX
 from ndino.train.batches import Batch
 
 
-def take_batches(model: LlavaNextForConditionalGeneration) -> None:
+def patch_forward(model: LlavaNextForConditionalGeneration) -> None:
     """Let ``model(**batch, supervised_tokens=…)`` return the loss; its other calls stay as they are.
 
     The loss has to come out of the model's own call for DDP and FSDP to see the step. A subclass would do,
@@ -30,9 +30,9 @@ def take_batches(model: LlavaNextForConditionalGeneration) -> None:
 
 
 def image_features(model: LlavaNextForConditionalGeneration, batch: Batch) -> list[torch.Tensor]:
-    """Projected features of each picture, ``(features, hidden)``, unpadded and with newlines.
+    """Projected features of each image, ``(features, hidden)``, unpadded and with newlines.
 
-    transformers' own ``get_image_features`` takes every picture for an anyres grid; here a picture of one
+    transformers' own ``get_image_features`` takes every image for an anyres grid; here a image of one
     tile (one of several in a sample) stays one tile, as upstream has it.
     """
     inner = model.model
@@ -71,7 +71,7 @@ def supervised_loss(
     A two-sentence answer leaves about 3 % of the positions supervised; logits over a 128k vocabulary for the
     others would be most of the memory of a step.
     """
-    # Before the language model, as a picture's features are: ranks must gather weights in the same order.
+    # Before the language model, as a image's features are: ranks must gather weights in the same order.
     idle = _idle_tower(model, batch) if dist.is_initialized() and not len(batch["tile_counts"]) else 0
     hidden = last_hidden_state(model, batch)
     targets = batch["labels"][:, 1:]
@@ -83,7 +83,7 @@ def supervised_loss(
 
 def _idle_tower(model: LlavaNextForConditionalGeneration, batch: Batch) -> torch.Tensor:
     # Ranks gather a sharded tower's weights and reduce its gradients together: one whose samples have no
-    # picture must take part, or all would wait for it.
+    # image must take part, or all would wait for it.
     # And in turn: ZeRO-3 gathers a weight as soon as it is touched, if only to be asked for its device.
     side = model.config.vision_config.image_size
     blank = Batch(

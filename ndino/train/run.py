@@ -57,7 +57,7 @@ def add_stage_arguments(parser: argparse.ArgumentParser) -> None:
         "--vision-tower", type=Path, help="start from this CLIP folder (with --language-model)"
     )
     parser.add_argument("--data", type=Path, help="LLaVA JSON or JSONL (default: the recipe's)")
-    parser.add_argument("--image-folder", type=Path, help="folder of its pictures (default: the recipe's)")
+    parser.add_argument("--image-folder", type=Path, help="folder of its images (default: the recipe's)")
     parser.add_argument(
         "--overrides", type=Path, help="YAML {recipe: {field: value}} that changes the recipe"
     )

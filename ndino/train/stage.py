@@ -26,7 +26,7 @@ from ndino.train.build import build_model, load_model, save_model
 from ndino.train.callbacks import StopOnSignal
 from ndino.train.checkpoints import newest_whole_checkpoint, remove_torn_checkpoints
 from ndino.train.dataset import ConversationDataset
-from ndino.train.loss import take_batches
+from ndino.train.loss import patch_forward
 from ndino.train.manifest import identity, peak_rss_mb, surroundings
 from ndino.train.run import Stage, StageError, belongs_to
 from ndino.train.trainer import StageTrainer, set_trainable
@@ -74,7 +74,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
     dataset = ConversationDataset(stage.data, stage.image_folder, processor, stage.recipe)
     set_aside(dataset.rejects, len(dataset), stage)
     set_trainable(model, stage.recipe.trainable)
-    take_batches(model)
+    patch_forward(model)
     trainer = StageTrainer(
         recipe=stage.recipe,
         model=model,

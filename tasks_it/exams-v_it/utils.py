@@ -1,10 +1,10 @@
 """EXAMS-V-it: scanned multiple-choice exam questions; see README.md."""
 
 from ndino.evaluation import tasks
-from ndino.evaluation.tasks import picture as doc_to_visual  # noqa: F401
+from ndino.evaluation.tasks import document_images as doc_to_visual  # noqa: F401
 
 SOURCE = "swap-uniba/EXAMS-V_IT"
-# The options stand in the picture, so their number is not known; no exam of the set goes beyond H.
+# The options stand in the image, so their number is not known; no exam of the set goes beyond H.
 LETTERS = "ABCDEFGH"
 
 

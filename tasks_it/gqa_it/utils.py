@@ -8,7 +8,7 @@ SOURCE = "crux82/gqa-it"
 
 
 def process_docs(dataset):
-    """Check the questions against the pictures, which are a data set of their own (lmms-lab/GQA)."""
+    """Check the questions against the images, which are a data set of their own (lmms-lab/GQA)."""
     answer = "answer" if "answer" in dataset.column_names else "label"
     tasks.require_columns(dataset, SOURCE, "img_id", "sent", answer)
     tasks.require_texts(dataset, SOURCE, "sent", *(() if "label" in dataset.column_names else ("answer",)))

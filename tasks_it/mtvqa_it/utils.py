@@ -1,7 +1,7 @@
-"""MTVQA-it: questions on text in pictures; see README.md."""
+"""MTVQA-it: questions on text in images; see README.md."""
 
 from ndino.evaluation import tasks
-from ndino.evaluation.tasks import picture as doc_to_visual  # noqa: F401
+from ndino.evaluation.tasks import document_images as doc_to_visual  # noqa: F401
 
 SOURCE = "swap-uniba/MTVQA_IT"
 

@@ -6,7 +6,7 @@ from statistics import mean
 from lmms_eval.tasks._task_utils.vqa_eval_metric import EvalAIAnswerProcessor
 
 from ndino.evaluation import tasks
-from ndino.evaluation.tasks import picture as doc_to_visual  # noqa: F401
+from ndino.evaluation.tasks import document_images as doc_to_visual  # noqa: F401
 from ndino.languages.answers import normalise
 
 SOURCE = "swap-uniba/OK-VQA_IT"

@@ -1,9 +1,9 @@
-"""POPE-it: is an object in the picture, yes or no; see README.md."""
+"""POPE-it: is an object in the image, yes or no; see README.md."""
 
 import string
 
 from ndino.evaluation import tasks
-from ndino.evaluation.tasks import picture as doc_to_visual  # noqa: F401
+from ndino.evaluation.tasks import document_images as doc_to_visual  # noqa: F401
 from ndino.languages.answers import read_yes_no
 
 SOURCE = "swap-uniba/POPE_IT"

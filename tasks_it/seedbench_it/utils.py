@@ -1,7 +1,7 @@
 """SEED-Bench-it: multiple choice on photographs; see README.md."""
 
 from ndino.evaluation import tasks
-from ndino.evaluation.tasks import picture as doc_to_visual  # noqa: F401
+from ndino.evaluation.tasks import document_images as doc_to_visual  # noqa: F401
 
 SOURCE = "swap-uniba/SEED-Bench_IT"
 LETTERS = "ABCD"

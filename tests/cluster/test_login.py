@@ -69,14 +69,14 @@ def test_missing_data_and_room(login, fields, said):
     assert said in refused(login, LLM, "--check", "mlp")
 
 
-def test_a_torn_picture(login, rows, tmp_path):
+def test_a_torn_image(login, rows, tmp_path):
     images = tmp_path / "images"
     images.mkdir()
     for path in (rows / "images").iterdir():
         (images / path.name).write_bytes(path.read_bytes())
     (images / "3.png").write_bytes((images / "3.png").read_bytes()[:60])
     login.change("mlp", image_folder=str(images))
-    assert "1 of the first 12 pictures do not open; the first: " in refused(login, LLM, "--check", "mlp")
+    assert "1 of the first 12 images do not open; the first: " in refused(login, LLM, "--check", "mlp")
 
 
 def test_settings_that_are_none(login):

@@ -21,7 +21,7 @@ from datasets import Value
 from ndino.cluster import staging
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.formats.hub_folders import write_split
-from tests.evaluation.benchmarks import picture
+from tests.evaluation.benchmarks import draw_image
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PARTS = ("testdev_balanced_images", "train_balanced_images")
@@ -51,7 +51,7 @@ def site(tmp_path) -> Iterator[str]:
         write_split(
             repository / part,
             "testdev",
-            [{"id": f"n{i}", "image": picture(i)} for i in range(4)],
+            [{"id": f"n{i}", "image": draw_image(i)} for i in range(4)],
             {"id": Value("string"), "image": ImageFeature()},
         )
         (repository / part / "README.md").unlink()
@@ -90,9 +90,9 @@ def site(tmp_path) -> Iterator[str]:
 def gqa(folder: Path) -> tuple[staging.Repository, staging.Questions]:
     """What is fetched for GQA-it."""
     items = staging.wanted(folder / "models", folder, baselines=())
-    (pictures,) = [item for item in items if item.source == "lmms-lab/GQA"]
+    (images,) = [item for item in items if item.source == "lmms-lab/GQA"]
     (questions,) = [item for item in items if isinstance(item, staging.Questions)]
-    return pictures, questions
+    return images, questions
 
 
 PROGRAM = """
@@ -105,7 +105,7 @@ for item in staging.wanted(Path("models"), Path(sys.argv[1]), baselines=()):
 """
 
 
-def fetch_pictures(folder: Path, hub: str) -> subprocess.CompletedProcess:
+def fetch_images(folder: Path, hub: str) -> subprocess.CompletedProcess:
     """In a process of its own: the hub's client reads its address when it is imported."""
     where = {"HF_ENDPOINT": hub, "HF_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "0"}
     command = [sys.executable, "-c", PROGRAM, str(folder / "benchmarks")]
@@ -120,10 +120,10 @@ def test_every_data_set_of_the_tasks_is_fetched(tmp_path):
 
 
 def test_what_is_fetched_for_gqa_is_what_its_task_reads(tmp_path, site, monkeypatch):
-    done = fetch_pictures(tmp_path, site)
+    done = fetch_images(tmp_path, site)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "benchmarks"
-    pictures, questions = gqa(folder)
+    images, questions = gqa(folder)
     staging.fetch(dataclasses.replace(questions, source=f"{site}/questions.json.gz"))
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert found == {"lmms-lab/GQA/data/testdev.parquet", "crux82/gqa-it/questions.json.gz"}
@@ -134,9 +134,9 @@ def test_what_is_fetched_for_gqa_is_what_its_task_reads(tmp_path, site, monkeypa
     task = benchmarks.task("gqa-it", shuffled=False)
     assert task.doc_to_target(task.eval_docs[2]) == "blu"
     (shown,) = task.doc_to_visual(task.eval_docs[2])
-    assert shown.getpixel((0, 0)) == pytest.approx(picture(2).getpixel((0, 0)), abs=3)
+    assert shown.getpixel((0, 0)) == pytest.approx(draw_image(2).getpixel((0, 0)), abs=3)
     # Both are there: nobody is asked.
-    staging.fetch(pictures)
+    staging.fetch(images)
     staging.fetch(questions)
 
 
@@ -144,10 +144,10 @@ def test_what_was_cut_off_is_not_taken_for_the_whole(tmp_path, site):
     torn = tmp_path / "benchmarks" / "lmms-lab" / "GQA.partial" / PARTS[0] / "testdev.parquet"
     torn.parent.mkdir(parents=True)
     torn.write_bytes(b"PAR1")
-    away = fetch_pictures(tmp_path, "http://127.0.0.1:9")
+    away = fetch_images(tmp_path, "http://127.0.0.1:9")
     assert "lmms-lab/GQA: cannot be fetched: " in away.stderr and "(remedy: run this where" in away.stderr
     assert not (tmp_path / "benchmarks" / "lmms-lab" / "GQA").exists()
-    assert fetch_pictures(tmp_path, site).returncode == 0
+    assert fetch_images(tmp_path, site).returncode == 0
     whole = tmp_path / "benchmarks" / "lmms-lab" / "GQA" / "data" / "testdev.parquet"
     assert whole.stat().st_size > len(b"PAR1")
 

@@ -19,5 +19,5 @@ def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def finished(_finished: Path, tmp_path: Path) -> Path:
-    """The toy source, made and merged: 30 rows of toy/pictures, 30 of toy/text."""
+    """The toy source, made and merged: 30 rows of toy/images, 30 of toy/text."""
     return Path(shutil.copytree(_finished, tmp_path / "toy"))

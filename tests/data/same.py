@@ -8,17 +8,17 @@ from typing import Any
 
 
 def assert_same_folders(one: Path, other: Path) -> None:
-    """Equal bytes of rows, rejects, card and pictures; equal manifests but for the code's commit."""
+    """Equal bytes of rows, rejects, card and images; equal manifests but for the code's commit."""
     for name in ("data.jsonl", "rejects.jsonl", "README.md"):
         assert (one / name).read_bytes() == (other / name).read_bytes()
     assert _manifest(one) == _manifest(other)
-    assert _pictures(one) == _pictures(other)
+    assert _images(one) == _images(other)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     return {**json.loads((folder / "manifest.json").read_text(encoding="utf-8")), "commit": None}
 
 
-def _pictures(folder: Path) -> set[Path]:
+def _images(folder: Path) -> set[Path]:
     files = (path for path in (folder / "images").rglob("*") if path.is_file())
     return {path.relative_to(folder) for path in files}

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from ndino.__main__ import main as ndino
-from ndino.common.locks import BusyError, alone
+from ndino.common.locks import BusyError, exclusive_lock
 from ndino.data.__main__ import MODULES, main, parser
 from ndino.data.errors import DataError
 from ndino.data.framework import merge as merging
@@ -95,8 +95,8 @@ def test_the_sources_that_cards_quote():
 
 def test_a_lock_is_held_until_the_process_ends_and_missing_locks_are_told(tmp_path, monkeypatch, capsys):
     path = tmp_path / "lock"
-    code = "import sys; from pathlib import Path; from ndino.common.locks import alone\n"
-    code += "with alone(Path(sys.argv[1]), ''):\n    print(1, flush=True); input()"
+    code = "import sys; from pathlib import Path; from ndino.common.locks import exclusive_lock\n"
+    code += "with exclusive_lock(Path(sys.argv[1]), ''):\n    print(1, flush=True); input()"
     holder = subprocess.Popen(
         [sys.executable, "-c", code, path],
         cwd=ROOT,
@@ -104,11 +104,11 @@ def test_a_lock_is_held_until_the_process_ends_and_missing_locks_are_told(tmp_pa
         stdout=subprocess.PIPE,
     )
     holder.stdout.read(1)
-    with pytest.raises(BusyError, match="busy"), alone(path, "busy"):
+    with pytest.raises(BusyError, match="busy"), exclusive_lock(path, "busy"):
         pass
     holder.kill()
     holder.communicate()
-    with alone(path, "busy"):
+    with exclusive_lock(path, "busy"):
         pass
 
     def no_locks(*arguments: object) -> None:

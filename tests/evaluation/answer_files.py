@@ -1,4 +1,4 @@
-"""A small set of answers about pictures, as a JSONL file, and its rows as models are asked them."""
+"""A small set of answers about images, as a JSONL file, and its rows as models are asked them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def png(size: tuple[int, int], seed: int) -> bytes:
 
 
 def write_answers(folder: Path) -> Path:
-    """Five answers with pictures of five shapes, in ``folder/images``; returns the JSONL file."""
+    """Five answers with images of five shapes, in ``folder/images``; returns the JSONL file."""
     rows = []
     (folder / "images").mkdir()
     for number, (size, answer) in enumerate(zip(SIZES, ANSWERS, strict=True)):

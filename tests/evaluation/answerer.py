@@ -13,7 +13,7 @@ from tests.evaluation.benchmarks import COLOURS, description
 
 
 class Answerer(lmms):
-    """Answers every question by ``answer(question, picture)``."""
+    """Answers every question by ``answer(question, image)``."""
 
     def __init__(self, answer: Callable[[str, Image], str]) -> None:
         super().__init__()
@@ -23,8 +23,8 @@ class Answerer(lmms):
         answers = []
         for request in requests:
             context, _, doc_to_visual, doc_id, task, split = request.args
-            (picture,) = doc_to_visual(self.task_dict[task][split][doc_id])
-            answers.append(self.answer(context, picture))
+            (image,) = doc_to_visual(self.task_dict[task][split][doc_id])
+            answers.append(self.answer(context, image))
         return answers
 
     def loglikelihood(self, requests):
@@ -34,14 +34,14 @@ class Answerer(lmms):
         raise NotImplementedError
 
 
-def name_of(picture: Image) -> str:
-    """The colour of a benchmark's picture."""
-    return next(name for name, colour in COLOURS.items() if colour == picture.getpixel((0, 0)))
+def name_of(image: Image) -> str:
+    """The colour of a benchmark's image."""
+    return next(name for name, colour in COLOURS.items() if colour == image.getpixel((0, 0)))
 
 
-def see(context: str, picture: Image) -> str:
-    """Answer the benchmarks rightly, by looking at the picture."""
-    colour = name_of(picture)
+def see(context: str, image: Image) -> str:
+    """Answer the benchmarks rightly, by looking at the image."""
+    colour = name_of(image)
     if "lettera" in context:
         return "ABCD"[list(COLOURS).index(colour)]
     if "C'è del" in context:
@@ -49,7 +49,7 @@ def see(context: str, picture: Image) -> str:
     return description(colour) if context.startswith("Descrivi") else colour
 
 
-def guess(context: str, picture: Image) -> str:
+def guess(context: str, image: Image) -> str:
     """Answer without looking."""
     return "B" if "lettera" in context else "sì" if "C'è del" in context else "verde"
 

@@ -1,4 +1,4 @@
-"""The seven benchmarks in their published schemas as small local data: one coloured picture each row."""
+"""The seven benchmarks in their published schemas as small local data: one coloured image each row."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ COLOURS = {"rosso": (200, 30, 30), "verde": (30, 160, 60), "blu": (40, 60, 200),
 NAMES = list(COLOURS)
 
 
-def picture(index: int) -> Image.Image:
-    """A plain picture: colour ``index`` modulo 4, its size tells the rounds apart."""
+def draw_image(index: int) -> Image.Image:
+    """A plain image: colour ``index`` modulo 4, its size tells the rounds apart."""
     return Image.new("RGB", (112 + index // 4, 112), COLOURS[NAMES[index % 4]])
 
 
 def description(colour: str) -> str:
-    """The long answer about a picture of this colour."""
+    """The long answer about a image of this colour."""
     return f"L'immagine mostra una superficie uniforme di colore {colour}, senza figure né scritte."
 
 
@@ -34,7 +34,7 @@ def write_benchmarks(folder: Path, rows: int = 8) -> Path:
     colour = [NAMES[i % 4] for i in range(rows)]
     options = {f"choice_{letter}": text for letter in "abcd"}
     base = [
-        {"id": str(i), "image": picture(i), "question": "Di che colore è?", "answer": colour[i]}
+        {"id": str(i), "image": draw_image(i), "question": "Di che colore è?", "answer": colour[i]}
         for i in range(rows)
     ]
     asked = {"id": text, "image": image, "question": text}
@@ -60,7 +60,7 @@ def write_benchmarks(folder: Path, rows: int = 8) -> Path:
         [
             {
                 "id": f"{category}-{i}",
-                "image": picture(i),
+                "image": draw_image(i),
                 "question": f"C'è del {NAMES[0]} nell'immagine?",
                 "answer": "sì" if i % 4 == 0 else "no",
                 "category": category,
@@ -103,7 +103,7 @@ def write_benchmarks(folder: Path, rows: int = 8) -> Path:
     write_split(
         folder / "lmms-lab" / "GQA",
         "testdev",
-        [{"id": f"n{i}", "image": picture(i)} for i in range(rows)],
+        [{"id": f"n{i}", "image": draw_image(i)} for i in range(rows)],
         {"id": text, "image": image},
         config="testdev_balanced_images",
     )

@@ -6,13 +6,13 @@ import pytest
 from lmms_eval.api.instance import GenerationResult, Instance
 from PIL import Image
 
-from ndino.evaluation.answer_store import AnswerStore, answer_key, ask, attach, picture_digest, request_key
+from ndino.evaluation.answer_store import AnswerStore, answer_key, ask, attach, pixel_digest, request_key
 from ndino.evaluation.errors import SetupError
 from tests.evaluation.answerer import Answerer
 
 GREEDY = {"max_new_tokens": 16, "temperature": 0.0, "do_sample": False, "until": ["\n\n"]}
 RED, BLUE = (Image.new("RGB", (4, 6), colour) for colour in ("red", "blue"))
-MODEL = Answerer(lambda question, picture: "")
+MODEL = Answerer(lambda question, image: "")
 
 
 def request(question: str = "Che cosa?", shown: object = (RED,), **settings) -> Instance:
@@ -66,10 +66,10 @@ def test_whatever_an_answer_depends_on_is_in_its_key():
     assert answer_key("a", "b", ["c", "d"], {}) != answer_key("a", "b", ["cd"], {})
 
 
-def test_messages_are_known_by_their_texts_and_pictures():
-    def message(picture: Image.Image, text: str = "Che?") -> list[dict]:
+def test_messages_are_known_by_their_texts_and_images():
+    def message(image: Image.Image, text: str = "Che?") -> list[dict]:
         return [
-            {"role": "user", "content": [{"type": "image", "url": picture}, {"type": "text", "text": text}]}
+            {"role": "user", "content": [{"type": "image", "url": image}, {"type": "text", "text": text}]}
         ]
 
     assert key(shown=message(RED)) == key(shown=message(RED.copy()))
@@ -147,7 +147,7 @@ def test_any_model_of_lmms_eval_keeps_its_answers(tmp_path):
             return [GenerationResult(f"sì {request.args[1].pop('until')}") for request in requests]
 
     def answer(fingerprint: str) -> list[str]:
-        model = Theirs(lambda question, picture: "")
+        model = Theirs(lambda question, image: "")
         attach(
             model,
             AnswerStore(Path(tmp_path)),
@@ -165,6 +165,6 @@ def test_any_model_of_lmms_eval_keeps_its_answers(tmp_path):
     assert asked == [2, 1, 2, 1]
 
 
-def test_a_pictures_digest_is_that_of_its_pixels():
-    assert picture_digest(RED) == picture_digest(Image.new("RGB", (4, 6), "red"))
-    assert picture_digest(RED) != picture_digest(Image.new("RGB", (6, 4), "red"))
+def test_a_images_digest_is_that_of_its_pixels():
+    assert pixel_digest(RED) == pixel_digest(Image.new("RGB", (4, 6), "red"))
+    assert pixel_digest(RED) != pixel_digest(Image.new("RGB", (6, 4), "red"))

@@ -24,21 +24,21 @@ def test_it_prints_a_line_of_json_for_each_case(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["evaluate", "--questions", "1", "3", "--turns", "1"])
     assert evaluate.main() == 0
     one, three = lines_of_json(capsys.readouterr().out)
-    assert one["name"] == "evaluate, 1 question a picture" and one["goal"] == 0.9
-    assert three["name"] == "evaluate, 3 questions a picture" and three["goal"] is None
+    assert one["name"] == "evaluate, 1 question a image" and one["goal"] == 0.9
+    assert three["name"] == "evaluate, 3 questions a image" and three["goal"] is None
     assert one["equal"] is three["equal"] is True
     assert one["conditions"]["questions"] == 16 and three["conditions"]["questions"] == 3
     assert one["ratio"] > 0 and three["conditions"]["cpu_seconds"]["theirs"] > 0
 
 
 def test_in_bfloat16_three_ways_are_compared_with_float32(monkeypatch, capsys):
-    for name, value in {"PICTURES": 2, "QUESTIONS": 3, "LAYERS": 2, "SIDE": 56}.items():
+    for name, value in {"IMAGES": 2, "QUESTIONS": 3, "LAYERS": 2, "SIDE": 56}.items():
         monkeypatch.setattr(evaluate_bf16, name, value)
     monkeypatch.setattr(sys, "argv", ["evaluate_bf16", "--seeds", "2"])
     assert evaluate_bf16.main() == 0
     (line,) = lines_of_json(capsys.readouterr().out)
     assert line["equal"] is True
-    assert line["conditions"]["questions"] == 12 and line["conditions"]["pictures"] == 4
+    assert line["conditions"]["questions"] == 12 and line["conditions"]["images"] == 4
     assert line["conditions"]["different_answers"] > 1
 
 

@@ -63,7 +63,7 @@ def log(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_logs_results_pictures_and_table(run, tmp_path, capsys, tiny_model_folder):
+def test_logs_results_images_and_table(run, tmp_path, capsys, tiny_model_folder):
     assert run("--shuffle") == 0
     folder = tmp_path / "eval" / "it"
     expected = {f"{task}{kind}.jsonl" for task in TASKS for kind in ("", ".shuffled")} | {"results.json"}
@@ -93,8 +93,8 @@ def test_logs_results_pictures_and_table(run, tmp_path, capsys, tiny_model_folde
 
     for task in TASKS:
         for doc_id in range(3):
-            with Image.open(tmp_path / "eval" / "images" / task / f"{doc_id}.png") as picture:
-                assert picture.size == (112, 112)
+            with Image.open(tmp_path / "eval" / "images" / task / f"{doc_id}.png") as image:
+                assert image.size == (112, 112)
     read_model(folder)
 
     table = capsys.readouterr().out
@@ -232,20 +232,20 @@ def test_a_task_that_fails_leaves_the_others(run, tmp_path, capsys, monkeypatch)
 
     def fail_on_gqa(self, model, name, *, shuffled):
         if name == "gqa-it":
-            raise RuntimeError("gqa-it document 7: its picture cannot be read")
+            raise RuntimeError("gqa-it document 7: its image cannot be read")
         return ask(self, model, name, shuffled=shuffled)
 
     monkeypatch.setattr(evaluate.Benchmarks, "ask", fail_on_gqa)
     assert run("--tasks", "gqa-it,mtvqa-it") == 1
-    assert "it: gqa-it failed: gqa-it document 7: its picture cannot be read" in capsys.readouterr().err
+    assert "it: gqa-it failed: gqa-it document 7: its image cannot be read" in capsys.readouterr().err
     assert set(results(tmp_path / "eval" / "it")["tasks"]) == {"mtvqa-it"}
 
 
 @pytest.mark.parametrize("backend", ["hf", "lmms:llava_hf"])
-def test_the_reading_of_pictures_is_shown(run, capfd, monkeypatch, backend):
+def test_the_reading_of_images_is_shown(run, capfd, monkeypatch, backend):
     monkeypatch.setattr("ndino.evaluation.progress.DELAY_SECONDS", 0)
     assert run("--tasks", "mtvqa-it", "--backend", backend, "--batch", 1) == 0
-    assert "Reading pictures: " in capfd.readouterr().err
+    assert "Reading images: " in capfd.readouterr().err
 
 
 def test_a_stopped_run_says_that_it_can_go_on(run, monkeypatch, capsys):
@@ -347,7 +347,7 @@ def test_two_processes_share_the_questions_and_give_the_same_result(
     for path in (tmp_path / "two" / ".cache" / "answers").glob("*/*.sqlite"):
         with contextlib.closing(sqlite3.connect(path)) as database:
             kept += database.execute("SELECT count(*) FROM answers").fetchone()
-    # Four pictures: a process has all questions about one of them, equal ones once.
+    # Four images: a process has all questions about one of them, equal ones once.
     assert len(kept) == 2 and sum(kept) == 4 and min(kept) > 0
 
 

@@ -21,7 +21,7 @@ NAMES = ["ndino-it", "pope_adv-it"]
 
 
 def plain_copy(source: Path, folder: Path, *, kind: str) -> Path:
-    """The benchmarks of ``source`` without any README: JSON and pictures as files, or Parquet."""
+    """The benchmarks of ``source`` without any README: JSON and images as files, or Parquet."""
     for readme in source.glob("*/*/README.md"):
         split = next(readme.parent.glob("*.parquet")).stem
         rows = load_dataset("parquet", data_files=str(readme.with_name(f"{split}.parquet")), split="train")
@@ -32,10 +32,10 @@ def plain_copy(source: Path, folder: Path, *, kind: str) -> Path:
             continue
         lines = []
         for row in rows:
-            if (picture := row.pop("image", None)) is not None:
-                name = f"{row['id']}.png" if target.name == "GQA" else f"pictures/{row['id']}.png"
+            if (image := row.pop("image", None)) is not None:
+                name = f"{row['id']}.png" if target.name == "GQA" else f"images/{row['id']}.png"
                 (target / name).parent.mkdir(exist_ok=True)
-                picture.save(target / name)
+                image.save(target / name)
                 # Both names of the field are in use.
                 row["file_name" if target.name == "MTVQA_IT" else "image"] = name
             lines.append(row)
@@ -118,16 +118,16 @@ def test_what_cannot_be_read_is_named(tmp_path, files, message):
     assert "\n" not in str(refused.value)
 
 
-def test_a_missing_picture_is_named_with_its_row(benchmark_folder, tmp_path, cache, monkeypatch):
+def test_a_missing_image_is_named_with_its_row(benchmark_folder, tmp_path, cache, monkeypatch):
 
     plain = plain_copy(benchmark_folder, tmp_path / "data", kind="files")
-    shutil.rmtree(plain / "swap-uniba" / "POPE_IT" / "pictures")
+    shutil.rmtree(plain / "swap-uniba" / "POPE_IT" / "images")
     monkeypatch.chdir(plain)
-    with pytest.raises(SetupError, match=r"task pope-it: swap-uniba/POPE_IT row 1: no picture .*\.png"):
+    with pytest.raises(SetupError, match=r"task pope-it: swap-uniba/POPE_IT row 1: no image .*\.png"):
         Benchmarks(["pope-it"], data=plain, cache=cache).load(shuffled=False)
 
 
-def test_a_question_with_two_places_for_its_picture_is_named(tmp_path, cache, monkeypatch):
+def test_a_question_with_two_places_for_its_image_is_named(tmp_path, cache, monkeypatch):
     folder = tmp_path / "swap-uniba" / "MTVQA_IT"
     folder.mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(folder / "a.png")
@@ -135,7 +135,7 @@ def test_a_question_with_two_places_for_its_picture_is_named(tmp_path, cache, mo
     rows = [{"id": f"{i}", "image": "a.png", "question": q, "answer": "sì"} for i, q in enumerate(questions)]
     (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SetupError, match="task mtvqa-it document 2: 2 <image> for one picture"):
+    with pytest.raises(SetupError, match="task mtvqa-it document 2: 2 <image> for one image"):
         Benchmarks(["mtvqa-it"], data=tmp_path, cache=cache).load(shuffled=False)
     (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:2]))
     Benchmarks(["mtvqa-it"], data=tmp_path, cache=cache).load(shuffled=False)
@@ -152,10 +152,10 @@ def test_a_photograph_that_lies_on_its_side_is_shown_upright(tmp_path, monkeypat
     assert gqa_image("n1").size == (20, 40)
 
 
-def test_a_first_picture_that_is_none_is_named(tmp_path, cache, monkeypatch):
+def test_a_first_image_that_is_none_is_named(tmp_path, cache, monkeypatch):
     folder = tmp_path / "swap-uniba" / "MTVQA_IT"
     folder.mkdir(parents=True)
-    (folder / "0.png").write_text("no picture")
+    (folder / "0.png").write_text("no image")
     row = {"id": "0", "image": "0.png", "question": "?", "answer": "rosso"}
     (folder / "test.jsonl").write_text(json.dumps(row))
     monkeypatch.chdir(tmp_path)

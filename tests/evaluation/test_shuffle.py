@@ -27,7 +27,7 @@ def test_the_seed_decides():
 
 
 @pytest.mark.parametrize("ids", [[], ["a"], ["a", "a"]])
-def test_fewer_than_two_pictures_cannot_be_shuffled(ids):
+def test_fewer_than_two_images_cannot_be_shuffled(ids):
     with pytest.raises(ValueError, match="two or more"):
         shuffle_map(ids)
 
@@ -49,7 +49,7 @@ def dataset(colours: list[int]) -> Dataset:
 
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=12).filter(lambda colours: len(set(colours)) > 1))
-def test_questions_keep_their_text_and_lose_their_picture(colours):
+def test_questions_keep_their_text_and_lose_their_image(colours):
     right = dataset(colours)
     wrong = shuffle_images(right)
     assert wrong.column_names == right.column_names
@@ -57,7 +57,7 @@ def test_questions_keep_their_text_and_lose_their_picture(colours):
     assert wrong["id"][:] == right["id"][:]
     shown = [row["image"].getpixel((0, 0))[0] for row in wrong]
     assert all(own != other for own, other in zip(colours, shown, strict=True))
-    # Questions on the same picture are given the same wrong one.
+    # Questions on the same image are given the same wrong one.
     assert len(set(zip(colours, shown, strict=True))) == len(set(colours)) == len(Counter(shown))
 
 

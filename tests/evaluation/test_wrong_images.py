@@ -10,20 +10,20 @@ from datasets import Value
 
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
-from ndino.evaluation.wrong_images import exchange_pictures
+from ndino.evaluation.wrong_images import exchange_task_images
 from ndino.formats.hub_folders import write_split
 from tests.evaluation.answerer import Answerer, name_of
-from tests.evaluation.benchmarks import picture
+from tests.evaluation.benchmarks import draw_image
 
 
 def write_pope(folder: Path) -> Path:
-    """English POPE on six pictures, two of which are the same."""
+    """English POPE on six images, two of which are the same."""
     text = Value("string")
     colours = [0, 1, 2, 3, 0, 1]
     rows = [
         {
             **{"id": str(i), "question_id": str(i), "question": f"Number {i}?", "answer": "yes"},
-            **{"image_source": "x", "image": picture(colour), "category": "random"},
+            **{"image_source": "x", "image": draw_image(colour), "category": "random"},
         }
         for i, colour in enumerate(colours)
     ]
@@ -32,7 +32,7 @@ def write_pope(folder: Path) -> Path:
     return folder
 
 
-def test_a_task_of_lmms_evals_own_shows_wrong_pictures(tmp_path, monkeypatch):
+def test_a_task_of_lmms_evals_own_shows_wrong_images(tmp_path, monkeypatch):
     data = write_pope(tmp_path / "data")
     monkeypatch.chdir(data)
     benchmarks = Benchmarks(["pope"], data=data, cache=tmp_path / "cache")
@@ -42,12 +42,12 @@ def test_a_task_of_lmms_evals_own_shows_wrong_pictures(tmp_path, monkeypatch):
         outcome = benchmarks.ask(model, "pope", shuffled=shuffled)
         assert [row["answer"].split("?")[0] for row in outcome.rows] == [f"Number {i}" for i in range(6)]
     assert all(right != wrong for right, wrong in zip(seen[False], seen[True], strict=True))
-    # Questions about one picture get the same wrong one.
+    # Questions about one image get the same wrong one.
     assert len({*zip(seen[False], seen[True], strict=True)}) == 4
 
     task = benchmarks.task("pope", shuffled=False)
     with pytest.raises(SetupError, match="task pope: 1 distinct"):
-        exchange_pictures(task, "pope", 1)
+        exchange_task_images(task, "pope", 1)
     monkeypatch.setattr(task.config, "doc_to_visual", lambda document: ["clip.mp4"])
-    with pytest.raises(SetupError, match="shows something else than pictures"):
-        exchange_pictures(task, "pope", 2)
+    with pytest.raises(SetupError, match="shows something else than images"):
+        exchange_task_images(task, "pope", 2)

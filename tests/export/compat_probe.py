@@ -32,8 +32,8 @@ def main(folder: Path, out: Path) -> None:
         [processor.tokenizer.bos_token_id, processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id]
     )
     for number, size in enumerate(SIZES):
-        picture = Image.linear_gradient("L").resize(size).convert("RGB")
-        batch = processor(images=picture, text=text, return_tensors="pt")
+        image = Image.linear_gradient("L").resize(size).convert("RGB")
+        batch = processor(images=image, text=text, return_tensors="pt")
         with torch.no_grad():
             results[f"logits.{number}"] = model(**batch).logits.contiguous()
             answer = model.generate(**batch, max_new_tokens=8, do_sample=False)

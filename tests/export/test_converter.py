@@ -82,7 +82,7 @@ def test_every_layout_keeps_every_weight(tmp_path, tower, suffix, shards, dtype)
     assert model.dtype == dtype
 
 
-def test_text_and_pictures_go_through_as_in_the_parts(converted, tower):
+def test_text_and_images_go_through_as_in_the_parts(converted, tower):
     model = LlavaNextForConditionalGeneration.from_pretrained(converted).eval()
     weights = upstream_weights(llama())
     language = LlamaForCausalLM(llama()).eval()
@@ -102,7 +102,7 @@ def test_text_and_pictures_go_through_as_in_the_parts(converted, tower):
         found = model.model.get_image_features(
             torch.stack([pixels]), torch.tensor([[56, 56]]), vision_feature_layer=-2
         ).pooler_output[0]
-    # The whole picture's features come first; tiles and newlines follow.
+    # The whole image's features come first; tiles and newlines follow.
     assert torch.allclose(found[:4], features[0], atol=1e-5)
     assert torch.equal(model.model.image_newline, weights["model.image_newline"])
 
@@ -135,8 +135,8 @@ def test_conversations_are_rendered_as_in_training(converted):
     text = processor.apply_chat_template(messages, tokenize=False)
     turns = [Turn("user", "<image>\nChe cosa vedi?"), Turn("assistant", "Un gatto.")]
     assert tokenizer(text)["input_ids"] == encode_llama3(tokenizer, turns).input_ids
-    picture = Image.fromarray(np.zeros((90, 60, 3), dtype=np.uint8))
-    ids = processor(images=picture, text=text, return_tensors="pt")["input_ids"][0].tolist()
+    image = Image.fromarray(np.zeros((90, 60, 3), dtype=np.uint8))
+    ids = processor(images=image, text=text, return_tensors="pt")["input_ids"][0].tolist()
     assert ids.count(tokenizer.bos_token_id) == 1
     assert ids.count(tokenizer.convert_tokens_to_ids("<image>")) > 1
 

@@ -144,7 +144,7 @@ def test_a_tower_of_other_size(copied, tower, tmp_path):
     (other / "preprocessor_config.json").write_text(
         json.dumps(json.loads((tower / "preprocessor_config.json").read_text()) | changes)
     )
-    assert "preprocessor_config.json makes pictures of 224" in refusal(copied, vision_tower=other)
+    assert "preprocessor_config.json makes images of 224" in refusal(copied, vision_tower=other)
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "bin"])

@@ -1,4 +1,4 @@
-"""The pictures of the comparison, and the known difference in cutting padding off."""
+"""The images of the comparison, and the known difference in cutting padding off."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from transformers.models.llava_next.modeling_llava_next import unpad_image
 
 from ndino.export import verify as checks
-from ndino.export.sample_images import draw_pictures, hugging_face, kept_features, upstream
+from ndino.export.sample_images import draw_images, hugging_face, kept_features, upstream
 
 PAPER = [[672, 336], [336, 672], [672, 672], [336, 1008], [1008, 336]]
 PATCH = 14
@@ -78,13 +78,13 @@ for size, shape in json.load(sys.stdin):
     assert found == [both(*size)[0] for size in sizes]
 
 
-def test_pictures_are_of_four_kinds_in_the_tower_s_measure():
-    pictures = draw_pictures(336, PAPER, PATCH)
-    shapes = {name: picture.shape[:2] for name, picture in pictures.items()}
+def test_images_are_of_four_kinds_in_the_tower_s_measure():
+    images = draw_images(336, PAPER, PATCH)
+    shapes = {name: image.shape[:2] for name, image in images.items()}
     assert shapes["wide"][1] > 2 * shapes["wide"][0] and shapes["tall"][0] > 2 * shapes["tall"][1]
     assert shapes["square"][0] == shapes["square"][1]
     assert shapes["small"] == (30, 50)
-    assert all(picture.std() > 10 for picture in pictures.values())
+    assert all(image.std() > 10 for image in images.values())
 
 
 @settings(max_examples=100, deadline=None)
@@ -92,10 +92,10 @@ def test_pictures_are_of_four_kinds_in_the_tower_s_measure():
     side=st.sampled_from([28, 56, 224, 336]),
     grids=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=6),
 )
-def test_pictures_avoid_the_known_difference(side, grids):
+def test_images_avoid_the_known_difference(side, grids):
     pinpoints = [[high * side, wide * side] for high, wide in grids]
-    for picture in draw_pictures(side, pinpoints, side // 2).values():
-        height, width = picture.shape[:2]
+    for image in draw_images(side, pinpoints, side // 2).values():
+        height, width = image.shape[:2]
         ours, theirs = (
             kept_features(width, height, pinpoints, side // 2, rounded=rounded)
             for rounded in (upstream, hugging_face)

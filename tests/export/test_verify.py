@@ -63,7 +63,7 @@ def test_equal_to_upstream(tmp_path, tower, capsys, made):
 
 
 @pytest.mark.upstream
-def test_a_slip_is_seen_on_each_picture(tmp_path, checkpoint, converted, monkeypatch):
+def test_a_slip_is_seen_on_each_image(tmp_path, checkpoint, converted, monkeypatch):
     # Upstream's side is the same for all of these, so it runs once.
     kept, run = {}, checks._run_upstream
 
@@ -97,7 +97,7 @@ def test_a_slip_is_seen_on_each_picture(tmp_path, checkpoint, converted, monkeyp
         verdict = spoilt(slip)
         assert not verdict.passed and all(value > 1e-4 for value in verdict.differences.values())
         assert "NOT equal" in verdict.lines()[-1]
-    with pytest.raises(ConversionError, match="picture: 60 positions, but upstream makes 64 of it"):
+    with pytest.raises(ConversionError, match="image: 60 positions, but upstream makes 64 of it"):
         spoilt(swap_grids)
 
 
@@ -128,7 +128,7 @@ def test_without_upstream_less_is_checked_and_said(tmp_path, checkpoint, capsys,
 def test_without_upstream_faulty_weights_are_seen(tmp_path, checkpoint, copied, without_upstream):
     dst = convert(copied, tmp_path / "dst")
     change_weight(dst, "language_model.model.norm.weight", lambda value: value * float("nan"))
-    with pytest.raises(ConversionError, match="logits of the wide picture are not finite"):
+    with pytest.raises(ConversionError, match="logits of the wide image are not finite"):
         checks.verify(checkpoint, dst)
     weights = load_file(dst / "model.safetensors")
     weights["image_new_line"] = weights.pop("image_newline")

@@ -58,7 +58,7 @@ def llama(**changes: Any) -> LlamaConfig:
             "rms_norm_eps": 1e-5,
             "rope_theta": 500000.0,
             "tie_word_embeddings": False,
-            # Transformers' 0.02 makes so small a model blind: pictures would not move a logit.
+            # Transformers' 0.02 makes so small a model blind: images would not move a logit.
             "initializer_range": 0.3,
             **changes,
         }

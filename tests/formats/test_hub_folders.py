@@ -7,7 +7,7 @@ import pytest
 from datasets import Image, List, Value
 
 from ndino.formats.hub_folders import content_key, load_folder, stream_split, write_split
-from tests.evaluation.benchmarks import picture
+from tests.evaluation.benchmarks import draw_image
 
 TYPES = {"id": Value("string"), "answer": Value("string")}
 
@@ -31,7 +31,7 @@ def test_what_is_written_is_loaded_by_split(tmp_path):
         {"id": "1", "answer": "no"},
     ]
     assert list(load_folder(folder)) == ["test"]
-    write_split(tmp_path / "GQA", "testdev", [{"id": "n0"}], {"id": TYPES["id"]}, config="pictures")
+    write_split(tmp_path / "GQA", "testdev", [{"id": "n0"}], {"id": TYPES["id"]}, config="images")
     with pytest.raises(ValueError, match="test"):
         load_folder(tmp_path / "GQA", split="test")
 
@@ -51,7 +51,7 @@ def test_a_folder_that_was_written_anew_is_read_anew(tmp_path):
 
 def test_a_split_in_a_stream_is_the_split_at_once(tmp_path):
     types = {"id": Value("string"), "image": Image(), "answers": List(Value("string"))}
-    rows = [{"id": str(n), "image": picture(n), "answers": ["a"] * n} for n in range(7)]
+    rows = [{"id": str(n), "image": draw_image(n), "answers": ["a"] * n} for n in range(7)]
     write_split(tmp_path / "once", "test", rows, types)
     taken = []
 

@@ -30,7 +30,7 @@ def parity(checkpoint: str, batches: list[str], images: str, limit: int) -> dict
 
 
 def _widened(model, batch):
-    """Upstream's own widening of a batch: its pictures' features in the places of their tokens."""
+    """Upstream's own widening of a batch: its images' features in the places of their tokens."""
     return model.prepare_inputs_labels_for_multimodal(
         batch["input_ids"],
         None,
@@ -140,7 +140,7 @@ def weights(checkpoint: str, out: str) -> dict:
 
 
 def large_image(path: str, seed: int) -> dict:
-    """Whether a picture above Pillow's limit opens once a run has begun."""
+    """Whether a image above Pillow's limit opens once a run has begun."""
     from llava.ndino.reproducible import begin
 
     try:

@@ -134,7 +134,7 @@ def test_true_lengths_are_those_the_model_makes(first_run, inside, tmp_path):
     assert found["micro_step"] == 8
 
 
-def test_a_picture_as_large_as_the_paper_s_opens(inside, tmp_path):
+def test_a_image_as_large_as_the_paper_s_opens(inside, tmp_path):
     path = tmp_path / "large.png"
     Image.new("1", (14_000, 13_000)).save(path)
     found = inside("large_image", path=path, seed=1)

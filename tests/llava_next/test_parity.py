@@ -16,7 +16,7 @@ from ndino.llava_next.arguments import VERSIONS
 from ndino.train.batches import Collator
 from ndino.train.build import load_model
 from ndino.train.dataset import ConversationDataset
-from ndino.train.loss import supervised_loss, take_batches
+from ndino.train.loss import patch_forward, supervised_loss
 
 pytestmark = pytest.mark.upstream
 
@@ -25,13 +25,13 @@ SIZES = {"square": (112, 112), "wide": (230, 90), "tall": (64, 170), "small": (3
 LONG = "Si vede un cerchio rosso accanto a un quadrato blu, e sotto di loro due stelle gialle! " * 3
 
 
-def row(pictures: tuple[str, ...], *turns: str) -> dict:
+def row(images: tuple[str, ...], *turns: str) -> dict:
     messages = [
         {"from": "human" if index % 2 == 0 else "gpt", "value": text} for index, text in enumerate(turns)
     ]
-    record = {"id": "-".join(pictures) or "text", "conversations": messages}
-    if pictures:
-        names = [f"{picture}.png" for picture in pictures]
+    record = {"id": "-".join(images) or "text", "conversations": messages}
+    if images:
+        names = [f"{image}.png" for image in images]
         record["image"] = names[0] if len(names) == 1 else names
     return record
 
@@ -59,8 +59,8 @@ PLAIN = {
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
     generator = torch.Generator().manual_seed(0)
     for name, (width, height) in SIZES.items():
         pixels = torch.randint(0, 256, (height, width, 3), generator=generator, dtype=torch.uint8)
@@ -69,7 +69,7 @@ def pictures(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def upstream(first_run, pictures, inside, tmp_path_factory) -> dict[tuple[str, str], tuple[Path, float]]:
+def upstream(first_run, images, inside, tmp_path_factory) -> dict[tuple[str, str], tuple[Path, float]]:
     """Rows file and upstream's loss by batch and prompt; upstream's tensors lie beside the file."""
     folder = tmp_path_factory.mktemp("batches")
     files = {}
@@ -81,7 +81,7 @@ def upstream(first_run, pictures, inside, tmp_path_factory) -> dict[tuple[str, s
         "parity",
         checkpoint=first_run / "upstream",
         batches=list(files.values()),
-        images=pictures,
+        images=images,
         limit=LIMIT,
     )
     return {key: (file, losses[str(file)]) for key, file in files.items()}
@@ -89,15 +89,15 @@ def upstream(first_run, pictures, inside, tmp_path_factory) -> dict[tuple[str, s
 
 @pytest.mark.parametrize("prompt", VERSIONS)
 @pytest.mark.parametrize("name", BATCHES)
-def test_both_engines_see_and_learn_the_same(name, prompt, upstream, first_run, first_recipe, pictures):
+def test_both_engines_see_and_learn_the_same(name, prompt, upstream, first_run, first_recipe, images):
     recipe = dataclasses.replace(first_recipe, prompt=prompt, max_length=LIMIT)
     data, upstream_loss = upstream[name, prompt]
     theirs = load_file(data.with_suffix(".safetensors"))
     batch = json.loads(data.read_text(encoding="utf-8"))
 
     model, processor = load_model(first_run / "model", recipe)
-    take_batches(model)
-    dataset = ConversationDataset(data, pictures, processor, recipe)
+    patch_forward(model)
+    dataset = ConversationDataset(data, images, processor, recipe)
     assert dataset.rejects == []
     image = processor.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     samples = [dataset[index] for index in range(len(dataset))]

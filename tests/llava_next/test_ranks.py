@@ -77,8 +77,8 @@ def test_sharded_ranks_train_as_unsharded_ones_and_go_on(
     runs = {}
     for how in ("ddp", "zero3"):
         mlp = first_stage(first, backbones, rows, tmp_path / how / "mlp")
-        pictures, start = mixed_rows / "images", mlp.out / "upstream"
-        it = Stage(second, mixed_rows / "rows.jsonl", pictures, tmp_path / how / "it", model=start)
+        images, start = mixed_rows / "images", mlp.out / "upstream"
+        it = Stage(second, mixed_rows / "rows.jsonl", images, tmp_path / how / "it", model=start)
         runs[how] = [train(tree, stage, how) for stage in (mlp, it)]
         for run in runs[how]:
             shards = list(run.glob("checkpoint-6/global_step6/*_optim_states.pt"))

@@ -10,11 +10,11 @@ from datasets import Value
 
 from miniature.captions import score_captions
 from ndino.formats.hub_folders import write_split
-from tests.evaluation.benchmarks import NAMES, picture
+from tests.evaluation.benchmarks import NAMES, draw_image
 
 
 def write(folder: Path, captions: list[str]) -> None:
-    rows = [{"image": picture(index), "answer": caption} for index, caption in enumerate(captions)]
+    rows = [{"image": draw_image(index), "answer": caption} for index, caption in enumerate(captions)]
     write_split(folder, "test", rows, {"image": ImageFeature(), "answer": Value("string")})
 
 

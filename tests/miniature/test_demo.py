@@ -100,7 +100,7 @@ def test_a_damaged_training_file_is_named(tmp_path):
     assert "mlp.jsonl" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_trained_at_full_length_the_models_look_at_the_picture(tmp_path, monkeypatch):
+def test_trained_at_full_length_the_models_look_at_the_image(tmp_path, monkeypatch):
     """PT and PT+IT only. Three seeds stood far above these thresholds, which are the demo's promise."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))

@@ -29,13 +29,13 @@ QUESTIONS = [
 ]
 
 
-def pictures(count: int) -> list[Image.Image]:
+def images(count: int) -> list[Image.Image]:
     noise = np.random.default_rng(0)
     sizes = [SIZES[i % len(SIZES)] for i in range(count)]
     return [Image.fromarray(noise.integers(0, 256, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
 
 
-DOCUMENTS = [{"question": QUESTIONS[i % 4], "images": [picture]} for i, picture in enumerate(pictures(22))]
+DOCUMENTS = [{"question": QUESTIONS[i % 4], "images": [image]} for i, image in enumerate(images(22))]
 # What is odd about a question: nothing, blanks and line breaks, no word, one letter, other scripts, length.
 ODD = [
     *(
@@ -55,9 +55,9 @@ ODD = [
 
 
 def odd_documents() -> list[dict]:
-    """Every odd question about each of five pictures, one after another as in no benchmark."""
-    shown = pictures(5)
-    return [{"question": question, "images": [picture]} for question in ODD for picture in shown]
+    """Every odd question about each of five images, one after another as in no benchmark."""
+    shown = images(5)
+    return [{"question": question, "images": [image]} for question in ODD for image in shown]
 
 
 def requests(documents: list[dict], **settings) -> list[Instance]:
@@ -131,7 +131,7 @@ def test_greedy_answers_are_those_of_llava_hf(one_stop_folder, reference, batch_
 @pytest.mark.parametrize(
     ("batch_size", "attention"), [(1, "sdpa"), (16, "sdpa"), (16, "eager")], ids=["1", "16", "eager"]
 )
-def test_questions_about_the_same_pictures_get_llava_hfs_answers(
+def test_questions_about_the_same_images_get_llava_hfs_answers(
     one_stop_folder, odd_reference, batch_size, attention
 ):
     ours = LlavaNextIt(
@@ -144,7 +144,7 @@ def test_questions_about_the_same_pictures_get_llava_hfs_answers(
     assert len(set(odd_reference)) > len(odd_reference) / 2
 
 
-def test_questions_with_more_tokens_than_fit_behind_a_picture_are_split(model, monkeypatch, odd_reference):
+def test_questions_with_more_tokens_than_fit_behind_a_image_are_split(model, monkeypatch, odd_reference):
     monkeypatch.setattr(batches, "PACKED_TOKENS", 50)
     assert ask(model, odd_documents()) == odd_reference
 
@@ -152,7 +152,9 @@ def test_questions_with_more_tokens_than_fit_behind_a_picture_are_split(model, m
 def test_an_attention_without_masks_of_four_dimensions_is_answered_in_ordinary_batches(
     one_stop_folder, odd_reference, monkeypatch
 ):
-    monkeypatch.setattr(llava_next_it, "obstacle", lambda model: "flash_attention_2 takes no such mask")
+    monkeypatch.setattr(
+        llava_next_it, "prefix_sharing_blocker", lambda model: "flash_attention_2 takes no such mask"
+    )
     monkeypatch.setattr(llava_next_it, "decode", None)
     logged = []
     sink = logger.add(logged.append, level="WARNING")
@@ -173,7 +175,7 @@ def logits_of_each_step(folder: Path, dtype: str, *, packed: bool, steps: int) -
     ours = LlavaNextIt(
         str(folder), device="cpu", dtype=dtype, batch_size=len(documents), attn_implementation="sdpa"
     )
-    ours.obstacle = None if packed else "ordinary batches are wanted"
+    ours.prefix_sharing_blocker = None if packed else "ordinary batches are wanted"
     ours.stop_ids = [ours.model.lm_head.out_features - 1]
     with torch.no_grad():
         ours.model.lm_head.weight[ours.stop_ids] = 0  # a logit that is never the highest
@@ -243,14 +245,14 @@ def test_an_answer_ends_before_what_the_task_says_and_not_at_what_lmms_eval_fill
 
 
 def test_it_sees(model):
-    first, second = pictures(2)
+    first, second = images(2)
     question = QUESTIONS[0]
     seen = ask(model, [{"question": question, "images": [p]} for p in (first, second, first)])
     assert seen[0] == seen[2] != seen[1]
 
 
-def test_several_pictures_and_none_in_one_batch(model, one_stop_folder):
-    shown = pictures(3)
+def test_several_images_and_none_in_one_batch(model, one_stop_folder):
+    shown = images(3)
     documents = [
         {"question": "Quale?", "images": shown[:2]},
         {"question": "Quale no?", "images": shown[:2]},
@@ -288,7 +290,7 @@ def test_it_stops_at_every_end_that_the_model_states(tiny_model_folder, model):
     assert model.stop_ids == [ends[1]]
 
 
-def test_a_picture_is_processed_and_encoded_once_for_all_its_questions(model, monkeypatch):
+def test_a_image_is_processed_and_encoded_once_for_all_its_questions(model, monkeypatch):
     processed, encoded = [], []
     processor, tower = type(model.processor.image_processor), model.model.model.vision_tower
     process = processor.preprocess
@@ -338,15 +340,15 @@ def test_answers_are_kept_until_anything_changes_that_they_depend_on(one_stop_fo
 
 
 def test_what_fails_fails(model, tiny_model_folder, tmp_path):
-    with pytest.raises(ValueError, match="task document 0: 2 <image> for 1 pictures"):
-        ask(model, [{"question": "<image> <image>?", "images": pictures(1)}])
+    with pytest.raises(ValueError, match="task document 0: 2 <image> for 1 images"):
+        ask(model, [{"question": "<image> <image>?", "images": images(1)}])
 
     class Broken(list):
         def __getitem__(self, index):
             raise UnidentifiedImageError("cannot identify image file")
 
     model.task_dict = {"task": {"test": Broken()}}
-    with pytest.raises(RuntimeError, match="task document 0: its picture cannot be read"):
+    with pytest.raises(RuntimeError, match="task document 0: its image cannot be read"):
         model.generate_until(requests(DOCUMENTS[:1]))
 
     folder = tmp_path / "gaps"

@@ -23,7 +23,7 @@ from transformers import (
 )
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
-from tests.overlay.test_llava_next_it import ask, pictures
+from tests.overlay.test_llava_next_it import ask, images
 
 QUERIES = 4
 SIZES = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
@@ -32,7 +32,7 @@ DOCUMENTS = [
         "question": "Di che colore è?" if i % 2 else "C'è un gatto nell'immagine, vicino al cane?",
         "images": [image],
     }
-    for i, image in enumerate(pictures(6))
+    for i, image in enumerate(images(6))
 ]
 
 
@@ -99,7 +99,7 @@ def test_it_is_not_blind(mblip):
     assert (same - logits(mblip, "Di che colore è?", second)).abs().max() > 1e-3
 
 
-def test_every_row_starts_with_the_pictures_places(mblip):
+def test_every_row_starts_with_the_images_places(mblip):
     made = mblip.inputs(["Di che colore è?", "Sì?"], [document["images"][0] for document in DOCUMENTS[:2]])
     places = made["input_ids"] == mblip.model.config.image_token_index
     assert places[:, :QUERIES].all() and not places[:, QUERIES:].any()
@@ -152,9 +152,9 @@ def test_the_head_is_the_checkpoints_own(mblip, folder):
     assert not torch.equal(mblip.model.get_input_embeddings().weight, saved)
 
 
-def test_two_pictures_are_refused(mblip):
-    two = [{"question": "Che cosa cambia?", "images": pictures(2)}]
-    with pytest.raises(ValueError, match="2 pictures, mBLIP takes one"):
+def test_two_images_are_refused(mblip):
+    two = [{"question": "Che cosa cambia?", "images": images(2)}]
+    with pytest.raises(ValueError, match="2 images, mBLIP takes one"):
         ask(mblip, two)
 
 

@@ -151,14 +151,14 @@ def write_small_run(run: Path) -> Path:
 
 
 def _draw(path: Path, colour: str) -> None:
-    picture = Image.new("RGB", (112, 112), "white")
-    ImageDraw.Draw(picture).ellipse((20, 20, 70, 70), fill=colour)
+    image = Image.new("RGB", (112, 112), "white")
+    ImageDraw.Draw(image).ellipse((20, 20, 70, 70), fill=colour)
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path)
+    image.save(path)
 
 
 def write_family_run(run: Path) -> Path:
-    """All seven models on all tables' tasks, drawn-world question kinds, loss curves and example pictures."""
+    """All seven models on all tables' tasks, drawn-world question kinds, loss curves and example images."""
     draw = random.Random(7)
     skills = {name: 0.25 + 0.08 * len(name.split("+")) for name in FAMILY}
     tasks = {

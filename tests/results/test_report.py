@@ -178,10 +178,10 @@ def test_cards_mark_right_and_wrong(run_with_card):
     assert re.findall(r'aria-label="(right|wrong)"', first) == ["right", "wrong"]
 
 
-def test_a_broken_picture_is_refused(run_with_card):
+def test_a_broken_image_is_refused(run_with_card):
     path = run_with_card / "eval" / "images" / "gqa-it" / "0.png"
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(ResultsError, match=r"0\.png: not readable as a picture"):
+    with pytest.raises(ResultsError, match=r"0\.png: not readable as a image"):
         write_report(run_with_card)
 
 
@@ -237,7 +237,7 @@ document.getElementById("f").onload = () => {{
     tables: [...page.querySelectorAll("table")].map(t => t.closest("section").id),
     first: page.querySelector("#table-5 tbody tr").innerText, shown: root.innerText.includes("alert(1)"),
     filtered, active: page.querySelectorAll("script,[onerror],[onload]").length,
-    pictures: [...page.images].every(i => i.complete && i.naturalWidth > 0), title: page.title,
+    images: [...page.images].every(i => i.complete && i.naturalWidth > 0), title: page.title,
   }});
 }};</script>"""
 
@@ -287,7 +287,7 @@ def test_a_browser_shows_the_tables_and_nothing_overflows(family_run, tmp_path, 
     assert seen["hidden"] == seen["scrolled"] == 0
     assert seen["tables"] == ["table-5", "table-6", "table-7", "others-1", "pairs", "more"]
     assert "sees" in seen["first"]
-    assert seen["shown"] and seen["pictures"] and seen["active"] == 0
+    assert seen["shown"] and seen["images"] and seen["active"] == 0
     rows = (run / "eval" / "PT" / "gqa-it.jsonl").read_text().splitlines()[:3]
     right = sum(json.loads(row)["metrics"]["exact_match"] for row in rows)
     assert seen["filtered"] == {"all": 27, "task": 3, "right": right, "none": all_right(run), "again": 27}

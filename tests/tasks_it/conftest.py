@@ -10,7 +10,7 @@ from ndino.evaluation.benchmarks import Benchmarks
 
 @pytest.fixture(scope="package")
 def benchmarks(benchmark_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Benchmarks]:
-    """All tasks on local data, loaded with right and with shuffled pictures."""
+    """All tasks on local data, loaded with right and with shuffled images."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(benchmark_folder)
         cache = tmp_path_factory.mktemp("cache")

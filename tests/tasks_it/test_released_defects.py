@@ -2,7 +2,7 @@
 
 ``tests/golden/released_scores.json`` holds what the released code makes of the same answers
 (``tests/golden/make_released_scores.py``). The released mBLIP wrapper, which cannot be loaded and does not
-see the picture, has its tests in ``tests/overlay/test_mblip.py``.
+see the image, has its tests in ``tests/overlay/test_mblip.py``.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def test_popes_numbers_as_released_and_as_they_should_be(benchmarks):
 def test_f1_is_not_given_the_standard_error_of_accuracy(benchmarks):
     # Half yes, half no; one in five of the yes is missed: accuracy's error is another one than F1's.
     said = iter([*["sì", "no", "no"] * 4])
-    outcome = benchmarks.ask(Answerer(lambda context, picture: next(said)), "pope-it", shuffled=False)
+    outcome = benchmarks.ask(Answerer(lambda context, image: next(said)), "pope-it", shuffled=False)
     assert set(outcome.errors) == set(outcome.metrics)
     f1, accuracy = outcome.errors["robust_f1_score"], outcome.errors["robust"]
     assert f1 > 0 and abs(f1 - accuracy) > 0.01
@@ -193,7 +193,7 @@ def test_popes_parts_and_their_total(benchmarks):
     assert benchmarks.totals("ndino-it", {name: {"robust": 1.0} for name in benchmarks.names}) == {}
 
 
-# gqa: every picture held in memory; "answer" wanted where the published questions have a "label".
+# gqa: every image held in memory; "answer" wanted where the published questions have a "label".
 
 
 @pytest.mark.parametrize(
@@ -211,13 +211,13 @@ def test_gqa_reads_every_form_of_its_labels(benchmarks, label, target):
     assert task.process_results(label, ["il rosso"]) == {"exact_match": 0, "robust": 1}
 
 
-def test_gqa_decodes_only_the_picture_in_hand(benchmarks, monkeypatch):
+def test_gqa_decodes_only_the_image_in_hand(benchmarks, monkeypatch):
     from datasets.features import Image as ImageFeature
 
     decoded = []
     decode = ImageFeature.decode_example
     monkeypatch.setattr(ImageFeature, "decode_example", lambda *a, **k: decoded.append(1) or decode(*a, **k))
     task = benchmarks.task("gqa-it", shuffled=False)
-    (picture,) = task.doc_to_visual(task.eval_docs[2])
-    assert picture.getpixel((0, 0)) == COLOURS["blu"]
+    (image,) = task.doc_to_visual(task.eval_docs[2])
+    assert image.getpixel((0, 0)) == COLOURS["blu"]
     assert len(decoded) == 1

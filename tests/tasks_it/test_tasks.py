@@ -9,7 +9,7 @@ from lmms_eval.tasks import TaskManager
 
 from ndino.evaluation.tasks import TaskDataError
 from tests.evaluation.answerer import Answerer, guess, metrics, see
-from tests.evaluation.benchmarks import description, picture
+from tests.evaluation.benchmarks import description, draw_image
 from tests.languages.test_answers import ODD
 
 SHORT = "\nRispondi utilizzando una sola parola o frase."
@@ -49,13 +49,13 @@ def test_prompt_and_settings_are_the_papers(benchmarks, name):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_seeing_model_gets_everything_right_and_loses_it_with_wrong_pictures(benchmarks, name):
+def test_a_seeing_model_gets_everything_right_and_loses_it_with_wrong_images(benchmarks, name):
     right = benchmarks.ask(Answerer(see), name, shuffled=False)
     wrong = benchmarks.ask(Answerer(see), name, shuffled=True)
     first, score = next(iter(right.metrics.items()))
     assert score == right.metrics.get("robust", 1) == 1
     assert wrong.metrics[first] < 1
-    # With four pictures, two of POPE's wrong ones have no red in them, either; descriptions share words.
+    # With four images, two of POPE's wrong ones have no red in them, either; descriptions share words.
     if name not in (*POPE, "llava-bench-it"):
         assert wrong.metrics[first] == 0
 
@@ -70,11 +70,11 @@ def test_a_blind_model_scores_the_same_and_documents_stay_the_same(benchmarks, n
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_no_question_keeps_its_picture(benchmarks, name):
+def test_no_question_keeps_its_image(benchmarks, name):
     shown = {False: [], True: []}
 
     def remember(shuffled: bool):
-        return lambda context, picture: shown[shuffled].append(picture.tobytes()) or ""
+        return lambda context, draw_image: shown[shuffled].append(draw_image.tobytes()) or ""
 
     for shuffled in shown:
         benchmarks.ask(Answerer(remember(shuffled)), name, shuffled=shuffled)
@@ -86,7 +86,7 @@ def test_no_question_keeps_its_picture(benchmarks, name):
 def test_no_answer_kills_a_run_and_nonsense_is_wrong(benchmarks, name):
     task = benchmarks.task(name, shuffled=False)
     answers = iter(ODD * 10)
-    odd = benchmarks.ask(Answerer(lambda context, picture: next(answers)), name, shuffled=False)
+    odd = benchmarks.ask(Answerer(lambda context, draw_image: next(answers)), name, shuffled=False)
     assert len(odd.rows) == benchmarks.size(name)
     for answer in ODD:
         # The evaluator's aggregation, too: the released POPE died there, after all inference.
@@ -118,9 +118,9 @@ def test_data_that_does_not_fit_is_refused_with_the_reason(benchmarks):
         process("mtvqa-it")(Dataset.from_dict({"image": [], "answer": []}))
     with pytest.raises(TaskDataError, match="no rows"):
         process("mtvqa-it")(Dataset.from_dict({"image": [], "question": [], "answer": []}))
-    shown = [picture(0), picture(1)]
+    shown = [draw_image(0), draw_image(1)]
     pope = {"image": shown, "question": ["?", "?"], "answer": ["sì", "maybe"], "category": ["random", "x"]}
-    with pytest.raises(TaskDataError, match="column image holds no pictures but"):
+    with pytest.raises(TaskDataError, match="column image holds no images but"):
         process("pope-it")(Dataset.from_dict(pope | {"image": [1, 2]}))
     with pytest.raises(TaskDataError, match="row 2: answer 'maybe'"):
         process("pope-it")(Dataset.from_dict(pope))

@@ -1,4 +1,4 @@
-"""Tiny backbones, a recipe at their size, and a few rows of real pictures to train on."""
+"""Tiny backbones, a recipe at their size, and a few rows of real images to train on."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def rows(tmp_path_factory) -> Path:
     records = []
     for index in range(ROWS):
         scene = random_scene(rng)
-        picture = scene.draw(rng)
+        image = scene.draw(rng)
         size = [(112, 112), (200, 100), (60, 150)][index % 3]
-        picture.resize(size).save(folder / "images" / f"{index}.png")
+        image.resize(size).save(folder / "images" / f"{index}.png")
         records.append(
             {
                 "id": str(index),
@@ -64,7 +64,7 @@ def rows(tmp_path_factory) -> Path:
 
 
 def mix_in_texts(rows: Path, folder: Path) -> Path:
-    """Write `rows` to ``folder``, and some without a picture: a rank may have none while another has one."""
+    """Write `rows` to ``folder``, and some without a image: a rank may have none while another has one."""
     (folder / "images").symlink_to(rows / "images")
     records = [json.loads(line) for line in (rows / "rows.jsonl").read_text().splitlines()]
     question = {"from": "human", "value": "Chi sei?"}

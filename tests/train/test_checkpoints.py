@@ -56,7 +56,7 @@ def tell(process):
     for number in STOP_SIGNALS:
         os.kill(process, number)
 
-class Pictures(torch.utils.data.Dataset):
+class Images(torch.utils.data.Dataset):
     def __len__(self): return 8
     def __getitem__(self, index):
         if index == 1:
@@ -72,7 +72,7 @@ else:
         signal.signal(number, stop._ask)
 # Also before PyTorch has prepared the worker.
 os.register_at_fork(after_in_child=lambda: tell(os.getpid()))
-loader = Accelerator(cpu=True).prepare(torch.utils.data.DataLoader(Pictures(), num_workers=2))
+loader = Accelerator(cpu=True).prepare(torch.utils.data.DataLoader(Images(), num_workers=2))
 control = SimpleNamespace(should_training_stop=False)
 stop.on_step_end(SimpleNamespace(device="cpu"), None, control)
 print(control.should_training_stop, len(list(loader)))

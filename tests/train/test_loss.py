@@ -24,19 +24,19 @@ def built(backbones, recipe):
     return model.eval(), processor
 
 
-def picture(size: tuple[int, int]) -> Image.Image:
+def image(size: tuple[int, int]) -> Image.Image:
     return Image.linear_gradient("L").resize(size).convert("RGB")
 
 
-def sample(processor, *pictures: Image.Image, answer: str = "un cerchio rosso") -> Sample:
-    question = "<image>\n" * len(pictures) + "Che cosa vedi?"
+def sample(processor, *images: Image.Image, answer: str = "un cerchio rosso") -> Sample:
+    question = "<image>\n" * len(images) + "Che cosa vedi?"
     turns = [Turn("user", question), Turn("assistant", answer)]
-    encoded = encode_llama3(processor.tokenizer, turns, images=len(pictures))
-    tile = tile_anyres if len(pictures) == 1 else tile_square
+    encoded = encode_llama3(processor.tokenizer, turns, images=len(images))
+    tile = tile_anyres if len(images) == 1 else tile_square
     return Sample(
         input_ids=torch.tensor(encoded.input_ids),
         labels=torch.tensor(encoded.labels),
-        tiles=[tile(each, processor) for each in pictures],
+        tiles=[tile(each, processor) for each in images],
     )
 
 
@@ -48,10 +48,10 @@ def collate(built, *samples: Sample):
 @pytest.mark.parametrize("size", SIZES)
 def test_ids_pixels_and_loss_equal_transformers_own(built, size):
     model, processor = built
-    one = sample(processor, picture(size))
+    one = sample(processor, image(size))
     batch = collate(built, one)
     text = processor.tokenizer.decode(one["input_ids"])
-    theirs = processor(images=picture(size), text=text, return_tensors="pt")
+    theirs = processor(images=image(size), text=text, return_tensors="pt")
     assert torch.equal(batch["input_ids"], theirs["input_ids"])
     assert torch.equal(batch["tiles"], theirs["pixel_values"][0])
     assert batch["image_sizes"].tolist() == theirs["image_sizes"].tolist()
@@ -64,7 +64,7 @@ def test_ids_pixels_and_loss_equal_transformers_own(built, size):
 def test_a_batch_scores_as_its_samples_do(built):
     model, processor = built
     samples = [
-        sample(processor, picture(size), answer=answer)
+        sample(processor, image(size), answer=answer)
         for size, answer in zip(SIZES, ("sì", "un cerchio rosso", "!", "no no"), strict=True)
     ]
     with torch.no_grad():
@@ -80,16 +80,16 @@ def test_the_mask_comes_from_lengths_not_from_the_pad_id(built):
     model, processor = built
     # The field's trap: a pad id that also occurs as a real token ("!" is 0 in LLaMA 3) must stay data.
     exclamation = processor.tokenizer("!", add_special_tokens=False)["input_ids"][0]
-    short, long = sample(processor, picture(SIZES[0]), answer="!"), sample(processor, picture(SIZES[0]))
+    short, long = sample(processor, image(SIZES[0]), answer="!"), sample(processor, image(SIZES[0]))
     batch = Collator(model.config.image_token_id, exclamation)([short, long])
     ids, labels = widen(short, model.config.image_token_id)
     assert batch["attention_mask"][0].sum() == len(ids)
     assert exclamation in batch["labels"][0][: len(labels)].tolist()
 
 
-def test_several_pictures_are_one_tile_each(built):
+def test_several_images_are_one_tile_each(built):
     model, processor = built
-    pair = sample(processor, picture((200, 50)), picture((60, 150)))
+    pair = sample(processor, image((200, 50)), image((60, 150)))
     batch = collate(built, pair)
     assert batch["tile_counts"].tolist() == [1, 1]
     # Two by two patches and a newline each.
@@ -98,11 +98,11 @@ def test_several_pictures_are_one_tile_each(built):
     loss.backward()
     assert model.model.image_newline.grad.abs().sum() > 0
     model.zero_grad()
-    single = collate(built, sample(processor, picture((200, 50))))
+    single = collate(built, sample(processor, image((200, 50))))
     assert single["tile_counts"].tolist()[0] > 1
 
 
-def test_square_padding_keeps_the_whole_picture(built):
+def test_square_padding_keeps_the_whole_image(built):
     _, processor = built
     wide = Image.new("RGB", (200, 100), (255, 0, 0))
     pixels = tile_square(wide, processor).pixels[0]
@@ -117,7 +117,7 @@ def test_square_padding_keeps_the_whole_picture(built):
 @given(width=st.integers(8, 700), height=st.integers(8, 700))
 def test_every_size_gets_as_many_tokens_as_features(built, width, height):
     model, processor = built
-    batch = collate(built, sample(processor, picture((width, height))))
+    batch = collate(built, sample(processor, image((width, height))))
     with torch.no_grad():
         (features,) = image_features(model, batch)
     assert (batch["input_ids"] == model.config.image_token_id).sum() == len(features)
@@ -129,6 +129,6 @@ def test_a_sample_of_text_alone_trains_too(built):
     text = Sample(input_ids=torch.tensor(encoded.input_ids), labels=torch.tensor(encoded.labels), tiles=[])
     with torch.no_grad():
         alone = supervised_loss(model, collate(built, text), 1)
-        beside = supervised_loss(model, collate(built, text, sample(processor, picture(SIZES[0]))), 1)
-        other = supervised_loss(model, collate(built, sample(processor, picture(SIZES[0]))), 1)
+        beside = supervised_loss(model, collate(built, text, sample(processor, image(SIZES[0]))), 1)
+        other = supervised_loss(model, collate(built, sample(processor, image(SIZES[0]))), 1)
     assert beside.item() == pytest.approx((alone + other).item(), rel=1e-5)

@@ -146,7 +146,7 @@ def test_bad_rows_are_set_aside_with_their_reason(stage, rows, tmp_path, capsys)
     assert "4 row(s)" in capsys.readouterr().out
 
 
-def test_a_picture_torn_behind_its_header_is_replaced_by_the_next_row(stage, rows, tmp_path, caplog):
+def test_a_image_torn_behind_its_header_is_replaced_by_the_next_row(stage, rows, tmp_path, caplog):
     images = tmp_path / "images"
     shutil.copytree(rows / "images", images)
     whole = (images / "3.png").read_bytes()

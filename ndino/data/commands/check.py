@@ -1,4 +1,4 @@
-"""Check a LLaVA data set before hours are spent on it: every row, every picture."""
+"""Check a LLaVA data set before hours are spent on it: every row, every image."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from ndino.common.errors import BROKEN_PICTURE, MAX_IMAGE_PIXELS, reason_of
+from ndino.common.errors import BROKEN_IMAGE, MAX_IMAGE_PIXELS, reason_of
 from ndino.common.files import sha256_of
 from ndino.data.errors import DataError
 from ndino.data.framework.folders import leaves_the_folder, read_manifest
 from ndino.data.framework.layout import DATA, IMAGES
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 
-CHUNK = 32  # pictures that a worker gets at a time
+CHUNK = 32  # images that a worker gets at a time
 
 
 @dataclass
@@ -40,18 +40,18 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     command = subparsers.add_parser(
         "check",
         help="validate any LLaVA data set, row by row",
-        description="Check a LLaVA data set: shape, roles, one <image> for each picture, unique ids, and "
-        "that every picture opens to its last line. Prints what is wrong with which row; exit status 1 where "
+        description="Check a LLaVA data set: shape, roles, one <image> for each image, unique ids, and "
+        "that every image opens to its last line. Prints what is wrong with which row; exit status 1 where "
         "there is a fault.\n\nDATA is a folder with data.jsonl and images/, or a .json or .jsonl file.\n\n"
         "Examples: ndino data check data/pt\n          ndino data check own.json --images photos",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("data", type=Path, metavar="DATA", help="a data folder, or a .json or .jsonl file")
     command.add_argument(
-        "--images", type=Path, metavar="FOLDER", help="folder of the pictures (default: images/ beside DATA)"
+        "--images", type=Path, metavar="FOLDER", help="folder of the images (default: images/ beside DATA)"
     )
     command.add_argument(
-        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that open pictures"
+        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that open images"
     )
     command.set_defaults(run=_run)
 
@@ -64,7 +64,7 @@ def _run(args: argparse.Namespace) -> int:
     for row, fault in sorted(report.faults, key=lambda item: item[0]):
         print(f"{file} row {row}: {fault}" if row else f"{file}: {fault}")
     print(
-        f"{file}: {report.rows:,} good rows, {report.turns:,} turns, {report.images:,} pictures, "
+        f"{file}: {report.rows:,} good rows, {report.turns:,} turns, {report.images:,} images, "
         f"{len(report.faults):,} faults",
         file=sys.stderr if report.faults else sys.stdout,
     )
@@ -72,7 +72,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def check(file: Path, images: Path, *, workers: int = 1) -> Report:
-    """Check the LLaVA JSON or JSONL ``file`` with its pictures in the folder ``images``.
+    """Check the LLaVA JSON or JSONL ``file`` with its images in the folder ``images``.
 
     Raises:
         DataError: the file is not there, or its processes were killed.
@@ -93,7 +93,7 @@ def check(file: Path, images: Path, *, workers: int = 1) -> Report:
         for image in conversation.images:
             used.setdefault(image, []).append(conversation.row)
     report.images = len(used)
-    for image, fault in zip(used, _picture_faults(images, list(used), workers), strict=True):
+    for image, fault in zip(used, _image_faults(images, list(used), workers), strict=True):
         if fault:
             report.faults += [(row, f"image {image}: {fault}") for row in used[image]]
     if not report.rows and not report.faults:
@@ -114,10 +114,10 @@ def _rows(file: Path, report: Report) -> Iterator[Conversation]:
     report.faults += [(error.row, f"{error.reason} ({error.remedy})") for error in rejects]
 
 
-def _picture_faults(folder: Path, names: Sequence[str], workers: int) -> Iterator[str | None]:
-    """For each name what is wrong with the picture, in order."""
-    find = partial(picture_fault, folder)
-    bar = partial(tqdm, total=len(names), desc="Opening pictures", unit=" pictures", leave=False)
+def _image_faults(folder: Path, names: Sequence[str], workers: int) -> Iterator[str | None]:
+    """For each name what is wrong with the image, in order."""
+    find = partial(image_fault, folder)
+    bar = partial(tqdm, total=len(names), desc="Opening images", unit=" images", leave=False)
     if workers == 1 or len(names) <= CHUNK:
         yield from bar(map(find, names))
         return
@@ -127,12 +127,12 @@ def _picture_faults(folder: Path, names: Sequence[str], workers: int) -> Iterato
             yield from bar(pool.map(find, names, chunksize=CHUNK))
         except BrokenProcessPool:
             raise DataError(
-                "check: a process that opens pictures was killed, probably for memory (remedy: --workers 1)"
+                "check: a process that opens images was killed, probably for memory (remedy: --workers 1)"
             ) from None
 
 
-def picture_fault(folder: Path, name: str) -> str | None:
-    """Why the picture ``name`` in ``folder`` cannot be trained on, None for a good one."""
+def image_fault(folder: Path, name: str) -> str | None:
+    """Why the image ``name`` in ``folder`` cannot be trained on, None for a good one."""
     if leaves_the_folder(name):
         return "names a file outside the image folder (copy it there)"
     Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
@@ -141,6 +141,6 @@ def picture_fault(folder: Path, name: str) -> str | None:
             image.load()
     except FileNotFoundError:
         return f"is not in {folder} (copy it there, or give --images)"
-    except BROKEN_PICTURE as error:
+    except BROKEN_IMAGE as error:
         return f"does not open: {reason_of(error)} (replace it, or remove the row)"
     return None

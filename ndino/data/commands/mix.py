@@ -23,7 +23,7 @@ import yaml
 from tqdm import tqdm
 
 from ndino.common.files import key_of, sha256_of, whole_file, write_json, write_text
-from ndino.common.locks import alone
+from ndino.common.locks import exclusive_lock
 from ndino.common.provenance import commit, versions
 from ndino.data.errors import DataError
 from ndino.data.framework.card import card
@@ -156,7 +156,7 @@ def mix(
             return manifest
         raise DataError(f"{out}: holds something else (remedy: another --out, or remove it)")
     partial = _partial(out, key_of(settings, inputs))
-    with alone(partial, f"{partial}: another process mixes to it (remedy: let it end)"):
+    with exclusive_lock(partial, f"{partial}: another process mixes to it (remedy: let it end)"):
         remove_left_over(partial, "**/.*.tmp")
         places = sorted(place for chosen in taken.values() for place in chosen)
         rows, images = _write(partial, folders, places)
@@ -273,7 +273,7 @@ def _partial(out: Path, key: str) -> Path:
 
 
 def _write(out: Path, folders: Sequence[DataFolder], places: Sequence[_Place]) -> tuple[Counter[str], int]:
-    """Write the rows at ``places`` and bring their pictures; returns rows by source, and pictures."""
+    """Write the rows at ``places`` and bring their images; returns rows by source, and images."""
     rows: Counter[str] = Counter()
     origins: dict[str, Path] = {}
     with contextlib.ExitStack() as stack:
@@ -288,7 +288,7 @@ def _write(out: Path, folders: Sequence[DataFolder], places: Sequence[_Place]) -
                     _bring(origin, out / IMAGES / image, f"{folder.data} row {place.row}")
                 elif origins[image] != origin and sha256_of(origin) != sha256_of(origins[image]):
                     raise DataError(
-                        f"{folder.data} row {place.row}: {image} is another picture than {origins[image]} "
+                        f"{folder.data} row {place.row}: {image} is another image than {origins[image]} "
                         "(remedy: rename one of them)"
                     )
             file.write(json_line(row))

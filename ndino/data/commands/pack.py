@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.files import BLOCK_BYTES, sha256_of
-from ndino.common.locks import alone
+from ndino.common.locks import exclusive_lock
 from ndino.data.errors import DataError
 from ndino.data.framework.folders import open_folder
 from ndino.data.framework.layout import DATA, IMAGES, MANIFEST
@@ -71,7 +71,9 @@ def pack(folder: Path, out: Path) -> int:
     wanted = _files(folder)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f"{out.name}.part").resolve()
-    with alone(out.parent, f"{out.parent}: another process packs to it (remedy: let it end)") as held:
+    with exclusive_lock(
+        out.parent, f"{out.parent}: another process packs to it (remedy: let it end)"
+    ) as held:
         _make(folder, sorted({name.partition("/")[0] for name in wanted}), part, held)
         if missing := wanted - _listed(part, held):
             raise DataError(f"{part}: {min(missing)} is not in it (remedy: run it again)")
@@ -108,11 +110,11 @@ def _sha256_in(part: Path, name: str, held: int) -> str:
 
 
 def _files(folder: Path) -> set[str]:
-    """What is packed: the files beside each other, but no databases, and all pictures."""
+    """What is packed: the files beside each other, but no databases, and all images."""
     beside = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     found = {path.name for path in beside if path.suffix in (".json", ".jsonl", ".md")}
-    pictures = (path for path in (folder / IMAGES).rglob("*") if path.is_file())
-    return found | {path.relative_to(folder).as_posix() for path in pictures}
+    images = (path for path in (folder / IMAGES).rglob("*") if path.is_file())
+    return found | {path.relative_to(folder).as_posix() for path in images}
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ def card(manifest: dict[str, Any]) -> str:
     parts = [
         f"---\nlanguage: {json.dumps(manifest['lang'])}\ntask_categories: [image-text-to-text]\n---\n",
         f"# {manifest['source']}\n",
-        f"{manifest['rows']['total']:,} rows in `data.jsonl`, {manifest['images']:,} pictures in `images`.\n",
+        f"{manifest['rows']['total']:,} rows in `data.jsonl`, {manifest['images']:,} images in `images`.\n",
         _table(("source", "rows"), counted.items()),
         *(_origin(name) for name in origins),
     ]

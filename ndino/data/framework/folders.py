@@ -67,7 +67,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
 
 
 def images_of(row: dict[str, Any]) -> list[str]:
-    """The pictures that a row names, as written."""
+    """The images that a row names, as written."""
     image = row.get("image")
     return [image] if isinstance(image, str) else list(image or ())
 

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ndino.common.files import sha256_of, whole_file, write_json, write_text
-from ndino.common.locks import alone
+from ndino.common.locks import exclusive_lock
 from ndino.common.provenance import commit, versions
 from ndino.data.errors import DataError
 from ndino.data.framework.card import card
@@ -79,7 +79,9 @@ def merge(out: Path) -> dict[str, Any]:
         DataError: a shard is missing, unfinished, torn, or differs in settings from the others.
     """
     folders = _whole_shards(out)
-    with alone(out / "shards" / ".merge.lock", f"{out}: another process merges it (remedy: let it end)"):
+    with exclusive_lock(
+        out / "shards" / ".merge.lock", f"{out}: another process merges it (remedy: let it end)"
+    ):
         remove_left_over(out)
         return _merge(out, folders)
 

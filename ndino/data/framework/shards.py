@@ -31,7 +31,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from ndino.common.files import sha256_of, write_json
-from ndino.common.locks import alone
+from ndino.common.locks import exclusive_lock
 from ndino.data.errors import DataError
 from ndino.data.framework.journal import Journal
 from ndino.data.framework.layout import BEGUN, DONE, JOURNAL, PARTIAL, refuse_other_settings, remove_left_over
@@ -169,7 +169,7 @@ class ShardWriter:
         with contextlib.ExitStack() as held:
             lock = self._shards / f".{self.shard.name}.lock"
             busy = f"{self.folder}: another process is at work on this shard (remedy: let it end)"
-            held.enter_context(alone(lock, busy))
+            held.enter_context(exclusive_lock(lock, busy))
             refuse_other_settings(self._shards, self._settings, self.shard.count)
             self.whole = (self._done_folder / DONE).is_file()
             if self.whole:
@@ -192,12 +192,12 @@ class ShardWriter:
         return not self.whole and self.shard.holds(number) and number not in self._journal
 
     def save_image(self, content: bytes, suffix: str) -> str:
-        """Store a picture under its content's hash; returns what a row's ``image`` says. Thread-safe."""
+        """Store a image under its content's hash; returns what a row's ``image`` says. Thread-safe."""
         digest = hashlib.sha256(content).hexdigest()
         name = f"{digest[:2]}/{digest}{suffix}"
         path = self._images / name
         if not path.is_file() or path.stat().st_size != len(content):
-            # Written in the shard's own folder: a killed run leaves nothing among the pictures.
+            # Written in the shard's own folder: a killed run leaves nothing among the images.
             temporary = self.folder / f".image.{threading.get_ident()}.tmp"
             temporary.write_bytes(content)
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,13 +28,13 @@ FOLDER = "benchmarks"
 class EvaluationSet:
     """Where a benchmark's task looks for it; ``{}`` in ``folder`` is the language in capitals.
 
-    With ``pictures_apart`` the pictures are a set of their own by ``img_id``, as GQA's are.
+    With ``images_apart`` the images are a set of their own by ``img_id``, as GQA's are.
     """
 
     folder: str
     split: str
     columns: tuple[str, ...]
-    pictures_apart: bool = False
+    images_apart: bool = False
 
 
 SETS = {
@@ -51,7 +51,7 @@ SETS = {
     "mtvqa": EvaluationSet("swap-uniba/MTVQA_{}", "test", ("id", "image", "question", "answer")),
     "exams-v": EvaluationSet("swap-uniba/EXAMS-V_{}", "test", ("id", "image", "question", "answer")),
     "gqa-it": EvaluationSet(
-        "crux82/gqa-it", "test", ("question_id", "img_id", "sent", "label"), pictures_apart=True
+        "crux82/gqa-it", "test", ("question_id", "img_id", "sent", "label"), images_apart=True
     ),
 }
 
@@ -97,23 +97,23 @@ def write_evaluation_folders(out: Path) -> int:
         folder = out / FOLDER / known.folder.format(lang.upper())
         count = stream_split(folder, known.split, _rows(rows, known, out / IMAGES), _types(known))
         print(f"{folder}: {count:,} questions")
-        if known.pictures_apart:
-            _write_gqa_pictures(out)
+        if known.images_apart:
+            _write_gqa_images(out)
     return 0
 
 
-def _write_gqa_pictures(out: Path) -> None:
+def _write_gqa_images(out: Path) -> None:
     from datasets import Image, Value
 
     named = {row["img_id"]: row["image"] for row in json_rows(out / DATA)}
-    pictures = (
+    images = (
         {"id": name, "image": {"bytes": (out / IMAGES / image).read_bytes(), "path": None}}
         for name, image in named.items()
     )
     folder = out / FOLDER / "lmms-lab" / "GQA"
     types = {"id": Value("string"), "image": Image()}
-    count = stream_split(folder, "testdev", pictures, types, config="testdev_balanced_images")
-    print(f"{folder}: {count:,} pictures")
+    count = stream_split(folder, "testdev", images, types, config="testdev_balanced_images")
+    print(f"{folder}: {count:,} images")
 
 
 def _rows(rows: Iterator[dict[str, Any]], known: EvaluationSet, images: Path) -> Iterator[dict[str, Any]]:

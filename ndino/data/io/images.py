@@ -1,4 +1,4 @@
-"""Is this a picture that can be trained on? Decided on the whole file, before it is stored."""
+"""Is this a image that can be trained on? Decided on the whole file, before it is stored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 
 from PIL import Image
 
-from ndino.common.errors import BROKEN_PICTURE
+from ndino.common.errors import BROKEN_IMAGE
 
 KEPT = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 MADE_PNG = ("GIF", "BMP", "TIFF")
@@ -14,15 +14,15 @@ READABLE = (*KEPT, *MADE_PNG)
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 
 
-class PictureError(ValueError):
-    """A picture that is refused; ``reason`` is short and stable, to count by."""
+class UnusableImageError(ValueError):
+    """A image that is refused; ``reason`` is short and stable, to count by."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-def usable_picture(content: bytes, *, max_pixels: int = 50_000_000, min_side: int = 16) -> tuple[bytes, str]:
+def usable_image(content: bytes, *, max_pixels: int = 50_000_000, min_side: int = 16) -> tuple[bytes, str]:
     """The bytes to keep and the file's suffix: ``.jpg``, ``.png`` or ``.webp``.
 
     JPEG, PNG and WebP are kept as they are; GIF, BMP and TIFF become PNG, of an animation its first frame.
@@ -32,29 +32,29 @@ def usable_picture(content: bytes, *, max_pixels: int = 50_000_000, min_side: in
         min_side: pixels; less is refused.
 
     Raises:
-        PictureError: another kind of file, torn or broken, too small or too large.
+        UnusableImageError: another kind of file, torn or broken, too small or too large.
     """
     if not content:
-        raise PictureError("empty file")
+        raise UnusableImageError("empty file")
     try:
         with Image.open(io.BytesIO(content), formats=READABLE) as image:
             if image.width * image.height > max_pixels:
-                raise PictureError("too many pixels")
+                raise UnusableImageError("too many pixels")
             if min(image.size) < min_side:
-                raise PictureError("too small")
+                raise UnusableImageError("too small")
             image.load()
             if image.format in MADE_PNG:
                 return _png(image), ".png"
-            # A JPEG of several pictures, as cameras write them, calls itself MPO.
+            # A JPEG of several images, as cameras write them, calls itself MPO.
             return content, KEPT.get(image.format, KEPT["JPEG"])
-    except PictureError:
+    except UnusableImageError:
         raise
     except Image.UnidentifiedImageError:
-        raise PictureError(_kind(content)) from None
+        raise UnusableImageError(_kind(content)) from None
     except Image.DecompressionBombError:
-        raise PictureError("too many pixels") from None
-    except BROKEN_PICTURE:
-        raise PictureError("broken picture") from None
+        raise UnusableImageError("too many pixels") from None
+    except BROKEN_IMAGE:
+        raise UnusableImageError("broken image") from None
 
 
 def _png(image: Image.Image) -> bytes:
@@ -70,5 +70,5 @@ def _kind(content: bytes) -> str:
     if start.startswith((b"<svg", b"<?xml")) or b"<svg" in start:
         return "SVG"
     if start.startswith(b"<"):
-        return "HTML, no picture"
-    return "not a picture"
+        return "HTML, no image"
+    return "not a image"

@@ -51,11 +51,11 @@ class Tesseract:
     identity: str
     seconds_a_page: float = 120.0
 
-    def read(self, picture: Path) -> Reading:
+    def read(self, image: Path) -> Reading:
         """Read one page; by any number of threads at once.
 
         Args:
-            picture: file that Tesseract reads as it is; its resolution is taken from it.
+            image: file that Tesseract reads as it is; its resolution is taken from it.
 
         Raises:
             OcrError: "recognition took too long" (the process is killed) or "Tesseract crashed".
@@ -63,7 +63,7 @@ class Tesseract:
         """
         try:
             text, table = pytesseract.run_and_get_multiple_output(
-                str(picture), extensions=["txt", "tsv"], lang=self.language, timeout=self.seconds_a_page
+                str(image), extensions=["txt", "tsv"], lang=self.language, timeout=self.seconds_a_page
             )
         except pytesseract.TesseractError as error:
             if error.status >= 0:
@@ -106,7 +106,7 @@ def open_tesseract(language: str, *, seconds_a_page: float = Tesseract.seconds_a
 def clean(text: str) -> str:
     """The text as it stands on the page, without what only the reading brought in.
 
-    Lines and hyphens at their ends stay, for that is what the picture shows. Invisible characters, double
+    Lines and hyphens at their ends stay, for that is what the image shows. Invisible characters, double
     spaces, and lines without any letter or digit (rules, borders, specks) go.
     """
     text = unicodedata.normalize("NFC", text)

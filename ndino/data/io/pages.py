@@ -1,4 +1,4 @@
-"""From a PDF to rows: its pages as pictures, their text by Tesseract, and which of them are worth keeping."""
+"""From a PDF to rows: its pages as images, their text by Tesseract, and which of them are worth keeping."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PageReader:
     """Reads PDFs by any number of threads; the pages of all of them share the threads of ``readers``.
 
     Args:
-        writer: keeps the pictures.
+        writer: keeps the images.
         scratch: existing folder for what is in work.
         lang: code of the language that the pages must be in.
     """
@@ -101,11 +101,11 @@ class PageReader:
         if fault := self.fault_of(read):
             detail = {"confidence": round(read.confidence, 1), "text": read.text[:200]}
             return Reject(identity, fault, detail)
-        picture = folder / page.file
+        image = folder / page.file
         return {
             "id": identity,
             "source": source,
-            "image": self._writer.save_image(picture.read_bytes(), picture.suffix),
+            "image": self._writer.save_image(image.read_bytes(), image.suffix),
             "conversations": [{"from": "human", "value": IMAGE_TOKEN}, {"from": "gpt", "value": read.text}],
         }
 

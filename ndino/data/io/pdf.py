@@ -1,4 +1,4 @@
-"""The pages of a PDF as pictures, in a process of its own.
+"""The pages of a PDF as images, in a process of its own.
 
 Documents from the web may crash the library, keep it busy for ever or ask for all the memory. Where one of
 them does, its process is lost and with it at most this document's remaining pages.
@@ -46,7 +46,7 @@ class PdfError(ValueError):
 
 @dataclass(frozen=True)
 class Rendering:
-    """How pages become pictures; all values are ours, measured in docs/data/eurlex.md.
+    """How pages become images; all values are ours, measured in docs/data/eurlex.md.
 
     Args:
         dpi: resolution, lowered for a page that would exceed ``max_pixels`` or 20,000 pixels a side.
@@ -63,7 +63,7 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Page:
-    """One page, ``number`` from 1: a picture (PNG or JPEG file, in greys or RGB), or why there is none."""
+    """One page, ``number`` from 1: a image (PNG or JPEG file, in greys or RGB), or why there is none."""
 
     number: int
     file: str = ""
@@ -84,7 +84,7 @@ def render_pages(pdf: Path, folder: Path, rendering: Rendering) -> Pages:
     Raises:
         PdfError: "empty file", "no PDF", "truncated", "encrypted", "broken PDF", or the reader crashed or
             took too long before the first page.
-        DataError: pictures cannot be written, or the reader was stopped from outside.
+        DataError: images cannot be written, or the reader was stopped from outside.
     """
     check_file(pdf)
     paths = [str(path.absolute()) for path in (pdf, folder)]
@@ -101,7 +101,7 @@ def render_pages(pdf: Path, folder: Path, rendering: Rendering) -> Pages:
     if -process.returncode in STOPPED_BY or process.returncode == NOT_BEGUN:
         raise DataError(STOPPED)
     if process.returncode == NO_ROOM:
-        raise DataError(f"{folder}: pictures of pages cannot be written (is there room on the disk?)")
+        raise DataError(f"{folder}: images of pages cannot be written (is there room on the disk?)")
     said = [json.loads(line) for line in output.splitlines(keepends=True) if line.endswith("\n")]
     if not said:
         raise PdfError(failure or "broken PDF")
@@ -171,33 +171,33 @@ def _render_page(document: Any, number: int, folder: Path, rendering: Rendering)
     scale = scale_of(width, height, rendering)
     if min(width, height) * scale < FEWEST_PIXELS_A_SIDE:
         return Page(number, reason="page too small")
-    picture = _without_needless_colour(page.render(scale=scale).to_pil())
-    if _is_blank(picture):
+    image = _without_needless_colour(page.render(scale=scale).to_pil())
+    if _is_blank(image):
         return Page(number, reason="blank page")
     dpi = scale * POINTS_AN_INCH
     file = folder / f"{number}.png"
-    picture.save(file, "PNG", dpi=(dpi, dpi))
+    image.save(file, "PNG", dpi=(dpi, dpi))
     # Printed text is smaller as PNG and loses nothing; photographs and noisy scans are the exception.
     jpeg = folder / f"{number}.jpg"
-    picture.save(jpeg, "JPEG", quality=JPEG_QUALITY, dpi=(dpi, dpi))
+    image.save(jpeg, "JPEG", quality=JPEG_QUALITY, dpi=(dpi, dpi))
     if 2 * jpeg.stat().st_size < file.stat().st_size:
         file, jpeg = jpeg, file
     jpeg.unlink()
     return Page(number, file=file.name)
 
 
-def _without_needless_colour(picture: Image.Image) -> Image.Image:
+def _without_needless_colour(image: Image.Image) -> Image.Image:
     from PIL import ImageChops
 
-    picture = picture.convert("RGB")
-    red, green, blue = picture.split()
+    image = image.convert("RGB")
+    red, green, blue = image.split()
     if all(ImageChops.difference(green, other).getextrema()[1] <= FAINT for other in (red, blue)):
-        return picture.convert("L")
-    return picture
+        return image.convert("L")
+    return image
 
 
-def _is_blank(picture: Image.Image) -> bool:
-    darkest, brightest = picture.convert("L").getextrema()
+def _is_blank(image: Image.Image) -> bool:
+    darkest, brightest = image.convert("L").getextrema()
     return brightest - darkest <= FAINT
 
 

@@ -120,7 +120,7 @@ class Table:
                             yield from ((one, None) for one in numbers)
                             continue
                         remaining = iter(numbers)
-                        # A few rows at a time: a row group may hold gigabytes of pictures.
+                        # A few rows at a time: a row group may hold gigabytes of images.
                         for batch in file.iter_batches(16, row_groups=[group], columns=list(columns)):
                             for index, one in zip(range(len(batch)), remaining, strict=False):
                                 row = batch.slice(index, 1).to_pylist()[0] if wanted(one) else None
@@ -167,7 +167,7 @@ def inputs_of(repository: Repository, tables: Sequence[Table]) -> list[dict[str,
     ]
 
 
-def picture_bytes(value: Any) -> bytes:
+def image_bytes(value: Any) -> bytes:
     """The bytes of a cell of the hub's image type; empty where there are none."""
     content = value.get("bytes") if isinstance(value, dict) else value
     return content if isinstance(content, bytes) else b""

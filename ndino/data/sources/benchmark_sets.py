@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ndino.data.io.repositories import picture_bytes
+from ndino.data.io.repositories import image_bytes
 from ndino.data.translation.pairs import LETTERS, Pair, PairError
 
 CHOICES = ("choice_a", "choice_b", "choice_c", "choice_d")
@@ -145,7 +145,7 @@ def _answers(row: dict[str, Any]) -> list[str]:
     return answers
 
 
-def picture_of(row: dict[str, Any]) -> bytes:
+def image_of(row: dict[str, Any]) -> bytes:
     image = row["image"]
-    # SEED-Bench has a list: the frames of a video, or one picture.
-    return picture_bytes(image[0] if isinstance(image, list) and image else image)
+    # SEED-Bench has a list: the frames of a video, or one image.
+    return image_bytes(image[0] if isinstance(image, list) and image else image)

@@ -10,9 +10,9 @@ from typing import Any
 from ndino.data.framework.layout import MEMORY
 from ndino.data.framework.shards import Outcome, Reject, ShardWriter, add_shard_arguments, run_batches
 from ndino.data.io import evaluation_folders
-from ndino.data.io.images import PictureError, usable_picture
+from ndino.data.io.images import UnusableImageError, usable_image
 from ndino.data.io.repositories import Table, inputs_of, open_repository, open_table
-from ndino.data.sources.benchmark_sets import BENCHMARKS, Benchmark, Question, picture_of
+from ndino.data.sources.benchmark_sets import BENCHMARKS, Benchmark, Question, image_of
 from ndino.data.translation import (
     Translated,
     Translation,
@@ -169,9 +169,9 @@ class Maker:
         if reasons:
             return Outcome((), (Reject(where, reasons[0], {"texts": list(question.texts)}),), original)
         try:
-            image = self._writer.save_image(*usable_picture(picture_of(item.row)))
-        except PictureError as error:
-            return Outcome((), (Reject(where, f"picture: {error.reason}"),), original)
+            image = self._writer.save_image(*usable_image(image_of(item.row)))
+        except UnusableImageError as error:
+            return Outcome((), (Reject(where, f"image: {error.reason}"),), original)
         joined = [join_lines(pieces, [one.text or "" for one in translated]) for pieces, translated in texts]
         translated = [pair for pair in pairs if isinstance(pair, Pair)]
         cells = item.benchmark.answer(item.row, translated, joined)

@@ -16,8 +16,8 @@ from ndino.data.framework.shards import (
     run_batches,
     run_source,
 )
-from ndino.data.io.images import PictureError, usable_picture
-from ndino.data.io.repositories import Table, inputs_of, open_repository, open_table, picture_bytes
+from ndino.data.io.images import UnusableImageError, usable_image
+from ndino.data.io.repositories import Table, image_bytes, inputs_of, open_repository, open_table
 from ndino.data.translation import (
     Translation,
     add_translation_arguments,
@@ -158,13 +158,13 @@ class Maker:
 
     def _outcome(self, row: Row, results: list[Pair | Refused | str]) -> Outcome:
         made, rejects = [], []
-        fault, images = None, []
+        fault, saved = None, []
         try:
-            pictures = _pictures(row)
+            images = _images(row)
             if any(isinstance(result, Pair) for result in results):
-                images = [self._writer.save_image(*picture) for picture in pictures]
-        except PictureError as error:
-            fault = f"picture: {error.reason}"
+                saved = [self._writer.save_image(*image) for image in images]
+        except UnusableImageError as error:
+            fault = f"image: {error.reason}"
         for number, (result, text) in enumerate(zip(results, _texts(row), strict=True)):
             name = f"{row.name}/{number:02d}"
             if fault or not isinstance(result, Pair):
@@ -174,9 +174,9 @@ class Maker:
             made.append(
                 {
                     "id": f"cauldron/{name}",
-                    "image": images[0] if len(images) == 1 else images,
+                    "image": saved[0] if len(saved) == 1 else saved,
                     "conversations": [
-                        {"from": "human", "value": f"{IMAGE_TOKEN}\n" * len(images) + said},
+                        {"from": "human", "value": f"{IMAGE_TOKEN}\n" * len(saved) + said},
                         {"from": "gpt", "value": answer},
                     ],
                     "source": f"cauldron/{row.task}",
@@ -190,12 +190,12 @@ class Maker:
         )
 
 
-def _pictures(row: Row) -> list[tuple[bytes, str]]:
-    """The row's pictures with their suffixes; PictureError if one is not usable."""
+def _images(row: Row) -> list[tuple[bytes, str]]:
+    """The row's images with their suffixes; UnusableImageError if one is not usable."""
     contents = row.content["images"]
     if not contents:
-        raise PictureError("none in the row")
-    return [usable_picture(picture_bytes(content)) for content in contents]
+        raise UnusableImageError("none in the row")
+    return [usable_image(image_bytes(content)) for content in contents]
 
 
 def _texts(row: Row) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from ndino.data.framework.shards import (
     run_batches,
     run_source,
 )
-from ndino.data.io.images import PictureError, usable_picture
+from ndino.data.io.images import UnusableImageError, usable_image
 from ndino.data.translation import (
     Translated,
     Translation,
@@ -32,7 +32,7 @@ from ndino.formats.llava_json import Conversation, ConversationError, read_conve
 from ndino.formats.prompts import IMAGE_TOKEN
 
 CONVERSATIONS_AT_ONCE = 128
-# COCO 2014 has the pictures under longer names than LLaVA, which knows them from COCO 2017.
+# COCO 2014 has the images under longer names than LLaVA, which knows them from COCO 2017.
 PREFIXES = ("", "COCO_train2014_", "COCO_val2014_")
 SINGLE, MULTI = "conversations/single", "conversations/multi"
 
@@ -68,7 +68,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="the pictures under COCO's file names (train2017 or train2014)",
+        help="the images under COCO's file names (train2017 or train2014)",
     )
     add_translation_arguments(command)
     add_shard_arguments(command)
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.file.is_file():
         raise DataError(f"{args.file}: no such file (remedy: LLaVA's conversation_58k.json)")
     if not args.images.is_dir():
-        raise DataError(f"{args.images}: no such folder (remedy: --images FOLDER with COCO's pictures)")
+        raise DataError(f"{args.images}: no such folder (remedy: --images FOLDER with COCO's images)")
     settings = {
         "source": "conversations",
         "lang": args.lang,
@@ -149,9 +149,9 @@ class Maker:
             reject = Reject(item.name, "not a LLaVA row", {"fault": item.content.reason})
             return Outcome((), (reject,), counts)
         try:
-            picture = self._picture(item.content)
-        except PictureError as error:
-            reason = f"picture: {error.reason}"
+            encoded = self._image(item.content)
+        except UnusableImageError as error:
+            reason = f"image: {error.reason}"
             return Outcome((), (Reject(item.name, reason, {"image": item.content.images}),), counts)
         rejects, rounds = [], []
         for number, (user, assistant) in enumerate(zip(said[::2], said[1::2], strict=True)):
@@ -162,7 +162,7 @@ class Maker:
                 rejects.append(Reject(f"{item.name}/{number:02d}", fault, detail))
             else:
                 rounds.append((number, _joined(*user), _joined(*assistant)))
-        image = self._writer.save_image(*picture) if rounds else ""
+        image = self._writer.save_image(*encoded) if rounds else ""
         rows = [
             _row(f"{item.name}/{number:02d}", image, [(asked, answered)], SINGLE)
             for number, asked, answered in rounds
@@ -173,23 +173,23 @@ class Maker:
             rows.append(_row(item.name, image, [(asked, answered) for _, asked, answered in rounds], MULTI))
         return Outcome(tuple(rows), tuple(rejects), {**counts, "conversations/translated": len(rounds)})
 
-    def _picture(self, conversation: Conversation) -> tuple[bytes, str]:
+    def _image(self, conversation: Conversation) -> tuple[bytes, str]:
         if len(conversation.images) != 1:
-            raise PictureError("not one in the row")
+            raise UnusableImageError("not one in the row")
         name = conversation.images[0]
         if leaves_the_folder(name):
-            raise PictureError("outside the folder")
+            raise UnusableImageError("outside the folder")
         for prefix in PREFIXES:
             path = self._images / f"{prefix}{name}"
             try:
-                return usable_picture(path.read_bytes())
+                return usable_image(path.read_bytes())
             except FileNotFoundError:
                 continue
-            except PictureError:
+            except UnusableImageError:
                 raise
             except (OSError, ValueError):  # a folder, a name too long or with a null byte
-                raise PictureError("cannot be read") from None
-        raise PictureError("not in the folder")
+                raise UnusableImageError("cannot be read") from None
+        raise UnusableImageError("not in the folder")
 
 
 def _messages(item: Item) -> list[list[Piece]]:

@@ -1,6 +1,6 @@
 """The paper's "PDF documents": pages of European laws in the wanted language, and their text by Tesseract.
 
-``CELEX numbers -> PDF -> first pages as pictures -> Tesseract -> a row a page``. What is the paper's and what
+``CELEX numbers -> PDF -> first pages as images -> Tesseract -> a row a page``. What is the paper's and what
 is ours stands in docs/data/eurlex.md.
 """
 
@@ -65,7 +65,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         "eurlex",
         help="EUR-Lex: pages of European laws and their text by Tesseract",
         description="From CELEX numbers (multi_eurlex or a list), or a folder of PDFs, to LLaVA JSON: a row "
-        "is a page, its picture and the text that Tesseract reads on it. PDFs are kept in OUT/pdfs, so that "
+        "is a page, its image and the text that Tesseract reads on it. PDFs are kept in OUT/pdfs, so that "
         "none is fetched twice; --pdfs reads them again, with other settings and without a network.\n\n"
         "Example: ndino data eurlex coastalcph/multi_eurlex --out data/eurlex --contact me@example.org "
         "--limit 10000",

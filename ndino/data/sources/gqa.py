@@ -1,4 +1,4 @@
-"""GQA-it: the questions of crux82/gqa-it with the pictures of lmms-lab/GQA, one after the other."""
+"""GQA-it: the questions of crux82/gqa-it with the images of lmms-lab/GQA, one after the other."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from ndino.common.files import sha256_of
 from ndino.data.errors import DataError
 from ndino.data.framework.shards import Outcome, Reject, ShardWriter, run_items
 from ndino.data.io.evaluation_folders import run_and_write
-from ndino.data.io.images import PictureError, usable_picture
-from ndino.data.io.repositories import inputs_of, open_repository, open_table, picture_bytes
+from ndino.data.io.images import UnusableImageError, usable_image
+from ndino.data.io.repositories import image_bytes, inputs_of, open_repository, open_table
 
 
 @dataclass(frozen=True)
 class GqaItem:
-    """The questions on one picture; ``picture`` is None where lmms-lab/GQA lacks it."""
+    """The questions on one image; ``image`` is None where lmms-lab/GQA lacks it."""
 
     name: str
     questions: Sequence[dict[str, Any]]
-    picture: bytes | None
+    image: bytes | None
 
 
-def run_gqa(args: argparse.Namespace, pictures: str) -> int:
-    """The command for GQA-it; ``args`` as of `ndino data native`, ``pictures`` a folder or a hub name."""
-    by_picture: dict[str, list[dict[str, Any]]] = {}
+def run_gqa(args: argparse.Namespace, images: str) -> int:
+    """The command for GQA-it; ``args`` as of `ndino data native`, ``images`` a folder or a hub name."""
+    by_image: dict[str, list[dict[str, Any]]] = {}
     for question in read_gqa_questions(args.questions):
-        by_picture.setdefault(str(question.get("img_id")), []).append(question)
-    repository = open_repository(pictures)
+        by_image.setdefault(str(question.get("img_id")), []).append(question)
+    repository = open_repository(images)
     table = open_table(repository, ("testdev_balanced_images/*.parquet", "*.parquet"))
     rows = [
         (row, content["id"])
         for row, content in table.read(("id",), lambda _: True)
-        if content and content["id"] in by_picture
+        if content and content["id"] in by_image
     ]
-    missing = sorted(set(by_picture) - {name for _, name in rows})
-    total = min(len(rows) + len(missing), args.limit or len(by_picture))
+    missing = sorted(set(by_image) - {name for _, name in rows})
+    total = min(len(rows) + len(missing), args.limit or len(by_image))
     settings = {
         "source": "gqa-it",
         "lang": args.lang,
@@ -61,12 +61,12 @@ def run_gqa(args: argparse.Namespace, pictures: str) -> int:
         for row, content in table.read(("id", "image"), wanted):
             if row in numbers:
                 name = rows[numbers[row]][1]
-                questions = by_picture[name]
-                picture = picture_bytes(content["image"]) if content else b""
-                yield numbers[row], GqaItem(name, questions, picture)
+                questions = by_image[name]
+                image = image_bytes(content["image"]) if content else b""
+                yield numbers[row], GqaItem(name, questions, image)
         for number, name in enumerate(missing, start=len(rows)):
             if number < total:
-                yield number, GqaItem(name, by_picture[name], None)
+                yield number, GqaItem(name, by_image[name], None)
 
     def body(writer: ShardWriter) -> None:
         run_items(writer, items(writer), lambda item: gqa_outcome(item, writer), desc="gqa-it", total=total)
@@ -91,14 +91,14 @@ def read_gqa_questions(file: Path) -> list[dict[str, Any]]:
 
 
 def gqa_outcome(item: GqaItem, writer: ShardWriter) -> Outcome:
-    """A row for each question on a picture."""
+    """A row for each question on a image."""
     where = f"gqa-it/{item.name}"
     try:
-        if item.picture is None:
-            raise PictureError("not in lmms-lab/GQA")
-        picture = usable_picture(item.picture)
-    except PictureError as error:
-        return Outcome((), tuple(Reject(where, f"picture: {error.reason}") for _ in item.questions))
+        if item.image is None:
+            raise UnusableImageError("not in lmms-lab/GQA")
+        encoded = usable_image(item.image)
+    except UnusableImageError as error:
+        return Outcome((), tuple(Reject(where, f"image: {error.reason}") for _ in item.questions))
     rows, rejects = [], []
     for question in item.questions:
         sent, label = question.get("sent"), question.get("label")
@@ -116,6 +116,6 @@ def gqa_outcome(item: GqaItem, writer: ShardWriter) -> Outcome:
             }
         )
     if rows:
-        image = writer.save_image(*picture)
+        image = writer.save_image(*encoded)
         rows = [{**row, "image": image} for row in rows]
     return Outcome(tuple(rows), tuple(rejects), {"gqa-it/test": len(rows)})

@@ -25,7 +25,7 @@ from ndino.data.framework.shards import (
     run_items,
     run_source,
 )
-from ndino.data.io.images import PictureError, usable_picture
+from ndino.data.io.images import UnusableImageError, usable_image
 from ndino.data.sources.conversations import Item, read_items
 from ndino.formats.llava_json import ConversationError
 from ndino.formats.prompts import IMAGE_TOKEN
@@ -35,8 +35,8 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     command = subparsers.add_parser(
         "lcs",
         help="LCS-558K for the projector, verified",
-        description="Checks every row and picture of LLaVA-Pretrain and indexes the good ones for the mlp "
-        "step. Pictures keep their names. From an unpacked folder they are hard links where the file system "
+        description="Checks every row and image of LLaVA-Pretrain and indexes the good ones for the mlp "
+        "step. Images keep their names. From an unpacked folder they are hard links where the file system "
         "allows it, so that the 558,000 files take no more room; from images.zip they are unpacked, once.\n\n"
         "Example: ndino data lcs LLaVA-Pretrain/blip_laion_cc_sbu_558k.json "
         "--images LLaVA-Pretrain/images.zip --out data/mlp",
@@ -60,12 +60,12 @@ def run(args: argparse.Namespace) -> int:
     }
 
     def body(writer: ShardWriter) -> None:
-        with open_pictures(args.images) as pictures:
+        with open_images(args.images) as source:
             items = ((item.number, item) for item in read_items(args.file, args.limit))
             run_items(
                 writer,
                 items,
-                lambda item: work(item, pictures, args.out / IMAGES),
+                lambda item: work(item, source, args.out / IMAGES),
                 desc="lcs",
                 total=args.limit,
                 workers=len(os.sched_getaffinity(0)),
@@ -75,14 +75,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures by name, in a folder or a zip file."""
+class ImageSource:
+    """Images by name, in a folder or a zip file."""
 
     folder: Path | None
     archive: zipfile.ZipFile | None
 
     def read(self, name: str) -> bytes:
-        """The content of a picture; KeyError where there is none of that name."""
+        """The content of a image; KeyError where there is none of that name."""
         if self.archive is not None:
             return self.archive.read(name)
         try:
@@ -91,11 +91,11 @@ class Pictures:
             raise KeyError(name) from None
 
     def place(self, name: str, content: bytes, target: Path) -> None:
-        """Give the picture the name ``target`` too, without a copy if that can be."""
+        """Give the image the name ``target`` too, without a copy if that can be."""
         if target.is_file() and target.stat().st_size == len(content):
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        # A name of the thread's own: rows may share a picture.
+        # A name of the thread's own: rows may share a image.
         temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.tmp")
         temporary.unlink(missing_ok=True)
         try:
@@ -116,14 +116,14 @@ def _linked(source: Path, target: Path) -> bool:
 
 
 @contextmanager
-def open_pictures(path: Path) -> Iterator[Pictures]:
-    """The pictures in ``path``, a folder or a zip file.
+def open_images(path: Path) -> Iterator[ImageSource]:
+    """The images in ``path``, a folder or a zip file.
 
     Raises:
         DataError: it is neither.
     """
     if path.is_dir():
-        yield Pictures(path, None)
+        yield ImageSource(path, None)
         return
     try:
         archive = zipfile.ZipFile(path)
@@ -132,29 +132,29 @@ def open_pictures(path: Path) -> Iterator[Pictures]:
             f"{path}: {reason_of(error)} (remedy: --images with images.zip of LLaVA-Pretrain, or its folder)"
         ) from error
     with archive:
-        yield Pictures(None, archive)
+        yield ImageSource(None, archive)
 
 
-def work(item: Item, pictures: Pictures, images: Path) -> Outcome:
-    """A row of the file as a pre-training row, with its picture verified and in place."""
+def work(item: Item, source: ImageSource, images: Path) -> Outcome:
+    """A row of the file as a pre-training row, with its image verified and in place."""
     if isinstance(item.content, ConversationError):
         return _rejected(item, "not a LLaVA row", fault=item.content.reason)
     named, turns = item.content.images, item.content.turns
     if len(named) != 1 or len(turns) != 2:
-        return _rejected(item, "not one picture with one caption")
+        return _rejected(item, "not one image with one caption")
     name = named[0]
     try:
         if leaves_the_folder(name):
-            raise PictureError("outside the folder")
-        content = pictures.read(name)
-        usable_picture(content)
-    except PictureError as error:
-        return _rejected(item, f"picture: {error.reason}", image=name)
+            raise UnusableImageError("outside the folder")
+        content = source.read(name)
+        usable_image(content)
+    except UnusableImageError as error:
+        return _rejected(item, f"image: {error.reason}", image=name)
     except (KeyError, ValueError):
-        return _rejected(item, "picture: not there", image=name)
+        return _rejected(item, "image: not there", image=name)
     except (OSError, zipfile.BadZipFile, zlib.error):
-        return _rejected(item, "picture: cannot be read", image=name)
-    pictures.place(name, content, images / name)
+        return _rejected(item, "image: cannot be read", image=name)
+    source.place(name, content, images / name)
     row = {
         "id": f"lcs/{item.name}",
         "image": name,

@@ -18,8 +18,8 @@ from ndino.data.framework.shards import (
     run_source,
 )
 from ndino.data.io import evaluation_folders
-from ndino.data.io.images import PictureError, usable_picture
-from ndino.data.io.repositories import Table, inputs_of, open_repository, open_table, picture_bytes
+from ndino.data.io.images import UnusableImageError, usable_image
+from ndino.data.io.repositories import Table, image_bytes, inputs_of, open_repository, open_table
 from ndino.data.sources.gqa import run_gqa
 from ndino.formats.prompts import IMAGE_TOKEN
 from ndino.languages.language import Language, language, missing_field
@@ -33,10 +33,10 @@ EXAM_LETTERS = "ABCDEFGH"
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture with its questions and answers; ``fault`` where they cannot be read."""
+    """A image with its questions and answers; ``fault`` where they cannot be read."""
 
     name: str
-    picture: bytes
+    image: bytes
     pairs: tuple[tuple[str, str], ...]
     fault: str = ""
 
@@ -48,7 +48,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         description="Takes the rows of one language out of MTVQA or EXAMS-V. --split train makes LLaVA rows "
         f"with the tasks' prompts; --split test writes Parquet to OUT/{evaluation_folders.FOLDER}/ as the "
         "tasks read it (tasks_it/), and so does gqa-it, which has a test part only: its questions are a file "
-        "of https://github.com/crux82/gqa-it, its pictures lmms-lab/GQA on the hub.\n\n"
+        "of https://github.com/crux82/gqa-it, its images lmms-lab/GQA on the hub.\n\n"
         "Examples: ndino data native mtvqa --split train --out data/mtvqa\n"
         "          ndino data native gqa-it --questions testdev3k_validated.json.gz --out data/gqa_it",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -57,7 +57,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--source",
         metavar="FOLDER",
-        help="the set as on the hub (for gqa-it: the pictures), a folder or a name on the hub "
+        help="the set as on the hub (for gqa-it: the images), a folder or a name on the hub "
         f"(default: {', '.join(HUB.values())})",
     )
     command.add_argument(
@@ -111,7 +111,7 @@ def _columns(name: str) -> tuple[str, ...]:
 
 
 def _rows_in(table: Table, name: str, words: Language) -> list[int]:
-    """The numbers of the rows in the language; no picture is read for it."""
+    """The numbers of the rows in the language; no image is read for it."""
     column, wanted = ("lang", words.code) if name == "mtvqa" else ("language", words.name)
     return [
         row
@@ -121,15 +121,15 @@ def _rows_in(table: Table, name: str, words: Language) -> list[int]:
 
 
 def read_sample(name: str, row: int, content: dict[str, Any], words: Language) -> Sample:
-    """A row of MTVQA or EXAMS-V; the question of EXAMS-V stands in its picture."""
-    picture = picture_bytes(content["image"])
+    """A row of MTVQA or EXAMS-V; the question of EXAMS-V stands in its image."""
+    image = image_bytes(content["image"])
     if name == "mtvqa":
         pairs = read_question_list(content["qa_pairs"])
-        return Sample(f"{row:05d}", picture, pairs or (), "" if pairs else "questions cannot be read")
+        return Sample(f"{row:05d}", image, pairs or (), "" if pairs else "questions cannot be read")
     letter = str(content["answer_key"] or "").strip().upper()
     if len(letter) != 1 or letter not in EXAM_LETTERS:
-        return Sample(f"{row:05d}", picture, (), "answer is no letter")
-    return Sample(f"{row:05d}", picture, ((_word(words, "exam_question"), letter),))
+        return Sample(f"{row:05d}", image, (), "answer is no letter")
+    return Sample(f"{row:05d}", image, ((_word(words, "exam_question"), letter),))
 
 
 def read_question_list(text: object) -> tuple[tuple[str, str], ...] | None:
@@ -167,12 +167,12 @@ class Maker:
         where = f"{self._name}/{self._split}/{sample.name}"
         fault = sample.fault
         try:
-            picture = usable_picture(sample.picture)
-        except PictureError as error:
-            fault = fault or f"picture: {error.reason}"
+            encoded = usable_image(sample.image)
+        except UnusableImageError as error:
+            fault = fault or f"image: {error.reason}"
         if fault:
             return Outcome((), (Reject(where, fault),))
-        image = writer.save_image(*picture)
+        image = writer.save_image(*encoded)
         rows = tuple(
             self._row(f"{sample.name}-{number:02d}", image, question, answer)
             for number, (question, answer) in enumerate(sample.pairs)

@@ -1,6 +1,6 @@
-"""The paper's image-text pairs and interleaved documents: pictures of Wikipedia with their texts, from WIT.
+"""The paper's image-text pairs and interleaved documents: images of Wikipedia with their texts, from WIT.
 
-``table -> rows of the language -> cleaned texts -> pictures -> a LLaVA row for each text``. What is the
+``table -> rows of the language -> cleaned texts -> images -> a LLaVA row for each text``. What is the
 paper's and what is ours stands in docs/data/wit.md.
 """
 
@@ -28,7 +28,7 @@ from ndino.data.framework.shards import (
 )
 from ndino.data.io.fetch import Fetcher, add_fetch_arguments, politeness_from
 from ndino.data.io.text import MOST_READ, Bounds, TextError, clean, fit
-from ndino.data.sources.wit_images import WIDTH, WIDTHS, Picture, Pictures, address_of, keep
+from ndino.data.sources.wit_images import WIDTH, WIDTHS, ImageStore, SavedImage, address_of, keep
 from ndino.data.sources.wit_parquet import ParquetTable
 from ndino.data.sources.wit_table import Row, Table
 from ndino.formats.prompts import IMAGE_TOKEN
@@ -43,7 +43,7 @@ WAITING = 2
 
 @dataclass(frozen=True)
 class Kind:
-    """What is made of a row: a text beside its picture."""
+    """What is made of a row: a text beside its image."""
 
     name: str
     column: str
@@ -63,14 +63,14 @@ class Item:
 
     Attributes:
         texts: kind, text and identity of each.
-        picture: its bytes, where the table has them; else it is at ``address``.
+        image: its bytes, where the table has them; else it is at ``address``.
     """
 
     where: str
     page: str = ""
     url: str = ""
     address: str = ""
-    picture: bytes | None = None
+    image: bytes | None = None
     texts: tuple[tuple[str, str, str], ...] = ()
     rejects: tuple[Reject, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
@@ -79,10 +79,10 @@ class Item:
 def add_command(subparsers: argparse._SubParsersAction) -> None:
     command = subparsers.add_parser(
         "wit",
-        help="Wikipedia (WIT): pictures with their captions and with the sections they stand in",
-        description="From Google's WIT tables (.tsv, .tsv.gz), or Parquet with the pictures in it "
-        "(wikimedia/wit_base), to LLaVA JSON: a picture and its caption, and the same picture and the text "
-        "of its section. Pictures of TSV tables are downloaded, from Wikimedia as thumbnails.\n\n"
+        help="Wikipedia (WIT): images with their captions and with the sections they stand in",
+        description="From Google's WIT tables (.tsv, .tsv.gz), or Parquet with the images in it "
+        "(wikimedia/wit_base), to LLaVA JSON: a image and its caption, and the same image and the text "
+        "of its section. Images of TSV tables are downloaded, from Wikimedia as thumbnails.\n\n"
         "Example: ndino data wit wit_v1.train.all-*.tsv.gz --out data/wit --contact me@example.org",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -95,7 +95,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         type=int,
         default=WIDTH,
         choices=WIDTHS,
-        help="of the thumbnails of larger pictures, in pixels (default: %(default)s)",
+        help="of the thumbnails of larger images, in pixels (default: %(default)s)",
     )
     add_shard_arguments(command)
     add_fetch_arguments(command, seconds_between=SECONDS_BETWEEN, max_bytes=MAX_BYTES)
@@ -127,11 +127,11 @@ def run(args: argparse.Namespace) -> int:
     def body(writer: ShardWriter) -> None:
         numbered = enumerate(itertools.islice(items(paths, args.lang, args.width), args.limit))
 
-        def run_all(pictures: Pictures | None, workers: int, stop: Callable[[], None] | None = None) -> None:
+        def run_all(images: ImageStore | None, workers: int, stop: Callable[[], None] | None = None) -> None:
             run_items(
                 writer,
                 numbered,
-                lambda item: work(item, pictures, writer),
+                lambda item: work(item, images, writer),
                 desc="Rows",
                 total=args.limit,
                 workers=workers,
@@ -141,9 +141,9 @@ def run(args: argparse.Namespace) -> int:
         if politeness is None:
             run_all(None, 1)
             return
-        known = writer.folder / "pictures.sqlite"
-        with Fetcher(politeness) as fetcher, Pictures(known, fetcher, writer.save_image) as pictures:
-            run_all(pictures, politeness.connections_per_host + WAITING, fetcher.close)
+        known = writer.folder / "images.sqlite"
+        with Fetcher(politeness) as fetcher, ImageStore(known, fetcher, writer.save_image) as images:
+            run_all(images, politeness.connections_per_host + WAITING, fetcher.close)
         known.unlink()
 
     return run_source(args, settings, body)
@@ -172,7 +172,7 @@ def _item(where: str, row: Row, width: int, seen: set[bytes]) -> Item:
     page, url = row.fields["page_url"].strip(), row.fields["image_url"].strip()
     details = {"page_url": page, "image_url": url}
     if not page or not url:
-        missing = "picture" if page else "page"
+        missing = "image" if page else "page"
         return Item(where, rejects=(Reject(where, f"no address of the {missing}", details),))
     texts, rejects, counts = [], [], {}
     for kind in KINDS:
@@ -189,7 +189,7 @@ def _item(where: str, row: Row, width: int, seen: set[bytes]) -> Item:
             continue
         identity = hashlib.blake2b(f"{url}\n{text}".encode(), digest_size=8)
         if identity.digest() in seen:
-            rejects.append(Reject(where, f"{kind.name}: same picture and text as before", details))
+            rejects.append(Reject(where, f"{kind.name}: same image and text as before", details))
             continue
         seen.add(identity.digest())
         texts.append((kind.name, text, identity.hexdigest()))
@@ -197,30 +197,30 @@ def _item(where: str, row: Row, width: int, seen: set[bytes]) -> Item:
         rejects.append(Reject(where, "no text", details))
     original = row.fields.get("original_width", "")
     address = address_of(url, int(original) if original.isdecimal() else None, width)
-    return Item(where, page, url, address, row.picture, tuple(texts), tuple(rejects), counts)
+    return Item(where, page, url, address, row.image, tuple(texts), tuple(rejects), counts)
 
 
-def work(item: Item, pictures: Pictures | None, writer: ShardWriter) -> Outcome:
-    """What becomes of an item: a row for each text, if its picture can be had."""
+def work(item: Item, images: ImageStore | None, writer: ShardWriter) -> Outcome:
+    """What becomes of an item: a row for each text, if its image can be had."""
     if not item.texts:
         return Outcome(rejects=item.rejects, counts=item.counts)
-    if item.picture is None:
-        picture = pictures.get(item.address)
-    elif item.picture:
-        picture = keep(item.picture, writer.save_image)
+    if item.image is None:
+        image = images.get(item.address)
+    elif item.image:
+        image = keep(item.image, writer.save_image)
     else:
-        picture = Picture(reason="no picture in the table")
-    if picture.reason:
-        detail = {"page_url": item.page, "image_url": item.url, "detail": picture.detail}
-        rejects = (*item.rejects, Reject(item.where, picture.reason, detail))
+        image = SavedImage(reason="no image in the table")
+    if image.reason:
+        detail = {"page_url": item.page, "image_url": item.url, "detail": image.detail}
+        rejects = (*item.rejects, Reject(item.where, image.reason, detail))
         return Outcome(rejects=rejects, counts=item.counts)
     rows = tuple(
         {
             "id": f"{SOURCE}-{kind}-{identity}",
-            "image": picture.image,
+            "image": image.image,
             "conversations": [{"from": "human", "value": IMAGE_TOKEN}, {"from": "gpt", "value": text}],
             "source": f"{SOURCE}/{kind}",
-            # The licence asks to name where a text and a picture are from.
+            # The licence asks to name where a text and a image are from.
             "page_url": item.page,
             "image_url": item.url,
         }

@@ -1,4 +1,4 @@
-"""Pictures of WIT by their addresses: which file to ask Wikimedia for, and each asked for once."""
+"""Images of WIT by their addresses: which file to ask Wikimedia for, and each asked for once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from ndino.data.io.fetch import Fetcher, FetchError, only
-from ndino.data.io.images import PictureError, usable_picture
+from ndino.data.io.images import UnusableImageError, usable_image
 
 # https://www.mediawiki.org/wiki/Common_thumbnail_sizes: Wikimedia serves these widths and no others.
 WIDTHS = (250, 330, 500, 960, 1280, 1920, 3840)
@@ -26,7 +26,7 @@ _ORIGINAL = re.compile(
 
 
 def address_of(url: str, original_width: int | None, width: int = WIDTH) -> str:
-    """What to fetch for a picture of WIT.
+    """What to fetch for a image of WIT.
 
     From Wikimedia the thumbnail of ``width`` pixels where the original is wider or is an SVG: originals take
     tens of times the traffic, and robots that ask for them are put off. From elsewhere, ``url`` itself.
@@ -45,44 +45,44 @@ def address_of(url: str, original_width: int | None, width: int = WIDTH) -> str:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A stored picture's name, or the reason why there is none."""
+class SavedImage:
+    """A stored image's name, or the reason why there is none."""
 
     image: str = ""
     reason: str = ""
     detail: str = ""
 
 
-class Pictures:
-    """Context manager: downloads pictures and remembers what became of each address, also after a kill.
+class ImageStore:
+    """Context manager: downloads images and remembers what became of each address, also after a kill.
 
     Thread-safe. The file may be used by one process at a time.
 
     Args:
         file: SQLite file of what is known; made where it is missing.
-        save: stores a picture's bytes with a file's suffix and returns its name.
+        save: stores a image's bytes with a file's suffix and returns its name.
     """
 
     def __init__(self, file: Path, fetcher: Fetcher, save: Callable[[bytes, str], str]) -> None:
         self._fetcher, self._save = fetcher, save
         self._lock = threading.Lock()
-        self._running: dict[str, Future[Picture]] = {}
+        self._running: dict[str, Future[SavedImage]] = {}
         # What a killed process has written is safe with the operating system: no need to wait for the disk.
         self._known = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
         self._known.execute("PRAGMA synchronous = OFF")
         self._known.execute(
-            "CREATE TABLE IF NOT EXISTS pictures"
+            "CREATE TABLE IF NOT EXISTS images"
             " (address TEXT PRIMARY KEY, image TEXT, reason TEXT, detail TEXT)"
         )
 
-    def __enter__(self) -> Pictures:
+    def __enter__(self) -> ImageStore:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._known.close()
 
-    def get(self, address: str) -> Picture:
-        """The picture at ``address``, downloaded unless it was before.
+    def get(self, address: str) -> SavedImage:
+        """The image at ``address``, downloaded unless it was before.
 
         Raises:
             DataError: as `Fetcher.get`.
@@ -97,35 +97,35 @@ class Pictures:
         if not ours:
             return running.result()
         try:
-            picture = self._download(address)
+            image = self._download(address)
             with self._lock:
-                self._known.execute("INSERT INTO pictures VALUES (?, ?, ?, ?)", (address, *astuple(picture)))
-            running.set_result(picture)
+                self._known.execute("INSERT INTO images VALUES (?, ?, ?, ?)", (address, *astuple(image)))
+            running.set_result(image)
         except BaseException as error:
             running.set_exception(error)  # those who wait for it must not wait for ever
             raise
         finally:
             with self._lock:
                 del self._running[address]
-        return picture
+        return image
 
-    def _look_up(self, address: str) -> Picture | None:
-        query = "SELECT image, reason, detail FROM pictures WHERE address = ?"
+    def _look_up(self, address: str) -> SavedImage | None:
+        query = "SELECT image, reason, detail FROM images WHERE address = ?"
         with closing(self._known.execute(query, (address,))) as found:
             row = found.fetchone()
-        return Picture(*row) if row else None
+        return SavedImage(*row) if row else None
 
-    def _download(self, address: str) -> Picture:
+    def _download(self, address: str) -> SavedImage:
         try:
             content = self._fetcher.get(address, wanted=only("image/"))
         except FetchError as error:
-            return Picture(reason=error.reason, detail=error.detail)
+            return SavedImage(reason=error.reason, detail=error.detail)
         return keep(content, self._save)
 
 
-def keep(content: bytes, save: Callable[[bytes, str], str]) -> Picture:
-    """Store a picture if it can be used."""
+def keep(content: bytes, save: Callable[[bytes, str], str]) -> SavedImage:
+    """Store a image if it can be used."""
     try:
-        return Picture(save(*usable_picture(content)))
-    except PictureError as error:
-        return Picture(reason=error.reason)
+        return SavedImage(save(*usable_image(content)))
+    except UnusableImageError as error:
+        return SavedImage(reason=error.reason)

@@ -1,6 +1,6 @@
-"""WIT as Parquet with the pictures in it, as on the Hugging Face hub (wikimedia/wit_base).
+"""WIT as Parquet with the images in it, as on the Hugging Face hub (wikimedia/wit_base).
 
-There a row is a picture, and its ``wit_features`` are lists with an entry for each page that shows it. Tables
+There a row is a image, and its ``wit_features`` are lists with an entry for each page that shows it. Tables
 with a row for each page, with the columns of the TSV, are read too, and lists of structures.
 """
 
@@ -15,15 +15,15 @@ from ndino.data.errors import DataError
 from ndino.data.sources.wit_table import NEEDED, Fault, Row
 
 FEATURES = "wit_features"
-PICTURE = "image"
+IMAGE = "image"
 TAKEN = (*NEEDED, "original_width")
-BATCH_ROWS = 128  # of some tens of kilobytes each, the picture included
+BATCH_ROWS = 128  # of some tens of kilobytes each, the image included
 
 
 class ParquetTable:
     """The rows of one language in the file's order; iterate over it once.
 
-    A row has the picture's bytes. Rows that stand for several pages give several rows of the same number.
+    A row has the image's bytes. Rows that stand for several pages give several rows of the same number.
 
     Attributes:
         rows: rows found so far.
@@ -47,12 +47,12 @@ class ParquetTable:
         there = set(schema.names)
         if self._nested:
             there |= _fields(schema.field(FEATURES).type)
-        if missing := {*NEEDED, PICTURE} - there:
+        if missing := {*NEEDED, IMAGE} - there:
             raise DataError(
-                f"{path}: no WIT table with pictures: no {', '.join(sorted(missing))} "
+                f"{path}: no WIT table with images: no {', '.join(sorted(missing))} "
                 "(expected the columns of wikimedia/wit_base)"
             )
-        self._columns = [name for name in (*TAKEN, PICTURE, FEATURES) if name in schema.names]
+        self._columns = [name for name in (*TAKEN, IMAGE, FEATURES) if name in schema.names]
 
     def __iter__(self) -> Iterator[Row | Fault]:
         from pyarrow import ArrowException
@@ -79,8 +79,8 @@ class ParquetTable:
         for index, record in zip(found, records, strict=True):
             self.passed += first + index - self.rows
             self.rows = first + index + 1
-            picture = record.pop(PICTURE)
-            content = picture.get("bytes") if isinstance(picture, dict) else picture
+            image = record.pop(IMAGE)
+            content = image.get("bytes") if isinstance(image, dict) else image
             for page in _pages(record.pop(FEATURES)) if self._nested else ({},):
                 fields = {**record, **page}
                 if fields["language"] == self._language:

@@ -69,11 +69,11 @@ class Fault:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the language: its number in the file, from 1; fields by column; the picture if it is there."""
+    """A row of the language: its number in the file, from 1; fields by column; the image if it is there."""
 
     row: int
     fields: dict[str, str]
-    picture: bytes | None = None
+    image: bytes | None = None
 
 
 class _Broken(Exception):

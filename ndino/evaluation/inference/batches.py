@@ -1,4 +1,4 @@
-"""Questions in groups that share their pictures, groups in batches, and batches for several processes."""
+"""Questions in groups that share their images, groups in batches, and batches for several processes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from ndino.evaluation.inference.greedy import common_length
 
-# Tokens that stand packed behind one picture; as many as a large picture has, so that reading them takes no
-# more memory than reading the picture.
+# Tokens that stand packed behind one image; as many as a large image has, so that reading them takes no
+# more memory than reading the image.
 PACKED_TOKENS = 2048
 
 
-class Picture(NamedTuple):
-    """A picture's content and size (height, width), and the number of tokens that it becomes."""
+class PromptImage(NamedTuple):
+    """A image's content and size (height, width), and the number of tokens that it becomes."""
 
     digest: str
     size: tuple[int, int]
@@ -28,7 +28,7 @@ class Question:
     """One request: where its document is, and what is asked.
 
     ``key`` is equal for equal questions whose answer is; ``ids`` is the whole prompt, with a single token for
-    each picture; ``settings`` are lmms-eval's ``generation_kwargs``.
+    each image; ``settings`` are lmms-eval's ``generation_kwargs``.
     """
 
     key: str
@@ -36,18 +36,18 @@ class Question:
     split: str
     doc_id: int
     ids: tuple[int, ...]
-    pictures: tuple[Picture, ...]
+    images: tuple[PromptImage, ...]
     settings: dict[str, Any]
 
     @property
     def length(self) -> int:
-        """Tokens of the prompt, picture features counted."""
-        return len(self.ids) + sum(picture.tokens - 1 for picture in self.pictures)
+        """Tokens of the prompt, image features counted."""
+        return len(self.ids) + sum(image.tokens - 1 for image in self.images)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Questions with the same pictures at the same place of their beginning, and the same settings."""
+    """Questions with the same images at the same place of their beginning, and the same settings."""
 
     questions: tuple[Question, ...]
 
@@ -57,7 +57,7 @@ class Group:
 
     @property
     def shared(self) -> int:
-        """Tokens of the common beginning, picture features counted."""
+        """Tokens of the common beginning, image features counted."""
         first = self.questions[0]
         return first.length - len(first.ids) + common_length([question.ids for question in self.questions])
 
@@ -68,13 +68,13 @@ class Group:
 
 
 def groups_of(questions: Iterable[Question], image_token: int) -> list[Group]:
-    """Group questions; one without pictures, or with a text before them that differs, stays alone."""
+    """Group questions; one without images, or with a text before them that differs, stays alone."""
     alike: dict[Any, list[Question]] = defaultdict(list)
     for place, question in enumerate(questions):
         last = max((i for i, token in enumerate(question.ids) if token == image_token), default=-1)
-        pictures = tuple(picture.digest for picture in question.pictures) or place
+        images = tuple(image.digest for image in question.images) or place
         settings = json.dumps(question.settings, sort_keys=True, default=str)
-        alike[settings, pictures, question.ids[: last + 1]].append(question)
+        alike[settings, images, question.ids[: last + 1]].append(question)
     return [group for members in alike.values() for group in _of_bearable_size(members)]
 
 

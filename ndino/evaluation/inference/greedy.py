@@ -1,7 +1,7 @@
 """Greedy answers to many prompts at once, each shared beginning read once.
 
-A row is a group of prompts that begin alike: questions about the same pictures. Rows form a batch, padded on
-the left; the ends of a row's prompts stand packed behind its beginning (see `ndino.evaluation.inference.prefix_cache`), and so do the
+A row is a group of prompts that begin alike: questions about the same images. Rows form a batch, padded on
+the left; the ends of a row's prompts stand packed behind its beginning (see `prefix_cache.py`), and so do the
 tokens that they grow by. Every prompt gets the tokens that ``generate`` gives it alone, up to the rounding of
 the sums.
 """
@@ -54,7 +54,7 @@ def common_length(prompts: Sequence[Ids]) -> int:
 def decode(
     model: LlavaNextForConditionalGeneration,
     rows: Sequence[Sequence[Ids]],
-    pictures: Sequence[Mapping[str, torch.Tensor]],
+    images: Sequence[Mapping[str, torch.Tensor]],
     *,
     stop_ids: Sequence[int],
     max_new_tokens: int,
@@ -63,11 +63,11 @@ def decode(
     """Continue every prompt by its likeliest tokens.
 
     Args:
-        model: one without an `ndino.evaluation.inference.prefix_cache.obstacle` and without `special_settings`.
+        model: one without a `prefix_sharing_blocker` and without `special_settings`.
         rows: groups of prompts, with one image token for every feature. The `common_length` of a group must
-            hold its pictures.
-        pictures: for each row its ``pixel_values`` (pictures, tiles, 3, side, side) and ``image_sizes``
-            (pictures, 2), or nothing.
+            hold its images.
+        images: for each row its ``pixel_values`` (images, tiles, 3, side, side) and ``image_sizes``
+            (images, 2), or nothing.
         stop_ids: an answer ends with the first of these, which is its last token.
         max_new_tokens: or with that many tokens.
         stops: or when this says so of its tokens.
@@ -80,7 +80,7 @@ def decode(
     beginnings = [prompts[0][:length] for prompts, length in zip(rows, commons, strict=True)]
     at_once = max(1, READ_AT_ONCE // max(commons))
     parts = (slice(start, start + at_once) for start in range(0, len(rows), at_once))
-    inputs = (padded_inputs(beginnings[part], pictures[part], filler) for part in parts)
+    inputs = (padded_inputs(beginnings[part], images[part], filler) for part in parts)
     prefix = stack([encode_prefix(model, on_model(part, model)) for part in inputs])
     growth = _Growth(model, prefix, filler)
     likeliest = growth.read([[p[n:] for p in prompts] for prompts, n in zip(rows, commons, strict=True)])
@@ -99,9 +99,9 @@ def decode(
 
 
 def padded_inputs(
-    rows: Sequence[Ids], pictures: Sequence[Mapping[str, torch.Tensor]], filler: int
+    rows: Sequence[Ids], images: Sequence[Mapping[str, torch.Tensor]], filler: int
 ) -> dict[str, torch.Tensor]:
-    """A model's inputs for rows of tokens and their pictures (as in `decode`), padded on the left."""
+    """A model's inputs for rows of tokens and their images (as in `decode`), padded on the left."""
     width = max(map(len, rows))
     ids = torch.full((len(rows), width), filler)
     mask = torch.zeros_like(ids)
@@ -109,8 +109,8 @@ def padded_inputs(
         ids[i, width - len(row) :] = torch.tensor(row)
         mask[i, width - len(row) :] = 1
     inputs = {"input_ids": ids, "attention_mask": mask}
-    if shown := [found for found in pictures if found]:
-        # Pictures differ in their number of tiles; from their sizes the model reads how many are real.
+    if shown := [found for found in images if found]:
+        # Images differ in their number of tiles; from their sizes the model reads how many are real.
         tiles = [tiles for found in shown for tiles in found["pixel_values"]]
         inputs["pixel_values"] = pad_sequence(tiles, batch_first=True)
         inputs["image_sizes"] = torch.cat([found["image_sizes"] for found in shown])

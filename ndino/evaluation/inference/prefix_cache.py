@@ -1,6 +1,6 @@
 """Texts that begin alike: their beginning is read once, and what follows shares its key-value cache.
 
-Questions about one picture, and answers to one question, repeat thousands of image tokens. Here the beginning
+Questions about one image, and answers to one question, repeat thousands of image tokens. Here the beginning
 (the prefix) goes through the model once; the different endings (the suffixes) stand behind it in one row, and
 a mask hides each from the others. The prefix's cache is not repeated. Each suffix token has the position that
 it would have alone, so the results are those of whole texts, up to the rounding of the sums.
@@ -50,7 +50,7 @@ class Prefix:
         return length
 
 
-def obstacle(model: LlavaNextForConditionalGeneration) -> str | None:
+def prefix_sharing_blocker(model: LlavaNextForConditionalGeneration) -> str | None:
     """Why this model cannot share prefixes; None when it can."""
     implementation = model.config.text_config._attn_implementation
     if implementation not in ("sdpa", "eager"):
@@ -68,9 +68,9 @@ def encode_prefix(
     """Read the beginnings of one or more rows.
 
     Args:
-        model: on the device of the inputs; see `obstacle`.
+        model: on the device of the inputs; see `prefix_sharing_blocker`.
         processor_inputs: ``input_ids`` (rows, width) with one image token for every feature; where there
-            are pictures ``pixel_values`` and ``image_sizes``; where rows differ in length
+            are images ``pixel_values`` and ``image_sizes``; where rows differ in length
             ``attention_mask``, with the padding on the left.
     """
     ids = processor_inputs["input_ids"]
@@ -83,7 +83,7 @@ def encode_prefix(
         present = mask.bool()
     positions = (present.long().cumsum(-1) - 1).clamp(min=0)
     cache = DynamicCache(config=model.config.text_config)
-    pictures = {
+    images = {
         name: processor_inputs[name] for name in ("pixel_values", "image_sizes") if name in processor_inputs
     }
     model.model(
@@ -92,7 +92,7 @@ def encode_prefix(
         position_ids=positions,
         past_key_values=cache,
         use_cache=True,
-        **pictures,
+        **images,
     )
     owners = torch.full_like(ids, SHARED).masked_fill(~present, PADDING)
     return Prefix(cache, Places(owners, positions), present.sum(-1))

@@ -1,4 +1,4 @@
-"""Questions with given answers and their pictures, from a JSONL file or a dataset."""
+"""Questions with given answers and their images, from a JSONL file or a dataset."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from ndino.common.errors import BROKEN_PICTURE, reason_of
+from ndino.common.errors import BROKEN_IMAGE, reason_of
 from ndino.evaluation.local_data import is_hub_layout
 from ndino.evaluation.shuffle import image_digest, shuffle_map
 from ndino.formats.hub_folders import load_folder
@@ -28,7 +28,7 @@ class AnswerSetError(ValueError):
 
 @dataclass(frozen=True)
 class Item:
-    """One question with its answer. ``image`` reads the encoded picture, whose identity is ``digest``.
+    """One question with its answer. ``image`` reads the encoded image, whose identity is ``digest``.
 
     An item that the data does not support has a ``fault`` and is skipped with it as the reason.
     """
@@ -49,10 +49,10 @@ def read_items(
     question_field: str = "question",
     answer_field: str | None = None,
 ) -> list[Item]:
-    """Read questions and answers; pictures are read for their identity and decoded later.
+    """Read questions and answers; images are read for their identity and decoded later.
 
     Args:
-        data: a ``.jsonl`` whose ``file_name`` (or ``image``) is a picture in ``images_dir`` (default: the
+        data: a ``.jsonl`` whose ``file_name`` (or ``image``) is a image in ``images_dir`` (default: the
             file's folder), a folder of such files, a ``.parquet`` file, or a dataset's folder or hub id; the
             latter two have an ``image`` column.
         split: of a dataset that has several.
@@ -110,7 +110,7 @@ def _read_jsonl(path: Path, images_dir: Path | None) -> list[dict[str, Any]]:
     if not path.is_file():
         raise AnswerSetError(f"{path}: no such file")
     if not folder.is_dir():
-        raise AnswerSetError(f"{folder}: no such folder of pictures (choose one with --images-dir)")
+        raise AnswerSetError(f"{folder}: no such folder of images (choose one with --images-dir)")
     rows = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if not line.strip():
@@ -147,7 +147,7 @@ def _read_dataset(data: str, split: str | None) -> list[dict[str, Any]]:
         found = found[split or next(iter(found))]
     if not isinstance(found.features.get("image"), ImageFeature):
         raise AnswerSetError(
-            f"{data}: no column image that holds pictures (it has {', '.join(found.column_names)})"
+            f"{data}: no column image that holds images (it has {', '.join(found.column_names)})"
         )
     encoded = found.select_columns("image").cast_column("image", ImageFeature(decode=False))
 
@@ -174,22 +174,22 @@ def _item(identity: str, row: dict[str, Any], question_field: str, answer_field:
     if fault is None:
         try:
             content = read()
-            # By its head alone: the shuffled control must not hand a broken picture to a sound question.
+            # By its head alone: the shuffled control must not hand a broken image to a sound question.
             with Image.open(io.BytesIO(content)):
                 digest = image_digest(content)
         except UnidentifiedImageError:
             # Pillow would name an address in memory, another one in every run.
-            fault = "image cannot be read: it is no picture"
-        except (*BROKEN_PICTURE, TypeError) as error:
+            fault = "image cannot be read: it is no image"
+        except (*BROKEN_IMAGE, TypeError) as error:
             fault = f"image cannot be read: {error}"
     return Item(identity, str(question), str(answer), digest, read, fault)
 
 
 def exchange_images(items: Sequence[Item]) -> list[Item]:
-    """The shuffled-image control: every item gets another one's picture.
+    """The shuffled-image control: every item gets another one's image.
 
     Raises:
-        AnswerSetError: fewer than two different pictures.
+        AnswerSetError: fewer than two different images.
     """
     holders = {item.digest: item for item in items if item.fault is None}
     try:

@@ -1,6 +1,6 @@
-"""Perplexity of a LLaVA-NeXT model on given answers, conditioned on its picture and question.
+"""Perplexity of a LLaVA-NeXT model on given answers, conditioned on its image and question.
 
-Only the answer's tokens count (``ndino.evaluation.perplexity.scorer``). The paper averages the samples' perplexities and leaves out
+Only the answer's tokens count (`scorer.py`). The paper averages the samples' perplexities and leaves out
 those above 1,000; the corpus perplexity beside it weighs every token alike and leaves nothing out.
 """
 

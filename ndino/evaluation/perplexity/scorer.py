@@ -1,8 +1,8 @@
-"""How likely a LLaVA-NeXT model finds given answers to questions about pictures.
+"""How likely a LLaVA-NeXT model finds given answers to questions about images.
 
 The prompt is Listing 2 where the tokenizer has LLaMA 3's markers, else the model's own chat template; only
-the answer's tokens count, the one that ends it included. Answers about one picture share the encoded picture
-and the beginning of the prompt (``ndino.evaluation.inference.prefix_cache``); the others are scored in batches of like length.
+the answer's tokens count, the one that ends it included. Answers about one image share the encoded image
+and the beginning of the prompt (`prefix_cache.py`); the others are scored in batches of like length.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from PIL import ExifTags, Image, ImageOps
 from torch.nn.utils.rnn import pad_sequence
 from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
-from ndino.common.errors import BROKEN_PICTURE, reason_of
-from ndino.evaluation.inference.prefix_cache import encode_prefix, obstacle, packed_attention
+from ndino.common.errors import BROKEN_IMAGE, reason_of
+from ndino.evaluation.inference.prefix_cache import encode_prefix, packed_attention, prefix_sharing_blocker
 from ndino.evaluation.models import Model
 from ndino.evaluation.perplexity.answer_sets import Item
 from ndino.formats.prompts import (
@@ -80,15 +80,15 @@ class Ready:
 
 @dataclass(frozen=True)
 class Batch:
-    """Answers that are scored at once: each with a picture of its own, or all about one."""
+    """Answers that are scored at once: each with a image of its own, or all about one."""
 
     answers: tuple[Ready, ...]
-    one_picture: bool
+    one_image: bool
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """A model ready to score; ``context`` is the most tokens it takes, picture features included."""
+    """A model ready to score; ``context`` is the most tokens it takes, image features included."""
 
     model: LlavaNextForConditionalGeneration
     processor: LlavaNextProcessor
@@ -107,26 +107,26 @@ class Scorer:
     def plan(self, items: Sequence[Item], *, batch: int | None = None) -> tuple[list[Score], list[Batch]]:
         """What cannot be scored, and batches of the rest; the same items give the same batches.
 
-        ``batch`` answers with pictures of their own are scored at once, by default 1 on a CPU, which padding
+        ``batch`` answers with images of their own are scored at once, by default 1 on a CPU, which padding
         would only keep busy (``benchmarks/perplexity.py``), and 8 on a GPU.
         """
         batch = batch or (1 if self.model.device.type == "cpu" else 8)
-        skipped, of_picture = [], defaultdict(list)
+        skipped, of_image = [], defaultdict(list)
         for item in items:
             try:
                 ready = self._prepare(item)
             except _SkipError as skip:
                 skipped.append(_skipped(item, str(skip)))
             else:
-                of_picture[item.digest].append(ready)
-        shares = obstacle(self.model) is None
-        singles = [ready for group in of_picture.values() if len(group) == 1 or not shares for ready in group]
+                of_image[item.digest].append(ready)
+        shares = prefix_sharing_blocker(self.model) is None
+        singles = [ready for group in of_image.values() if len(group) == 1 or not shares for ready in group]
         singles.sort(key=lambda ready: -ready.length)
         cuts = range(0, len(singles), batch)
-        batches = [Batch(tuple(singles[start : start + batch]), one_picture=False) for start in cuts]
-        groups = [group for group in of_picture.values() if len(group) > 1 and shares]
+        batches = [Batch(tuple(singles[start : start + batch]), one_image=False) for start in cuts]
+        groups = [group for group in of_image.values() if len(group) > 1 and shares]
         return skipped, batches + [
-            Batch(tuple(part), one_picture=True) for group in groups for part in _parts(group)
+            Batch(tuple(part), one_image=True) for group in groups for part in _parts(group)
         ]
 
     def _prepare(self, item: Item) -> Ready:
@@ -135,7 +135,7 @@ class Scorer:
         try:
             with Image.open(io.BytesIO(item.image())) as image:
                 size = _upright_size(image)
-        except BROKEN_PICTURE as error:
+        except BROKEN_IMAGE as error:
             raise _SkipError(f"image cannot be read: {error}") from error
         tokenizer = self.processor.tokenizer
         try:
@@ -156,37 +156,37 @@ class Scorer:
         return ready
 
     def _features(self, size: tuple[int, int]) -> int:
-        """Tokens that a picture of (height, width) becomes."""
+        """Tokens that a image of (height, width) becomes."""
         (count,) = self.processor._get_num_multimodal_tokens(image_sizes=[size])["num_image_tokens"]
         return count
 
     def score(self, batch: Batch) -> list[Score]:
-        """Score one batch; a picture that turns out to be torn is skipped."""
-        pictures, torn = {}, []
+        """Score one batch; a image that turns out to be torn is skipped."""
+        images, torn = {}, []
         for ready in batch.answers:
-            if ready.item.digest not in pictures:
+            if ready.item.digest not in images:
                 try:
-                    pictures[ready.item.digest] = self._picture(ready.item)
-                except BROKEN_PICTURE as error:
+                    images[ready.item.digest] = self._image(ready.item)
+                except BROKEN_IMAGE as error:
                     torn.append(_skipped(ready.item, f"image cannot be read: {error}"))
-        whole = [ready for ready in batch.answers if ready.item.digest in pictures]
+        whole = [ready for ready in batch.answers if ready.item.digest in images]
         if not whole:
             return torn
-        if batch.one_picture:
-            (picture,) = pictures.values()
-            losses = self._losses_behind_a_prefix(whole, picture)
+        if batch.one_image:
+            (image,) = images.values()
+            losses = self._losses_behind_a_prefix(whole, image)
         else:
-            losses = self._losses(whole, [pictures[ready.item.digest] for ready in whole])
+            losses = self._losses(whole, [images[ready.item.digest] for ready in whole])
         return torn + [_scored(ready, nll) for ready, nll in zip(whole, losses, strict=True)]
 
-    def _picture(self, item: Item) -> dict[str, torch.Tensor]:
+    def _image(self, item: Item) -> dict[str, torch.Tensor]:
         with Image.open(io.BytesIO(item.image())) as image:
-            # Upright, as `datasets` gives pictures to the tasks.
+            # Upright, as `datasets` gives images to the tasks.
             upright = ImageOps.exif_transpose(image).convert("RGB")
         return self.processor.image_processor(upright, return_tensors="pt")
 
     @torch.inference_mode()
-    def _losses(self, answers: Sequence[Ready], pictures: Sequence[dict[str, torch.Tensor]]) -> list[float]:
+    def _losses(self, answers: Sequence[Ready], images: Sequence[dict[str, torch.Tensor]]) -> list[float]:
         """A row an answer, padded on the right."""
         rows = [ready.widened(self.model.config.image_token_id) for ready in answers]
         lengths = torch.tensor([len(ids) for ids in rows])
@@ -200,16 +200,16 @@ class Scorer:
             input_ids=ids.to(self.model.device),
             # Without a mask, attention takes its fast causal path.
             attention_mask=None if bool(present.all()) else present.long().to(self.model.device),
-            **self._pixels(pictures),
+            **self._pixels(images),
             use_cache=False,
         ).last_hidden_state
         # The position before each answer token predicts it.
-        nll = self._surprise(hidden[:, :-1][answer[:, 1:].to(hidden.device)], ids[answer])
+        nll = self.token_nll(hidden[:, :-1][answer[:, 1:].to(hidden.device)], ids[answer])
         return [float(part.sum()) for part in nll.split([ready.answer_tokens for ready in answers])]
 
     @torch.inference_mode()
     def _losses_behind_a_prefix(
-        self, answers: Sequence[Ready], picture: dict[str, torch.Tensor]
+        self, answers: Sequence[Ready], image: dict[str, torch.Tensor]
     ) -> list[float]:
         """All answers in one row behind what their prompts have in common, which is read once."""
         device = self.model.device
@@ -221,7 +221,7 @@ class Scorer:
         )
         prefix = encode_prefix(
             self.model,
-            {"input_ids": torch.tensor([rows[0][:shared]], device=device), **self._pixels([picture])},
+            {"input_ids": torch.tensor([rows[0][:shared]], device=device), **self._pixels([image])},
         )
         suffixes = [ids[shared:] for ids in rows]
         mask, positions = packed_attention(
@@ -241,17 +241,17 @@ class Scorer:
             for suffix, ready in zip(suffixes, answers, strict=True)
             for token in suffix[-ready.answer_tokens :]
         ]
-        nll = self._surprise(torch.cat(before), torch.tensor(wanted))
+        nll = self.token_nll(torch.cat(before), torch.tensor(wanted))
         return [float(part.sum()) for part in nll.split([ready.answer_tokens for ready in answers])]
 
-    def _pixels(self, pictures: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        # Pictures differ in their number of tiles; the model reads from image_sizes how many are real.
-        pixels = pad_sequence([picture["pixel_values"][0] for picture in pictures], batch_first=True)
-        sizes = torch.cat([picture["image_sizes"] for picture in pictures])
+    def _pixels(self, images: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        # Images differ in their number of tiles; the model reads from image_sizes how many are real.
+        pixels = pad_sequence([image["pixel_values"][0] for image in images], batch_first=True)
+        sizes = torch.cat([image["image_sizes"] for image in images])
         device = self.model.device
         return {"pixel_values": pixels.to(device, self.model.dtype), "image_sizes": sizes.to(device)}
 
-    def _surprise(self, hidden: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    def token_nll(self, hidden: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         """(answer tokens,) float64 on the CPU, from the hidden states that predict them.
 
         Logits of all positions over a large vocabulary would be most of the memory, hence only these, and of

@@ -86,7 +86,7 @@ class StageTrainer(LLaVATrainer):
 
     def _tokens(self, inputs) -> int:
         config, tower = self.model.config, self.model.get_vision_tower().config
-        pictures = [
+        images = [
             (size, image)
             for size, image, kind in zip(
                 inputs["image_sizes"], inputs["images"], inputs["modalities"], strict=True
@@ -97,9 +97,9 @@ class StageTrainer(LLaVATrainer):
             image_features(size, config.image_grid_pinpoints, tower.image_size, tower.patch_size)
             if image.ndim == 4
             else square_features(tower.image_size, tower.patch_size)
-            for size, image in pictures
+            for size, image in images
         )
-        return int(inputs["attention_mask"].sum()) - len(pictures) + features
+        return int(inputs["attention_mask"].sum()) - len(images) + features
 
     def _save_checkpoint(self, model, trial, metrics=None) -> None:
         # Upstream writes no optimiser and no step count in the projector's stage, so that it cannot go on.

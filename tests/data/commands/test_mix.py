@@ -19,9 +19,9 @@ def rows_of(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "data.jsonl").read_bytes().splitlines()]
 
 
-def own_set(folder: Path, rows: list[dict], pictures: dict[str, bytes]) -> Path:
+def own_set(folder: Path, rows: list[dict], images: dict[str, bytes]) -> Path:
     """A data set that somebody else made: no manifest, no sources."""
-    for name, content in pictures.items():
+    for name, content in images.items():
         (folder / "images" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "images" / name).write_bytes(content)
     write_conversations(folder / "data.jsonl", rows)
@@ -44,16 +44,16 @@ def test_the_paper_s_distribution():
 
 def test_the_sample_is_the_one_that_every_machine_draws(finished, tmp_path, capsys):
     out = tmp_path / "mix"
-    command = ["mix", "--take", "toy/pictures=5", "--take", "toy/text=3", "--from", str(finished)]
+    command = ["mix", "--take", "toy/images=5", "--take", "toy/text=3", "--from", str(finished)]
     assert main([*command, "--out", str(out), "--seed", "1"]) == 0
     # Golden: sha256("1\0<id>") in ascending order, the first five and three.
     assert [row["id"] for row in rows_of(out)] == ["30-0", "26-1", "34-1", "8", "4", "49", "29", "52"]
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["taken"]["toy/text"] == {"wanted": 3, "found": 30, "taken": 3}
-    assert manifest["rows"] == {"total": 8, "sources": {"toy/pictures": 5, "toy/text": 3}}
+    assert manifest["rows"] == {"total": 8, "sources": {"toy/images": 5, "toy/text": 3}}
     assert manifest["inputs"][0]["file"] == "toy/data.jsonl"
     assert "| toy/text | 3 |" in (out / "README.md").read_text()
-    assert "toy/pictures: 5 of 30" in capsys.readouterr().out
+    assert "toy/images: 5 of 30" in capsys.readouterr().out
     assert len(list(read_conversations(out / "data.jsonl", image_folder=out / "images"))) == 8
     assert main(["check", str(out), "--workers", "1"]) == 0
 
@@ -81,14 +81,14 @@ def test_a_source_that_falls_short_is_named_and_nothing_takes_its_place(finished
     assert main(["mix", "pt", "--from", str(finished), "--out", str(tmp_path / "no"), "--allow-short"]) == 1
 
 
-def test_pictures_are_linked_or_where_that_fails_copied(finished, tmp_path, monkeypatch):
-    mix([finished], {"toy/pictures": None}, tmp_path / "linked", name="own", seed=1)
+def test_images_are_linked_or_where_that_fails_copied(finished, tmp_path, monkeypatch):
+    mix([finished], {"toy/images": None}, tmp_path / "linked", name="own", seed=1)
 
     def refuse(*arguments: object) -> None:
         raise OSError(errno.EXDEV, "another file system")
 
     monkeypatch.setattr(os, "link", refuse)
-    mix([finished], {"toy/pictures": None}, tmp_path / "copied", name="own", seed=1)
+    mix([finished], {"toy/images": None}, tmp_path / "copied", name="own", seed=1)
     names = {row["image"] for row in rows_of(tmp_path / "linked")}
     for name in names:
         assert (tmp_path / "linked" / "images" / name).samefile(finished / "images" / name)
@@ -97,7 +97,7 @@ def test_pictures_are_linked_or_where_that_fails_copied(finished, tmp_path, monk
 
 
 def test_a_killed_mix_goes_on_and_a_finished_one_is_left_alone(finished, tmp_path, monkeypatch, capsys):
-    take = {"toy/pictures": 20}
+    take = {"toy/images": 20}
     mix([finished], take, tmp_path / "whole", name="own", seed=1)
     links = []
 
@@ -177,13 +177,13 @@ def test_unfinished_folders_and_overlapping_takes_are_refused(finished, tmp_path
         mix([finished], {"toy": 1, "toy/text": 1}, tmp_path / "mix", name="own", seed=1)
 
 
-def test_different_pictures_of_one_name_are_refused_equal_ones_are_one(tmp_path):
-    one = own_set(tmp_path / "one", [own_row("1", "a.png")], {"a.png": toy.picture(1)})
-    same = own_set(tmp_path / "same", [own_row("2", "a.png")], {"a.png": toy.picture(1)})
-    other = own_set(tmp_path / "other", [own_row("3", "a.png")], {"a.png": toy.picture(2)})
+def test_different_images_of_one_name_are_refused_equal_ones_are_one(tmp_path):
+    one = own_set(tmp_path / "one", [own_row("1", "a.png")], {"a.png": toy.image(1)})
+    same = own_set(tmp_path / "same", [own_row("2", "a.png")], {"a.png": toy.image(1)})
+    other = own_set(tmp_path / "other", [own_row("3", "a.png")], {"a.png": toy.image(2)})
     take = {"one": None, "same": None}
     assert mix([one, same], take, tmp_path / "mix", name="own", seed=1)["images"] == 1
-    with pytest.raises(DataError, match=r"a\.png is another picture than"):
+    with pytest.raises(DataError, match=r"a\.png is another image than"):
         mix([one, other], {"one": None, "other": None}, tmp_path / "no", name="own", seed=1)
 
 

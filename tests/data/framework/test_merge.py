@@ -54,11 +54,11 @@ def test_rows_stand_in_the_order_of_the_items_and_the_manifest_counts_them(shard
     rows = [json.loads(line) for line in (shards / "data.jsonl").read_bytes().splitlines()]
     numbers = [int(row["id"].partition("-")[0]) for row in rows]
     assert numbers == sorted(numbers) and len(rows) == 60
-    assert manifest["rows"] == {"total": 60, "sources": {"toy/pictures": 30, "toy/text": 30}}
+    assert manifest["rows"] == {"total": 60, "sources": {"toy/images": 30, "toy/text": 30}}
     assert manifest["images"] == len({row["image"] for row in rows if "image" in row})
     assert manifest["images"] == sum(path.is_file() for path in (shards / "images").rglob("*"))
     assert manifest["rejects"] == {"no caption": 15}
-    assert manifest["counts"] == {"pictures/rows": 30, "text/rows": 30}
+    assert manifest["counts"] == {"images/rows": 30, "text/rows": 30}
     assert (manifest["source"], manifest["lang"]) == ("toy", "it")
     assert "limit" in manifest["settings"] and manifest["inputs"] == toy.SETTINGS["inputs"]
     card = (shards / "README.md").read_text()

@@ -210,7 +210,7 @@ def test_batches_hold_wanted_items_only_and_are_committed_one_by_one(tmp_path):
         assert writer.wants(15)
 
 
-def test_equal_pictures_are_stored_once_whoever_stores_them(tmp_path):
+def test_equal_images_are_stored_once_whoever_stores_them(tmp_path):
     with ShardWriter(tmp_path, Shard(0, 2), {}) as one, ShardWriter(tmp_path, Shard(1, 2), {}) as two:
         with ThreadPoolExecutor(8) as pool:
             names = list(pool.map(lambda k: (one, two)[k % 2].save_image(b"x" * 99, ".png"), range(200)))

@@ -1,6 +1,6 @@
-"""A source made of nothing, to try the frame on: ``python -m tests.data.framework.toy --out FOLDER --log FILE``.
+"""A source made of nothing: ``python -m tests.data.framework.toy --out FOLDER --log FILE``.
 
-Item k is a picture with a caption, or two of them, or a reject, or two conversations of text. Every piece of
+Item k is a image with a caption, or two of them, or a reject, or two conversations of text. Every piece of
 work is noted in ``--log`` when it begins.
 """
 
@@ -29,7 +29,7 @@ ITEMS = 60
 SETTINGS = {"source": "toy", "lang": "it", "inputs": [{"file": "toy.tsv", "sha256": "00"}]}
 
 
-def picture(number: int) -> bytes:
+def draw_image(number: int) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (20 + number % 7, 20), (number % 5, 0, 0)).save(file, "PNG")
     return file.getvalue()
@@ -50,8 +50,8 @@ def outcome(writer: ShardWriter, number: int) -> Outcome:
     if number % 4 == 2:
         rows = tuple(row(f"{number}-{part}", "toy/text") for part in range(2))
         return Outcome(rows=rows, counts={"text/rows": 2})
-    image = writer.save_image(picture(number), ".png")
-    return Outcome(rows=(row(str(number), "toy/pictures", image),), counts={"pictures/rows": 1})
+    image = writer.save_image(draw_image(number), ".png")
+    return Outcome(rows=(row(str(number), "toy/images", image),), counts={"images/rows": 1})
 
 
 def work_through(

@@ -172,7 +172,7 @@ def test_empty_answer() -> None:
         assert reason(fetcher, server.url("/a")) == "empty answer"
 
 
-def test_html_in_place_of_a_picture() -> None:
+def test_html_in_place_of_a_image() -> None:
     page = b"\n<!-- x -->\n<!DOCTYPE html><html><body>Too many requests</body></html>"
     routes = {
         "/lies": content(page, "image/png"),

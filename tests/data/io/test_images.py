@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ndino.data.io.images import PictureError, usable_picture
+from ndino.data.io.images import UnusableImageError, usable_image
 
-REASONS = {"broken picture", "not a picture", "too many pixels", "too small", "SVG", "HTML, no picture"}
+REASONS = {"broken image", "not a image", "too many pixels", "too small", "SVG", "HTML, no image"}
 
 
 def drawn(kind: str, mode: str = "RGB", size: tuple[int, int] = (40, 30), **options) -> bytes:
@@ -27,16 +27,16 @@ def drawn(kind: str, mode: str = "RGB", size: tuple[int, int] = (40, 30), **opti
 )
 def test_what_a_trainer_reads_is_kept_as_it_is(kind, mode, suffix):
     content = drawn(kind, mode)
-    assert usable_picture(content) == (content, suffix)
+    assert usable_image(content) == (content, suffix)
 
 
 @pytest.mark.parametrize(
     ("kind", "mode"),
     [("GIF", "P"), ("GIF", "L"), ("BMP", "RGB"), ("TIFF", "CMYK"), ("TIFF", "F"), ("TIFF", "LA")],
 )
-def test_other_kinds_become_png_of_the_same_picture(kind, mode):
+def test_other_kinds_become_png_of_the_same_image(kind, mode):
     content = drawn(kind, mode)
-    made, suffix = usable_picture(content)
+    made, suffix = usable_image(content)
     with Image.open(io.BytesIO(made)) as image, Image.open(io.BytesIO(content)) as original:
         assert (image.format, suffix, image.size) == ("PNG", ".png", (40, 30))
         assert image.convert("RGB").tobytes() == original.convert("RGB").tobytes()
@@ -49,7 +49,7 @@ def test_of_an_animation_the_first_frame_with_its_transparency():
     frames[0].putpixel((0, 0), 0)
     file = io.BytesIO()
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], transparency=0)
-    with Image.open(io.BytesIO(usable_picture(file.getvalue())[0])) as image:
+    with Image.open(io.BytesIO(usable_image(file.getvalue())[0])) as image:
         shown = image.convert("RGBA")
         assert getattr(image, "n_frames", 1) == 1
     assert shown.getpixel((5, 5)) == (255, 0, 0, 255)
@@ -62,33 +62,33 @@ def test_of_an_animation_the_first_frame_with_its_transparency():
         (b"", "empty file"),
         (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
         (b"\xef\xbb\xbf\n<!-- drawn --><svg/>", "SVG"),
-        (b"<!DOCTYPE html><html><body>Not found", "HTML, no picture"),
-        (b"%PDF-1.4", "not a picture"),
-        (drawn("PPM"), "not a picture"),
-        (drawn("ICO"), "not a picture"),
-        (drawn("JPEG")[:-200], "broken picture"),
-        (drawn("PNG")[:-200], "broken picture"),
-        (drawn("WEBP")[:-200], "broken picture"),
-        (drawn("GIF")[:-200], "broken picture"),
+        (b"<!DOCTYPE html><html><body>Not found", "HTML, no image"),
+        (b"%PDF-1.4", "not a image"),
+        (drawn("PPM"), "not a image"),
+        (drawn("ICO"), "not a image"),
+        (drawn("JPEG")[:-200], "broken image"),
+        (drawn("PNG")[:-200], "broken image"),
+        (drawn("WEBP")[:-200], "broken image"),
+        (drawn("GIF")[:-200], "broken image"),
         (drawn("PNG", size=(15, 400)), "too small"),
         (drawn("PNG", "1", size=(7100, 7100)), "too many pixels"),
     ],
 )
 def test_refused_with_a_reason_to_count_by(content, reason):
-    with pytest.raises(PictureError) as refused:
-        usable_picture(content)
+    with pytest.raises(UnusableImageError) as refused:
+        usable_image(content)
     assert refused.value.reason == str(refused.value) == reason
 
 
 def test_the_limits_are_arguments_and_bombs_are_not_decoded():
-    assert usable_picture(drawn("PNG", size=(15, 400)), min_side=15)
-    with pytest.raises(PictureError, match="too many pixels"):
-        usable_picture(drawn("PNG"), max_pixels=1199)
+    assert usable_image(drawn("PNG", size=(15, 400)), min_side=15)
+    with pytest.raises(UnusableImageError, match="too many pixels"):
+        usable_image(drawn("PNG"), max_pixels=1199)
     bomb = bytearray(drawn("PNG"))
     bomb[16:24] = (60_000).to_bytes(4, "big") * 2  # says 3.6 gigapixels
     bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
-    with pytest.raises(PictureError, match="too many pixels"):
-        usable_picture(bytes(bomb))
+    with pytest.raises(UnusableImageError, match="too many pixels"):
+        usable_image(bytes(bomb))
 
 
 @settings(max_examples=60)
@@ -98,14 +98,14 @@ def test_harmed_files_are_refused_or_open(kind, data):
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     try:
-        kept, _ = usable_picture(bytes(content))
-    except PictureError as error:
+        kept, _ = usable_image(bytes(content))
+    except UnusableImageError as error:
         assert error.reason in REASONS
     else:
         Image.open(io.BytesIO(kept)).load()
 
 
-def test_a_jpeg_of_several_pictures_is_kept():
+def test_a_jpeg_of_several_images_is_kept():
     file = io.BytesIO()
     Image.new("RGB", (40, 30)).save(file, "MPO", save_all=True, append_images=[Image.new("RGB", (40, 30))])
-    assert usable_picture(file.getvalue()) == (file.getvalue(), ".jpg")
+    assert usable_image(file.getvalue()) == (file.getvalue(), ".jpg")

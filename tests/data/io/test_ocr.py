@@ -102,7 +102,7 @@ class TestTesseract:
                 assert str(tmp_path).encode() not in process.read_bytes()
 
     def test_a_tesseract_that_cannot_work_is_no_pages_fault(self, tesseract, tmp_path):
-        (tmp_path / "a.png").write_bytes(b"no picture")
+        (tmp_path / "a.png").write_bytes(b"no image")
         with pytest.raises(DataError, match=r"tesseract failed: .*room on the disk"):
             tesseract.read(tmp_path / "a.png")
 

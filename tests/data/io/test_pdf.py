@@ -36,14 +36,14 @@ def render(tmp_path):
 
 
 @pytest.fixture
-def picture(tmp_path):
+def opened(tmp_path):
     return lambda page: Image.open(tmp_path / page.file)
 
 
-def test_a_page_is_a_grey_picture_of_the_wanted_resolution(render, picture):
+def test_a_page_is_a_grey_image_of_the_wanted_resolution(render, opened):
     found = render(PAGE)
     assert [(found.count, page.number, page.reason) for page in found.pages] == [(1, 1, "")]
-    image = picture(found.pages[0])
+    image = opened(found.pages[0])
     assert (image.format, image.mode, image.size) == ("PNG", "L", (827, 1166))  # A6 at 200 dpi
     assert image.info["dpi"] == pytest.approx((200, 200), abs=0.1)
     assert image.getextrema()[0] < 50 and image.histogram()[255] > 0.9 * 827 * 1166
@@ -54,20 +54,20 @@ def test_the_first_pages_only(render):
     assert found.count == 40 and [page.number for page in found.pages] == [1, 2, 3]
 
 
-def test_a_rotated_page_stands_upright(render, picture):
-    assert picture(render(rotated(PAGE, 90)).pages[0]).size == (1166, 827)
+def test_a_rotated_page_stands_upright(render, opened):
+    assert opened(render(rotated(PAGE, 90)).pages[0]).size == (1166, 827)
 
 
 @pytest.mark.parametrize("size", [(14_400, 14_400), (14_400, 200), (200, 14_400)])
-def test_a_huge_page_is_made_smaller(render, picture, size):
+def test_a_huge_page_is_made_smaller(render, opened, size):
     (page,) = render(pdf(lines(*ITALIAN, size=100), size=size)).pages
-    image = picture(page)
+    image = opened(page)
     assert image.width * image.height < 10_010_000 and max(image.size) <= 20_000
     assert image.width / image.height == pytest.approx(size[0] / size[1], rel=0.01)
 
 
 @given(POINTS, POINTS, st.integers(10_000, 50_000_000))
-def test_pictures_stay_within_their_limits(width, height, max_pixels):
+def test_images_stay_within_their_limits(width, height, max_pixels):
     scale = scale_of(width, height, Rendering(max_pixels=max_pixels))
     assert scale <= 200 / 72
     assert width * scale * height * scale <= max_pixels * 1.001
@@ -82,12 +82,12 @@ def test_a_blank_page_is_refused_and_the_next_is_not(render):
     assert [page.reason for page in render(pdf(blank, lines("Fine."))).pages] == ["blank page", ""]
 
 
-def test_colour_is_kept_where_there_is_some(render, picture):
-    assert picture(render(pdf(lines(*ITALIAN, colour="red"))).pages[0]).mode == "RGB"
+def test_colour_is_kept_where_there_is_some(render, opened):
+    assert opened(render(pdf(lines(*ITALIAN, colour="red"))).pages[0]).mode == "RGB"
 
 
-def test_a_page_that_compresses_badly_is_a_jpeg(render, picture):
-    assert picture(render(pdf(noise)).pages[0]).format == "JPEG"
+def test_a_page_that_compresses_badly_is_a_jpeg(render, opened):
+    assert opened(render(pdf(noise)).pages[0]).format == "JPEG"
 
 
 @pytest.mark.parametrize(

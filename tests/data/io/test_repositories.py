@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ndino.data.errors import DataError
-from ndino.data.io.repositories import inputs_of, open_repository, open_table, picture_bytes
+from ndino.data.io.repositories import image_bytes, inputs_of, open_repository, open_table
 
 
 @pytest.fixture
@@ -87,5 +87,5 @@ def test_what_is_neither_folder_nor_reachable_is_named_with_the_remedy(name):
         ("x", b""),
     ],
 )
-def test_cells_of_pictures(cell, content):
-    assert picture_bytes(cell) == content
+def test_cells_of_images(cell, content):
+    assert image_bytes(cell) == content

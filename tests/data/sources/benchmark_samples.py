@@ -8,14 +8,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.data.sources.cauldron_samples import picture
+from tests.data.sources.cauldron_samples import draw_image
 
 TEXT, IMAGE = pa.string(), pa.struct({"bytes": pa.binary(), "path": pa.string()})
 OBJECTS = ("dog", "car", "bench", "person", "bottle", "train")
 
 
 def _image(number: int) -> dict[str, Any]:
-    return {"bytes": picture(number), "path": None}
+    return {"bytes": draw_image(number), "path": None}
 
 
 def ok_vqa() -> list[dict[str, Any]]:
@@ -60,7 +60,7 @@ def pope() -> list[dict[str, Any]]:
         {
             "id": str(number),
             "question_id": str(number),
-            "question": f"Does the picture show a {thing}?",
+            "question": f"Does the image show a {thing}?",
             "answer": "yes" if number % 2 else "no",
             "image_source": "COCO_val2014_000000000001",
             "image": _image(20 + number // 2),

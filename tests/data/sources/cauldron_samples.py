@@ -41,7 +41,7 @@ DESCRIBE = (
     "Tell me in a sentence what can be seen here.",
     "What can be seen here? A sentence or two will do.",
 )
-COMPARE = ("Tell me what has changed from one picture to the other.", "What is new in the second picture?")
+COMPARE = ("Tell me what has changed from one image to the other.", "What is new in the second image?")
 PUZZLE = ("Which of the figures comes next?", "Which figure belongs in the empty field?")
 FITS = (
     "Does this figure belong in the empty field? Say yes or no.",
@@ -120,14 +120,14 @@ FREE = {
     ],
     "vqarad": [
         ("Is one of the bones broken?", "No."), ("Does the liver look healthy?", "No."),
-        ("What part of the body is it?", "Hand."), ("How was this picture taken?", "Ultrasound."),
+        ("What part of the body is it?", "Hand."), ("How was this image taken?", "Ultrasound."),
         ("Where is the cyst?", "Left kidney."), ("Is there too much water in the lungs?", "Yes."),
     ],
 }  # fmt: skip
 NLVR2_FORMS = (
-    'Somebody says about the two pictures: "{}". Is he right?',
+    'Somebody says about the two images: "{}". Is he right?',
     'Look left and look right. Does the sentence "{}" fit?',
-    'Is "{}" a good title for the two pictures?',
+    'Is "{}" a good title for the two images?',
     'True or not: "{}"?',
 )
 NLVR2 = [
@@ -139,7 +139,7 @@ NARRATIVES = [
     "Some children play in a garden. Behind the garden there is a white house with a red roof.",
     "A woman sells flowers in the street, and next to her a man with a hat drinks coffee.",
     "On the shelf there are three books, a lamp and a cup. Under the shelf a cat is sleeping.",
-    "It is an old picture without colors. There is a ship near a bridge, and many people look at it.",
+    "It is an old image without colors. There is a ship near a bridge, and many people look at it.",
 ]
 DIFFERENCES = [
     "The yellow bicycle is gone. A woman has come out of the shop on the left.",
@@ -153,11 +153,11 @@ GEOMVERSE = [
      "The three sides together are 6 + 8 + 10 = 24. So the way around the triangle is 24."),
 ]  # fmt: skip
 MIMIC_CGD = [
-    ("What has the first picture that the second one does not have?",
-     "In the first picture there is a table with two chairs, in the second one the room is empty."),
-    ("In which places were the two pictures taken?",
-     "The first picture was taken in a forest, the second one in a station with many trains."),
-    ("Is it raining in both pictures?", "Yes, in both pictures the people have umbrellas."),
+    ("What has the first image that the second one does not have?",
+     "In the first image there is a table with two chairs, in the second one the room is empty."),
+    ("In which places were the two images taken?",
+     "The first image was taken in a forest, the second one in a station with many trains."),
+    ("Is it raining in both images?", "Yes, in both images the people have umbrellas."),
 ]  # fmt: skip
 
 
@@ -217,7 +217,7 @@ def pairs() -> dict[str, list[tuple[str, str]]]:
     # Its instructions are in the question's own line, before and behind it.
     chosen["nlvr2"] = [
         (
-            f"You see a picture on the left and one on the right. {form.format(statement)} Say yes or no.",
+            f"You see a image on the left and one on the right. {form.format(statement)} Say yes or no.",
             "Yes." if number % 2 else "No.",
         )
         for number, (statement, form) in enumerate(itertools.product(NLVR2, NLVR2_FORMS))
@@ -229,11 +229,11 @@ def pairs() -> dict[str, list[tuple[str, str]]]:
     return dict(sorted(chosen.items()))
 
 
-TWO_PICTURES = ("mimic_cgd", "nlvr2", "spot_the_diff")
+TWO_IMAGES = ("mimic_cgd", "nlvr2", "spot_the_diff")
 
 
-def picture(number: int) -> bytes:
-    """A PNG of one colour; another number, another picture."""
+def draw_image(number: int) -> bytes:
+    """A PNG of one colour; another number, another image."""
     file = io.BytesIO()
     Image.new("RGB", (32, 32), (number % 256, number // 256 % 256, 99)).save(file, "PNG")
     return file.getvalue()
@@ -265,11 +265,11 @@ def write_task(folder: Path, task: str, rows: Sequence[Mapping[str, Any]], files
 
 
 def write_samples(folder: Path, pairs_a_row: int = 3) -> Path:
-    """Write all samples, a picture (or two) for every ``pairs_a_row`` of them; returns ``folder``."""
+    """Write all samples, a image (or two) for every ``pairs_a_row`` of them; returns ``folder``."""
     for task, samples in pairs().items():
         rows = [
             row(
-                [picture(start + 1000 * extra) for extra in range(1 + (task in TWO_PICTURES))],
+                [draw_image(start + 1000 * extra) for extra in range(1 + (task in TWO_IMAGES))],
                 samples[start : start + pairs_a_row],
                 task,
             )

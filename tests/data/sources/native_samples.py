@@ -11,14 +11,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.data.sources.cauldron_samples import picture
+from tests.data.sources.cauldron_samples import draw_image
 
 TEXT, IMAGE = pa.string(), pa.struct({"bytes": pa.binary(), "path": pa.string()})
 PAIRS = "[{'question': \"Cosa c'è scritto?\", 'answer': 'Uscita'}, {'question': 'Che ora è?', 'answer': '8'}]"
 
 
 def image(number: int) -> dict[str, Any]:
-    return {"bytes": picture(number), "path": None}
+    return {"bytes": draw_image(number), "path": None}
 
 
 def write_parquet(file: Path, rows: Sequence[Mapping[str, Any]], types: Mapping[str, pa.DataType]) -> None:
@@ -52,7 +52,7 @@ def write_exams(folder: Path, answers: Sequence[str | None] = ("A", "c")) -> Pat
 
 
 def write_gqa(folder: Path) -> tuple[Path, Path]:
-    """The file of questions, and the folder of pictures: n1 has two, n2 one, n9 is not there, n3 unasked."""
+    """The file of questions, and the folder of images: n1 has two, n2 one, n9 is not there, n3 unasked."""
     questions = [
         {"img_id": "n1", "question_id": "1", "sent": "È chiusa la porta?", "label": {"no": 1.0}},
         {"img_id": "n2", "question_id": "2", "sent": "Di che colore è?", "label": {"blu": 1.0}},

@@ -12,7 +12,7 @@ from ndino.data.framework.merge import merge
 from ndino.data.sources import benchmarks
 from ndino.formats.hub_folders import load_folder
 from tests.data.sources.benchmark_samples import write_benchmark_sources
-from tests.data.sources.cauldron_samples import picture
+from tests.data.sources.cauldron_samples import draw_image
 from tests.data.translation.apertium_there import needs_apertium
 from tests.data.translation.marked import Marked, marked_translation, remark
 
@@ -57,7 +57,7 @@ def test_the_tasks_columns_and_the_counts_of_table_4(marked, sources, tmp_path):
     assert wild["image"].size == (32, 32)
     counts = json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"]
     assert (counts["POPE/original"], counts["POPE/translated"]) == (18, 18)
-    # The video is no question of the part on pictures.
+    # The video is no question of the part on images.
     assert (counts["SEED-Bench/original"], counts["SEED-Bench/other parts"]) == (3, 1)
 
 
@@ -103,7 +103,7 @@ def test_a_question_that_fails_a_check_is_left_out_of_the_translated(monkeypatch
 
 def test_broken_rows_have_a_reason(marked, tmp_path):
     text, image = pa.string(), pa.struct({"bytes": pa.binary(), "path": pa.string()})
-    whole, torn = {"bytes": picture(1), "path": None}, {"bytes": picture(1)[:-30], "path": None}
+    whole, torn = {"bytes": draw_image(1), "path": None}, {"bytes": draw_image(1)[:-30], "path": None}
     rows = [
         {"question": "Is it?", "answer": "yes", "image": whole},
         {"question": "Is it?", "answer": "maybe", "image": whole},
@@ -122,8 +122,8 @@ def test_broken_rows_have_a_reason(marked, tmp_path):
         "answer is neither yes nor no": 1,
         "no answer": 1,
         "no question": 1,
-        "picture: broken picture": 1,
-        "picture: empty file": 1,
+        "image: broken image": 1,
+        "image: empty file": 1,
     }
     assert manifest["counts"] == {"POPE/original": 6, "POPE/translated": 1}
 

@@ -21,7 +21,7 @@ from ndino.data.translation.engines.apertium import END, _escape
 from ndino.evaluation import tasks
 from ndino.formats.llava_json import read_conversations
 from tests.data.same import assert_same_folders
-from tests.data.sources.cauldron_samples import TWO_PICTURES, pairs, picture, row, write_samples, write_task
+from tests.data.sources.cauldron_samples import TWO_IMAGES, draw_image, pairs, row, write_samples, write_task
 from tests.data.translation.apertium_there import needs_apertium
 from tests.data.translation.marked import Marked, marked_translation
 
@@ -150,7 +150,7 @@ def test_rows_are_what_training_reads(marked, samples, tmp_path):
     assert len(read) == sum(map(len, pairs().values()))
     for conversation in read:
         task = conversation.id.split("/")[1]
-        assert len(conversation.images) == 1 + (task in TWO_PICTURES)
+        assert len(conversation.images) == 1 + (task in TWO_IMAGES)
         assert conversation.turns[0].text.startswith("<image>\n" * len(conversation.images))
     assert len({conversation.id for conversation in read}) == len(read)
     sources = json.loads((tmp_path / "out" / "manifest.json").read_text())["rows"]["sources"]
@@ -159,7 +159,7 @@ def test_rows_are_what_training_reads(marked, samples, tmp_path):
 
 def test_broken_rows_of_every_kind_are_counted_and_kept_aside(marked, tmp_path):
     good = ("Is it red?\nOne word.", "Yes.")
-    whole = picture(1)
+    whole = draw_image(1)
     rows = [
         row([whole], [good], "vqav2"),
         row([whole], [], "vqav2"),
@@ -172,7 +172,9 @@ def test_broken_rows_of_every_kind_are_counted_and_kept_aside(marked, tmp_path):
         {"images": [{"bytes": whole, "path": None}], "texts": None},
         {"images": None, "texts": [{"user": "Is it?", "assistant": "No.", "source": None}]},
         {"images": [None], "texts": [None, {"user": "Is it?", "assistant": "No.", "source": None}]},
-        row([picture(2)], [("Which?\nOptions: One, two.", "Three."), ("The Answer: is?", "mine")], "vqav2"),
+        row(
+            [draw_image(2)], [("Which?\nOptions: One, two.", "Three."), ("The Answer: is?", "mine")], "vqav2"
+        ),
     ]
     write_task(tmp_path / "source", "vqav2", rows, files=3)
     assert run(tmp_path / "source", tmp_path / "out", "--tasks", "vqav2") == 0
@@ -184,17 +186,17 @@ def test_broken_rows_of_every_kind_are_counted_and_kept_aside(marked, tmp_path):
         "no answer": 1,
         "no question": 1,
         "no question in the row": 2,
-        "picture: HTML, no picture": 1,
-        "picture: broken picture": 2,
-        "picture: empty file": 4,
-        "picture: none in the row": 2,
+        "image: HTML, no image": 1,
+        "image: broken image": 2,
+        "image: empty file": 4,
+        "image: none in the row": 2,
         "text holds a marker of its own": 1,
     }
     assert manifest["counts"] == {"vqav2/rows": 12, "vqav2/instances": 15, "vqav2/translated": 2}
     # Every pair is a row or a reject; two rejects are of rows without a pair.
     assert len(made) + len(rejects) - 2 == 15
     assert rejects[-2]["detail"] == {"user": "Which?\nOptions: One, two.", "assistant": "Three."}
-    # Only pictures that a row names are stored.
+    # Only images that a row names are stored.
     assert len(list((tmp_path / "out" / "images").rglob("*.png"))) == 1
 
 
@@ -204,7 +206,7 @@ def test_what_fails_a_check_is_kept_with_both_lines(monkeypatch, marked, tmp_pat
         cauldron, "open_translation", lambda args, memory: marked_translation(memory.parent, broken)
     )
     texts = [("Is it red?", "Yes."), ("Where is it?", "Here."), ("How many?", "3.")]
-    write_task(tmp_path / "source", "vqav2", [row([picture(1)], texts, "vqav2")])
+    write_task(tmp_path / "source", "vqav2", [row([draw_image(1)], texts, "vqav2")])
     assert run(tmp_path / "source", tmp_path / "out", "--tasks", "vqav2") == 0
     rejects = rows_of(tmp_path / "out" / "rejects.jsonl")
     assert Counter(one["reason"] for one in rejects) == {"answer not at the end": 2}
@@ -234,7 +236,7 @@ def test_the_first_rows_of_each_task_and_the_first_of_all(marked, samples, tmp_p
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 no parquet at all PAR1"])
 def test_a_broken_file_is_named(marked, tmp_path, capsys, content):
-    write_task(tmp_path / "source", "vqav2", [row([picture(1)], [("Is it?", "No.")], "vqav2")])
+    write_task(tmp_path / "source", "vqav2", [row([draw_image(1)], [("Is it?", "No.")], "vqav2")])
     file = next((tmp_path / "source").rglob("*.parquet"))
     file.write_bytes(content)
     assert run(tmp_path / "source", tmp_path / "out", "--tasks", "vqav2") == 1
@@ -242,7 +244,7 @@ def test_a_broken_file_is_named(marked, tmp_path, capsys, content):
 
 
 def test_missing_tasks_folders_and_columns_are_named(marked, tmp_path, capsys):
-    write_task(tmp_path / "source", "vqav2", [row([picture(1)], [("Is it?", "No.")], "vqav2")])
+    write_task(tmp_path / "source", "vqav2", [row([draw_image(1)], [("Is it?", "No.")], "vqav2")])
     assert run(tmp_path / "source", tmp_path / "out") == 1
     assert "aokvqa/*.parquet" in capsys.readouterr().err
     # Tests run without the hub.

@@ -10,7 +10,7 @@ from ndino.data.framework.merge import merge
 from ndino.data.sources import conversations
 from ndino.formats.llava_json import read_conversations
 from tests.data.same import assert_same_folders
-from tests.data.sources.cauldron_samples import picture
+from tests.data.sources.cauldron_samples import draw_image
 from tests.data.translation.apertium_there import needs_apertium
 from tests.data.translation.marked import Marked, marked_translation
 
@@ -43,9 +43,9 @@ def conversation(identity: str, *messages: str, image: str | None = "1.jpg") -> 
 def source(folder: Path, *rows: object) -> tuple[str, ...]:
     (folder / "coco").mkdir(exist_ok=True)
     for number in range(3):
-        (folder / "coco" / f"{number}.jpg").write_bytes(picture(number))
-    (folder / "coco" / "COCO_train2014_7.jpg").write_bytes(picture(7))
-    (folder / "coco" / "torn.jpg").write_bytes(picture(8)[:-30])
+        (folder / "coco" / f"{number}.jpg").write_bytes(draw_image(number))
+    (folder / "coco" / "COCO_train2014_7.jpg").write_bytes(draw_image(7))
+    (folder / "coco" / "torn.jpg").write_bytes(draw_image(8)[:-30])
     file = folder / "conversation_58k.json"
     file.write_text(json.dumps(rows), encoding="utf-8")
     return "conversations", str(file), "--images", str(folder / "coco")
@@ -75,7 +75,7 @@ def test_every_round_and_the_whole_with_its_newlines(shouted, tmp_path):
     assert sorted(shouted) == ["A list:", "And", "Red car.", "The end.", "What is it?", "then?", "two dogs"]
     images = tmp_path / "out" / "images"
     assert len(list(read_conversations(tmp_path / "out" / "data.jsonl", image_folder=images))) == 3
-    assert (images / whole["image"]).read_bytes() == picture(1)
+    assert (images / whole["image"]).read_bytes() == draw_image(1)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["counts"] == {
         "conversations/rows": 1, "conversations/instances": 2, "conversations/translated": 2,
@@ -119,12 +119,12 @@ def test_broken_rows_keep_their_numbers_and_stop_nothing(shouted, tmp_path):
     assert rejects == {
         "00001": "not a LLaVA row",
         "00002": "not a LLaVA row",
-        "00003-two": "picture: not in the folder",
-        "00004-torn": "picture: broken picture",
-        "00005-out": "picture: outside the folder",
-        "00006-folder": "picture: cannot be read",
-        "00007-null": "picture: cannot be read",
-        "00008-none": "picture: not one in the row",
+        "00003-two": "image: not in the folder",
+        "00004-torn": "image: broken image",
+        "00005-out": "image: outside the folder",
+        "00006-folder": "image: cannot be read",
+        "00007-null": "image: cannot be read",
+        "00008-none": "image: not one in the row",
     }
     assert main([*arguments, "--out", str(tmp_path / "few"), "--limit", "5"]) == 0
     assert len(rows_of(tmp_path / "few" / "rejects.jsonl")) == 4

@@ -301,8 +301,8 @@ def test_stopped_at_any_moment_it_goes_on(tmp_path):
         assert (out / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
     found = [json.loads((folder / "manifest.json").read_text()) for folder in (out, tmp_path / "undisturbed")]
     assert {**found[0], "commit": ""} == {**found[1], "commit": ""}
-    pictures = [{path.name for path in folder.rglob("*.png")} for folder in (out, tmp_path / "undisturbed")]
-    assert pictures[0] == pictures[1] and len(pictures[0]) == len(numbers)
+    images = [{path.name for path in folder.rglob("*.png")} for folder in (out, tmp_path / "undisturbed")]
+    assert images[0] == images[1] and len(images[0]) == len(numbers)
     # What was in hand when it was killed is read again: at most the documents of all its threads.
     read = [line for line in log.read_text().splitlines() if not line.startswith("--")]
     assert len(numbers) <= len(read) <= len(numbers) + kills * (1 + eurlex.WAITING)

@@ -11,7 +11,7 @@ from ndino.data.framework.merge import merge
 from ndino.data.sources import lcs
 from ndino.formats.llava_json import read_conversations
 from tests.data.same import assert_same_folders
-from tests.data.sources.cauldron_samples import picture
+from tests.data.sources.cauldron_samples import draw_image
 
 
 def caption(identity: str, image: str, text: str = "a dog") -> dict:
@@ -21,11 +21,11 @@ def caption(identity: str, image: str, text: str = "a dog") -> dict:
 
 @pytest.fixture
 def pretrain(tmp_path: Path) -> Path:
-    """LLaVA-Pretrain with three good rows, two of them on one picture, and broken ones; folder and zip."""
+    """LLaVA-Pretrain with three good rows, two of them on one image, and broken ones; folder and zip."""
     for name in ("00000/0.jpg", "00000/1.jpg", "00001/2.jpg"):
         (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "images" / name).write_bytes(picture(int(name[6])))
-    (tmp_path / "images" / "00001" / "2.jpg").write_bytes(picture(2)[:-30])
+        (tmp_path / "images" / name).write_bytes(draw_image(int(name[6])))
+    (tmp_path / "images" / "00001" / "2.jpg").write_bytes(draw_image(2)[:-30])
     rows = [
         caption("0", "00000/0.jpg"),
         caption("1", "00000/1.jpg"),
@@ -51,17 +51,17 @@ def run(pretrain: Path, images: str, out: str, *arguments: str) -> Path:
 
 
 @pytest.mark.parametrize("images", ["images", "images.zip"])
-def test_good_rows_are_indexed_with_their_pictures_in_place(pretrain, images):
+def test_good_rows_are_indexed_with_their_images_in_place(pretrain, images):
     out = run(pretrain, images, "out")
     rows = list(read_conversations(out / "data.jsonl", image_folder=out / "images"))
     assert [row.images for row in rows] == [("00000/0.jpg",), ("00000/1.jpg",), ("00000/0.jpg",)]
     assert [turn.text for turn in rows[2].turns] == ["<image>", "the same dog"]
     rejects = [json.loads(line) for line in (out / "rejects.jsonl").read_text().splitlines()]
     assert {one["where"]: one["reason"] for one in rejects} == {
-        "lcs/00002-2": "picture: broken picture",
-        "lcs/00003-3": "picture: not there",
-        "lcs/00004-4": "picture: outside the folder",
-        "lcs/00005-5": "picture: not there",
+        "lcs/00002-2": "image: broken image",
+        "lcs/00003-3": "image: not there",
+        "lcs/00004-4": "image: outside the folder",
+        "lcs/00005-5": "image: not there",
         "lcs/00007": "not a LLaVA row",
         "lcs/00008": "not a LLaVA row",
     }
@@ -70,12 +70,12 @@ def test_good_rows_are_indexed_with_their_pictures_in_place(pretrain, images):
     assert files == ["0.jpg", "1.jpg"]
 
 
-def test_pictures_of_a_folder_take_no_more_room(pretrain):
+def test_images_of_a_folder_take_no_more_room(pretrain):
     out = run(pretrain, "images", "out")
     original = pretrain / "images" / "00000" / "0.jpg"
     assert (out / "images" / "00000" / "0.jpg").samefile(original)
     run(pretrain, "images", "out")
-    assert original.read_bytes() == picture(0)
+    assert original.read_bytes() == draw_image(0)
 
 
 def test_without_hard_links_they_are_copied(pretrain, monkeypatch):
@@ -84,7 +84,7 @@ def test_without_hard_links_they_are_copied(pretrain, monkeypatch):
 
     monkeypatch.setattr(lcs.os, "link", refused)
     placed = run(pretrain, "images", "out") / "images" / "00000" / "0.jpg"
-    assert placed.read_bytes() == picture(0)
+    assert placed.read_bytes() == draw_image(0)
     assert not placed.samefile(pretrain / "images" / "00000" / "0.jpg")
 
 

@@ -100,9 +100,9 @@ def test_rows_that_cannot_be_read_are_set_aside(tmp_path):
     ] * 2
 
 
-def test_gqa_it_with_the_pictures_that_it_asks_about(tmp_path):
-    questions, pictures = write_gqa(tmp_path / "hub")
-    assert run("gqa-it", pictures, tmp_path / "out", "--questions", str(questions)) == 0
+def test_gqa_it_with_the_images_that_it_asks_about(tmp_path):
+    questions, images = write_gqa(tmp_path / "hub")
+    assert run("gqa-it", images, tmp_path / "out", "--questions", str(questions)) == 0
     folder = tmp_path / "out" / "benchmarks"
     documents = load_folder(folder / "crux82" / "gqa-it", split="test")
     assert set(documents["question_id"]) == {"1", "2", "3"}
@@ -110,22 +110,22 @@ def test_gqa_it_with_the_pictures_that_it_asks_about(tmp_path):
     assert json.loads(asked["È chiusa la porta?"]) == {"no": 1.0}
     assert sorted(load_folder(folder / "lmms-lab" / "GQA", split="testdev")["id"]) == ["n1", "n2"]
     assert [one["reason"] for one in rows_of(tmp_path / "out" / "rejects.jsonl")] == [
-        "picture: not in lmms-lab/GQA"
+        "image: not in lmms-lab/GQA"
     ]
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"] == {"gqa-it/test": 3}
     for index in range(2):
         arguments = ("--questions", str(questions), "--shard", f"{index}/2")
-        assert run("gqa-it", pictures, tmp_path / "two", *arguments) == 0
+        assert run("gqa-it", images, tmp_path / "two", *arguments) == 0
     merge(tmp_path / "two")
     assert_same_folders(tmp_path / "two", tmp_path / "out")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8bbroken", b"{}", gzip.compress(b"[1]", mtime=0), b"["])
 def test_a_broken_file_of_questions_is_named(tmp_path, capsys, content):
-    _, pictures = write_gqa(tmp_path / "hub")
+    _, images = write_gqa(tmp_path / "hub")
     (tmp_path / "q.json").write_bytes(content)
     arguments = ("--questions", str(tmp_path / "q.json"))
-    assert run("gqa-it", pictures, tmp_path / "out", *arguments) == 1
+    assert run("gqa-it", images, tmp_path / "out", *arguments) == 1
     assert "q.json" in capsys.readouterr().err
 
 

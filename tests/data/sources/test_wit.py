@@ -57,8 +57,8 @@ def write(path: Path, content: bytes) -> Path:
 
 def files_of(out: Path) -> dict[str, bytes]:
     """All that is there in the end; the manifest without the commit, which may change while tests run."""
-    pictures = sorted((out / "images").rglob("*.*"))
-    files = [*pictures, *(out / name for name in ("data.jsonl", "rejects.jsonl", "README.md"))]
+    images = sorted((out / "images").rglob("*.*"))
+    files = [*images, *(out / name for name in ("data.jsonl", "rejects.jsonl", "README.md"))]
     manifest = json.loads((out / "manifest.json").read_text())
     del manifest["commit"]
     found = {str(path.relative_to(out)): path.read_bytes() for path in files}
@@ -120,8 +120,8 @@ def test_another_language_is_only_a_setting(tmp_path: Path) -> None:
         (content(HTML, "text/html"), "not what was asked for: text/html"),
         (content(HTML, "image/png"), "not what was asked for: text/html"),
         (content(SVG, "image/svg+xml"), "SVG"),
-        (content(png(1)[:70]), "broken picture"),
-        (content(png(1), length=70), "broken picture"),
+        (content(png(1)[:70]), "broken image"),
+        (content(png(1), length=70), "broken image"),
         (content(png(1, (4, 4))), "too small"),
         (content(b""), "empty answer"),
         (broken(png(1), 70), "broken off"),
@@ -130,7 +130,7 @@ def test_another_language_is_only_a_setting(tmp_path: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_picture_that_cannot_be_had_costs_its_row_only(
+def test_a_image_that_cannot_be_had_costs_its_row_only(
     tmp_path: Path, impatient: None, answer: Answer, reason: str
 ) -> None:
     with Server({"/a.png": answer, "/b.png": content(png(2))}) as server:
@@ -141,7 +141,7 @@ def test_a_picture_that_cannot_be_had_costs_its_row_only(
     assert rejects_of(tmp_path / "out") == [("wit.tsv row 1", reason)]
 
 
-def test_pictures_that_come_in_the_end(tmp_path: Path, impatient: None) -> None:
+def test_images_that_come_in_the_end(tmp_path: Path, impatient: None) -> None:
     gif = tmp_path / "a.gif"
     from PIL import Image
 
@@ -193,14 +193,14 @@ def test_texts_that_are_missing_refused_or_there_before(tmp_path: Path) -> None:
     assert found == [tuple(pair.split()) for pair in expected.split(",")]
     texts = [item["conversations"][1]["value"] for item in rows_of(tmp_path / "out")]
     assert texts[-2:] == ["Una didascalia su due righe", "x" * 4000]
-    again = "same picture and text as before"
+    again = "same image and text as before"
     assert [(where[12:], reason) for where, reason in rejects_of(tmp_path / "out")] == [
         ("2", f"section: {again}"),
         ("3", f"caption: {again}"),
         ("3", f"section: {again}"),
         ("6", "caption: text too short"),
         ("7", "no text"),
-        ("8", "no address of the picture"),
+        ("8", "no address of the image"),
         ("9", "no web address"),
         ("10", "no address of the page"),
     ]
@@ -250,7 +250,7 @@ def test_a_language_that_is_not_there_is_no_success(tmp_path: Path, capsys) -> N
 
 @pytest.fixture(scope="module")
 def many() -> list[dict[str, str]]:
-    """Rows whose pictures repeat, are missing, come late; some texts are refused."""
+    """Rows whose images repeat, are missing, come late; some texts are refused."""
     draw = random.Random(0)
     rows = []
     for number in range(90):
@@ -326,7 +326,7 @@ def test_killed_at_random_it_goes_on_and_fetches_nothing_twice(
                 break
             kills += 1
         assert process.returncode == 0 and kills
-        # A picture is written down by the thread that asked for it, before it takes up another one: asked for
+        # A image is written down by the thread that asked for it, before it takes up another one: asked for
         # again is at most one a thread.
         in_hand = Politeness.connections_per_host + wit.WAITING
         assert len(server.hits) == asked and server.hits.total() <= asked + in_hand * kills

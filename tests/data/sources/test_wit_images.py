@@ -8,7 +8,7 @@ import pytest
 
 from ndino.data.errors import DataError
 from ndino.data.io.fetch import FAILURES_IN_A_ROW, Fetcher, Politeness
-from ndino.data.sources.wit_images import Picture, Pictures, address_of
+from ndino.data.sources.wit_images import ImageStore, SavedImage, address_of
 from tests.data.io.server import Server, content, status
 from tests.data.sources.wit_tables import png
 
@@ -45,21 +45,21 @@ def test_each_address_is_asked_for_once_by_all_threads_and_after_a_restart(tmp_p
 
     def save(content: bytes, suffix: str) -> str:
         saved.append(suffix)
-        return f"picture{suffix}"
+        return f"image{suffix}"
 
     routes = {"/a.png": content(png(1)), "/b.png": content(png(1)[:60])}
     expected = [
-        Picture("picture.png"),
-        Picture(reason="broken picture"),
-        Picture("", "HTTP 404", "Not Found"),
+        SavedImage("image.png"),
+        SavedImage(reason="broken image"),
+        SavedImage("", "HTTP 404", "Not Found"),
     ]
     with Server(routes, hold=0.05) as server:
         addresses = [server.url(path) for path in ("/a.png", "/b.png", "/c.png")]
         for _ in range(2):
             file = tmp_path / "known.sqlite"
-            with Fetcher(POLITE) as fetcher, Pictures(file, fetcher, save) as pictures:
+            with Fetcher(POLITE) as fetcher, ImageStore(file, fetcher, save) as images:
                 pool = ThreadPoolExecutor(8)
-                assert list(pool.map(pictures.get, addresses * 5)) == expected * 5
+                assert list(pool.map(images.get, addresses * 5)) == expected * 5
                 pool.shutdown()
         assert server.hits == {"/a.png": 1, "/b.png": 1, "/c.png": 1}
     assert saved == [".png"]
@@ -68,16 +68,16 @@ def test_each_address_is_asked_for_once_by_all_threads_and_after_a_restart(tmp_p
 def test_when_the_run_stops_all_who_wait_are_told_and_nothing_is_remembered(tmp_path: Path) -> None:
     with Server({"/a": status(503)}, hold=0.05) as server, Fetcher(POLITE) as fetcher:
         fetcher._failures = FAILURES_IN_A_ROW - 1
-        with Pictures(tmp_path / "known.sqlite", fetcher, lambda *_: "") as pictures:
+        with ImageStore(tmp_path / "known.sqlite", fetcher, lambda *_: "") as images:
             both = threading.Barrier(2)
 
-            def get(_: int) -> Picture:
+            def get(_: int) -> SavedImage:
                 both.wait()
-                return pictures.get(server.url("/a"))
+                return images.get(server.url("/a"))
 
             with ThreadPoolExecutor(2) as pool:
                 for future in [pool.submit(get, number) for number in range(2)]:
                     with pytest.raises(DataError, match="in a row"):
                         future.result()
             server.routes["/a"] = content(png(1))
-            assert pictures.get(server.url("/a")).reason == ""
+            assert images.get(server.url("/a")).reason == ""

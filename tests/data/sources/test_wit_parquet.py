@@ -1,4 +1,4 @@
-"""WIT as Parquet with the pictures in it."""
+"""WIT as Parquet with the images in it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def pages(*languages: str, **texts: str) -> list[dict]:
     return [{key: (row(language) | texts)[key] for key in taken} for language in languages]
 
 
-def test_parquet_with_pictures_of_the_hub_in_all_its_forms(tmp_path: Path) -> None:
+def test_parquet_with_images_of_the_hub_in_all_its_forms(tmp_path: Path) -> None:
     without = pages("it", caption_reference_description=None)
     records = [
-        {"image": picture, "image_url": f"http://x/{number}.png", "pages": shown_on}
-        for number, (picture, shown_on) in enumerate(
+        {"image": image, "image_url": f"http://x/{number}.png", "pages": shown_on}
+        for number, (image, shown_on) in enumerate(
             [
                 ({"bytes": png(1), "path": "1.png"}, pages("de", "it")),
                 ({"bytes": png(2), "path": None}, pages("en")),
@@ -54,10 +54,10 @@ def test_parquet_with_pictures_of_the_hub_in_all_its_forms(tmp_path: Path) -> No
     assert [(item["image_url"][-5], item["source"][4:]) for item in rows] == [
         ("1", "caption"), ("1", "section"), ("6", "section"), ("6", "caption")
     ]  # fmt: skip
-    again = "same picture and text as before"
+    again = "same image and text as before"
     assert [(where[-1], reason) for where, reason in rejects] == [
-        ("3", "no picture in the table"),
-        ("4", "no picture in the table"),
+        ("3", "no image in the table"),
+        ("4", "no image in the table"),
         ("5", "SVG"),
         ("5", f"caption: {again}"),
         ("5", f"section: {again}"),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.evaluation.inference import batches
-from ndino.evaluation.inference.batches import Picture, Question, batches_of, groups_of, share_out
+from ndino.evaluation.inference.batches import PromptImage, Question, batches_of, groups_of, share_out
 from ndino.evaluation.inference.greedy import common_length
 
 IMAGE = 0
@@ -19,7 +19,7 @@ def questions(draw) -> list[Question]:
     for number in range(draw(st.integers(1, 30))):
         shown = draw(st.lists(st.integers(0, 2), max_size=2))
         ids = [*draw(st.sampled_from([[1], [1], [2]])), *[IMAGE] * len(shown), *draw(texts)]
-        shown = tuple(Picture(str(picture), (8, 8), 5 + picture) for picture in shown)
+        shown = tuple(PromptImage(str(image), (8, 8), 5 + image) for image in shown)
         settings = {"max_new_tokens": draw(st.sampled_from([4, 4, 8]))}
         made.append(Question(f"key {number}", "task", "test", number, tuple(ids), shown, settings))
     return made
@@ -38,16 +38,16 @@ def test_every_question_is_in_one_batch_of_one_process(asked, size, workers):
 
 
 @given(questions())
-def test_a_group_has_its_pictures_in_its_common_beginning(asked):
+def test_a_group_has_its_images_in_its_common_beginning(asked):
     groups = groups_of(asked, IMAGE)
     for group in groups:
         first, *others = group.questions
         common = common_length([question.ids for question in group.questions])
-        assert first.ids[:common].count(IMAGE) == len(first.pictures)
-        assert all(other.pictures == first.pictures and other.settings == first.settings for other in others)
-        assert first.pictures or not others
-    shown = [group.questions[0] for group in groups if group.questions[0].pictures]
-    assert len({(q.pictures, q.ids[0], str(q.settings)) for q in shown}) == len(shown)
+        assert first.ids[:common].count(IMAGE) == len(first.images)
+        assert all(other.images == first.images and other.settings == first.settings for other in others)
+        assert first.images or not others
+    shown = [group.questions[0] for group in groups if group.questions[0].images]
+    assert len({(q.images, q.ids[0], str(q.settings)) for q in shown}) == len(shown)
 
 
 @given(st.lists(texts, min_size=1, max_size=6))
@@ -59,12 +59,12 @@ def test_the_common_beginning_leaves_a_token_of_each(prompts):
     assert found == longest or len({prompt[found] for prompt in prompts}) > 1
 
 
-def question(number: int, picture: str, words: int = 3) -> Question:
+def question(number: int, image: str, words: int = 3) -> Question:
     ids = (1, IMAGE, *[2] * (words - 1), number + 3)
-    return Question(f"{number:03}", "task", "test", number, ids, (Picture(picture, (8, 8), 100),), {})
+    return Question(f"{number:03}", "task", "test", number, ids, (PromptImage(image, (8, 8), 100),), {})
 
 
-def test_lengths_count_what_pictures_become():
+def test_lengths_count_what_images_become():
     (group,) = groups_of([question(0, "a"), question(1, "a", words=5)], IMAGE)
     assert [q.length for q in group.questions] == [104, 106]
     assert (group.shared, group.tokens) == (103, 103 + 1 + 3)

@@ -15,8 +15,8 @@ from ndino.evaluation.inference.prefix_cache import (
     attention,
     encode_prefix,
     join,
-    obstacle,
     packed_attention,
+    prefix_sharing_blocker,
     stack,
     suffix_places,
 )
@@ -32,7 +32,7 @@ def model(request, tiny_model_folder) -> LlavaNextForConditionalGeneration:
 
 
 def prompts(model, rows: int) -> dict[str, torch.Tensor]:
-    """Rows of one picture each, of 24, 12, 24 … image tokens, with a text of growing length behind it."""
+    """Rows of one image each, of 24, 12, 24 … image tokens, with a text of growing length behind it."""
     torch.manual_seed(0)
     sizes = [(112, 112) if row % 2 == 0 else (56, 112) for row in range(rows)]
     with torch.no_grad():
@@ -147,11 +147,11 @@ def test_padding_is_seen_by_no_token_and_sees_something():
 
 
 def test_what_cannot_share_is_said(model, tiny_model_folder):
-    assert obstacle(model) is None
+    assert prefix_sharing_blocker(model) is None
     flash = LlavaNextForConditionalGeneration.from_pretrained(tiny_model_folder)
     flash.config.text_config._attn_implementation = "flash_attention_2"
-    assert "flash_attention_2 takes no mask of four dimensions" in obstacle(flash)
+    assert "flash_attention_2 takes no mask of four dimensions" in prefix_sharing_blocker(flash)
     flash.config.text_config._attn_implementation = "sdpa"
     flash.config.text_config.sliding_window = 64
     flash.config.text_config.layer_types = ["full_attention", "sliding_attention"]
-    assert "not every layer" in obstacle(flash)
+    assert "not every layer" in prefix_sharing_blocker(flash)

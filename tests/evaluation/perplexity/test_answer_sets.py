@@ -28,12 +28,12 @@ def test_exchanged_images_are_each_anothers(answer_items):
         exchange_images(answer_items[:1])
 
 
-def test_the_control_hands_no_broken_picture_to_a_sound_question(answers_file):
-    (answers_file.parent / "images" / "broken.png").write_text("no picture")
+def test_the_control_hands_no_broken_image_to_a_sound_question(answers_file):
+    (answers_file.parent / "images" / "broken.png").write_text("no image")
     broken = {"id": "odd", "question": "Cosa?", "file_name": "broken.png", "answer": "rosso"}
     answers_file.write_text(f"{answers_file.read_text()}\n{json.dumps(broken)}")
     *sound, odd = read_answers(answers_file)
-    assert odd.fault == "image cannot be read: it is no picture"
+    assert odd.fault == "image cannot be read: it is no image"
     exchanged = exchange_images([*sound, odd])
     assert exchanged[-1] == odd
     assert sorted(item.digest for item in exchanged[:-1]) == sorted(item.digest for item in sound)

@@ -62,7 +62,7 @@ def test_a_batch_scores_as_transformers_own_loss_one_by_one(scorer, answer_items
 
 @pytest.fixture
 def several(answer_items) -> list[Item]:
-    """Two pictures with several questions and answers each, mixed, and one with a single one."""
+    """Two images with several questions and answers each, mixed, and one with a single one."""
     asked = [
         (0, "Cosa vedi?", "rosso"),
         (1, "Cosa vedi?", "un gatto"),
@@ -73,17 +73,17 @@ def several(answer_items) -> list[Item]:
         (0, "Cosa vedi?", "rosso"),
     ]
     return [
-        Item(f"s{i}", question, answer, answer_items[picture].digest, answer_items[picture].image)
-        for i, (picture, question, answer) in enumerate(asked)
+        Item(f"s{i}", question, answer, answer_items[image].digest, answer_items[image].image)
+        for i, (image, question, answer) in enumerate(asked)
     ]
 
 
 @pytest.mark.parametrize("packed", [4096, 40])
-def test_answers_about_one_picture_share_it_and_score_as_alone(scorer, several, monkeypatch, packed):
+def test_answers_about_one_image_share_it_and_score_as_alone(scorer, several, monkeypatch, packed):
     alone = [scorer([item])[0] for item in several]
     monkeypatch.setattr("ndino.evaluation.perplexity.scorer.PACKED_TOKENS", packed)
     _, batches = scorer.plan(several, batch=4)
-    told = [(batch.one_picture, sorted(ready.item.id for ready in batch.answers)) for batch in batches]
+    told = [(batch.one_image, sorted(ready.item.id for ready in batch.answers)) for batch in batches]
     if packed == 4096:
         assert told == [(False, ["s5"]), (True, ["s0", "s2", "s3", "s6"]), (True, ["s1", "s4"])]
     else:
@@ -102,7 +102,7 @@ def test_answers_about_one_picture_share_it_and_score_as_alone(scorer, several, 
     assert [score.nll for score in together] == pytest.approx([score.nll for score in alone], rel=1e-5)
 
 
-def test_a_torn_picture_takes_all_its_answers_and_no_others(scorer, several, answer_items):
+def test_a_torn_image_takes_all_its_answers_and_no_others(scorer, several, answer_items):
     def torn() -> bytes:
         return answer_items[0].image()[:-40]
 
@@ -145,7 +145,7 @@ def test_a_model_without_our_markers_is_asked_by_its_own_template(scorer, answer
     }
 
 
-def test_the_picture_and_the_question_matter(scorer, answer_items):
+def test_the_image_and_the_question_matter(scorer, answer_items):
     right = scorer(answer_items)
     wrong = scorer(exchange_images(answer_items))
     assert all(abs(a.nll - b.nll) > 1e-3 for a, b in zip(right, wrong, strict=True))
@@ -153,7 +153,7 @@ def test_the_picture_and_the_question_matter(scorer, answer_items):
     assert all(abs(a.nll - b.nll) > 1e-3 for a, b in zip(right, scorer(other), strict=True))
 
 
-def test_a_picture_is_scored_upright_as_the_tasks_show_it(scorer, answer_items, tmp_path):
+def test_a_image_is_scored_upright_as_the_tasks_show_it(scorer, answer_items, tmp_path):
     lying = Image.open(io.BytesIO(answer_items[2].image())).transpose(Image.Transpose.ROTATE_90)
     exif = lying.getexif()
     exif[ExifTags.Base.Orientation] = 6
@@ -170,7 +170,7 @@ def test_a_picture_is_scored_upright_as_the_tasks_show_it(scorer, answer_items, 
         ({"answer": None}, "answer is empty or no text"),
         ({"question": ""}, "question is empty"),
         ({"file_name": "none.png"}, "image cannot be read: .*none.png"),
-        ({"file_name": "broken.png"}, "image cannot be read: it is no picture$"),
+        ({"file_name": "broken.png"}, "image cannot be read: it is no image$"),
         ({"file_name": "torn.png"}, "image cannot be read"),
         ({"file_name": None}, "no file_name"),
         ({"question": "a \ud800?"}, "question is no Unicode"),
@@ -182,7 +182,7 @@ def test_a_picture_is_scored_upright_as_the_tasks_show_it(scorer, answer_items, 
     ],
 )
 def test_what_cannot_be_scored_is_skipped_with_its_reason(answers_file, scorer, row, reason):
-    (answers_file.parent / "images" / "broken.png").write_text("no picture")
+    (answers_file.parent / "images" / "broken.png").write_text("no image")
     (answers_file.parent / "images" / "torn.png").write_bytes(png((56, 56), 0)[:-40])
     good = {"id": "odd", "question": "Cosa?", "file_name": "0.png", "answer": "rosso"}
     line = row if isinstance(row, str) else json.dumps(good | row)

@@ -28,20 +28,20 @@ def world(tmp_path_factory):
     return folder
 
 
-def centre_colour(picture: Image.Image, quadrant: int) -> tuple[int, int, int]:
+def centre_colour(image: Image.Image, quadrant: int) -> tuple[int, int, int]:
     """The most saturated pixel of a quadrant, which is a pixel of its shape."""
     left, top = QUADRANT * (quadrant % 2), QUADRANT * (quadrant // 2)
-    pixels = picture.crop((left, top, left + QUADRANT, top + QUADRANT)).getdata()
+    pixels = image.crop((left, top, left + QUADRANT, top + QUADRANT)).getdata()
     return max(pixels, key=lambda pixel: max(pixel) - min(pixel))
 
 
 @given(seed=seeds)
-def test_the_picture_shows_what_the_scene_says(seed):
+def test_the_image_shows_what_the_scene_says(seed):
     rng = random.Random(seed)
     scene = random_scene(rng)
-    picture = scene.draw(rng)
+    image = scene.draw(rng)
     for quadrant, thing in enumerate(scene.quadrants):
-        pixel = centre_colour(picture, quadrant)
+        pixel = centre_colour(image, quadrant)
         if thing is None:
             assert max(pixel) - min(pixel) < 40
         else:
@@ -145,5 +145,5 @@ def test_the_same_seed_writes_the_same_files(world, tmp_path):
     prepare(tmp_path, seed=3, fast=True)
     for path in sorted(world.glob("*.jsonl")):
         assert path.read_bytes() == (tmp_path / path.name).read_bytes()
-    pictures = sorted((world / "images").iterdir())
-    assert all(path.read_bytes() == (tmp_path / "images" / path.name).read_bytes() for path in pictures)
+    images = sorted((world / "images").iterdir())
+    assert all(path.read_bytes() == (tmp_path / "images" / path.name).read_bytes() for path in images)

@@ -56,9 +56,9 @@ def write_stamp(folder: Path, name: str, caption: str | None, rgb=(200, 30, 30),
     """A coloured ellipse on nothing, and its text file as the package has them."""
     path = folder / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.new("RGBA", (size[0] + 20, size[1] + 20), (0, 0, 0, 0))
-    ImageDraw.Draw(picture).ellipse((10, 10, size[0] + 9, size[1] + 9), fill=(*rgb, 255))
-    picture.save(path)
+    image = Image.new("RGBA", (size[0] + 20, size[1] + 20), (0, 0, 0, 0))
+    ImageDraw.Draw(image).ellipse((10, 10, size[0] + 9, size[1] + 9), fill=(*rgb, 255))
+    image.save(path)
     if caption is not None:
         lines = [f"A {path.stem}.", "af.utf8='n Ding.", f"it.utf8={caption}", "ja.utf8=物"]
         path.with_suffix(".txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -135,7 +135,7 @@ def test_what_cannot_be_used_is_left_out_by_name(tmp_path, monkeypatch):
     cut = package / "animals" / "cut.png"
     cut.write_bytes(cut.read_bytes()[:60])
     write_stamp(package, "animals/text", "Un testo.")
-    (package / "animals" / "text.png").write_text("not a picture")
+    (package / "animals" / "text.png").write_text("not a image")
     write_stamp(package, "animals/nothing", "Un nulla.")
     Image.new("RGBA", (9, 9), (0, 0, 0, 0)).save(package / "animals" / "nothing.png")
     write_stamp(package, "animals/latin", "Un altro.")
@@ -201,7 +201,7 @@ def thing_of_caption(caption: str) -> str:
     return caption.removesuffix(".").lower()
 
 
-def test_every_stage_has_its_file_and_pictures(world):
+def test_every_stage_has_its_file_and_images(world):
     for stage in ("mlp", "pt", "it", "long", "mix"):
         rows = list(read_conversations(world / f"{stage}.jsonl", image_folder=world / "images"))
         assert len(rows) >= 61
@@ -209,15 +209,15 @@ def test_every_stage_has_its_file_and_pictures(world):
     assert "A gatto." in english or "A cane." in english
 
 
-def test_pictures_differ_in_size_and_fit_the_grid(world):
+def test_images_differ_in_size_and_fit_the_grid(world):
     sizes = set()
     for path in sorted((world / "images").glob("stamp-*.png")):
-        with Image.open(path) as picture:
-            assert picture.mode == "RGB" and 112 <= max(picture.size) <= 224
-            assert max(picture.size) <= 2.1 * min(picture.size)
-            corners = [picture.getpixel((x, y)) for x in (0, -1) for y in (0, -1)]
+        with Image.open(path) as image:
+            assert image.mode == "RGB" and 112 <= max(image.size) <= 224
+            assert max(image.size) <= 2.1 * min(image.size)
+            corners = [image.getpixel((x, y)) for x in (0, -1) for y in (0, -1)]
             assert max(min(corner) for corner in corners) > 200
-            sizes.add(picture.size)
+            sizes.add(image.size)
     assert len(sizes) > 30
 
 
@@ -251,16 +251,16 @@ def test_half_of_the_presence_questions_are_about_what_is_there(world):
 
 
 @pytest.mark.parametrize("name", COLOURS)
-def test_a_plain_picture_has_its_colour(name):
+def test_a_plain_image_has_its_colour(name):
     assert colour_shares(Image.new("RGBA", (8, 8), (*COLOURS[name], 255))) == [(name, 1.0)]
 
 
 @given(rgb=st.tuples(*[st.integers(0, 255)] * 3))
 def test_every_colour_has_a_name(rgb):
-    picture = Image.new("RGBA", (4, 4), (*rgb, 255))
-    picture.putpixel((0, 0), (0, 0, 0, 0))
-    assert [share for _, share in colour_shares(picture)] == [1.0]
-    assert colour_shares(picture)[0][0] in FRUITS
+    image = Image.new("RGBA", (4, 4), (*rgb, 255))
+    image.putpixel((0, 0), (0, 0, 0, 0))
+    assert [share for _, share in colour_shares(image)] == [1.0]
+    assert colour_shares(image)[0][0] in FRUITS
 
 
 def test_answers_are_what_the_stamp_is(package):
@@ -283,9 +283,9 @@ def test_answers_are_what_the_stamp_is(package):
                 assert absent is None
             else:
                 assert absent.place != stamp.place and thing_of(absent)
-        picture = compose(stamp, rng)
-        wide = "più larga che alta" in subject.description(picture)
-        assert wide == (picture.width > 1.15 * picture.height)
+        image = compose(stamp, rng)
+        wide = "più larga che alta" in subject.description(image)
+        assert wide == (image.width > 1.15 * image.height)
 
 
 def test_what_is_transparent_shows_the_light_background(package):
@@ -295,7 +295,7 @@ def test_what_is_transparent_shows_the_light_background(package):
     assert (pixels.min(axis=2) > 215).any() and (pixels[..., 1] < 60).any()
 
 
-def test_captions_of_pictures_of_several_sizes_are_as_of_one_at_a_time(
+def test_captions_of_images_of_several_sizes_are_as_of_one_at_a_time(
     world, tiny_model_folder, tmp_path, monkeypatch
 ):
     def answers(batch: int) -> list[list[str]]:

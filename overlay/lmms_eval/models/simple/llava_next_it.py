@@ -1,4 +1,4 @@
-"""LLaVA-NeXT for lmms-eval, on CPU or GPU: questions about one picture share its encoding and its cache.
+"""LLaVA-NeXT for lmms-eval, on CPU or GPU: questions about one image share its encoding and its cache.
 
     python -m lmms_eval --model llava_next_it --model_args pretrained=FOLDER --tasks ndino-it --batch_size 64
 
@@ -27,11 +27,11 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
-from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable, picture_digest
-from ndino.evaluation.inference.batches import Group, Picture, Question, batches_of, groups_of, share_out
+from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable, pixel_digest
+from ndino.evaluation.inference.batches import Group, PromptImage, Question, batches_of, groups_of, share_out
 from ndino.evaluation.inference.generation import cut, ends_of, generation_options, is_greedy
 from ndino.evaluation.inference.greedy import decode, on_model, padded_inputs, special_settings
-from ndino.evaluation.inference.prefix_cache import obstacle
+from ndino.evaluation.inference.prefix_cache import prefix_sharing_blocker
 from ndino.evaluation.models import HF, find_model
 from ndino.evaluation.progress import reading
 from ndino.formats.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
@@ -52,10 +52,10 @@ class LlavaNextIt(lmms):
         pretrained: folder or hub id of a model in Hugging Face format.
         device: ``cpu``, ``cuda``, ``cuda:1``; by default a GPU where there is one.
         dtype: ``float32``, ``bfloat16``, ``float16``; ``auto`` is what the weights are saved in.
-        batch_size: questions answered at once; all those about one picture count as a batch where they are
+        batch_size: questions answered at once; all those about one image count as a batch where they are
             more.
         attn_implementation: as in transformers. Only sdpa and eager can share what questions about one
-            picture have in common; with another one they are answered in ordinary batches.
+            image have in common; with another one they are answered in ordinary batches.
         answers: folder in which answers are kept and looked up; none by default.
 
     Raises:
@@ -90,9 +90,11 @@ class LlavaNextIt(lmms):
         self.chat_template = self.tokenizer.chat_template or self._default_template(pretrained)
         self.image_token_id = self._model.config.image_token_id
         self.stop_ids = self._stop_ids()
-        self.obstacle = obstacle(self._model)
-        if self.obstacle:
-            logger.warning(f"{pretrained}: questions about one picture share nothing: {self.obstacle}")
+        self.prefix_sharing_blocker = prefix_sharing_blocker(self._model)
+        if self.prefix_sharing_blocker:
+            logger.warning(
+                f"{pretrained}: questions about one image share nothing: {self.prefix_sharing_blocker}"
+            )
         self.store: AnswerStore | None = None
         self.identity = ""
         if answers:
@@ -131,11 +133,11 @@ class LlavaNextIt(lmms):
         """Answer all requests; the answers come in the requests' order.
 
         Of several processes, each gets requests of its own from lmms-eval. They put them together and share
-        them out anew, so that one picture's questions meet in one process.
+        them out anew, so that one image's questions meet in one process.
 
         Raises:
-            RuntimeError: a picture cannot be read; the message names task and document.
-            ValueError: a question's ``<image>`` markers and its pictures are not equally many.
+            RuntimeError: a image cannot be read; the message names task and document.
+            ValueError: a question's ``<image>`` markers and its images are not equally many.
         """
         shown = enumerate(reading(requests, silent=self.rank != 0))
         questions = [self._question(f"{self.rank} {place}", request) for place, request in shown]
@@ -168,34 +170,34 @@ class LlavaNextIt(lmms):
 
     def _question(self, name: str, request: Instance) -> Question:
         context, settings, doc_to_visual, doc_id, task, split = request.args
-        images = self._visuals(task, split, doc_id, doc_to_visual)
-        pictures = tuple(self._picture(image) for image in images)
+        visuals = self._visuals(task, split, doc_id, doc_to_visual)
+        images = tuple(self._image(visual) for visual in visuals)
         key = name
         if is_repeatable(settings):
-            key = answer_key(self.identity, context, [picture.digest for picture in pictures], settings)
-        text = self._prompt(context, len(pictures), f"{task} document {doc_id}")
+            key = answer_key(self.identity, context, [image.digest for image in images], settings)
+        text = self._prompt(context, len(images), f"{task} document {doc_id}")
         bos = self.tokenizer.bos_token
         ids = self.tokenizer(text, add_special_tokens=not (bos and text.startswith(bos)))["input_ids"]
-        return Question(key, task, split, doc_id, tuple(ids), pictures, settings)
+        return Question(key, task, split, doc_id, tuple(ids), images, settings)
 
     def _visuals(self, task: str, split: str, doc_id: int, doc_to_visual: Visuals) -> Sequence[Image.Image]:
         try:
             return doc_to_visual(self.task_dict[task][split][doc_id])
         except (OSError, SyntaxError) as error:
-            raise RuntimeError(f"{task} document {doc_id}: its picture cannot be read ({error})") from error
+            raise RuntimeError(f"{task} document {doc_id}: its image cannot be read ({error})") from error
 
-    def _picture(self, image: Image.Image) -> Picture:
+    def _image(self, image: Image.Image) -> PromptImage:
         size = (image.height, image.width)
         if size not in self._tokens_of_size:
             counted = self.processor._get_num_multimodal_tokens(image_sizes=[size])
             self._tokens_of_size[size] = counted["num_image_tokens"][0]
-        return Picture(picture_digest(image), size, self._tokens_of_size[size])
+        return PromptImage(pixel_digest(image), size, self._tokens_of_size[size])
 
-    def _prompt(self, context: str, pictures: int, where: str) -> str:
-        if IMAGE_TOKEN not in context and pictures:
-            context = " ".join([IMAGE_TOKEN] * pictures) + "\n" + context
-        if context.count(IMAGE_TOKEN) != pictures:
-            raise ValueError(f"{where}: {context.count(IMAGE_TOKEN)} {IMAGE_TOKEN} for {pictures} pictures")
+    def _prompt(self, context: str, images: int, where: str) -> str:
+        if IMAGE_TOKEN not in context and images:
+            context = " ".join([IMAGE_TOKEN] * images) + "\n" + context
+        if context.count(IMAGE_TOKEN) != images:
+            raise ValueError(f"{where}: {context.count(IMAGE_TOKEN)} {IMAGE_TOKEN} for {images} images")
         return self.tokenizer.apply_chat_template(
             [{"role": "user", "content": context}],
             chat_template=self.chat_template,
@@ -234,12 +236,12 @@ class LlavaNextIt(lmms):
 
     def _pixels(self, group: Group, visuals: dict[str, Visuals]) -> Pixels:
         first = group.questions[0]
-        if not first.pictures:
+        if not first.images:
             return {}
         images = self._visuals(first.task, first.split, first.doc_id, visuals[first.task])
         process = self.processor.image_processor
         tiles = [process([image], return_tensors="pt")["pixel_values"][0] for image in images]
-        sizes = torch.tensor([picture.size for picture in first.pictures])
+        sizes = torch.tensor([image.size for image in first.images])
         return {"pixel_values": pad_sequence(tiles, batch_first=True), "image_sizes": sizes}
 
     def _answer(self, batch: Sequence[Group], pixels: Sequence[Pixels]) -> dict[str, str]:
@@ -264,7 +266,7 @@ class LlavaNextIt(lmms):
     def _shares(self, questions: Sequence[Question], settings: dict[str, Any]) -> bool:
         whole = (len(question.ids) > 1 and question.ids[-1] != self.image_token_id for question in questions)
         plain = is_greedy(settings) and not special_settings(self._model.generation_config)
-        return plain and self.obstacle is None and all(whole)
+        return plain and self.prefix_sharing_blocker is None and all(whole)
 
     def _text(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True)
@@ -283,7 +285,7 @@ class LlavaNextIt(lmms):
         return output[:, inputs["input_ids"].shape[1] :].tolist()
 
     def _widen(self, question: Question) -> list[int]:
-        remaining = iter(question.pictures)
+        remaining = iter(question.images)
         return [
             token
             for one in question.ids

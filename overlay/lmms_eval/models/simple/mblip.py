@@ -3,7 +3,7 @@
     python -m lmms_eval --model mblip --model_args pretrained=Gregor/mblip-mt0-xl --tasks ndino-it
 
 A BLIP-2 prompt has to hold one ``<image>`` for each query token, or the question is answered without the
-picture and nothing says so. mBLIP's folder knows no such token: it is added here, and the processor told how
+image and nothing says so. mBLIP's folder knows no such token: it is added here, and the processor told how
 many there are.
 """
 
@@ -110,10 +110,10 @@ class MBlip(lmms):
     def device(self) -> torch.device:
         return self._device
 
-    def inputs(self, questions: list[str], pictures: list[Image]) -> dict[str, torch.Tensor]:
-        """Ids, mask and pixels of a batch; each row starts with the picture's query tokens."""
+    def inputs(self, questions: list[str], images: list[Image]) -> dict[str, torch.Tensor]:
+        """Ids, mask and pixels of a batch; each row starts with the image's query tokens."""
         made = self.processor(
-            images=pictures,
+            images=images,
             text=[question.replace(IMAGE_TOKEN, "").strip() for question in questions],
             padding=True,
             return_tensors="pt",
@@ -124,7 +124,7 @@ class MBlip(lmms):
         """Answer all requests greedily or as their settings say; the answers come in the requests' order.
 
         Raises:
-            ValueError: a question has not exactly one picture.
+            ValueError: a question has not exactly one image.
         """
         silent = self.rank != 0 or self.on_answered is not None
         with tqdm(total=len(requests), desc="Answering", disable=silent) as bar:
@@ -141,15 +141,15 @@ class MBlip(lmms):
     @torch.inference_mode()
     def _answer(self, requests: list[Instance]) -> list[str]:
         settings = settings_of(requests[0])
-        questions, pictures = [], []
+        questions, images = [], []
         for request in requests:
             context, _, doc_to_visual, doc_id, task, split = request.args
             visuals = doc_to_visual(self.task_dict[task][split][doc_id])
             if len(visuals) != 1:
-                raise ValueError(f"{task} document {doc_id}: {len(visuals)} pictures, mBLIP takes one")
+                raise ValueError(f"{task} document {doc_id}: {len(visuals)} images, mBLIP takes one")
             questions.append(context)
-            pictures.append(visuals[0].convert("RGB"))
-        output = self._model.generate(**self.inputs(questions, pictures), **generation_options(settings))
+            images.append(visuals[0].convert("RGB"))
+        output = self._model.generate(**self.inputs(questions, images), **generation_options(settings))
         texts = self.tokenizer.batch_decode(output, skip_special_tokens=True)
         return [cut(text.strip(), ends_of(settings)) for text in texts]
 
