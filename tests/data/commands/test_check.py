@@ -60,7 +60,7 @@ def test_each_fault_is_printed_with_its_row(tmp_path, row, said, capsys):
 
 def test_images_are_opened_to_their_last_line_and_every_row_of_a_bad_one_is_named(tmp_path):
     write(tmp_path, *(toy.row(f"{number}", "toy", f"{number % 2}.png") for number in range(4)))
-    whole = toy.image(0)
+    whole = toy.draw_image(0)
     (tmp_path / "images" / "0.png").write_bytes(whole)
     (tmp_path / "images" / "1.png").write_bytes(whole[:-20])
     assert [row for row, _ in faults_of(tmp_path)] == [2, 4]
@@ -84,7 +84,7 @@ def test_processes_find_what_one_finds(finished):
 
 def test_a_file_of_any_name_with_its_own_image_folder(tmp_path, capsys):
     (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "a.png").write_bytes(toy.image(1))
+    (tmp_path / "photos" / "a.png").write_bytes(toy.draw_image(1))
     (tmp_path / "own.json").write_text(json.dumps([toy.row("1", "toy", "a.png"), GOOD]))
     command = ["check", str(tmp_path / "own.json")]
     assert main([*command, "--images", str(tmp_path / "photos")]) == 0

@@ -178,9 +178,9 @@ def test_unfinished_folders_and_overlapping_takes_are_refused(finished, tmp_path
 
 
 def test_different_images_of_one_name_are_refused_equal_ones_are_one(tmp_path):
-    one = own_set(tmp_path / "one", [own_row("1", "a.png")], {"a.png": toy.image(1)})
-    same = own_set(tmp_path / "same", [own_row("2", "a.png")], {"a.png": toy.image(1)})
-    other = own_set(tmp_path / "other", [own_row("3", "a.png")], {"a.png": toy.image(2)})
+    one = own_set(tmp_path / "one", [own_row("1", "a.png")], {"a.png": toy.draw_image(1)})
+    same = own_set(tmp_path / "same", [own_row("2", "a.png")], {"a.png": toy.draw_image(1)})
+    other = own_set(tmp_path / "other", [own_row("3", "a.png")], {"a.png": toy.draw_image(2)})
     take = {"one": None, "same": None}
     assert mix([one, same], take, tmp_path / "mix", name="own", seed=1)["images"] == 1
     with pytest.raises(DataError, match=r"a\.png is another image than"):
