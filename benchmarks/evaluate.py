@@ -1,6 +1,6 @@
 """Questions per CPU second: llava_next_it against lmms-eval's llava_hf, on the same weights and questions.
 
-    python -m benchmarks.evaluate                  1, 31 and 18 questions a image; about five minutes
+    python -m benchmarks.evaluate                  1, 31 and 18 questions an image; about five minutes
     python -m benchmarks.evaluate --questions 18 --turns 1
 
 The model is random and has the 8B model's proportions (``benchmarks/shape_matched.py``), the prompt is nearly
@@ -80,7 +80,7 @@ def write_model(folder: Path) -> dict[str, float]:
 
 
 def documents(questions: int, images: int) -> list[dict]:
-    """``questions`` about each of ``images``, all different, a image's questions next to each other."""
+    """``questions`` about each of ``images``, all different, an image's questions next to each other."""
     noise = np.random.default_rng(0)
     made = []
     for number in range(images):
@@ -128,13 +128,13 @@ def compare(ours: LlavaNextIt, theirs: LlavaHf, questions: int, turns: int) -> d
         for name, model in (("ours", ours), ("theirs", theirs)):
             spent, answers[name] = measure(model, asked)
             seconds[name].append(spent)
-            print(f"{questions} a image, {name}: {spent:.2f} CPU s", file=sys.stderr, flush=True)
+            print(f"{questions} an image, {name}: {spent:.2f} CPU s", file=sys.stderr, flush=True)
     counter.remove()
     best = {name: min(values) for name, values in seconds.items()}
     prompts = [ours._question("", request) for request in requests(asked)]
     length = statistics.mean(prompt.length for prompt in prompts)
     return {
-        "name": f"evaluate, {questions} question{'s' if questions > 1 else ''} a image",
+        "name": f"evaluate, {questions} question{'s' if questions > 1 else ''} an image",
         "ratio": round(best["theirs"] / best["ours"], 2),
         "goal": GOALS.get(questions),
         "equal": answers["ours"] == answers["theirs"],
@@ -157,7 +157,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--questions", type=int, nargs="+", default=[1, 31, 18], help="a image (default: 1 31 18)")
+    add("--questions", type=int, nargs="+", default=[1, 31, 18], help="an image (default: 1 31 18)")
     add("--turns", type=int, default=2, help="measurements of each side (default: 2)")
     options = parser.parse_args()
     torch.set_num_threads(1)

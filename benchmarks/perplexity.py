@@ -6,9 +6,9 @@
 The other way is what the released script of the paper does: processor, model with labels, the model's own
 loss. Three measurements on random weights in float32, one thread:
 
-  one answer a image     CPU seconds, the other way over ours, a model of the 8B model's proportions
+  one answer an image     CPU seconds, the other way over ours, a model of the 8B model's proportions
                            (LM head 7 to 8 % of the body, tower 4 to 5 %, tokens / hidden size 0.6)
-  eight answers a image  the same model
+  eight answers an image  the same model
   memory                   peak above the loaded model, ours over the other way, LLaMA 3's vocabulary; each
                            way in a process of its own
 
@@ -53,7 +53,7 @@ IMAGES, SHARED_IMAGES, ANSWERS = 16, 3, 8
 
 
 def write_model(folder: Path, *, vocabulary: int, hidden: int, layers: int) -> Path:
-    """A model for which a image of 200 × 200 becomes 336 tokens."""
+    """A model for which an image of 200 × 200 becomes 336 tokens."""
     text = LlamaConfig(
         hidden_size=hidden,
         intermediate_size=hidden * 27 // 10,
@@ -70,7 +70,7 @@ def write_model(folder: Path, *, vocabulary: int, hidden: int, layers: int) -> P
 
 
 def make_items(images: int, answers: int) -> list[Item]:
-    """Questions on images of noise, with answers of 10 to 30 tokens or so; a image's come one by one."""
+    """Questions on images of noise, with answers of 10 to 30 tokens or so; an image's come one by one."""
     draw = random.Random(0)
     words = " ".join(CORPUS).split()
     contents = []
@@ -181,9 +181,9 @@ def main() -> int:
         small = write_model(Path(temporary) / "small", vocabulary=4608, hidden=640, layers=8)
         scorer = load_scorer(find_model("small", str(small)))
         single, single_off = seconds_of(scorer, make_items(IMAGES, 1), options.turns)
-        print(f"one answer a image: {single}", flush=True)
+        print(f"one answer an image: {single}", flush=True)
         shared, shared_off = seconds_of(scorer, make_items(SHARED_IMAGES, ANSWERS), options.turns)
-        print(f"{ANSWERS} answers a image: {shared}", flush=True)
+        print(f"{ANSWERS} answers an image: {shared}", flush=True)
         large = write_model(Path(temporary) / "large", vocabulary=VOCABULARY, hidden=128, layers=2)
         peak, peak_off = measure_memory(large)
         print(f"peak above the loaded model, MiB: {peak}", flush=True)

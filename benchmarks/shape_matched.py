@@ -35,7 +35,7 @@ def build_model(
     Args:
         text: the language model; beginning, end and padding become the tokenizer's.
         side: of the tower's images, in pixels.
-        pinpoints: resolutions (height, width) that a image is brought to.
+        pinpoints: resolutions (height, width) that an image is brought to.
     """
     tokenizer = tiny_tokenizer()
     for name in ("pad", "bos", "eos"):

@@ -50,7 +50,7 @@ def score_captions(name: str, folder: Path, data: Path, out: Path, report) -> No
 def _ask(folder: Path, targets, images, shuffled: bool, report) -> Outcome:
     model = LlavaNextForConditionalGeneration.from_pretrained(folder).eval()
     processor = LlavaNextProcessor.from_pretrained(folder)
-    # A image's size tells how many tokens it becomes, and answers begin where all rows end.
+    # An image's size tells how many tokens it becomes, and answers begin where all rows end.
     processor.tokenizer.padding_side = "left"
     answers: list[str] = []
     for start in range(0, len(images), BATCH):

@@ -1,6 +1,6 @@
 """Scenes of the drawn world: up to four coloured shapes, one a quadrant, and what can be said about them.
 
-A image is 112 x 112 pixels, so each quadrant is exactly one 56-pixel tile of the anyres grid.
+An image is 112 x 112 pixels, so each quadrant is exactly one 56-pixel tile of the anyres grid.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Scene:
         return " ".join(sentences)
 
     def draw(self, rng: random.Random) -> Image.Image:
-        """A image of the scene; place, size, shade and background vary with ``rng``."""
+        """An image of the scene; place, size, shade and background vary with ``rng``."""
         shade = rng.randint(225, 250)
         image = Image.new("RGB", (SIDE, SIDE), (shade, shade, rng.randint(225, 250)))
         pen = ImageDraw.Draw(image)

@@ -99,7 +99,7 @@ def short_answers(
 
 
 def save_image(folder: Path, name: str, image: Image.Image) -> str:
-    """Save a image to ``folder``, which is made if need be, and return its file name."""
+    """Save an image to ``folder``, which is made if need be, and return its file name."""
     folder.mkdir(parents=True, exist_ok=True)
     image.save(folder / f"{name}.png")
     return f"{name}.png"

@@ -1,4 +1,4 @@
-"""The colours of a image by name, from its pixels."""
+"""The colours of an image by name, from its pixels."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ PACKAGE = "tuxpaint-stamps-default"
 VARIABLE = "NDINO_STAMPS"
 INSTALLED = Path("/usr/share/tuxpaint/stamps")
 LONG_SIDE = 224
-# A image's folder below its topic tells what it shows, but for these, which tell how.
+# An image's folder below its topic tells what it shows, but for these, which tell how.
 STYLES = frozenset({"cartoon", "toys", "plastic"})
 TRANSLATION = re.compile(r"[A-Za-z_@]+\.utf8=")
 # Words that two captions of the same thing may differ by.
@@ -39,7 +39,7 @@ class StampsError(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Stamp:
-    """A image (RGBA, cut to what is seen, at most 224 pixels a side) with its captions.
+    """An image (RGBA, cut to what is seen, at most 224 pixels a side) with its captions.
 
     ``name`` is the file's path below the stamps' folder without its ending; ``english`` may be empty.
     """

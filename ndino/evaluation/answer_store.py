@@ -83,7 +83,7 @@ class AnswerStore:
 
 
 def pixel_digest(image: Image) -> str:
-    """Identity of a image by its pixels."""
+    """Identity of an image by its pixels."""
     content = hashlib.blake2b(f"{image.mode}{image.size}".encode(), digest_size=16)
     content.update(image.tobytes())
     return content.hexdigest()

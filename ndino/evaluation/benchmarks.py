@@ -335,7 +335,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def save_image(image: Image, path: Path) -> None:
-    """Write a image as a PNG of at most 672 pixels a side, for example cards."""
+    """Write an image as a PNG of at most 672 pixels a side, for example cards."""
     copy = image.copy()
     copy.thumbnail((EXAMPLE_PIXELS, EXAMPLE_PIXELS))
     with whole_file(path) as temporary:

@@ -48,14 +48,14 @@ def shuffle_map(ids: Iterable[Id], seed: int = SEED) -> dict[Id, Id]:
 
 
 def image_digest(encoded: bytes) -> str:
-    """Identity of a image by its file's content."""
+    """Identity of an image by its file's content."""
     return hashlib.blake2b(encoded, digest_size=16).hexdigest()
 
 
 def shuffle_images(dataset: Dataset, column: str = "image", seed: int = SEED) -> Dataset:
     """The dataset with the images of ``column`` exchanged; all else, the order of columns included, stays.
 
-    Images are told apart by their encoded content: rows that share a image share the wrong one, too.
+    Images are told apart by their encoded content: rows that share an image share the wrong one, too.
 
     Raises:
         ValueError: fewer than two distinct images.

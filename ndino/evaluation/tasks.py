@@ -91,7 +91,7 @@ def prepare(dataset: Dataset, source: str, *columns: str, lists: Sequence[str] =
     holds them, or as the names of files in the folder of the data; these may also be called ``file_name``.
 
     Raises:
-        TaskDataError: see ``require_columns`` and ``require_texts``; a image is missing; or too few for the
+        TaskDataError: see ``require_columns`` and ``require_texts``; an image is missing; or too few for the
             shuffled control.
     """
     if "image" not in dataset.column_names and "file_name" in dataset.column_names:

@@ -34,7 +34,7 @@ def kept_features(
     *,
     rounded: Callable[[float], int],
 ) -> tuple[int, int]:
-    """Columns and rows of features left of a image's tiles once the padding is cut off.
+    """Columns and rows of features left of an image's tiles once the padding is cut off.
 
     ``rounded`` is how the kept side becomes whole: ``upstream`` or ``hugging_face``. Source: ``unpad_image``
     in upstream's ``llava/model/llava_arch.py``.

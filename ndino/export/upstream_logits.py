@@ -4,7 +4,7 @@
 
 ``FOLDER/inputs.safetensors`` holds, for each name, ``NAME.image`` (height, width, 3), uint8, and
 ``NAME.ids``, int64, with -200 where the image stands; ``FOLDER/NAME.safetensors`` gets ``logits`` (positions,
-vocabulary), float32. One file each: with 128,000 tokens a image's logits are over a gigabyte.
+vocabulary), float32. One file each: with 128,000 tokens an image's logits are over a gigabyte.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class PromptError(ValueError):
 
 @dataclass(frozen=True)
 class Turn:
-    """One message of a conversation, with ``<image>`` where a image stands."""
+    """One message of a conversation, with ``<image>`` where an image stands."""
 
     role: Role
     text: str

@@ -18,7 +18,7 @@ from ndino.results.logs import ResultsError, RunLogs, Sample, TaskLog
 from ndino.results.summary import model_order
 from ndino.results.tables import percent
 
-IMAGE_SIDE = 320  # pixels; a image on the page is no larger
+IMAGE_SIDE = 320  # pixels; an image on the page is no larger
 ANSWER_LENGTH = 600  # characters shown; a model that never stops would fill the page
 
 Mark = Literal["right", "wrong", "partly right"]
@@ -68,12 +68,12 @@ def clip(text: str, limit: int = ANSWER_LENGTH) -> str:
 
 
 def image_uri(path: Path) -> str:
-    """A small WebP copy of a image as data URI. Raises ResultsError when it cannot be read."""
+    """A small WebP copy of an image as data URI. Raises ResultsError when it cannot be read."""
     try:
         with Image.open(path) as image:
             copy = image.convert("RGB")
     except BROKEN_IMAGE as error:
-        reason = f"not readable as a image: {error}"
+        reason = f"not readable as an image: {error}"
         raise ResultsError(path, reason, remedy="delete it or evaluate again") from None
     copy.thumbnail((IMAGE_SIDE, IMAGE_SIDE))
     buffer = BytesIO()

@@ -13,7 +13,7 @@ from ndino.common.errors import BROKEN_IMAGE, MAX_IMAGE_PIXELS
 
 
 class ImageError(ValueError):
-    """A image that cannot be opened; the message names the file and the reason."""
+    """An image that cannot be opened; the message names the file and the reason."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Tiles:
 
 
 def open_image(path: Path) -> Image.Image:
-    """Decode a image to RGB.
+    """Decode an image to RGB.
 
     Raises:
-        ImageError: missing, truncated, not a image, or too large.
+        ImageError: missing, truncated, not an image, or too large.
     """
     Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
     try:

@@ -32,7 +32,7 @@ def patch_forward(model: LlavaNextForConditionalGeneration) -> None:
 def image_features(model: LlavaNextForConditionalGeneration, batch: Batch) -> list[torch.Tensor]:
     """Projected features of each image, ``(features, hidden)``, unpadded and with newlines.
 
-    transformers' own ``get_image_features`` takes every image for an anyres grid; here a image of one
+    transformers' own ``get_image_features`` takes every image for an anyres grid; here an image of one
     tile (one of several in a sample) stays one tile, as upstream has it.
     """
     inner = model.model
@@ -71,7 +71,7 @@ def supervised_loss(
     A two-sentence answer leaves about 3 % of the positions supervised; logits over a 128k vocabulary for the
     others would be most of the memory of a step.
     """
-    # Before the language model, as a image's features are: ranks must gather weights in the same order.
+    # Before the language model, as an image's features are: ranks must gather weights in the same order.
     idle = _idle_tower(model, batch) if dist.is_initialized() and not len(batch["tile_counts"]) else 0
     hidden = last_hidden_state(model, batch)
     targets = batch["labels"][:, 1:]

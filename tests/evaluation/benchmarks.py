@@ -21,7 +21,7 @@ def draw_image(index: int) -> Image.Image:
 
 
 def description(colour: str) -> str:
-    """The long answer about a image of this colour."""
+    """The long answer about an image of this colour."""
     return f"L'immagine mostra una superficie uniforme di colore {colour}, senza figure né scritte."
 
 

@@ -24,8 +24,8 @@ def test_it_prints_a_line_of_json_for_each_case(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["evaluate", "--questions", "1", "3", "--turns", "1"])
     assert evaluate.main() == 0
     one, three = lines_of_json(capsys.readouterr().out)
-    assert one["name"] == "evaluate, 1 question a image" and one["goal"] == 0.9
-    assert three["name"] == "evaluate, 3 questions a image" and three["goal"] is None
+    assert one["name"] == "evaluate, 1 question an image" and one["goal"] == 0.9
+    assert three["name"] == "evaluate, 3 questions an image" and three["goal"] is None
     assert one["equal"] is three["equal"] is True
     assert one["conditions"]["questions"] == 16 and three["conditions"]["questions"] == 3
     assert one["ratio"] > 0 and three["conditions"]["cpu_seconds"]["theirs"] > 0

@@ -140,7 +140,7 @@ def weights(checkpoint: str, out: str) -> dict:
 
 
 def large_image(path: str, seed: int) -> dict:
-    """Whether a image above Pillow's limit opens once a run has begun."""
+    """Whether an image above Pillow's limit opens once a run has begun."""
     from llava.ndino.reproducible import begin
 
     try:

@@ -181,7 +181,7 @@ def test_cards_mark_right_and_wrong(run_with_card):
 def test_a_broken_image_is_refused(run_with_card):
     path = run_with_card / "eval" / "images" / "gqa-it" / "0.png"
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(ResultsError, match=r"0\.png: not readable as a image"):
+    with pytest.raises(ResultsError, match=r"0\.png: not readable as an image"):
         write_report(run_with_card)
 
 

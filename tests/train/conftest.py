@@ -64,7 +64,7 @@ def rows(tmp_path_factory) -> Path:
 
 
 def mix_in_texts(rows: Path, folder: Path) -> Path:
-    """Write `rows` to ``folder``, and some without a image: a rank may have none while another has one."""
+    """Write `rows` to ``folder``, and some without an image: a rank may have none while another has one."""
     (folder / "images").symlink_to(rows / "images")
     records = [json.loads(line) for line in (rows / "rows.jsonl").read_text().splitlines()]
     question = {"from": "human", "value": "Chi sei?"}

@@ -192,7 +192,7 @@ class ShardWriter:
         return not self.whole and self.shard.holds(number) and number not in self._journal
 
     def save_image(self, content: bytes, suffix: str) -> str:
-        """Store a image under its content's hash; returns what a row's ``image`` says. Thread-safe."""
+        """Store an image under its content's hash; returns what a row's ``image`` says. Thread-safe."""
         digest = hashlib.sha256(content).hexdigest()
         name = f"{digest[:2]}/{digest}{suffix}"
         path = self._images / name

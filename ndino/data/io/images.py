@@ -1,4 +1,4 @@
-"""Is this a image that can be trained on? Decided on the whole file, before it is stored."""
+"""Is this an image that can be trained on? Decided on the whole file, before it is stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 
 
 class UnusableImageError(ValueError):
-    """A image that is refused; ``reason`` is short and stable, to count by."""
+    """An image that is refused; ``reason`` is short and stable, to count by."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -71,4 +71,4 @@ def _kind(content: bytes) -> str:
         return "SVG"
     if start.startswith(b"<"):
         return "HTML, no image"
-    return "not a image"
+    return "not an image"

@@ -63,7 +63,7 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Page:
-    """One page, ``number`` from 1: a image (PNG or JPEG file, in greys or RGB), or why there is none."""
+    """One page, ``number`` from 1: an image (PNG or JPEG file, in greys or RGB), or why there is none."""
 
     number: int
     file: str = ""

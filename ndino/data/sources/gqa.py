@@ -91,7 +91,7 @@ def read_gqa_questions(file: Path) -> list[dict[str, Any]]:
 
 
 def gqa_outcome(item: GqaItem, writer: ShardWriter) -> Outcome:
-    """A row for each question on a image."""
+    """A row for each question on an image."""
     where = f"gqa-it/{item.name}"
     try:
         if item.image is None:

@@ -82,7 +82,7 @@ class ImageSource:
     archive: zipfile.ZipFile | None
 
     def read(self, name: str) -> bytes:
-        """The content of a image; KeyError where there is none of that name."""
+        """The content of an image; KeyError where there is none of that name."""
         if self.archive is not None:
             return self.archive.read(name)
         try:
@@ -95,7 +95,7 @@ class ImageSource:
         if target.is_file() and target.stat().st_size == len(content):
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        # A name of the thread's own: rows may share a image.
+        # A name of the thread's own: rows may share an image.
         temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.tmp")
         temporary.unlink(missing_ok=True)
         try:

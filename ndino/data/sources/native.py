@@ -33,7 +33,7 @@ EXAM_LETTERS = "ABCDEFGH"
 
 @dataclass(frozen=True)
 class Sample:
-    """A image with its questions and answers; ``fault`` where they cannot be read."""
+    """An image with its questions and answers; ``fault`` where they cannot be read."""
 
     name: str
     image: bytes

@@ -81,7 +81,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         "wit",
         help="Wikipedia (WIT): images with their captions and with the sections they stand in",
         description="From Google's WIT tables (.tsv, .tsv.gz), or Parquet with the images in it "
-        "(wikimedia/wit_base), to LLaVA JSON: a image and its caption, and the same image and the text "
+        "(wikimedia/wit_base), to LLaVA JSON: an image and its caption, and the same image and the text "
         "of its section. Images of TSV tables are downloaded, from Wikimedia as thumbnails.\n\n"
         "Example: ndino data wit wit_v1.train.all-*.tsv.gz --out data/wit --contact me@example.org",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -220,7 +220,7 @@ def work(item: Item, images: ImageStore | None, writer: ShardWriter) -> Outcome:
             "image": image.image,
             "conversations": [{"from": "human", "value": IMAGE_TOKEN}, {"from": "gpt", "value": text}],
             "source": f"{SOURCE}/{kind}",
-            # The licence asks to name where a text and a image are from.
+            # The licence asks to name where a text and an image are from.
             "page_url": item.page,
             "image_url": item.url,
         }

@@ -26,7 +26,7 @@ _ORIGINAL = re.compile(
 
 
 def address_of(url: str, original_width: int | None, width: int = WIDTH) -> str:
-    """What to fetch for a image of WIT.
+    """What to fetch for an image of WIT.
 
     From Wikimedia the thumbnail of ``width`` pixels where the original is wider or is an SVG: originals take
     tens of times the traffic, and robots that ask for them are put off. From elsewhere, ``url`` itself.
@@ -60,7 +60,7 @@ class ImageStore:
 
     Args:
         file: SQLite file of what is known; made where it is missing.
-        save: stores a image's bytes with a file's suffix and returns its name.
+        save: stores an image's bytes with a file's suffix and returns its name.
     """
 
     def __init__(self, file: Path, fetcher: Fetcher, save: Callable[[bytes, str], str]) -> None:
@@ -124,7 +124,7 @@ class ImageStore:
 
 
 def keep(content: bytes, save: Callable[[bytes, str], str]) -> SavedImage:
-    """Store a image if it can be used."""
+    """Store an image if it can be used."""
     try:
         return SavedImage(save(*usable_image(content)))
     except UnusableImageError as error:

@@ -1,6 +1,6 @@
 """WIT as Parquet with the images in it, as on the Hugging Face hub (wikimedia/wit_base).
 
-There a row is a image, and its ``wit_features`` are lists with an entry for each page that shows it. Tables
+There a row is an image, and its ``wit_features`` are lists with an entry for each page that shows it. Tables
 with a row for each page, with the columns of the TSV, are read too, and lists of structures.
 """
 

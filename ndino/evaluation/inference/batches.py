@@ -16,7 +16,7 @@ PACKED_TOKENS = 2048
 
 
 class PromptImage(NamedTuple):
-    """A image's content and size (height, width), and the number of tokens that it becomes."""
+    """An image's content and size (height, width), and the number of tokens that it becomes."""
 
     digest: str
     size: tuple[int, int]

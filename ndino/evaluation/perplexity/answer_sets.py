@@ -52,7 +52,7 @@ def read_items(
     """Read questions and answers; images are read for their identity and decoded later.
 
     Args:
-        data: a ``.jsonl`` whose ``file_name`` (or ``image``) is a image in ``images_dir`` (default: the
+        data: a ``.jsonl`` whose ``file_name`` (or ``image``) is an image in ``images_dir`` (default: the
             file's folder), a folder of such files, a ``.parquet`` file, or a dataset's folder or hub id; the
             latter two have an ``image`` column.
         split: of a dataset that has several.

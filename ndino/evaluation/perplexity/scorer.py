@@ -80,7 +80,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Batch:
-    """Answers that are scored at once: each with a image of its own, or all about one."""
+    """Answers that are scored at once: each with an image of its own, or all about one."""
 
     answers: tuple[Ready, ...]
     one_image: bool
@@ -156,12 +156,12 @@ class Scorer:
         return ready
 
     def _features(self, size: tuple[int, int]) -> int:
-        """Tokens that a image of (height, width) becomes."""
+        """Tokens that an image of (height, width) becomes."""
         (count,) = self.processor._get_num_multimodal_tokens(image_sizes=[size])["num_image_tokens"]
         return count
 
     def score(self, batch: Batch) -> list[Score]:
-        """Score one batch; a image that turns out to be torn is skipped."""
+        """Score one batch; an image that turns out to be torn is skipped."""
         images, torn = {}, []
         for ready in batch.answers:
             if ready.item.digest not in images:

@@ -1,6 +1,6 @@
 """A source made of nothing: ``python -m tests.data.framework.toy --out FOLDER --log FILE``.
 
-Item k is a image with a caption, or two of them, or a reject, or two conversations of text. Every piece of
+Item k is an image with a caption, or two of them, or a reject, or two conversations of text. Every piece of
 work is noted in ``--log`` when it begins.
 """
 

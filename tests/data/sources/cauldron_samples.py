@@ -217,7 +217,7 @@ def pairs() -> dict[str, list[tuple[str, str]]]:
     # Its instructions are in the question's own line, before and behind it.
     chosen["nlvr2"] = [
         (
-            f"You see a image on the left and one on the right. {form.format(statement)} Say yes or no.",
+            f"You see an image on the left and one on the right. {form.format(statement)} Say yes or no.",
             "Yes." if number % 2 else "No.",
         )
         for number, (statement, form) in enumerate(itertools.product(NLVR2, NLVR2_FORMS))
@@ -265,7 +265,7 @@ def write_task(folder: Path, task: str, rows: Sequence[Mapping[str, Any]], files
 
 
 def write_samples(folder: Path, pairs_a_row: int = 3) -> Path:
-    """Write all samples, a image (or two) for every ``pairs_a_row`` of them; returns ``folder``."""
+    """Write all samples, an image (or two) for every ``pairs_a_row`` of them; returns ``folder``."""
     for task, samples in pairs().items():
         rows = [
             row(

@@ -326,7 +326,7 @@ def test_killed_at_random_it_goes_on_and_fetches_nothing_twice(
                 break
             kills += 1
         assert process.returncode == 0 and kills
-        # A image is written down by the thread that asked for it, before it takes up another one: asked for
+        # An image is written down by the thread that asked for it, before it takes up another one: asked for
         # again is at most one a thread.
         in_hand = Politeness.connections_per_host + wit.WAITING
         assert len(server.hits) == asked and server.hits.total() <= asked + in_hand * kills

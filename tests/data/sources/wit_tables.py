@@ -47,7 +47,7 @@ def table(rows: Iterable[Mapping[str, str]], *, header: bool = True, line_end: s
 
 
 def png(shade: int, size: tuple[int, int] = (40, 30)) -> bytes:
-    """A image of one colour."""
+    """An image of one colour."""
     file = io.BytesIO()
     Image.new("RGB", size, (shade % 256, 80, 160)).save(file, "PNG")
     return file.getvalue()

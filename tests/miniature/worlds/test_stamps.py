@@ -135,7 +135,7 @@ def test_what_cannot_be_used_is_left_out_by_name(tmp_path, monkeypatch):
     cut = package / "animals" / "cut.png"
     cut.write_bytes(cut.read_bytes()[:60])
     write_stamp(package, "animals/text", "Un testo.")
-    (package / "animals" / "text.png").write_text("not a image")
+    (package / "animals" / "text.png").write_text("not an image")
     write_stamp(package, "animals/nothing", "Un nulla.")
     Image.new("RGBA", (9, 9), (0, 0, 0, 0)).save(package / "animals" / "nothing.png")
     write_stamp(package, "animals/latin", "Un altro.")

@@ -136,7 +136,7 @@ class LlavaNextIt(lmms):
         them out anew, so that one image's questions meet in one process.
 
         Raises:
-            RuntimeError: a image cannot be read; the message names task and document.
+            RuntimeError: an image cannot be read; the message names task and document.
             ValueError: a question's ``<image>`` markers and its images are not equally many.
         """
         shown = enumerate(reading(requests, silent=self.rank != 0))
