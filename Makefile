@@ -4,7 +4,7 @@ TORCH     := torch==2.13.0
 DEEPSPEED := deepspeed==0.14.4
 # Debian packages that the data demo and some tests use; without them these tests are skipped and named.
 SLURM     := munge slurm-client slurmctld slurmd
-DEBIAN    := apertium apertium-eng-spa apertium-spa-ita chromium shellcheck squashfs-tools tesseract-ocr \
+DEBIAN    := apertium apertium-eng-spa apertium-spa-ita chromium locales shellcheck squashfs-tools tesseract-ocr \
              tesseract-ocr-ita $(SLURM)
 
 PY    := .venv/bin/python
@@ -15,6 +15,9 @@ LLAVA := .venv-llava/.ready
 LLAVA_PIP := .venv-llava/bin/python -m pip --disable-pip-version-check --quiet
 WORLD ?= drawn
 RUN   ?= runs/demo
+
+# File names and texts are UTF-8, whatever the locale says.
+export PYTHONUTF8 := 1
 
 # The model on each of GPUS= of them, with a share of the questions.
 ACCELERATE = -m accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes "$(GPUS)" \

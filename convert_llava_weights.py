@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ndino.common.startup import prepare_process
 from ndino.export import ConversionError, convert
 from ndino.export.verify import verify
 
@@ -50,4 +51,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main())

@@ -17,6 +17,7 @@ from pathlib import Path
 import huggingface_hub.utils.logging
 import transformers.utils.logging
 
+from ndino.common.startup import prepare_process
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import find_model, name_of
 from ndino.evaluation.perplexity.answer_sets import AnswerSetError, read_items
@@ -96,4 +97,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main())

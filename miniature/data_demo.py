@@ -30,6 +30,7 @@ from miniature.debian_files import DebianError
 from miniature.worlds.stamp_files import StampsError, find_stamps
 from ndino.__main__ import main as ndino
 from ndino.common.files import whole_folder, write_text
+from ndino.common.startup import prepare_process
 from ndino.formats.recipes import run_name
 
 ROOT = Path(__file__).parents[1]
@@ -209,4 +210,5 @@ def make_backbones(folder: Path, texts: Sequence[Path], *, seed: int) -> Path:
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main())

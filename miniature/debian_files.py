@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from ndino.common.caches import cache_root
 from ndino.common.files import whole_folder
 
 REFERENCE = "debian-reference-it"
@@ -35,7 +36,7 @@ def fetch_package(
         DebianError: no apt-get or dpkg, or one of them failed.
         OSError: the cache folder cannot be written.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ndino"
+    cache = cache_root() / "ndino"
     cache.mkdir(parents=True, exist_ok=True)
     unpacked = cache / package
     with (cache / f"{package}.lock").open("w") as lock:

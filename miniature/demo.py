@@ -26,6 +26,7 @@ from rich.console import Console
 from miniature.jobs import Job, JobError, Outcome, run_jobs
 from miniature.worlds.stamp_files import StampsError, find_stamps
 from ndino.common.files import whole_folder, write_json
+from ndino.common.startup import prepare_process
 from ndino.formats.recipes import Family, RecipeError, load_family, load_recipe, run_name
 
 ROOT = Path(__file__).parents[1]
@@ -303,4 +304,5 @@ def _finish(out: Path, outcome: Outcome, console: Console, options: argparse.Nam
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main())

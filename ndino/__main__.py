@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from ndino.common.startup import prepare_process
+
 COMMANDS = {
     "data": ("ndino.data.__main__", "from the sources to Italian LLaVA JSON"),
     "train": ("ndino.train.__main__", "one stage, with the native engine or the upstream trainer"),
@@ -24,6 +26,8 @@ USAGE = "\n".join(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    if arguments is None:  # the process is ours
+        prepare_process()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)

@@ -36,6 +36,8 @@ read_settings() {
   # The upstream trainer runs in a folder of its own.
   IMAGE=$(absolute "$IMAGE") NATIVE_IMAGE=$(absolute "$NATIVE_IMAGE")
   BINDS=$(absolute "${BINDS:-}") SQUASHFS=$(absolute "${SQUASHFS:-}")
+  # File names and texts are UTF-8, whatever the locale of a node says.
+  export PYTHONUTF8=1
   # Compute nodes have no network, and the hub's client waits for one.
   export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} TOKENIZERS_PARALLELISM=false
 }

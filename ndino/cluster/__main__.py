@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from ndino.cluster import attempts, checks, family, staging
+from ndino.common.startup import prepare_process
 from ndino.formats.llava_json import ConversationError
 from ndino.formats.recipes import RecipeError, load_family
 from ndino.train.run import StageError, add_stage_arguments, stage_of
@@ -202,4 +203,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main())

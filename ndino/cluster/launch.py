@@ -12,6 +12,8 @@ from __future__ import annotations
 import signal
 import sys
 
+from ndino.common.startup import prepare_process
+
 
 def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGUSR1, signal.SIGTERM))
@@ -21,4 +23,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main())

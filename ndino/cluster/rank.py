@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import sys
 
+from ndino.common.startup import prepare_process
 from ndino.train.__main__ import STOPPED, main
 
 if __name__ == "__main__":
+    prepare_process()
     status = main()
     sys.exit(0 if status == STOPPED else status)

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from ndino.common.errors import UserError, reason_of
+from ndino.common.startup import prepare_process
 
 MODULES = (
     "sources.wit",
@@ -59,4 +60,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main())

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from ndino.common.errors import reason_of
 from ndino.common.files import key_of
+from ndino.common.startup import prepare_process
 from ndino.evaluation.answer_store import AnswerStore, attach
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
@@ -375,4 +376,5 @@ def _percent(share: float | None) -> str:
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main())

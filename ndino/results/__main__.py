@@ -18,6 +18,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ndino.common.startup import prepare_process
 from ndino.data.errors import DataError
 from ndino.results.compact import print_summary
 from ndino.results.logs import ModelLogs, ResultsError, check_comparable, read_model
@@ -112,4 +113,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main())

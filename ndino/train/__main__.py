@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ndino.common.startup import prepare_process
 from ndino.formats.llava_json import ConversationError
 from ndino.formats.recipes import RecipeError
 from ndino.train.run import StageError, add_stage_arguments, stage_of
@@ -79,4 +80,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main())

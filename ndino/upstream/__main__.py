@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from ndino.common.files import write_json
+from ndino.common.startup import prepare_process
 from ndino.upstream.checkout import restore, set_up
 from ndino.upstream.errors import Unreachable, UpstreamError
 from ndino.upstream.install import install_lmms_eval
@@ -112,4 +113,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    prepare_process(caches=False)  # the mirrors look after theirs
     sys.exit(main())

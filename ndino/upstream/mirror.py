@@ -6,13 +6,13 @@ never changes.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ndino.common.caches import cache_root, usual_cache_root
 from ndino.upstream.errors import Unreachable, UpstreamError
 from ndino.upstream.git import PROBE_SECONDS, GitError, git
 from ndino.upstream.pins import Pin
@@ -22,13 +22,15 @@ _ABANDONED_SECONDS = 24 * 3600
 
 
 def cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/ndino``, by default ``~/.cache/ndino``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ndino"
+    """``$XDG_CACHE_HOME/ndino``, by default ``~/.cache/ndino``, or its replacement: see `cache_root`."""
+    return cache_root() / "ndino"
 
 
 def mirror_path(pin: Pin) -> Path:
     """Where the mirror of the pinned commit is, or would be."""
-    return cache_folder() / pin.name / f"{pin.commit}.git"
+    mirror = Path("ndino", pin.name, f"{pin.commit}.git")
+    there = usual_cache_root() / mirror  # it may be there in a home that can only be read
+    return there if there.is_dir() else cache_root() / mirror
 
 
 class Mirrors:
