@@ -37,10 +37,10 @@ from PIL import Image
 from transformers import LlamaConfig
 
 from benchmarks.shape_matched import build_model, proportions, save_model
+from ndino.common.images import image_digest
 from ndino.evaluation.models import find_model
 from ndino.evaluation.perplexity.answer_sets import Item
 from ndino.evaluation.perplexity.scorer import Scorer, load_scorer
-from ndino.evaluation.shuffle import image_digest
 from tests.tiny import CORPUS
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,7 +17,8 @@ from pathlib import Path
 from PIL import Image
 
 from miniature.debian_files import DebianError, fetch_package
-from ndino.common.errors import BROKEN_IMAGE, reason_of
+from ndino.common.errors import reason_of
+from ndino.common.images import BROKEN_IMAGE
 
 PACKAGE = "tuxpaint-stamps-default"
 VARIABLE = "NDINO_STAMPS"

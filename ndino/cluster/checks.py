@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
-from ndino.common.errors import BROKEN_IMAGE
+from ndino.common.images import BROKEN_IMAGE
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 from ndino.formats.recipes import Recipe
 from ndino.train.manifest import identity

@@ -1,14 +1,6 @@
-"""Errors that a user can put right, what errors say, and which of them mean a broken image."""
+"""Errors that a user can fix, and an error's message as one line."""
 
 from __future__ import annotations
-
-from PIL import Image
-
-# What Pillow raises for a file that is no image, a cut one, and one that would fill the memory.
-BROKEN_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-
-# The paper's training script raises Pillow's limit to this number of pixels; larger files count as bombs.
-MAX_IMAGE_PIXELS = 933_120_000
 
 
 class UserError(ValueError):

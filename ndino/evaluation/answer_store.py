@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL.Image import Image
 
+from ndino.common.images import pixel_digest
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.progress import reading
 
@@ -80,13 +81,6 @@ class AnswerStore:
         rows = [(key, json.dumps(answer)) for key, answer in answers.items()]
         with self._open(self._own) as database:
             database.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", rows)
-
-
-def pixel_digest(image: Image) -> str:
-    """Identity of an image by its pixels."""
-    content = hashlib.blake2b(f"{image.mode}{image.size}".encode(), digest_size=16)
-    content.update(image.tobytes())
-    return content.hexdigest()
 
 
 def answer_key(identity: str, prompt: str, media: Sequence[str], settings: Mapping[str, Any]) -> str:

@@ -6,11 +6,12 @@ Only the data changes, so the control works for any model and any backend. ``NDI
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, TypeVar
+
+from ndino.common.images import image_digest
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -45,11 +46,6 @@ def shuffle_map(ids: Iterable[Id], seed: int = SEED) -> dict[Id, Id]:
         j = generator.randrange(i)
         given[i], given[j] = given[j], given[i]
     return {own: distinct[other] for own, other in zip(distinct, given, strict=True)}
-
-
-def image_digest(encoded: bytes) -> str:
-    """Identity of an image by its file's content."""
-    return hashlib.blake2b(encoded, digest_size=16).hexdigest()
 
 
 def shuffle_images(dataset: Dataset, column: str = "image", seed: int = SEED) -> Dataset:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL.Image import Image
 
+from ndino.common.images import pixel_digest
 from ndino.evaluation.errors import SetupError
-from ndino.evaluation.shuffle import image_digest, shuffle_map
+from ndino.evaluation.shuffle import shuffle_map
 
 if TYPE_CHECKING:
     from lmms_eval.api.task import ConfigurableTask
@@ -34,14 +35,14 @@ def exchange_task_images(task: ConfigurableTask, name: str, size: int) -> None:
     where: dict[str, tuple[int, int]] = {}
     for number in range(size):
         for place, image in enumerate(_images(show(task.eval_docs[number]), name)):
-            where.setdefault(_digest(image), (number, place))
+            where.setdefault(pixel_digest(image), (number, place))
     try:
         given = shuffle_map(where)
     except ValueError as error:
         raise SetupError(f"task {name}: {error}") from error
 
     def show_wrong(document: Mapping[str, Any]) -> list[Image]:
-        wanted = [where[given[_digest(image)]] for image in show(document)]
+        wanted = [where[given[pixel_digest(image)]] for image in show(document)]
         return [show(task.eval_docs[number])[place] for number, place in wanted]
 
     task.doc_to_visual = show_wrong
@@ -52,7 +53,3 @@ def _images(shown: Any, name: str) -> list[Image]:
     if not all(isinstance(image, Image) for image in images):
         raise SetupError(f"task {name}: shows something else than images, which cannot be exchanged")
     return images
-
-
-def _digest(image: Image) -> str:
-    return image_digest(f"{image.mode}{image.size}".encode() + image.tobytes())

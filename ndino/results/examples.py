@@ -13,7 +13,7 @@ from typing import Literal
 
 from PIL import Image
 
-from ndino.common.errors import BROKEN_IMAGE
+from ndino.common.images import BROKEN_IMAGE
 from ndino.results.logs import ResultsError, RunLogs, Sample, TaskLog
 from ndino.results.summary import model_order
 from ndino.results.tables import percent

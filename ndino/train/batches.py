@@ -9,6 +9,7 @@ from typing import TypedDict
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from ndino.formats.image_tokens import token_repeats
 from ndino.formats.prompts import IGNORE_INDEX
 from ndino.train.dataset import Sample
 
@@ -30,10 +31,8 @@ class Batch(TypedDict):
 
 def widen(sample: Sample, image_token_id: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and labels with each ``<image>`` repeated once a feature; those places are never supervised."""
-    repeats = torch.ones_like(sample["input_ids"])
-    places = sample["input_ids"] == image_token_id
-    counts = [tiles.tokens for tiles in sample["tiles"]][: int(places.sum())]
-    repeats[places] = torch.tensor(counts, dtype=torch.long)
+    counts = (tiles.tokens for tiles in sample["tiles"])
+    repeats = torch.tensor(token_repeats(sample["input_ids"].tolist(), image_token_id, counts))
     return sample["input_ids"].repeat_interleave(repeats), sample["labels"].repeat_interleave(repeats)
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import LlavaNextProcessor
 
-from ndino.common.errors import BROKEN_IMAGE
+from ndino.common.images import BROKEN_IMAGE
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 from ndino.formats.prompts import Encoded, PromptError, encode_llama3, encode_plain, truncate
 from ndino.formats.recipes import Recipe

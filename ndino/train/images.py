@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from transformers import LlavaNextProcessor
 
-from ndino.common.errors import BROKEN_IMAGE, MAX_IMAGE_PIXELS
+from ndino.common.images import BROKEN_IMAGE, MAX_IMAGE_PIXELS
 
 
 class ImageError(ValueError):

@@ -6,7 +6,7 @@ import pytest
 from lmms_eval.api.instance import GenerationResult, Instance
 from PIL import Image
 
-from ndino.evaluation.answer_store import AnswerStore, answer_key, ask, attach, pixel_digest, request_key
+from ndino.evaluation.answer_store import AnswerStore, answer_key, ask, attach, request_key
 from ndino.evaluation.errors import SetupError
 from tests.evaluation.answerer import Answerer
 
@@ -163,8 +163,3 @@ def test_any_model_of_lmms_eval_keeps_its_answers(tmp_path):
     assert asked == [2, 1]
     answer("2")
     assert asked == [2, 1, 2, 1]
-
-
-def test_a_images_digest_is_that_of_its_pixels():
-    assert pixel_digest(RED) == pixel_digest(Image.new("RGB", (4, 6), "red"))
-    assert pixel_digest(RED) != pixel_digest(Image.new("RGB", (6, 4), "red"))

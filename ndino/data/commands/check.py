@@ -16,8 +16,9 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from ndino.common.errors import BROKEN_IMAGE, MAX_IMAGE_PIXELS, reason_of
+from ndino.common.errors import reason_of
 from ndino.common.files import sha256_of
+from ndino.common.images import BROKEN_IMAGE, MAX_IMAGE_PIXELS
 from ndino.data.errors import DataError
 from ndino.data.framework.folders import leaves_the_folder, read_manifest
 from ndino.data.framework.layout import DATA, IMAGES

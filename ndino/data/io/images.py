@@ -6,7 +6,7 @@ import io
 
 from PIL import Image
 
-from ndino.common.errors import BROKEN_IMAGE
+from ndino.common.images import BROKEN_IMAGE
 
 KEPT = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 MADE_PNG = ("GIF", "BMP", "TIFF")

@@ -13,9 +13,10 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from ndino.common.errors import BROKEN_IMAGE, reason_of
+from ndino.common.errors import reason_of
+from ndino.common.images import BROKEN_IMAGE, image_digest
 from ndino.evaluation.local_data import is_hub_layout
-from ndino.evaluation.shuffle import image_digest, shuffle_map
+from ndino.evaluation.shuffle import shuffle_map
 from ndino.formats.hub_folders import load_folder
 
 # JSON can spell it, tokenizers and files cannot hold it.

@@ -18,10 +18,12 @@ from PIL import ExifTags, Image, ImageOps
 from torch.nn.utils.rnn import pad_sequence
 from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
-from ndino.common.errors import BROKEN_IMAGE, reason_of
+from ndino.common.errors import reason_of
+from ndino.common.images import BROKEN_IMAGE
 from ndino.evaluation.inference.prefix_cache import encode_prefix, packed_attention, prefix_sharing_blocker
 from ndino.evaluation.models import Model
 from ndino.evaluation.perplexity.answer_sets import Item
+from ndino.formats.image_tokens import widen_image_tokens
 from ndino.formats.prompts import (
     IGNORE_INDEX,
     IMAGE_TOKEN,
@@ -75,7 +77,7 @@ class Ready:
         return len(self.ids) + self.features - 1
 
     def widened(self, image_id: int) -> list[int]:
-        return [token for one in self.ids for token in [one] * (self.features if one == image_id else 1)]
+        return widen_image_tokens(self.ids, image_id, [self.features])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from PIL import Image
 from transformers import set_seed
 from transformers.utils import is_flash_attn_2_available
 
-from ndino.train.images import MAX_IMAGE_PIXELS
+from ndino.common.images import MAX_IMAGE_PIXELS
 
 
 def begin(training_args) -> None:

@@ -27,13 +27,15 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
-from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable, pixel_digest
+from ndino.common.images import pixel_digest
+from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable
 from ndino.evaluation.inference.batches import Group, PromptImage, Question, batches_of, groups_of, share_out
 from ndino.evaluation.inference.generation import cut, ends_of, generation_options, is_greedy
 from ndino.evaluation.inference.greedy import decode, on_model, padded_inputs, special_settings
 from ndino.evaluation.inference.prefix_cache import prefix_sharing_blocker
 from ndino.evaluation.models import HF, find_model
 from ndino.evaluation.progress import reading
+from ndino.formats.image_tokens import widen_image_tokens
 from ndino.formats.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
 from ndino.formats.published import missing_weights
 
@@ -285,12 +287,8 @@ class LlavaNextIt(lmms):
         return output[:, inputs["input_ids"].shape[1] :].tolist()
 
     def _widen(self, question: Question) -> list[int]:
-        remaining = iter(question.images)
-        return [
-            token
-            for one in question.ids
-            for token in [one] * (next(remaining).tokens if one == self.image_token_id else 1)
-        ]
+        counts = (image.tokens for image in question.images)
+        return widen_image_tokens(question.ids, self.image_token_id, counts)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         raise NotImplementedError("llava_next_it generates answers; for perplexity see evaluate_ppl.py")
