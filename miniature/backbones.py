@@ -29,6 +29,7 @@ from transformers import (
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
 from miniature.worlds.scenes import COLOURS, SHAPES, SIDE, Scene, random_scene
+from ndino.common.files import follow_umask
 from ndino.formats.llava_json import read_conversations
 from ndino.formats.prompts import BEGIN_OF_TEXT, END_OF_TEXT, IMAGE_TOKEN, MARKERS
 
@@ -127,6 +128,7 @@ def teach_language_model(
 
     _train(model, loss, steps, on_step, "Teaching the language model")
     model.save_pretrained(folder)
+    follow_umask(folder)
 
 
 def teach_tower(folder: Path, *, seed: int, steps: int, on_step: OnStep | None = None) -> None:
@@ -155,6 +157,7 @@ def teach_tower(folder: Path, *, seed: int, steps: int, on_step: OnStep | None =
     _train(both, loss, steps, on_step, "Teaching the vision tower")
     tower.save_pretrained(folder)
     processor.save_pretrained(folder)
+    follow_umask(folder)
 
 
 def patch_labels(scene: Scene) -> list[tuple[int, int]]:

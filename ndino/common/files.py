@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,14 +43,43 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """An empty folder to fill, beside ``folder``, which takes its place in the end; else ``folder`` stands.
 
     It is called ``folder.partial``, so that what a killed run left there goes with the next one: folders of
-    weights are large.
+    weights are large. Its files get the permissions of the umask (`follow_umask`).
     """
     temporary = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     yield temporary
+    follow_umask(temporary)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(temporary, folder)
+
+
+def follow_umask(folder: Path) -> None:
+    """Give the files below ``folder`` the permissions of any new file there; links, hard ones too, stay.
+
+    safetensors writes files that only their owner can read, whatever the umask.
+    """
+    # The umask itself can only be read by changing it, under the feet of other threads; it is not all that
+    # counts either: a folder may have default rights of its own.
+    with _probe(folder) as probe:
+        mode = stat.S_IMODE(probe.stat().st_mode)
+    for path in folder.rglob("*"):
+        found = path.lstat()
+        # A program stays one, for those who may read it.
+        wanted = mode | (mode & 0o444) >> 2 if found.st_mode & stat.S_IXUSR else mode
+        ours = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+        if ours and stat.S_IMODE(found.st_mode) != wanted:
+            path.chmod(wanted)
+
+
+@contextlib.contextmanager
+def _probe(folder: Path) -> Iterator[Path]:
+    probe = folder / f".umask.{os.getpid()}"
+    try:
+        probe.touch()
+        yield probe
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, *, errors: str = "strict") -> None:

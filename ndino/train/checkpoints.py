@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from ndino.common.files import write_json
+from ndino.common.files import follow_umask, write_json
 
 # Names and sizes of a checkpoint's files, written into it after everything else.
 WHOLE = "whole.json"
@@ -29,6 +29,7 @@ def remove_torn_checkpoints(folder: Path) -> None:
 
 def mark_whole(checkpoint: Path) -> None:
     """Declare a checkpoint finished as it stands."""
+    follow_umask(checkpoint)
     files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != WHOLE)
     sizes = {str(path.relative_to(checkpoint)): path.stat().st_size for path in files}
     write_json(checkpoint / WHOLE, sizes)

@@ -6,8 +6,8 @@ never changes.
 
 from __future__ import annotations
 
+import secrets
 import shutil
-import tempfile
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -55,7 +55,8 @@ class Mirrors:
         for leftover in path.parent.glob(".*"):
             if time.time() - leftover.stat().st_mtime > _ABANDONED_SECONDS:
                 shutil.rmtree(leftover, ignore_errors=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{pin.commit[:7]}.", dir=path.parent))
+        temporary = path.with_name(f".{pin.commit[:7]}.{secrets.token_hex(4)}")
+        temporary.mkdir()
         try:
             git("init", "--bare", "--quiet", ".", folder=temporary)
             try:

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from ndino.common import files
 from ndino.common.files import WEIGHTS, fingerprint, key_of, whole_file, whole_folder, write_json, write_text
@@ -61,6 +64,28 @@ def test_a_folder_takes_its_place_whole(tmp_path):
         assert names(made) == set()
         (made / "new").touch()
     assert names(folder) == {"new"} and names(folder.parent) == {"model"}
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o027, 0o640), (0o077, 0o600)])
+def test_the_files_of_a_folder_follow_the_umask_whatever_their_writer_thinks(tmp_path, umask, mode):
+    (tmp_path / "other.bin").write_bytes(b"")
+    (tmp_path / "other.bin").chmod(0o600)
+    before = os.umask(umask)
+    try:
+        with whole_folder(tmp_path / "model") as folder:
+            save_file({"a": torch.zeros(1)}, folder / "model.safetensors")
+            (folder / "deep").mkdir()
+            (folder / "deep" / "run.sh").write_text("#!/bin/sh\n")
+            (folder / "deep" / "run.sh").chmod(0o700)
+            (folder / "link").symlink_to(tmp_path / "other.bin")
+            (folder / "same.bin").hardlink_to(tmp_path / "other.bin")
+    finally:
+        os.umask(before)
+    found = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "model").rglob("*")}
+    assert found["model.safetensors"] == mode
+    assert found["run.sh"] == found["deep"] == 0o777 & ~umask
+    assert found["link"] == found["same.bin"] == 0o600  # of a file that is not ours
+    assert set(found) == {"model.safetensors", "deep", "run.sh", "link", "same.bin"}
 
 
 def test_the_sum_is_the_one_that_other_programs_compute(tmp_path, monkeypatch):

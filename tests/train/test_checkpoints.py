@@ -122,3 +122,15 @@ os._exit(0)
 def test_a_signal_that_another_thread_takes_is_seen_and_not_waited_for():
     done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("every signal was seen\n", 0), done.stderr[-3000:]
+
+
+def test_a_whole_checkpoint_can_be_read_by_whom_the_umask_lets_read(tmp_path):
+    folder = tmp_path / "checkpoint-2"
+    folder.mkdir()
+    (folder / "model.safetensors").touch(mode=0o600)
+    before = os.umask(0o022)
+    try:
+        mark_whole(folder)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}

@@ -11,11 +11,11 @@ import argparse
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import venv
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,8 @@ def environment() -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Under another name first: a second run must not find half of it. Names inside an environment are
     # absolute, but neither its Python nor `python -m` uses them.
-    temporary = Path(tempfile.mkdtemp(prefix=".making.", dir=folder.parent))
+    temporary = folder.with_name(f".making.{secrets.token_hex(4)}")
+    temporary.mkdir()
     try:
         venv.create(temporary, with_pip=True)
         own = sysconfig.get_path("purelib", vars={"base": str(temporary), "platbase": str(temporary)})
