@@ -37,7 +37,7 @@ from ndino.export.names import plan
 from ndino.export.settings import build_config, read_tokenizer
 from ndino.export.tower import read_tower
 from ndino.export.writer import write_safetensors
-from ndino.formats import published
+from ndino.formats import model_folder
 from tests.export.upstream_checkpoint import (
     llama,
     upstream_config,
@@ -104,16 +104,17 @@ def load_everything(src: Path, dst: Path) -> None:
     with torch.device("meta"):
         model = LlavaNextForConditionalGeneration(config)
     model.load_state_dict(
-        {name: weights.pop(published.published_name(name)) for name in list(model.state_dict())}, assign=True
+        {name: weights.pop(model_folder.published_name(name)) for name in list(model.state_dict())},
+        assign=True,
     )
     model.resize_token_embeddings(size, mean_resizing=False)
     with torch.no_grad():
         for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
             layer.weight[rows:] = layer.weight[:rows].double().mean(dim=0).to(DTYPE)
-    named = {published.published_name(name): value for name, value in model.state_dict().items()}
+    named = {model_folder.published_name(name): value for name, value in model.state_dict().items()}
     model.save_pretrained(dst, state_dict=named, save_original_format=False)
     processor = LlavaNextImageProcessorPil(image_grid_pinpoints=config.image_grid_pinpoints)
-    published.build_processor(
+    model_folder.build_processor(
         tokenizer, processor, patch_size=config.vision_config.patch_size
     ).save_pretrained(dst)
 

@@ -13,7 +13,7 @@ import torch
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaNextConfig, LlavaNextForConditionalGeneration
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
-from ndino.formats import published
+from ndino.formats import model_folder
 from ndino.formats.prompts import IMAGE_TOKEN
 from tests.tiny import tiny_tokenizer
 
@@ -71,7 +71,7 @@ def save_model(model: LlavaNextForConditionalGeneration, folder: Path) -> Path:
         image_grid_pinpoints=model.config.image_grid_pinpoints,
     )
     model.save_pretrained(folder)
-    published.build_processor(tiny_tokenizer(), image_processor, patch_size=PATCH).save_pretrained(folder)
+    model_folder.build_processor(tiny_tokenizer(), image_processor, patch_size=PATCH).save_pretrained(folder)
     return folder
 
 

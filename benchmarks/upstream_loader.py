@@ -27,9 +27,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from ndino.common.files import write_json
+from ndino.formats.model_folder import settle_tokenizer
 from ndino.formats.prompts import LLAMA3_CHAT_TEMPLATE
-from ndino.formats.published import settle_tokenizer
-from ndino.llava_next.stage import Tree, find_tree
+from ndino.llava_next.engine import Tree, find_tree
 from ndino.train.stage import StageError
 from tests.llama3 import llama3_tokenizer
 

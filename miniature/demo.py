@@ -191,9 +191,9 @@ def train(report, out: Path, chain: tuple[str, ...], seed: int, fast: bool, engi
     from ndino.train.stage import Stage
 
     if engine == "native":
-        from ndino.train.stage import run_stage
+        from ndino.train.engine import run_stage
     else:
-        from ndino.llava_next.stage import run_stage
+        from ndino.llava_next.engine import run_stage
 
     logging.disable_progress_bar()
     recipe = replace(load_recipe(RECIPES / f"{chain[-1]}.yaml", OVERRIDES), seed=seed)
@@ -272,7 +272,7 @@ def _check_settings(out: Path, options: argparse.Namespace) -> None:
 
 
 def _check_upstream() -> None:
-    from ndino.llava_next.stage import find_tree
+    from ndino.llava_next.engine import find_tree
     from ndino.train.stage import StageError
 
     try:

@@ -15,7 +15,7 @@ MODULES = {
     "llava_next": "torch transformers accelerate deepspeed datasets safetensors ijson yaml ndino.cluster "
     "llava.train.train",
     "native": "torch transformers accelerate deepspeed datasets lmms_eval ctranslate2 pytesseract pypdfium2 "
-    "statsmodels ndino.train.stage ndino.export ndino.evaluation.command ndino.results ndino.cluster "
+    "statsmodels ndino.train.engine ndino.export ndino.evaluation.command ndino.results ndino.cluster "
     "ndino.data.__main__",
 }
 PROGRAMS = {"llava_next": (), "native": ("tesseract", "apertium", "mksquashfs")}

@@ -15,7 +15,7 @@ from transformers import (
 )
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
-from ndino.formats import published
+from ndino.formats import model_folder
 from ndino.formats.prompts import BEGIN_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, MARKERS
 
 SIDE, PATCH = 56, 28
@@ -38,7 +38,7 @@ def tiny_tokenizer(*, base: bool = False) -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=400,
-        special_tokens=[*MARKERS, *(() if base else (IMAGE_TOKEN, published.PAD_TOKEN))],
+        special_tokens=[*MARKERS, *(() if base else (IMAGE_TOKEN, model_folder.PAD_TOKEN))],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -47,7 +47,7 @@ def tiny_tokenizer(*, base: bool = False) -> PreTrainedTokenizerFast:
         tokenizer_object=tokenizer,
         bos_token=BEGIN_OF_TEXT,
         eos_token=END_OF_TURN,
-        **({} if base else {"pad_token": published.PAD_TOKEN, "additional_special_tokens": [IMAGE_TOKEN]}),
+        **({} if base else {"pad_token": model_folder.PAD_TOKEN, "additional_special_tokens": [IMAGE_TOKEN]}),
     )
 
 
@@ -87,13 +87,13 @@ def write_tiny_model(folder: Path, *, seed: int) -> Path:
     )
     torch.manual_seed(seed)
     model = LlavaNextForConditionalGeneration(config)
-    model.generation_config = published.settle_ending(tokenizer, "llama3")
+    model.generation_config = model_folder.settle_ending(tokenizer, "llama3")
     image_processor = LlavaNextImageProcessorPil(
         size={"shortest_edge": SIDE},
         crop_size={"height": SIDE, "width": SIDE},
         image_grid_pinpoints=PINPOINTS,
     )
-    processor = published.build_processor(tokenizer, image_processor, patch_size=PATCH)
+    processor = model_folder.build_processor(tokenizer, image_processor, patch_size=PATCH)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder

@@ -18,7 +18,7 @@ from ndino.cluster import attempts, checks, family, staging
 from ndino.common.startup import prepare_process
 from ndino.formats.llava_json import ConversationError
 from ndino.formats.recipes import RecipeError, load_family
-from ndino.train.run import StageError, add_stage_arguments, stage_of
+from ndino.train.stage import StageError, add_stage_arguments, stage_of
 
 ARGUMENTS = "arguments"  # of the upstream trainer, with a null byte behind each
 
@@ -111,7 +111,7 @@ def run_gpus(options: argparse.Namespace) -> int:
 
 
 def run_prepare(options: argparse.Namespace) -> int:
-    from ndino.llava_next.stage import prepare_stage
+    from ndino.llava_next.engine import prepare_stage
 
     stage = stage_of(options)
     arguments = prepare_stage(stage, cpu=options.device == "cpu", ranks=_place(options).ranks)
@@ -125,7 +125,7 @@ def run_prepare(options: argparse.Namespace) -> int:
 def run_outcome(options: argparse.Namespace) -> int:
     stage = stage_of(options)
     if options.engine == "llava-next":
-        from ndino.llava_next.stage import RESULT, publish_stage
+        from ndino.llava_next.engine import RESULT, publish_stage
 
         if (stage.out / RESULT).exists():
             publish_stage(stage)

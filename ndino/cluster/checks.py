@@ -17,7 +17,7 @@ from ndino.common.images import BROKEN_IMAGE
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 from ndino.formats.recipes import Recipe
 from ndino.train.manifest import identity
-from ndino.train.run import Stage, StageError, belongs_to
+from ndino.train.stage import Stage, StageError, belongs_to
 
 IMAGES = 64  # opened to their last byte, of the first rows
 GIB = 1024**3
@@ -120,7 +120,7 @@ def _upstream(place: Place) -> Lines:
         # Its transformers saves no whole model from shards, which it would find out after the last step.
         yield False, "DISTRIBUTED=fsdp is for ENGINE=native (remedy: DISTRIBUTED=zero3)"
     if not place.image:
-        from ndino.llava_next.stage import find_tree
+        from ndino.llava_next.engine import find_tree
 
         try:
             yield True, f"trainer: {find_tree().folder}"

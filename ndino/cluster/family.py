@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ndino.formats.recipes import Family, load_recipe, run_name
 from ndino.train.manifest import identity
-from ndino.train.run import StageError, belongs_to
+from ndino.train.stage import StageError, belongs_to
 
 # Baselines by the name that family.yaml gives them: where they come from and what evaluates them.
 BASELINES = {"mblip": ("Gregor/mblip-mt0-xl", "lmms:mblip")}

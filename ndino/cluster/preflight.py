@@ -17,7 +17,7 @@ from ndino.cluster.checks import Place, check, check_before_parent
 from ndino.cluster.family import Job, Site, start_of
 from ndino.evaluation.errors import SetupError
 from ndino.formats.recipes import RecipeError, load_recipe
-from ndino.train.run import Stage
+from ndino.train.stage import Stage
 
 STAGING = "make stage-weights"
 

@@ -19,7 +19,7 @@ from ndino.export.names import EMBEDDINGS, HEAD, plan
 from ndino.export.settings import build_config, check_kind, read_tokenizer, require
 from ndino.export.tower import Tower, read_tower
 from ndino.export.writer import Layout, write_safetensors
-from ndino.formats import published
+from ndino.formats import model_folder
 
 SPARE_BYTES = 64 * 1024**2  # room for all that is not weights
 ROWS = 8192  # embedding rows averaged at a time
@@ -54,7 +54,7 @@ def convert(
     run = find_manifest(src, manifest)
     tower = read_tower(require(checkpoint, "mm_vision_tower"), src, vision_tower)
     tokenizer = read_tokenizer(src)
-    generation = published.settle_ending(
+    generation = model_folder.settle_ending(
         tokenizer, "plain" if run.get("recipe", {}).get("prompt") == "plain" else "llama3"
     )
     config = build_config(checkpoint, tower, tokenizer)
@@ -66,7 +66,7 @@ def convert(
         config.save_pretrained(made)
         generation.save_pretrained(made)
         _processor(tokenizer, tower, config).save_pretrained(made)
-        published.settle_files(made)
+        model_folder.settle_files(made)
         name = dst.resolve().parent.name if dst.name == "model" else dst.name
         write_card(made / "README.md", name=name, tower=tower.source, run=run)
     return dst
@@ -146,7 +146,9 @@ def _processor(tokenizer: PreTrainedTokenizerFast, tower: Tower, config: LlavaNe
             f"{tower.source}: preprocessor_config.json makes images of {wanted.get('size')}, but the tower "
             f"takes {side} pixels"
         )
-    return published.build_processor(tokenizer, image_processor, patch_size=config.vision_config.patch_size)
+    return model_folder.build_processor(
+        tokenizer, image_processor, patch_size=config.vision_config.patch_size
+    )
 
 
 def _require_room(checkpoint: Checkpoint, dst: Path) -> None:

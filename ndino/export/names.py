@@ -9,7 +9,7 @@ from transformers import LlavaNextConfig, LlavaNextForConditionalGeneration
 
 from ndino.export.checkpoint import Checkpoint
 from ndino.export.errors import ConversionError
-from ndino.formats.published import published_name
+from ndino.formats.model_folder import published_name
 
 EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 NAMED = 5  # keys that an error names before it counts the rest

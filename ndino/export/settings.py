@@ -13,8 +13,8 @@ from ndino.export.checkpoint import Checkpoint
 from ndino.export.errors import ConversionError
 from ndino.export.names import EMBEDDINGS
 from ndino.export.tower import Tower
+from ndino.formats.model_folder import PAD_TOKEN, padded_vocabulary, prepare_tokenizer
 from ndino.formats.prompts import END_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, MARKERS
-from ndino.formats.published import PAD_TOKEN, padded_vocabulary, prepare_tokenizer
 
 # Of a LLaMA, what has no safe default: a guess would give other logits without a word.
 _TEXT_REQUIRED = (

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ndino.formats.recipes import Recipe
+from ndino.train.stage import LOGGED_POINTS
 
 VERSIONS = {"plain": "plain", "llama3": "llava_llama_3"}
 TUNABLE = {
     "projector": "mm_mlp_adapter",
     "all": "mm_vision_tower,mm_mlp_adapter,mm_language_model",
 }
-LOGGED_POINTS = 100  # points of the loss curve
 
 
 @dataclass(frozen=True)

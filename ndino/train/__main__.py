@@ -21,7 +21,7 @@ import sys
 from ndino.common.startup import prepare_process
 from ndino.formats.llava_json import ConversationError
 from ndino.formats.recipes import RecipeError
-from ndino.train.run import StageError, add_stage_arguments, stage_of
+from ndino.train.stage import StageError, StageStopped, add_stage_arguments, stage_of
 
 STOPPED = 130
 
@@ -43,16 +43,15 @@ def main(arguments: list[str] | None = None) -> int:
     from ndino.train.build import ModelFolderError
     from ndino.train.callbacks import StopOnSignal
     from ndino.train.images import ImageError
-    from ndino.train.stage import StageStopped
 
     try:
         stage = stage_of(options)
         if options.engine == "llava-next":
-            from ndino.llava_next.stage import run_stage
+            from ndino.llava_next.engine import run_stage
 
             model = run_stage(stage)
         else:
-            from ndino.train.stage import run_stage
+            from ndino.train.engine import run_stage
 
             stop = StopOnSignal()
             with stop.listening():

@@ -11,10 +11,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ndino.formats.image_tokens import token_repeats
 from ndino.formats.prompts import IGNORE_INDEX
-from ndino.train.dataset import Sample
+from ndino.train.dataset import TrainingSample
 
 
-class Batch(TypedDict):
+class TrainingBatch(TypedDict):
     """``(samples, length)`` int64 ids, labels and mask, padded on the right; the images' tiles in one row.
 
     ``tiles`` is float32 ``(all tiles, 3, side, side)``; ``tile_counts`` ``(images,)`` splits it;
@@ -29,7 +29,7 @@ class Batch(TypedDict):
     image_sizes: torch.Tensor
 
 
-def widen(sample: Sample, image_token_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+def widen(sample: TrainingSample, image_token_id: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and labels with each ``<image>`` repeated once a feature; those places are never supervised."""
     counts = (tiles.tokens for tiles in sample["tiles"])
     repeats = torch.tensor(token_repeats(sample["input_ids"].tolist(), image_token_id, counts))
@@ -43,14 +43,14 @@ class Collator:
     image_token_id: int
     pad_token_id: int
 
-    def __call__(self, samples: Sequence[Sample]) -> Batch:
+    def __call__(self, samples: Sequence[TrainingSample]) -> TrainingBatch:
         ids, labels = zip(*(widen(sample, self.image_token_id) for sample in samples), strict=True)
         images = [
             tiles
             for sample in samples
             for tiles in sample["tiles"][: int((sample["input_ids"] == self.image_token_id).sum())]
         ]
-        return Batch(
+        return TrainingBatch(
             input_ids=pad_sequence(ids, batch_first=True, padding_value=self.pad_token_id),
             labels=pad_sequence(labels, batch_first=True, padding_value=IGNORE_INDEX),
             attention_mask=pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),

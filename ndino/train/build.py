@@ -23,7 +23,7 @@ from transformers.models.llava_next.image_processing_pil_llava_next import Llava
 from transformers.models.llava_next.modeling_llava_next import LlavaNextMultiModalProjector
 
 from ndino.common.files import whole_folder
-from ndino.formats import published
+from ndino.formats import model_folder
 from ndino.formats.prompts import IMAGE_TOKEN
 from ndino.formats.recipes import Recipe
 
@@ -52,7 +52,7 @@ def load_tokenizer(language_model: Path) -> PreTrainedTokenizerFast:
         files=("config.json", "tokenizer.json"),
         remedy="a language model folder holds config.json, the weights and a LLaMA 3 tokenizer.json",
     )
-    return published.prepare_tokenizer(AutoTokenizer.from_pretrained(language_model))
+    return model_folder.prepare_tokenizer(AutoTokenizer.from_pretrained(language_model))
 
 
 def build_processor(
@@ -65,12 +65,12 @@ def build_processor(
         crop_size={"height": side, "width": side},
         image_grid_pinpoints=[list(pinpoint) for pinpoint in recipe.grid_pinpoints],
     )
-    return published.build_processor(tokenizer, image_processor, patch_size=vision.patch_size)
+    return model_folder.build_processor(tokenizer, image_processor, patch_size=vision.patch_size)
 
 
 def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     model, loading = kind.from_pretrained(folder, dtype=dtype, output_loading_info=True)
-    if missing := published.missing_weights(loading):
+    if missing := model_folder.missing_weights(loading):
         raise ModelFolderError(f"{folder}: {missing} (copy the model again)")
     return model
 
@@ -103,7 +103,7 @@ def build_model(
         )
 
     language = _load(AutoModelForCausalLM, language_model, dtype)
-    size = published.padded_vocabulary(max(len(tokenizer), language.config.vocab_size))
+    size = model_folder.padded_vocabulary(max(len(tokenizer), language.config.vocab_size))
     if size != language.config.vocab_size:
         _grow_vocabulary(language, size)
     language.config.pad_token_id = tokenizer.pad_token_id
@@ -168,13 +168,13 @@ def save_model(
     The tokenizer's end-of-sequence token becomes the marker that closes the last stage's answers, since
     harnesses stop there. ``prompt`` is the recipe's prompt format.
     """
-    model.generation_config = published.settle_ending(processor.tokenizer, prompt)
+    model.generation_config = model_folder.settle_ending(processor.tokenizer, prompt)
     weights = model.state_dict() if weights is None else weights
-    weights = {published.published_name(name): value for name, value in weights.items()}
+    weights = {model_folder.published_name(name): value for name, value in weights.items()}
     with whole_folder(folder) as made:
         model.save_pretrained(made, state_dict=weights, save_original_format=False)
         processor.save_pretrained(made)
-        published.settle_files(made)
+        model_folder.settle_files(made)
 
 
 def _grow_vocabulary(language: torch.nn.Module, size: int) -> None:

@@ -23,7 +23,7 @@ from ndino.train.images import ImageError, Tiles, open_image, tile_anyres, tile_
 logger = logging.getLogger(__name__)
 
 
-class Sample(TypedDict):
+class TrainingSample(TypedDict):
     """``input_ids`` and ``labels``: int64 ``(tokens,)``, an image being one id; ``tiles``: one an image."""
 
     input_ids: torch.Tensor
@@ -32,7 +32,7 @@ class Sample(TypedDict):
 
 
 @dataclass(frozen=True)
-class Row:
+class TrainingRow:
     """One usable conversation: its place in the file, its images, and its ids as int32 arrays."""
 
     row: int
@@ -88,7 +88,7 @@ class ConversationDataset(torch.utils.data.Dataset):
         self.processor = processor
         self.rejects: list[str] = []
         self.rows = [
-            Row(
+            TrainingRow(
                 conversation.row,
                 conversation.images,
                 np.array(encoded.input_ids, dtype=np.int32),
@@ -102,7 +102,7 @@ class ConversationDataset(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> TrainingSample:
         # A file can be whole at its header and torn further in; the next row takes its place, as upstream
         # does.
         for attempt in range(len(self.rows)):
@@ -112,7 +112,7 @@ class ConversationDataset(torch.utils.data.Dataset):
             except ImageError as error:
                 logger.warning("%s row %d: %s; the next row takes its place", self.data, row.row, error)
                 continue
-            return Sample(
+            return TrainingSample(
                 input_ids=torch.from_numpy(row.input_ids).long(),
                 labels=torch.from_numpy(row.labels).long(),
                 tiles=tiles,

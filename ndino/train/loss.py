@@ -9,7 +9,7 @@ from transformers import LlavaNextForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ndino.formats.prompts import IGNORE_INDEX
-from ndino.train.batches import Batch
+from ndino.train.batches import TrainingBatch
 
 
 def patch_forward(model: LlavaNextForConditionalGeneration) -> None:
@@ -24,12 +24,12 @@ def patch_forward(model: LlavaNextForConditionalGeneration) -> None:
         if tiles is None:
             return plain_forward(*arguments, **options)
         supervised_tokens = options.pop("supervised_tokens", None)
-        return supervised_loss(model, Batch(tiles=tiles, **options), supervised_tokens)
+        return supervised_loss(model, TrainingBatch(tiles=tiles, **options), supervised_tokens)
 
     model.forward = forward
 
 
-def image_features(model: LlavaNextForConditionalGeneration, batch: Batch) -> list[torch.Tensor]:
+def image_features(model: LlavaNextForConditionalGeneration, batch: TrainingBatch) -> list[torch.Tensor]:
     """Projected features of each image, ``(features, hidden)``, unpadded and with newlines.
 
     transformers' own ``get_image_features`` takes every image for an anyres grid; here an image of one
@@ -48,7 +48,7 @@ def image_features(model: LlavaNextForConditionalGeneration, batch: Batch) -> li
     return features
 
 
-def last_hidden_state(model: LlavaNextForConditionalGeneration, batch: Batch) -> torch.Tensor:
+def last_hidden_state(model: LlavaNextForConditionalGeneration, batch: TrainingBatch) -> torch.Tensor:
     """The language model's last hidden state, ``(samples, length, hidden)``."""
     encoded = None
     if len(batch["tile_counts"]):
@@ -63,7 +63,7 @@ def last_hidden_state(model: LlavaNextForConditionalGeneration, batch: Batch) ->
 
 def supervised_loss(
     model: LlavaNextForConditionalGeneration,
-    batch: Batch,
+    batch: TrainingBatch,
     supervised_tokens: torch.Tensor | int | None = None,
 ) -> torch.Tensor:
     """Summed cross-entropy of the supervised tokens over ``supervised_tokens`` (default: their number).
@@ -81,12 +81,12 @@ def supervised_loss(
     return total / (supervised.sum() if supervised_tokens is None else supervised_tokens)
 
 
-def _idle_tower(model: LlavaNextForConditionalGeneration, batch: Batch) -> torch.Tensor:
+def _idle_tower(model: LlavaNextForConditionalGeneration, batch: TrainingBatch) -> torch.Tensor:
     # Ranks gather a sharded tower's weights and reduce its gradients together: one whose samples have no
     # image must take part, or all would wait for it.
     # And in turn: ZeRO-3 gathers a weight as soon as it is touched, if only to be asked for its device.
     side = model.config.vision_config.image_size
-    blank = Batch(
+    blank = TrainingBatch(
         tiles=torch.zeros((1, 3, side, side), device=batch["input_ids"].device),
         tile_counts=torch.tensor([1]),
         image_sizes=torch.tensor([[side, side]]),

@@ -1,189 +1,153 @@
-"""One training stage: a recipe, a starting point and data become a model folder and a manifest."""
+"""A training stage: what to train and from where, and what both engines do around it.
+
+`ndino.train.engine` and `ndino.llava_next.engine` each hold a ``run_stage`` that trains a `Stage`. Importing
+this module loads neither PyTorch nor transformers: the cluster's checks use it on login nodes.
+"""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from transformers import (
-    LlavaNextForConditionalGeneration,
-    LlavaNextProcessor,
-    PrinterCallback,
-    TrainerCallback,
-    TrainingArguments,
-)
-from transformers.trainer_utils import set_seed
+from ndino.common.files import write_text
+from ndino.formats.recipes import Recipe, load_recipe
 
-from ndino.common.files import WEIGHTS, fingerprint, write_json, write_text
-from ndino.formats.recipes import Recipe
-from ndino.train.batches import Collator
-from ndino.train.build import build_model, load_model, save_model
-from ndino.train.callbacks import StopOnSignal
-from ndino.train.checkpoints import newest_whole_checkpoint, remove_torn_checkpoints
-from ndino.train.dataset import ConversationDataset
-from ndino.train.loss import patch_forward
-from ndino.train.manifest import identity, peak_rss_mb, surroundings
-from ndino.train.run import Stage, StageError, belongs_to
-from ndino.train.trainer import StageTrainer, set_trainable
+OnStep = Callable[[int, int], None]  # called after each optimiser step with (step, total steps)
+LOGGED_POINTS = 100  # points of the loss curve in a manifest
+DISK_RESERVE = 1 << 20  # bytes; with less free than this, a failed write failed because the disk is full
 
-OnStep = Callable[[int, int], None]
-LOGGED_POINTS = 100  # points of the loss curve
-DISK_RESERVE = 1 << 20  # bytes; with less left, a failed write has failed for want of room
+
+class StageError(RuntimeError):
+    """A stage that cannot run; the message says what to change."""
 
 
 class StageStopped(RuntimeError):
-    """A signal ended training before its last step; the next start goes on from the checkpoint it left."""
+    """A signal ended training before its last step; rerun to resume from the checkpoint that was saved."""
 
 
-class _ReportSteps(TrainerCallback):
-    def __init__(self, on_step: OnStep) -> None:
-        self.on_step = on_step
+@dataclass(frozen=True)
+class Stage:
+    """What to train, and where to start: from ``model``, or from ``language_model`` and ``vision_tower``.
 
-    def on_step_end(self, args, state, control, **kwargs) -> None:
-        self.on_step(state.global_step, state.max_steps)
-
-
-def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal | None = None) -> Path:
-    """Train a stage, continuing where an earlier start of it stopped; returns the model folder.
-
-    ``on_step(step, of)`` is told every step; without it a progress bar is shown. A finished stage returns at
-    once. Several ranks of one launcher may call it together, with ``out`` on a file system that they share.
+    ``model`` is the folder of an earlier stage, the other two are backbones to join by a new projector.
 
     Raises:
-        StageStopped: ``stop`` heard a signal.
-        StageError: the output folder holds another run, no row is usable, the batch cannot be split, or the
-            disk is full.
-        ModelFolderError: a starting folder is unusable.
+        StageError: neither start is given, or both are.
     """
-    model_folder = stage.out / "model"
-    run = identity(stage.recipe, stage.data, stage.start)
-    if belongs_to(stage.out, run) and (stage.out / "manifest.json").exists() and model_folder.exists():
-        return model_folder
-    started = time.time()
-    set_seed(stage.recipe.seed)
-    model, processor = _start(stage)
-    if first_rank():
-        stage.out.mkdir(parents=True, exist_ok=True)
-        remove_torn_checkpoints(stage.out)
-        write_json(stage.out / "run.json", run)
-    dataset = ConversationDataset(stage.data, stage.image_folder, processor, stage.recipe)
-    set_aside(dataset.rejects, len(dataset), stage)
-    set_trainable(model, stage.recipe.trainable)
-    patch_forward(model)
-    trainer = StageTrainer(
-        recipe=stage.recipe,
-        model=model,
-        args=training_arguments(stage.recipe, stage.out, rows=len(dataset), quiet=on_step is not None),
-        train_dataset=dataset,
-        data_collator=Collator(
-            image_token_id=model.config.image_token_id, pad_token_id=processor.tokenizer.pad_token_id
-        ),
-        processing_class=processor,
+
+    recipe: Recipe
+    data: Path
+    image_folder: Path
+    out: Path
+    model: Path | None = None
+    language_model: Path | None = None
+    vision_tower: Path | None = None
+
+    def __post_init__(self) -> None:
+        fresh = self.language_model is not None and self.vision_tower is not None
+        if (self.model is not None) == fresh:
+            raise StageError("a stage starts either from --model or from --language-model and --vision-tower")
+
+    @property
+    def start(self) -> dict[str, Path]:
+        """The folders the stage starts from, by role; part of the run's identity."""
+        if self.model is not None:
+            return {"model": self.model}
+        assert self.language_model is not None and self.vision_tower is not None  # see __post_init__
+        return {"language_model": self.language_model, "vision_tower": self.vision_tower}
+
+
+def add_stage_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `stage_of` reads, and ``--engine``."""
+    parser.add_argument("recipe", type=Path, help="a YAML of launch/recipes")
+    parser.add_argument("--out", type=Path, required=True, help="folder of this run")
+    parser.add_argument(
+        "--engine", choices=("native", "llava-next"), default="native", help="default: native"
     )
-    if on_step is not None:
-        trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(_ReportSteps(on_step))
-    if stop is not None:
-        trainer.add_callback(stop)
-    # The first rank has tidied up by then.
-    trainer.accelerator.wait_for_everyone()
-    checkpoint = newest_whole_checkpoint(stage.out)
-    with full_disk_named(stage.out):
-        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        if trainer.state.global_step < trainer.state.max_steps:
-            raise StageStopped(f"{stage.out}: stopped after step {trainer.state.global_step}")
-        weights = trainer.gathered_weights()
-        if trainer.is_world_process_zero():
-            save_model(model, processor, model_folder, weights=weights, prompt=stage.recipe.prompt)
-    if trainer.is_world_process_zero():
-        history = trainer.state.log_history
-        write_json(
-            stage.out / "manifest.json",
-            {
-                **run,
-                **surroundings(),
-                "rows": len(dataset),
-                "rejected_rows": len(dataset.rejects),
-                "seed": stage.recipe.seed,
-                "ranks": trainer.args.world_size,
-                "steps": trainer.state.global_step,
-                "tokens": trainer.state.num_input_tokens_seen,
-                "train_loss": result.training_loss,
-                "loss_curve": [[row["step"], row["loss"]] for row in history if "loss" in row],
-                "weights": fingerprint(model_folder, WEIGHTS),
-                "started": started,
-                "ended": time.time(),
-                "seconds": round(time.time() - started, 1),
-                "peak_rss_mb": peak_rss_mb(),
-                "resumed_from": checkpoint.name if checkpoint else None,
-            },
+    parser.add_argument(
+        "--model",
+        type=Path,
+        help="start from an earlier stage: its model folder, or upstream with llava-next",
+    )
+    parser.add_argument(
+        "--language-model", type=Path, help="start from this LLaMA folder (with --vision-tower)"
+    )
+    parser.add_argument(
+        "--vision-tower", type=Path, help="start from this CLIP folder (with --language-model)"
+    )
+    parser.add_argument("--data", type=Path, help="LLaVA JSON or JSONL (default: the recipe's)")
+    parser.add_argument("--image-folder", type=Path, help="folder of its images (default: the recipe's)")
+    parser.add_argument(
+        "--overrides", type=Path, help="YAML {recipe: {field: value}} that changes the recipe"
+    )
+
+
+def stage_of(options: argparse.Namespace) -> Stage:
+    """The stage that the options of `add_stage_arguments` describe.
+
+    Raises:
+        RecipeError: the recipe cannot be used.
+        StageError: neither start is given, or both are.
+    """
+    recipe = load_recipe(options.recipe, options.overrides)
+    return Stage(
+        recipe=recipe,
+        data=options.data or Path(recipe.data),
+        image_folder=options.image_folder or Path(recipe.image_folder),
+        out=options.out,
+        model=options.model,
+        language_model=options.language_model,
+        vision_tower=options.vision_tower,
+    )
+
+
+def belongs_to(out: Path, run: dict) -> bool:
+    """Whether ``out`` holds exactly this run; False when it holds none.
+
+    Raises:
+        StageError: it holds a different run.
+    """
+    path = out / "run.json"
+    if not path.exists():
+        return False
+    held = json.loads(path.read_text(encoding="utf-8"))
+    if held != run:
+        differing = [key for key in run if held.get(key) != run[key]]
+        raise StageError(
+            f"{out}: holds a run with another {' and '.join(differing)} "
+            "(remove the folder or choose another --out)"
         )
-    trainer.accelerator.wait_for_everyone()
-    return model_folder
+    return True
 
 
-def first_rank() -> bool:
-    """Whether this process is the only one or the first of those that a launcher started together."""
+def is_first_rank() -> bool:
+    """Whether this process is the only one, or rank 0 of those that a launcher started together."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def training_arguments(recipe: Recipe, out: Path, *, rows: int, quiet: bool) -> TrainingArguments:
-    """The recipe as transformers' arguments; accumulation makes up the effective batch on any ranks.
+def write_rejects(rejects: Sequence[str], usable: int, stage: Stage) -> None:
+    """Write the reasons for the rejected rows to ``rejects.txt``, and print how many and the first.
 
     Raises:
-        StageError: the effective batch is no multiple of per-device batch times ranks.
+        StageError: no row is usable.
     """
-    cpu = not torch.cuda.is_available()
-    arguments = TrainingArguments(
-        output_dir=str(out),
-        per_device_train_batch_size=recipe.per_device_batch,
-        max_steps=recipe.max_steps or -1,
-        num_train_epochs=recipe.epochs or 1,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.scheduler,
-        warmup_steps=recipe.warmup_ratio,  # a value below 1 is a share of all steps
-        weight_decay=recipe.weight_decay,
-        adam_beta1=recipe.adam_betas[0],
-        adam_beta2=recipe.adam_betas[1],
-        bf16=recipe.precision == "bf16" and not cpu,
-        gradient_checkpointing=recipe.gradient_checkpointing,
-        save_strategy="steps",  # older checkpoints are removed by MarkWhole
-        save_steps=recipe.save_steps,
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        dataloader_num_workers=recipe.loader_workers,
-        dataloader_drop_last=rows >= recipe.effective_batch,
-        dataloader_pin_memory=not cpu,
-        remove_unused_columns=False,
-        include_num_input_tokens_seen="non_padding",
-        disable_tqdm=quiet,
-        logging_strategy="steps",
-        report_to="none",
-        use_cpu=cpu,
-    )
-    try:
-        arguments.gradient_accumulation_steps = recipe.accumulation(arguments.world_size)
-    except ValueError as error:
-        raise StageError(str(error)) from error
-    steps = recipe.max_steps or max(1, int(rows * (recipe.epochs or 1)) // recipe.effective_batch)
-    arguments.logging_steps = max(1, steps // LOGGED_POINTS)
-    return arguments
-
-
-def _start(stage: Stage) -> tuple[LlavaNextForConditionalGeneration, LlavaNextProcessor]:
-    dtype = torch.float32
-    if stage.model is not None:
-        return load_model(stage.model, stage.recipe, dtype=dtype)
-    return build_model(stage.language_model, stage.vision_tower, stage.recipe, dtype=dtype)
+    path = stage.out / "rejects.txt"
+    if rejects and is_first_rank():
+        write_text(path, "\n".join(rejects) + "\n")
+        print(f"{len(rejects)} row(s) of {stage.data} rejected, reasons in {path}; the first: {rejects[0]}")
+    if not usable:
+        raise StageError(f"{stage.data}: no usable row" + (f" (see {path})" if rejects else ""))
 
 
 @contextlib.contextmanager
-def full_disk_named(out: Path) -> Iterator[None]:
+def report_full_disk(out: Path) -> Iterator[None]:
+    """Turn any error raised while the disk of ``out`` is full into a StageError that says so."""
     # safetensors and torch report a full disk as errors of their own, in words that do not say so.
     try:
         yield
@@ -191,19 +155,5 @@ def full_disk_named(out: Path) -> Iterator[None]:
         if shutil.disk_usage(out).free > DISK_RESERVE:
             raise
         raise StageError(
-            f"{out}: the disk is full (make room; the same command goes on from the newest whole checkpoint)"
+            f"{out}: the disk is full (free some space; rerun to resume from the newest complete checkpoint)"
         ) from error
-
-
-def set_aside(rejects: Sequence[str], usable: int, stage: Stage) -> None:
-    """Write the reasons for the rows left out to ``rejects.txt`` and tell the first.
-
-    Raises:
-        StageError: not one row is usable.
-    """
-    path = stage.out / "rejects.txt"
-    if rejects and first_rank():
-        write_text(path, "\n".join(rejects) + "\n")
-        print(f"{len(rejects)} row(s) of {stage.data} left out, reasons in {path}; the first: {rejects[0]}")
-    if not usable:
-        raise StageError(f"{stage.data}: not one usable row" + (f" (see {path})" if rejects else ""))

@@ -37,7 +37,7 @@ def _unused(model: LlavaNextForConditionalGeneration) -> tuple[str, ...]:
     )
 
 
-class StageTrainer(Trainer):
+class NativeTrainer(Trainer):
     """Loss on supervised rows; the tower has its own learning rate."""
 
     def __init__(self, *, recipe: Recipe, **options) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ndino.formats.recipes import Recipe
-from ndino.llava_next.stage import Tree, find_tree, run_stage
+from ndino.llava_next.engine import Tree, find_tree, run_stage
 from ndino.train.stage import Stage, StageError
 from tests.train.conftest import Backbones, backbones, recipe, rows  # noqa: F401
 

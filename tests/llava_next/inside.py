@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from transformers import AutoTokenizer
 from transformers.utils import is_flash_attn_2_available
 
-from ndino.formats.published import prepare_tokenizer
+from ndino.formats.model_folder import prepare_tokenizer
 
 
 def parity(checkpoint: str, batches: list[str], images: str, limit: int) -> dict:

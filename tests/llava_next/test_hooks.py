@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from ndino.formats.model_folder import prepare_tokenizer, settle_tokenizer
 from ndino.formats.prompts import IGNORE_INDEX, Turn, encode_llama3, encode_plain
-from ndino.formats.published import prepare_tokenizer, settle_tokenizer
 from tests.llama3 import llama3_tokenizer
 
 pytestmark = pytest.mark.upstream

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ndino.llava_next.stage import Tree, prepare_stage, publish_stage
+from ndino.llava_next.engine import Tree, prepare_stage, publish_stage
 from ndino.train.stage import Stage
 from tests.llava_next.conftest import first_stage
 from tests.ranks import free_port

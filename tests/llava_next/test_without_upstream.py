@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ndino.llava_next import stage as engine
+from ndino.llava_next import engine
 from ndino.train.stage import StageError
 from ndino.upstream import UpstreamError
 

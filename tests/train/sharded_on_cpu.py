@@ -16,11 +16,11 @@ def shard() -> None:
     from accelerate.state import PartialState
     from accelerate.utils import DistributedType
 
-    from ndino.train import stage
+    from ndino.train import engine
 
     PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
-    arguments = stage.TrainingArguments
-    stage.TrainingArguments = lambda **options: arguments(**options | {"use_cpu": False})
+    arguments = engine.TrainingArguments
+    engine.TrainingArguments = lambda **options: arguments(**options | {"use_cpu": False})
 
 
 if __name__ == "__main__":

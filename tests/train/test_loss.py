@@ -11,7 +11,7 @@ from PIL import Image
 from ndino.formats.prompts import IGNORE_INDEX, Turn, encode_llama3
 from ndino.train.batches import Collator, widen
 from ndino.train.build import build_model
-from ndino.train.dataset import Sample
+from ndino.train.dataset import TrainingSample
 from ndino.train.images import tile_anyres, tile_square
 from ndino.train.loss import image_features, supervised_loss
 
@@ -28,19 +28,19 @@ def image(size: tuple[int, int]) -> Image.Image:
     return Image.linear_gradient("L").resize(size).convert("RGB")
 
 
-def sample(processor, *images: Image.Image, answer: str = "un cerchio rosso") -> Sample:
+def sample(processor, *images: Image.Image, answer: str = "un cerchio rosso") -> TrainingSample:
     question = "<image>\n" * len(images) + "Che cosa vedi?"
     turns = [Turn("user", question), Turn("assistant", answer)]
     encoded = encode_llama3(processor.tokenizer, turns, images=len(images))
     tile = tile_anyres if len(images) == 1 else tile_square
-    return Sample(
+    return TrainingSample(
         input_ids=torch.tensor(encoded.input_ids),
         labels=torch.tensor(encoded.labels),
         tiles=[tile(each, processor) for each in images],
     )
 
 
-def collate(built, *samples: Sample):
+def collate(built, *samples: TrainingSample):
     model, processor = built
     return Collator(model.config.image_token_id, processor.tokenizer.pad_token_id)(samples)
 
@@ -126,7 +126,9 @@ def test_every_size_gets_as_many_tokens_as_features(built, width, height):
 def test_a_sample_of_text_alone_trains_too(built):
     model, processor = built
     encoded = encode_llama3(processor.tokenizer, [Turn("user", "Ciao"), Turn("assistant", "sì")], images=0)
-    text = Sample(input_ids=torch.tensor(encoded.input_ids), labels=torch.tensor(encoded.labels), tiles=[])
+    text = TrainingSample(
+        input_ids=torch.tensor(encoded.input_ids), labels=torch.tensor(encoded.labels), tiles=[]
+    )
     with torch.no_grad():
         alone = supervised_loss(model, collate(built, text), 1)
         beside = supervised_loss(model, collate(built, text, sample(processor, image(SIZES[0]))), 1)

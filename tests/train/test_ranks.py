@@ -19,7 +19,8 @@ import yaml
 from safetensors.torch import load_file
 
 from ndino.train.checkpoints import newest_whole_checkpoint, step_of
-from ndino.train.stage import Stage, run_stage
+from ndino.train.engine import run_stage
+from ndino.train.stage import Stage
 from tests.ranks import finish_ranks, free_port, start_ranks
 from tests.train.conftest import ROOT, mix_in_texts
 

@@ -24,6 +24,7 @@ from ndino.evaluation.inference.prefix_cache import encode_prefix, packed_attent
 from ndino.evaluation.models import Model
 from ndino.evaluation.perplexity.answer_sets import Item
 from ndino.formats.image_tokens import widen_image_tokens
+from ndino.formats.model_folder import missing_weights
 from ndino.formats.prompts import (
     IGNORE_INDEX,
     IMAGE_TOKEN,
@@ -33,7 +34,6 @@ from ndino.formats.prompts import (
     encode_templated,
     has_llama3_markers,
 )
-from ndino.formats.published import missing_weights
 
 # exp() of more than this is no number that JSON can hold.
 LARGEST_EXPONENT = 700.0

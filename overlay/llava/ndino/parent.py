@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-# Set by `ndino.llava_next.stage`, which then holds the other end of standard input.
+# Set by `ndino.llava_next.engine`, which then holds the other end of standard input.
 FOLLOW = "NDINO_FOLLOW_STDIN"
 
 

@@ -8,7 +8,7 @@ import torch
 from llava.ndino.prompts import PromptSettings
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ndino.formats.published import padded_vocabulary, prepare_tokenizer
+from ndino.formats.model_folder import padded_vocabulary, prepare_tokenizer
 
 
 def prepare_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, data_args) -> None:

@@ -36,8 +36,8 @@ from ndino.evaluation.inference.prefix_cache import prefix_sharing_blocker
 from ndino.evaluation.models import HF, find_model
 from ndino.evaluation.progress import reading
 from ndino.formats.image_tokens import widen_image_tokens
+from ndino.formats.model_folder import missing_weights
 from ndino.formats.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
-from ndino.formats.published import missing_weights
 
 # Counted up when a change of this code changes answers: kept ones are then not this code's any more.
 VERSION = 1

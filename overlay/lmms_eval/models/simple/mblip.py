@@ -31,8 +31,8 @@ from transformers import (
 from ndino.evaluation.answer_store import AnswerStore, ask, settings_of
 from ndino.evaluation.inference.generation import cut, ends_of, generation_options
 from ndino.evaluation.models import Backend, find_model
+from ndino.formats.model_folder import missing_weights
 from ndino.formats.prompts import IMAGE_TOKEN
-from ndino.formats.published import missing_weights
 
 # Counted up when a change of this code changes answers: kept ones are then not this code's any more.
 VERSION = 1

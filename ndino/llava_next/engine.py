@@ -37,7 +37,7 @@ from ndino.train.build import require_model_folder
 from ndino.train.checkpoints import newest_whole_checkpoint, remove_torn_checkpoints
 from ndino.train.dataset import usable_rows
 from ndino.train.manifest import identity
-from ndino.train.stage import OnStep, Stage, StageError, belongs_to, full_disk_named, set_aside
+from ndino.train.stage import OnStep, Stage, StageError, belongs_to, report_full_disk, write_rejects
 from ndino.upstream import UpstreamError, llava_next_folder
 from ndino.upstream.pins import LLAVA_NEXT, ROOT, read_pins
 
@@ -88,7 +88,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
     arguments = prepare_stage(stage, cpu=not torch.cuda.is_available())
     if arguments is not None:
         out = stage.out.resolve()
-        with full_disk_named(out):
+        with report_full_disk(out):
             _run(tree, arguments, out, on_step)
     return publish_stage(stage)
 
@@ -114,7 +114,7 @@ def prepare_stage(stage: Stage, *, cpu: bool, ranks: int = 1) -> list[str] | Non
     run, out = _identity(stage), stage.out.resolve()
     belongs_to(out, run)
     out.mkdir(parents=True, exist_ok=True)
-    with full_disk_named(out):
+    with report_full_disk(out):
         write_json(out / "run.json", run)
         if (out / RESULT).exists():
             return None
@@ -147,7 +147,7 @@ def publish_stage(stage: Stage) -> Path:
     """
     run, out = _identity(stage), stage.out.resolve()
     model_folder, result = out / "model", out / RESULT
-    with full_disk_named(out):
+    with report_full_disk(out):
         if not (result / "manifest.json").exists():
             ended = time.time()
             prepared = _read(out / PREPARED)
@@ -228,7 +228,7 @@ def _write_rows(stage: Stage, out: Path) -> tuple[int, int]:
     rejects: list[str] = []
     usable = usable_rows(stage.data, stage.image_folder, tokenizer, stage.recipe, rejects)
     count = write_conversations(out / ROWS, (_record(conversation) for conversation, _ in usable))
-    set_aside(rejects, count, stage)
+    write_rejects(rejects, count, stage)
     return count, len(rejects)
 
 

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from transformers import AutoProcessor, AutoTokenizer, LlavaNextForConditionalGeneration
 
 from ndino.formats.llava_json import write_conversations
-from ndino.llava_next.stage import run_stage
+from ndino.llava_next.engine import run_stage
 from ndino.train.build import ModelFolderError
 from ndino.train.checkpoints import WHOLE, mark_whole
 from ndino.train.stage import Stage, StageError

@@ -15,8 +15,9 @@ from ndino.formats.recipes import load_recipe
 from ndino.train.__main__ import main
 from ndino.train.build import build_model
 from ndino.train.checkpoints import WHOLE, newest_whole_checkpoint
-from ndino.train.stage import Stage, StageError, run_stage, training_arguments
-from ndino.train.trainer import StageTrainer
+from ndino.train.engine import run_stage, training_arguments
+from ndino.train.stage import Stage, StageError
+from ndino.train.trainer import NativeTrainer
 from tests.train.conftest import ROOT, ROWS
 
 
@@ -99,7 +100,7 @@ def test_accumulation_equals_the_whole_batch(stage, recipe, tmp_path):
 def test_the_tower_has_its_own_rate(backbones, recipe, tmp_path):
     recipe = dataclasses.replace(recipe, projector_learning_rate=0.5)
     model, _ = build_model(backbones.language_model, backbones.vision_tower, recipe)
-    trainer = StageTrainer(
+    trainer = NativeTrainer(
         recipe=recipe, model=model, args=training_arguments(recipe, tmp_path, rows=8, quiet=True)
     )
     rates = {}
@@ -181,7 +182,7 @@ def test_a_full_disk_is_named_and_the_next_start_goes_on(stage, tmp_path):
 def test_no_usable_row_ends_before_training(stage, tmp_path):
     data = tmp_path / "empty.jsonl"
     data.write_text('{"id": "1", "image": "nowhere.png", "conversations": []}\n')
-    with pytest.raises(StageError, match="not one usable row"):
+    with pytest.raises(StageError, match="no usable row"):
         run_stage(dataclasses.replace(stage, data=data), on_step=quiet)
 
 

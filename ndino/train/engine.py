@@ -1,0 +1,188 @@
+"""The native engine: trains one stage with transformers' own LLaVA-NeXT, from recipe to manifest."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import torch
+from transformers import (
+    LlavaNextForConditionalGeneration,
+    LlavaNextProcessor,
+    PrinterCallback,
+    TrainerCallback,
+    TrainingArguments,
+)
+from transformers.trainer_utils import set_seed
+
+from ndino.common.files import WEIGHTS, fingerprint, write_json
+from ndino.formats.recipes import Recipe
+from ndino.train.batches import Collator
+from ndino.train.build import build_model, load_model, save_model
+from ndino.train.callbacks import StopOnSignal
+from ndino.train.checkpoints import newest_whole_checkpoint, remove_torn_checkpoints
+from ndino.train.dataset import ConversationDataset
+from ndino.train.loss import patch_forward
+from ndino.train.manifest import identity, peak_rss_mb, surroundings
+from ndino.train.stage import (
+    LOGGED_POINTS,
+    OnStep,
+    Stage,
+    StageError,
+    StageStopped,
+    belongs_to,
+    is_first_rank,
+    report_full_disk,
+    write_rejects,
+)
+from ndino.train.trainer import NativeTrainer, set_trainable
+
+
+class _ReportSteps(TrainerCallback):
+    def __init__(self, on_step: OnStep) -> None:
+        self.on_step = on_step
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        self.on_step(state.global_step, state.max_steps)
+
+
+def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal | None = None) -> Path:
+    """Train a stage, or resume one that was stopped; returns the model folder.
+
+    A finished stage returns at once. Several ranks of one launcher may call this together, as long as they
+    share the file system of ``stage.out``.
+
+    Args:
+        on_step: called with (step, total steps) after each step; without it a progress bar is shown.
+        stop: ends training after the step in which it received a signal.
+
+    Raises:
+        StageStopped: ``stop`` received a signal.
+        StageError: the output folder holds another run, no row is usable, the batch cannot be split over the
+            ranks, or the disk is full.
+        ModelFolderError: a starting folder is unusable.
+    """
+    model_folder = stage.out / "model"
+    run = identity(stage.recipe, stage.data, stage.start)
+    if belongs_to(stage.out, run) and (stage.out / "manifest.json").exists() and model_folder.exists():
+        return model_folder
+    started = time.time()
+    set_seed(stage.recipe.seed)
+    model, processor = _starting_model(stage)
+    if is_first_rank():
+        stage.out.mkdir(parents=True, exist_ok=True)
+        remove_torn_checkpoints(stage.out)
+        write_json(stage.out / "run.json", run)
+    dataset = ConversationDataset(stage.data, stage.image_folder, processor, stage.recipe)
+    write_rejects(dataset.rejects, len(dataset), stage)
+    set_trainable(model, stage.recipe.trainable)
+    patch_forward(model)
+    trainer = NativeTrainer(
+        recipe=stage.recipe,
+        model=model,
+        args=training_arguments(stage.recipe, stage.out, rows=len(dataset), quiet=on_step is not None),
+        train_dataset=dataset,
+        data_collator=Collator(
+            image_token_id=model.config.image_token_id, pad_token_id=processor.tokenizer.pad_token_id
+        ),
+        processing_class=processor,
+    )
+    if on_step is not None:
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(_ReportSteps(on_step))
+    if stop is not None:
+        trainer.add_callback(stop)
+    # The first rank removes torn checkpoints above; no rank may look for one to resume from before that.
+    trainer.accelerator.wait_for_everyone()
+    checkpoint = newest_whole_checkpoint(stage.out)
+    with report_full_disk(stage.out):
+        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if trainer.state.global_step < trainer.state.max_steps:
+            raise StageStopped(f"{stage.out}: stopped after step {trainer.state.global_step}")
+        weights = trainer.gathered_weights()
+        if trainer.is_world_process_zero():
+            save_model(model, processor, model_folder, weights=weights, prompt=stage.recipe.prompt)
+    if trainer.is_world_process_zero():
+        history = trainer.state.log_history
+        write_json(
+            stage.out / "manifest.json",
+            {
+                **run,
+                **surroundings(),
+                "rows": len(dataset),
+                "rejected_rows": len(dataset.rejects),
+                "seed": stage.recipe.seed,
+                "ranks": trainer.args.world_size,
+                "steps": trainer.state.global_step,
+                "tokens": trainer.state.num_input_tokens_seen,
+                "train_loss": result.training_loss,
+                "loss_curve": [[row["step"], row["loss"]] for row in history if "loss" in row],
+                "weights": fingerprint(model_folder, WEIGHTS),
+                "started": started,
+                "ended": time.time(),
+                "seconds": round(time.time() - started, 1),
+                "peak_rss_mb": peak_rss_mb(),
+                "resumed_from": checkpoint.name if checkpoint else None,
+            },
+        )
+    trainer.accelerator.wait_for_everyone()
+    return model_folder
+
+
+def training_arguments(recipe: Recipe, out: Path, *, rows: int, quiet: bool) -> TrainingArguments:
+    """The recipe as transformers' arguments; gradient accumulation keeps the effective batch on any ranks.
+
+    Args:
+        rows: usable rows of the data.
+        quiet: show no progress bar.
+
+    Raises:
+        StageError: the effective batch is not a multiple of per-device batch times ranks.
+    """
+    cpu = not torch.cuda.is_available()
+    arguments = TrainingArguments(
+        output_dir=str(out),
+        per_device_train_batch_size=recipe.per_device_batch,
+        max_steps=recipe.max_steps or -1,
+        num_train_epochs=recipe.epochs or 1,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.scheduler,
+        warmup_steps=recipe.warmup_ratio,  # transformers reads a value below 1 as a share of all steps
+        weight_decay=recipe.weight_decay,
+        adam_beta1=recipe.adam_betas[0],
+        adam_beta2=recipe.adam_betas[1],
+        bf16=recipe.precision == "bf16" and not cpu,
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        save_strategy="steps",  # no save_total_limit: MarkWhole removes older checkpoints
+        save_steps=recipe.save_steps,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        dataloader_num_workers=recipe.loader_workers,
+        # An epoch's last, smaller batch would be a step with noisier gradients. Where the data fill less than
+        # one batch, it is all there is.
+        dataloader_drop_last=rows >= recipe.effective_batch,
+        dataloader_pin_memory=not cpu,
+        remove_unused_columns=False,  # our batches' names are not those of the model's forward
+        include_num_input_tokens_seen="non_padding",
+        disable_tqdm=quiet,
+        logging_strategy="steps",
+        report_to="none",
+        use_cpu=cpu,
+    )
+    try:
+        arguments.gradient_accumulation_steps = recipe.accumulation(arguments.world_size)
+    except ValueError as error:
+        raise StageError(str(error)) from error
+    steps = recipe.max_steps or max(1, int(rows * (recipe.epochs or 1)) // recipe.effective_batch)
+    arguments.logging_steps = max(1, steps // LOGGED_POINTS)
+    return arguments
+
+
+def _starting_model(stage: Stage) -> tuple[LlavaNextForConditionalGeneration, LlavaNextProcessor]:
+    # fp32 master weights whatever the recipe's precision: bf16 runs autocast. Steps of 1e-5 would round to
+    # nothing in weights kept in bf16.
+    dtype = torch.float32
+    if stage.model is not None:
+        return load_model(stage.model, stage.recipe, dtype=dtype)
+    assert stage.language_model is not None and stage.vision_tower is not None
+    return build_model(stage.language_model, stage.vision_tower, stage.recipe, dtype=dtype)
