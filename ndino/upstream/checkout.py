@@ -53,11 +53,11 @@ def set_up(pin: Pin, mirrors: Mirrors) -> bool:
     """
     series = read_series(pin.patches)
     for patch in series:
-        for file in patch.insertions:
+        for file in patch.files:
             if file not in pin.sha256:
                 raise UpstreamError(
                     f"{patch.path} touches {file}, whose sha256 is not in upstream.toml "
-                    f"(remedy: add it to [{pin.name}.sha256])"
+                    f"(remedy: add it to [{pin.name}.sha256] and [{pin.name}.patched])"
                 )
     key = _key(pin, series)
     if _is_current(pin, key) and not _leftovers(pin.folder.parent):
@@ -114,7 +114,9 @@ def _is_current(pin: Pin, key: str) -> bool:
     if not os.path.lexists(pin.folder):
         return False
     stamp = _inspect(pin)
-    return stamp.key == key and present_links(pin.folder, pin.overlay) == wanted_links(pin.overlay)
+    if stamp.key != key or stamp.files != pin.patched:
+        return False
+    return present_links(pin.folder, pin.overlay) == wanted_links(pin.overlay)
 
 
 def _read_stamp(pin: Pin) -> Stamp:
@@ -192,9 +194,9 @@ def _build(pin: Pin, mirror: Path, series: list[Patch], key: str | None) -> Path
             _verify(pin, tree)
             for patch in series:
                 patch.apply(tree)
+            _verify_patched(pin, tree)
             link(tree, pin.overlay)
-        files = sorted({file for patch in series for file in patch.insertions})
-        stamp = Stamp(key or "pristine", pin.commit, {file: _sha256(tree / file) for file in files})
+        stamp = Stamp(key or "pristine", pin.commit, pin.patched if key is not None else {})
         write_json(tree / STAMP, asdict(stamp))
         if key is None and (left := git("status", "--porcelain", "--ignored", folder=tree)):
             raise UpstreamError(f"{tree} is not the pristine commit: {left.splitlines()[0]}")
@@ -212,6 +214,17 @@ def _verify(pin: Pin, tree: Path) -> None:
                 f"upstream changed {file}: at {pin.commit[:7]} its sha256 is {found}, "
                 f"upstream.toml says {expected} (remedy: see what changed, check the patches that touch it, "
                 f"then write the new sha256 there)"
+            )
+
+
+def _verify_patched(pin: Pin, tree: Path) -> None:
+    for file, expected in pin.patched.items():
+        found = _sha256(tree / file)
+        if found != expected:
+            raise UpstreamError(
+                f"{pin.patches}: after the patches the sha256 of {file} is {found}, upstream.toml says "
+                f"{expected} (remedy: after a change of a patch write the new sha256 to "
+                f"[{pin.name}.patched]; otherwise git moved a hunk: correct its line numbers)"
             )
 
 

@@ -1,8 +1,8 @@
-"""Patches that only insert lines of ours: read, checked, and applied to the very line.
+"""Patches that only insert lines of ours: read, checked, and applied with ``git apply``.
 
-A patch starts with its reason, and its hunks have no context (``diff -U0``), so that no upstream line stands
-in it. What keeps it from landing in a file that has changed is the file's sha256 in `upstream.toml`. They are
-not left to ``git apply``, which moves a hunk that has no context to wherever it fits.
+A patch starts with its reason, and its hunks have no context (``diff -U0``), so that no upstream line is
+copied into it. Without context git moves a hunk whose line number is off, and reports no error.
+`upstream.toml` therefore pins the sha256 of every patched file both before and after the patches.
 """
 
 from __future__ import annotations
@@ -12,49 +12,34 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ndino.upstream.errors import UpstreamError
+from ndino.upstream.git import GitError, git
 
-_HUNK = re.compile(r"@@ -(\d+),0 \+(\d+)(?:,(\d+))? @@")
-
-
-@dataclass(frozen=True)
-class Insertion:
-    """Lines that go behind line ``after`` of the old file (0: before the first) and are then at ``at``."""
-
-    after: int
-    at: int
-    lines: list[str]
+_FILE = re.compile(r"^--- a/(.+)\n\+\+\+ b/\1$", re.MULTILINE)
+_HUNK = re.compile(r"@@ -\d+,0 \+\d+(?:,(\d+))? @@")  # its old side is empty
+_ALLOWED = re.compile(rf"\+|diff |index |--- a/|{_HUNK.pattern}")
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A checked patch: upstream file -> what goes into it, from its top down."""
+    """A checked patch and the upstream files that it inserts lines into."""
 
     path: Path
     reason: str
-    insertions: dict[str, list[Insertion]]
+    files: tuple[str, ...]
 
     def apply(self, tree: Path) -> None:
-        """Insert the lines into the files of ``tree``.
+        """Insert the lines into the files of ``tree``, a git work tree.
 
         Raises:
-            UpstreamError: a file or a line is not there.
+            UpstreamError: git cannot apply it; says why.
         """
-        for file, insertions in self.insertions.items():
-            path = tree / file
-            if not path.is_file():
-                raise UpstreamError(f"{self.path} no longer applies: there is no {file}")
-            *lines, rest = path.read_bytes().decode(errors="surrogateescape").split("\n")
-            inserted = 0
-            for each in insertions:
-                place = each.after + inserted
-                if place > len(lines) or each.at != place + 1:
-                    raise UpstreamError(
-                        f"{self.path} no longer applies: {file} has no line {each.after} that would become "
-                        f"line {each.at} (remedy: make it anew against the pinned commit, diff -U0)"
-                    )
-                lines[place:place] = each.lines
-                inserted += len(each.lines)
-            path.write_bytes("\n".join([*lines, rest]).encode(errors="surrogateescape"))
+        try:
+            git("apply", "--unidiff-zero", self.path.resolve(), folder=tree)
+        except GitError as error:
+            raise UpstreamError(
+                f"{self.path} no longer applies: {error} "
+                "(remedy: make it again against the pinned commit, diff -U0)"
+            ) from error
 
 
 def read_series(folder: Path) -> list[Patch]:
@@ -81,41 +66,22 @@ def read_patch(path: Path) -> Patch:
     Raises:
         UpstreamError: names the file, the line and what is wrong with it.
     """
-
-    def fault(number: int, what: str) -> UpstreamError:
-        return UpstreamError(f"{path} line {number}: {what}")
-
-    reason: list[str] = []
-    insertions: dict[str, list[Insertion]] = {}
-    file: list[Insertion] | None = None
-    lines: list[str] = []
-    text = path.read_bytes().decode(errors="surrogateescape")
-    owed = 0  # lines that the hunk at hand has still to bring
-    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
-        if owed:
-            if not line.startswith("+"):
-                raise fault(number, "not an inserted line (remedy: diff -U0, and no upstream line removed)")
-            lines.append(line[1:])
-            owed -= 1
-        elif hunk := _HUNK.match(line):
-            if file is None:
-                raise fault(number, "a hunk before the name of its file")
-            owed, lines = int(hunk[3] or 1), []
-            file.append(Insertion(int(hunk[1]), int(hunk[2]), lines))
-        elif line.startswith("+++ "):
-            file = insertions.setdefault(line[4:].split("\t")[0].removeprefix("b/"), [])
-        elif line.startswith(("new file", "deleted file", "rename", "old mode", "--- /dev/null")):
-            raise fault(number, "patches only insert into existing files (remedy: new files go to overlay/)")
-        elif line.startswith(("diff ", "index ", "--- ")):
-            continue
-        elif file is None:
-            reason.append(line)
-        else:
-            raise fault(number, "removes or repeats an upstream line (remedy: diff -U0, insert only)")
-    if owed:
-        raise fault(number, f"breaks off, {owed} line(s) short")
-    if not insertions:
+    lines = path.read_bytes().decode(errors="surrogateescape").removesuffix("\n").split("\n")
+    start = next((n for n, line in enumerate(lines) if line.startswith(("diff ", "--- "))), len(lines))
+    reason, changes = "\n".join(lines[:start]).strip(), lines[start:]
+    for number, line in enumerate(changes, start + 1):
+        if not _ALLOWED.match(line):
+            raise UpstreamError(
+                f"{path} line {number}: removes or repeats an upstream line, or touches more than "
+                "the lines of an existing file (remedy: diff -U0, insert only; new files go to overlay/)"
+            )
+    announced = sum(int(hunk[1] or 1) for hunk in map(_HUNK.match, changes) if hunk)
+    held = sum(line.startswith("+") and not line.startswith("+++ b/") for line in changes)
+    if announced != held:  # git would drop lines beyond the announced ones
+        raise UpstreamError(f"{path}: its hunks announce {announced} line(s) and hold {held}")
+    files = tuple(dict.fromkeys(_FILE.findall("\n".join(changes))))
+    if not files:
         raise UpstreamError(f"{path} patches nothing")
-    if not any(line.strip() for line in reason):
+    if not reason:
         raise UpstreamError(f"{path} gives no reason (remedy: start it with why it is needed)")
-    return Patch(path, "\n".join(reason).strip(), insertions)
+    return Patch(path, reason, files)

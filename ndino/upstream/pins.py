@@ -29,6 +29,7 @@ class Pin:
     Attributes:
         root: our repository.
         sha256: of every upstream file that a patch touches, before it is patched.
+        patched: of the same files, after all patches.
         release: of lmms-eval, its version in the package registry, for machines that cannot fetch it.
         overlay: folder of ours -> folder in the tree, relative.
     """
@@ -39,6 +40,7 @@ class Pin:
     commit: str
     release: str = ""
     sha256: dict[str, str] = field(default_factory=dict)
+    patched: dict[str, str] = field(default_factory=dict)
     overlay: dict[Path, Path] = field(default_factory=dict)
 
     @property
@@ -92,10 +94,21 @@ def _pin(path: Path, root: Path, name: str, table: dict[str, Any]) -> Pin:
             raise UpstreamError(f"{path}: [{name}] {field} is {value!r}, expected {what}")
         return value
 
-    known = {"url", "commit", "sha256"} | ({"release"} if name == LMMS_EVAL else set())
+    def hashes(table_name: str) -> dict[str, str]:
+        return {
+            file: wanted(f"{table_name} of {file}", value, "[0-9a-f]{64}", "64 hexadecimal digits")
+            for file, value in table.get(table_name, {}).items()
+        }
+
+    known = {"url", "commit", "sha256", "patched"} | ({"release"} if name == LMMS_EVAL else set())
     if name not in overlays(root) or (unknown := sorted(set(table) - known)):
         what = f"[{name}] has unknown field {unknown[0]}" if name in overlays(root) else f"unknown [{name}]"
         raise UpstreamError(f"{path}: {what}")
+    sha256, patched = hashes("sha256"), hashes("patched")
+    if one_sided := sorted(sha256.keys() ^ patched.keys()):
+        raise UpstreamError(
+            f"{path}: [{name}] {one_sided[0]} must be in both sha256 (before the patches) and patched (after)"
+        )
     return Pin(
         name=name,
         root=root,
@@ -106,9 +119,7 @@ def _pin(path: Path, root: Path, name: str, table: dict[str, Any]) -> Pin:
         release=wanted("release", table.get("release"), r"[0-9][\w.]*", "a version")
         if name == LMMS_EVAL
         else "",
-        sha256={
-            file: wanted(f"sha256 of {file}", value, "[0-9a-f]{64}", "64 hexadecimal digits")
-            for file, value in table.get("sha256", {}).items()
-        },
+        sha256=sha256,
+        patched=patched,
         overlay=overlays(root)[name],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from ndino.upstream.mirror import Mirrors
 from ndino.upstream.pins import LLAVA_NEXT, Pin, read_pins
 
 TRAIN = "import sys\n\n\ndef train():\n    return 1\n"
+MOVED = "# moved\n" + TRAIN
 PATCH = """Why it is needed.
 
 diff --git a/llava/train.py b/llava/train.py
@@ -52,18 +54,22 @@ class House:
         return set_up(self.pin, Mirrors())
 
     def write_pin(self, commit: str, **sha256: str) -> None:
-        lines = [
-            f"[{LLAVA_NEXT}]",
-            f'url = "{self.upstream}"',
-            f'commit = "{commit}"',
-            f"[{LLAVA_NEXT}.sha256]",
-        ]
-        lines += [
-            f'"{file}" = "{value}"' for file, value in {"llava/train.py": sha_of(TRAIN), **sha256}.items()
-        ]
+        """Pin a commit, the sha256 of its files, and what the patches at hand make of them."""
+        before = {"llava/train.py": sha_of(TRAIN), **sha256}
+        after = {**before, "llava/train.py": sha_of(self._patched(commit))}
+        lines = [f"[{LLAVA_NEXT}]", f'url = "{self.upstream}"', f'commit = "{commit}"']
+        for table, hashes in (("sha256", before), ("patched", after)):
+            lines.append(f"[{LLAVA_NEXT}.{table}]")
+            lines += [f'"{file}" = "{value}"' for file, value in hashes.items()]
         (self.root / "upstream.toml").write_text("\n".join(lines) + "\n")
 
     def write_patches(self, **patches: str) -> None:
+        """Put a series of patches in place, and the files that come out of them into upstream.toml."""
+        self.put_patches(**patches)
+        self.write_pin(self.pin.commit, **self.pin.sha256)
+
+    def put_patches(self, **patches: str) -> None:
+        """Put a series of patches in place and leave upstream.toml as it is."""
         folder = self.root / "patches" / "llava-next"
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.iterdir():
@@ -71,6 +77,16 @@ class House:
         for name, text in patches.items():
             (folder / f"{name}.patch").write_text(text)
         (folder / "series").write_text("".join(f"{name}.patch\n" for name in patches))
+
+    def _patched(self, commit: str) -> str:
+        """llava/train.py as the patches at hand should make it."""
+        lines = (TRAIN if commit == self.first else MOVED).splitlines()
+        folder = self.root / "patches" / "llava-next"
+        for name in (folder / "series").read_text().split():
+            text = (folder / name).read_text()
+            for after, added in re.findall(r"^@@ -(\d+),0 .*\n((?:\+.*\n)+)", text, re.MULTILINE):
+                lines[int(after) : int(after)] = [line[1:] for line in added.splitlines()]
+        return "\n".join(lines) + "\n"
 
     def left_over(self) -> list[str]:
         """What stands in third_party/ beside the tree and the lock."""
@@ -95,12 +111,12 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
     git(upstream, "add", ".")
     git(upstream, "commit", "--quiet", "-m", "first")
     first = git(upstream, "rev-parse", "HEAD")
-    (upstream / "llava" / "train.py").write_text("# moved\n" + TRAIN)
+    (upstream / "llava" / "train.py").write_text(MOVED)
     git(upstream, "commit", "--quiet", "-am", "second")
     root = tmp_path / "ours"
     (root / "overlay" / "llava" / "ndino").mkdir(parents=True)
     (root / "overlay" / "llava" / "ndino" / "hooks.py").write_text("hooks = 1\n")
     house = House(root, upstream, first, git(upstream, "rev-parse", "HEAD"))
+    house.put_patches(**{"0001-one": PATCH})
     house.write_pin(first)
-    house.write_patches(**{"0001-one": PATCH})
     return house

@@ -176,20 +176,32 @@ def test_a_changed_upstream_file_is_named_and_nothing_is_touched(house: House):
     assert house.left_over() == []
 
 
-def test_a_patch_that_no_longer_applies_is_named_and_nothing_is_touched(house: House):
+@pytest.mark.parametrize("hunk", ["@@ -99,0 +100 @@", "@@ -1,0 +4 @@", "@@ -2,0 +2 @@"])
+def test_a_hunk_is_never_moved_to_where_it_fits(house: House, hunk):
     house.set_up()
     before = contents(house.tree)
-    house.write_patches(**{"0001-one": PATCH, "0002-far": PATCH.replace("@@ -1,0 +2 @@", "@@ -99,0 +100 @@")})
+    house.put_patches(**{"0001-one": PATCH, "0002-far": PATCH.replace("@@ -1,0 +2 @@", hunk)})
     with pytest.raises(
-        UpstreamError, match=r"0002-far\.patch no longer applies: llava/train\.py has no line 99"
+        UpstreamError,
+        match=r"after the patches the sha256 of llava/train\.py is .*upstream\.toml says .*line numbers",
     ):
         house.set_up()
     assert contents(house.tree) == before
     assert house.left_over() == []
 
 
+def test_a_tree_that_other_hashes_were_pinned_for_is_built_again(house: House):
+    house.set_up()
+    text = (house.root / "upstream.toml").read_text()
+    (house.root / "upstream.toml").write_text(text.replace(sha_of(PATCHED), "0" * 64))
+    with pytest.raises(UpstreamError, match="not up to date"):
+        llava_next_folder(house.root)
+    with pytest.raises(UpstreamError, match=f"llava/train.py is {sha_of(PATCHED)}, upstream.toml says 000"):
+        house.set_up()
+
+
 def test_a_patch_of_a_file_whose_hash_is_not_pinned_is_refused(house: House):
-    house.write_patches(**{"0001-other": PATCH.replace("train.py", "other.py")})
+    house.put_patches(**{"0001-other": PATCH.replace("train.py", "other.py")})
     with pytest.raises(UpstreamError, match=r"0001-other\.patch touches llava/other\.py, whose sha256"):
         house.set_up()
     assert not house.tree.exists()

@@ -40,6 +40,10 @@ def test_the_setting_takes_the_place_of_the_url(tmp_path, monkeypatch):
         (GOOD.replace("url =", "urls ="), "unknown field urls"),
         ("[LLaVA-NeXT]\n", "url is None"),
         (GOOD + '[LLaVA-NeXT.sha256]\n"a.py" = "abc"\n', "sha256 of a.py is 'abc', expected 64"),
+        (
+            GOOD + f'[LLaVA-NeXT.sha256]\n"a.py" = "{"a" * 64}"\n',
+            r"a\.py must be in both sha256 .* and patched",
+        ),
         (GOOD.replace("LLaVA-NeXT", "lmms-eval") + "release = 0.7\n", "release is 0.7, expected a version"),
         (GOOD.replace("LLaVA-NeXT", "lmms-eval"), "release is None, expected a version"),
         (GOOD + 'release = "0.7.3"\n', "unknown field release"),
