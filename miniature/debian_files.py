@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
 
 from ndino.common.caches import cache_root
 from ndino.common.files import whole_folder
+from ndino.common.locks import exclusive_lock
 
 REFERENCE = "debian-reference-it"
 REFERENCE_PDF = Path("/usr/share/debian-reference/debian-reference.it.pdf")
@@ -39,12 +38,8 @@ def fetch_package(
     cache = cache_root() / "ndino"
     cache.mkdir(parents=True, exist_ok=True)
     unpacked = cache / package
-    with (cache / f"{package}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"{package}: waiting for a download that is under way")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    busy = f"{package}: waiting for a download that is under way"
+    with exclusive_lock(cache / f"{package}.lock", busy, wait=say) as lock:
         if not unpacked.is_dir():
             say(f"{package}: downloading from Debian ({size}), once, into {cache}")
             with whole_folder(unpacked) as folder:
@@ -70,7 +65,7 @@ def reference_pdf(say: Callable[[str], object] = print) -> Path:
     return folder / REFERENCE_PDF.relative_to("/")
 
 
-def _unpack(package: str, suffixes: Sequence[str], folder: Path, lock: TextIO) -> None:
+def _unpack(package: str, suffixes: Sequence[str], folder: Path, lock: int) -> None:
     """Fetch and unpack into ``folder``. The programs hold ``lock``, too: they may outlive a killed start."""
     for program in ("apt-get", "dpkg"):
         if shutil.which(program) is None:
@@ -84,12 +79,12 @@ def _unpack(package: str, suffixes: Sequence[str], folder: Path, lock: TextIO) -
             path.unlink()
 
 
-def _run(command: list[str], folder: Path, lock: TextIO) -> None:
+def _run(command: list[str], folder: Path, lock: int) -> None:
     done = subprocess.run(
         command,
         cwd=folder,
         env=os.environ | {"LC_ALL": "C"},
-        pass_fds=[lock.fileno()],
+        pass_fds=[lock],
         stderr=subprocess.PIPE,
         text=True,
         check=False,

@@ -20,12 +20,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from miniature.jobs import Job, JobError, Outcome, run_jobs
 from miniature.worlds.stamp_files import StampsError, find_stamps
 from ndino.common.files import whole_folder, write_json
+from ndino.common.locks import BusyError, exclusive_lock
 from ndino.common.startup import prepare_process
 from ndino.formats.recipes import Family, RecipeError, load_family, load_recipe, run_name
 
@@ -58,7 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
     log = out / "demo.log"
     try:
-        with FileLock(out / ".lock", timeout=0):
+        busy = f"another demo is writing to {out} (wait for it, or choose another --out)"
+        with exclusive_lock(out / ".lock", busy):
             _check_settings(out, options)
             if options.engine == "llava-next":
                 _check_upstream()
@@ -72,10 +73,8 @@ def main(arguments: list[str] | None = None) -> int:
             console.print(f"{len(jobs)} steps into {out}; what they print is in {log}")
             outcome = run_jobs(jobs, workers=WORKERS, console=console, log=log)
             _finish(out, outcome, console, options)
-    except Timeout:
-        print(
-            f"demo: another demo is writing to {out} (wait for it, or choose another --out)", file=sys.stderr
-        )
+    except BusyError as error:
+        print(f"demo: {error}", file=sys.stderr)
         return 2
     except (JobError, RecipeError, StampsError, DemoError) as error:
         print(

@@ -1,13 +1,18 @@
-"""One process at a time on a folder."""
+"""One process at a time on a folder or file, by filelock's lock on a descriptor.
+
+filelock's own ``FileLock`` cannot lock a folder, and frees its lock when it is closed although a program that
+was started under it still runs; hence its ``lock_descriptor`` on a descriptor of ours.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from ndino.common.errors import UserError, reason_of
 
@@ -17,21 +22,28 @@ class BusyError(UserError):
 
 
 @contextlib.contextmanager
-def exclusive_lock(path: Path, busy: str) -> Iterator[int]:
-    """Hold ``path``, a file (made if need be) or a folder, against other processes; the system frees it when
-    they end, however they end. Yields the descriptor: a program that inherits it holds ``path`` on.
+def exclusive_lock(path: Path, busy: str, *, wait: Callable[[str], object] | None = None) -> Iterator[int]:
+    """Hold ``path``, a file (made if need be) or a folder, against other processes.
 
-    Where the file system has no locks (some clusters') it goes on with a warning.
+    The system frees it when they end, however they end. Yields the descriptor: a program that inherits it
+    keeps ``path`` locked. Where the file system has no locks (some clusters') a warning is printed instead.
+
+    Args:
+        busy: what to say when another process holds it.
+        wait: called with ``busy`` before waiting for that process; None: do not wait.
 
     Raises:
-        BusyError: another process holds it; says ``busy``.
+        BusyError: another process holds it and there is no ``wait``.
+        OSError: ``path`` cannot be opened.
     """
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(busy) from None
+            if not lock_descriptor(descriptor, blocking=False):
+                if wait is None:
+                    raise BusyError(busy)
+                wait(busy)
+                lock_descriptor(descriptor)
         except OSError as error:
             print(f"{path}: no locks here ({reason_of(error)}): run one process at a time", file=sys.stderr)
         yield descriptor

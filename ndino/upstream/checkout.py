@@ -8,13 +8,14 @@ its stamp, ``.git/ndino.json``; as long as that holds, nothing is done.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from ndino.common.files import key_of, sha256_of, write_json
@@ -239,9 +240,12 @@ def _replace(pin: Pin, tree: Path) -> None:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """One set-up at a time; what a killed one left under temporary names is removed."""
+    # Not above: this package is also imported where none of our dependencies are installed yet.
+    from ndino.common.locks import exclusive_lock
+
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    busy = f"{folder}: waiting for another set-up"
+    with exclusive_lock(folder / ".lock", busy, wait=partial(print, file=sys.stderr)):
         for leftover in _leftovers(folder):
             # The git of a killed set-up may live on for a moment and still write there: then the next run.
             shutil.rmtree(leftover, ignore_errors=True)

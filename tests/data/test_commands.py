@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +9,10 @@ import pytest
 import yaml
 
 from ndino.__main__ import main as ndino
-from ndino.common.locks import BusyError, exclusive_lock
 from ndino.data.__main__ import MODULES, main, parser
 from ndino.data.errors import DataError
 from ndino.data.framework import merge as merging
 from ndino.data.framework.card import card, sources
-from ndino.data.framework.shards import Shard, ShardWriter
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,30 +87,3 @@ def test_the_sources_that_cards_quote():
     text = card(manifest)
     assert sources()["wit"]["licence"] in text and "| a \\| b | 2 |" in text and "`apertium`" in text
     assert yaml.safe_load(text.split("---")[1])["language"] == ["en", "it"]
-
-
-def test_a_lock_is_held_until_the_process_ends_and_missing_locks_are_told(tmp_path, monkeypatch, capsys):
-    path = tmp_path / "lock"
-    code = "import sys; from pathlib import Path; from ndino.common.locks import exclusive_lock\n"
-    code += "with exclusive_lock(Path(sys.argv[1]), ''):\n    print(1, flush=True); input()"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, path],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    holder.stdout.read(1)
-    with pytest.raises(BusyError, match="busy"), exclusive_lock(path, "busy"):
-        pass
-    holder.kill()
-    holder.communicate()
-    with exclusive_lock(path, "busy"):
-        pass
-
-    def no_locks(*arguments: object) -> None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-
-    monkeypatch.setattr(fcntl, "flock", no_locks)
-    with ShardWriter(tmp_path / "out", Shard(0, 1), {}) as writer:
-        assert writer.wants(0)
-    assert "no locks here" in capsys.readouterr().err
