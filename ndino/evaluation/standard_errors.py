@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
+
+import numpy as np
+
+from ndino.common.bootstrap import bootstrap
 
 RESAMPLES = 200
 SEED = 20241126
@@ -23,8 +26,12 @@ def standard_error(values: Sequence[Any], total: Callable[[Sequence[Any]], float
     numbers = all(isinstance(value, (int, float)) for value in values)
     if numbers and math.isclose(total(values), fmean(values), rel_tol=1e-9, abs_tol=1e-12):
         return stdev(values) / math.sqrt(len(values))
-    draw = random.Random(SEED)
-    return stdev(float(total(draw.choices(values, k=len(values)))) for _ in range(RESAMPLES))
+
+    def resampled(rows: np.ndarray) -> float:
+        return float(total([values[row] for row in rows]))
+
+    rows = np.arange(len(values))
+    return bootstrap(resampled, rows, resamples=RESAMPLES, seed=SEED, vectorized=False).standard_error
 
 
 def standard_errors(

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 from tqdm import tqdm
 
+from ndino.common.bootstrap import bootstrap
 from ndino.common.files import key_of, write_json, write_text
 from ndino.evaluation.models import Model
 from ndino.evaluation.perplexity.answer_sets import Item, exchange_images
@@ -41,17 +42,24 @@ def summarise(scores: Sequence[Score]) -> dict[str, Any]:
     within = [score.perplexity for score in scored if score.perplexity <= OUTLIER]
     nll = np.array([score.nll for score in scored])
     tokens = np.array([score.answer_tokens for score in scored])
-    drawn = np.random.default_rng(0).integers(len(scored), size=(RESAMPLES, len(scored)))
-    means = nll[drawn].sum(axis=1) / tokens[drawn].sum(axis=1)
+    corpus = mean_nll(nll, tokens)
+    bounds = (corpus, corpus)
+    if len(scored) > 1:
+        bounds = bootstrap(mean_nll, nll, tokens, resamples=RESAMPLES, seed=0).interval
     return {
         "paper": float(np.mean(within)) if within else None,
-        "corpus": exponential(nll.sum() / tokens.sum()),
+        "corpus": exponential(corpus),
         "outliers": len(scored) - len(within),
         "n": len(scored),
         "skipped": len(scores) - len(scored),
         "reasons": dict(Counter(kind_of(score.reason) for score in scores if score.reason).most_common()),
-        "interval": [exponential(bound) for bound in np.percentile(means, [2.5, 97.5])],
+        "interval": [exponential(bound) for bound in bounds],
     }
+
+
+def mean_nll(nll: np.ndarray, tokens: np.ndarray, axis: int = -1) -> Any:
+    """Nats per answer token over all samples along ``axis``."""
+    return nll.sum(axis=axis) / tokens.sum(axis=axis)
 
 
 def kind_of(reason: str) -> str:
