@@ -21,6 +21,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def documents(seed: int) -> list[dict]:
 def answer(folder: Path, asked: list[dict], dtype: str, *, packed: bool, batch: int) -> list[Answer]:
     model = Tokens(str(folder), device="cpu", dtype=dtype, batch_size=batch)
     if not packed:
-        model.prefix_sharing_blocker = "ordinary batches are wanted"
+        model.prefix_sharing = replace(model.prefix_sharing, model_blocker="ordinary batches are wanted")
     model.on_answered = lambda answered: None
     model.task_dict = {"task": {"test": asked}}
     return [tuple(map(int, text.split())) for text in model.generate_until(requests(asked))]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from safetensors.torch import load_file, save_file
 
 from ndino.evaluation.inference import batches
+from ndino.evaluation.inference.prefix_sharing import PrefixSharing
 from ndino.results.statistics import discordant, mcnemar_test
 from tests.tiny import write_tiny_model
 
@@ -152,15 +154,14 @@ def test_questions_with_more_tokens_than_fit_behind_a_image_are_split(model, mon
 def test_an_attention_without_masks_of_four_dimensions_is_answered_in_ordinary_batches(
     one_stop_folder, odd_reference, monkeypatch
 ):
-    monkeypatch.setattr(
-        llava_next_it, "prefix_sharing_blocker", lambda model: "flash_attention_2 takes no such mask"
-    )
+    blocked = PrefixSharing("flash_attention_2 takes no 4D mask", (), 0)
+    monkeypatch.setattr(PrefixSharing, "of", lambda model: blocked)
     monkeypatch.setattr(llava_next_it, "decode", None)
     logged = []
     sink = logger.add(logged.append, level="WARNING")
     ours = LlavaNextIt(str(one_stop_folder), device="cpu")
     logger.remove(sink)
-    assert "share nothing: flash_attention_2 takes no such mask" in str(logged)
+    assert "share no prefix: flash_attention_2 takes no 4D mask" in str(logged)
     assert ask(ours, odd_documents()) == odd_reference
 
 
@@ -175,7 +176,8 @@ def logits_of_each_step(folder: Path, dtype: str, *, packed: bool, steps: int) -
     ours = LlavaNextIt(
         str(folder), device="cpu", dtype=dtype, batch_size=len(documents), attn_implementation="sdpa"
     )
-    ours.prefix_sharing_blocker = None if packed else "ordinary batches are wanted"
+    if not packed:
+        ours.prefix_sharing = replace(ours.prefix_sharing, model_blocker="ordinary batches are wanted")
     ours.stop_ids = [ours.model.lm_head.out_features - 1]
     with torch.no_grad():
         ours.model.lm_head.weight[ours.stop_ids] = 0  # a logit that is never the highest

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ndino.evaluation.inference.greedy import common_length
+from ndino.evaluation.inference.prefix_sharing import common_length, prefix_key
 
 # Tokens that stand packed behind one image; as many as a large image has, so that reading them takes no
 # more memory than reading the image.
@@ -71,10 +71,9 @@ def groups_of(questions: Iterable[Question], image_token: int) -> list[Group]:
     """Group questions; one without images, or with a text before them that differs, stays alone."""
     alike: dict[Any, list[Question]] = defaultdict(list)
     for place, question in enumerate(questions):
-        last = max((i for i, token in enumerate(question.ids) if token == image_token), default=-1)
-        images = tuple(image.digest for image in question.images) or place
+        key = prefix_key(question.ids, [image.digest for image in question.images], image_token)
         settings = json.dumps(question.settings, sort_keys=True, default=str)
-        alike[settings, images, question.ids[: last + 1]].append(question)
+        alike[settings, place if key is None else key].append(question)
     return [group for members in alike.values() for group in _of_bearable_size(members)]
 
 

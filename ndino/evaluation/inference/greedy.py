@@ -13,7 +13,7 @@ from itertools import chain
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from transformers import GenerationConfig, LlavaNextForConditionalGeneration
+from transformers import LlavaNextForConditionalGeneration
 
 from ndino.evaluation.inference.prefix_cache import (
     PADDING,
@@ -24,31 +24,11 @@ from ndino.evaluation.inference.prefix_cache import (
     join,
     stack,
 )
-
-Ids = Sequence[int]
+from ndino.evaluation.inference.prefix_sharing import Ids, common_length
 
 # Tokens of beginnings that go through the model at once: more make no better use of a GPU, and on a CPU what
 # lies between the layers would leave its caches.
 READ_AT_ONCE = 1024
-
-# Settings of a model that leave its greedy choice alone; any other makes it more than the likeliest token.
-HARMLESS = {
-    *("bos_token_id", "eos_token_id", "pad_token_id", "transformers_version", "_from_model_config"),
-    *("do_sample", "temperature", "top_p", "top_k", "min_p", "typical_p", "max_length", "max_new_tokens"),
-    *("num_beams", "use_cache"),
-}
-
-
-def special_settings(config: GenerationConfig) -> list[str]:
-    """What a model's generation settings ask for beyond the likeliest token, such as a repetition penalty."""
-    return sorted(set(config.to_diff_dict()) - HARMLESS)
-
-
-def common_length(prompts: Sequence[Ids]) -> int:
-    """Number of tokens with which all prompts begin; at least one of each is left over."""
-    first, last = min(prompts), max(prompts)
-    longest = min(map(len, prompts)) - 1
-    return next((i for i in range(longest) if first[i] != last[i]), longest)
 
 
 def decode(
@@ -63,7 +43,7 @@ def decode(
     """Continue every prompt by its likeliest tokens.
 
     Args:
-        model: one without a `prefix_sharing_blocker` and without `special_settings`.
+        model: one that can share prefixes, see `prefix_sharing.py`.
         rows: groups of prompts, with one image token for every feature. The `common_length` of a group must
             hold its images.
         images: for each row its ``pixel_values`` (images, tiles, 3, side, side) and ``image_sizes``

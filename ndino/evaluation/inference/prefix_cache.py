@@ -15,7 +15,6 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import pad
 from transformers import DynamicCache, LlavaNextForConditionalGeneration
-from transformers.cache_utils import DynamicLayer
 
 SHARED, PADDING = -1, -2
 
@@ -50,17 +49,6 @@ class Prefix:
         return length
 
 
-def prefix_sharing_blocker(model: LlavaNextForConditionalGeneration) -> str | None:
-    """Why this model cannot share prefixes; None when it can."""
-    implementation = model.config.text_config._attn_implementation
-    if implementation not in ("sdpa", "eager"):
-        return f"attention implementation {implementation} takes no mask of four dimensions"
-    layers = DynamicCache(config=model.config.text_config).layers
-    if any(type(layer) is not DynamicLayer for layer in layers):
-        return "not every layer attends to all that came before"
-    return None
-
-
 @torch.inference_mode()
 def encode_prefix(
     model: LlavaNextForConditionalGeneration, processor_inputs: Mapping[str, torch.Tensor]
@@ -68,7 +56,7 @@ def encode_prefix(
     """Read the beginnings of one or more rows.
 
     Args:
-        model: on the device of the inputs; see `prefix_sharing_blocker`.
+        model: on the device of the inputs; one that `prefix_sharing.py` allows.
         processor_inputs: ``input_ids`` (rows, width) with one image token for every feature; where there
             are images ``pixel_values`` and ``image_sizes``; where rows differ in length
             ``attention_mask``, with the padding on the left.

@@ -20,7 +20,8 @@ from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
 from ndino.common.errors import reason_of
 from ndino.common.images import BROKEN_IMAGE
-from ndino.evaluation.inference.prefix_cache import encode_prefix, packed_attention, prefix_sharing_blocker
+from ndino.evaluation.inference.prefix_cache import encode_prefix, packed_attention
+from ndino.evaluation.inference.prefix_sharing import PrefixSharing, common_length, prefix_key
 from ndino.evaluation.models import Model
 from ndino.evaluation.perplexity.answer_sets import Item
 from ndino.formats.image_tokens import widen_image_tokens
@@ -76,6 +77,11 @@ class Ready:
         """Tokens that the model reads."""
         return len(self.ids) + self.features - 1
 
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        """The tokens before the answer."""
+        return self.ids[: -self.answer_tokens]
+
     def widened(self, image_id: int) -> list[int]:
         return widen_image_tokens(self.ids, image_id, [self.features])
 
@@ -113,20 +119,24 @@ class Scorer:
         would only keep busy (``benchmarks/perplexity.py``), and 8 on a GPU.
         """
         batch = batch or (1 if self.model.device.type == "cpu" else 8)
-        skipped, of_image = [], defaultdict(list)
+        skipped, alike = [], defaultdict(list)
+        sharing = PrefixSharing.of(self.model)
         for item in items:
             try:
                 ready = self._prepare(item)
             except _SkipError as skip:
                 skipped.append(_skipped(item, str(skip)))
             else:
-                of_image[item.digest].append(ready)
-        shares = prefix_sharing_blocker(self.model) is None
-        singles = [ready for group in of_image.values() if len(group) == 1 or not shares for ready in group]
+                alike[prefix_key(ready.ids, [item.digest], sharing.image_token_id)].append(ready)
+        groups, singles = [], []
+        for group in alike.values():
+            if len(group) > 1 and sharing.blocker([ready.prompt for ready in group]) is None:
+                groups.append(group)
+            else:
+                singles += group
         singles.sort(key=lambda ready: -ready.length)
         cuts = range(0, len(singles), batch)
         batches = [Batch(tuple(singles[start : start + batch]), one_image=False) for start in cuts]
-        groups = [group for group in of_image.values() if len(group) > 1 and shares]
         return skipped, batches + [
             Batch(tuple(part), one_image=True) for group in groups for part in _parts(group)
         ]
@@ -217,10 +227,7 @@ class Scorer:
         device = self.model.device
         rows = [ready.widened(self.model.config.image_token_id) for ready in answers]
         # The token that predicts an answer's first belongs to the suffix.
-        shared = min(
-            _shared_prefix(rows),
-            *(len(ids) - ready.answer_tokens - 1 for ids, ready in zip(rows, answers, strict=True)),
-        )
+        shared = common_length(rows, [ready.answer_tokens + 1 for ready in answers])
         prefix = encode_prefix(
             self.model,
             {"input_ids": torch.tensor([rows[0][:shared]], device=device), **self._pixels([image])},
@@ -276,12 +283,6 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
 
 class _SkipError(Exception):
     """Why one item cannot be scored."""
-
-
-def _shared_prefix(rows: Sequence[Sequence[int]]) -> int:
-    """How many tokens all rows begin with."""
-    columns = enumerate(zip(*rows, strict=False))
-    return next((i for i, column in columns if len(set(column)) > 1), min(map(len, rows)))
 
 
 def _parts(group: Sequence[Ready]) -> Iterator[list[Ready]]:

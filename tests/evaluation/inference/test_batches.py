@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ndino.evaluation.inference import batches
 from ndino.evaluation.inference.batches import PromptImage, Question, batches_of, groups_of, share_out
-from ndino.evaluation.inference.greedy import common_length
+from ndino.evaluation.inference.prefix_sharing import common_length
 
 IMAGE = 0
 texts = st.lists(st.integers(1, 3), min_size=1, max_size=6)
@@ -48,15 +48,6 @@ def test_a_group_has_its_images_in_its_common_beginning(asked):
         assert first.images or not others
     shown = [group.questions[0] for group in groups if group.questions[0].images]
     assert len({(q.images, q.ids[0], str(q.settings)) for q in shown}) == len(shown)
-
-
-@given(st.lists(texts, min_size=1, max_size=6))
-def test_the_common_beginning_leaves_a_token_of_each(prompts):
-    found = common_length(prompts)
-    longest = min(map(len, prompts)) - 1
-    assert 0 <= found <= longest
-    assert len({tuple(prompt[:found]) for prompt in prompts}) == 1
-    assert found == longest or len({prompt[found] for prompt in prompts}) > 1
 
 
 def question(number: int, image: str, words: int = 3) -> Question:

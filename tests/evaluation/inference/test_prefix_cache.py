@@ -16,7 +16,6 @@ from ndino.evaluation.inference.prefix_cache import (
     encode_prefix,
     join,
     packed_attention,
-    prefix_sharing_blocker,
     stack,
     suffix_places,
 )
@@ -144,14 +143,3 @@ def test_padding_is_seen_by_no_token_and_sees_something():
     seen = attention(padded, join(prefix, padded), torch.float32)[0, 0] == 0
     assert not seen[:2, 0].any() and not seen[:2, 5].any()
     assert seen.any(-1).all()
-
-
-def test_what_cannot_share_is_said(model, tiny_model_folder):
-    assert prefix_sharing_blocker(model) is None
-    flash = LlavaNextForConditionalGeneration.from_pretrained(tiny_model_folder)
-    flash.config.text_config._attn_implementation = "flash_attention_2"
-    assert "flash_attention_2 takes no mask of four dimensions" in prefix_sharing_blocker(flash)
-    flash.config.text_config._attn_implementation = "sdpa"
-    flash.config.text_config.sliding_window = 64
-    flash.config.text_config.layer_types = ["full_attention", "sliding_attention"]
-    assert "not every layer" in prefix_sharing_blocker(flash)

@@ -145,6 +145,22 @@ def test_a_model_without_our_markers_is_asked_by_its_own_template(scorer, answer
     }
 
 
+TEXT_FIRST = (
+    "{{ bos_token }}{% for m in messages %}{% for p in m['content'] if p['type'] == 'text' %}"
+    "{{ p['text'] }}<image>END{% endfor %}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(("end", "shared"), [(".", {"Cosa vedi?"}), ("", set())], ids=["before", "last"])
+def test_with_text_before_the_image_only_equal_questions_share(scorer, several, monkeypatch, end, shared):
+    monkeypatch.setattr("ndino.evaluation.perplexity.scorer.has_llama3_markers", lambda tokenizer: False)
+    monkeypatch.setattr(scorer.processor, "chat_template", TEXT_FIRST.replace("END", end))
+    _, batches = scorer.plan(several)
+    assert shared == {ready.item.question for part in batches if part.one_image for ready in part.answers}
+    alone = [scorer([item])[0].nll for item in several]
+    assert [score.nll for score in scorer(several)] == pytest.approx(alone, rel=1e-5)
+
+
 def test_the_image_and_the_question_matter(scorer, answer_items):
     right = scorer(answer_items)
     wrong = scorer(exchange_images(answer_items))

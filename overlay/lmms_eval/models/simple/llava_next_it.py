@@ -30,9 +30,9 @@ from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 from ndino.common.images import pixel_digest
 from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable
 from ndino.evaluation.inference.batches import Group, PromptImage, Question, batches_of, groups_of, share_out
-from ndino.evaluation.inference.generation import cut, ends_of, generation_options, is_greedy
-from ndino.evaluation.inference.greedy import decode, on_model, padded_inputs, special_settings
-from ndino.evaluation.inference.prefix_cache import prefix_sharing_blocker
+from ndino.evaluation.inference.generation import cut, ends_of, generation_options
+from ndino.evaluation.inference.greedy import decode, on_model, padded_inputs
+from ndino.evaluation.inference.prefix_sharing import PrefixSharing
 from ndino.evaluation.models import HF, find_model
 from ndino.evaluation.progress import reading
 from ndino.formats.image_tokens import widen_image_tokens
@@ -92,11 +92,9 @@ class LlavaNextIt(lmms):
         self.chat_template = self.tokenizer.chat_template or self._default_template(pretrained)
         self.image_token_id = self._model.config.image_token_id
         self.stop_ids = self._stop_ids()
-        self.prefix_sharing_blocker = prefix_sharing_blocker(self._model)
-        if self.prefix_sharing_blocker:
-            logger.warning(
-                f"{pretrained}: questions about one image share nothing: {self.prefix_sharing_blocker}"
-            )
+        self.prefix_sharing = PrefixSharing.of(self._model)
+        if blocker := self.prefix_sharing.model_blocker:
+            logger.warning(f"{pretrained}: questions about one image share no prefix: {blocker}")
         self.store: AnswerStore | None = None
         self.identity = ""
         if answers:
@@ -250,7 +248,7 @@ class LlavaNextIt(lmms):
         settings = batch[0].settings
         questions = [question for group in batch for question in group.questions]
         ends = ends_of(settings)
-        if self._shares(questions, settings):
+        if self.prefix_sharing.blocker([question.ids for question in questions], settings) is None:
             answers = decode(
                 self._model,
                 [[self._widen(question) for question in group.questions] for group in batch],
@@ -264,11 +262,6 @@ class LlavaNextIt(lmms):
             repeated = [shown for group, shown in zip(batch, pixels, strict=True) for _ in group.questions]
             new = self._generate(questions, repeated, settings)
         return {q.key: cut(self._text(ids), ends) for q, ids in zip(questions, new, strict=True)}
-
-    def _shares(self, questions: Sequence[Question], settings: dict[str, Any]) -> bool:
-        whole = (len(question.ids) > 1 and question.ids[-1] != self.image_token_id for question in questions)
-        plain = is_greedy(settings) and not special_settings(self._model.generation_config)
-        return plain and self.prefix_sharing_blocker is None and all(whole)
 
     def _text(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True)
