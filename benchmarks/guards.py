@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 from benchmarks.cauldron_questions import questions
 from ndino.data.translation.engines.apertium import Apertium
-from ndino.data.translation.guards import Guards
+from ndino.data.translation.rejection import TextChecks
 from ndino.languages.language import language
 
 GOAL = 0.95
@@ -66,10 +66,10 @@ def main() -> int:
     )
     options = parser.parse_args()
     sources = list(dict.fromkeys(line for _, line in questions(seed=0, scale=options.scale)))
-    guards = Guards(language("it").words["number_words"])
+    checks = TextChecks(language("it").words["number_words"])
     targets = Apertium("eng", "ita").translate(sources)
     begun = time.process_time()
-    verdicts = [guards.fault(*pair) for pair in zip(sources, targets, strict=True)]
+    verdicts = [checks.rejection(*pair) for pair in zip(sources, targets, strict=True)]
     seconds = time.process_time() - begun
     planted: Counter[str] = Counter()
     found: Counter[str] = Counter()
@@ -77,7 +77,7 @@ def main() -> int:
         for name, spoil in FAULTS.items():
             if verdict is None and (spoilt := spoil(source, target)) is not None:
                 planted[name] += 1
-                found[name] += guards.fault(source, spoilt) is not None
+                found[name] += checks.rejection(source, spoilt) is not None
     ratio = sum(found.values()) / sum(planted.values())
     conditions = {
         "measure": "planted faults found",

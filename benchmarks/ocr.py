@@ -34,7 +34,7 @@ from rapidfuzz.distance import Levenshtein
 from miniature.debian_files import DebianError, reference_pdf
 from ndino.data.framework.shards import Shard, ShardWriter
 from ndino.data.io.ocr import open_tesseract
-from ndino.data.io.pages import Filters, PageReader
+from ndino.data.io.pages import PageReader, TextFilters
 from ndino.data.io.pdf import Rendering
 from ndino.data.sources.eurlex import WAITING
 
@@ -106,7 +106,9 @@ def read_ours(documents: Sequence[Path], rendering: Rendering, folder: Path, cor
         ThreadPoolExecutor(cores) as readers,
         ThreadPoolExecutor(cores + WAITING) as threads,
     ):
-        reader = PageReader(writer, scratch, readers, open_tesseract(LANGUAGE), rendering, Filters(), CODE)
+        reader = PageReader(
+            writer, scratch, readers, open_tesseract(LANGUAGE), rendering, TextFilters(), CODE
+        )
         results = list(
             threads.map(
                 lambda path: reader.read(path, path.stem, "benchmark", rendering.max_pages), documents

@@ -43,9 +43,9 @@ import transformers
 from benchmarks.cauldron_questions import THINGS, questions
 from ndino.data.translation.engines.convert_madlad import TOLERANCES
 from ndino.data.translation.engines.madlad import BEAM, CPU_TOKENS, Madlad, batches
-from ndino.data.translation.engines.pieces import Pieces, limit_of
-from ndino.data.translation.engines.transformers_way import BATCH, TransformersWay
-from ndino.data.translation.guards import Guards
+from ndino.data.translation.engines.madlad_tokenizer import MadladTokenizer, limit_of
+from ndino.data.translation.engines.transformers_madlad import BATCH, TransformersMadlad
+from ndino.data.translation.rejection import TextChecks
 from ndino.data.translation.translation import Translation
 from tests.data.translation.engines.madlad import convert, write_madlad
 
@@ -65,7 +65,7 @@ def segments(count: int, seed: int) -> list[str]:
     return pairs + [" ".join(drawn.choices(THINGS, k=min(60, max(3, round(length))))) for length in lengths]
 
 
-class SortedTransformers(TransformersWay):
+class SortedTransformers(TransformersMadlad):
     """The paper's way with its texts in order of length."""
 
     def translate(self, texts: Sequence[str]) -> list[str]:
@@ -83,7 +83,7 @@ def cpu_seconds(work: Callable[[Sequence[str]], object], texts: Sequence[str]) -
 
 def compare(published: Path, converted: Path, texts: Sequence[str]) -> tuple[int, int]:
     """Translations with the same tokens from both libraries, and all; on the same batches."""
-    pieces = Pieces(published, "it")
+    pieces = MadladTokenizer(published, "it")
     model = transformers.T5ForConditionalGeneration.from_pretrained(published).eval()
     translator = ctranslate2.Translator(str(converted))
     names = _vocabulary(converted)
@@ -111,7 +111,7 @@ def compare(published: Path, converted: Path, texts: Sequence[str]) -> tuple[int
 
 def score_difference(published: Path, converted: Path, texts: Sequence[str]) -> dict[str, float]:
     """How far log-probabilities of given tokens are from the original's; the texts are their own targets."""
-    pieces = Pieces(published, "it")
+    pieces = MadladTokenizer(published, "it")
     model = transformers.T5ForConditionalGeneration.from_pretrained(published).eval()
     translator = ctranslate2.Translator(str(converted))
     differences, all_scores = [], []
@@ -141,8 +141,8 @@ def memory_share(scale: float) -> dict[str, Any]:
         def translate(self, texts: Sequence[str]) -> list[str]:
             return [f"x{text}" for text in texts]
 
-    class NoGuards(Guards):
-        def fault(self, source: str, target: str) -> None:
+    class NoTextChecks(TextChecks):
+        def rejection(self, source: str, target: str) -> None:
             return None
 
     lines = list(questions(seed=0, scale=scale))
@@ -150,7 +150,7 @@ def memory_share(scale: float) -> dict[str, Any]:
     distinct = Counter(task for task, _ in dict.fromkeys(lines))
     with tempfile.TemporaryDirectory(prefix="ndino-translate-") as folder:
         path = Path(folder) / "memory.sqlite"
-        with Translation(Echo(), path, NoGuards()) as translation:
+        with Translation(Echo(), path, NoTextChecks()) as translation:
             begun = time.process_time()
             translation.translate([line for _, line in lines])
             first = time.process_time() - begun
@@ -204,7 +204,7 @@ def main() -> int:
         kinds = {kind: convert(published, folder / kind, quantization=kind) for kind in GOALS}
         texts = segments(options.segments, seed=0)
         ways = {
-            "transformers": TransformersWay(published, "it"),
+            "transformers": TransformersMadlad(published, "it"),
             "transformers, sorted": SortedTransformers(published, "it"),
             "float32": Madlad(kinds["float32"], "it"),
             "int8": Madlad(kinds["int8"], "it"),

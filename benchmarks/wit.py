@@ -27,7 +27,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ndino.data.sources.wit_table import COLUMNS, Row, Table
+from ndino.data.sources.wit_table import COLUMNS, WitRow, WitTable
 
 ROOT = Path(__file__).resolve().parents[1]
 GOAL = 2.0
@@ -114,8 +114,8 @@ def _row(number: int, draw: random.Random) -> list[str]:
 
 
 def streamed(path: Path) -> Iterator[tuple[str, ...]]:
-    for row in Table(path, LANGUAGE):
-        if not isinstance(row, Row):
+    for row in WitTable(path, LANGUAGE):
+        if not isinstance(row, WitRow):
             raise SystemExit(f"a sound table has no faults: {row}")
         yield tuple(row.fields[column] for column in TAKEN)
 

@@ -28,7 +28,7 @@ CHUNK = 32  # images that a worker gets at a time
 
 
 @dataclass
-class Report:
+class CheckReport:
     """What was found; ``faults`` are (row, what is wrong), row 0 being the file itself."""
 
     rows: int = 0
@@ -72,7 +72,7 @@ def _run(args: argparse.Namespace) -> int:
     return 1 if report.faults else 0
 
 
-def check(file: Path, images: Path, *, workers: int = 1) -> Report:
+def check(file: Path, images: Path, *, workers: int = 1) -> CheckReport:
     """Check the LLaVA JSON or JSONL ``file`` with its images in the folder ``images``.
 
     Raises:
@@ -80,7 +80,7 @@ def check(file: Path, images: Path, *, workers: int = 1) -> Report:
     """
     if not file.is_file():
         raise DataError(f"{file}: no such file (remedy: name a data folder, or a .json or .jsonl file)")
-    report = Report()
+    report = CheckReport()
     used: dict[str, list[int]] = {}
     seen: dict[str, int] = {}
     for conversation in _rows(file, report):
@@ -105,7 +105,7 @@ def check(file: Path, images: Path, *, workers: int = 1) -> Report:
     return report
 
 
-def _rows(file: Path, report: Report) -> Iterator[Conversation]:
+def _rows(file: Path, report: CheckReport) -> Iterator[Conversation]:
     rejects: list[ConversationError] = []
     try:
         rows = read_conversations(file, rejects=rejects)

@@ -26,7 +26,7 @@ NATIVE = ("mtvqa", "exams-v")
 
 
 @dataclass(frozen=True)
-class Table:
+class PaperTable:
     """A table of text and whole numbers; ``name`` is that of its files."""
 
     name: str
@@ -60,7 +60,7 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def data_tables(folders: Iterable[Path]) -> list[Table]:
+def data_tables(folders: Iterable[Path]) -> list[PaperTable]:
     """Tables 1, 2 and 4 of the merged data folders, those that they have something for.
 
     Raises:
@@ -98,14 +98,14 @@ def _counts(manifests: Iterable[dict[str, Any]], sources: Sequence[str]) -> dict
     return dict(sorted(found.items()))
 
 
-def _table_1(manifests: list[dict[str, Any]]) -> Table:
+def _table_1(manifests: list[dict[str, Any]]) -> PaperTable:
     rows = [
         (task, counts.get("rows", 0), counts.get("instances", 0), counts.get("translated", 0))
         for task, counts in _counts(manifests, ("cauldron",)).items()
     ]
     if rows:
         rows.append(("Total", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))
-    return Table(
+    return PaperTable(
         "table-1",
         "Table 1: The Cauldron, by task",
         ("Dataset", "# Rows", "# Instances", "# Train Translated"),
@@ -113,15 +113,17 @@ def _table_1(manifests: list[dict[str, Any]]) -> Table:
     )
 
 
-def _table_2(manifests: list[dict[str, Any]]) -> Table:
+def _table_2(manifests: list[dict[str, Any]]) -> PaperTable:
     rows = tuple(
         (name, counts.get("train", 0), counts.get("test", 0))
         for name, counts in _counts(manifests, NATIVE).items()
     )
-    return Table("table-2", "Table 2: sets natively in the language", ("Dataset", "# Train", "# Test"), rows)
+    return PaperTable(
+        "table-2", "Table 2: sets natively in the language", ("Dataset", "# Train", "# Test"), rows
+    )
 
 
-def _table_4(manifests: list[dict[str, Any]]) -> Table:
+def _table_4(manifests: list[dict[str, Any]]) -> PaperTable:
     rows = [
         (name, counts.get("original", 0), counts.get("translated", 0))
         for name, counts in _counts(manifests, ("benchmarks",)).items()
@@ -131,10 +133,10 @@ def _table_4(manifests: list[dict[str, Any]]) -> Table:
     rows += [(name, counts.get("test", 0), "") for name, counts in gqa.items()]
     languages = sorted({manifest["lang"] for manifest in manifests if manifest["source"] == "benchmarks"})
     translated = f"# {'/'.join(languages).upper() or 'IT'} MT"
-    return Table("table-4", "Table 4: benchmarks", ("Dataset", "# Original", translated), tuple(rows))
+    return PaperTable("table-4", "Table 4: benchmarks", ("Dataset", "# Original", translated), tuple(rows))
 
 
-def markdown(table: Table) -> str:
+def markdown(table: PaperTable) -> str:
     """The table with its title as Markdown."""
     lines = [f"**{table.title}**", "", _pipes(table.header)]
     lines.append(_pipes(["---", *(["---:"] * (len(table.header) - 1))]))
@@ -142,14 +144,14 @@ def markdown(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_csv(table: Table) -> str:
+def as_csv(table: PaperTable) -> str:
     """The table without its title as CSV."""
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows([table.header, *table.rows])
     return file.getvalue()
 
 
-def latex(table: Table) -> str:
+def latex(table: PaperTable) -> str:
     """The table as a LaTeX ``table`` with booktabs' rules."""
     columns = "l" + "r" * (len(table.header) - 1)
     body = "\n".join(_ampersands([_thousands(cell) for cell in row]) for row in table.rows)

@@ -82,7 +82,7 @@ class Reject:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ItemOutcome:
     """What an item became; ``counts`` are summed into the manifest under keys like ``task/what``."""
 
     rows: tuple[dict[str, Any], ...] = ()
@@ -204,7 +204,7 @@ class ShardWriter:
             os.replace(temporary, path)
         return name
 
-    def commit(self, number: int, outcome: Outcome) -> None:
+    def commit(self, number: int, outcome: ItemOutcome) -> None:
         """Write down what an item became, for good. Thread-safe.
 
         Raises:
@@ -256,7 +256,7 @@ class ShardWriter:
 def run_items(
     writer: ShardWriter,
     items: Iterable[tuple[int, T]],
-    work: Callable[[T], Outcome],
+    work: Callable[[T], ItemOutcome],
     *,
     desc: str,
     total: int | None = None,
@@ -309,7 +309,7 @@ def run_items(
 def run_batches(
     writer: ShardWriter,
     items: Iterable[tuple[int, T]],
-    work: Callable[[list[T]], list[Outcome]],
+    work: Callable[[list[T]], list[ItemOutcome]],
     *,
     desc: str,
     total: int | None = None,

@@ -34,7 +34,7 @@ _HOST = re.compile(rb"[\w.:~-]+")  # as httpx writes it: encoded, without the br
 # As many downloads that failed for passing reasons mean that the network is down or we are not welcome.
 FAILURES_IN_A_ROW = 20
 
-Wanted = Callable[[bytes, str], str | None]
+ContentCheck = Callable[[bytes, str], str | None]
 
 
 class FetchError(Exception):
@@ -62,7 +62,7 @@ class SeveralFiles(FetchError):
         self.links = links
 
 
-class _Later(FetchError):
+class _RetryLater(FetchError):
     """Worth another try, after ``seconds`` where the server named them."""
 
     def __init__(self, reason: str, detail: str = "", seconds: float | None = None) -> None:
@@ -153,7 +153,7 @@ def politeness_from(args: argparse.Namespace) -> Politeness:
     )
 
 
-def only(*kinds: str) -> Wanted:
+def only(*kinds: str) -> ContentCheck:
     """For `Fetcher.get`: files whose first bytes show one of these media types (a prefix: "image/")."""
 
     def wanted(first: bytes, content_type: str) -> str | None:
@@ -213,7 +213,9 @@ class Fetcher:
         self._closed.set()
         self._client.close()
 
-    def get(self, url: str, *, wanted: Wanted = _anything, headers: Mapping[str, str] | None = None) -> bytes:
+    def get(
+        self, url: str, *, wanted: ContentCheck = _anything, headers: Mapping[str, str] | None = None
+    ) -> bytes:
         """Download one file.
 
         Args:
@@ -229,7 +231,7 @@ class Fetcher:
         tries = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.politeness.attempts),
             wait=self._wait,
-            retry=tenacity.retry_if_exception_type(_Later),
+            retry=tenacity.retry_if_exception_type(_RetryLater),
             sleep=self._sleep,
             reraise=True,
         )
@@ -248,7 +250,7 @@ class Fetcher:
 
     def _count(self, error: FetchError, url: str) -> None:
         with self._lock:
-            self._failures = self._failures + 1 if isinstance(error, _Later) else 0
+            self._failures = self._failures + 1 if isinstance(error, _RetryLater) else 0
             failures = self._failures
         if failures >= FAILURES_IN_A_ROW:
             raise DataError(
@@ -268,7 +270,7 @@ class Fetcher:
         if self._closed.wait(seconds):
             raise DataError("stopped")
 
-    def _once(self, url: str, wanted: Wanted, headers: Mapping[str, str] | None) -> bytes:
+    def _once(self, url: str, wanted: ContentCheck, headers: Mapping[str, str] | None) -> bytes:
         try:
             request = self._client.build_request("GET", url, headers=headers)
             for _ in range(1 + REDIRECTS):
@@ -288,13 +290,13 @@ class Fetcher:
             # httpx says the same of a redirect to what is no address, and no other try will change that.
             if "Location" in str(error):
                 raise FetchError("no web address", reason_of(error)[:200]) from error
-            raise _Later("broken off", reason_of(error)) from error
+            raise _RetryLater("broken off", reason_of(error)) from error
         except httpx.TimeoutException as error:
-            raise _Later("timed out", reason_of(error)) from error
+            raise _RetryLater("timed out", reason_of(error)) from error
         except httpx.ConnectError as error:
-            raise _Later("no connection", reason_of(error)) from error
+            raise _RetryLater("no connection", reason_of(error)) from error
         except httpx.TransportError as error:
-            raise _Later("broken off", reason_of(error)) from error
+            raise _RetryLater("broken off", reason_of(error)) from error
         except httpx.DecodingError as error:
             raise FetchError("wrong content encoding", reason_of(error)) from error
 
@@ -325,10 +327,10 @@ class Fetcher:
             if seconds is not None:
                 seconds = min(seconds, self.politeness.longest_wait_seconds)
                 host.pause(seconds)
-            raise _Later(f"HTTP {status}", response.reason_phrase, seconds)
-        raise (_Later if status >= 500 else FetchError)(f"HTTP {status}", response.reason_phrase)
+            raise _RetryLater(f"HTTP {status}", response.reason_phrase, seconds)
+        raise (_RetryLater if status >= 500 else FetchError)(f"HTTP {status}", response.reason_phrase)
 
-    def _read(self, response: httpx.Response, wanted: Wanted, deadline: float) -> bytes:
+    def _read(self, response: httpx.Response, wanted: ContentCheck, deadline: float) -> bytes:
         limit = self.politeness.max_bytes
         announced = response.headers.get("Content-Length", "")
         if announced.isdecimal() and int(announced) > limit:
@@ -343,7 +345,7 @@ class Fetcher:
                 asked = True
                 self._ask(wanted, content, response)
             if time.monotonic() > deadline:
-                raise _Later("timed out", f"not whole after {self.politeness.timeout_seconds:g} s")
+                raise _RetryLater("timed out", f"not whole after {self.politeness.timeout_seconds:g} s")
         if not content:
             raise FetchError("empty answer")
         if not asked:
@@ -351,7 +353,7 @@ class Fetcher:
         return bytes(content)
 
     @staticmethod
-    def _ask(wanted: Wanted, content: bytearray, response: httpx.Response) -> None:
+    def _ask(wanted: ContentCheck, content: bytearray, response: httpx.Response) -> None:
         content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if reason := wanted(bytes(content[:SNIFF_BYTES]), content_type):
             raise FetchError(reason, content_type)

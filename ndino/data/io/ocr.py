@@ -26,7 +26,7 @@ class OcrError(ValueError):
 
 
 @dataclass(frozen=True)
-class Reading:
+class OcrResult:
     """What was read on a page.
 
     Attributes:
@@ -51,7 +51,7 @@ class Tesseract:
     identity: str
     seconds_a_page: float = 120.0
 
-    def read(self, image: Path) -> Reading:
+    def read(self, image: Path) -> OcrResult:
         """Read one page; by any number of threads at once.
 
         Args:
@@ -74,7 +74,7 @@ class Tesseract:
             raise OcrError("Tesseract crashed") from error
         except RuntimeError as error:  # pytesseract's word for a timeout
             raise OcrError("recognition took too long") from error
-        return Reading(clean(text), confidence_of(table))
+        return OcrResult(clean(text), confidence_of(table))
 
 
 def open_tesseract(language: str, *, seconds_a_page: float = Tesseract.seconds_a_page) -> Tesseract:

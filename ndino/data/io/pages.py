@@ -11,13 +11,13 @@ from typing import Any
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from ndino.data.framework.shards import Reject, ShardWriter
-from ndino.data.io.ocr import OcrError, Reading, Tesseract
+from ndino.data.io.ocr import OcrError, OcrResult, Tesseract
 from ndino.data.io.pdf import Page, Rendering, render_pages
 from ndino.formats.prompts import IMAGE_TOKEN
 
 
 @dataclass(frozen=True)
-class Filters:
+class TextFilters:
     """What the text of a page must be to be kept; all ours, docs/data/eurlex.md says what they drop.
 
     Args:
@@ -32,7 +32,7 @@ class Filters:
 
 
 @dataclass(frozen=True)
-class Found:
+class PdfRows:
     """What a PDF gave; ``count`` is how many pages it has, ``looked_at`` how many were rendered or tried."""
 
     rows: tuple[dict[str, Any], ...]
@@ -57,7 +57,7 @@ class PageReader:
         readers: ThreadPoolExecutor,
         tesseract: Tesseract,
         rendering: Rendering,
-        filters: Filters,
+        filters: TextFilters,
         lang: str,
     ) -> None:
         self._writer, self._scratch, self._readers = writer, scratch, readers
@@ -65,7 +65,7 @@ class PageReader:
         self._identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
         self.rendering = rendering
 
-    def read(self, pdf: Path, name: str, source: str, most: int) -> Found:
+    def read(self, pdf: Path, name: str, source: str, most: int) -> PdfRows:
         """Rows of the first ``most`` pages with ``id`` source/name/page, and why the others are none.
 
         Raises:
@@ -82,7 +82,7 @@ class PageReader:
                 self._result(page, reading, folder, f"{source}/{name}/{page.number}", source)
                 for page, reading in zip(rendered.pages, readings, strict=True)
             ]
-        return Found(
+        return PdfRows(
             rows=tuple(result for result in results if isinstance(result, dict)),
             rejects=tuple(result for result in results if isinstance(result, Reject)),
             count=rendered.count,
@@ -90,7 +90,7 @@ class PageReader:
         )
 
     def _result(
-        self, page: Page, reading: Future[Reading] | None, folder: Path, identity: str, source: str
+        self, page: Page, reading: Future[OcrResult] | None, folder: Path, identity: str, source: str
     ) -> dict[str, Any] | Reject:
         if reading is None:
             return Reject(identity, page.reason)
@@ -109,7 +109,7 @@ class PageReader:
             "conversations": [{"from": "human", "value": IMAGE_TOKEN}, {"from": "gpt", "value": read.text}],
         }
 
-    def fault_of(self, reading: Reading) -> str | None:
+    def fault_of(self, reading: OcrResult) -> str | None:
         """Why a page's text is not worth keeping, or None."""
         if sum(map(str.isalpha, reading.text)) < self._filters.letters:
             return "too little text"

@@ -71,14 +71,14 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Pages:
+class RenderedPages:
     """The pages that were asked for, and how many the document has."""
 
     count: int
     pages: tuple[Page, ...]
 
 
-def render_pages(pdf: Path, folder: Path, rendering: Rendering) -> Pages:
+def render_pages(pdf: Path, folder: Path, rendering: Rendering) -> RenderedPages:
     """Render the first pages of ``pdf`` into the existing ``folder``.
 
     Raises:
@@ -112,7 +112,7 @@ def render_pages(pdf: Path, folder: Path, rendering: Rendering) -> Pages:
     if failure:
         wanted = min(count, rendering.max_pages)
         pages += [Page(number, reason=failure) for number in range(len(pages) + 1, wanted + 1)]
-    return Pages(count, tuple(pages))
+    return RenderedPages(count, tuple(pages))
 
 
 def check_file(pdf: Path) -> None:

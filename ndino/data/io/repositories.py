@@ -12,7 +12,7 @@ from ndino.common.errors import reason_of
 from ndino.data.errors import DataError
 
 
-class Repository(Protocol):
+class DataRepository(Protocol):
     """Where a data set's files are; paths are relative, with forward slashes."""
 
     name: str
@@ -27,7 +27,7 @@ class Repository(Protocol):
 
 
 @dataclass(frozen=True)
-class Folder:
+class LocalRepository:
     """A folder laid out like a repository of the hub."""
 
     name: str
@@ -77,9 +77,9 @@ class HubRepository:
             ) from error
 
 
-def open_repository(name: str) -> Repository:
+def open_repository(name: str) -> DataRepository:
     """The folder of that name if there is one, else the hub's repository."""
-    return Folder(name) if Path(name).is_dir() else HubRepository(name)
+    return LocalRepository(name) if Path(name).is_dir() else HubRepository(name)
 
 
 def _first_fit(files: Sequence[str], patterns: Sequence[str]) -> list[str]:
@@ -90,7 +90,7 @@ def _first_fit(files: Sequence[str], patterns: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Table:
+class SourceTable:
     """Parquet files read as one table, no further than ``rows`` rows."""
 
     paths: tuple[Path, ...]
@@ -129,7 +129,9 @@ class Table:
                 raise DataError(f"{path}: {reason_of(error)} (remedy: fetch the file again)") from error
 
 
-def open_table(repository: Repository, patterns: Sequence[str], *, rows: int | None = None) -> Table:
+def open_table(
+    repository: DataRepository, patterns: Sequence[str], *, rows: int | None = None
+) -> SourceTable:
     """The Parquet files that fit, as many as are needed for ``rows`` rows.
 
     Raises:
@@ -151,10 +153,10 @@ def open_table(repository: Repository, patterns: Sequence[str], *, rows: int | N
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path}: {reason_of(error)} (remedy: fetch the file again)") from error
         paths.append(path)
-    return Table(tuple(paths), total if rows is None else min(rows, total))
+    return SourceTable(tuple(paths), total if rows is None else min(rows, total))
 
 
-def inputs_of(repository: Repository, tables: Sequence[Table]) -> list[dict[str, Any]]:
+def inputs_of(repository: DataRepository, tables: Sequence[SourceTable]) -> list[dict[str, Any]]:
     """What a manifest says of its inputs: name and size in bytes; the hub puts a hash into the names."""
     root = Path(repository.name)
     return [

@@ -14,7 +14,7 @@ CHOICES = ("choice_a", "choice_b", "choice_c", "choice_d")
 
 
 @dataclass(frozen=True)
-class Question:
+class BenchmarkQuestion:
     """What of a row goes to the translator: pairs, and texts that are translated line by line."""
 
     id: str
@@ -36,15 +36,15 @@ class Benchmark:
     repository: str
     files: tuple[str, ...]
     columns: tuple[str, ...]
-    ask: Callable[[dict[str, Any]], Question | None]
+    ask: Callable[[dict[str, Any]], BenchmarkQuestion | None]
     answer: Callable[[dict[str, Any], list[Pair], list[str]], dict[str, Any]]
 
 
-def _ask_ok_vqa(row: dict[str, Any]) -> Question:
+def _ask_ok_vqa(row: dict[str, Any]) -> BenchmarkQuestion:
     question = _text(row, "question")
     # The answers of ten people; each distinct one has the question for context. The commonest comes first.
     answers = [answer for answer, _ in Counter(_answers(row)).most_common()]
-    return Question(_text(row, "question_id"), tuple(Pair(question, answer) for answer in answers))
+    return BenchmarkQuestion(_text(row, "question_id"), tuple(Pair(question, answer) for answer in answers))
 
 
 def _answer_ok_vqa(row: dict[str, Any], pairs: list[Pair], texts: list[str]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _answer_ok_vqa(row: dict[str, Any], pairs: list[Pair], texts: list[str]) -> 
     return {"question": pairs[0].question, "answers": [translated[answer] for answer in _answers(row)]}
 
 
-def _ask_seed_bench(row: dict[str, Any]) -> Question | None:
+def _ask_seed_bench(row: dict[str, Any]) -> BenchmarkQuestion | None:
     if row["data_type"] != "image":
         return None
     options = tuple(_text(row, choice) for choice in CHOICES)
@@ -62,7 +62,7 @@ def _ask_seed_bench(row: dict[str, Any]) -> Question | None:
     if right not in LETTERS[: len(options)] or len(right) != 1:
         raise PairError("answer is none of the options")
     pair = Pair(_text(row, "question"), "", options, LETTERS.index(right))
-    return Question(_text(row, "question_id"), (pair,))
+    return BenchmarkQuestion(_text(row, "question_id"), (pair,))
 
 
 def _answer_seed_bench(row: dict[str, Any], pairs: list[Pair], texts: list[str]) -> dict[str, Any]:
@@ -70,21 +70,21 @@ def _answer_seed_bench(row: dict[str, Any], pairs: list[Pair], texts: list[str])
     return {"question": pairs[0].question, **choices, "answer": LETTERS[pairs[0].choice or 0]}
 
 
-def _ask_pope(row: dict[str, Any]) -> Question:
+def _ask_pope(row: dict[str, Any]) -> BenchmarkQuestion:
     answer = _text(row, "answer").casefold()
     if answer not in ("yes", "no"):
         raise PairError("answer is neither yes nor no")
     name = f"{_text(row, 'category')}-{_text(row, 'question_id')}"
-    return Question(name, (Pair(_text(row, "question"), answer),))
+    return BenchmarkQuestion(name, (Pair(_text(row, "question"), answer),))
 
 
 def _answer_pope(row: dict[str, Any], pairs: list[Pair], texts: list[str]) -> dict[str, Any]:
     return {"question": pairs[0].question, "answer": pairs[0].answer, "category": _text(row, "category")}
 
 
-def _ask_llava_bench(row: dict[str, Any]) -> Question:
+def _ask_llava_bench(row: dict[str, Any]) -> BenchmarkQuestion:
     # Long answers: line by line, as Conversation 58k.
-    return Question(
+    return BenchmarkQuestion(
         _text(row, "question_id"),
         texts=(_text(row, "question"), _text(row, "caption"), _text(row, "gpt_answer")),
     )

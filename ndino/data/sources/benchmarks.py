@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ndino.data.framework.layout import MEMORY
-from ndino.data.framework.shards import Outcome, Reject, ShardWriter, add_shard_arguments, run_batches
+from ndino.data.framework.shards import ItemOutcome, Reject, ShardWriter, add_shard_arguments, run_batches
 from ndino.data.io import evaluation_folders
 from ndino.data.io.images import UnusableImageError, usable_image
-from ndino.data.io.repositories import Table, inputs_of, open_repository, open_table
-from ndino.data.sources.benchmark_sets import BENCHMARKS, Benchmark, Question, image_of
+from ndino.data.io.repositories import SourceTable, inputs_of, open_repository, open_table
+from ndino.data.sources.benchmark_sets import BENCHMARKS, Benchmark, BenchmarkQuestion, image_of
 from ndino.data.translation import (
     Translated,
     Translation,
@@ -22,14 +22,14 @@ from ndino.data.translation import (
 )
 from ndino.data.translation.lines import join_lines, split_lines, words_of
 from ndino.data.translation.pairs import Pair, PairError
-from ndino.data.translation.translated_pairs import Refused, translate_pairs
+from ndino.data.translation.translated_pairs import RejectedPair, translate_pairs
 from ndino.languages.language import Language, language
 
 QUESTIONS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
-class Item:
+class BenchmarkItem:
     """A row of a benchmark."""
 
     benchmark: Benchmark
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
     def body(writer: ShardWriter) -> None:
         with open_translation(args, writer.folder / MEMORY) as translation:
-            maker = Maker(writer, translation, source, target)
+            maker = BenchmarkMaker(writer, translation, source, target)
             items = enumerate_items([(one, table) for one, _, table in opened], writer, total)
             run_batches(writer, items, maker.work, desc="benchmarks", total=total, size=QUESTIONS_AT_ONCE)
 
@@ -102,8 +102,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def enumerate_items(
-    tables: list[tuple[Benchmark, Table]], writer: ShardWriter, total: int
-) -> Iterator[tuple[int, Item | None]]:
+    tables: list[tuple[Benchmark, SourceTable]], writer: ShardWriter, total: int
+) -> Iterator[tuple[int, BenchmarkItem | None]]:
     """The first ``total`` rows of all benchmarks, numbered through; None where a row is not wanted."""
     first = 0
     for benchmark, table in tables:
@@ -114,11 +114,11 @@ def enumerate_items(
         for number, row in table.read(benchmark.columns, wanted):
             if first + number >= total:
                 return
-            yield first + number, None if row is None else Item(benchmark, number, row)
+            yield first + number, None if row is None else BenchmarkItem(benchmark, number, row)
         first += table.rows
 
 
-class Maker:
+class BenchmarkMaker:
     """Questions in one language to the rows of a task in another."""
 
     def __init__(
@@ -126,10 +126,10 @@ class Maker:
     ) -> None:
         self._writer, self._translation, self._source, self._target = writer, translation, source, target
 
-    def work(self, items: list[Item]) -> list[Outcome]:
+    def work(self, items: list[BenchmarkItem]) -> list[ItemOutcome]:
         """One outcome a question."""
         asked = [_ask(item) for item in items]
-        questions = [one for one in asked if isinstance(one, Question)]
+        questions = [one for one in asked if isinstance(one, BenchmarkQuestion)]
         pairs = iter(
             translate_pairs(
                 [pair for question in questions for pair in question.pairs],
@@ -147,47 +147,47 @@ class Maker:
         )
         return [
             self._outcome(item, one, [next(pairs) for _ in one.pairs], next(texts))
-            if isinstance(one, Question)
+            if isinstance(one, BenchmarkQuestion)
             else _left_out(item, one)
             for item, one in zip(items, asked, strict=True)
         ]
 
     def _outcome(
         self,
-        item: Item,
-        question: Question,
-        pairs: list[Pair | Refused],
+        item: BenchmarkItem,
+        question: BenchmarkQuestion,
+        pairs: list[Pair | RejectedPair],
         texts: list[tuple[list[Any], list[Translated]]],
-    ) -> Outcome:
+    ) -> ItemOutcome:
         name = item.benchmark.name
         where, original = f"{name}/{question.id}", {f"{name}/original": 1}
         for pair in pairs:
-            if isinstance(pair, Refused):
+            if isinstance(pair, RejectedPair):
                 detail = {"line": pair.line, "translated": pair.translated}
-                return Outcome((), (Reject(where, pair.reason, detail),), original)
+                return ItemOutcome((), (Reject(where, pair.reason, detail),), original)
         reasons = [one.reason for _, translated in texts for one in translated if one.reason]
         if reasons:
-            return Outcome((), (Reject(where, reasons[0], {"texts": list(question.texts)}),), original)
+            return ItemOutcome((), (Reject(where, reasons[0], {"texts": list(question.texts)}),), original)
         try:
             image = self._writer.save_image(*usable_image(image_of(item.row)))
         except UnusableImageError as error:
-            return Outcome((), (Reject(where, f"image: {error.reason}"),), original)
+            return ItemOutcome((), (Reject(where, f"image: {error.reason}"),), original)
         joined = [join_lines(pieces, [one.text or "" for one in translated]) for pieces, translated in texts]
         translated = [pair for pair in pairs if isinstance(pair, Pair)]
         cells = item.benchmark.answer(item.row, translated, joined)
         row = {"id": question.id, "image": image, **cells, "source": name}
-        return Outcome((row,), (), {**original, f"{name}/translated": 1})
+        return ItemOutcome((row,), (), {**original, f"{name}/translated": 1})
 
 
-def _ask(item: Item) -> Question | str | None:
+def _ask(item: BenchmarkItem) -> BenchmarkQuestion | str | None:
     try:
         return item.benchmark.ask(item.row)
     except PairError as error:
         return error.reason
 
 
-def _left_out(item: Item, reason: str | None) -> Outcome:
+def _left_out(item: BenchmarkItem, reason: str | None) -> ItemOutcome:
     name = item.benchmark.name
     if reason is None:
-        return Outcome(counts={f"{name}/other parts": 1})
-    return Outcome((), (Reject(f"{name}/row {item.number}", reason),), {f"{name}/original": 1})
+        return ItemOutcome(counts={f"{name}/other parts": 1})
+    return ItemOutcome((), (Reject(f"{name}/row {item.number}", reason),), {f"{name}/original": 1})

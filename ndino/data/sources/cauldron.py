@@ -9,7 +9,7 @@ from typing import Any
 
 from ndino.data.framework.layout import MEMORY
 from ndino.data.framework.shards import (
-    Outcome,
+    ItemOutcome,
     Reject,
     ShardWriter,
     add_shard_arguments,
@@ -17,7 +17,7 @@ from ndino.data.framework.shards import (
     run_source,
 )
 from ndino.data.io.images import UnusableImageError, usable_image
-from ndino.data.io.repositories import Table, image_bytes, inputs_of, open_repository, open_table
+from ndino.data.io.repositories import SourceTable, image_bytes, inputs_of, open_repository, open_table
 from ndino.data.translation import (
     Translation,
     add_translation_arguments,
@@ -25,7 +25,7 @@ from ndino.data.translation import (
     translation_identity,
 )
 from ndino.data.translation.pairs import Pair, PairError, read_pair, write_pair
-from ndino.data.translation.translated_pairs import Refused, translate_pairs
+from ndino.data.translation.translated_pairs import RejectedPair, translate_pairs
 from ndino.formats.prompts import IMAGE_TOKEN
 from ndino.languages.language import language
 
@@ -52,7 +52,7 @@ HUB = "HuggingFaceM4/the_cauldron"
 
 
 @dataclass(frozen=True)
-class Row:
+class CauldronRow:
     """A row of a task; ``content`` has ``images`` and ``texts``."""
 
     task: str
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
 
     def body(writer: ShardWriter) -> None:
         with open_translation(args, writer.folder / MEMORY) as translation:
-            maker = Maker(writer, translation, args.source_lang, args.lang)
+            maker = CauldronMaker(writer, translation, args.source_lang, args.lang)
             rows = enumerate_rows(tables, writer, total)
             run_batches(writer, rows, maker.work, desc="cauldron", total=total, size=ROWS_AT_ONCE)
 
@@ -123,8 +123,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def enumerate_rows(
-    tables: dict[str, Table], writer: ShardWriter, total: int
-) -> Iterator[tuple[int, Row | None]]:
+    tables: dict[str, SourceTable], writer: ShardWriter, total: int
+) -> Iterator[tuple[int, CauldronRow | None]]:
     """The first ``total`` rows of all tasks, numbered through; None where the writer does not want a row."""
     first = 0
     for task, table in tables.items():
@@ -135,18 +135,18 @@ def enumerate_rows(
         for number, content in table.read(("images", "texts"), wanted):
             if first + number >= total:
                 return
-            yield first + number, None if content is None else Row(task, number, content)
+            yield first + number, None if content is None else CauldronRow(task, number, content)
         first += table.rows
 
 
-class Maker:
+class CauldronMaker:
     """Rows of The Cauldron to LLaVA rows in another language."""
 
     def __init__(self, writer: ShardWriter, translation: Translation, source: str, target: str) -> None:
         self._writer, self._translation = writer, translation
         self._source, self._target = language(source), language(target)
 
-    def work(self, rows: list[Row]) -> list[Outcome]:
+    def work(self, rows: list[CauldronRow]) -> list[ItemOutcome]:
         """One outcome a row, with a LLaVA row for each of its pairs that passed."""
         read = [_read_row(row) for row in rows]
         pairs = [pair for row in read for pair in row if isinstance(pair, Pair)]
@@ -156,7 +156,7 @@ class Maker:
             for row, found in zip(rows, read, strict=True)
         ]
 
-    def _outcome(self, row: Row, results: list[Pair | Refused | str]) -> Outcome:
+    def _outcome(self, row: CauldronRow, results: list[Pair | RejectedPair | str]) -> ItemOutcome:
         made, rejects = [], []
         fault, saved = None, []
         try:
@@ -185,12 +185,12 @@ class Maker:
         counts = {"rows": 1, "instances": len(results), "translated": len(made)}
         if not results:
             rejects.append(Reject(row.name, "no question in the row"))
-        return Outcome(
+        return ItemOutcome(
             tuple(made), tuple(rejects), {f"{row.task}/{what}": count for what, count in counts.items()}
         )
 
 
-def _images(row: Row) -> list[tuple[bytes, str]]:
+def _images(row: CauldronRow) -> list[tuple[bytes, str]]:
     """The row's images with their suffixes; UnusableImageError if one is not usable."""
     contents = row.content["images"]
     if not contents:
@@ -198,11 +198,11 @@ def _images(row: Row) -> list[tuple[bytes, str]]:
     return [usable_image(image_bytes(content)) for content in contents]
 
 
-def _texts(row: Row) -> list[dict[str, Any]]:
+def _texts(row: CauldronRow) -> list[dict[str, Any]]:
     return [text or {} for text in row.content["texts"] or []]
 
 
-def _read_row(row: Row) -> list[Pair | str]:
+def _read_row(row: CauldronRow) -> list[Pair | str]:
     """The pairs of a row, a reason in the place of one that cannot be read."""
     found: list[Pair | str] = []
     for text in _texts(row):
@@ -213,7 +213,7 @@ def _read_row(row: Row) -> list[Pair | str]:
     return found
 
 
-def _reject(name: str, fault: str | Refused, text: dict[str, Any]) -> Reject:
+def _reject(name: str, fault: str | RejectedPair, text: dict[str, Any]) -> Reject:
     detail = {"user": text.get("user"), "assistant": text.get("assistant")}
     if isinstance(fault, str):
         return Reject(name, fault, detail)

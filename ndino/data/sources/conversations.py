@@ -12,7 +12,7 @@ from ndino.data.errors import DataError
 from ndino.data.framework.folders import leaves_the_folder
 from ndino.data.framework.layout import MEMORY
 from ndino.data.framework.shards import (
-    Outcome,
+    ItemOutcome,
     Reject,
     ShardWriter,
     add_shard_arguments,
@@ -27,7 +27,7 @@ from ndino.data.translation import (
     open_translation,
     translation_identity,
 )
-from ndino.data.translation.lines import Piece, join_lines, split_lines, words_of
+from ndino.data.translation.lines import TextPiece, join_lines, split_lines, words_of
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 from ndino.formats.prompts import IMAGE_TOKEN
 
@@ -38,7 +38,7 @@ SINGLE, MULTI = "conversations/single", "conversations/multi"
 
 
 @dataclass(frozen=True)
-class Item:
+class ConversationItem:
     """A conversation of the file, or why it is none; ``number`` counts from 0."""
 
     number: int
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
     def body(writer: ShardWriter) -> None:
         with open_translation(args, writer.folder / MEMORY) as translation:
-            maker = Maker(writer, translation, args.images)
+            maker = ConversationMaker(writer, translation, args.images)
             items = ((item.number, item) for item in read_items(args.file, args.limit))
             run_batches(
                 writer,
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     return run_source(args, settings, body)
 
 
-def read_items(file: Path, limit: int | None = None) -> Iterator[Item]:
+def read_items(file: Path, limit: int | None = None) -> Iterator[ConversationItem]:
     """The first ``limit`` rows of the file, faulty ones included.
 
     Raises:
@@ -117,23 +117,23 @@ def read_items(file: Path, limit: int | None = None) -> Iterator[Item]:
             for content in (*faults, conversation):
                 if number == limit:
                     return
-                yield Item(number, content)
+                yield ConversationItem(number, content)
                 number += 1
             faults.clear()
     except ConversationError as error:
         raise DataError(str(error)) from error
     for content in faults[: None if limit is None else limit - number]:
-        yield Item(number, content)
+        yield ConversationItem(number, content)
         number += 1
 
 
-class Maker:
+class ConversationMaker:
     """Conversations in one language to LLaVA rows in another."""
 
     def __init__(self, writer: ShardWriter, translation: Translation, images: Path) -> None:
         self._writer, self._translation, self._images = writer, translation, images
 
-    def work(self, items: list[Item]) -> list[Outcome]:
+    def work(self, items: list[ConversationItem]) -> list[ItemOutcome]:
         """One outcome a conversation: a row for each round, and one for them all."""
         messages = [_messages(item) for item in items]
         texts = [text for said in messages for pieces in said for text in words_of(pieces)]
@@ -143,16 +143,18 @@ class Maker:
             for item, said in zip(items, messages, strict=True)
         ]
 
-    def _outcome(self, item: Item, said: list[tuple[list[Piece], list[Translated]]]) -> Outcome:
+    def _outcome(
+        self, item: ConversationItem, said: list[tuple[list[TextPiece], list[Translated]]]
+    ) -> ItemOutcome:
         counts = {"conversations/rows": 1, "conversations/instances": len(said) // 2}
         if isinstance(item.content, ConversationError):
             reject = Reject(item.name, "not a LLaVA row", {"fault": item.content.reason})
-            return Outcome((), (reject,), counts)
+            return ItemOutcome((), (reject,), counts)
         try:
             encoded = self._image(item.content)
         except UnusableImageError as error:
             reason = f"image: {error.reason}"
-            return Outcome((), (Reject(item.name, reason, {"image": item.content.images}),), counts)
+            return ItemOutcome((), (Reject(item.name, reason, {"image": item.content.images}),), counts)
         rejects, rounds = [], []
         for number, (user, assistant) in enumerate(zip(said[::2], said[1::2], strict=True)):
             fault = next((one.reason for one in (*user[1], *assistant[1]) if one.reason), None)
@@ -171,7 +173,7 @@ class Maker:
             rejects.append(Reject(item.name, "a round is missing"))
         else:
             rows.append(_row(item.name, image, [(asked, answered) for _, asked, answered in rounds], MULTI))
-        return Outcome(tuple(rows), tuple(rejects), {**counts, "conversations/translated": len(rounds)})
+        return ItemOutcome(tuple(rows), tuple(rejects), {**counts, "conversations/translated": len(rounds)})
 
     def _image(self, conversation: Conversation) -> tuple[bytes, str]:
         if len(conversation.images) != 1:
@@ -192,7 +194,7 @@ class Maker:
         raise UnusableImageError("not in the folder")
 
 
-def _messages(item: Item) -> list[list[Piece]]:
+def _messages(item: ConversationItem) -> list[list[TextPiece]]:
     if isinstance(item.content, ConversationError):
         return []
     # The token stands at the head or at the end of its message, a newline between.
@@ -202,7 +204,7 @@ def _messages(item: Item) -> list[list[Piece]]:
     ]
 
 
-def _joined(pieces: list[Piece], translated: list[Translated]) -> str:
+def _joined(pieces: list[TextPiece], translated: list[Translated]) -> str:
     return join_lines(pieces, [one.text or "" for one in translated])
 
 

@@ -23,7 +23,7 @@ from urllib.parse import quote
 from ndino.common.files import fingerprint
 from ndino.data.errors import DataError
 from ndino.data.framework.shards import (
-    Outcome,
+    ItemOutcome,
     Reject,
     ShardWriter,
     add_shard_arguments,
@@ -110,10 +110,10 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; see ``ndino data eurlex --help``."""
     from ndino.data.io.ocr import open_tesseract
-    from ndino.data.io.pages import Filters, PageReader
+    from ndino.data.io.pages import PageReader, TextFilters
 
     tesseract = open_tesseract(LANGUAGES[args.lang])
-    rendering, filters = Rendering(max_pages=args.pages), Filters()
+    rendering, filters = Rendering(max_pages=args.pages), TextFilters()
     politeness, total = None, None
     if args.pdfs:
         paths = list_pdfs(args.pdfs)
@@ -143,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
         with ExitStack() as stack:
             fetcher = stack.enter_context(Fetcher(politeness)) if politeness else None
             threads = stack.enter_context(ThreadPoolExecutor(args.workers))
-            source = Source(fetcher, args.url, args.lang, args.out / "pdfs", scratch)
+            source = PdfSource(fetcher, args.url, args.lang, args.out / "pdfs", scratch)
             reader = PageReader(writer, scratch, threads, tesseract, rendering, filters, args.lang)
             run_items(
                 writer,
@@ -197,7 +197,7 @@ def check_numbers(numbers: Iterable[str]) -> Iterator[Document]:
 
 
 @dataclass(frozen=True)
-class Source:
+class PdfSource:
     """Where the PDFs of documents come from: the folder of those fetched before, else the network."""
 
     fetcher: Fetcher | None
@@ -243,7 +243,7 @@ class Source:
             os.replace(temporary, path)
 
 
-def work(document: Document, source: Source, reader: PageReader) -> Outcome:
+def work(document: Document, source: PdfSource, reader: PageReader) -> ItemOutcome:
     """What becomes of one document: a row for each page that is kept."""
     counts = Counter({f"{SOURCE}/documents": 1})
     rows, rejects = [], []
@@ -267,4 +267,4 @@ def work(document: Document, source: Source, reader: PageReader) -> Outcome:
         left -= found.looked_at
         if not left:
             break
-    return Outcome(tuple(rows), tuple(rejects), dict(counts))
+    return ItemOutcome(tuple(rows), tuple(rejects), dict(counts))

@@ -13,7 +13,7 @@ from typing import Any
 from ndino.common.errors import reason_of
 from ndino.common.files import sha256_of
 from ndino.data.errors import DataError
-from ndino.data.framework.shards import Outcome, Reject, ShardWriter, run_items
+from ndino.data.framework.shards import ItemOutcome, Reject, ShardWriter, run_items
 from ndino.data.io.evaluation_folders import run_and_write
 from ndino.data.io.images import UnusableImageError, usable_image
 from ndino.data.io.repositories import image_bytes, inputs_of, open_repository, open_table
@@ -90,7 +90,7 @@ def read_gqa_questions(file: Path) -> list[dict[str, Any]]:
     return found
 
 
-def gqa_outcome(item: GqaItem, writer: ShardWriter) -> Outcome:
+def gqa_outcome(item: GqaItem, writer: ShardWriter) -> ItemOutcome:
     """A row for each question on an image."""
     where = f"gqa-it/{item.name}"
     try:
@@ -98,7 +98,7 @@ def gqa_outcome(item: GqaItem, writer: ShardWriter) -> Outcome:
             raise UnusableImageError("not in lmms-lab/GQA")
         encoded = usable_image(item.image)
     except UnusableImageError as error:
-        return Outcome((), tuple(Reject(where, f"image: {error.reason}") for _ in item.questions))
+        return ItemOutcome((), tuple(Reject(where, f"image: {error.reason}") for _ in item.questions))
     rows, rejects = [], []
     for question in item.questions:
         sent, label = question.get("sent"), question.get("label")
@@ -118,4 +118,4 @@ def gqa_outcome(item: GqaItem, writer: ShardWriter) -> Outcome:
     if rows:
         image = writer.save_image(*encoded)
         rows = [{**row, "image": image} for row in rows]
-    return Outcome(tuple(rows), tuple(rejects), {"gqa-it/test": len(rows)})
+    return ItemOutcome(tuple(rows), tuple(rejects), {"gqa-it/test": len(rows)})

@@ -18,7 +18,7 @@ from ndino.data.errors import DataError
 from ndino.data.framework.folders import leaves_the_folder
 from ndino.data.framework.layout import IMAGES
 from ndino.data.framework.shards import (
-    Outcome,
+    ItemOutcome,
     Reject,
     ShardWriter,
     add_shard_arguments,
@@ -26,7 +26,7 @@ from ndino.data.framework.shards import (
     run_source,
 )
 from ndino.data.io.images import UnusableImageError, usable_image
-from ndino.data.sources.conversations import Item, read_items
+from ndino.data.sources.conversations import ConversationItem, read_items
 from ndino.formats.llava_json import ConversationError
 from ndino.formats.prompts import IMAGE_TOKEN
 
@@ -135,7 +135,7 @@ def open_images(path: Path) -> Iterator[ImageSource]:
         yield ImageSource(None, archive)
 
 
-def work(item: Item, source: ImageSource, images: Path) -> Outcome:
+def work(item: ConversationItem, source: ImageSource, images: Path) -> ItemOutcome:
     """A row of the file as a pre-training row, with its image verified and in place."""
     if isinstance(item.content, ConversationError):
         return _rejected(item, "not a LLaVA row", fault=item.content.reason)
@@ -164,8 +164,8 @@ def work(item: Item, source: ImageSource, images: Path) -> Outcome:
         ],
         "source": "lcs",
     }
-    return Outcome((row,), (), {"lcs/rows": 1, "lcs/kept": 1})
+    return ItemOutcome((row,), (), {"lcs/rows": 1, "lcs/kept": 1})
 
 
-def _rejected(item: Item, reason: str, **detail: str) -> Outcome:
-    return Outcome((), (Reject(f"lcs/{item.name}", reason, detail),), {"lcs/rows": 1})
+def _rejected(item: ConversationItem, reason: str, **detail: str) -> ItemOutcome:
+    return ItemOutcome((), (Reject(f"lcs/{item.name}", reason, detail),), {"lcs/rows": 1})

@@ -10,7 +10,7 @@ from typing import Any
 
 from ndino.data.errors import DataError
 from ndino.data.framework.shards import (
-    Outcome,
+    ItemOutcome,
     Reject,
     ShardWriter,
     add_shard_arguments,
@@ -19,7 +19,7 @@ from ndino.data.framework.shards import (
 )
 from ndino.data.io import evaluation_folders
 from ndino.data.io.images import UnusableImageError, usable_image
-from ndino.data.io.repositories import Table, image_bytes, inputs_of, open_repository, open_table
+from ndino.data.io.repositories import SourceTable, image_bytes, inputs_of, open_repository, open_table
 from ndino.data.sources.gqa import run_gqa
 from ndino.formats.prompts import IMAGE_TOKEN
 from ndino.languages.language import Language, language, missing_field
@@ -32,7 +32,7 @@ EXAM_LETTERS = "ABCDEFGH"
 
 
 @dataclass(frozen=True)
-class Sample:
+class NativeSample:
     """An image with its questions and answers; ``fault`` where they cannot be read."""
 
     name: str
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         "split": args.split,
         "inputs": inputs_of(repository, [table]),
     }
-    maker = Maker(args.set, args.split, words)
+    maker = NativeMaker(args.set, args.split, words)
 
     def body(writer: ShardWriter) -> None:
         numbers = {row: number for number, row in enumerate(rows)}
@@ -110,7 +110,7 @@ def _columns(name: str) -> tuple[str, ...]:
     return ("image", "qa_pairs") if name == "mtvqa" else ("image", "sample_id", "answer_key")
 
 
-def _rows_in(table: Table, name: str, words: Language) -> list[int]:
+def _rows_in(table: SourceTable, name: str, words: Language) -> list[int]:
     """The numbers of the rows in the language; no image is read for it."""
     column, wanted = ("lang", words.code) if name == "mtvqa" else ("language", words.name)
     return [
@@ -120,16 +120,16 @@ def _rows_in(table: Table, name: str, words: Language) -> list[int]:
     ]
 
 
-def read_sample(name: str, row: int, content: dict[str, Any], words: Language) -> Sample:
+def read_sample(name: str, row: int, content: dict[str, Any], words: Language) -> NativeSample:
     """A row of MTVQA or EXAMS-V; the question of EXAMS-V stands in its image."""
     image = image_bytes(content["image"])
     if name == "mtvqa":
         pairs = read_question_list(content["qa_pairs"])
-        return Sample(f"{row:05d}", image, pairs or (), "" if pairs else "questions cannot be read")
+        return NativeSample(f"{row:05d}", image, pairs or (), "" if pairs else "questions cannot be read")
     letter = str(content["answer_key"] or "").strip().upper()
     if len(letter) != 1 or letter not in EXAM_LETTERS:
-        return Sample(f"{row:05d}", image, (), "answer is no letter")
-    return Sample(f"{row:05d}", image, ((_word(words, "exam_question"), letter),))
+        return NativeSample(f"{row:05d}", image, (), "answer is no letter")
+    return NativeSample(f"{row:05d}", image, ((_word(words, "exam_question"), letter),))
 
 
 def read_question_list(text: object) -> tuple[tuple[str, str], ...] | None:
@@ -153,7 +153,7 @@ def read_question_list(text: object) -> tuple[tuple[str, str], ...] | None:
     return tuple(pairs) or None
 
 
-class Maker:
+class NativeMaker:
     """Samples to LLaVA rows for training, or to a task's rows for test."""
 
     def __init__(self, name: str, split: str, words: Language) -> None:
@@ -162,7 +162,7 @@ class Maker:
         # At test the task adds it.
         self._prompt = "" if split == TEST else _word(words, prompt)
 
-    def work(self, sample: Sample, writer: ShardWriter) -> Outcome:
+    def work(self, sample: NativeSample, writer: ShardWriter) -> ItemOutcome:
         """A row for each question."""
         where = f"{self._name}/{self._split}/{sample.name}"
         fault = sample.fault
@@ -171,13 +171,13 @@ class Maker:
         except UnusableImageError as error:
             fault = fault or f"image: {error.reason}"
         if fault:
-            return Outcome((), (Reject(where, fault),))
+            return ItemOutcome((), (Reject(where, fault),))
         image = writer.save_image(*encoded)
         rows = tuple(
             self._row(f"{sample.name}-{number:02d}", image, question, answer)
             for number, (question, answer) in enumerate(sample.pairs)
         )
-        return Outcome(rows, (), {f"{self._name}/{self._split}": len(rows)})
+        return ItemOutcome(rows, (), {f"{self._name}/{self._split}": len(rows)})
 
     def _row(self, name: str, image: str, question: str, answer: str) -> dict[str, Any]:
         if self._split == TEST:

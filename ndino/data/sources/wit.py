@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ndino.common.files import sha256_of
 from ndino.data.errors import DataError
 from ndino.data.framework.shards import (
-    Outcome,
+    ItemOutcome,
     Reject,
     ShardWriter,
     add_shard_arguments,
@@ -29,8 +29,8 @@ from ndino.data.framework.shards import (
 from ndino.data.io.fetch import Fetcher, add_fetch_arguments, politeness_from
 from ndino.data.io.text import MOST_READ, Bounds, TextError, clean, fit
 from ndino.data.sources.wit_images import WIDTH, WIDTHS, ImageStore, SavedImage, address_of, keep
-from ndino.data.sources.wit_parquet import ParquetTable
-from ndino.data.sources.wit_table import Row, Table
+from ndino.data.sources.wit_parquet import WitParquetTable
+from ndino.data.sources.wit_table import WitRow, WitTable
 from ndino.formats.prompts import IMAGE_TOKEN
 
 SOURCE = "wit"
@@ -42,7 +42,7 @@ WAITING = 2
 
 
 @dataclass(frozen=True)
-class Kind:
+class TextKind:
     """What is made of a row: a text beside its image."""
 
     name: str
@@ -52,13 +52,13 @@ class Kind:
 
 
 KINDS = (
-    Kind("caption", "caption_reference_description", Bounds(8, 1000), paragraphs=False),
-    Kind("section", "context_section_description", Bounds(60, 4000), paragraphs=True),
+    TextKind("caption", "caption_reference_description", Bounds(8, 1000), paragraphs=False),
+    TextKind("section", "context_section_description", Bounds(60, 4000), paragraphs=True),
 )
 
 
 @dataclass(frozen=True)
-class Item:
+class WitItem:
     """A row of the language, a fault, or a file's end: the texts that are left, and what was set aside.
 
     Attributes:
@@ -149,31 +149,31 @@ def run(args: argparse.Namespace) -> int:
     return run_source(args, settings, body)
 
 
-def _open(path: Path, language: str) -> Table | ParquetTable:
-    return (ParquetTable if path.suffix == PARQUET else Table)(path, language)
+def _open(path: Path, language: str) -> WitTable | WitParquetTable:
+    return (WitParquetTable if path.suffix == PARQUET else WitTable)(path, language)
 
 
-def items(paths: Iterable[Path], language: str, width: int) -> Iterator[Item]:
+def items(paths: Iterable[Path], language: str, width: int) -> Iterator[WitItem]:
     """The items of all tables in order: the rows of the language and what is faulty, and each table's end."""
     seen: set[bytes] = set()
     for path in paths:
         table = _open(path, language)
         for row in table:
             where = f"{path.name} row {row.row}"
-            if isinstance(row, Row):
+            if isinstance(row, WitRow):
                 yield _item(where, row, width, seen)
             else:
-                yield Item(where, rejects=(Reject(where, row.reason, {"text": row.text}),))
+                yield WitItem(where, rejects=(Reject(where, row.reason, {"text": row.text}),))
         counts = {"rows": table.rows, "rows of other languages": table.passed}
-        yield Item(path.name, counts={f"{SOURCE}/{name}": count for name, count in counts.items()})
+        yield WitItem(path.name, counts={f"{SOURCE}/{name}": count for name, count in counts.items()})
 
 
-def _item(where: str, row: Row, width: int, seen: set[bytes]) -> Item:
+def _item(where: str, row: WitRow, width: int, seen: set[bytes]) -> WitItem:
     page, url = row.fields["page_url"].strip(), row.fields["image_url"].strip()
     details = {"page_url": page, "image_url": url}
     if not page or not url:
         missing = "image" if page else "page"
-        return Item(where, rejects=(Reject(where, f"no address of the {missing}", details),))
+        return WitItem(where, rejects=(Reject(where, f"no address of the {missing}", details),))
     texts, rejects, counts = [], [], {}
     for kind in KINDS:
         text = clean(row.fields[kind.column][:MOST_READ])
@@ -197,13 +197,13 @@ def _item(where: str, row: Row, width: int, seen: set[bytes]) -> Item:
         rejects.append(Reject(where, "no text", details))
     original = row.fields.get("original_width", "")
     address = address_of(url, int(original) if original.isdecimal() else None, width)
-    return Item(where, page, url, address, row.image, tuple(texts), tuple(rejects), counts)
+    return WitItem(where, page, url, address, row.image, tuple(texts), tuple(rejects), counts)
 
 
-def work(item: Item, images: ImageStore | None, writer: ShardWriter) -> Outcome:
+def work(item: WitItem, images: ImageStore | None, writer: ShardWriter) -> ItemOutcome:
     """What becomes of an item: a row for each text, if its image can be had."""
     if not item.texts:
-        return Outcome(rejects=item.rejects, counts=item.counts)
+        return ItemOutcome(rejects=item.rejects, counts=item.counts)
     if item.image is None:
         image = images.get(item.address)
     elif item.image:
@@ -213,7 +213,7 @@ def work(item: Item, images: ImageStore | None, writer: ShardWriter) -> Outcome:
     if image.reason:
         detail = {"page_url": item.page, "image_url": item.url, "detail": image.detail}
         rejects = (*item.rejects, Reject(item.where, image.reason, detail))
-        return Outcome(rejects=rejects, counts=item.counts)
+        return ItemOutcome(rejects=rejects, counts=item.counts)
     rows = tuple(
         {
             "id": f"{SOURCE}-{kind}-{identity}",
@@ -226,4 +226,4 @@ def work(item: Item, images: ImageStore | None, writer: ShardWriter) -> Outcome:
         }
         for kind, text, identity in item.texts
     )
-    return Outcome(rows, item.rejects, item.counts)
+    return ItemOutcome(rows, item.rejects, item.counts)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ndino.common.errors import reason_of
 from ndino.data.errors import DataError
-from ndino.data.sources.wit_table import NEEDED, Fault, Row
+from ndino.data.sources.wit_table import NEEDED, WitFault, WitRow
 
 FEATURES = "wit_features"
 IMAGE = "image"
@@ -20,7 +20,7 @@ TAKEN = (*NEEDED, "original_width")
 BATCH_ROWS = 128  # of some tens of kilobytes each, the image included
 
 
-class ParquetTable:
+class WitParquetTable:
     """The rows of one language in the file's order; iterate over it once.
 
     A row has the image's bytes. Rows that stand for several pages give several rows of the same number.
@@ -54,7 +54,7 @@ class ParquetTable:
             )
         self._columns = [name for name in (*TAKEN, IMAGE, FEATURES) if name in schema.names]
 
-    def __iter__(self) -> Iterator[Row | Fault]:
+    def __iter__(self) -> Iterator[WitRow | WitFault]:
         from pyarrow import ArrowException
 
         for group in range(self._file.num_row_groups):
@@ -64,12 +64,12 @@ class ParquetTable:
                 try:
                     batch = next(batches)
                 except (ArrowException, OSError) as error:
-                    yield Fault(self.rows + 1, "rows cannot be read", f"to row {last}: {reason_of(error)}")
+                    yield WitFault(self.rows + 1, "rows cannot be read", f"to row {last}: {reason_of(error)}")
                     self.rows = last
                 else:
                     yield from self._rows(batch)
 
-    def _rows(self, batch: Any) -> Iterator[Row]:
+    def _rows(self, batch: Any) -> Iterator[WitRow]:
         import pyarrow
 
         column = batch.column(FEATURES if self._nested else "language")
@@ -84,7 +84,7 @@ class ParquetTable:
             for page in _pages(record.pop(FEATURES)) if self._nested else ({},):
                 fields = {**record, **page}
                 if fields["language"] == self._language:
-                    yield Row(self.rows, {key: _text(fields.get(key)) for key in TAKEN}, content or b"")
+                    yield WitRow(self.rows, {key: _text(fields.get(key)) for key in TAKEN}, content or b"")
         self.passed += first + len(batch) - self.rows
         self.rows = first + len(batch)
 

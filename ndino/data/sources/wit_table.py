@@ -59,7 +59,7 @@ _TO_CLOSING_QUOTE = re.compile(rb'[^"]*(?:""[^"]*)*"(?!")')
 
 
 @dataclass(frozen=True)
-class Fault:
+class WitFault:
     """A row that cannot be read, or what stands behind the row of this number."""
 
     row: int
@@ -68,7 +68,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Row:
+class WitRow:
     """A row of the language: its number in the file, from 1; fields by column; the image if it is there."""
 
     row: int
@@ -80,7 +80,7 @@ class _Broken(Exception):
     """The file cannot be read further."""
 
 
-class Table:
+class WitTable:
     """The rows of one language in the file's order, and what is faulty where it stands; iterate over it once.
 
     Rows of other languages are not looked into. A few times `MAX_ROW_BYTES` are in memory at most.
@@ -102,7 +102,7 @@ class Table:
         self.rows = self.passed = 0
         self._breaks_off = ""
 
-    def __iter__(self) -> Iterator[Row | Fault]:
+    def __iter__(self) -> Iterator[WitRow | WitFault]:
         for row, language, piece in self._pieces():
             if language is None:
                 rest = piece.partition(_LINE_END)[2] if self.named else piece
@@ -113,7 +113,7 @@ class Table:
             else:
                 yield from self._read(row, piece)
         if self._breaks_off:
-            yield Fault(self.rows, "file breaks off", self._breaks_off)
+            yield WitFault(self.rows, "file breaks off", self._breaks_off)
 
     def _is_ours(self, language: bytes) -> bool:
         return language.strip(_QUOTE) == self._language
@@ -164,7 +164,7 @@ class Table:
         except _Broken as error:
             self._breaks_off = str(error)
 
-    def _read(self, row: int, piece: bytes) -> Iterator[Row | Fault]:
+    def _read(self, row: int, piece: bytes) -> Iterator[WitRow | WitFault]:
         """The row that a piece begins with, and what follows it there."""
         if len(piece) > MAX_ROW_BYTES:
             yield _fault(row, "row too long", piece)
@@ -177,7 +177,7 @@ class Table:
         if piece[end:].strip():
             yield _fault(row, "no row begins here", piece[end + 1 :])
 
-    def _row(self, row: int, record: bytes) -> Row | Fault:
+    def _row(self, row: int, record: bytes) -> WitRow | WitFault:
         if b"\0" in record:
             return _fault(row, "NUL byte", record)
         try:
@@ -191,11 +191,11 @@ class Table:
             return _fault(row, "field too long" if "limit" in str(error) else "stray line end", record)
         if len(fields) != len(self.columns):
             return _fault(row, "wrong number of columns", record)
-        return Row(row, dict(zip(self.columns, fields, strict=True)))
+        return WitRow(row, dict(zip(self.columns, fields, strict=True)))
 
 
-def _fault(row: int, reason: str, content: bytes) -> Fault:
-    return Fault(row, reason, content[:SHOWN].decode(errors="replace"))
+def _fault(row: int, reason: str, content: bytes) -> WitFault:
+    return WitFault(row, reason, content[:SHOWN].decode(errors="replace"))
 
 
 def _columns(path: Path) -> tuple[tuple[str, ...], bool]:

@@ -1,4 +1,4 @@
-"""Machine translation with a memory and guards: what the data commands use."""
+"""Machine translation with a memory and checks, as the data commands use it."""
 
 from ndino.data.translation.arguments import add_translation_arguments, open_translation, translation_identity
 from ndino.data.translation.memory import merge_memories

@@ -1,4 +1,4 @@
-"""The options of every command that translates, and the translator that they name."""
+"""The options of every command that translates, and the translator they select."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import argparse
 from pathlib import Path
 
 from ndino.data.errors import DataError
-from ndino.data.translation.guards import Guards
+from ndino.data.translation.rejection import TextChecks
 from ndino.data.translation.translation import Translation, identity_of
 from ndino.data.translation.translator import Translator
 from ndino.languages.language import language
 
 TRANSLATORS = ("apertium", "madlad", "transformers")
-# Text in a batch, which is stored when it is done. Apertium starts its programs anew for each; a neural model
-# on a CPU takes minutes for as much.
+# Characters in a batch, after which the memory is written. Apertium starts its programs for every batch, so
+# its batches are large; a neural model on a CPU takes minutes for 20,000.
 BATCH_CHARACTERS = {"apertium": 200_000, "madlad": 20_000, "transformers": 20_000}
 
 
 def add_translation_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--translator``, ``--translator-model``, ``--from`` (as ``source_lang``) and ``--lang``.
 
-    A parser that has ``--lang`` already keeps its own.
+    A parser that already has ``--lang`` keeps its own.
     """
     group = parser.add_argument_group("translation")
     group.add_argument(
@@ -52,23 +52,26 @@ def add_translation_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def translation_identity(args: argparse.Namespace) -> str:
-    """What translations depend on, for a shard's settings: nothing is loaded for it.
+    """What translations depend on, for a shard's settings; loads no model.
 
-    Raises DataError as ``open_translation``.
+    Raises:
+        DataError: as `open_translation`.
     """
-    return identity_of(_translator(args), _guards(args.lang))
+    return identity_of(_translator(args), _checks(args.lang))
 
 
 def open_translation(args: argparse.Namespace, memory: Path) -> Translation:
-    """The translation that the options ask for, with its memory in the file ``memory``.
+    """The translation that the options select, with its memory in the file ``memory``.
 
-    A model is loaded when the first text is not in the memory. Raises DataError where Apertium, the pair or
-    the model is missing.
+    A model is loaded for the first text that is not in the memory.
+
+    Raises:
+        DataError: Apertium, the language pair or the model is missing.
     """
     return Translation(
         _translator(args),
         memory,
-        _guards(args.lang),
+        _checks(args.lang),
         batch_characters=BATCH_CHARACTERS[args.translator],
     )
 
@@ -89,10 +92,10 @@ def _translator(args: argparse.Namespace) -> Translator:
         from ndino.data.translation.engines.madlad import Madlad
 
         return Madlad(args.translator_model, args.lang)
-    from ndino.data.translation.engines.transformers_way import TransformersWay
+    from ndino.data.translation.engines.transformers_madlad import TransformersMadlad
 
-    return TransformersWay(args.translator_model, args.lang)
+    return TransformersMadlad(args.translator_model, args.lang)
 
 
-def _guards(lang: str) -> Guards:
-    return Guards(language(lang).words.get("number_words", {}))
+def _checks(lang: str) -> TextChecks:
+    return TextChecks(language(lang).words.get("number_words", {}))

@@ -1,4 +1,4 @@
-"""Numbers of a text that its translation must hold, however the language writes them."""
+"""Does a translation keep the numbers of its source, whichever way the language writes them?"""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
-# Digits with what stands between them: a point, a comma, an apostrophe, a narrow or hard space. A plain space
-# only before a group of three, as in 1 234 567.
+# Digits with the separators between them: point, comma, apostrophe, narrow or no-break space. A plain space
+# separates only groups of three, as in 1 234 567.
 NUMBER = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d+|(?<=\d) (?=\d{3}(?!\d))\d{3})*")
 SEPARATOR = re.compile(r"[.,'’\u00a0\u202f ]")
 WORD = re.compile(r"[^\W\d_]+")
 
 
 def lost_number(source: str, target: str, words: Mapping[str, int]) -> str | None:
-    """The first number of ``source`` that ``target`` does not hold, or None.
+    """The first number of ``source`` that is missing in ``target``, or None.
 
-    1,234.5 may stand there as 1.234,5 or 1 234,5 or 1234.5, and 2 as a word of ``words``. Digits that letters
-    touch (2nd, 1990s, 10am, 3x) are left out: good translations write ordinals, decades, hours and units
-    their own way.
+    1,234.5 may be written 1.234,5 or 1 234,5 or 1234.5, and 2 as one of ``words`` (number words and their
+    values). Digits next to a letter (2nd, 1990s, 10am, 3x) are not checked: correct translations write
+    ordinals, decades, times and units differently.
     """
     left = [number for number in _numbers(source) if not _touched(number)]
     there = [number[0] for number in _numbers(target)]
@@ -30,7 +30,7 @@ def lost_number(source: str, target: str, words: Mapping[str, int]) -> str | Non
             lost.append(number[0])
         else:
             there.remove(same)
-    # Lists and pairs are written with and without spaces: 3,4 is two numbers or one.
+    # 3,4 may be one number or a list of two, with the space left out.
     parts = Counter(part for number in there for part in _parts(number))
     spoken = Counter(Decimal(words[word]) for word in WORD.findall(target.casefold()) if word in words)
     for number in lost:
@@ -58,14 +58,14 @@ def _parts(number: str) -> list[Decimal]:
 
 
 def _readings(number: str) -> set[Decimal]:
-    """The values that a number may have, as it is written in one country or another."""
+    """The values that a number may have: 1.234 is one thousand or one point two, depending on the country."""
     parts, marks = SEPARATOR.split(number), SEPARATOR.findall(number)
     if not marks:
         return {Decimal(number)}
     readings = set()
     if len(set(marks)) == 1 and len(parts[0]) <= 3 and all(len(part) == 3 for part in parts[1:]):
         readings.add(Decimal("".join(parts)))
-    # A decimal mark is alone of its kind, behind groups of three that another mark divides or none.
+    # A decimal separator occurs once, and any groups before it have three digits and another separator.
     alone = marks[-1] in ".," and marks[-1] not in marks[:-1] and len(set(marks[:-1])) <= 1
     if alone and all(len(part) == 3 for part in parts[1:-1]):
         readings.add(Decimal(f"{''.join(parts[:-1])}.{parts[-1]}"))

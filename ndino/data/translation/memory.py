@@ -1,4 +1,4 @@
-"""The translation memory: one SQLite file that holds what was translated and what was refused."""
+"""The translation memory: one SQLite file with the translated and the rejected texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ndino.common.files import whole_file
 from ndino.data.errors import DataError
 from ndino.data.translation.translator import Translated
 
-LOOK_UP_AT_ONCE = 500  # SQLite takes 999 parameters in its oldest builds
+LOOK_UP_AT_ONCE = 500  # old builds of SQLite take at most 999 parameters
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS translators (number INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS segments (
@@ -25,16 +25,16 @@ CREATE TABLE IF NOT EXISTS segments (
 """
 
 
-class Memory:
-    """Translations by translator and source text, in a file of one process.
+class TranslationMemory:
+    """Translations by translator and source text, in a file that one process uses at a time.
 
-    What ``remember`` was given is on the disk when it returns, so a killed run loses nothing of it. The file
-    keeps SQLite's rollback journal instead of the faster WAL: WAL shares memory between processes through a
-    mapped file, which the network file systems of clusters do not offer, and it leaves two more files beside
-    the memory that a copy must not forget. A rollback journal that a kill -9 left is played back by the next
-    opening. One commit a batch makes its cost disappear beside the translating.
+    When ``remember`` returns, its data are on disk, so a killed run loses none of them. The file uses
+    SQLite's rollback journal, not the faster WAL: WAL needs memory shared through a mapped file, which the
+    network file systems of clusters lack, and it keeps two more files that a copy would have to include. The
+    next opening rolls back what a kill -9 left unfinished. With one commit per batch, its cost is negligible.
 
-    Raises DataError where the file is no memory, or in the hands of another process.
+    Raises:
+        DataError: the file is not a memory, or another process is using it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,9 +43,9 @@ class Memory:
         with _explained(path):
             self._database = sqlite3.connect(path, timeout=0, isolation_level=None)
             try:
-                # One process a file: the lock is taken once and kept, not at every commit over the network.
+                # The lock is taken once and kept: taking it at every commit is slow on a network file system.
                 self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
-                # The journal is cut instead of deleted: fewer calls to a cluster's metadata server.
+                # Truncate the journal, do not delete it: fewer calls to a cluster's metadata server.
                 self._database.execute("PRAGMA journal_mode = TRUNCATE")
                 self._database.execute("BEGIN EXCLUSIVE")
                 for statement in filter(str.strip, SCHEMA.split(";")):
@@ -56,7 +56,7 @@ class Memory:
                 raise
 
     def look_up(self, identity: str, sources: Sequence[str]) -> dict[str, Translated]:
-        """What is known of ``sources`` from the translator ``identity``."""
+        """The results for those of ``sources`` that are stored for the translator ``identity``."""
         found = {}
         with _explained(self.path):
             for start in range(0, len(sources), LOOK_UP_AT_ONCE):
@@ -70,7 +70,7 @@ class Memory:
         return found
 
     def remember(self, identity: str, translated: Mapping[str, Translated]) -> None:
-        """Keep ``translated``, by source text; all of it or, when killed, nothing."""
+        """Store ``translated``, by source text, in one transaction."""
         with _explained(self.path):
             self._database.execute("BEGIN")
             self._database.execute("INSERT OR IGNORE INTO translators (identity) VALUES (?)", (identity,))
@@ -84,19 +84,22 @@ class Memory:
         return self._database.execute("SELECT count(*) FROM segments").fetchone()[0]
 
     def close(self) -> None:
-        """Give the file free."""
+        """Close the file."""
         self._database.close()
 
 
 def merge_memories(paths: Sequence[Path], into: Path) -> None:
-    """Write to ``into`` what the memories ``paths`` hold together; equal contents give equal bytes.
+    """Merge the memories ``paths`` into ``into``, which may be one of them; equal contents give equal bytes.
 
-    Where two translated the same text differently (a neural model rounds differently in other company), a
-    translation goes before a refusal and the first by code points before others, whatever the order of
-    ``paths``; ``into`` may be one of them. Raises DataError where one is missing or is no memory.
+    Two memories may hold different translations of one text, since the rounding of a neural model depends on
+    the rest of the batch. Then a translation wins over a rejection, and the first by code points over others,
+    whatever the order of ``paths``.
+
+    Raises:
+        DataError: a file is missing or is not a memory.
     """
     with whole_file(into) as temporary:
-        # In a file and not in RAM: the memory of a whole data set may be larger than a login node likes.
+        # In a file, not in RAM: the memory of a whole data set may be too large for a login node.
         gathered = temporary.with_name(f"{temporary.name}.gathered")
         try:
             _gather(sorted(set(paths)), gathered, temporary)
@@ -106,7 +109,7 @@ def merge_memories(paths: Sequence[Path], into: Path) -> None:
 
 def _gather(paths: Sequence[Path], gathered: Path, result: Path) -> None:
     with contextlib.closing(sqlite3.connect(gathered, isolation_level=None)) as database:
-        # Nobody reads this file after a crash.
+        # This file is not read after a crash, so it needs no protection from one.
         database.execute("PRAGMA journal_mode = OFF")
         database.execute("PRAGMA synchronous = OFF")
         database.executescript(SCHEMA)
@@ -130,14 +133,14 @@ def _gather(paths: Sequence[Path], gathered: Path, result: Path) -> None:
                     "THEN excluded.target IS NOT NULL OR excluded.reason < segments.reason "
                     "ELSE excluded.target < segments.target END"
                 )
-        # A fresh file in the order of the keys: pages and header do not tell how it came to be.
+        # Rewrite the file in key order, so that its bytes do not depend on the order of the insertions.
         database.execute("VACUUM INTO ?", (str(result),))
 
 
 @contextlib.contextmanager
 def _attached(database: sqlite3.Connection, path: Path) -> Iterator[None]:
     if not path.is_file():
-        raise DataError(f"{path}: there is no translation memory (remedy: run that shard again)")
+        raise DataError(f"{path}: the translation memory is missing (remedy: run that shard again)")
     with _explained(path):
         database.execute("ATTACH ? AS one", (str(path),))
         yield
@@ -151,11 +154,11 @@ def _explained(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise DataError(
-                f"{path}: another process has this translation memory open "
-                "(remedy: let it end, or work on another shard or in another folder)"
+                f"{path}: another process is using this translation memory "
+                "(remedy: wait for it, or use another shard or folder)"
             ) from error
-        raise DataError(f"{path}: {error} (remedy: is there space, and may you write there?)") from error
+        raise DataError(f"{path}: {error} (remedy: check free space and permissions)") from error
     except sqlite3.DatabaseError as error:
         raise DataError(
-            f"{path}: {error} (remedy: remove the file, and what it held is translated again)"
+            f"{path}: {error} (remedy: remove the file; its texts will be translated again)"
         ) from error

@@ -1,13 +1,13 @@
-"""A question and its answer taken apart: what The Cauldron's texts say, and what a row says.
+"""Parse The Cauldron's question and answer texts into a `Pair`, and write a pair as the texts of a row.
 
-The texts of The Cauldron have few forms (they are made by templates; its builders' code is in the repository
-huggingface/smollm, vision/data/datasets_processing_scripts). Instructions tell how to answer; there are many,
-and none is known here by its words, only by its place::
+The texts of The Cauldron are generated from templates and have few forms (the code that built them is in the
+repository huggingface/smollm, vision/data/datasets_processing_scripts). There are many instructions on how to
+answer; they are recognized by their position only, never by their words::
 
     Question: Q / Choices: / A. x / B. y / an instruction            Answer: B
     Q / an instruction / Options: X, y, z.                           Y.
-    Q / one with `Answer:` and `Rationale:` / Options: X, y, z.      Answer: y. / Rationale: r
-    Q / an instruction, Q with one in its own line, or one alone     a text, a number, a letter, Yes.
+    Q / `Answer:` and `Rationale:` explained / Options: X, y, z.     Answer: y. / Rationale: r
+    Q / an instruction, both in one line, or an instruction alone    a text, a number, a letter, Yes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class PairError(ValueError):
-    """A pair that has none of the known forms; ``reason`` is short and stable, to count by."""
+    """A pair in none of the known forms; ``reason`` is short and stable, so that it can be counted."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -35,9 +35,10 @@ class Pair:
     """Question and answer in one language.
 
     Attributes:
-        question: with the instructions around it, each on a line of its own.
+        question: with its instructions, each on a line of its own.
         answer: the text; empty where ``choice``, an index into ``options``, is the answer.
-        listed: options in a row and answered in words; otherwise one a line with letters, answered by letter.
+        listed: the options are on one line and the answer is one of them in words; otherwise each option has
+            a letter and a line, and the answer is a letter.
     """
 
     question: str
@@ -58,10 +59,10 @@ _ASKS = re.compile(r"\?[\"'»”’)\]]*\s*\Z")
 
 
 def read_pair(user: object, assistant: object) -> Pair:
-    """Take a pair of The Cauldron apart.
+    """Parse a question (``user``) and an answer (``assistant``) of The Cauldron.
 
     Raises:
-        PairError: a side is empty or no text, the options or the answer among them cannot be told.
+        PairError: a side is empty or not a text, or the options or the correct one cannot be recognized.
     """
     user, assistant = _text(user, "question"), _text(assistant, "answer")
     if found := _LETTERED.fullmatch(user):
@@ -74,7 +75,7 @@ def read_pair(user: object, assistant: object) -> Pair:
         return _with_question(Pair(asked, "", options, choice))
     if found := _LISTED.fullmatch(user):
         asked, row = found["question"].strip(), found["options"]
-        # The source made one sentence of them: a capital at its head, small letters everywhere else.
+        # The source wrote the options as one sentence: a capital first, all other letters small.
         row = row[:1].lower() + row[1:] if row == row.capitalize() else row
         options = tuple(option.strip() for option in row.split(", "))
         explained = _EXPLAINED.fullmatch(assistant)
@@ -87,16 +88,16 @@ def read_pair(user: object, assistant: object) -> Pair:
 
 
 def asking_line(lines: Sequence[str]) -> int:
-    """Which of a question's lines asks: the first that ends in a question mark, else the first."""
+    """The index of the line that asks: the first that ends in a question mark, else 0."""
     return next((number for number, line in enumerate(lines) if _ASKS.search(line)), 0)
 
 
 def write_pair(pair: Pair, words: Language) -> tuple[str, str]:
-    """What the user and the assistant of a row say.
+    """The texts of user and assistant in a row.
 
-    Lettered options stand as the benchmarks ask them (`tasks_it/seedbench_it`), with the language's own
-    instruction behind them and the bare letter as the answer: the paper's metrics compare it with the first
-    character, or with all, of what a model says.
+    Lettered options have the form of the benchmarks (`tasks_it/seedbench_it`): the language's own instruction
+    follows them, and the answer is the letter alone, since the paper's metrics compare it with the model's
+    whole answer or with its first character.
     """
     if pair.choice is None:
         return pair.question, pair.answer
@@ -113,7 +114,7 @@ def write_pair(pair: Pair, words: Language) -> tuple[str, str]:
 
 
 def capital(text: str) -> str:
-    """``text`` with a capital at its head, the rest as it is."""
+    """``text`` with a capital first letter, otherwise unchanged."""
     return text[:1].upper() + text[1:]
 
 
@@ -133,7 +134,7 @@ def _with_question(pair: Pair) -> Pair:
 
 
 def _without_format(question: str) -> str:
-    """A question without the lines that say how an answer and its reason are written."""
+    """A question without the lines that explain the format of an answer with its reason."""
     lines = question.split("\n")
     asking = asking_line(lines)
     return "\n".join(line for n, line in enumerate(lines) if n == asking or not _FORMAT.search(line)).strip()
@@ -141,7 +142,7 @@ def _without_format(question: str) -> str:
 
 def _lettered_options(text: str) -> tuple[str, ...]:
     options: list[str] = []
-    wrapped: list[str] = []  # what stands behind the last option
+    wrapped: list[str] = []  # lines after the last option so far
     for line in filter(None, map(str.strip, text.splitlines())):
         found = _OPTION.fullmatch(line)
         if found and len(options) < len(LETTERS) and found["letter"] == LETTERS[len(options)]:
@@ -153,7 +154,7 @@ def _lettered_options(text: str) -> tuple[str, ...]:
             wrapped.append(line)
         else:
             raise PairError("options cannot be told apart")
-    # The last line behind the last option is the source's instruction.
+    # The last of the lines after the last option is the source's instruction.
     if options:
         options[-1] = " ".join([options[-1], *wrapped[:-1]]).strip()
     if len(options) < 2 or not all(options):

@@ -1,4 +1,4 @@
-"""Texts in, translations out: the memory is asked first, distinct texts are translated once and checked."""
+"""Translate texts: look them up in the memory, translate each distinct new text once, and check it."""
 
 from __future__ import annotations
 
@@ -9,40 +9,43 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ndino.data.translation.guards import Guards, sentences
-from ndino.data.translation.memory import Memory
-from ndino.data.translation.translator import SecondTry, Translated, Translator
+from ndino.data.translation.memory import TranslationMemory
+from ndino.data.translation.rejection import TextChecks
+from ndino.data.translation.text_measures import sentences
+from ndino.data.translation.translator import RetryingTranslator, Translated, Translator
 
-# What no line of text should hold: control characters (line breaks in a model's output among them) and halves
-# of surrogate pairs, which neither UTF-8 nor SQLite can store.
+# What no line of text may hold: control characters (among them line breaks in a model's output), and lone
+# surrogates, which neither UTF-8 nor SQLite can store.
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]+")
 
 
 class Translation:
-    """A translator with its memory and its guards.
+    """A translator with its memory and its checks.
 
     Args:
-        translator: whatever has an ``identity`` and ``translate``.
-        memory: the file of the memory, made where it is missing.
-        guards: the checks of a translation, with what they know of the target language.
-        batch_characters: a batch is filled up to so many characters and then stored; a killed run loses at
+        memory: the file of the memory, created if it does not exist.
+        checks: decide which translations are rejected.
+        batch_characters: size of a batch. The memory is written after each batch, so a killed run loses at
             most one.
 
-    ``counts`` says what was done with distinct texts: ``from memory``, ``translated``, ``retried``,
-    ``rejected`` (of those translated), and ``given``: all texts.
+    Attributes:
+        identity: what the translations depend on, the key of the memory.
+        counts: ``given`` counts all texts; ``from memory``, ``translated``, ``retried`` and ``rejected`` (of
+            those translated) count distinct ones.
 
-    Raises DataError where the memory is damaged or in use.
+    Raises:
+        DataError: the memory is damaged or in use.
     """
 
     def __init__(
-        self, translator: Translator, memory: Path, guards: Guards, *, batch_characters: int = 20_000
+        self, translator: Translator, memory: Path, checks: TextChecks, *, batch_characters: int = 20_000
     ) -> None:
-        self.identity = identity_of(translator, guards)
+        self.identity = identity_of(translator, checks)
         self.counts: Counter[str] = Counter()
         self._translator = translator
-        self._guards = guards
+        self._checks = checks
         self._batch_characters = batch_characters
-        self._memory = Memory(memory)
+        self._memory = TranslationMemory(memory)
 
     def __enter__(self) -> Translation:
         return self
@@ -51,19 +54,22 @@ class Translation:
         self.close()
 
     def close(self) -> None:
-        """Give the memory's file free."""
+        """Close the memory's file."""
         self._memory.close()
 
     def translate(self, texts: Sequence[str]) -> list[Translated]:
-        """One result a text, in order.
+        """One result per text, in order.
 
-        White space around a text stays as it is, and so does a text without a single letter: there is
-        nothing to translate. Raises ValueError for a text with a line break, and what the translator raises.
+        White space around a text is kept, and a text without a letter is returned as it is.
+
+        Raises:
+            ValueError: a text holds a line break.
+            Exception: whatever the translator raises.
         """
         if broken := next((text for text in texts if "\n" in text), None):
             raise ValueError(f"a text to translate holds a line break: {broken[:80]!r}")
         cores = [UNPRINTABLE.sub(" ", text).strip() for text in texts]
-        # A dictionary and no set: the order of first appearance is the same in every process.
+        # A dictionary, not a set: its order, that of first appearance, is the same in every process.
         wanted = list(dict.fromkeys(filter(_has_letters, cores)))
         known = self._memory.look_up(self.identity, wanted)
         self.counts.update({"given": len(texts), "from memory": len(known)})
@@ -71,7 +77,7 @@ class Translation:
         return [_with_margins(text, core, known.get(core)) for text, core in zip(texts, cores, strict=True)]
 
     def _translate_missing(self, missing: list[str], known: dict[str, Translated]) -> None:
-        # Longest first: what does not fit into a GPU shows at once, and the last batch is short.
+        # Longest first: a text that does not fit on the GPU fails at once, and the last batch is short.
         missing.sort(key=lambda text: (-len(text), text))
         with tqdm(total=len(missing), desc="translating", unit=" texts", leave=False, delay=5) as progress:
             for batch in _batches(missing, self._batch_characters):
@@ -81,10 +87,11 @@ class Translation:
                 progress.update(len(batch))
 
     def _checked(self, batch: list[str]) -> dict[str, Translated]:
-        found = self._judged(batch, self._translator.translate(batch))
-        refused = [source for source, one in found.items() if one.reason]
-        again = self._again(refused)
-        # The first refusal's reason stands where the second try is refused too: it is the commoner one.
+        found = self._verdicts(batch, self._translator.translate(batch))
+        rejected = [source for source, one in found.items() if one.reason]
+        again = self._retried(rejected)
+        # A text that is rejected twice keeps the first reason: it says what the translator usually does
+        # wrong.
         found.update((source, one) for source, one in again.items() if one.text is not None)
         self.counts.update(
             {
@@ -95,22 +102,22 @@ class Translation:
         )
         return found
 
-    def _judged(self, sources: Sequence[str], targets: Sequence[str]) -> dict[str, Translated]:
-        judged = {}
+    def _verdicts(self, sources: Sequence[str], targets: Sequence[str]) -> dict[str, Translated]:
+        verdicts = {}
         for source, target in zip(sources, targets, strict=True):
             target = UNPRINTABLE.sub(" ", target).strip()
-            reason = self._guards.fault(source, target)
-            judged[source] = Translated(None, reason) if reason else Translated(target)
-        return judged
+            reason = self._checks.rejection(source, target)
+            verdicts[source] = Translated(None, reason) if reason else Translated(target)
+        return verdicts
 
-    def _again(self, refused: Sequence[str]) -> dict[str, Translated]:
-        """The second try, sentence by sentence: a model that loops or leaves out does so in long texts.
+    def _retried(self, rejected: Sequence[str]) -> dict[str, Translated]:
+        """Rejected texts translated again sentence by sentence: models loop or omit in long texts.
 
-        A translator with a way of its own for refused texts takes it; for one without, a text of one
-        sentence would come out as before and is left alone.
+        With a `RetryingTranslator`, its ``translate_again`` is used. Any other translator would give a text
+        of one sentence the same translation as before, so such texts are not retried.
         """
-        own_way = isinstance(self._translator, SecondTry)
-        pieces = {text: sentences(text) for text in refused}
+        own_way = isinstance(self._translator, RetryingTranslator)
+        pieces = {text: sentences(text) for text in rejected}
         pieces = {text: parts for text, parts in pieces.items() if own_way or len(parts) > 1}
         flat = [part.rstrip() for parts in pieces.values() for part in parts if _has_letters(part)]
         if not flat:
@@ -124,12 +131,12 @@ class Translation:
             )
             for parts in pieces.values()
         ]
-        return self._judged(list(pieces), joined)
+        return self._verdicts(list(pieces), joined)
 
 
-def identity_of(translator: Translator, guards: Guards) -> str:
-    """What a translation depends on: the translator and what its work was held against."""
-    return f"{translator.identity}; {guards.identity}"
+def identity_of(translator: Translator, checks: TextChecks) -> str:
+    """What a verdict on a text depends on: the translator and the checks."""
+    return f"{translator.identity}; {checks.identity}"
 
 
 def _has_letters(text: str) -> bool:

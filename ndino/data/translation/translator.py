@@ -1,4 +1,4 @@
-"""What a translator is, and what comes of one text."""
+"""The interface of a translator, and the result for one text."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ class Translator(Protocol):
     """Anything that translates lines of text from one language to another."""
 
     identity: str
-    """Name, fingerprint of the model, languages, settings: equal identities, equal translations."""
+    """Name, fingerprint of the model, languages and settings: equal identities mean equal translations."""
 
     def translate(self, texts: Sequence[str]) -> list[str]:
-        """Translations of ``texts``, as many and in the same order; a text has letters and no line break."""
+        """One translation per text, in order; every text has a letter and no line break."""
         ...
 
 
 @runtime_checkable
-class SecondTry(Protocol):
-    """A translator that has another way for texts whose first translation a guard refused."""
+class RetryingTranslator(Protocol):
+    """A translator with different settings for texts whose first translation was rejected."""
 
     def translate_again(self, texts: Sequence[str]) -> list[str]:
-        """As ``translate``, in the other way."""
+        """As ``translate``, with those settings."""
         ...
 
 
 @dataclass(frozen=True)
 class Translated:
-    """A translation, or the reason why there is none: exactly one of them is None."""
+    """A translation, or the reason for which it was rejected: exactly one of them is None."""
 
     text: str | None = None
     reason: str | None = None
 
     def __post_init__(self) -> None:
         if (self.text is None) == (self.reason is None):
-            raise ValueError("a translated text has either a text or a reason")
+            raise ValueError("Translated takes either a text or a reason")

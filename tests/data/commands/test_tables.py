@@ -9,7 +9,7 @@ import pytest
 
 from ndino.common.files import write_json
 from ndino.data.__main__ import main
-from ndino.data.commands.tables import Table, as_csv, data_tables, latex, markdown
+from ndino.data.commands.tables import PaperTable, as_csv, data_tables, latex, markdown
 from ndino.data.framework.shards import DataError
 
 
@@ -59,7 +59,7 @@ def test_printed_and_written_in_three_forms(folders, tmp_path, capsys):
 
 
 def test_what_a_form_takes_for_its_own_is_escaped():
-    table = Table("t", "50 % & more", ("a_b", "#"), (('x, "y"', 1000),))
+    table = PaperTable("t", "50 % & more", ("a_b", "#"), (('x, "y"', 1000),))
     assert list(csv.reader(io.StringIO(as_csv(table)))) == [["a_b", "#"], ['x, "y"', "1000"]]
     assert "a\\_b & \\# \\\\" in latex(table) and "50 \\% \\& more" in latex(table)
     assert '| x, "y" | 1,000 |' in markdown(table)

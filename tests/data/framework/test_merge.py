@@ -13,7 +13,7 @@ from ndino.data.__main__ import main
 from ndino.data.framework import merge as merging
 from ndino.data.framework.merge import merge
 from ndino.data.framework.shards import DataError, Shard, ShardWriter
-from ndino.data.translation.memory import Memory
+from ndino.data.translation.memory import TranslationMemory
 from ndino.data.translation.translator import Translated
 from tests.data.framework import toy
 
@@ -137,11 +137,11 @@ def test_shards_of_another_input_and_another_count_are_refused(shards, tmp_path)
 
 def test_translation_memories_are_joined(shards):
     for index in range(7):
-        memory = Memory(shards / "shards" / f"0000{index}-of-00007" / "memory.sqlite")
+        memory = TranslationMemory(shards / "shards" / f"0000{index}-of-00007" / "memory.sqlite")
         memory.remember("toy", {f"text {index}": Translated(f"testo {index}", None)})
         memory.close()
     merge(shards)
-    memory = Memory(shards / "memory.sqlite")
+    memory = TranslationMemory(shards / "memory.sqlite")
     found = memory.look_up("toy", [f"text {index}" for index in range(7)])
     memory.close()
     assert [found[f"text {index}"].text for index in range(7)] == [f"testo {index}" for index in range(7)]

@@ -14,7 +14,7 @@ import pytest
 
 from ndino.data.framework.shards import (
     DataError,
-    Outcome,
+    ItemOutcome,
     Shard,
     ShardWriter,
     add_shard_arguments,
@@ -141,36 +141,36 @@ def test_rows_that_training_would_refuse_become_rejects(tmp_path):
     good = toy.row("good", "toy")
     empty = {"id": "empty", "conversations": [{"from": "human", "value": "?"}, {"from": "gpt", "value": " "}]}
     with ShardWriter(tmp_path, WHOLE, {"source": "toy"}) as writer:
-        writer.commit(0, Outcome(rows=(empty, good)))
+        writer.commit(0, ItemOutcome(rows=(empty, good)))
         entry = json.loads((writer.folder / "journal.jsonl").read_text())
     assert entry["rows"] == [good]
     assert [(reject["where"], reject["reason"]) for reject in entry["rejects"]] == [
         ("empty", "not a LLaVA row: message 2 is empty or no text")
     ]
     with ShardWriter(tmp_path / "documents", WHOLE, {}, conversations=False) as writer:
-        writer.commit(0, Outcome(rows=({"question": "?"},)))
+        writer.commit(0, ItemOutcome(rows=({"question": "?"},)))
         assert json.loads((writer.folder / "journal.jsonl").read_text())["rows"] == [{"question": "?"}]
 
 
 def test_an_item_is_committed_once_in_its_own_shard_and_none_is_left_out(tmp_path):
     with ShardWriter(tmp_path, Shard(1, 3), {}) as writer:
-        writer.commit(4, Outcome())
+        writer.commit(4, ItemOutcome())
         for wrong in (0, 4):
             with pytest.raises(ValueError, match=f"item {wrong} is not"):
-                writer.commit(wrong, Outcome())
+                writer.commit(wrong, ItemOutcome())
         with pytest.raises(ValueError, match="item 1 was never committed"):
             writer.finish()
-        writer.commit(1, Outcome())
+        writer.commit(1, ItemOutcome())
         writer.finish()
         assert writer.whole and not writer.wants(7)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_an_error_ends_the_run_and_what_is_done_stays_done(tmp_path, workers):
-    def work(number: int) -> Outcome:
+    def work(number: int) -> ItemOutcome:
         if number == 10:
             raise RuntimeError("the disk is gone")
-        return Outcome()
+        return ItemOutcome()
 
     with ShardWriter(tmp_path, WHOLE, {}) as writer:
         with pytest.raises(RuntimeError, match="disk"):
@@ -190,19 +190,19 @@ def test_what_is_done_is_committed_while_the_source_is_slow(tmp_path):
                 time.sleep(0.01)
             yield 3, "d"
 
-        run_items(writer, items(), lambda item: Outcome(), desc="toy", workers=2)
+        run_items(writer, items(), lambda item: ItemOutcome(), desc="toy", workers=2)
         assert not writer.wants(3)
 
 
 def test_batches_hold_wanted_items_only_and_are_committed_one_by_one(tmp_path):
     seen = []
 
-    def work(numbers: list[int]) -> list[Outcome]:
+    def work(numbers: list[int]) -> list[ItemOutcome]:
         seen.append(numbers)
-        return [Outcome()] * len(numbers)
+        return [ItemOutcome()] * len(numbers)
 
     with ShardWriter(tmp_path, Shard(1, 2), {}) as writer:
-        writer.commit(3, Outcome())
+        writer.commit(3, ItemOutcome())
         run_batches(writer, enumerate(range(14)), work, desc="toy", size=4)
         assert seen == [[1, 5, 7, 9], [11, 13]]
         with pytest.raises(ValueError):
@@ -223,6 +223,6 @@ def test_equal_images_are_stored_once_whoever_stores_them(tmp_path):
 
 
 def test_not_one_row_is_a_failure(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(toy, "outcome", lambda writer, number: Outcome())
+    monkeypatch.setattr(toy, "outcome", lambda writer, number: ItemOutcome())
     assert toy.run("--out", tmp_path, "--limit", 3) == 1
     assert "not one row came out" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from ndino.data.framework.shards import (
-    Outcome,
+    ItemOutcome,
     Reject,
     ShardWriter,
     add_shard_arguments,
@@ -44,14 +44,14 @@ def row(identity: str, source: str, image: str | None = None) -> dict:
     return made | {"conversations": [{"from": "human", "value": asked}, answer]}
 
 
-def outcome(writer: ShardWriter, number: int) -> Outcome:
+def outcome(writer: ShardWriter, number: int) -> ItemOutcome:
     if number % 4 == 3:
-        return Outcome(rejects=(Reject(f"item {number}", "no caption", {"number": number}),))
+        return ItemOutcome(rejects=(Reject(f"item {number}", "no caption", {"number": number}),))
     if number % 4 == 2:
         rows = tuple(row(f"{number}-{part}", "toy/text") for part in range(2))
-        return Outcome(rows=rows, counts={"text/rows": 2})
+        return ItemOutcome(rows=rows, counts={"text/rows": 2})
     image = writer.save_image(draw_image(number), ".png")
-    return Outcome(rows=(row(str(number), "toy/images", image),), counts={"images/rows": 1})
+    return ItemOutcome(rows=(row(str(number), "toy/images", image),), counts={"images/rows": 1})
 
 
 def work_through(
@@ -62,7 +62,7 @@ def work_through(
     pause: float = 0,
     workers: int = 1,
 ) -> None:
-    def work(number: int) -> Outcome:
+    def work(number: int) -> ItemOutcome:
         if log is not None:
             with log.open("a") as file:
                 file.write(f"{number}\n")

@@ -82,11 +82,11 @@ def test_every_round_and_the_whole_with_its_newlines(shouted, tmp_path):
     }  # fmt: skip
 
 
-def test_a_round_that_cannot_be_translated_is_left_out_and_with_it_the_whole(shouted, tmp_path, monkeypatch):
-    from ndino.data.translation.guards import Guards
+def test_a_rejected_round_is_left_out_and_so_is_the_whole_conversation(shouted, tmp_path, monkeypatch):
+    from ndino.data.translation.rejection import TextChecks
     from tests.data.translation import marked
 
-    monkeypatch.setattr(marked, "Anything", Guards)  # which refuse what is empty
+    monkeypatch.setattr(marked, "NoChecks", TextChecks)  # which reject an empty translation
     row = conversation("1", "<image>\nWho?", "Me.", "What?", "It is untranslatable.")
     assert main([*source(tmp_path, row), "--out", str(tmp_path / "out")]) == 0
     assert [row["source"] for row in rows_of(tmp_path / "out" / "data.jsonl")] == ["conversations/single"]

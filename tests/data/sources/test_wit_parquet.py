@@ -78,7 +78,7 @@ def test_parquet_in_batches(tmp_path: Path, form: str, monkeypatch: pytest.Monke
         )
     path = tmp_path / "a.parquet"
     parquet.write_table(pyarrow.Table.from_pylist(records), path, row_group_size=25)
-    found = wit_parquet.ParquetTable(path, "it")
+    found = wit_parquet.WitParquetTable(path, "it")
     numbers = [(row.row, row.fields["image_url"]) for row in found]
     expected = [
         (number + 1, f"http://x/{number}")
@@ -98,7 +98,7 @@ def test_of_a_damaged_parquet_the_rest(tmp_path: Path) -> None:
     begin, end = (groups.row_group(group).column(0).dictionary_page_offset for group in (1, 2))
     content = path.read_bytes()
     path.write_bytes(content[:begin] + b"\xff" * (end - begin) + content[end:])
-    found = list(wit_parquet.ParquetTable(path, "it"))
+    found = list(wit_parquet.WitParquetTable(path, "it"))
     assert [row.row for row in found] == [*range(1, 21), 21, *range(41, 61)]
     assert found[20].reason == "rows cannot be read" and found[20].text.startswith("to row 40: ")
 

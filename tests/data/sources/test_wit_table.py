@@ -15,22 +15,24 @@ from hypothesis import strategies as st
 
 from ndino.data.errors import DataError
 from ndino.data.sources import wit_table
-from ndino.data.sources.wit_table import COLUMNS, MAX_ROW_BYTES, Fault, Row, Table
+from ndino.data.sources.wit_table import COLUMNS, MAX_ROW_BYTES, WitFault, WitRow, WitTable
 from tests.data.sources.wit_tables import row, table
 
 
-def read(folder: Path, content: bytes, language: str = "it", name: str = "wit.tsv") -> list[Row | Fault]:
+def read(
+    folder: Path, content: bytes, language: str = "it", name: str = "wit.tsv"
+) -> list[WitRow | WitFault]:
     path = folder / name
     path.write_bytes(content)
-    return list(Table(path, language))
+    return list(WitTable(path, language))
 
 
-def faults(found: list[Row | Fault]) -> list[tuple[int, str]]:
-    return [(fault.row, fault.reason) for fault in found if isinstance(fault, Fault)]
+def faults(found: list[WitRow | WitFault]) -> list[tuple[int, str]]:
+    return [(fault.row, fault.reason) for fault in found if isinstance(fault, WitFault)]
 
 
-def numbers(found: list[Row | Fault]) -> list[int]:
-    return [row.row for row in found if isinstance(row, Row)]
+def numbers(found: list[WitRow | WitFault]) -> list[int]:
+    return [row.row for row in found if isinstance(row, WitRow)]
 
 
 def one(**fields: str) -> bytes:
@@ -45,8 +47,8 @@ def test_rows_of_the_language_as_they_were(tmp_path: Path) -> None:
     rows = [row("de"), row(), row("it-x"), row("ital"), row(page_title='"Tutto" "fra virgolette"'), row("en")]
     path = tmp_path / "wit.tsv"
     path.write_bytes(table(rows))
-    found = Table(path, "it")
-    assert list(found) == [Row(2, rows[1]), Row(5, rows[4])]
+    found = WitTable(path, "it")
+    assert list(found) == [WitRow(2, rows[1]), WitRow(5, rows[4])]
     assert (found.rows, found.passed, found.named, found.columns) == (6, 4, True, COLUMNS)
 
 
@@ -98,7 +100,7 @@ def test_anything_may_stand_between_two_rows(tmp_path: Path, junk: bytes, block:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wit_table, "BLOCK_BYTES", block)
         found = read(tmp_path, HEADER + one(page_title="A") + junk + b"\n" + one(page_title="B"))
-    titles = [row.fields["page_title"] for row in found if isinstance(row, Row)]
+    titles = [row.fields["page_title"] for row in found if isinstance(row, WitRow)]
     assert titles[0] == "A" and titles[-1] == "B"
 
 
@@ -184,10 +186,10 @@ def test_of_a_torn_packed_file_the_whole_rows_are_read(tmp_path: Path, kept: flo
     rows = [row(page_title=f"{number}" * 50) for number in range(400)]
     content = gzip.compress(table(rows))
     found = read(tmp_path, content[: int(len(content) * kept)])
-    whole = [item.fields for item in found if isinstance(item, Row)]
+    whole = [item.fields for item in found if isinstance(item, WitRow)]
     assert 0 < len(whole) < 400 and whole == rows[: len(whole)]
     assert [reason for _, reason in faults(found)] == ["file breaks off"]
-    assert isinstance(found[-1], Fault)
+    assert isinstance(found[-1], WitFault)
 
 
 def test_of_a_damaged_packed_file_what_comes_before(tmp_path: Path) -> None:
@@ -196,7 +198,7 @@ def test_of_a_damaged_packed_file_what_comes_before(tmp_path: Path) -> None:
     content = packer.compress(table(rows)) + packer.flush(zlib.Z_FULL_FLUSH)
     damaged = content + b"\xff" * 100 + packer.compress(one()) + packer.flush()
     found = read(tmp_path, damaged)
-    assert 200 < len(numbers(found)) <= 400 and isinstance(found[-1], Fault)
+    assert 200 < len(numbers(found)) <= 400 and isinstance(found[-1], WitFault)
     assert faults(found) == [(found[-1].row, "file breaks off")]
 
 
@@ -238,8 +240,8 @@ def test_memory_stays_small(tmp_path: Path) -> None:
             file.write(b"\n")
         file.write(one())
     tracemalloc.start()
-    found = list(Table(path, "it"))
+    found = list(WitTable(path, "it"))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert faults(found) == [(201, "row too long"), (202, "row too long")] and len(found) == 203
-    assert peak < 30 * 1024**2 + sum(len(str(row)) for row in found if isinstance(row, Row))
+    assert peak < 30 * 1024**2 + sum(len(str(row)) for row in found if isinstance(row, WitRow))

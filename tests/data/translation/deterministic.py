@@ -1,9 +1,9 @@
-"""A translator that tests can foretell; as a program, a run that dies in the middle.
+"""A translator with predictable results; as a program, a run that dies in the middle.
 
     python -m tests.data.translation.deterministic MEMORY LOG TEXTS [DIE_AT]
 
-Translates the lines of TEXTS and writes each text that reaches the translator to LOG; with DIE_AT it kills
-itself with SIGKILL in that call.
+Translates the lines of TEXTS and writes each text that reaches the translator to LOG. With DIE_AT it kills
+itself with SIGKILL in the call of that number.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ndino.data.translation.guards import Guards
+from ndino.data.translation.rejection import TextChecks
 from ndino.data.translation.translation import Translation
 
-# Letters change places, numbers and marks stay: no guard has anything against it.
+# Shifts letters and keeps numbers and punctuation, so that every check passes.
 SHIFTED = str.maketrans("abcdefghijklmnopqrstuvwxyz", "nopqrstuvwxyzabcdefghijklm")
 
 
 class Deterministic:
-    """Shifts letters; refused texts are those with ``lost``, which come back empty."""
+    """Shifts letters. A text with ``lost`` comes back empty, and so is rejected."""
 
     identity = "deterministic"
 
@@ -44,7 +44,7 @@ def main() -> None:
     memory, log, texts, *die_at = sys.argv[1:]
     lines = Path(texts).read_text(encoding="utf-8").split("\n")
     translator = Deterministic(Path(log), *map(int, die_at))
-    with Translation(translator, Path(memory), Guards(), batch_characters=200) as translation:
+    with Translation(translator, Path(memory), TextChecks(), batch_characters=200) as translation:
         print("\n".join(one.text or f"({one.reason})" for one in translation.translate(lines)))
 
 

@@ -1,4 +1,4 @@
-"""A translator that changes the markers to those of the other language and leaves every other word."""
+"""A translator that translates the markers only."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ndino.data.translation import Translation
-from ndino.data.translation.guards import Guards
+from ndino.data.translation.rejection import TextChecks
 from ndino.languages.language import language
 
 
 def remark(line: str) -> str:
-    """English markers, and a yes or no behind them, in Italian."""
+    """Translate the English markers, and a yes or no after them, to Italian."""
     english, italian = language("en"), language("it")
     for marker, words in english.markers.items():
         line = re.sub(rf"\b{words[0]}:", f"{italian.markers[marker][0]}:", line)
@@ -21,15 +21,15 @@ def remark(line: str) -> str:
     return re.sub(rf"{answer}: no$", f"{answer}: {italian.no[0]}", line)
 
 
-class Anything(Guards):
-    """Guards that let everything pass: what is not translated here would be refused as copied."""
+class NoChecks(TextChecks):
+    """Lets every text pass: this translator's texts would be rejected as not translated."""
 
-    def fault(self, source: str, target: str) -> str | None:
+    def rejection(self, source: str, target: str) -> str | None:
         return None
 
 
 class Marked:
-    """A translator; ``change`` is what it makes of a line."""
+    """Translates a line by ``change`` and records it."""
 
     def __init__(self, change: Callable[[str], str] = remark) -> None:
         self.identity = "marked"
@@ -42,4 +42,4 @@ class Marked:
 
 
 def marked_translation(folder: Path, change: Callable[[str], str] = remark) -> Translation:
-    return Translation(Marked(change), folder / "memory.sqlite", Anything())
+    return Translation(Marked(change), folder / "memory.sqlite", NoChecks())

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ndino.data.translation.lines import Piece, join_lines, split_lines, words_of
+from ndino.data.translation.lines import TextPiece, join_lines, split_lines, words_of
 
 # Plain text of any kind, and text of what the splitter looks for.
 TEXTS = st.text() | st.lists(
@@ -54,4 +54,4 @@ def test_list_markers_indentation_and_rules_are_kept():
 @pytest.mark.parametrize("translated", [[], ["a", "b"]])
 def test_another_number_of_translations_is_a_fault(translated):
     with pytest.raises(ValueError, match="for 1 pieces"):
-        join_lines([Piece("one", True)], translated)
+        join_lines([TextPiece("one", True)], translated)

@@ -9,21 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndino.data.errors import DataError
-from ndino.data.translation.memory import LOOK_UP_AT_ONCE, Memory, merge_memories
+from ndino.data.translation.memory import LOOK_UP_AT_ONCE, TranslationMemory, merge_memories
 from ndino.data.translation.translator import Translated
 
 YES, NO = Translated("sì"), Translated(None, "empty translation")
 
 
 def write(path: Path, identity: str = "one", **content: Translated) -> Path:
-    memory = Memory(path)
+    memory = TranslationMemory(path)
     memory.remember(identity, content)
     memory.close()
     return path
 
 
 def read(path: Path, *sources: str, identity: str = "one") -> dict[str, Translated]:
-    memory = Memory(path)
+    memory = TranslationMemory(path)
     try:
         return memory.look_up(identity, sources)
     finally:
@@ -43,17 +43,17 @@ def test_many_are_looked_up_at_once(tmp_path: Path) -> None:
 
 
 def test_two_processes_do_not_share_one(tmp_path: Path) -> None:
-    memory = Memory(tmp_path / "memory.sqlite")
+    memory = TranslationMemory(tmp_path / "memory.sqlite")
     with pytest.raises(DataError, match="another process"):
-        Memory(tmp_path / "memory.sqlite")
+        TranslationMemory(tmp_path / "memory.sqlite")
     memory.close()
-    Memory(tmp_path / "memory.sqlite").close()
+    TranslationMemory(tmp_path / "memory.sqlite").close()
 
 
 def test_a_file_that_is_no_memory_is_named(tmp_path: Path) -> None:
     (tmp_path / "memory.sqlite").write_bytes(b"something else" * 100)
     with pytest.raises(DataError, match=r"memory\.sqlite: .*remedy: remove"):
-        Memory(tmp_path / "memory.sqlite")
+        TranslationMemory(tmp_path / "memory.sqlite")
     with pytest.raises(DataError, match=r"memory\.sqlite: .*remedy: remove"):
         merge_memories([tmp_path / "memory.sqlite"], tmp_path / "all.sqlite")
     assert [path.name for path in tmp_path.iterdir()] == ["memory.sqlite"]
@@ -61,7 +61,7 @@ def test_a_file_that_is_no_memory_is_named(tmp_path: Path) -> None:
 
 def test_a_missing_one_is_not_merged_over(tmp_path: Path) -> None:
     path = write(tmp_path / "a.sqlite", yes=YES)
-    with pytest.raises(DataError, match=r"b\.sqlite: there is no"):
+    with pytest.raises(DataError, match=r"b\.sqlite: the translation memory is missing"):
         merge_memories([path, tmp_path / "b.sqlite"], tmp_path / "all.sqlite")
     assert not (tmp_path / "all.sqlite").exists()
 

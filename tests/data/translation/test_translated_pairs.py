@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ndino.data.translation.pair_checks import ANSWER, QUESTION
 from ndino.data.translation.pairs import Pair, read_pair
-from ndino.data.translation.translated_pairs import MARKERS_INSIDE, Refused, translate_pairs
+from ndino.data.translation.rejection import ANSWER, MARKERS_INSIDE, QUESTION
+from ndino.data.translation.translated_pairs import RejectedPair, translate_pairs
 from ndino.languages.language import language
 from tests.data.sources.cauldron_samples import pairs
 from tests.data.translation.marked import marked_translation, remark
@@ -130,12 +130,12 @@ def test_a_question_without_words_stays(tmp_path):
 def test_a_text_with_a_marker_of_its_own_is_refused_before_it_is_translated(tmp_path):
     for user, assistant in (("What is the Answer: to it?", "42"), ("Who?", "Me. Question: who?")):
         result = one(tmp_path, user, assistant)
-        assert isinstance(result, Refused)
+        assert isinstance(result, RejectedPair)
         assert (result.reason, result.translated) == (MARKERS_INSIDE, None)
 
 
 def test_a_refusal_says_what_failed_first_and_shows_both_lines(tmp_path):
     result = one(tmp_path, "Where?", "Down.", change=lambda line: "Giù.")
-    assert isinstance(result, Refused)
+    assert isinstance(result, RejectedPair)
     assert (result.reason, result.failed) == (QUESTION, (QUESTION, ANSWER))
     assert (result.line, result.translated) == ("Question: Where? Answer: Down.", "Giù.")

@@ -1,3 +1,5 @@
+"""Translation: the memory, the order of results, the retry of rejected texts and the resume after a kill."""
+
 from __future__ import annotations
 
 import signal
@@ -10,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndino.data.translation import guards
-from ndino.data.translation.guards import Guards
+from ndino.data.translation import rejection
+from ndino.data.translation.rejection import TextChecks
+from ndino.data.translation.text_measures import sentences
 from ndino.data.translation.translation import Translation
 from ndino.data.translation.translator import Translated
 from tests.data.translation.deterministic import SHIFTED, Deterministic
@@ -30,13 +33,13 @@ WORDS = [
 
 
 def open_translation(translator: object, folder: Path, **settings: int) -> Translation:
-    return Translation(translator, folder / "memory.sqlite", Guards(), **settings)
+    return Translation(translator, folder / "memory.sqlite", TextChecks(), **settings)
 
 
 def expected(text: str) -> Translated:
     if not any(map(str.isalpha, text)):
         return Translated(text)
-    return Translated(None, guards.EMPTY) if "lost" in text else Translated(text.translate(SHIFTED))
+    return Translated(None, rejection.EMPTY) if "lost" in text else Translated(text.translate(SHIFTED))
 
 
 @settings(max_examples=40, deadline=None)
@@ -67,7 +70,7 @@ def test_any_line_comes_back(text: str) -> None:
             assert all(any(map(str.isalpha, one)) and "\n" not in one for one in texts)
             return list(texts)
 
-    translation = Translation(Same(), Path(":memory:"), Guards())
+    translation = Translation(Same(), Path(":memory:"), TextChecks())
     (one,) = translation.translate([text])
     assert one.reason or one.text == text or not text.isprintable()
     if one.text is not None and any(map(str.isalpha, text)):
@@ -75,7 +78,7 @@ def test_any_line_comes_back(text: str) -> None:
     translation.close()
 
 
-def test_a_line_break_is_the_callers_fault(tmp_path: Path) -> None:
+def test_a_line_break_is_an_error_of_the_caller(tmp_path: Path) -> None:
     with (
         open_translation(Deterministic(), tmp_path) as translation,
         pytest.raises(ValueError, match="line"),
@@ -83,7 +86,7 @@ def test_a_line_break_is_the_callers_fault(tmp_path: Path) -> None:
         translation.translate(["fine", "two\nlines"])
 
 
-def test_what_is_refused_is_tried_by_sentence_and_then_remembered(tmp_path: Path) -> None:
+def test_a_rejected_text_is_retried_by_sentence_and_then_remembered(tmp_path: Path) -> None:
     class StopsAtSentences(Deterministic):
         def translate(self, texts):
             return [one.split(".")[0] if "." in one[:-1] else one for one in super().translate(texts)]
@@ -93,7 +96,7 @@ def test_what_is_refused_is_tried_by_sentence_and_then_remembered(tmp_path: Path
     with open_translation(translator, tmp_path) as translation:
         assert translation.translate([long, "All is lost here."]) == [
             Translated(long.translate(SHIFTED)),
-            Translated(None, guards.EMPTY),
+            Translated(None, rejection.EMPTY),
         ]
         assert translation.counts == {
             "given": 2,
@@ -102,13 +105,13 @@ def test_what_is_refused_is_tried_by_sentence_and_then_remembered(tmp_path: Path
             "retried": 1,
             "rejected": 1,
         }
-        # One sentence alone would come out as before and is not tried again.
-        assert translator.calls[1:] == [[part.strip() for part in guards.sentences(long)]]
+        # A text of one sentence would be translated as before, so it is not retried.
+        assert translator.calls[1:] == [[part.strip() for part in sentences(long)]]
         translation.translate(["All is lost here."])
         assert len(translator.calls) == 2
 
 
-def test_a_translator_with_a_way_of_its_own_is_asked_for_it(tmp_path: Path) -> None:
+def test_a_retrying_translator_is_used_for_rejected_texts(tmp_path: Path) -> None:
     class Loops(Deterministic):
         def translate(self, texts):
             return ["ciao " * 20 for _ in texts]
@@ -118,23 +121,23 @@ def test_a_translator_with_a_way_of_its_own_is_asked_for_it(tmp_path: Path) -> N
 
     with open_translation(Loops(), tmp_path) as translation:
         found = translation.translate(["Hello, madam!", "Good-bye, madam!"])
-    assert found == [Translated("Ciao, signora!"), Translated(None, guards.LOOP)]
+    assert found == [Translated("Ciao, signora!"), Translated(None, rejection.LOOP)]
 
 
-def test_other_guards_do_not_meet_old_verdicts(tmp_path: Path) -> None:
+def test_verdicts_of_other_checks_are_not_reused(tmp_path: Path) -> None:
     class Words(Deterministic):
         def translate(self, texts):
             return ["Ci sono due cani nella foto." for _ in texts]
 
     source = ["There are 2 dogs in the picture."]
     with open_translation(Words(), tmp_path) as translation:
-        assert translation.translate(source)[0].reason == guards.NUMBER_LOST
-    with Translation(Words(), tmp_path / "memory.sqlite", Guards({"due": 2})) as translation:
+        assert translation.translate(source)[0].reason == rejection.NUMBER_LOST
+    with Translation(Words(), tmp_path / "memory.sqlite", TextChecks({"due": 2})) as translation:
         assert translation.translate(source)[0].text
 
 
 @pytest.mark.parametrize("die_at", [1, 3, 7])
-def test_a_killed_run_goes_on_with_what_it_had(tmp_path: Path, die_at: int) -> None:
+def test_a_killed_run_resumes_from_its_memory(tmp_path: Path, die_at: int) -> None:
     texts = [f"text number {i} says {'something ' * (i % 5)}{i * 7}" for i in range(60)] + ["all is lost"]
     (tmp_path / "texts").write_text("\n".join(texts))
 
@@ -150,7 +153,7 @@ def test_a_killed_run_goes_on_with_what_it_had(tmp_path: Path, die_at: int) -> N
     resumed = run("killed")
     assert resumed.stdout == undisturbed.stdout
     after = (tmp_path / "killed.log").read_text().split("\n")[len(before) : -1]
-    # All that was translated twice is the batch in hand, which is at most 200 characters.
+    # Only the batch that was interrupted is translated twice; it has at most 200 characters.
     twice = set(before) & set(after)
     assert sum(map(len, twice)) <= 200
     assert set(before) | set(after) == set(texts)

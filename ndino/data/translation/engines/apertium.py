@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ndino.common.files import key_of, sha256_of
 from ndino.data.errors import DataError
-from ndino.data.translation.engines.apertium_pipe import Pipe
+from ndino.data.translation.engines.apertium_pipe import ApertiumPipe
 from ndino.data.translation.placeholders import PLACEHOLDER
 
 # Apertium's stream format: these characters are markup unless a backslash stands before them.
@@ -42,7 +42,7 @@ class Apertium:
         if shutil.which("apertium") is None:
             raise DataError(f"apertium is not installed (remedy: {_remedy(source, target)})")
         self.modes = _route(source, target)
-        self._pipes: dict[str, Pipe] = {}
+        self._pipes: dict[str, ApertiumPipe] = {}
         version = subprocess.run(["apertium", "-V"], capture_output=True, text=True).stdout.strip()
         data = [sha256_of(path) for mode in self.modes for path in _files_of(mode)]
         self.identity = f"{version}, {' and '.join(self.modes)}, {key_of(END, *data)}"
@@ -71,7 +71,9 @@ class Apertium:
     def _through(self, texts: Sequence[str]) -> list[str]:
         found = [f"{_escape(text)}{END}".encode(errors="replace") for text in texts]
         for mode in self.modes:
-            pipe = self._pipes.get(mode) or self._pipes.setdefault(mode, Pipe(_modes() / f"{mode}.mode"))
+            pipe = self._pipes.get(mode) or self._pipes.setdefault(
+                mode, ApertiumPipe(_modes() / f"{mode}.mode")
+            )
             found = pipe.translate(found)
         return [_unescape(line.decode(errors="replace")) for line in found]
 

@@ -18,7 +18,7 @@ WORD = re.compile(rb"\^((?:\\.|[^\\/$])*)/((?:\\.|[^\\$])*)\$", re.DOTALL)
 LEMMA = re.compile(rb"(?:\\.|[^\\<>/+])+(?=<)", re.DOTALL)
 
 
-class Pipe:
+class ApertiumPipe:
     """The mode file ``path`` as programs.
 
     Most of them start afresh at the NUL that ends a text. The tagger does not: at a kind of word that it was

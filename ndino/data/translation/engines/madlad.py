@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ndino.common.files import fingerprint
 from ndino.data.errors import DataError
-from ndino.data.translation.engines.pieces import Pieces, limit_of
+from ndino.data.translation.engines.madlad_tokenizer import MadladTokenizer, limit_of
 
 FILES = ("model.bin", "*.json", "spiece.model")
 BEAM = 4  # ours: the paper does not say
@@ -41,7 +41,7 @@ class Madlad:
                 f"(remedy: ndino data convert-madlad --model {folder} --out FOLDER)"
             )
         self._folder = folder
-        self._pieces = Pieces(folder, lang)
+        self._pieces = MadladTokenizer(folder, lang)
         self._model = None
         self.identity = f"madlad {fingerprint(folder, FILES)}, to {lang}, beam {BEAM}"
 

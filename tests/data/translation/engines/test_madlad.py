@@ -16,11 +16,11 @@ from safetensors.torch import load_file, save_file
 from transformers import T5ForConditionalGeneration
 
 from ndino.data.errors import DataError
-from ndino.data.translation.engines import madlad, transformers_way
+from ndino.data.translation.engines import madlad, transformers_madlad
 from ndino.data.translation.engines.convert_madlad import TOLERANCES
 from ndino.data.translation.engines.madlad import Madlad, batches
-from ndino.data.translation.engines.pieces import Pieces, limit_of
-from ndino.data.translation.engines.transformers_way import TransformersWay
+from ndino.data.translation.engines.madlad_tokenizer import MadladTokenizer, limit_of
+from ndino.data.translation.engines.transformers_madlad import TransformersMadlad
 from tests.data.translation.engines.madlad import CORPUS, END, WrongConverter, convert
 
 WORDS = " ".join(CORPUS).split()
@@ -31,7 +31,7 @@ TARGET = "Ci sono due cani nella foto."
 
 def log_probabilities(published: Path, source: str, target: str) -> tuple[list[float], list[list[str]]]:
     """What transformers says of the tokens of ``target``, and the tokens of both."""
-    pieces = Pieces(published, "it")
+    pieces = MadladTokenizer(published, "it")
     model = T5ForConditionalGeneration.from_pretrained(published)
     ids = [*pieces._pieces.encode(target), END]
     with torch.no_grad():
@@ -71,8 +71,8 @@ def test_both_ways_translate_alike(
     madlad_folder: Path, converted_folder: Path, monkeypatch: pytest.MonkeyPatch, beam: int
 ) -> None:
     monkeypatch.setattr(madlad, "BEAM", beam)
-    monkeypatch.setattr(transformers_way, "BEAM", beam)
-    ours, papers = Madlad(converted_folder, "it"), TransformersWay(madlad_folder, "it")
+    monkeypatch.setattr(transformers_madlad, "BEAM", beam)
+    ours, papers = Madlad(converted_folder, "it"), TransformersMadlad(madlad_folder, "it")
     # One at a time: the number of tokens allowed goes by the longest text of a batch.
     found = [ours.translate([text])[0] for text in TEXTS]
     assert found == [papers.translate([text])[0] for text in TEXTS]
@@ -92,7 +92,7 @@ def test_batches_keep_the_order_of_the_texts(converted_folder: Path, monkeypatch
 
 
 def test_the_second_try_holds_repetition_down(converted_folder: Path) -> None:
-    from ndino.data.translation.guards import loops
+    from ndino.data.translation.text_measures import loops
 
     translator = Madlad(converted_folder, "it")
     looping = [text for text, found in zip(TEXTS, translator.translate(TEXTS), strict=True) if loops(found)]
@@ -126,7 +126,7 @@ def test_long_texts_are_not_cut(converted_folder: Path, monkeypatch: pytest.Monk
     assert translator.translate([long + "?" * 999]) != translator.translate([long + "B" * 999])
 
 
-@pytest.mark.parametrize("translator", [Madlad, TransformersWay])
+@pytest.mark.parametrize("translator", [Madlad, TransformersMadlad])
 def test_a_folder_without_a_model_is_named(tmp_path: Path, translator: type) -> None:
     with pytest.raises(DataError, match=r"no model.*remedy"):
         translator(tmp_path, "it")
@@ -140,7 +140,7 @@ def test_a_model_that_transformers_loads_wrongly_is_refused(
     weights = load_file(folder / "model.safetensors")
     model = T5ForConditionalGeneration.from_pretrained(folder)
     model.encoder.embed_tokens = torch.nn.Embedding(*weights["lm_head.weight"].shape)
-    translator = TransformersWay(folder, "it")
+    translator = TransformersMadlad(folder, "it")
     monkeypatch.setattr(T5ForConditionalGeneration, "from_pretrained", lambda *_, **__: model)
     with pytest.raises(DataError, match=r"loads it wrongly .*remedy"):
         translator.translate(["a dog"])
@@ -148,12 +148,12 @@ def test_a_model_that_transformers_loads_wrongly_is_refused(
 
 def test_weights_are_part_of_the_identity(madlad_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(madlad_folder, tmp_path / "model")
-    same = TransformersWay(folder, "it").identity
-    assert same == TransformersWay(madlad_folder, "it").identity
+    same = TransformersMadlad(folder, "it").identity
+    assert same == TransformersMadlad(madlad_folder, "it").identity
     weights = load_file(folder / "model.safetensors")
     weights["lm_head.weight"][0, 0] += 1
     save_file(weights, folder / "model.safetensors")
-    assert TransformersWay(folder, "it").identity != same
+    assert TransformersMadlad(folder, "it").identity != same
     assert json.loads((folder / "config.json").read_text())["tie_word_embeddings"] is False
 
 

@@ -9,13 +9,13 @@ from ndino.common.errors import reason_of
 from ndino.common.files import fingerprint
 from ndino.data.errors import DataError
 from ndino.data.translation.engines.madlad import BEAM
-from ndino.data.translation.engines.pieces import Pieces, limit_of
+from ndino.data.translation.engines.madlad_tokenizer import MadladTokenizer, limit_of
 
 FILES = ("*.safetensors", "*.json", "spiece.model")
 BATCH = 4  # the paper, section 3.2
 
 
-class TransformersWay:
+class TransformersMadlad:
     """The model as published in ``folder``, translating to ``lang``; loaded with the first text.
 
     Raises DataError where ``folder`` holds no such model or the model does not know ``lang``.
@@ -27,7 +27,7 @@ class TransformersWay:
                 f"{folder}: no model of transformers (remedy: give the folder that convert-madlad was given)"
             )
         self._folder = folder
-        self._pieces = Pieces(folder, lang)
+        self._pieces = MadladTokenizer(folder, lang)
         self._model = None
         self.identity = f"madlad by transformers {fingerprint(folder, FILES)}, to {lang}, beam {BEAM}"
 

@@ -18,7 +18,7 @@ def limit_of(tokens: int) -> int:
     return LIMIT_FACTOR * tokens + LIMIT_MARGIN
 
 
-class Pieces:
+class MadladTokenizer:
     """The sentencepiece model in ``folder``, with the tag of the language to translate to.
 
     Raises DataError where there is none, or it does not know the language.
