@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ndino.common.locks import BusyError
 from ndino.data.framework.shards import (
     DataError,
     ItemOutcome,
@@ -129,7 +130,7 @@ def test_other_settings_and_other_counts_are_refused_begun_or_whole(tmp_path):
 
 def test_a_second_process_on_the_same_shard_is_refused(tmp_path):
     with ShardWriter(tmp_path, Shard(0, 2), {}):
-        with pytest.raises(DataError, match="another process is at work"):
+        with pytest.raises(BusyError, match="another process is at work"):
             ShardWriter(tmp_path, Shard(0, 2), {}).__enter__()
         with ShardWriter(tmp_path, Shard(1, 2), {}):
             pass
