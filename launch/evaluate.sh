@@ -6,8 +6,8 @@
 #   sbatch launch/evaluate.sh tasks mblip=models/mblip-mt0-xl --backend lmms:mblip
 #   sbatch launch/evaluate.sh report
 #
-# Results go to RUNS/eval, RUNS/ppl and RUNS/report. What is finished is not done again. Settings come from
-# launch/cluster.env and, before it, from the environment: RUNS, BENCHMARKS, TASKS, PERPLEXITY_SETS, LIMIT, ...
+# Results go to RUNS/eval, RUNS/ppl and RUNS/report; finished work is not repeated. Settings come from the environment
+# and then from launch/cluster.env: RUNS, BENCHMARKS, TASKS, PERPLEXITY_SETS, LIMIT, ...
 
 #SBATCH --job-name=ndino-evaluate
 #SBATCH --nodes=1
@@ -20,18 +20,19 @@
 #SBATCH --output=launch/logs/%x-%j.log
 set -euo pipefail
 me=evaluate.sh
+# In a job this file is SLURM's copy of the script, in a folder of SLURM's.
 if [ -n "${SLURM_JOB_ID:-}" ]; then root=$SLURM_SUBMIT_DIR; else root=$(cd "$(dirname "$0")/.." && pwd); fi
-if [ ! -f "$root/launch/body/common.sh" ]; then
-  echo "$me: $root is not the repository (remedy: call sbatch in the repository's folder)" >&2
+[ -f "$root/launch/body/common.sh" ] || {
+  echo "evaluate.sh: $root is not the repository (remedy: run sbatch in the repository's folder)" >&2
   exit 2
-fi
+}
 # shellcheck source=launch/body/common.sh
 . "$root/launch/body/common.sh"
 case ${1:-} in
   --help | '') show_help "$root/launch/$me" && exit 0 ;;
-  tasks | perplexity) [ $# -ge 2 ] || die "$1: which model? (remedy: $me $1 NAME=FOLDER)" ;;
+  tasks | perplexity) [ $# -ge 2 ] || die "$1: no model given (remedy: $me $1 NAME=FOLDER)" ;;
   report) ;;
-  *) die "unknown word $1 (remedy: tasks, perplexity or report)" ;;
+  *) die "unknown command $1 (remedy: tasks, perplexity or report)" ;;
 esac
 cd "$root"
 read_settings
@@ -62,5 +63,5 @@ case $what in
     python -m ndino.results report "$RUNS"
     ;;
 esac
-# By hand it may have been other tasks, or the first few questions of each.
+# Only the family's own jobs count as done: a run by hand may cover other tasks or a few questions.
 [ -z "${NDINO_FAMILY:-}" ] || touch "$RUNS/family/$what${name:+-$name}.done"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Submit the whole family as jobs that wait for one another: eight shared training runs, then every model's scores
-# and perplexity, then the comparison.
+# Submit the whole family as dependent jobs: eight shared training runs, then every model's scores and perplexity, then
+# the comparison.
 #
 #   launch/family.sh --dry-run     print the graph, submit nothing
 #   launch/family.sh               submit what is neither done nor in the queue
-#   launch/status.sh               see how far it is
+#   launch/status.sh               show progress
 #
-# A stage that fails ends those that need it; when its cause is mended, the same command submits what is missing.
-# Settings come from launch/cluster.env and, before it, from the environment: FAMILY, RUNS, ENGINE, ...
+# A stage that fails cancels the jobs that need it; once the cause is fixed, the same command submits what is missing.
+# Settings come from the environment and then from launch/cluster.env: FAMILY, RUNS, ENGINE, ...
 set -euo pipefail
 me=family.sh
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -33,14 +33,14 @@ if [ "${1:-}" = --dry-run ]; then
   exit
 fi
 declare -A numbers
-# What can be checked without a trained parent is checked before anything waits.
+# Everything that needs no trained parent is checked before anything is submitted.
 plan=$(python -m ndino.cluster family "${site[@]}" --queue "$queue" --submit)
 mkdir -p "$RUNS/family"
-# Only these jobs count as the family's: what is scored by hand may be less than the whole.
+# Marks these jobs as the family's; scores made by hand may be incomplete and do not count (evaluate.sh).
 export NDINO_FAMILY=1
 while IFS= read -r line; do
   [ -n "$line" ] || continue
-  eval "words=($line)" # quoted by the planner
+  eval "words=($line)" # the planner has quoted it with shlex
   # shellcheck disable=SC2154
   name=${words[0]} waits=${words[1]} script=${words[2]} count=${words[3]}
   options=()
@@ -55,7 +55,7 @@ while IFS= read -r line; do
     submit "$name" "$script" "${options[@]}" -- "${words[@]:4:count}"
   )
   numbers[$name]=$number
-  # At once, so that a second call knows of it even when this one is cut off.
+  # Written at once, so that a second call sees the job even if this one is interrupted.
   printf '%s\t%s\n' "$name" "$number" >>"$RUNS/family/jobs.tsv"
   echo "$number  $name${waits:+  after $waits}"
 done <<<"$plan"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Shared by the scripts of launch/: settings, programs inside or outside an image, submission.
-# Expects $root, the repository, and $me, the script.
+# Shared by the scripts in launch/: settings, running programs inside or outside an image, submitting jobs.
+# Expects $root (the repository) and $me (the script's name).
 # shellcheck disable=SC2154
 
 die() {
@@ -8,11 +8,12 @@ die() {
   exit 2
 }
 
-# The environment goes before launch/cluster.env.
+# The environment wins over launch/cluster.env.
 read_settings() {
   local file=${CLUSTER_ENV:-$root/launch/cluster.env} before
   if [ -f "$file" ]; then
-    # Not what `module load` in the file adds to. Inside a function declare is local.
+    # Remember the environment, except the paths that `module load` in the file extends. -g, because declare
+    # inside a function is local.
     before=$(export -p | sed -E '/^declare -x (PATH|[A-Z_]*LIBRARY_PATH|MANPATH|MODULEPATH|LOADEDMODULES|_LMFILES_)=/d
       s/^declare -x/declare -gx/')
     set -a
@@ -21,28 +22,28 @@ read_settings() {
     set +a
     eval "$before"
   elif [ -n "${CLUSTER_ENV:-}" ]; then
-    die "$file: no such settings (remedy: cp launch/cluster.env.example launch/cluster.env)"
+    die "$file: no such settings file (remedy: cp launch/cluster.env.example launch/cluster.env)"
   fi
   : "${ENGINE:=llava-next}" "${DISTRIBUTED:=zero3}" "${DEVICE:=cuda}" "${IMAGE:=}" "${NATIVE_IMAGE:=}"
   : "${RUNS:=runs/italian}" "${FAMILY:=launch/recipes/family.yaml}" "${MODELS:=models}"
   : "${BENCHMARKS:=benchmarks-data}" "${NODES:=2}" "${GPUS_PER_NODE:=4}" "${TASKS:=ndino-it}"
   : "${LANGUAGE_MODEL:=models/Meta-Llama-3-8B}" "${VISION_TOWER:=models/clip-vit-large-patch14-336}"
   : "${PERPLEXITY_SETS:=llava-bench-it=swap-uniba/WILD_IT mtvqa-it=swap-uniba/MTVQA_IT}"
-  case $ENGINE in native | llava-next) ;; *) die "ENGINE=$ENGINE is none (remedy: native or llava-next)" ;; esac
+  case $ENGINE in native | llava-next) ;; *) die "ENGINE=$ENGINE is unknown (remedy: native or llava-next)" ;; esac
   [ -f "$root/launch/accelerate/$DISTRIBUTED.yaml" ] ||
-    die "DISTRIBUTED=$DISTRIBUTED is none of launch/accelerate (remedy: ddp, zero2, zero3 or fsdp)"
-  # Upstream's image has nothing of what checks, conversion and evaluation need.
+    die "DISTRIBUTED=$DISTRIBUTED has no file in launch/accelerate (remedy: ddp, zero2, zero3 or fsdp)"
+  # The upstream engine's image lacks what checks, conversion and evaluation need.
   [ "$ENGINE" != native ] || NATIVE_IMAGE=${NATIVE_IMAGE:-$IMAGE}
-  # The upstream trainer runs in a folder of its own.
+  # The upstream trainer runs in another working directory.
   IMAGE=$(absolute "$IMAGE") NATIVE_IMAGE=$(absolute "$NATIVE_IMAGE")
   BINDS=$(absolute "${BINDS:-}") SQUASHFS=$(absolute "${SQUASHFS:-}")
   # File names and texts are UTF-8, whatever the locale of a node says.
   export PYTHONUTF8=1
-  # Compute nodes have no network, and the hub's client waits for one.
+  # Compute nodes have no network, and the hub client would wait for one.
   export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} TOKENIZERS_PARALLELISM=false
 }
 
-# absolute PATHS: each of a list with commas, as it is seen from the repository.
+# absolute PATHS: make each path of a comma-separated list absolute, relative to the repository.
 absolute() {
   local item made=()
   while IFS= read -r -d , item; do
@@ -54,16 +55,16 @@ absolute() {
   (IFS=, && echo "${made[*]}")
 }
 
-# need_image IMAGE: refuse an image that cannot be run.
+# need_image IMAGE: stop if the image is missing or cannot be run.
 need_image() {
   [ -n "$1" ] || return 0
   [ -e "$1" ] || die "$1: no such image (remedy: make image, or leave IMAGE= empty)"
   command -v apptainer >/dev/null || command -v singularity >/dev/null ||
-    die "IMAGE= is set, but neither apptainer nor singularity is here (remedy: module load, or leave it empty)"
+    die "IMAGE= is set, but neither apptainer nor singularity was found (remedy: module load apptainer, or leave it empty)"
 }
 
-# inside IMAGE COMMAND…: run in the image, in this folder; without one, here. In either case the code is this
-# repository's; an image holds what it depends on, and the patched upstream tree.
+# inside IMAGE COMMAND…: run in the image, in the current folder; without an image, run directly. The code is always
+# this repository's: an image holds only its dependencies and the patched upstream tree.
 inside() {
   local image=$1 options=() item
   shift
@@ -72,50 +73,50 @@ inside() {
     return
   fi
   [ "$DEVICE" = cpu ] || options+=(--nv)
-  # An image's upstream tree has links to its own copy of overlay/.
+  # The image's upstream tree links to its own copy of overlay/; bind ours over it.
   options+=(--bind "$root" --bind "$root/overlay:/opt/ndino/overlay" --pwd "$PWD")
   for item in ${BINDS//,/ }; do options+=(--bind "$item"); done
   for item in ${SQUASHFS//,/ }; do options+=(--bind "${item%%:*}:${item#*:}:image-src=/"); done
   "$(command -v apptainer || command -v singularity)" exec "${options[@]}" --env "PYTHONPATH=$root" "$image" "$@"
 }
 
-# python ARGUMENTS…: the environment of everything but the upstream trainer.
+# python ARGUMENTS…: Python of the main environment (everything but the upstream trainer).
 python() {
   if [ -n "$NATIVE_IMAGE" ]; then
     inside "$NATIVE_IMAGE" python "$@"
   else
-    [ -x "$root/.venv/bin/python" ] || die "$root/.venv is not there (remedy: make setup, or NATIVE_IMAGE=)"
+    [ -x "$root/.venv/bin/python" ] || die "$root/.venv does not exist (remedy: make setup, or set NATIVE_IMAGE=)"
     "$root/.venv/bin/python" "$@"
   fi
 }
 
-# submit NAME SCRIPT [SBATCH OPTIONS…] -- ARGUMENTS…: hand a script to SLURM, print the job's number.
+# submit NAME SCRIPT [SBATCH OPTIONS…] -- ARGUMENTS…: submit a script, print the job id.
 submit() {
   local script=$2 options=(--parsable --job-name "$1" --chdir "$root" --export=ALL --kill-on-invalid-dep=yes)
   shift 2
   [ -z "${ACCOUNT:-}" ] || options+=(--account "$ACCOUNT")
   [ -z "${PARTITION:-}" ] || options+=(--partition "$PARTITION")
   [ -z "${QOS:-}" ] || options+=(--qos "$QOS")
-  # shellcheck disable=SC2206 # words of its own
+  # shellcheck disable=SC2206 # split into words on purpose
   options+=(${SBATCH_OPTIONS:-})
   while [ "$1" != -- ]; do
     options+=("$1")
     shift
   done
   shift
-  command -v sbatch >/dev/null || die "sbatch is not here (remedy: run this on the cluster's login node)"
+  command -v sbatch >/dev/null || die "sbatch not found (remedy: run this on the cluster's login node)"
   sbatch "${options[@]}" "$script" "$@" | cut -d';' -f1
 }
 
-# in_queue SQUEUE OPTIONS…: the user's jobs; none where there is no SLURM. A job that is only not seen would be
-# submitted a second time, or shown as failed.
+# in_queue SQUEUE OPTIONS…: the user's jobs; none where there is no SLURM. A squeue that fails stops the script: an
+# unseen job would be submitted a second time, or shown as failed.
 in_queue() {
   command -v squeue >/dev/null || return 0
   squeue --noheader --me "$@" 2>/dev/null ||
-    die "squeue fails, so what is in the queue is not known (remedy: see what squeue --me says, then try again)"
+    die "squeue failed, so the queue is unknown (remedy: see what squeue --me says, then try again)"
 }
 
-# The script's opening comment, as its help.
+# Print the script's opening comment as its help.
 show_help() {
   sed -n '/^#SBATCH/d; 2,/^$/s/^# \{0,1\}//p' "$1"
 }

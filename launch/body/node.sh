@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# One node's part of a training job, started by srun: node.sh OUT STAGE ARGUMENTS…
-# Finds the rest in the environment that train.sh has exported.
+# One node's part of a training job, started by srun: node.sh OUT STAGE-ARGUMENTS…
+# train.sh exports the other settings.
 set -euo pipefail
-# What SLURM sends to all processes is for the ranks, which listen when they are ready.
+# SLURM signals every process of the step; only the ranks act on it, once they have installed their handlers.
 trap '' USR1 TERM
 me=node.sh root=$NDINO_ROOT out=$1
 shift
@@ -14,7 +14,7 @@ if [ "$ENGINE" = native ]; then
   program=python
   module=(-m ndino.cluster.rank "$@")
 else
-  [ -f "$out/arguments" ] || exit 0 # trained already; what is left is not this step's
+  [ -f "$out/arguments" ] || exit 0 # already trained; the rest is not this step's job
   mapfile -d '' -t arguments <"$out/arguments"
   module=(-m llava.train.train_mem "${arguments[@]}")
   cd "$out"

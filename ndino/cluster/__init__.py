@@ -1,7 +1,7 @@
-"""Runs on a SLURM cluster: what the scripts of launch/ decide, check and put on record.
+"""Support for the SLURM scripts in launch/: checks, records and plans.
 
-``checks`` refuses a job before it waits and before it trains, ``attempts`` records what each start of a run
-was, ``launch`` and ``rank`` are the processes of a training job, ``family`` plans all jobs of a family,
-``status`` shows them, ``staging`` fetches models and data sets for nodes that have no network. None of it
-calls SLURM: the scripts do, and hand over what it printed.
+``checks`` refuses a job before it is submitted and again before it trains. ``attempts`` records every start
+of a run. ``launch`` and ``rank`` are the processes of a training job. ``family`` plans all jobs of a model
+family, ``preflight`` checks them together, ``status`` shows them, and ``staging`` downloads models and data
+sets for nodes without a network. Nothing here calls SLURM: the scripts do, and pass on what it printed.
 """

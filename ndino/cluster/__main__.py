@@ -88,14 +88,14 @@ def _add_site(command: argparse.ArgumentParser) -> None:
 
 
 def run_check(options: argparse.Namespace) -> int:
-    stage, place = stage_of(options), _place(options)
-    found = checks.check(stage, place, engine=options.engine)
+    stage, allocation = stage_of(options), _place(options)
+    found = checks.check(stage, allocation, engine=options.engine)
     for fact in found.facts:
         print(f"  {fact}")
     for problem in found.problems:
         print(f"ndino.cluster: {problem}", file=sys.stderr)
     if not found.problems and options.begin:
-        attempts.begin(stage.out, os.environ, nodes=place.nodes, ranks=place.ranks)
+        attempts.begin(stage.out, os.environ, nodes=allocation.nodes, ranks=allocation.ranks)
     return 2 if found.problems else 0
 
 
@@ -131,7 +131,9 @@ def run_outcome(options: argparse.Namespace) -> int:
             publish_stage(stage)
     attempts.end(stage.out)
     outcome, line = attempts.outcome(stage.out)
-    print(f"ndino.cluster: {line}", file=sys.stderr if outcome is attempts.Outcome.FAILED else sys.stdout)
+    print(
+        f"ndino.cluster: {line}", file=sys.stderr if outcome is attempts.AttemptOutcome.FAILED else sys.stdout
+    )
     return outcome
 
 
@@ -144,7 +146,7 @@ def run_family(options: argparse.Namespace) -> int:
     from ndino.cluster import preflight
 
     chosen = list(family.to_submit(jobs, numbers, queued))
-    questions = preflight.Questions(
+    questions = preflight.EvaluationData(
         tuple(options.tasks.split(",")), tuple(options.perplexity_sets.split()), options.benchmarks
     )
     names = [job.name for job, _ in chosen]
@@ -177,12 +179,12 @@ def run_staging(options: argparse.Namespace) -> int:
     return 0
 
 
-def _place(options: argparse.Namespace) -> checks.Place:
-    return checks.Place(options.nodes, options.gpus, options.device, options.distributed, options.image)
+def _place(options: argparse.Namespace) -> checks.Allocation:
+    return checks.Allocation(options.nodes, options.gpus, options.device, options.distributed, options.image)
 
 
-def _site(options: argparse.Namespace) -> family.Site:
-    return family.Site(
+def _site(options: argparse.Namespace) -> family.FamilyPaths:
+    return family.FamilyPaths(
         recipes=options.family.parent,
         runs=options.runs,
         engine=options.engine,

@@ -1,7 +1,7 @@
-"""What each start of a run was: which job, on which nodes, from which checkpoint; kept beside the run.
+"""The attempts of a run: for every start its job, nodes and first checkpoint, kept beside the run.
 
-``job.json`` holds the attempts of a run that SLURM has started, stopped and started again; when the run is
-finished its manifest takes them over.
+SLURM may start, stop and restart a run several times. ``job.json`` lists these attempts; they are copied into
+the manifest when the run is finished.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ndino.train.checkpoints import newest_whole_checkpoint, step_of
 JOB = "job.json"
 
 
-class Outcome(IntEnum):
-    """How a training job ended; the exit status of ``python -m ndino.cluster outcome``."""
+class AttemptOutcome(IntEnum):
+    """How a training job ended. launch/body/train.sh reads it as the exit status of ``outcome``."""
 
     FINISHED = 0
     FAILED = 1
-    GO_ON = 75  # stopped with progress: start it again
+    RESUME = 75  # stopped, but with progress: requeue the job
 
 
 def begin(out: Path, environment: Mapping[str, str], *, nodes: int, ranks: int) -> None:
-    """Record that an attempt begins now."""
+    """Record the start of an attempt in ``out``, from the job's ``environment``."""
     attempts = _attempts(out)
     attempts.append(
         {
@@ -45,7 +45,7 @@ def begin(out: Path, environment: Mapping[str, str], *, nodes: int, ranks: int) 
 
 
 def end(out: Path) -> None:
-    """Record that the attempt that began last ends now; a finished run's manifest learns of all of them."""
+    """Record the end of the latest attempt, and all attempts in a finished run's manifest."""
     attempts = _attempts(out)
     if not attempts:
         return
@@ -59,17 +59,17 @@ def end(out: Path) -> None:
         write_json(path, {**manifest, "attempts": attempts, "wall_seconds": seconds})
 
 
-def outcome(out: Path) -> tuple[Outcome, str]:
-    """How the attempt that began last ended, and a line that says so."""
+def outcome(out: Path) -> tuple[AttemptOutcome, str]:
+    """How the latest attempt ended, and a message that says so."""
     if (out / "manifest.json").exists():
-        return Outcome.FINISHED, f"{out}: finished"
+        return AttemptOutcome.FINISHED, f"{out}: finished"
     before = _attempts(out)[-1]["from_step"] if _attempts(out) else 0
     now = step_of(newest_whole_checkpoint(out))
     if now > before:
-        return Outcome.GO_ON, f"{out}: stopped after step {now}, to be continued"
-    return Outcome.FAILED, (
-        f"{out}: ended without a checkpoint later than step {before} (remedy: read the log above; where "
-        "time ran out, a longer --time or a smaller save_steps)"
+        return AttemptOutcome.RESUME, f"{out}: stopped after step {now}, will be resumed"
+    return AttemptOutcome.FAILED, (
+        f"{out}: ended without a checkpoint later than step {before} (remedy: read the log above; if "
+        "time ran out, use a longer --time or a smaller save_steps)"
     )
 
 

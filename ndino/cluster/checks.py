@@ -1,4 +1,4 @@
-"""What must hold before a training job waits in a queue or starts: each failure is a line with its remedy."""
+"""Checks of a training job before submission and before it starts; a problem is one line with its remedy."""
 
 from __future__ import annotations
 
@@ -19,17 +19,23 @@ from ndino.formats.recipes import Recipe
 from ndino.train.manifest import identity
 from ndino.train.stage import Stage, StageError, belongs_to
 
-IMAGES = 64  # opened to their last byte, of the first rows
+IMAGES = 64  # number of images that are decoded completely, from the first rows
 GIB = 1024**3
-# AdamW's two moments and the weights themselves, all in fp32 (bf16 runs keep fp32 masters); under ZeRO the
-# weights once more, in bf16.
+# Bytes per weight in a checkpoint: AdamW's two moments and the weights in fp32 (bf16 runs keep fp32 masters),
+# and under ZeRO the weights once more in bf16. Bytes per weight of the published model: fp32 at most.
 BYTES_TRAINED, BYTES_PUBLISHED = 14, 4
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a job runs: how many nodes, GPUs (ranks) a node, whether ranks train on GPUs at all, how they
-    share the model (a name of ``launch/accelerate``), and the engine's image, if it runs in one.
+class Allocation:
+    """What a job gets and how it uses it.
+
+    Attributes:
+        nodes: number of nodes.
+        gpus: GPUs per node; each is one rank.
+        device: ``cuda``, or ``cpu`` for tests.
+        distributed: how ranks share the model: the name of a file in ``launch/accelerate``.
+        image: the engine's container image; empty if it runs outside one.
     """
 
     nodes: int
@@ -45,82 +51,89 @@ class Place:
 
 @dataclass(frozen=True)
 class Findings:
-    """``problems`` forbid the job; ``facts`` are what was found good."""
+    """The ``problems`` that forbid the job, and the ``facts`` that passed."""
 
     problems: tuple[str, ...]
     facts: tuple[str, ...]
 
 
-def check(stage: Stage, place: Place, *, engine: str) -> Findings:
-    """Run every check that needs no GPU; all problems are found, not only the first."""
-    return _run((_ranks, _packages, _folders, _data, _out, _disk), stage, place, engine)
+def check(stage: Stage, allocation: Allocation, *, engine: str) -> Findings:
+    """Run every check that needs no GPU, and report all problems, not only the first."""
+    return _run((_ranks, _packages, _folders, _data, _out, _disk), stage, allocation, engine)
 
 
-def check_before_parent(stage: Stage, place: Place, *, engine: str) -> Findings:
-    """`check` of a stage whose parent is still to be trained: all but what it starts from and goes on with.
+def check_before_parent(stage: Stage, allocation: Allocation, *, engine: str) -> Findings:
+    """`check` for a stage whose parent is not trained yet: skips its starting point and its output folder.
 
-    ``stage`` starts from the untrained backbones, which weigh what the parent will.
+    ``stage`` must start from the untrained backbones, which are as large as the parent will be.
     """
-    return _run((_ranks, _packages, _data, _disk), stage, place, engine)
+    return _run((_ranks, _packages, _data, _disk), stage, allocation, engine)
 
 
-def _run(parts: tuple[Callable[..., Lines], ...], stage: Stage, place: Place, engine: str) -> Findings:
+def _run(
+    parts: tuple[Callable[..., Lines], ...], stage: Stage, allocation: Allocation, engine: str
+) -> Findings:
     problems: list[str] = []
     facts: list[str] = []
     for part in parts:
-        for good, line in part(stage, place, engine):
+        for good, line in part(stage, allocation, engine):
             (facts if good else problems).append(line)
     return Findings(tuple(problems), tuple(facts))
 
 
-def gpus_seen(place: Place, count: Callable[[], int]) -> str | None:
-    """A line when this node's PyTorch sees fewer GPUs than the job has here; ``count`` asks it."""
+def gpus_seen(allocation: Allocation, count: Callable[[], int]) -> str | None:
+    """The problem if PyTorch sees fewer GPUs on this node than the job has; ``count`` counts them."""
     found = count()
-    if found >= place.gpus:
+    if found >= allocation.gpus:
         return None
     return (
-        f"PyTorch sees {found} GPU(s) of {place.gpus} on this node (remedy: ask for --gres=gpu:{place.gpus}, "
-        "and check driver, image and --nv)"
+        f"PyTorch sees {found} GPU(s) of {allocation.gpus} on this node (remedy: request "
+        f"--gres=gpu:{allocation.gpus}, and check driver, image and --nv)"
     )
 
 
 Lines = Iterator[tuple[bool, str]]
 
 
-def _ranks(stage: Stage, place: Place, engine: str) -> Lines:
-    if place.gpus < 1:
+def _ranks(stage: Stage, allocation: Allocation, engine: str) -> Lines:
+    if allocation.gpus < 1:
         yield False, "the job has no GPU (remedy: --gres=gpu:4 on the sbatch line)"
         return
     recipe = stage.recipe
     try:
-        accumulation = recipe.accumulation(place.ranks)
+        accumulation = recipe.accumulation(allocation.ranks)
     except ValueError as error:
         yield False, str(error)
     else:
         yield (
             True,
-            f"recipe {recipe.name}: {recipe.effective_batch} = {place.nodes} node(s) x {place.gpus} x "
-            f"{recipe.per_device_batch} samples x {accumulation} accumulated",
+            f"recipe {recipe.name}: {recipe.effective_batch} = {allocation.nodes} node(s) x "
+            f"{allocation.gpus} x {recipe.per_device_batch} samples x {accumulation} accumulated",
         )
 
 
-def _packages(stage: Stage, place: Place, engine: str) -> Lines:
+def _packages(stage: Stage, allocation: Allocation, engine: str) -> Lines:
     if engine == "llava-next":
-        yield from _upstream(place)
-    elif place.ranks > 1 and place.distributed.startswith("zero") and not find_spec("deepspeed"):
+        yield from _upstream(allocation)
+    elif allocation.ranks > 1 and allocation.distributed.startswith("zero") and not find_spec("deepspeed"):
         yield (
             False,
-            f"DISTRIBUTED={place.distributed} needs DeepSpeed, which is not installed (remedy: make "
+            f"DISTRIBUTED={allocation.distributed} needs DeepSpeed, which is not installed (remedy: make "
             "deepspeed, or DISTRIBUTED=fsdp)",
         )
 
 
-def _upstream(place: Place) -> Lines:
-    if place.ranks > 1 and place.distributed == "fsdp":
-        # Its transformers saves no whole model from shards, which it would find out after the last step.
+def _upstream(allocation: Allocation) -> Lines:
+    if allocation.ranks > 1 and allocation.distributed == "fsdp":
+        # Its transformers cannot save a whole model from FSDP shards. It would fail only after the last step.
         yield False, "DISTRIBUTED=fsdp is for ENGINE=native (remedy: DISTRIBUTED=zero3)"
+<<<<<<< HEAD
     if not place.image:
         from ndino.llava_next.engine import find_tree
+=======
+    if not allocation.image:
+        from ndino.llava_next.stage import find_tree
+>>>>>>> 3cdd4fe (Launchers: one body behind the two training scripts; cluster code and page in plain English)
 
         try:
             yield True, f"trainer: {find_tree().folder}"
@@ -128,9 +141,9 @@ def _upstream(place: Place) -> Lines:
             yield False, str(error)
 
 
-def _folders(stage: Stage, place: Place, engine: str) -> Lines:
+def _folders(stage: Stage, allocation: Allocation, engine: str) -> Lines:
     remedies = {
-        "model": "train the stage before it first, or give FROM=",
+        "model": "train its parent stage first, or set FROM=",
         "language_model": "LANGUAGE_MODEL= names a LLaMA folder; make stage-weights fetches one",
         "vision_tower": "VISION_TOWER= names a CLIP folder; make stage-weights fetches one",
     }
@@ -139,9 +152,9 @@ def _folders(stage: Stage, place: Place, engine: str) -> Lines:
         if not folder.is_dir():
             yield False, f"{folder}: no such folder (remedy: {remedies[role]})"
         elif missing:
-            yield False, f"{folder}: has no {missing[0]} (remedy: {remedies[role]})"
+            yield False, f"{folder}: {missing[0]} is missing (remedy: {remedies[role]})"
         elif not weight_files(folder):
-            yield False, f"{folder}: has no weights (remedy: {remedies[role]})"
+            yield False, f"{folder}: no weights (remedy: {remedies[role]})"
         else:
             yield True, f"start: {folder}"
 
@@ -150,12 +163,12 @@ def _wanted(role: str, engine: str) -> tuple[str, ...]:
     if role == "vision_tower":
         return ("config.json", "preprocessor_config.json") if engine == "llava-next" else ("config.json",)
     if role == "model" and engine == "llava-next":
-        # What this engine leaves beside a model and asks for again, its vision tower among it.
+        # training.json holds settings that the upstream engine needs again, such as its vision tower's path.
         return ("config.json", "tokenizer.json", "training.json")
     return ("config.json", "tokenizer.json")
 
 
-def _data(stage: Stage, place: Place, engine: str) -> Lines:
+def _data(stage: Stage, allocation: Allocation, engine: str) -> Lines:
     if not stage.image_folder.is_dir():
         yield False, f"{stage.image_folder}: no such image folder (remedy: image_folder in the recipe)"
         return
@@ -174,9 +187,12 @@ def _data(stage: Stage, place: Place, engine: str) -> Lines:
         yield False, f"{stage.data}: {error.strerror} (remedy: data in the recipe)"
         return
     if not rows:
-        yield False, f"{stage.data}: not one usable row" + (f"; the first: {faulty[0]}" if faulty else "")
+        yield False, f"{stage.data}: no usable row" + (f"; the first: {faulty[0]}" if faulty else "")
         return
-    yield True, f"data: {stage.data}, {rows} rows" + (f", {len(faulty)} more left out" if faulty else "")
+    yield (
+        True,
+        f"data: {stage.data}, {rows} rows" + (f", {len(faulty)} faulty rows left out" if faulty else ""),
+    )
     images = list(itertools.islice(_images(first, stage.image_folder), IMAGES))
     broken = [line for image in images if (line := _broken(image))]
     if images and len(broken) == len(images):
@@ -190,7 +206,7 @@ def _data(stage: Stage, place: Place, engine: str) -> Lines:
         yield True, f"images: the first {len(images)} open"
 
 
-def _out(stage: Stage, place: Place, engine: str) -> Lines:
+def _out(stage: Stage, allocation: Allocation, engine: str) -> Lines:
     path = stage.out / "run.json"
     if not path.exists() or not stage.data.is_file():
         return
@@ -202,12 +218,12 @@ def _out(stage: Stage, place: Place, engine: str) -> Lines:
             raise StageError(
                 f"{stage.out}: holds a run of the other engine (remove it or choose another OUT=)"
             )
-        # The upstream engine puts more on record than recipe, data and start.
+        # The upstream engine records more than recipe, data and starting point.
         belongs_to(stage.out, held | wanted)
     except StageError as error:
         yield False, str(error)
     else:
-        yield True, f"goes on in {stage.out}"
+        yield True, f"resumes in {stage.out}"
 
 
 def _images(conversations: list[Conversation], folder: Path) -> Iterator[Path]:
@@ -219,11 +235,11 @@ def _broken(path: Path) -> str | None:
         with Image.open(path) as image:
             image.load()
     except BROKEN_IMAGE as error:
-        return f"{path}: {error} (remedy: copy it anew or remove its row)"
+        return f"{path}: {error} (remedy: copy it again or remove its row)"
     return None
 
 
-def _disk(stage: Stage, place: Place, engine: str) -> Lines:
+def _disk(stage: Stage, allocation: Allocation, engine: str) -> Lines:
     weights = [count_parameters(folder) for folder in stage.start.values()]
     if None in weights:
         return
@@ -240,22 +256,22 @@ def _disk(stage: Stage, place: Place, engine: str) -> Lines:
 
 
 def disk_needed(parameters: int, recipe: Recipe) -> int:
-    """Bytes of a stage at its fullest: the checkpoints that are kept, one being written, and the result.
+    """Peak disk use of a stage in bytes: the kept checkpoints, one being written, and the published model.
 
-    A quota that the file system does not report is not seen.
+    A quota that the file system does not report cannot be taken into account.
     """
-    # The projector is a two-hundredth of the 8B model; its stage's checkpoints repeat the frozen weights.
+    # The projector stage trains 0.5 % of the 8B model, but its checkpoints contain the frozen weights too.
     checkpoint = parameters * (BYTES_TRAINED if recipe.trainable == "all" else BYTES_PUBLISHED)
     return checkpoint * (recipe.save_total_limit + 1) + parameters * BYTES_PUBLISHED
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors of a folder, else its ``.bin`` files."""
+    """The safetensors files of a folder; its ``.bin`` files if there are none."""
     return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
 
 
 def count_parameters(folder: Path) -> int | None:
-    """How many weights a model folder holds, read off the headers alone; None where that cannot be."""
+    """Number of weights in a model folder, from the file headers only; None if they cannot be read."""
     total = 0
     for path in weight_files(folder):
         if path.suffix == ".bin":

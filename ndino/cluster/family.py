@@ -1,4 +1,4 @@
-"""The family as jobs that need one another: eight shared training runs, then scores, then the comparison."""
+"""The family as dependent jobs: eight shared training runs, then scores, then the comparison."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ndino.formats.recipes import Family, load_recipe, run_name
 from ndino.train.manifest import identity
 from ndino.train.stage import StageError, belongs_to
 
-# Baselines by the name that family.yaml gives them: where they come from and what evaluates them.
+# Baselines by their name in family.yaml: hub id, and the backend that evaluates them.
 BASELINES = {"mblip": ("Gregor/mblip-mt0-xl", "lmms:mblip")}
 JOBS, DONE = "jobs.tsv", ".done"
 REPORT = "report"
 
 
 @dataclass(frozen=True)
-class Job:
-    """One SLURM job: ``script`` and ``arguments`` are run when all ``parents`` have succeeded.
+class SlurmJob:
+    """One SLURM job: runs ``script`` with ``arguments`` once all ``parents`` have succeeded.
 
-    ``environment`` is added to the submitter's. ``done`` tells that it need not run again.
+    ``environment`` is added to the submitting shell's. ``done``: it has finished and is still up to date.
     """
 
     name: str
@@ -34,13 +34,13 @@ class Job:
 
     @property
     def trains(self) -> bool:
-        """Whether this is a training run; its only argument is then the recipe's name."""
+        """Whether this is a training run, whose only argument is the recipe's name."""
         return self.script.startswith("launch/train_")
 
 
 @dataclass(frozen=True)
-class Site:
-    """Where recipes, runs and starting points are; ``models`` is what `ndino.cluster.staging` fetched."""
+class FamilyPaths:
+    """Where recipes, runs and starting points are; ``models`` is the folder that `staging` downloads to."""
 
     recipes: Path
     runs: Path
@@ -51,95 +51,97 @@ class Site:
     overrides: Path | None = None
 
 
-def plan(family: Family, site: Site) -> list[Job]:
+def plan(family: Family, paths: FamilyPaths) -> list[SlurmJob]:
     """Every job of the family, parents before children.
 
     Raises:
         RecipeError: a recipe cannot be used.
         StageError: a run's folder holds another run.
     """
-    jobs: dict[str, Job] = {}
+    jobs: dict[str, SlurmJob] = {}
     for chain in family.stages():
         parent = jobs.get(run_name(chain[:-1]))
-        jobs[run_name(chain)] = _training(chain, parent, site)
+        jobs[run_name(chain)] = _training(chain, parent, paths)
     for name, chain in family.models.items():
         run = jobs[run_name(chain)]
-        model = f"{name}={site.runs / run.name / 'model'}"
+        model = f"{name}={paths.runs / run.name / 'model'}"
         jobs |= {
             job.name: job
             for job in (
-                _scoring("tasks", name, (model,), run, site),
-                _scoring("perplexity", name, (model,), run, site),
+                _scoring("tasks", name, (model,), run, paths),
+                _scoring("perplexity", name, (model,), run, paths),
             )
         }
     for name in family.baselines:
         source, backend = BASELINES[name]
-        staged = site.models / source.split("/")[1]
+        staged = paths.models / source.split("/")[1]
         arguments = (f"{name}={staged if staged.is_dir() else source}", "--backend", backend)
-        job = _scoring("tasks", name, arguments, None, site)
+        job = _scoring("tasks", name, arguments, None, paths)
         jobs[job.name] = job
     scores = tuple(job.name for job in jobs.values() if job.script == "launch/evaluate.sh")
-    finished = _stamp(site, REPORT).exists() and all(jobs[name].done for name in scores)
-    jobs[REPORT] = Job(REPORT, scores, "launch/evaluate.sh", (REPORT,), done=finished)
+    finished = _stamp(paths, REPORT).exists() and all(jobs[name].done for name in scores)
+    jobs[REPORT] = SlurmJob(REPORT, scores, "launch/evaluate.sh", (REPORT,), done=finished)
     return list(jobs.values())
 
 
-def _training(chain: tuple[str, ...], parent: Job | None, site: Site) -> Job:
-    recipe, out = chain[-1], site.runs / run_name(chain)
+def _training(chain: tuple[str, ...], parent: SlurmJob | None, paths: FamilyPaths) -> SlurmJob:
+    recipe, out = chain[-1], paths.runs / run_name(chain)
     script = "launch/train_from_llm.sh" if len(chain) <= 2 else "launch/train_from_lmm.sh"
     environment = {"OUT": str(out)}
     if parent is not None:
-        environment["FROM"] = str(site.runs / parent.name)
-    done = (parent is None or parent.done) and _is_trained(chain, parent, site, out)
-    return Job(run_name(chain), (parent.name,) if parent else (), script, (recipe,), environment, done)
+        environment["FROM"] = str(paths.runs / parent.name)
+    done = (parent is None or parent.done) and _is_trained(chain, parent, paths, out)
+    return SlurmJob(run_name(chain), (parent.name,) if parent else (), script, (recipe,), environment, done)
 
 
-def _is_trained(chain: tuple[str, ...], parent: Job | None, site: Site, out: Path) -> bool:
+def _is_trained(chain: tuple[str, ...], parent: SlurmJob | None, paths: FamilyPaths, out: Path) -> bool:
     if not (out / "manifest.json").exists() or not (out / "model").is_dir():
         return False
-    recipe = load_recipe(site.recipes / f"{chain[-1]}.yaml", site.overrides)
+    recipe = load_recipe(paths.recipes / f"{chain[-1]}.yaml", paths.overrides)
     data = Path(recipe.data)
     if not data.is_file():
         raise StageError(
-            f"{data}: no such data, so {out} cannot be known as finished (remedy: data in the recipe)"
+            f"{data}: no such data, so it is unknown whether {out} is finished (remedy: data in the recipe)"
         )
-    wanted = identity(recipe, data, start_of(parent, site))
+    wanted = identity(recipe, data, start_of(parent, paths))
     held = json.loads((out / "run.json").read_text(encoding="utf-8"))
     # The upstream engine puts more on record than recipe, data and start.
     return belongs_to(out, held | wanted)
 
 
-def start_of(parent: Job | None, site: Site) -> dict[str, Path]:
-    """The folders that a run starts from by their role: its parent's model, or the two backbones."""
+def start_of(parent: SlurmJob | None, paths: FamilyPaths) -> dict[str, Path]:
+    """The folders that a run starts from, by role: its parent's model, or the two backbones."""
     if parent is None:
-        return {"language_model": site.language_model, "vision_tower": site.vision_tower}
-    return {"model": site.runs / parent.name / ("model" if site.engine == "native" else "upstream")}
+        return {"language_model": paths.language_model, "vision_tower": paths.vision_tower}
+    return {"model": paths.runs / parent.name / ("model" if paths.engine == "native" else "upstream")}
 
 
-def _scoring(kind: str, name: str, arguments: tuple[str, ...], run: Job | None, site: Site) -> Job:
-    stamp = _stamp(site, f"{kind}-{name}")
-    made = site.runs / run.name / "manifest.json" if run else None
-    # A model that was trained again is scored again.
+def _scoring(
+    kind: str, name: str, arguments: tuple[str, ...], run: SlurmJob | None, paths: FamilyPaths
+) -> SlurmJob:
+    stamp = _stamp(paths, f"{kind}-{name}")
+    made = paths.runs / run.name / "manifest.json" if run else None
+    # A model that was retrained after its scores were made is scored again.
     done = (
         stamp.exists()
         and (run is None or run.done)
         and (made is None or made.stat().st_mtime <= stamp.stat().st_mtime)
     )
     parents = (run.name,) if run else ()
-    return Job(f"{kind}-{name}", parents, "launch/evaluate.sh", (kind, *arguments), done=done)
+    return SlurmJob(f"{kind}-{name}", parents, "launch/evaluate.sh", (kind, *arguments), done=done)
 
 
-def _stamp(site: Site, name: str) -> Path:
-    return folder_of(site.runs) / f"{name}{DONE}"
+def _stamp(paths: FamilyPaths, name: str) -> Path:
+    return folder_of(paths.runs) / f"{name}{DONE}"
 
 
 def folder_of(runs: Path) -> Path:
-    """Where a family's jobs are kept: numbers that SLURM gave them, and what they have finished."""
+    """Folder that records a family's jobs: their SLURM ids, and which have finished."""
     return runs / "family"
 
 
 def submitted(runs: Path) -> dict[str, str]:
-    """The number of each job that was last submitted under its name."""
+    """The SLURM id of the latest submission of each job, by the job's name."""
     path = folder_of(runs) / JOBS
     if not path.exists():
         return {}
@@ -148,12 +150,12 @@ def submitted(runs: Path) -> dict[str, str]:
 
 
 def to_submit(
-    jobs: list[Job], numbers: Mapping[str, str], queued: set[str]
-) -> Iterator[tuple[Job, list[str]]]:
+    jobs: list[SlurmJob], numbers: Mapping[str, str], queued: set[str]
+) -> Iterator[tuple[SlurmJob, list[str]]]:
     """The jobs that are neither done nor in the queue, each with the parents it must wait for.
 
-    A parent in the queue is named by its number, one that is about to be submitted by its name; one that is
-    done needs no waiting for.
+    Parents in the queue are given by SLURM id, parents that are about to be submitted by name; finished
+    parents are left out.
     """
     by_name = {job.name: job for job in jobs}
     for job in jobs:
@@ -163,15 +165,15 @@ def to_submit(
         yield job, [numbers[name] if numbers.get(name) in queued else name for name in waits]
 
 
-def as_words(job: Job, waits: list[str]) -> str:
-    """A job as shell words: name, parents with commas, script, how many arguments, arguments, NAME=VALUE…"""
+def as_words(job: SlurmJob, waits: list[str]) -> str:
+    """A job as shell words: name, comma-separated parents, script, argument count, arguments, NAME=VALUE…"""
     assignments = [f"{key}={value}" for key, value in job.environment.items()]
     words = [job.name, ",".join(waits), job.script, str(len(job.arguments)), *job.arguments, *assignments]
     return shlex.join(words)
 
 
-def graph(jobs: list[Job], queued: Mapping[str, str]) -> list[str]:
-    """The plan as lines to read: what runs after what, and what is done or queued already."""
+def graph(jobs: list[SlurmJob], queued: Mapping[str, str]) -> list[str]:
+    """The plan as text: each job, its state, and the jobs it runs after."""
     wide = max(len(job.name) for job in jobs)
     lines = []
     for job in jobs:

@@ -1,10 +1,10 @@
-"""``accelerate launch``, which does not end when SLURM tells the ranks to save.
+"""``accelerate launch`` that survives the signals by which SLURM asks the ranks to save.
 
     python -m ndino.cluster.launch --config_file launch/accelerate/zero3.yaml … -m ndino.cluster.rank …
 
-SLURM sends USR1 and TERM to every process of a job step. PyTorch's launcher would pass TERM on and kill
-after 30 seconds whoever is still saving. Here both signals are blocked for good; the ranks inherit that, and
-find at the end of a step what they were sent (`ndino.train.callbacks.StopOnSignal`).
+SLURM sends USR1 and TERM to every process of a job step. PyTorch's launcher would forward TERM and kill ranks
+that are still saving after 30 seconds. Here both signals are blocked for the whole process; the ranks inherit
+the mask and look for pending signals at the end of each training step (`ndino.train.callbacks.StopOnSignal`).
 """
 
 from __future__ import annotations

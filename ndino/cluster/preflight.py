@@ -1,6 +1,6 @@
-"""What can be known of a family before a stage of it is trained: each failure is a line with its remedy.
+"""Checks of a whole family before anything is trained: each problem is one line with its remedy.
 
-A data set or benchmark that is missing would otherwise be found when the jobs before have used their hours.
+Otherwise a missing data set would be found only after the earlier jobs have used their GPU hours.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from huggingface_hub import is_offline_mode
 
-from ndino.cluster.checks import Place, check, check_before_parent
-from ndino.cluster.family import Job, Site, start_of
+from ndino.cluster.checks import Allocation, check, check_before_parent
+from ndino.cluster.family import FamilyPaths, SlurmJob, start_of
 from ndino.evaluation.errors import SetupError
 from ndino.formats.recipes import RecipeError, load_recipe
 from ndino.train.stage import Stage
@@ -23,8 +23,8 @@ STAGING = "make stage-weights"
 
 
 @dataclass(frozen=True)
-class Questions:
-    """What models are asked: TASKS, PERPLEXITY_SETS (``NAME=DATA``) and BENCHMARKS of launch/cluster.env."""
+class EvaluationData:
+    """What models are scored on: TASKS, PERPLEXITY_SETS and BENCHMARKS of launch/cluster.env."""
 
     tasks: tuple[str, ...]
     perplexity_sets: tuple[str, ...]
@@ -32,12 +32,16 @@ class Questions:
 
 
 def problems(
-    jobs: list[Job], names: Iterable[str], site: Site, place: Place, questions: Questions
+    jobs: list[SlurmJob],
+    names: Iterable[str],
+    paths: FamilyPaths,
+    allocation: Allocation,
+    questions: EvaluationData,
 ) -> Iterator[str]:
-    """What forbids submitting the jobs called ``names``; ``jobs`` is the whole family."""
+    """The problems that forbid submitting the jobs called ``names``; ``jobs`` is the whole family."""
     by_name = {job.name: job for job in jobs}
     chosen = [by_name[name] for name in names]
-    yield from dict.fromkeys(_training_problems(chosen, by_name, site, place))
+    yield from dict.fromkeys(_training_problems(chosen, by_name, paths, allocation))
     asked = {job.arguments[0] for job in chosen if not job.trains}
     if "tasks" in asked:
         yield from _task_problems(questions)
@@ -48,12 +52,14 @@ def problems(
             name, _, model = job.arguments[1].partition("=")
             if not Path(model).is_dir():
                 yield (
-                    f"{name}: {model} is not in {site.models} (remedy: {STAGING}, or take it from the "
+                    f"{name}: {model} is not in {paths.models} (remedy: {STAGING}, or take it from the "
                     "baselines of the family's file)"
                 )
 
 
-def _training_problems(chosen: list[Job], by_name: dict[str, Job], site: Site, place: Place) -> Iterator[str]:
+def _training_problems(
+    chosen: list[SlurmJob], by_name: dict[str, SlurmJob], paths: FamilyPaths, allocation: Allocation
+) -> Iterator[str]:
     checked: set[str] = set()
     for job in (job for job in chosen if job.trains):
         parent = by_name[job.parents[0]] if job.parents else None
@@ -63,17 +69,17 @@ def _training_problems(chosen: list[Job], by_name: dict[str, Job], site: Site, p
             continue
         checked.add(name)
         try:
-            recipe = load_recipe(site.recipes / f"{name}.yaml", site.overrides)
+            recipe = load_recipe(paths.recipes / f"{name}.yaml", paths.overrides)
         except RecipeError as error:
             yield str(error)
             continue
-        start = start_of(parent if ready else None, site)
-        stage = Stage(recipe, Path(recipe.data), Path(recipe.image_folder), site.runs / job.name, **start)
+        start = start_of(parent if ready else None, paths)
+        stage = Stage(recipe, Path(recipe.data), Path(recipe.image_folder), paths.runs / job.name, **start)
         how = check if ready else check_before_parent
-        yield from how(stage, place, engine=site.engine).problems
+        yield from how(stage, allocation, engine=paths.engine).problems
 
 
-def _task_problems(questions: Questions) -> Iterator[str]:
+def _task_problems(questions: EvaluationData) -> Iterator[str]:
     from ndino.evaluation.benchmarks import Benchmarks
 
     folder = questions.benchmarks if questions.benchmarks.is_dir() else None
@@ -81,17 +87,17 @@ def _task_problems(questions: Questions) -> Iterator[str]:
         yield f"{questions.benchmarks}: no such folder of benchmarks (remedy: {STAGING}, or BENCHMARKS=)"
         return
     try:
-        # lmms-eval tells of its other tasks.
+        # lmms-eval prints warnings about its own tasks.
         with contextlib.redirect_stderr(io.StringIO()):
             Benchmarks(questions.tasks, data=folder)
     except SetupError as error:
         yield f"TASKS={','.join(questions.tasks)}: {error}; {STAGING} fetches those of ndino-it"
 
 
-def _perplexity_problems(questions: Questions) -> Iterator[str]:
+def _perplexity_problems(questions: EvaluationData) -> Iterator[str]:
     for item in questions.perplexity_sets if is_offline_mode() else ():
         data = item.partition("=")[2] or item
-        # As launch/evaluate.sh looks for it.
+        # The same look-up as in launch/evaluate.sh.
         folder = questions.benchmarks / data
         path = folder if folder.is_dir() else Path(data)
         if not path.is_file() and not (path.is_dir() and any(path.iterdir())):

@@ -1,7 +1,7 @@
 """One rank of a training job with the native engine; takes the arguments of ``python -m ndino.train``.
 
-A rank that a signal has stopped ends with status 0: a launcher would call anything else a failure. Whether
-the stage is finished is read off its folder afterwards (`ndino.cluster.attempts.outcome`).
+A rank that a signal stopped exits with status 0, because a launcher takes anything else for a failure.
+Whether the stage is finished is then read from its folder (`ndino.cluster.attempts.outcome`).
 """
 
 from __future__ import annotations

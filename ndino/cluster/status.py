@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ndino.cluster.family import Job
+from ndino.cluster.family import SlurmJob
 from ndino.train.checkpoints import PROGRESS
 
 
@@ -32,9 +32,9 @@ def read_queue(text: str) -> dict[str, Queued]:
 
 
 def rows(
-    jobs: list[Job], numbers: Mapping[str, str], queue: Mapping[str, Queued], runs: Path
+    jobs: list[SlurmJob], numbers: Mapping[str, str], queue: Mapping[str, Queued], runs: Path
 ) -> list[tuple[str, str, str, str, str, str]]:
-    """Job, number, state, step, loss, time left; "-" for what is not known."""
+    """Rows of job, SLURM id, state, step, loss and time left; "-" where unknown."""
     found = []
     for job in jobs:
         number = numbers.get(job.name, "-")
@@ -53,7 +53,7 @@ def rows(
     return found
 
 
-def _state(job: Job, number: str, queued: Queued | None) -> str:
+def _state(job: SlurmJob, number: str, queued: Queued | None) -> str:
     if job.done:
         return "done"
     if queued is None:

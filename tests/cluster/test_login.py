@@ -51,7 +51,7 @@ def test_a_missing_image(login):
 
 def test_a_missing_start(login):
     line = refused(login, LLM, "--check", "pt")
-    assert f"{login.runs}/mlp/model: no such folder (remedy: train the stage before it" in line
+    assert f"{login.runs}/mlp/model: no such folder (remedy: train its parent stage" in line
     line = refused(login, LLM, "--check", "mlp", VISION_TOWER="nowhere")
     assert "nowhere: no such folder (remedy: VISION_TOWER=" in line
 
@@ -80,8 +80,8 @@ def test_a_torn_image(login, rows, tmp_path):
 
 
 def test_settings_that_are_none(login):
-    assert "ENGINE=fast is none" in refused(login, LLM, "--check", ENGINE="fast")
-    assert "DISTRIBUTED=zero9 is none" in refused(login, LLM, "--check", DISTRIBUTED="zero9")
+    assert "ENGINE=fast is unknown" in refused(login, LLM, "--check", ENGINE="fast")
+    assert "DISTRIBUTED=zero9 has no file" in refused(login, LLM, "--check", DISTRIBUTED="zero9")
     assert "unknown option --chek" in refused(login, LLM, "--chek")
 
 
@@ -107,7 +107,7 @@ def test_what_the_upstream_trainer_cannot_do_or_start_from(login, tmp_path):
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         (elsewhere / name).touch()
     line = refused(login, LMM, "--check", "it", **how, FROM=str(elsewhere))
-    assert "model: has no training.json" in line
+    assert "model: training.json is missing" in line
 
 
 def test_an_image_of_the_upstream_trainer_is_for_nothing_else(login, tmp_path):
@@ -146,7 +146,7 @@ def test_without_slurm_the_login_node_says_so(login):
             if program.name not in ("sbatch", "squeue"):
                 (login.folder / "bin" / program.name).symlink_to(program)
     line = login.call(LLM, "mlp", PATH=path).stderr.strip().splitlines()[-1]
-    assert "sbatch is not here (remedy: run this on the cluster's login node)" in line
+    assert "sbatch not found (remedy: run this on the cluster's login node)" in line
 
 
 RUNTIME = """#!/usr/bin/env python3

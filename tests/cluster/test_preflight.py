@@ -45,7 +45,7 @@ def test_a_family_that_lacks_nothing_comes_as_far_as_sbatch(family):
     done = family.call("launch/family.sh")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        "family.sh: sbatch is not here (remedy: run this on the cluster's login node)"
+        "family.sh: sbatch not found (remedy: run this on the cluster's login node)"
     ]
 
 
@@ -120,7 +120,7 @@ def test_a_queue_that_does_not_answer_is_not_taken_for_an_empty_one(family, tmp_
     (tmp_path / "slurm.conf").write_text(NO_CONTROLLER)
     done = family.call(f"launch/{script}", *options, SLURM_CONF=str(tmp_path / "slurm.conf"))
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"{script}: squeue fails, so what is in the queue is not known (remedy: ")
+    assert done.stderr.startswith(f"{script}: squeue failed, so the queue is unknown (remedy: ")
     assert done.stderr.count("\n") == 1
 
 
@@ -140,4 +140,4 @@ def test_a_recipe_of_no_model_is_not_checked(family):
     content = yaml.safe_load(path.read_text()) | {"models": {"IT": ["mlp", "it"]}, "baselines": []}
     path.write_text(yaml.safe_dump(content))
     family.change("long", data="nowhere.jsonl")
-    assert "sbatch is not here" in family.call("launch/family.sh").stderr
+    assert "sbatch not found" in family.call("launch/family.sh").stderr

@@ -87,11 +87,11 @@ def site(tmp_path) -> Iterator[str]:
     server.server_close()
 
 
-def gqa(folder: Path) -> tuple[staging.Repository, staging.Questions]:
+def gqa(folder: Path) -> tuple[staging.HubRepository, staging.QuestionFile]:
     """What is fetched for GQA-it."""
     items = staging.wanted(folder / "models", folder, baselines=())
     (images,) = [item for item in items if item.source == "lmms-lab/GQA"]
-    (questions,) = [item for item in items if isinstance(item, staging.Questions)]
+    (questions,) = [item for item in items if isinstance(item, staging.QuestionFile)]
     return images, questions
 
 
