@@ -161,5 +161,5 @@ def test_questions_that_are_not_to_be_had(tmp_path, site, name, reason):
         staging.fetch(item)
     text = str(error.value)
     assert text.startswith(f"{site}/{name}: cannot be fetched: {reason}") and "\n" not in text
-    assert text.endswith(f"(remedy: run this where the network is, or copy it to {item.folder})")
+    assert text.endswith(f"(remedy: run this where there is a network, or copy it to {item.folder})")
     assert not item.folder.exists()
