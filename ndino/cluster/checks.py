@@ -127,13 +127,8 @@ def _upstream(allocation: Allocation) -> Lines:
     if allocation.ranks > 1 and allocation.distributed == "fsdp":
         # Its transformers cannot save a whole model from FSDP shards. It would fail only after the last step.
         yield False, "DISTRIBUTED=fsdp is for ENGINE=native (remedy: DISTRIBUTED=zero3)"
-<<<<<<< HEAD
-    if not place.image:
-        from ndino.llava_next.engine import find_tree
-=======
     if not allocation.image:
-        from ndino.llava_next.stage import find_tree
->>>>>>> 3cdd4fe (Launchers: one body behind the two training scripts; cluster code and page in plain English)
+        from ndino.llava_next.engine import find_tree
 
         try:
             yield True, f"trainer: {find_tree().folder}"
