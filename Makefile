@@ -32,7 +32,7 @@ $(call need,ppl,DATA,make ppl MODEL=runs/demo/mlp-long/model DATA=runs/demo/data
 $(call need,compare,MODELS,make compare MODELS="IT PT+IT" RUN=runs/demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup deepspeed unpatch demo data-demo test test-compat eval ppl compare report lint format lock clean image test-image test-slurm family status stage-weights debian-packages
+.PHONY: help setup deepspeed unpatch demo data-demo test test-compat eval ppl compare report lint format lock clean image test-bare test-image test-slurm family status stage-weights debian-packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -110,8 +110,10 @@ image: ## build both images to runs/images/*.sif with Apptainer (TORCH_INDEX=, F
 	  apptainer build $(foreach name,TORCH_INDEX FLASH_ATTN CUDA_ARCHS,$(if $($(name)),--build-arg "$(name)=$($(name))")) \
 	    --build-arg COMMIT="$$(git rev-parse HEAD)" "runs/images/$$name.sif" "singularity/$$name.def" || exit 1; done
 
-test-image: DEBIAN := debootstrap
-test-image: debian-packages ## as root: build the images on a plain root file system, without flash-attn, and run their %test
+test-bare: ## as root: make demo and make test on a bare Debian, in a root file system of its own
+	@tests/bare/run.sh
+
+test-image: ## as root: build the images on a plain root file system, without flash-attn, and run their %test
 	@tests/singularity/build.sh $(IMAGES)
 
 test-slurm: DEBIAN := $(SLURM)

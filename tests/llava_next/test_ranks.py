@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors.torch import load_file
 
 from ndino.llava_next.engine import Tree, prepare_stage, publish_stage
 from ndino.train.stage import Stage
+from tests.kernels import with_kernel
 from tests.llava_next.conftest import first_stage
 from tests.ranks import free_port
 from tests.train.conftest import mix_in_texts
@@ -39,7 +39,7 @@ def train(tree: Tree, stage: Stage, how: str) -> Path:
     else:
         program.append(Path(__file__).with_name("sharded_on_cpu.py"))
         arguments[arguments.index("--use_cpu") + 1] = "False"
-    environment = os.environ | {
+    environment = with_kernel(tree.python) | {
         "PYTHONPATH": str(tree.folder),
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",

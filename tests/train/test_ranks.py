@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from safetensors.torch import load_file
 from ndino.train.checkpoints import newest_whole_checkpoint, step_of
 from ndino.train.engine import run_stage
 from ndino.train.stage import Stage
+from tests.kernels import with_kernel
 from tests.ranks import finish_ranks, free_port, start_ranks
 from tests.train.conftest import ROOT, mix_in_texts
 
@@ -91,27 +93,26 @@ def assert_same_training(alone: Path, together: Path) -> None:
 
 @pytest.mark.parametrize("how", ["fsdp", "zero2", "zero3"])
 def test_sharded_ranks_train_as_one_and_go_on(how, alone, command, tmp_path):
-    if how.startswith("zero"):
-        pytest.importorskip("deepspeed", reason="the package deepspeed is not installed")
+    environment = with_kernel(sys.executable) if how.startswith("zero") else os.environ
     out = tmp_path / "run"
-    train_sharded(how, command)
+    train_sharded(how, command, environment)
     assert_same_training(alone, out)
     # What a job leaves that ended after the fourth of six steps.
     for folder in ("checkpoint-6", "model"):
         shutil.rmtree(out / folder)
     (out / "manifest.json").unlink()
-    train_sharded(how, command)
+    train_sharded(how, command, environment)
     assert manifest(out)["resumed_from"] == "checkpoint-4"
     assert_same_training(alone, out)
 
 
-def train_sharded(how: str, command: list[str]) -> None:
+def train_sharded(how: str, command: list[str], environment: Mapping[str, str]) -> None:
     launch = ["-m", "accelerate.commands.launch", "--config_file", f"launch/accelerate/{how}.yaml"]
     launch += ["--num_machines", "1", "--num_processes", "2", "--main_process_port", str(free_port())]
     done = subprocess.run(
         [sys.executable, *launch, "-m", "tests.train.sharded_on_cpu", *command],
         cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        env={**environment, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
         capture_output=True,
         text=True,
     )
