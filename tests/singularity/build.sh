@@ -6,50 +6,63 @@
 #
 # The docker header is swapped for a root file system made by debootstrap, PyTorch is its CPU build, and flash-attn,
 # which only nvcc compiles, is left out; all else is the definition as it stands. Where Apptainer is not installed
-# it comes from Debian sid, in a root of its own. Both roots are kept in the user's cache.
+# it comes from Debian sid, in a root of its own. Both roots are kept in the user's cache. The upstream trees come from
+# the mirrors that `make setup` keeps there, or from their own addresses. Where LLaVA-NeXT can be had from neither,
+# llava_next is not built, and native without it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-repository=$PWD
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/ndino/images
-mirrors=${XDG_CACHE_HOME:-$HOME/.cache}/ndino
-die() {
-  echo "test-image: $*" >&2
-  exit 1
+what=test-image
+# shellcheck source=tests/debian_root.sh
+. tests/debian_root.sh
+repository=$PWD images=$cache/images
+read -ra wanted <<<"${*:-native llava_next}"
+for image in "${wanted[@]}"; do
+  [ -f "singularity/$image.def" ] || die "$image: no such definition (remedy: native or llava_next)"
+done
+need_root
+mkdir -p "$images"
+
+# mirror_of TREE: its mirror in the cache, at the pinned commit; nothing where there is none.
+mirror_of() {
+  local commit
+  commit=$(sed -n "/^\[$1\]/,/^\[/s/^commit = \"\(.*\)\"/\1/p" upstream.toml)
+  [ ! -d "$cache/$1/$commit.git" ] || echo "$cache/$1/$commit.git"
 }
-[ "$(id -u)" = 0 ] || die "needs root, for debootstrap"
-command -v debootstrap >/dev/null || die "debootstrap is not here (remedy: apt-get install debootstrap)"
-mkdir -p "$cache"
+
+# can_be_had TREE: whether a build will find it.
+can_be_had() {
+  [ -n "$(mirror_of "$1")" ] ||
+    timeout 15 git ls-remote --quiet "$(sed -n "/^\[$1\]/,/^\[/s/^url = \"\(.*\)\"/\1/p" upstream.toml)" HEAD >/dev/null 2>&1
+}
+
+llava_next=yes
+if ! can_be_had LLaVA-NeXT; then
+  llava_next=no
+  remedy='remedy: make setup LLAVA_NEXT_URL=<mirror or clone>'
+  without="LLaVA-NeXT is in no mirror and its address does not answer"
+  kept=()
+  for image in "${wanted[@]}"; do [ "$image" = llava_next ] || kept+=("$image"); done
+  [ ${#kept[@]} -gt 0 ] || die "$without, which llava_next is made of ($remedy)"
+  wanted=("${kept[@]}")
+  echo "test-image: $without: llava_next is not built, and native without it ($remedy)"
+fi
 
 # root_of NAME SUITE PACKAGES: a Debian root in the cache, made once.
 root_of() {
-  if [ ! -d "$cache/$1" ]; then
-    echo "Making a root of Debian $2 ..." >&2
-    rm -rf "$cache/$1.partial"
-    # A release that is out of date is still good for a test.
-    APT_CONFIG=<(echo 'Acquire::Check-Valid-Until "false";') \
-      debootstrap --variant=minbase --include="$3" "$2" "$cache/$1.partial" >"$cache/$1.log" 2>&1 ||
-      die "debootstrap of $2 failed (its words: $cache/$1.log)"
+  if [ ! -d "$images/$1" ]; then
+    make_root "$images/$1.new" "$2" "$3"
     # A user namespace may make no devices.
-    rm -rf "$cache/$1.partial/dev"
-    mkdir "$cache/$1.partial/dev"
-    mv "$cache/$1.partial" "$cache/$1"
+    rm -rf "$images/$1.new/dev"
+    mkdir "$images/$1.new/dev"
+    mv "$images/$1.new" "$images/$1"
   fi
-  echo "$cache/$1"
+  echo "$images/$1"
 }
 
 # What this machine trusts and where its pip looks, in the base: %post installs packages from there.
 base=$(root_of base bookworm ca-certificates)
-binds=()
-if [ -d /usr/local/share/ca-certificates ]; then
-  cp -r /usr/local/share/ca-certificates/. "$base/usr/local/share/ca-certificates/"
-  chroot "$base" update-ca-certificates >/dev/null 2>&1
-fi
-settings=$(python3 -m pip config list | sed -n "s/^[a-z:.]*\.\(find-links\|index-url\|extra-index-url\|cert\)='\(.*\)'$/\1 = \2/p")
-printf '[global]\n%s\n' "$settings" | awk '!seen[$0]++' >"$base/etc/pip.conf"
-# An index that is a folder names its files by paths beside it.
-while read -r folder; do
-  [ ! -d "$folder" ] || binds+=("$folder")
-done < <(grep -oE '(file://)?/[^ ]+' <<<"$settings" | sed -E 's|^file://(.*)/[^/]+/?$|\1|' | sort -u)
+settle "$base"
+mapfile -t binds < <(pip_folders "$base/etc/pip.conf")
 arguments=(--build-arg "BASE=/base" --build-arg TORCH_INDEX= --build-arg FLASH_ATTN=none)
 arguments+=(--build-arg "COMMIT=$(git rev-parse HEAD)")
 options=()
@@ -57,17 +70,26 @@ for folder in "${binds[@]}"; do
   mkdir -p "$base$folder"
   options+=(--bind "$folder")
 done
-# The mirrors that make setup has made; without one, %post asks the repository's own address.
 for tree in LLaVA-NeXT lmms-eval; do
-  for mirror in "$mirrors/$tree"/*.git; do
-    [ -d "$mirror" ] || continue
-    mkdir -p "$base/mirrors/$tree"
-    binds+=("$mirror")
-    options+=(--bind "$mirror:/mirrors/$tree:ro")
-    arguments+=(--build-arg "$(tr 'a-z-' 'A-Z_' <<<"$tree")_URL=/mirrors/$tree")
-    break
-  done
+  mirror=$(mirror_of "$tree")
+  [ -n "$mirror" ] || continue
+  mkdir -p "$base/mirrors/$tree"
+  binds+=("$mirror")
+  options+=(--bind "$mirror:/mirrors/$tree:ro")
 done
+# upstream_arguments DEFINITION: where it is to find the trees; Apptainer refuses what a definition does not declare.
+upstream_arguments() {
+  local tree name
+  for tree in LLaVA-NeXT lmms-eval; do
+    name=$(tr 'a-z-' 'A-Z_' <<<"$tree")_URL
+    grep -q "^    $name=" "$1" || continue
+    if [ -n "$(mirror_of "$tree")" ]; then
+      echo "--build-arg=$name=/mirrors/$tree"
+    elif [ "$tree-$llava_next" = LLaVA-NeXT-no ]; then
+      echo "--build-arg=$name=none"
+    fi
+  done
+}
 
 # apptainer ARGUMENTS…: this machine's own, or that of a root of Debian sid.
 if command -v apptainer >/dev/null; then
@@ -76,43 +98,34 @@ if command -v apptainer >/dev/null; then
   arguments[1]="BASE=$base"
 else
   sid=$(root_of apptainer sid apptainer,ca-certificates)
+  cp -L /etc/resolv.conf /etc/hosts "$sid/etc/"
   shown=/repository
   for file in subuid subgid; do grep -qs '^root:' "$sid/etc/$file" || echo root:0:65536 >>"$sid/etc/$file"; done
-  mkdir -p "$sid/repository" "$sid/base" "$sid/out" "$sid/old"
   apptainer() {
-    # pivot_root, since Apptainer takes a plain chroot for a weak one.
+    local bound=() folder
+    for folder in "${binds[@]}"; do bound+=("$folder:$folder"); done
     # shellcheck disable=SC2016
-    unshare --mount --propagation private bash -euc '
-      root=$1 repository=$2 base=$3 out=$4 count=$5
-      shift 5
-      mount --bind "$root" "$root"
-      for folder in proc sys dev; do mount --rbind "/$folder" "$root/$folder"; done
-      cp /etc/resolv.conf /etc/hosts "$root/etc/"
-      mount --rbind "$repository" "$root/repository"
-      mount --rbind "$base" "$root/base"
-      mount --rbind "$out" "$root/out"
-      for folder in "${@:1:count}"; do mkdir -p "$root$folder" && mount --rbind "$folder" "$root$folder"; done
-      shift "$count"
-      cd "$root" && pivot_root . old && cd /repository && umount -l /old
+    inside "$sid" "$repository:/repository" "$base:/base" "$out:/out" "${bound[@]}" -- bash -euc '
+      cd /repository
       export TMPDIR=/out/tmp APPTAINER_TMPDIR=/out/tmp APPTAINER_CACHEDIR=/out/cache
       exec unshare --user --map-users=0:0:65536 --map-groups=0:0:65536 --setuid 0 --setgid 0 apptainer "$@"
-    ' -- "$sid" "$repository" "$base" "$out" "${#binds[@]}" "${binds[@]}" "$@"
+    ' -- "$@"
   }
 fi
-out=$cache/out
+out=$images/out
 mkdir -p "$out/tmp"
 seen() { if [ "$shown" = /repository ]; then echo "/out/$1"; else echo "$out/$1"; fi; }
 
 apptainer --version
-for image in "${@:-native llava_next}"; do for name in $image; do
-  [ -f "singularity/$name.def" ] || die "$name: no such definition (remedy: native or llava_next)"
+for name in "${wanted[@]}"; do
+  mapfile -t trees < <(upstream_arguments "singularity/$name.def")
   sed 's/^Bootstrap: docker$/Bootstrap: localimage/' "singularity/$name.def" >"$out/$name.def"
   SECONDS=0
   # The build runs %test by itself; it is run once more from the finished image.
-  apptainer build --force "${options[@]}" "${arguments[@]}" "$(seen "$name.sif")" "$(seen "$name.def")" \
+  apptainer build --force "${options[@]}" "${arguments[@]}" "${trees[@]}" "$(seen "$name.sif")" "$(seen "$name.def")" \
     >"$out/$name.log" 2>&1 || { tail -n 25 "$out/$name.log" >&2 && die "$name: not built (all of it: $out/$name.log)"; }
   took=$SECONDS
   apptainer test "$(seen "$name.sif")"
   apptainer inspect --labels "$(seen "$name.sif")"
   echo "$name: built in $took s, $(du -m "$out/$name.sif" | cut -f1) MB"
-done; done
+done
