@@ -31,6 +31,13 @@ from safetensors import safe_open
 from transformers import LlamaConfig, LlavaNextForConditionalGeneration
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
+from fixtures.upstream_checkpoint import (
+    llama,
+    upstream_config,
+    upstream_weights,
+    write_tokenizer,
+    write_tower,
+)
 from ndino.export import convert
 from ndino.export.checkpoint import open_checkpoint
 from ndino.export.names import plan
@@ -38,13 +45,6 @@ from ndino.export.settings import build_config, read_tokenizer
 from ndino.export.tower import read_tower
 from ndino.export.writer import write_safetensors
 from ndino.formats import model_folder
-from tests.export.upstream_checkpoint import (
-    llama,
-    upstream_config,
-    upstream_weights,
-    write_tokenizer,
-    write_tower,
-)
 
 ROOT = Path(__file__).resolve().parents[1]
 GOAL = 0.35

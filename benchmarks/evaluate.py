@@ -32,7 +32,7 @@ from PIL import Image
 from transformers import GenerationConfig, LlamaConfig
 
 from benchmarks.shape_matched import build_model, proportions, save_model
-from tests.tiny import tiny_tokenizer
+from fixtures.tiny import tiny_tokenizer
 
 GOALS = {1: 0.9, 18: 9.0, 31: 14.0}
 HIDDEN, LAYERS, VOCABULARY = 1536, 2, 3072

@@ -37,8 +37,8 @@ from transformers import GenerationConfig, LlamaConfig
 from benchmarks import evaluate
 from benchmarks.evaluate import ASKED, END_FACTOR, INSTRUCTION, SHAPES, requests
 from benchmarks.shape_matched import build_model, save_model
+from fixtures.tiny import tiny_tokenizer
 from ndino.results.statistics import ALPHA, discordant, mcnemar_test, permutation_test
-from tests.tiny import tiny_tokenizer
 
 SEEDS, IMAGES, QUESTIONS = 8, 14, 18
 HIDDEN, LAYERS, VOCABULARY, SIDE = 256, 4, 1024, 112

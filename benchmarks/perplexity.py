@@ -37,11 +37,11 @@ from PIL import Image
 from transformers import LlamaConfig
 
 from benchmarks.shape_matched import build_model, proportions, save_model
+from fixtures.tiny import CORPUS
 from ndino.common.images import image_digest
 from ndino.evaluation.models import find_model
 from ndino.evaluation.perplexity.answer_sets import Item
 from ndino.evaluation.perplexity.scorer import Scorer, load_scorer
-from tests.tiny import CORPUS
 
 ROOT = Path(__file__).resolve().parents[1]
 GOALS = {"one_answer": 1.0, "eight_answers": 3.0, "memory": 0.2}

@@ -13,9 +13,9 @@ import torch
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaNextConfig, LlavaNextForConditionalGeneration
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
+from fixtures.tiny import tiny_tokenizer
 from ndino.formats import model_folder
 from ndino.formats.prompts import IMAGE_TOKEN
-from tests.tiny import tiny_tokenizer
 
 PATCH = 14
 TOWER_HIDDEN = 192

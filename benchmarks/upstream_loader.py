@@ -26,12 +26,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from fixtures.llama3 import llama3_tokenizer
 from ndino.common.files import write_json
 from ndino.formats.model_folder import settle_tokenizer
 from ndino.formats.prompts import LLAMA3_CHAT_TEMPLATE
 from ndino.llava_next.engine import Tree, find_tree
 from ndino.train.stage import StageError
-from tests.llama3 import llama3_tokenizer
 
 GOAL = 10.0
 TURNS = 2

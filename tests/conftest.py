@@ -36,7 +36,7 @@ def torn_images_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random LLaVA-NeXT of a few hundred kilobytes with LLaMA 3's markers, laid out as our own."""
-    from tests.tiny import write_tiny_model
+    from fixtures.tiny import write_tiny_model
 
     return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny", seed=0)
 

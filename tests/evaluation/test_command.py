@@ -16,11 +16,11 @@ from lmms_eval.models.simple.llava_next_it import LlavaNextIt
 from PIL import Image
 from transformers import LlavaNextForConditionalGeneration
 
+from fixtures.tiny import write_tiny_model
 from ndino.evaluation import command as evaluate
 from ndino.evaluation.store import hold
 from ndino.results.logs import read_model
 from tests.evaluation.benchmarks import NAMES, write_benchmarks
-from tests.tiny import write_tiny_model
 
 TASKS = ["gqa-it", "ok-vqa-it", "seedbench-it", "mtvqa-it", "exams-v-it", "pope-it", "llava-bench-it"]
 

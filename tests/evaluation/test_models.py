@@ -7,10 +7,10 @@ import pytest
 from huggingface_hub.utils import filter_repo_objects
 from transformers import LlavaNextForConditionalGeneration
 
+from fixtures.tiny import write_tiny_model
 from ndino.evaluation import models
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import HF, Backend, find_model, parse_backend, parse_model
-from tests.tiny import write_tiny_model
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
+from fixtures.upstream_checkpoint import LLAMA31, llama, write_checkpoint, write_tower
 from ndino.export import convert
 from ndino.train.build import save_model
-from tests.export.upstream_checkpoint import LLAMA31, llama, write_checkpoint, write_tower
 
 VERSIONS = ("transformers==4.57.6", "transformers>=5,<6")
 TOLERANCE = 1e-5

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.upstream_checkpoint import write_checkpoint, write_tower
 from ndino.export import convert
-from tests.export.upstream_checkpoint import write_checkpoint, write_tower
 
 
 @pytest.fixture(scope="session")

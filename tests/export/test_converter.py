@@ -21,10 +21,7 @@ from transformers import (
     LlavaNextForConditionalGeneration,
 )
 
-from ndino.export import ConversionError, convert
-from ndino.export.checkpoint import open_checkpoint
-from ndino.formats.prompts import LLAMA3_CHAT_TEMPLATE, Turn, encode_llama3
-from tests.export.upstream_checkpoint import (
+from fixtures.upstream_checkpoint import (
     LLAMA31,
     PINPOINTS,
     VOCABULARY,
@@ -33,6 +30,9 @@ from tests.export.upstream_checkpoint import (
     upstream_weights,
     write_checkpoint,
 )
+from ndino.export import ConversionError, convert
+from ndino.export.checkpoint import open_checkpoint
+from ndino.formats.prompts import LLAMA3_CHAT_TEMPLATE, Turn, encode_llama3
 
 ROOT = Path(__file__).parents[2]
 PADDED = 448
@@ -181,7 +181,7 @@ def test_rope_scaling_of_llama_31(tmp_path, tower):
 
 def test_a_tokenizer_with_image_and_pad_tokens_keeps_its_ids(tmp_path, copied):
     # As a stage of ours leaves it: the embeddings have grown already.
-    from tests.tiny import tiny_tokenizer
+    from fixtures.tiny import tiny_tokenizer
 
     tiny_tokenizer().save_pretrained(copied)
     dst = convert(copied, tmp_path / "dst")

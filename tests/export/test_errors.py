@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from fixtures.upstream_checkpoint import save_weights, upstream_weights, write_checkpoint
 from ndino.export import ConversionError, convert
-from tests.export.upstream_checkpoint import save_weights, upstream_weights, write_checkpoint
 
 
 def change_config(folder: Path, **fields) -> None:
@@ -199,7 +199,7 @@ def test_folders_without_a_model(tmp_path, copied, tower):
 
 
 def upstream_weights_small() -> dict[str, torch.Tensor]:
-    from tests.export.upstream_checkpoint import llama
+    from fixtures.upstream_checkpoint import llama
 
     return {name: value for name, value in upstream_weights(llama()).items() if "projector" in name}
 

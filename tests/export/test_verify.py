@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import convert_llava_weights
+from fixtures.upstream_checkpoint import llama, write_checkpoint
 from ndino.export import ConversionError, convert
 from ndino.export import verify as checks
 from ndino.export.sample_images import SHAPES
-from tests.export.upstream_checkpoint import llama, write_checkpoint
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fixtures.llama3 import llama3_tokenizer
 from ndino.formats.prompts import (
     IGNORE_INDEX,
     IMAGE_TOKEN,
@@ -21,7 +22,6 @@ from ndino.formats.prompts import (
     truncate,
 )
 from tests.golden.make_prompts import CAPTIONS, CONVERSATIONS, GOLDEN, UPSTREAM_IMAGE_ID
-from tests.llama3 import llama3_tokenizer
 
 RECORDED = json.loads(GOLDEN.read_text(encoding="utf-8"))
 

@@ -22,7 +22,7 @@ from types import SimpleNamespace
 import torch
 import transformers
 
-from tests.llama3 import llama3_tokenizer
+from fixtures.llama3 import llama3_tokenizer
 
 GOLDEN = Path(__file__).with_name("prompts.json")
 UPSTREAM_IMAGE_ID = -200

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from fixtures.llama3 import llama3_tokenizer
 from ndino.formats.model_folder import prepare_tokenizer, settle_tokenizer
 from ndino.formats.prompts import IGNORE_INDEX, Turn, encode_llama3, encode_plain
-from tests.llama3 import llama3_tokenizer
 
 pytestmark = pytest.mark.upstream
 LIMIT = 512

@@ -17,10 +17,10 @@ from loguru import logger
 from PIL import Image, UnidentifiedImageError
 from safetensors.torch import load_file, save_file
 
+from fixtures.tiny import write_tiny_model
 from ndino.evaluation.inference import batches
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing
 from ndino.results.statistics import discordant, mcnemar_test
-from tests.tiny import write_tiny_model
 
 SIZES = [(112, 112), (60, 112), (112, 90), (200, 100), (31, 17)]
 QUESTIONS = [

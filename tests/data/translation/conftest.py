@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.translation.engines.madlad import convert, write_madlad
+from fixtures.madlad import convert, write_madlad
 
 
 @pytest.fixture(scope="session")

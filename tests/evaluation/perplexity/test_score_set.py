@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import evaluate_ppl
+from fixtures.tiny import write_tiny_model
 from ndino.evaluation.perplexity.score_set import score_set, summarise
 from ndino.evaluation.perplexity.scorer import PerplexityError, Score, Scorer, load_scorer
 from tests.evaluation.answer_files import find
-from tests.tiny import write_tiny_model
 
 
 def read_rows(path: Path) -> list[dict]:

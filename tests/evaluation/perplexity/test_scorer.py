@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
+from fixtures.tiny import write_tiny_model
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.perplexity.answer_sets import Item, exchange_images, read_items
 from ndino.evaluation.perplexity.scorer import PerplexityError, Scorer, load_scorer
 from tests.evaluation.answer_files import find, png
-from tests.tiny import write_tiny_model
 
 
 @pytest.fixture(scope="module")

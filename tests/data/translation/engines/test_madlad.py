@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import T5ForConditionalGeneration
 
+from fixtures.madlad import CORPUS, END, WrongConverter, convert
 from ndino.data.errors import DataError
 from ndino.data.translation.engines import madlad, transformers_madlad
 from ndino.data.translation.engines.convert_madlad import TOLERANCES
 from ndino.data.translation.engines.madlad import Madlad, batches
 from ndino.data.translation.engines.madlad_tokenizer import MadladTokenizer, limit_of
 from ndino.data.translation.engines.transformers_madlad import TransformersMadlad
-from tests.data.translation.engines.madlad import CORPUS, END, WrongConverter, convert
 
 WORDS = " ".join(CORPUS).split()
 DRAWN = random.Random(0)
