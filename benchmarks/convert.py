@@ -104,14 +104,14 @@ def load_everything(src: Path, dst: Path) -> None:
     with torch.device("meta"):
         model = LlavaNextForConditionalGeneration(config)
     model.load_state_dict(
-        {name: weights.pop(model_folder.published_name(name)) for name in list(model.state_dict())},
+        {name: weights.pop(model_folder.saved_name(name)) for name in list(model.state_dict())},
         assign=True,
     )
     model.resize_token_embeddings(size, mean_resizing=False)
     with torch.no_grad():
         for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
             layer.weight[rows:] = layer.weight[:rows].double().mean(dim=0).to(DTYPE)
-    named = {model_folder.published_name(name): value for name, value in model.state_dict().items()}
+    named = {model_folder.saved_name(name): value for name, value in model.state_dict().items()}
     model.save_pretrained(dst, state_dict=named, save_original_format=False)
     processor = LlavaNextImageProcessorPil(image_grid_pinpoints=config.image_grid_pinpoints)
     model_folder.build_processor(

@@ -28,7 +28,7 @@ from safetensors.torch import load_file
 
 from fixtures.llama3 import llama3_tokenizer
 from ndino.common.files import write_json
-from ndino.formats.model_folder import settle_tokenizer
+from ndino.formats.model_folder import make_tokenizer_portable
 from ndino.formats.prompts import LLAMA3_CHAT_TEMPLATE
 from ndino.llava_next.engine import Tree, find_tree
 from ndino.train.stage import StageError
@@ -47,7 +47,7 @@ def write_inputs(folder: Path, samples: int) -> None:
     tokenizer.save_pretrained(folder / HUB_PATH)
     path = folder / HUB_PATH / "tokenizer_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))
-    settle_tokenizer(settings)
+    make_tokenizer_portable(settings)
     write_json(path, settings | {"chat_template": LLAMA3_CHAT_TEMPLATE})
     rng = random.Random(0)
     rows = []

@@ -54,7 +54,7 @@ def convert(
     run = find_manifest(src, manifest)
     tower = read_tower(require(checkpoint, "mm_vision_tower"), src, vision_tower)
     tokenizer = read_tokenizer(src)
-    generation = model_folder.settle_ending(
+    generation = model_folder.set_end_of_answer(
         tokenizer, "plain" if run.get("recipe", {}).get("prompt") == "plain" else "llama3"
     )
     config = build_config(checkpoint, tower, tokenizer)
@@ -66,7 +66,7 @@ def convert(
         config.save_pretrained(made)
         generation.save_pretrained(made)
         _processor(tokenizer, tower, config).save_pretrained(made)
-        model_folder.settle_files(made)
+        model_folder.make_portable(made)
         name = dst.resolve().parent.name if dst.name == "model" else dst.name
         write_card(made / "README.md", name=name, tower=tower.source, run=run)
     return dst

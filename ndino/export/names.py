@@ -9,7 +9,7 @@ from transformers import LlavaNextConfig, LlavaNextForConditionalGeneration
 
 from ndino.export.checkpoint import Checkpoint
 from ndino.export.errors import ConversionError
-from ndino.formats.model_folder import published_name
+from ndino.formats.model_folder import saved_name
 
 EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 NAMED = 5  # keys that an error names before it counts the rest
@@ -56,7 +56,7 @@ def _published_shapes(config: LlavaNextConfig) -> Mapping[str, tuple[int, ...]]:
         weights = LlavaNextForConditionalGeneration(config).state_dict()
     if config.tie_word_embeddings:
         weights.pop(HEAD)
-    return {published_name(name): tuple(tensor.shape) for name, tensor in weights.items()}
+    return {saved_name(name): tuple(tensor.shape) for name, tensor in weights.items()}
 
 
 def _upstream_name(published: str) -> str:

@@ -1,1 +1,1 @@
-"""The formats: training rows, prompts, recipes, published model folders, data sets in the hub's layout."""
+"""File formats: training rows, prompts, recipes, saved model folders, data sets in the hub's layout."""

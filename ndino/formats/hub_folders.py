@@ -1,4 +1,4 @@
-"""Folders that hold a data set as the hub lays it out: Parquet files, and a README that names the splits."""
+"""Data sets in the hub's folder layout: Parquet files and a README whose header names the splits."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ if TYPE_CHECKING:
 
 
 def content_key(folder: Path) -> str:
-    """Identity of all that lies in ``folder``, 32 digits."""
+    """Identity of everything in ``folder``, names and content, as 32 hexadecimal digits."""
     return fingerprint(folder, ("**/*",))
 
 
 def load_folder(folder: Path, *, split: str | None = None) -> Dataset | DatasetDict:
-    """``datasets.load_dataset`` of a local folder, as it is now.
-
-    ``datasets`` by itself takes a folder for unchanged as long as its last name and its README are, and gives
-    the rows of its first reading. Raises what ``load_dataset`` raises.
-    """
+    """``datasets.load_dataset`` of a local folder, with its present content; raises what that raises."""
+    # The cache of `datasets` recognises a local folder by its last name and its README alone: after the
+    # Parquet files have changed it would still return the old rows. So each content gets a cache of its own.
     from datasets import config, load_dataset
 
     cache = Path(config.HF_DATASETS_CACHE, content_key(folder))
@@ -38,7 +36,12 @@ def write_split(
     *,
     config: str = "default",
 ) -> None:
-    """Write a data set of one split; ``types`` are its columns with their `datasets` features."""
+    """Write a data set of one split to ``folder``.
+
+    Args:
+        types: the columns by name, with their `datasets` features; other keys of a row are ignored.
+        config: name of the configuration in the README.
+    """
     from datasets import Dataset, Features
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,9 +59,9 @@ def stream_split(
     config: str = "default",
     rows_at_once: int = 100,
 ) -> int:
-    """As `write_split`, with so many rows in memory at a time; returns their number.
+    """As `write_split`, with at most ``rows_at_once`` rows in memory; returns the number of rows.
 
-    Images are ``{"bytes": ..., "path": None}``. The file appears once it is whole.
+    Images are ``{"bytes": ..., "path": None}``. The file is written atomically.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -1,8 +1,8 @@
-"""The LLaVA JSON format: read it row by row, check it, write it.
+"""LLaVA JSON, the format of training data: read row by row, checked, written.
 
 A row is ``{"id": "7", "image": "a.png", "conversations": [{"from": "human", "value": "<image>\\nDove?"},
-{"from": "gpt", "value": "A Bari."}]}``. ``image`` may be a list, or be left out of a row of text alone. A
-``.json`` file is one list of rows, a ``.jsonl`` file has one row a line; both are streamed.
+{"from": "gpt", "value": "A Bari."}]}``. ``image`` may be a list; a text-only row has none. A
+``.json`` file is one list of rows, a ``.jsonl`` file has one row per line; both are streamed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ndino.common.errors import reason_of
 from ndino.common.files import whole_file
 from ndino.formats.prompts import IMAGE_TOKEN, Role, Turn
 
-ROLES: dict[str, Role] = {"human": "user", "gpt": "assistant"}
+ROLES: dict[str, Role] = {"human": "user", "gpt": "assistant"}  # LLaVA JSON's speakers
 
 
 class ConversationError(ValueError):
-    """A row that cannot be used: ``FILE row N: reason (remedy)``; rows (lines in a .jsonl) count from 1."""
+    """A row that cannot be used: ``FILE row N: reason (remedy)``. Rows (in a .jsonl: lines) count from 1."""
 
     def __init__(self, path: Path, row: int, reason: str, remedy: str) -> None:
         super().__init__(f"{path} row {row}: {reason} ({remedy})")
@@ -32,7 +32,7 @@ class ConversationError(ValueError):
 
 @dataclass(frozen=True)
 class Conversation:
-    """One checked row: ``images`` are file names as written, as many as ``<image>`` in the user's turns."""
+    """One valid row: ``images`` are file names as written, one for each ``<image>`` in the user's turns."""
 
     id: str
     images: tuple[str, ...]
@@ -53,11 +53,11 @@ def read_conversations(
 
     Args:
         image_folder: if given, every image must be a file there (it is not opened).
-        rejects: if given, faulty rows are appended here and skipped; otherwise the first one is raised.
+        rejects: if given, invalid rows are appended here and skipped; otherwise the first one is raised.
 
     Raises:
-        ConversationError: a faulty row; or, whatever ``rejects`` says, a file that is no list of rows or
-            whose JSON breaks off, since the rows behind the break cannot be found.
+        ConversationError: a row is invalid; or, even with ``rejects``, the file is not a list of rows or its
+            JSON is broken somewhere, since the rows after that cannot be found.
         OSError: the file cannot be read.
     """
     rows = _read_lines(path) if _is_jsonl(path) else _read_list(path)
@@ -78,13 +78,13 @@ def read_conversations(
 
 
 def write_conversations(path: Path, records: Iterable[dict[str, Any]]) -> int:
-    """Write rows to a ``.json`` or ``.jsonl`` file, which appears only once it is whole.
+    """Write rows to a ``.json`` or ``.jsonl`` file, atomically.
 
     Returns:
         The number of rows.
 
     Raises:
-        ConversationError: a row that `read_conversations` would refuse; the file is left as it was.
+        ConversationError: `read_conversations` would reject a row; an existing file is unchanged.
         OSError: the file cannot be written.
     """
     before, between, after = ("", "\n", "\n") if _is_jsonl(path) else ("[\n", ",\n", "\n]\n")
@@ -102,7 +102,7 @@ def write_conversations(path: Path, records: Iterable[dict[str, Any]]) -> int:
 
 
 def fault_of(record: Any) -> str | None:
-    """Why `read_conversations` would refuse this row; None for a good one."""
+    """Why `read_conversations` would reject this row; None for a valid one."""
     try:
         _check(record, 0)
     except _Fault as fault:
@@ -112,7 +112,7 @@ def fault_of(record: Any) -> str | None:
 
 def _is_jsonl(path: Path) -> bool:
     if path.suffix not in (".json", ".jsonl"):
-        raise ConversationError(path, 0, f"unknown kind of file {path.suffix!r}", "name it .json or .jsonl")
+        raise ConversationError(path, 0, f"unknown file type {path.suffix!r}", "name it .json or .jsonl")
     return path.suffix == ".jsonl"
 
 
@@ -136,12 +136,14 @@ def _read_list(path: Path) -> Iterator[tuple[int, Any]]:
             if is_list:
                 for row, record in enumerate(ijson.items(file, "item"), start=1):
                     yield row, record
-        # ijson reports syntax by its own error, half characters and endless numbers by ValueError.
+        # ijson raises its own error for bad syntax, and ValueError for broken UTF-8 and overlong numbers.
         except (ijson.JSONError, ValueError) as error:
             reason = f"broken JSON: {reason_of(error)}"
-            raise ConversationError(path, row + 1, reason, "write the file anew") from error
+            raise ConversationError(path, row + 1, reason, "write the file again") from error
     if not is_list:
-        raise ConversationError(path, 0, "expected a list of rows", "one row a line goes into a .jsonl")
+        raise ConversationError(
+            path, 0, "expected a list of rows", "name a file with one row per line .jsonl"
+        )
 
 
 def _check(record: Any, row: int) -> Conversation:
@@ -165,7 +167,7 @@ def _images(value: Any) -> tuple[str, ...]:
         return ()
     images = [value] if isinstance(value, str) else value
     if not isinstance(images, list) or not images:
-        raise _Fault("image is no file name and no list of them", "leave it out of a row of text alone")
+        raise _Fault("image is neither a file name nor a list of them", "a text-only row has no image field")
     return tuple(_text(image, "an image's file name") for image in images)
 
 
@@ -179,7 +181,7 @@ def _turns(value: Any) -> tuple[Turn, ...]:
             raise _Fault(f"message {position + 1} is from {speaker!r}", "use human and gpt")
         expected = "gpt" if position % 2 else "human"
         if speaker != expected:
-            raise _Fault(f"message {position + 1} is from {speaker}", f"it is {expected}'s turn")
+            raise _Fault(f"message {position + 1} is from {speaker}", f"it must be from {expected}")
         text = _text(message.get("value"), f"message {position + 1}")
         if speaker == "gpt" and IMAGE_TOKEN in text:
             raise _Fault(f"message {position + 1} of gpt holds {IMAGE_TOKEN}", "move it to a human message")
@@ -191,11 +193,11 @@ def _turns(value: Any) -> tuple[Turn, ...]:
 
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise _Fault(f"{what} is empty or no text", "fill it in or remove the row")
+        raise _Fault(f"{what} is empty or not text", "fill it in or remove the row")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise _Fault(f"{what} holds half a character", "write the text as UTF-8") from None
+        raise _Fault(f"{what} holds half of a surrogate pair", "write the text as UTF-8") from None
     return value
 
 
@@ -203,7 +205,7 @@ def _check_files(images: tuple[str, ...], folder: Path) -> None:
     for image in images:
         try:
             found = (folder / image).is_file()
-        except (OSError, ValueError):  # a name too long or with a null byte is no file either
+        except (OSError, ValueError):  # a name that is too long, or has a null byte
             found = False
         if not found:
             raise _Fault(f"image {image} is not in {folder}", "copy it there or correct the image folder")

@@ -1,14 +1,15 @@
-"""What a published model folder looks like, whichever engine trained it: both engines write through here.
+"""The layout of the model folders we save: weight names, tokenizer, settings. Both engines save through this.
 
-The folders are read by transformers 4.57 and by 5.x. Weights have the names of the hub's LLaVA-NeXT models,
-and the settings stand where both versions look for them.
+transformers 4.57 and 5.x both load the folders. Weights have the names of the hub's LLaVA-NeXT models. Where
+the two versions store a setting in different places, it is rewritten to a form that both read: what
+transformers 5 saves by itself, 4.57 refuses (the tokenizer) or misreads without a word (rope_theta).
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,32 +19,33 @@ from transformers import GenerationConfig, LlavaNextProcessor, PreTrainedTokeniz
 from ndino.common.files import write_json
 from ndino.formats.prompts import END_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE
 
-# A pad token of its own: LLaMA 3 has none, and borrowing id 0 would hide every "!" from training.
+# LLaMA 3 has no pad token. Code that falls back to id 0 masks every "!", which is LLaMA 3's token 0.
 PAD_TOKEN = "<|pad|>"
-VOCABULARY_MULTIPLE = 64
+VOCABULARY_MULTIPLE = 64  # rows; matrix products are faster on GPUs with such sizes
 
-# Order matters: the first prefix that fits decides.
+# transformers 5's prefix and the saved one. Order matters: the first match decides.
 _PREFIXES = {
     "model.language_model.": "language_model.model.",
     "lm_head.": "language_model.lm_head.",
     "model.vision_tower.": "vision_tower.vision_model.",
     "model.": "",
 }
-# What transformers notes of this machine; no reader needs it.
+# Fields in which transformers records local paths and settings; no reader needs them.
 _LOCAL = ("_name_or_path", "is_local", "local_files_only")
 
 
 def missing_weights(loading: Mapping[str, Any]) -> str:
-    """What a folder lacks, from the ``output_loading_info`` of ``from_pretrained``; empty where it is whole.
+    """The weights missing from a folder, as text for an error; empty where none is.
 
-    Transformers draws missing weights at random and goes on.
+    ``loading`` is the ``output_loading_info`` of ``from_pretrained``, which initialises missing weights at
+    random and only warns.
     """
     missing = sorted(loading["missing_keys"])
     return f"{len(missing)} weights are missing, {missing[0]} among them" if missing else ""
 
 
-def published_name(name: str) -> str:
-    """The published name of a weight that transformers 5 calls ``name``."""
+def saved_name(name: str) -> str:
+    """The name under which we save the weight that transformers 5 calls ``name``."""
     for ours, theirs in _PREFIXES.items():
         if name.startswith(ours):
             return theirs + name.removeprefix(ours)
@@ -51,19 +53,20 @@ def published_name(name: str) -> str:
 
 
 def padded_vocabulary(size: int) -> int:
-    """``size`` tokens rounded up to the multiple that embeddings are published in."""
+    """``size`` rounded up to a multiple of ``VOCABULARY_MULTIPLE``."""
     return math.ceil(size / VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
 
 
 def prepare_tokenizer(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
-    """Give a LLaMA 3 tokenizer ``<image>`` and a pad token, and let it add no BOS by itself; in place."""
+    """Add ``<image>`` and a pad token to a LLaMA 3 tokenizer and stop it from adding BOS; in place."""
     tokenizer.add_special_tokens(
         {"additional_special_tokens": [IMAGE_TOKEN]},
-        False,  # keep those it has; transformers 4 and 5 name this differently
+        False,  # keep the present ones; by position, since transformers 4 and 5 name this differently
     )
     if tokenizer.pad_token is None:
         tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
-    # prompts.py writes BOS itself, and so does the chat template: a second one must not creep in.
+    # prompts.py and the chat template both write BOS; a tokenizer that adds its own would make it two. LLaMA
+    # 3's adds it in the post-processor, which no argument of ours switches off for other people's calls.
     if tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]:
         tokenizer.backend_tokenizer.post_processor = ByteLevel(trim_offsets=False)
     return tokenizer
@@ -72,22 +75,25 @@ def prepare_tokenizer(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizer
 def build_processor(
     tokenizer: PreTrainedTokenizerFast, image_processor: Any, *, patch_size: int
 ) -> LlavaNextProcessor:
-    """Join tokenizer and image processor; ``patch_size`` is the tower's, in pixels."""
+    """Join tokenizer and image processor; ``patch_size`` is the vision tower's, in pixels."""
     return LlavaNextProcessor(
         image_processor=image_processor,
         tokenizer=tokenizer,
         patch_size=patch_size,
         vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
+        num_additional_image_tokens=1,  # CLIP's class token, which the "default" strategy drops again
         image_token=IMAGE_TOKEN,
         chat_template=LLAMA3_CHAT_TEMPLATE,
     )
 
 
-def settle_ending(tokenizer: PreTrainedTokenizerFast, prompt: Literal["plain", "llama3"]) -> GenerationConfig:
-    """Make the marker that closes ``prompt``'s answers the tokenizer's end of sequence.
+def set_end_of_answer(
+    tokenizer: PreTrainedTokenizerFast, prompt: Literal["plain", "llama3"]
+) -> GenerationConfig:
+    """Set the tokenizer's end-of-sequence token to the marker that ends ``prompt``'s answers.
 
-    Harnesses stop there, whatever the generation settings say; these, returned, stop at both markers.
+    Evaluation harnesses stop at that token, whatever the generation settings say. The generation settings,
+    which are returned, stop at both markers.
     """
     tokenizer.eos_token = END_OF_TURN if prompt == "llama3" else END_OF_TEXT
     return GenerationConfig(
@@ -98,35 +104,37 @@ def settle_ending(tokenizer: PreTrainedTokenizerFast, prompt: Literal["plain", "
     )
 
 
-def settle_files(folder: Path) -> None:
-    """Rewrite the settings of a folder that transformers 5 saved, so that 4.57 reads the same from them."""
-    _rewrite(folder / "tokenizer_config.json", settle_tokenizer)
-    _rewrite(folder / "config.json", _settle_config)
+def make_portable(folder: Path) -> None:
+    """Rewrite the settings of a folder that transformers 5 saved, so that 4.57 reads the same values."""
+    _rewrite(folder / "tokenizer_config.json", make_tokenizer_portable)
+    _rewrite(folder / "config.json", _make_config_portable)
 
 
-def settle_tokenizer(settings: dict[str, Any]) -> None:
-    """Rewrite the content of a tokenizer_config.json in place."""
-    # transformers 5 names a class and keeps a list of special tokens as 4.x cannot read them; this both can.
+def make_tokenizer_portable(settings: dict[str, Any]) -> None:
+    """Rewrite the content of a tokenizer_config.json in place, to names that transformers 4.x reads."""
+    # transformers 5 writes a tokenizer class that 4.x does not have (TokenizersBackend) and renames the list
+    # of special tokens. Both versions read the older names.
     settings["tokenizer_class"] = "PreTrainedTokenizerFast"
     settings["model_input_names"] = ["input_ids", "attention_mask"]
     if "extra_special_tokens" in settings:
         settings["additional_special_tokens"] = settings.pop("extra_special_tokens")
 
 
-def settle_rope(text: dict[str, Any]) -> None:
-    """Rewrite the rotary settings of a LLaMA's config in place."""
-    # In 5's form of it, 4.x overlooks rope_theta and silently takes 10,000 for LLaMA 3's 500,000.
+def make_rope_portable(text: dict[str, Any]) -> None:
+    """Rewrite the rotary-embedding settings of a LLaMA config in place."""
+    # transformers 5 nests rope_theta in rope_parameters. 4.x does not look there, and silently uses 10,000
+    # instead of LLaMA 3's 500,000.
     rope = dict(text.pop("rope_parameters", None) or {})
     if rope:
         text["rope_theta"] = rope.pop("rope_theta")
         text["rope_scaling"] = None if rope["rope_type"] == "default" else rope
 
 
-def _settle_config(config: dict[str, Any]) -> None:
-    settle_rope(config["text_config"])
+def _make_config_portable(config: dict[str, Any]) -> None:
+    make_rope_portable(config["text_config"])
 
 
-def _rewrite(path: Path, settle) -> None:
+def _rewrite(path: Path, settle: Callable[[dict[str, Any]], None]) -> None:
     settings = json.loads(path.read_text(encoding="utf-8"))
     settle(settings)
     for part in (settings, *(value for value in settings.values() if isinstance(value, dict))):

@@ -1,20 +1,54 @@
-"""The two prompt formats of the paper as token ids and labels: Listing 1 (plain) and Listing 2 (LLaMA 3).
+r"""Prompts and the label mask: how a conversation becomes token ids, and which of them training learns.
 
-This is the only place that knows what a prompt looks like and which tokens are supervised. Both engines, the
-perplexity and the published chat template take it from here.
+This is the only module that decides either. Both training engines, perplexity and the chat template of saved
+models use it.
 
-Plain, for the mlp and pt stages::
+Two prompt formats, after Listings 1 and 2 of the paper. *Plain*, for the stages mlp and pt (`encode_plain`)::
 
     <|begin_of_text|><image>{text}<|end_of_text|>
 
-LLaMA 3 without system prompt, for the it, long and mix stages::
+*LLaMA 3 without a system prompt*, for the stages it, long and mix (`encode_llama3`; one line, broken here)::
 
     <|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n{user}<|eot_id|>
     <|start_header_id|>assistant<|end_header_id|>\n\n{answer}<|eot_id|>
 
-(one line; broken here to fit the page). The behaviour followed is that of ``preprocess_llama3``,
-``preprocess_plain`` and ``preprocess_multimodal`` in LLaVA-NeXT's ``llava/train/train.py`` with an empty
-system message, as the released training script of the paper used them.
+The label mask is ``Encoded.labels``: a token's own id where training learns to predict that token, -100
+(`IGNORE_INDEX`) where it does not. In the plain format the text and its ending are supervised. In the LLaMA
+3 format the recipe's field ``supervision`` decides. An example with the real LLaMA 3 tokenizer: the user asks
+``<image>\nChe cos'è?``, the answer is ``Un gatto.``::
+
+    input_ids  token                  labels, "paper"  labels, "answer"
+       128000  <|begin_of_text|>               128000              -100
+       128006  <|start_header_id|>             128006              -100
+          882  user                              -100              -100
+       128007  <|end_header_id|>               128007              -100
+          271  \n\n                              -100              -100
+       128256  <image>                           -100              -100
+          198  \n                                -100              -100
+        27941  Che                               -100              -100
+         8119   cos                              -100              -100
+            6  '                                 -100              -100
+         4558  è                                 -100              -100
+           30  ?                                 -100              -100
+       128009  <|eot_id|>                      128009              -100
+       128006  <|start_header_id|>             128006              -100
+        78191  assistant                        78191              -100
+       128007  <|end_header_id|>               128007              -100
+          271  \n\n                               271              -100
+         1844  Un                                1844              1844
+          342   g                                 342               342
+        17173  atto                             17173             17173
+           13  .                                   13                13
+       128009  <|eot_id|>                      128009            128009
+
+"paper" is what LLaVA-NeXT's trainer, and so the paper's, supervises: the whole assistant message with its
+header, and every marker of the user's message too. It is the default, since results should be comparable.
+
+``<image>`` is one id here. `ndino.formats.image_tokens` repeats it later, once for each feature of its image.
+
+The behaviour follows ``preprocess_llama3``, ``preprocess_plain`` and ``preprocess_multimodal`` in
+LLaVA-NeXT's ``llava/train/train.py`` with an empty system message, as in the paper's released training
+script; tests/golden/prompts.json records what that script makes of some conversations.
 """
 
 from __future__ import annotations
@@ -31,7 +65,7 @@ Supervision = Literal["paper", "answer"]
 PlainEnding = Literal["end_of_text", "newline"]
 
 IMAGE_TOKEN = "<image>"
-IGNORE_INDEX = -100
+IGNORE_INDEX = -100  # the label that PyTorch's cross-entropy skips
 
 BEGIN_OF_TEXT = "<|begin_of_text|>"
 END_OF_TEXT = "<|end_of_text|>"
@@ -40,8 +74,8 @@ END_HEADER = "<|end_header_id|>"
 END_OF_TURN = "<|eot_id|>"
 MARKERS = (BEGIN_OF_TEXT, END_OF_TEXT, START_HEADER, END_HEADER, END_OF_TURN)
 
-# The Jinja form of Listing 2 for published models. BOS is part of it, so their tokenizers add none of their
-# own: harnesses that render first and tokenise afterwards would otherwise feed two.
+# Listing 2 in Jinja, for the models that we save. It contains BOS, so their tokenizers must not add one:
+# evaluation harnesses render the template first and tokenise the text afterwards, and would get two.
 LLAMA3_CHAT_TEMPLATE = (
     "{{ '" + BEGIN_OF_TEXT + "' }}"
     "{% for message in messages %}"
@@ -64,7 +98,7 @@ class PromptError(ValueError):
 
 @dataclass(frozen=True)
 class Turn:
-    """One message of a conversation, with ``<image>`` where an image stands."""
+    """One message of a conversation; ``<image>`` marks the place of each of its images."""
 
     role: Role
     text: str
@@ -72,10 +106,13 @@ class Turn:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids and labels of one sample, equally long; a label is ``IGNORE_INDEX`` where nothing is learned.
+    """Token ids and labels of one sample, in two lists of equal length.
 
-    Every image is a single ``<image>`` id here; the collator widens it to the image's number of features.
-    ``answer_start`` is the position of the first answer's first token.
+    Attributes:
+        input_ids: the prompt and the answers; every image is a single ``<image>`` id.
+        labels: the id itself where the token is supervised, else ``IGNORE_INDEX``. Not shifted: the loss
+            compares position n's logits with label n + 1.
+        answer_start: position of the first token of the first answer.
     """
 
     input_ids: list[int]
@@ -90,13 +127,16 @@ class Encoded:
 def encode_plain(
     tokenizer: PreTrainedTokenizerBase, text: str, *, images: int = 1, ending: PlainEnding = "end_of_text"
 ) -> Encoded:
-    """Encode image(s) followed by their text (Listing 1); the text and its ending are supervised.
+    """Ids and labels in the plain format (Listing 1): the text and its ending are supervised.
 
-    ``ending="newline"`` reproduces the released code, whose plain format closed with ``"\\n"`` (merged into
-    the last token where the vocabulary allows) in place of ``<|end_of_text|>``.
+    Args:
+        text: what follows the images; not stripped.
+        images: how many ``<image>`` to put in front of it.
+        ending: ``"newline"`` reproduces the released code, which ended the text with ``"\\n"`` instead of
+            ``<|end_of_text|>``. The tokenizer may merge the newline into the last token.
 
     Raises:
-        PromptError: empty text, a marker or ``<image>`` inside the text, or an unknown ending.
+        PromptError: the text is empty or contains a marker or ``<image>``, or the ending is unknown.
     """
     if ending not in get_args(PlainEnding):
         raise PromptError(f"unknown plain ending {ending!r}: use one of {', '.join(get_args(PlainEnding))}")
@@ -116,15 +156,18 @@ def encode_llama3(
     images: int = 1,
     supervision: Supervision = "paper",
 ) -> Encoded:
-    """Encode a conversation of any number of rounds (Listing 2).
+    """Ids and labels in the LLaMA 3 format (Listing 2), for a conversation of any number of rounds.
 
-    ``supervision="paper"`` labels what upstream labels: the whole assistant message, its header included, and
-    every BOS, header and end-of-turn marker, the user's too. ``"answer"`` labels the answers and the
-    ``<|eot_id|>`` that closes each.
+    Args:
+        turns: texts are stripped, and a turn's only ``<image>`` moves to its front (`place_image`).
+        images: how many ``<image>`` the turns must contain.
+        supervision: ``"paper"`` supervises each assistant message with its header, and every BOS, header
+            and end-of-turn marker, the user's included. ``"answer"`` supervises each answer and the
+            ``<|eot_id|>`` that ends it. The module's docstring shows both.
 
     Raises:
-        PromptError: no turns, an unknown role, no answer, a marker inside a text, or a number of ``<image>``
-            other than ``images``.
+        PromptError: there are no turns or no answer, a role is unknown, a text contains a marker, or the
+            number of ``<image>`` is not ``images``.
     """
     if supervision not in get_args(Supervision):
         raise PromptError(
@@ -157,6 +200,8 @@ def encode_llama3(
             labels += message if supervision == "paper" else [IGNORE_INDEX] * prefix + message[prefix:]
         input_ids += message
     if supervision == "paper":
+        # Upstream unmasks these wherever they are. Its list has "\n\n" too, but looks it up by a name that is
+        # not in LLaMA 3's vocabulary: the newlines of the user's header stay masked.
         markers = {begin, start, end, end_of_turn}
         labels = [
             token if token in markers else label for token, label in zip(input_ids, labels, strict=True)
@@ -165,7 +210,7 @@ def encode_llama3(
 
 
 def has_llama3_markers(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether Listing 2 can be written with this tokenizer."""
+    """Whether the tokenizer has all markers of the LLaMA 3 format as tokens."""
     known = tokenizer.get_vocab()
     return all(marker in known for marker in MARKERS)
 
@@ -173,13 +218,12 @@ def has_llama3_markers(tokenizer: PreTrainedTokenizerBase) -> bool:
 def encode_templated(
     tokenizer: PreTrainedTokenizerBase, template: str, question: str, answer: str
 ) -> Encoded:
-    """Encode a question about one image, and its answer, with a chat template that is not ours.
+    """Ids and labels of a question about one image and its answer, in a foreign model's chat template.
 
-    The prompt is what the template makes of the question; the answer and the end-of-sequence token that
-    closes it are supervised.
+    The answer and the end-of-sequence token that closes it are supervised.
 
     Raises:
-        PromptError: the template fails, or leaves not exactly one ``<image>``.
+        PromptError: the template fails, or its result does not contain exactly one ``<image>``.
     """
     from jinja2 import TemplateError
 
@@ -195,6 +239,7 @@ def encode_templated(
         raise PromptError(f"the chat template fails: {error}") from error
     if (found := prompt.count(IMAGE_TOKEN)) != 1:
         raise PromptError(f"{found} {IMAGE_TOKEN} in the text but 1 image(s)")
+    # Some templates write BOS themselves, others leave it to the tokenizer; one BOS in either case.
     begins = bool(tokenizer.bos_token) and prompt.startswith(tokenizer.bos_token)
     prompt_ids = tokenizer(prompt, add_special_tokens=not begins)["input_ids"]
     answer_ids = _tokenise(tokenizer, answer + (tokenizer.eos_token or ""))
@@ -203,10 +248,10 @@ def encode_templated(
 
 
 def truncate(encoded: Encoded, max_length: int) -> Encoded:
-    """Keep the first ``max_length`` tokens, as upstream's collator does.
+    """The first ``max_length`` tokens, as upstream's collator keeps them. An image counts as one token here.
 
     Raises:
-        PromptError: no token of an answer is left, so the sample could teach nothing.
+        PromptError: no token of an answer would be left to learn from.
     """
     if len(encoded.input_ids) <= max_length:
         return encoded
@@ -219,7 +264,7 @@ def truncate(encoded: Encoded, max_length: int) -> Encoded:
 
 
 def place_image(text: str) -> str:
-    """Move a turn's only ``<image>`` to its front, followed by a newline; several stay where they are.
+    """Move a turn's only ``<image>`` to its front, followed by a newline; two or more stay where they are.
 
     Source: ``preprocess_multimodal`` in upstream's ``llava/train/train.py``.
     """
@@ -251,7 +296,8 @@ def _refuse(text: str, markers: Sequence[str]) -> None:
 
 
 def _shared_prefix(message: Sequence[int], header: Sequence[int]) -> int:
-    # A vocabulary may merge the header's newlines with what follows; that token then belongs to the answer.
+    # The tokenizer may merge the header's newlines with the answer's first characters; that token is part of
+    # the answer.
     length = 0
     while length < len(header) and message[length] == header[length]:
         length += 1

@@ -1,7 +1,7 @@
-"""Training recipes: one YAML a stage (Table 3 of the paper), and the family file that chains them to models.
+"""Training recipes, one YAML per stage (Table 3 of the paper), and the family file that chains them.
 
-A recipe may say ``extends: NAME`` to start from another file of its folder. Loading is strict: an unknown
-field, a missing one or a wrong type is refused with the file, the field and what was expected.
+A recipe may say ``extends: NAME`` to inherit the fields of another file in its folder. Loading is strict: an
+error for an unknown or missing field or a wrong type names the file, the field and what was expected.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True, config=STRICT)
 class Recipe:
-    """Everything a training stage needs to know, for both engines.
+    """The hyperparameters and data of one training stage, for both engines.
 
-    Units: learning rates per optimiser step, batches in samples, ``max_length`` in tokens (image features
-    included), ``grid_pinpoints`` in pixels as (height, width). Rates left at None follow ``learning_rate``.
-    ``data`` (LLaVA JSON) and ``image_folder`` are relative to the working directory. Exactly one of
-    ``epochs`` and ``max_steps`` is set.
+    Batches are counted in samples, ``max_length`` in tokens (an image is one; the upstream engine cuts again
+    with image features counted), ``grid_pinpoints`` in pixels as (height, width). ``vision_learning_rate``
+    and ``projector_learning_rate`` default to ``learning_rate`` where they are None. ``data`` (LLaVA JSON)
+    and ``image_folder`` are relative to the working directory. Exactly one of ``epochs`` and ``max_steps``
+    is set.
     """
 
     name: Name
@@ -72,10 +73,10 @@ class Recipe:
             raise ValueError("set exactly one of epochs and max_steps, the other to null")
 
     def accumulation(self, ranks: int) -> int:
-        """Micro-batches of ``per_device_batch`` that each of ``ranks`` processes adds up to one step.
+        """Gradient accumulation steps: micro-batches that each of ``ranks`` processes adds up for one step.
 
         Raises:
-            ValueError: the effective batch is no multiple of per-device batch times ranks.
+            ValueError: the effective batch is not a multiple of per-device batch times ranks.
         """
         share = self.per_device_batch * ranks
         if self.effective_batch % share:
@@ -96,13 +97,13 @@ class Recipe:
 
 @dataclass(frozen=True, config=STRICT)
 class Family:
-    """Models by name, each a chain of recipe names; ``baselines`` are evaluated beside them, not trained."""
+    """Models by name, each a chain of recipe names; ``baselines`` are only evaluated, for comparison."""
 
     models: Annotated[dict[Name, Annotated[tuple[Name, ...], Field(min_length=1)]], Field(min_length=1)]
     baselines: tuple[Literal["mblip"], ...] = ()
 
     def stages(self) -> list[tuple[str, ...]]:
-        """The runs to make: every prefix of every chain once, parents before their children."""
+        """The training runs: every prefix of every chain once, parents before children."""
         prefixes = [chain[:length] for chain in self.models.values() for length in range(1, len(chain) + 1)]
         return sorted(dict.fromkeys(prefixes), key=len)
 
@@ -116,17 +117,19 @@ def load_recipe(path: Path, overrides: Path | None = None) -> Recipe:
     """Load the recipe at ``path``.
 
     Args:
-        path: ``NAME.yaml``; files it extends lie beside it.
-        overrides: a YAML ``{NAME: {field: value}}``, read as if these lines ended the file of that name, so
-            that ``base`` reaches every recipe that extends it.
+        path: ``NAME.yaml``; the files that it extends are in the same folder.
+        overrides: a YAML file ``{NAME: {field: value}}``. Its fields count as if they were the last lines of
+            NAME.yaml, so fields for ``base`` apply to every recipe that extends it.
 
     Raises:
-        RecipeError: a file is missing or is no YAML mapping, or a field is unknown, missing or wrong.
+        RecipeError: a file is missing or not a YAML mapping, or a field is unknown, missing or wrong.
     """
     changes = _mapping(overrides) if overrides else {}
     for name, fields in changes.items():
         if not (path.parent / f"{name}.yaml").is_file():
-            raise RecipeError(f"{overrides}: no recipe {name!r} beside {path} (remedy: name one that exists)")
+            raise RecipeError(
+                f"{overrides}: no recipe {name!r} beside {path} (remedy: name a recipe of that folder)"
+            )
         if not isinstance(fields, dict):
             raise RecipeError(f"{overrides}: {name}: expected a mapping of fields, found {fields!r}")
     values: dict[str, Any] = {}
@@ -140,7 +143,7 @@ def load_recipe(path: Path, overrides: Path | None = None) -> Recipe:
 
 
 def load_family(path: Path) -> Family:
-    """Load a family file; every recipe it names must lie beside it.
+    """Load a family file; the recipes that it names must be in the same folder.
 
     Raises:
         RecipeError: as `load_recipe`, or a recipe is missing, or two models are the same chain.
@@ -165,7 +168,7 @@ def _lineage(path: Path) -> list[Path]:
         file = path.parent / f"{parent}.yaml"
         if file in files:
             raise RecipeError(
-                f"{files[0]}: extends: {parent} extends this file in turn (remedy: break the ring)"
+                f"{files[0]}: extends: {parent} extends this file in turn (remedy: break the cycle)"
             )
         if not file.is_file():
             raise RecipeError(
@@ -189,7 +192,8 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 def _validate(kind: type, values: dict[str, Any], where: str) -> Any:
     try:
-        # By way of JSON, whose strict rules fit YAML: a list may become a tuple, a string never a number.
+        # Through JSON, because pydantic's strict mode then accepts a list for a tuple (YAML has no tuples)
+        # and still never a string for a number.
         return TypeAdapter(kind).validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         raise RecipeError(f"{where}: {'; '.join(_problem(item) for item in error.errors())}") from error

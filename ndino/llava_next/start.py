@@ -33,7 +33,7 @@ def link_language_model(source: Path, folder: Path) -> Path:
                 (made / path.name).symlink_to(path.resolve())
         write_json(made / "config.json", readable_config(_read(source / "config.json")))
         settings = _read(source / "tokenizer_config.json")
-        model_folder.settle_tokenizer(settings)
+        model_folder.make_tokenizer_portable(settings)
         write_json(made / "tokenizer_config.json", settings)
     return folder
 
@@ -46,7 +46,7 @@ def recorded_tower(result: Path) -> Path:
 def readable_config(config: dict[str, Any]) -> dict[str, Any]:
     """A LLaMA's config in the form that transformers 4.x reads."""
     config = dict(config)
-    model_folder.settle_rope(config)
+    model_folder.make_rope_portable(config)
     if "dtype" in config:
         config["torch_dtype"] = config.pop("dtype")
     return config

@@ -168,13 +168,13 @@ def save_model(
     The tokenizer's end-of-sequence token becomes the marker that closes the last stage's answers, since
     harnesses stop there. ``prompt`` is the recipe's prompt format.
     """
-    model.generation_config = model_folder.settle_ending(processor.tokenizer, prompt)
+    model.generation_config = model_folder.set_end_of_answer(processor.tokenizer, prompt)
     weights = model.state_dict() if weights is None else weights
-    weights = {model_folder.published_name(name): value for name, value in weights.items()}
+    weights = {model_folder.saved_name(name): value for name, value in weights.items()}
     with whole_folder(folder) as made:
         model.save_pretrained(made, state_dict=weights, save_original_format=False)
         processor.save_pretrained(made)
-        model_folder.settle_files(made)
+        model_folder.make_portable(made)
 
 
 def _grow_vocabulary(language: torch.nn.Module, size: int) -> None:

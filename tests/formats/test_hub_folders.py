@@ -24,7 +24,7 @@ def write(folder: Path, *answers: str) -> Path:
     return folder
 
 
-def test_what_is_written_is_loaded_by_split(tmp_path):
+def test_a_written_split_loads_under_its_name(tmp_path):
     folder = write(tmp_path / "swap-uniba" / "POPE_IT", "sì", "no")
     assert load_folder(folder, split="test").to_list() == [
         {"id": "0", "answer": "sì"},
@@ -36,7 +36,7 @@ def test_what_is_written_is_loaded_by_split(tmp_path):
         load_folder(tmp_path / "GQA", split="test")
 
 
-def test_a_folder_that_was_written_anew_is_read_anew(tmp_path):
+def test_a_rewritten_folder_is_not_read_from_the_cache(tmp_path):
     folder = write(tmp_path / "POPE_IT", "sì", "no")
     first = content_key(folder)
     assert load_folder(folder, split="test")["answer"][:] == ["sì", "no"]
@@ -49,7 +49,7 @@ def test_a_folder_that_was_written_anew_is_read_anew(tmp_path):
     assert content_key(folder) == first
 
 
-def test_a_split_in_a_stream_is_the_split_at_once(tmp_path):
+def test_streaming_writes_the_same_split(tmp_path):
     types = {"id": Value("string"), "image": Image(), "answers": List(Value("string"))}
     rows = [{"id": str(n), "image": draw_image(n), "answers": ["a"] * n} for n in range(7)]
     write_split(tmp_path / "once", "test", rows, types)
@@ -68,7 +68,7 @@ def test_a_split_in_a_stream_is_the_split_at_once(tmp_path):
     assert [one.tobytes() for one in streamed["image"]] == [one.tobytes() for one in once["image"]]
 
 
-def test_a_stream_that_breaks_off_leaves_no_file(tmp_path):
+def test_an_interrupted_stream_leaves_no_file(tmp_path):
     def stream():
         yield {"id": "1"}
         raise OSError("no more")

@@ -28,7 +28,7 @@ def path(request, tmp_path: Path) -> Path:
     return tmp_path / f"data{request.param}"
 
 
-def test_reads_single_pair_text_only_and_several_rounds(path):
+def test_reads_single_pairs_text_only_rows_and_conversations(path):
     save(
         path,
         [
@@ -65,26 +65,26 @@ FAULTS = [
     ({"id": "1", "conversations": ["q"]}, "message 1 is from None"),
     (
         {"id": "1", "conversations": [{"from": "gpt", "value": "a"}]},
-        "message 1 is from gpt (it is human's turn",
+        "message 1 is from gpt (it must be from human",
     ),
     ({"id": "1", "conversations": [{"from": "system", "value": "a"}]}, "message 1 is from 'system'"),
     ({"id": "1", "conversations": [{"from": ["human"], "value": "a"}]}, "message 1 is from ['human']"),
     ({"id": "1", "conversations": [{"from": "human", "value": "a"}] * 2}, "message 2 is from human"),
     (row("q"), "the last message is from human (end with gpt's answer"),
     (row("q", " \n"), "message 2 is empty"),
-    (row("q", 5), "message 2 is empty or no text"),
+    (row("q", 5), "message 2 is empty or not text"),
     (row("<image>", "a"), "1 <image> but 0 image(s)"),
     (row("q", "a", image="a.png"), "0 <image> but 1 image(s)"),
     (row("<image>", "a", image=["a.png", "b.png"]), "1 <image> but 2 image(s)"),
     (row("<image>", "<image>", image="a.png"), "message 2 of gpt holds <image>"),
     (row("<image>", "a", image=[""]), "an image's file name is empty"),
-    ({**row("q", "a"), "image": []}, "image is no file name"),
-    ({**row("<image>", "a"), "image": 3}, "image is no file name"),
+    ({**row("q", "a"), "image": []}, "image is neither a file name"),
+    ({**row("<image>", "a"), "image": 3}, "image is neither a file name"),
 ]
 
 
 @pytest.mark.parametrize(("faulty", "reason"), FAULTS)
-def test_a_faulty_row_is_named_with_reason_and_remedy(path, faulty, reason):
+def test_an_invalid_row_is_named_with_reason_and_remedy(path, faulty, reason):
     save(path, [row("q", "a"), faulty, row("q", "a")])
     with pytest.raises(ConversationError) as caught:
         list(read_conversations(path))
@@ -98,8 +98,8 @@ def test_a_faulty_row_is_named_with_reason_and_remedy(path, faulty, reason):
     assert [str(error) for error in rejects] == [message]
 
 
-def test_half_a_character_is_no_text(tmp_path):
-    with pytest.raises(ConversationError, match="message 2 holds half a character"):
+def test_half_of_a_surrogate_pair_is_not_text(tmp_path):
+    with pytest.raises(ConversationError, match="message 2 holds half of a surrogate pair"):
         list(read_conversations(save(tmp_path / "data.jsonl", [row("q", "\ud800")])))
 
 
@@ -120,7 +120,7 @@ def test_images_must_exist_where_a_folder_is_given(path, tmp_path):
     assert f"image b.png is not in {tmp_path}" in str(rejects[0])
 
 
-def test_a_broken_line_costs_one_row(tmp_path):
+def test_a_broken_line_rejects_one_row(tmp_path):
     path = tmp_path / "data.jsonl"
     good = json.dumps(row("perché", "sì"), ensure_ascii=False).encode()
     path.write_bytes(b"\n".join([good, b"", b'{"id": ', good, b'{"id": "\xff"}', b"[" * 100_000, good]))
@@ -131,7 +131,7 @@ def test_a_broken_line_costs_one_row(tmp_path):
 
 
 @pytest.mark.parametrize("tail", ["", ', {"id": "2", "conv', ", }]", "]]", "] [1]"])
-def test_a_broken_list_is_never_passed_over(tmp_path, tail):
+def test_a_broken_list_is_always_an_error(tmp_path, tail):
     path = tmp_path / "data.json"
     path.write_text("[" + json.dumps(row("q", "a")) + tail)
     rejects: list[ConversationError] = []
@@ -140,7 +140,7 @@ def test_a_broken_list_is_never_passed_over(tmp_path, tail):
 
 
 @pytest.mark.parametrize("content", ['{"id": "1"}', "3"])
-def test_a_json_file_that_is_no_list_is_refused(tmp_path, content):
+def test_a_json_file_that_is_not_a_list_is_refused(tmp_path, content):
     path = tmp_path / "data.json"
     path.write_text(content)
     with pytest.raises(ConversationError, match="expected a list of rows"):
@@ -161,7 +161,7 @@ def test_streams(path):
     assert peak < path.stat().st_size / 10
 
 
-def test_writing_refuses_what_reading_would_and_leaves_the_old_file(path):
+def test_writing_refuses_what_reading_rejects_and_keeps_the_old_file(path):
     assert write_conversations(path, [row("q", "a")]) == 1
     with pytest.raises(ConversationError, match="row 2"):
         write_conversations(path, [row("q", "b"), row("q")])
@@ -212,7 +212,7 @@ json_values = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(records=st.lists(json_values, max_size=4), suffix=st.sampled_from([".json", ".jsonl"]))
-def test_every_row_is_either_a_conversation_or_a_named_reject(tmp_path_factory, records, suffix):
+def test_every_row_becomes_a_conversation_or_a_reject(tmp_path_factory, records, suffix):
     path = save(tmp_path_factory.mktemp("any") / f"data{suffix}", records)
     rejects: list[ConversationError] = []
     good = list(read_conversations(path, rejects=rejects))
@@ -226,7 +226,7 @@ def test_every_row_is_either_a_conversation_or_a_named_reject(tmp_path_factory, 
     content=st.binary(max_size=200) | st.text(alphabet='[]{}",:idtrue0 \n').map(str.encode),
     suffix=st.sampled_from([".json", ".jsonl"]),
 )
-def test_no_bytes_raise_anything_but_our_error(tmp_path_factory, content, suffix):
+def test_arbitrary_bytes_raise_only_our_error(tmp_path_factory, content, suffix):
     path = tmp_path_factory.mktemp("bytes") / f"data{suffix}"
     path.write_bytes(content)
     try:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fixtures.llama3 import llama3_tokenizer
+from ndino.formats import prompts
 from ndino.formats.prompts import (
     IGNORE_INDEX,
     IMAGE_TOKEN,
@@ -40,7 +41,7 @@ def with_upstream_image_id(ids: list[int], tokenizer) -> list[int]:
     return [UPSTREAM_IMAGE_ID if token == image_id else token for token in ids]
 
 
-def test_recorded_cases_are_the_listed_ones():
+def test_the_golden_file_holds_the_listed_cases():
     assert [case["turns"] for case in RECORDED["llama3"]] == [case["turns"] for case in CONVERSATIONS]
     assert [case["text"] for case in RECORDED["plain"]] == CAPTIONS
 
@@ -74,6 +75,17 @@ def test_llama3_is_listing_2(tokenizer):
     )
 
 
+def test_the_example_of_the_docstring_is_what_the_code_does(tokenizer):
+    turns = turns_of("<image>\nChe cos'è?", "Un gatto.")
+    paper, answer = (encode_llama3(tokenizer, turns, supervision=which) for which in ("paper", "answer"))
+    assert paper.input_ids == answer.input_ids
+    for token, *labels in zip(paper.input_ids, paper.labels, answer.labels, strict=True):
+        text = tokenizer.decode([token]).replace("\n", r"\n")
+        line = f"    {token:9}  {text:19}{labels[0]:19}{labels[1]:18}\n"
+        assert line in prompts.__doc__
+    assert prompts.__doc__.count("128009  <|eot_id|>") == paper.input_ids.count(128009) == 2
+
+
 def test_answer_supervision_labels_every_answer_and_its_end(tokenizer):
     turns = turns_of("<image>\nCiao", "Ciao!", "E poi?", "Basta.")
     encoded = encode_llama3(tokenizer, turns, supervision="answer")
@@ -98,7 +110,7 @@ def test_chat_template_renders_the_training_prompt(tokenizer):
     assert rendered.startswith(question)
 
 
-def test_two_plain_images_stand_side_by_side(tokenizer):
+def test_two_plain_images_follow_each_other(tokenizer):
     image_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     assert encode_plain(tokenizer, "Due foto.", images=2).input_ids[1:3] == [image_id, image_id]
 
@@ -135,7 +147,7 @@ def test_a_tokenizer_without_the_markers_is_refused(tokenizer):
         encode_plain(bare, "a")
 
 
-def test_truncation_keeps_what_upstream_keeps_and_refuses_an_empty_lesson(tokenizer):
+def test_truncation_keeps_what_upstream_keeps_and_refuses_a_sample_without_labels(tokenizer):
     encoded = encode_llama3(tokenizer, turns_of("<image>\nChi è la persona?", "Una signora anziana."))
     kept = truncate(encoded, encoded.answer_start + 1)
     assert kept.input_ids == encoded.input_ids[: encoded.answer_start + 1]
@@ -167,7 +179,7 @@ def test_any_conversation_decodes_to_its_template_and_supervises_only_answers(te
 
 
 @given(before=plain_text, after=plain_text)
-def test_place_image_moves_the_only_image_and_loses_no_text(before, after):
+def test_place_image_moves_a_single_image_and_loses_no_text(before, after):
     placed = place_image(f"{before}{IMAGE_TOKEN}{after}")
     assert placed.startswith(f"{IMAGE_TOKEN}\n")
     assert placed.removeprefix(f"{IMAGE_TOKEN}\n") == (before + after).strip()

@@ -43,7 +43,7 @@ def test_known_values_of_table_3():
         assert (recipe.max_length, recipe.precision, recipe.vision_feature_layer) == (8192, "bf16", -2)
 
 
-def test_grid_is_the_scripts_list_turned_to_height_width_and_stands_in_one_file():
+def test_the_grid_is_the_scripts_list_as_height_width_and_is_in_one_file():
     scripts = [(336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008)]
     assert load_recipe(RECIPES / "pt.yaml").grid_pinpoints == tuple((h, w) for w, h in scripts)
     holders = [
@@ -70,7 +70,7 @@ def test_grid_is_the_scripts_list_turned_to_height_width_and_stands_in_one_file(
         ({"name": "other"}, "name: a recipe is named by its file"),
     ],
 )
-def test_wrong_fields_are_refused_with_file_field_and_expectation(tmp_path, changes, message):
+def test_a_wrong_field_error_names_file_field_and_expected_value(tmp_path, changes, message):
     path = write(tmp_path, "own", **changes)
     with pytest.raises(RecipeError, match=message) as caught:
         load_recipe(path)
@@ -79,7 +79,7 @@ def test_wrong_fields_are_refused_with_file_field_and_expectation(tmp_path, chan
 
 
 @pytest.mark.parametrize("content", ["[1, 2]", "a: [", "\x00", ""])
-def test_a_file_that_is_no_mapping_is_refused(tmp_path, content):
+def test_a_file_that_is_not_a_mapping_is_refused(tmp_path, content):
     path = tmp_path / "own.yaml"
     path.write_text(content)
     with pytest.raises(RecipeError, match=r"own\.yaml"):
@@ -91,21 +91,21 @@ def test_a_missing_file_is_refused(tmp_path):
         load_recipe(tmp_path / "none.yaml")
 
 
-def test_extends_goes_through_several_files_and_refuses_rings_and_holes(tmp_path):
+def test_extends_chains_files_and_refuses_cycles_and_missing_files(tmp_path):
     write(tmp_path, "a", seed=1)
     (tmp_path / "b.yaml").write_text("extends: a\nseed: 2\n")
     (tmp_path / "c.yaml").write_text("extends: b\nsave_steps: 7\n")
     recipe = load_recipe(tmp_path / "c.yaml")
     assert (recipe.name, recipe.seed, recipe.save_steps) == ("c", 2, 7)
     (tmp_path / "ring.yaml").write_text("extends: ring\n")
-    with pytest.raises(RecipeError, match="ring"):
+    with pytest.raises(RecipeError, match="cycle"):
         load_recipe(tmp_path / "ring.yaml")
     (tmp_path / "hole.yaml").write_text("extends: nothing\n")
     with pytest.raises(RecipeError, match=r"extends: there is no .*nothing\.yaml"):
         load_recipe(tmp_path / "hole.yaml")
 
 
-def test_overrides_read_as_lines_at_the_end_of_the_file_they_name(tmp_path):
+def test_overrides_act_as_lines_at_the_end_of_the_file_they_name(tmp_path):
     overrides = tmp_path / "tiny.yaml"
     overrides.write_text(
         "base: {max_length: 256, seed: 5}\npt: {max_steps: 9, epochs: null}\nit: {seed: 6, max_steps: 10}\n"

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from fixtures.llama3 import llama3_tokenizer
-from ndino.formats.model_folder import prepare_tokenizer, settle_tokenizer
+from ndino.formats.model_folder import make_tokenizer_portable, prepare_tokenizer
 from ndino.formats.prompts import IGNORE_INDEX, Turn, encode_llama3, encode_plain
 
 pytestmark = pytest.mark.upstream
@@ -35,7 +35,7 @@ def real_tokenizer(tmp_path_factory) -> Path:
     llama3_tokenizer().save_pretrained(folder)
     path = folder / "tokenizer_config.json"
     settings = json.loads(path.read_text())
-    settle_tokenizer(settings)
+    make_tokenizer_portable(settings)
     path.write_text(json.dumps(settings))
     assert settings.get("pad_token") is None
     return folder

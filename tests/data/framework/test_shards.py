@@ -146,7 +146,7 @@ def test_rows_that_training_would_refuse_become_rejects(tmp_path):
         entry = json.loads((writer.folder / "journal.jsonl").read_text())
     assert entry["rows"] == [good]
     assert [(reject["where"], reject["reason"]) for reject in entry["rejects"]] == [
-        ("empty", "not a LLaVA row: message 2 is empty or no text")
+        ("empty", "not a LLaVA row: message 2 is empty or not text")
     ]
     with ShardWriter(tmp_path / "documents", WHOLE, {}, conversations=False) as writer:
         writer.commit(0, ItemOutcome(rows=({"question": "?"},)))
