@@ -1,74 +1,177 @@
-"""Coordinates of the page's figures; the template draws them as inline SVG."""
+"""The page's figures, drawn by matplotlib as SVG elements that stand in the page.
+
+Text stays text in the page's font, colours are the page's variables (so that they follow light and dark
+mode), and nothing is loaded. The same scores give the same bytes.
+"""
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Mapping, Sequence
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
+
+import matplotlib
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ndino.results.logs import TrainingRun
 from ndino.results.tables import Summary, Verdict, percent, tasks_of, verdict_of, winners
 
+# In CSS pixels of a chart at its natural size; the page scales it to its column.
+WIDTH, TOP, BOTTOM = 320.0, 6.0, 18.0
+ROW, NAMES, VALUES = 22.0, 122.0, 48.0  # of a bar chart: height of a row; width of the texts left and right
+BARS = WIDTH - NAMES - VALUES
+LOSS_HEIGHT, LOSS_LEFT, LOSS_RIGHT = 160.0, 36.0, 14.0
 POINTS = 240  # of a loss curve: more than a small chart can show
-LOSS_LEFT, LOSS_TOP, LOSS_WIDTH, LOSS_HEIGHT = 34.0, 10.0, 270.0, 130.0
-BAR_LEFT, BAR_WIDTH, BAR_STEP, BAR_TOP = 122.0, 150.0, 22.0, 8.0
+NAME_LENGTH = 18  # characters that fit on the left of a bar chart
+
+# matplotlib knows no CSS variables: it draws in these colours, which are replaced in the SVG.
+INK, SOFT, LINE, CARD, GREEN, AMBER, BLUE = (f"#00000{number}" for number in range(1, 8))
+_VARIABLES = {
+    INK: "ink",
+    SOFT: "soft",
+    LINE: "line",
+    CARD: "card",
+    GREEN: "green",
+    AMBER: "amber",
+    BLUE: "blue",
+}
+# Shape and colour both tell the verdict: not everybody sees the colours.
+_VERDICTS: dict[Verdict, tuple[str, str, float]] = {
+    "sees": (GREEN, "o", 8),
+    "blind": (AMBER, "D", 6),
+    "no control": (BLUE, "s", 6.5),
+}
+_SETTINGS = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a name may hold dollar signs
+    "font.size": 11.5,
+    "text.color": INK,
+    "lines.solid_capstyle": "butt",
+    **{
+        f"{axis}tick.{key}": value
+        for axis in "xy"
+        for key, value in {"color": SOFT, "labelsize": 10.5, "major.size": 0, "major.pad": 5}.items()
+    },
+}
 
 
 @dataclass(frozen=True)
-class Tick:
-    at: float
-    label: str
-
-
-@dataclass(frozen=True)
-class LossChart:
-    """Training loss over steps; ``points`` is an SVG polyline."""
+class Chart:
+    """``svg`` is safe HTML with a text alternative; ``note`` stands beside the title."""
 
     title: str
-    points: str
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-    last: str
+    svg: Markup
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One model: a bar of ``width`` from ``start``, a whisker from ``low`` to ``high``, maybe a ``mark``."""
+    """One row of a bar chart: from ``start`` to ``value``, with an interval; ``text`` is on its right.
+
+    ``shuffled`` and ``majority`` are further values to mark, None: no mark.
+    """
 
     name: str
-    y: float
     start: float
-    width: float
-    low: float
-    high: float
-    label: str
+    value: float
+    interval: Sequence[float]
+    text: str
     verdict: Verdict
-    mark: float | None = None
+    shuffled: float | None = None
+    majority: float | None = None
 
 
-@dataclass(frozen=True)
-class BarChart:
-    """One task; ``line`` is where a dashed line stands, if any."""
+def score_charts(summary: Summary) -> list[Chart]:
+    """Scores with right and with shuffled images, from 0 to 100.
 
-    title: str
-    zero: float
-    height: float
-    bars: tuple[Bar, ...]
-    ticks: tuple[Tick, ...]
-    line: float | None = None
+    One chart a task; where there is only one model, one chart of all tasks.
+    """
+    starred = winners(summary)
+
+    def bar(label: str, name: str, task: str) -> Bar:
+        entry = summary["models"][name][task]
+        value, shuffled = entry[entry["metric"]], entry["shuffled"]
+        text = percent(value) + "*" * ((name, task) in starred)
+        start = value if shuffled is None else shuffled
+        return Bar(
+            label, start, value, entry["interval"], text, verdict_of(entry), shuffled, entry["majority"]
+        )
+
+    models, tasks = list(summary["models"]), tasks_of(summary)
+    if len(models) == 1 and tasks:
+        bars = {models[0]: [bar(task.upper(), models[0], task) for task in tasks]}
+    else:
+        bars = {task.upper(): [bar(name, name, task) for name in _answered(summary, task)] for task in tasks}
+    return [_bar_chart("Scores", title, rows, (0.0, 1.0)) for title, rows in bars.items()]
 
 
-def tick_values(low: float, high: float, count: int = 4) -> list[float]:
-    """Up to ``count`` + 1 round values between ``low`` and ``high``."""
-    raw = (high - low) / count
-    if raw <= 0:
-        return [low]
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * (1 - 1e-9))
-    first = math.ceil(low / step - 1e-9)
-    return [step * i for i in range(first, math.floor(high / step + 1e-9) + 1)]
+def gain_charts(summary: Summary) -> list[Chart]:
+    """One chart a task, all on the same scale, of what the right image adds to each model's score."""
+
+    def bar(name: str, entry: Mapping[str, Any]) -> Bar:
+        gain = entry["right_minus_shuffled"]
+        text = percent(gain, signed=True)
+        return Bar(name, 0.0, gain, entry["right_minus_shuffled_interval"], text, verdict_of(entry))
+
+    bars = {
+        task.upper(): [
+            bar(name, entry)
+            for name, entry in _answered(summary, task).items()
+            if entry["right_minus_shuffled"] is not None
+        ]
+        for task in tasks_of(summary)
+    }
+    bounds = [bound for rows in bars.values() for each in rows for bound in each.interval]
+    span = min([-0.1, *bounds]), max([0.1, *bounds])
+    return [_bar_chart("Right minus shuffled", title, rows, span) for title, rows in bars.items() if rows]
+
+
+def _answered(summary: Summary, task: str) -> dict[str, Mapping[str, Any]]:
+    return {name: entries[task] for name, entries in summary["models"].items() if task in entries}
+
+
+def _bar_chart(kind: str, title: str, bars: Sequence[Bar], span: tuple[float, float]) -> Chart:
+    def draw(axes: Axes) -> None:
+        axes.set_xlim(*span)
+        axes.set_ylim(len(bars) - 0.5, -0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}".replace("-", "−")))
+        axes.set_yticks([])
+        axes.grid(axis="x", color=LINE, linewidth=1, clip_on=False)
+        axes.plot([0, 0], [-0.5, len(bars) - 0.5], color=SOFT, linewidth=1)
+        beside = {"transform": axes.get_yaxis_transform(), "va": "center_baseline"}
+        for row, bar in enumerate(bars):
+            colour, shape, size = _VERDICTS[bar.verdict]
+            if bar.majority is not None:
+                axes.plot([bar.majority] * 2, [row - 0.5, row + 0.5], color=SOFT, linewidth=1, dashes=(3, 3))
+            axes.plot([bar.start, bar.value], [row, row], color=colour, linewidth=7, alpha=0.35)
+            axes.plot(bar.interval, [row, row], "|-", color=INK, linewidth=1.2, markersize=6)
+            if bar.shuffled is not None:
+                axes.plot(bar.shuffled, row, "o", color=CARD, markeredgecolor=INK, markersize=6)
+            axes.plot(bar.value, row, shape, color=colour, markersize=size)
+            axes.text(-NAMES / BARS, row, _short(bar.name), **beside)
+            axes.text(1 + VALUES / BARS, row, bar.text, ha="right", **beside)
+
+    told = "; ".join(f"{bar.name} {bar.text} ({_told(bar)})" for bar in bars)
+    height = TOP + ROW * len(bars) + BOTTOM
+    return Chart(title, _svg(draw, height, f"{kind}, {title}: {told}", left=NAMES, right=VALUES))
+
+
+def _told(bar: Bar) -> str:
+    return bar.verdict if bar.shuffled is None else f"shuffled {percent(bar.shuffled)}, {bar.verdict}"
+
+
+def _short(name: str) -> str:
+    """The name without what no font can show (names come from folders), cut to what fits."""
+    shown = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in name)
+    return shown if len(shown) <= NAME_LENGTH else shown[: NAME_LENGTH - 1] + "…"
 
 
 def thin(curve: Sequence[tuple[int, float]], limit: int = POINTS) -> list[tuple[float, float]]:
@@ -80,107 +183,64 @@ def thin(curve: Sequence[tuple[int, float]], limit: int = POINTS) -> list[tuple[
     return [(sum(s for s, _ in g) / len(g), sum(loss for _, loss in g) / len(g)) for g in groups]
 
 
-def loss_chart(run: TrainingRun) -> LossChart | None:
+def loss_chart(run: TrainingRun) -> Chart | None:
     """The chart of a run's loss, from 0; None when nothing was logged."""
     if not run.loss_curve:
         return None
     curve = thin(run.loss_curve)
-    last_step = max(run.loss_curve[-1][0], 1)
-    top = max(max(loss for _, loss in curve), 1e-9)
 
-    def x(step: float) -> float:
-        return round(LOSS_LEFT + LOSS_WIDTH * step / last_step, 1)
+    def draw(axes: Axes) -> None:
+        axes.set_xlim(0, max(run.loss_curve[-1][0], 1))
+        axes.set_ylim(0, max(1e-9, *(loss for _, loss in curve)))
+        axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10], integer=True))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+        axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
+        axes.grid(axis="y", color=LINE, linewidth=1, clip_on=False)
+        axes.spines["bottom"].set(visible=True, color=SOFT)
+        axes.plot(*zip(*curve, strict=True), color=BLUE, linewidth=1.8)
 
-    def y(loss: float) -> float:
-        return round(LOSS_TOP + LOSS_HEIGHT * (1 - loss / top), 1)
+    last = f"last {run.loss_curve[-1][1]:.3g}"
+    alternative = f"Training loss of {run.chain}, {last}"
+    return Chart(run.chain, _svg(draw, LOSS_HEIGHT, alternative, left=LOSS_LEFT, right=LOSS_RIGHT), last)
 
-    return LossChart(
-        title=run.chain,
-        points=" ".join(f"{x(step)},{y(loss)}" for step, loss in curve),
-        x_ticks=tuple(Tick(x(step), f"{step:,.0f}") for step in tick_values(0, last_step, 3)),
-        y_ticks=tuple(Tick(y(loss), f"{loss:g}") for loss in tick_values(0, top)),
-        last=f"{run.loss_curve[-1][1]:.3g}",
+
+def _svg(
+    draw: Callable[[Axes], None], height: float, alternative: str, *, left: float, right: float
+) -> Markup:
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # A browser finds another font for what matplotlib's own lacks.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
+        matplotlib.rcParams.update(_SETTINGS | {"svg.hashsalt": ascii(alternative)})
+        figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
+        axes = figure.add_axes(
+            (left / WIDTH, BOTTOM / height, 1 - (left + right) / WIDTH, 1 - (TOP + BOTTOM) / height)
+        )
+        axes.set_axisbelow(True)
+        axes.spines[:].set_visible(False)
+        axes.patch.set_visible(False)
+        figure.patch.set_visible(False)
+        draw(axes)
+        for artist in axes.get_children():
+            artist.set_clip_on(False)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    return _embedded(file.getvalue(), height, alternative)
+
+
+def _embedded(document: str, height: float, alternative: str) -> Markup:
+    """The SVG document as an element of the page. What names say is in text, and only tags are changed."""
+
+    def changed(tag: re.Match[str]) -> str:
+        text = re.sub(r'^<g id="[^"]*"', "<g", tag[0])  # the same in every chart, but an id is the page's
+        text = re.sub(r" font-family: [^;\"]*;?", "", text)
+        return re.sub("#00000[1-7]", lambda colour: f"var(--{_VARIABLES[colour[0]]})", text)
+
+    inside = document[document.index("<svg") :]
+    inside = inside[inside.index(">") + 1 :]
+    inside = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", inside, count=1, flags=re.DOTALL)
+    opening = Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">').format(
+        WIDTH, height, alternative
     )
-
-
-def score_charts(summary: Summary) -> list[BarChart]:
-    """One chart a task of each model's score, from 0 to 100; marks are scores with shuffled images.
-
-    The dashed line is the majority.
-    """
-    starred = winners(summary)
-
-    def bar(row: int, name: str, task: str, entry: Mapping[str, Any]) -> Bar:
-        value, (least, most) = entry[entry["metric"]], entry["interval"]
-        return Bar(
-            name=name,
-            y=BAR_TOP + BAR_STEP * row,
-            start=_across(0),
-            width=round(_across(value) - _across(0), 1),
-            low=_across(least),
-            high=_across(most),
-            label=percent(value) + "*" * ((name, task) in starred),
-            verdict=verdict_of(entry),
-            mark=None if entry["shuffled"] is None else _across(entry["shuffled"]),
-        )
-
-    charts = []
-    for task in tasks_of(summary):
-        rows = _rows(summary, task)
-        majority = rows[0][1]["majority"]
-        charts.append(
-            BarChart(
-                title=task.upper(),
-                zero=_across(0),
-                height=BAR_TOP + BAR_STEP * len(rows),
-                bars=tuple(bar(row, name, task, entry) for row, (name, entry) in enumerate(rows)),
-                ticks=tuple(Tick(_across(value), f"{100 * value:.0f}") for value in tick_values(0, 1)),
-                line=None if majority is None else _across(majority),
-            )
-        )
-    return charts
-
-
-def _across(value: float, low: float = 0.0, high: float = 1.0) -> float:
-    return round(BAR_LEFT + BAR_WIDTH * (value - low) / (high - low), 1)
-
-
-def _rows(summary: Summary, task: str) -> list[tuple[str, Mapping[str, Any]]]:
-    return [(name, entries[task]) for name, entries in summary["models"].items() if task in entries]
-
-
-def gain_charts(summary: Summary) -> list[BarChart]:
-    """One chart a task, all on the same scale, of what the right image adds to each model's score."""
-    rows = {
-        task: [row for row in _rows(summary, task) if row[1]["right_minus_shuffled"] is not None]
-        for task in tasks_of(summary)
-    }
-    bounds = [b for rs in rows.values() for _, entry in rs for b in entry["right_minus_shuffled_interval"]]
-    low, high = min([-0.1, *bounds]), max([0.1, *bounds])
-    x = partial(_across, low=low, high=high)
-    ticks = tuple(Tick(x(value), f"{100 * value:.0f}".replace("-", "−")) for value in tick_values(low, high))
-
-    def bar(row: int, name: str, entry: Mapping[str, Any]) -> Bar:
-        value, (least, most) = entry["right_minus_shuffled"], entry["right_minus_shuffled_interval"]
-        return Bar(
-            name=name,
-            y=BAR_TOP + BAR_STEP * row,
-            start=min(x(0), x(value)),
-            width=round(abs(x(value) - x(0)), 1),
-            low=x(least),
-            high=x(most),
-            label=percent(value, signed=True),
-            verdict=verdict_of(entry),
-        )
-
-    return [
-        BarChart(
-            title=task.upper(),
-            zero=x(0),
-            height=BAR_TOP + BAR_STEP * len(models),
-            bars=tuple(bar(row, name, entry) for row, (name, entry) in enumerate(models)),
-            ticks=ticks,
-        )
-        for task, models in rows.items()
-        if models
-    ]
+    return opening + Markup(re.sub(r"\n\s*", "\n", re.sub(r"<[^<>]+>", changed, inside)))

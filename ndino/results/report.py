@@ -117,6 +117,7 @@ def render_page(run: RunLogs, summary: Summary, tables: Sequence[Table], *, titl
         findings=findings(summary),
         tables=tables,
         score_charts=figures.score_charts(summary),
+        several=len(summary["models"]) > 1,
         gain_charts=figures.gain_charts(summary),
         loss_charts=charts,
         examples=read_examples(run, tasks_of(summary)),
