@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import time
@@ -132,6 +133,12 @@ def main() -> int:
     )
     parser.add_argument("--dpi", type=int, default=Rendering.dpi, help=f"of ours (default: {Rendering.dpi})")
     options = parser.parse_args()
+    if shutil.which("pdftoppm") is None:
+        print(
+            "benchmarks.ocr: no pdftoppm for pdf2image to run (remedy: apt-get install poppler-utils)",
+            file=sys.stderr,
+        )
+        return 1
     try:
         reference = reference_pdf(lambda line: print(line, file=sys.stderr))
     except DebianError as error:

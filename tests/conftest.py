@@ -14,6 +14,7 @@ from PIL import ImageFile
 from ndino.evaluation.perplexity.answer_sets import Item
 from ndino.upstream import UpstreamError, llava_next_folder
 
+pytest_plugins = ["tests.skips"]
 UPSTREAM_PYTHON = Path(__file__).parents[1] / ".venv-llava" / "bin" / "python"
 
 # A loaded machine is slow, and that is no fault of what is tested.
