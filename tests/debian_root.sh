@@ -12,6 +12,9 @@ die() {
 
 need_root() {
   [ "$(id -u)" = 0 ] || die "needs root, to make a Debian root file system and to enter it (remedy: sudo make $what)"
+}
+
+need_debootstrap() {
   command -v debootstrap >/dev/null || {
     command -v apt-get >/dev/null || die "needs debootstrap, and there is no apt-get to install it with"
     echo "Installing this Debian package: debootstrap" >&2

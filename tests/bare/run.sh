@@ -14,6 +14,7 @@ what=test-bare
 # shellcheck source=tests/debian_root.sh
 . tests/debian_root.sh
 need_root
+need_debootstrap
 
 suite=bookworm
 base=$cache/bare/$suite.tar

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -29,6 +30,34 @@ def test_without_root_it_says_at_once_what_it_needs(script, target):
     assert (
         done.stderr.startswith(f"{target}: needs root, ") and f"(remedy: sudo make {target})" in done.stderr
     )
+
+
+@pytest.mark.parametrize(
+    ("images", "last"),
+    [
+        (["llava_next"], "which llava_next is made of (remedy: make setup LLAVA_NEXT_URL=<mirror or clone>)"),
+        (["nowhere"], "nowhere: no such definition (remedy: native or llava_next)"),
+    ],
+)
+def test_an_image_that_cannot_be_built_is_told_at_once(tmp_path, images, last):
+    shutil.copytree(ROOT / "singularity", tmp_path / "singularity")
+    for name in SCRIPTS:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    pins = (ROOT / "upstream.toml").read_text()
+    (tmp_path / "upstream.toml").write_text(
+        re.sub('^url = ".*"', 'url = "/nowhere"', pins, flags=re.MULTILINE)
+    )
+    prefix = ["unshare", "--user", "--map-root-user"] if os.geteuid() else []
+    done = subprocess.run(
+        [*prefix, tmp_path / "tests/singularity/build.sh", *images],
+        env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("test-image: ") and done.stderr.endswith(f"{last}\n")
+    assert not (tmp_path / "cache").exists()
 
 
 def test_ci_runs_make_test_here_where_it_cannot_be_run_on_a_bare_machine(tmp_path):

@@ -20,7 +20,6 @@ for image in "${wanted[@]}"; do
   [ -f "singularity/$image.def" ] || die "$image: no such definition (remedy: native or llava_next)"
 done
 need_root
-mkdir -p "$images"
 
 # mirror_of TREE: its mirror in the cache, at the pinned commit; nothing where there is none.
 mirror_of() {
@@ -46,6 +45,9 @@ if ! can_be_had LLaVA-NeXT; then
   wanted=("${kept[@]}")
   echo "test-image: $without: llava_next is not built, and native without it ($remedy)"
 fi
+
+need_debootstrap
+mkdir -p "$images"
 
 # root_of NAME SUITE PACKAGES: a Debian root in the cache, made once.
 root_of() {
