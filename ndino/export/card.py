@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.files import write_text
+from ndino.common.markdown import one_cell, table
 from ndino.export.checkpoint import read_json
 
 
@@ -38,7 +39,7 @@ def write_card(path: Path, *, name: str, tower: str, run: dict[str, Any]) -> Non
         **{f"started from, {role}": weights for role, weights in (run.get("start") or {}).items()},
         **(run.get("versions") or {}),
     }
-    named = [f"| {label} | `{value}` |" for label, value in rows.items() if value is not None]
+    named = [(label, f"`{one_cell(str(value))}`") for label, value in rows.items() if value is not None]
     text = [
         "---",
         "library_name: transformers",
@@ -52,11 +53,7 @@ def write_card(path: Path, *, name: str, tower: str, run: dict[str, Any]) -> Non
         "",
         "## Training",
         "",
-        *(
-            ["| | |", "|---|---|", *named]
-            if named
-            else ["The checkpoint came without a manifest of its run."]
-        ),
+        *(table(("", ""), named) if named else ["The checkpoint came without a manifest of its run."]),
         "",
         "## Use",
         "",

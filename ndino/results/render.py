@@ -12,6 +12,7 @@ from rich.console import Console, Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from ndino.common.markdown import table as markdown_table
 from ndino.results.tables import Cell, Column, Table
 
 VERDICT_STYLES = {"sees": "green", "blind": "yellow", "no control": "dim", "": ""}
@@ -41,14 +42,10 @@ def markdown(title: str, findings: Sequence[str], tables: Sequence[Table]) -> st
     lines = [f"# {_escape(title)}", "", *(f"- {_escape(sentence)}" for sentence in findings), ""]
     for table in tables:
         header = [_escape(table.corner), *map(_markdown_column, table.columns)]
-        lines += [f"## {_escape(table.title)}", "", _row(header), _row(["---"] * len(header))]
-        lines += [_row([_escape(name), *map(_markdown_cell, cells)]) for name, cells in table.rows]
+        rows = [[_escape(name), *map(_markdown_cell, cells)] for name, cells in table.rows]
+        lines += [f"## {_escape(table.title)}", "", *markdown_table(header, rows)]
         lines += ["", *(f"- {_escape(line)}" for line in table.legend), ""]
     return "\n".join(lines)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def csv_text(tables: Sequence[Table]) -> str:

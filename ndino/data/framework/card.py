@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from ndino.common.markdown import one_cell, table
+
 
 @cache
 def sources() -> dict[str, dict[str, str]]:
@@ -48,10 +50,8 @@ def _origin(name: str) -> str:
 
 
 def _table(header: tuple[str, str], rows: Any) -> str:
-    lines = [f"| {header[0]} | {header[1]} |", "|---|---|"]
-    lines += [f"| {_cell(first)} | {_cell(second)} |" for first, second in rows]
-    return "\n".join(lines) + "\n"
+    return "\n".join(table(header, ([_cell(value) for value in row] for row in rows))) + "\n"
 
 
 def _cell(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|").replace("\n", " ")
+    return f"{value:,}" if isinstance(value, int) else one_cell(str(value))
