@@ -17,6 +17,7 @@ from pathlib import Path
 import huggingface_hub.utils.logging
 import transformers.utils.logging
 
+from ndino.common.errors import reason_of, remedy_for
 from ndino.common.startup import prepare_process
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import find_model, name_of
@@ -76,8 +77,12 @@ def main(arguments: list[str] | None = None) -> int:
             answer_field=options.answer_field,
         )[: options.limit]
         summary, scores = score_set(model, items, out, batch=options.batch, shuffled=options.shuffle)
-    except (SetupError, AnswerSetError, PerplexityError, OSError) as error:
+    except (SetupError, AnswerSetError, PerplexityError) as error:
         print(f"evaluate_ppl: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        remedy = remedy_for(error, "rerun to resume, or choose another --out")
+        print(f"evaluate_ppl: {out}: {reason_of(error)} (remedy: {remedy})", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\nevaluate_ppl: stopped; the same command goes on from {out}", file=sys.stderr)

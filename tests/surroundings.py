@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,8 +31,19 @@ def as_nobody(command: list[str | Path]) -> list[str]:
     """``command`` as a user without rights; the test is skipped where it is not started by root."""
     if os.getuid() or not shutil.which("setpriv"):
         pytest.skip("needs root, who can become a user without rights")
-    who = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    return ["setpriv", *who, "--", *map(str, command)]
+    setpriv = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
+    if subprocess.run([*setpriv, sys.executable, "-c", "import ndino"], capture_output=True).returncode:
+        pytest.skip("needs an environment and a checkout that other users can read")
+    return [*setpriv, *map(str, command)]
+
+
+def on_a_full_disk(folder: Path, command: list[str | Path], *, kilobytes: int = 64) -> list[str]:
+    """``command`` with a disk of a few kilobytes in the place of ``folder``; skipped where not root."""
+    mount = f"mount -t tmpfs -o size={kilobytes}k tmpfs"
+    private = ["unshare", "--mount", "sh", "-c"]
+    if subprocess.run([*private, f'{mount} "$0"', folder], capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs root")
+    return [*private, f'{mount} "$0" && exec "$@"', *map(str, [folder, *command])]
 
 
 @contextmanager

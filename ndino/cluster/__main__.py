@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from ndino.cluster import attempts, checks, family, staging
+from ndino.common.errors import reason_of, remedy_for
 from ndino.common.startup import prepare_process
 from ndino.formats.llava_json import ConversationError
 from ndino.formats.recipes import RecipeError, load_family
@@ -144,10 +145,11 @@ def run_family(options: argparse.Namespace) -> int:
         print("\n".join(family.graph(jobs, {name: it for name, it in numbers.items() if it in queued})))
         return 0
     from ndino.cluster import preflight
+    from ndino.evaluation.benchmarks import task_names
 
     chosen = list(family.to_submit(jobs, numbers, queued))
     questions = preflight.EvaluationData(
-        tuple(options.tasks.split(",")), tuple(options.perplexity_sets.split()), options.benchmarks
+        tuple(task_names(options.tasks)), tuple(options.perplexity_sets.split()), options.benchmarks
     )
     names = [job.name for job, _ in chosen]
     problems = list(preflight.problems(jobs, names, _site(options), _place(options), questions))
@@ -199,8 +201,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (RecipeError, StageError, ConversationError, staging.StagingError, ValueError, OSError) as error:
+    except (RecipeError, StageError, ConversationError, staging.StagingError, ValueError) as error:
         print(f"ndino.cluster: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        remedy = remedy_for(error, "rerun to resume")
+        print(f"ndino.cluster: {reason_of(error)} (remedy: {remedy})", file=sys.stderr)
         return 2
 
 

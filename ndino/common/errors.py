@@ -2,11 +2,92 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
+from collections.abc import Iterator
+
+# Characters of a data value, of a path and of a library's message that are shown.
+SHOWN_VALUE, SHOWN_PATH, SHOWN_REASON = 80, 300, 400
+# For want of room: the system's numbers, and the words of libraries that pass on none.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM_SAID = re.compile(
+    r"No space left on device|[Dd]isk quota exceeded|disk is full|Not enough disk space"
+)
+# What `datasets` puts around every error of a reader.
+_SAYS_NOTHING = "An error occurred while generating the dataset"
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
+_REMEDIES = {
+    **dict.fromkeys(_NO_ROOM, "make room on that disk"),
+    errno.EFBIG: "ulimit -f unlimited",
+    errno.EMFILE: "ulimit -n 4096",
+    errno.EROFS: "choose a folder that can be written",
+    **dict.fromkeys(_FORBIDDEN, "ask the owner for chmod -R a+rX, or choose another place"),
+}
+
 
 class UserError(ValueError):
     """Something that the user can put right: one line that says what is wrong, where, and the remedy."""
 
 
+def shown(value: object, limit: int = SHOWN_VALUE) -> str:
+    """A data value for a message: an image as base64 in place of its name would fill the screen."""
+    text = str(value)
+    return text if len(text) <= limit else f"{text[: limit // 2]}… ({len(text):,} characters)"
+
+
 def reason_of(error: BaseException) -> str:
-    """An error's message on one line, or its kind where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """An error's message on one line, or its kind where it says nothing.
+
+    Where a library only says that it failed, it is what the system said: that the disk is full, that a file
+    may not be read.
+    """
+    cause = _system_error(error)
+    if cause is not None:
+        return f"{_path(cause)}: {os.strerror(cause.errno)}" if _path(cause) else os.strerror(cause.errno)
+    if no_room(error):
+        return os.strerror(errno.ENOSPC)
+    if str(error).startswith(_SAYS_NOTHING) and error.__cause__ is not None:
+        return reason_of(error.__cause__)
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and len(_path(error)) > SHOWN_PATH:
+        text = f"{error.strerror}: {shown(_path(error), SHOWN_PATH)}"
+    if len(text) > SHOWN_REASON:
+        text = f"{text[: SHOWN_REASON // 2]} … {text[-SHOWN_REASON // 4 :]}"
+    return text or type(error).__name__
+
+
+def remedy_for(error: BaseException, otherwise: str) -> str:
+    """What to do about an error: what helps against the system's refusal behind it, or ``otherwise``."""
+    cause = _system_error(error)
+    if cause is not None:
+        return _REMEDIES[cause.errno]
+    if no_room(error):
+        return _REMEDIES[errno.ENOSPC]
+    return otherwise
+
+
+def no_room(error: BaseException) -> bool:
+    """Whether an error comes from a disk that is full, or full for this user."""
+    cause = _system_error(error)
+    said = any(_NO_ROOM_SAID.search(str(each)) for each in _chain(error))
+    return said or (cause is not None and cause.errno in _NO_ROOM)
+
+
+def _system_error(error: BaseException) -> OSError | None:
+    """The refusal of the system that an error comes from, itself or behind a library's own."""
+    found = [each for each in _chain(error) if isinstance(each, OSError) and each.errno in _REMEDIES]
+    return found[-1] if found else None
+
+
+def _path(error: OSError) -> str:
+    return os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        yield each
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)

@@ -13,7 +13,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from ndino.common.errors import UserError, reason_of
+from ndino.common.errors import UserError, reason_of, remedy_for
 from ndino.common.startup import prepare_process
 
 MODULES = (
@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"ndino data: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"ndino data: {reason_of(error)} (the same command goes on where it stopped)", file=sys.stderr)
+        remedy = remedy_for(error, "rerun to resume")
+        print(f"ndino data: {reason_of(error)} (remedy: {remedy})", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nndino data: stopped; the same command goes on from here", file=sys.stderr)

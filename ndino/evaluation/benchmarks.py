@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ndino.common.errors import reason_of
+from ndino.common.errors import reason_of, remedy_for
 from ndino.common.files import key_of, whole_file
 from ndino.evaluation import shuffle
 from ndino.evaluation.errors import SetupError
@@ -47,6 +47,18 @@ class Outcome:
     rows: list[dict[str, Any]]
     metrics: Metrics
     errors: Metrics = field(default_factory=dict)
+
+
+def task_names(text: str) -> list[str]:
+    """The names in a comma-separated list, with or without spaces around them.
+
+    Raises:
+        SetupError: there is none.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise SetupError("no task is named (write them comma-separated, such as --tasks pope-it,gqa-it)")
+    return names
 
 
 class Benchmarks:
@@ -154,11 +166,11 @@ class Benchmarks:
                     loaded = self._manager.load_task_or_group([self._description(name)], self.task_type)
             except RetryError as error:
                 reason = error.last_attempt.exception()
-                remedy = "" if self.data else " (see that the hub is in reach, or give the data with --data)"
-                raise SetupError(f"task {name}: {reason_of(reason)}{remedy}") from reason
+                hub = "" if self.data else "see that the hub is in reach, or give the data with --data"
+                raise SetupError(_failed(name, reason, remedy_for(reason, hub))) from reason
             except (OSError, SyntaxError) as error:
                 # lmms-eval looks at the first document, image and all.
-                raise SetupError(f"task {name}: {reason_of(error)}") from error
+                raise SetupError(_failed(name, error, remedy_for(error, ""))) from error
             if self._is_ours(name):
                 _check_markers(loaded[name], name)
             elif shuffled:
@@ -321,6 +333,10 @@ def _one_try() -> Iterator[None]:
         yield
     finally:
         retrying.stop = before
+
+
+def _failed(task: str, error: BaseException, remedy: str) -> str:
+    return f"task {task}: {reason_of(error)}" + (f" ({remedy})" if remedy else "")
 
 
 def _check_markers(task: ConfigurableTask, name: str) -> None:

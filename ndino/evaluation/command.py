@@ -24,11 +24,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ndino.common.errors import reason_of
+from ndino.common.errors import reason_of, remedy_for
 from ndino.common.files import key_of
 from ndino.common.startup import prepare_process
 from ndino.evaluation.answer_store import AnswerStore, attach
-from ndino.evaluation.benchmarks import Benchmarks
+from ndino.evaluation.benchmarks import Benchmarks, task_names
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import (
     Backend,
@@ -130,6 +130,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except _TogetherError:
         return 1
+    except OSError as error:
+        remedy = remedy_for(error, "rerun to resume; answers are kept")
+        print(f"ndino evaluate: {reason_of(error)} (remedy: {remedy})", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nndino evaluate: stopped; answers are kept, the same command goes on", file=sys.stderr)
         return 130
@@ -163,7 +167,7 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Run:
         stores = {model.name: Store(out / model.name, model) for model in models}
         with _quiet(), _inside(options.data):
             benchmarks = Benchmarks(
-                options.tasks.split(","),
+                task_names(options.tasks),
                 data=options.data,
                 cache=out / ".cache",
                 limit=options.limit,
@@ -322,7 +326,8 @@ def _logged_errors() -> Iterator[list[str]]:
 
 
 def _fail(run: Run, what: str, error: Exception, *, expected: bool = False) -> None:
-    run.failures.append(f"{what}: {reason_of(error)}")
+    remedy = remedy_for(error, "")
+    run.failures.append(f"{what}: {reason_of(error)}" + (f" (remedy: {remedy})" if remedy else ""))
     # lmms-eval's wrappers assert what they can do, such as the size of a batch.
     if not expected and not isinstance(error, (ValueError, RuntimeError, OSError, AssertionError)):
         traceback.print_exception(error, file=sys.__stderr__)

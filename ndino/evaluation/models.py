@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ndino.common.errors import reason_of
+from ndino.common.errors import reason_of, remedy_for
 from ndino.common.files import WEIGHTS, fingerprint
 from ndino.evaluation.errors import SetupError
 
@@ -26,6 +26,8 @@ SETTINGS = (
     *("vocab*", "merges.txt", INDEX),
 )
 FILES = (*WEIGHTS, *SETTINGS)
+
+WHOLE = "give a whole model folder in Hugging Face format"
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -88,6 +90,7 @@ def find_model(name: str, source: str, backend: Backend = HF) -> Model:
         SetupError: no such folder or hub id, or a file is missing or broken.
     """
     folder = Path(source)
+    require_readable(folder)
     if not folder.is_dir():
         snapshot = _snapshot(source, required=backend.kind in ("hf", "vllm"))
         if snapshot is None:
@@ -100,6 +103,21 @@ def find_model(name: str, source: str, backend: Backend = HF) -> Model:
     return Model(name, source, str(folder.resolve()), fingerprint(folder, FILES))
 
 
+def require_readable(folder: Path) -> None:
+    """Check that what lies in ``folder`` may be read, where there is such a folder.
+
+    Raises:
+        SetupError: the system refuses it; names the file.
+    """
+    try:
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path.is_file():
+                path.open("rb").close()
+    except OSError as error:
+        remedy = remedy_for(error, "copy the model again")
+        raise SetupError(f"{reason_of(error)} ({remedy})") from error
+
+
 def _snapshot(source: str, *, required: bool) -> Path | None:
     if HUB_ID.fullmatch(source) and not Path(source).exists() and source.split("/")[0] not in (".", ".."):
         from huggingface_hub import snapshot_download
@@ -108,7 +126,8 @@ def _snapshot(source: str, *, required: bool) -> Path | None:
             return Path(snapshot_download(source, allow_patterns=list(FILES)))
         except Exception as error:
             if required:
-                reason = str(error).strip().splitlines()[0].removeprefix("Got: ")
+                system = isinstance(error, OSError) and error.errno
+                reason = reason_of(error) if system else _first_line(error)
                 raise SetupError(
                     f"{source}: no such folder, nor on the hub: {reason} "
                     "(give the folder that holds config.json, or see that the hub is in reach)"
@@ -116,6 +135,11 @@ def _snapshot(source: str, *, required: bool) -> Path | None:
     elif required:
         raise SetupError(f"{source}: no such model folder (give the folder that holds config.json)")
     return None
+
+
+def _first_line(error: Exception) -> str:
+    # What follows on others is the hub's advice for all that may have been meant.
+    return (str(error).strip() or type(error).__name__).splitlines()[0].removeprefix("Got: ")
 
 
 def _check_files(folder: Path, source: str) -> None:
@@ -149,7 +173,9 @@ def _check(folder: Path, source: str, backend: Backend) -> None:
     }
     for what, patterns in wanted.items():
         if not any(path for pattern in patterns for path in folder.glob(pattern)):
-            raise SetupError(f"{source}: has no {what} (give a whole model folder in Hugging Face format)")
+            inner = folder / "model"  # a run's folder was given in place of the model in it
+            remedy = f"did you mean {inner}?" if (inner / "config.json").exists() else WHOLE
+            raise SetupError(f"{source}: has no {what} ({remedy})")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     kind = config.get("model_type") if isinstance(config, dict) else None
     if backend.kind == "hf" and kind != "llava_next":

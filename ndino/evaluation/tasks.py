@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ndino.common.errors import SHOWN_PATH, shown
 from ndino.evaluation import shuffle
 from ndino.languages.answers import clean, normalise, read_letter, read_yes_no
 from ndino.languages.language import language
@@ -108,6 +109,15 @@ def prepare(dataset: Dataset, source: str, *columns: str, lists: Sequence[str] =
         raise TaskDataError(f"{source}: {error}") from error
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except PermissionError:
+        raise
+    except (OSError, ValueError):  # a name too long, such as an image as base64, or with a null byte
+        return False
+
+
 def _with_images(dataset: Dataset, source: str) -> Dataset:
     from datasets import Image as ImageFeature
 
@@ -118,8 +128,9 @@ def _with_images(dataset: Dataset, source: str) -> Dataset:
         # Data are looked for in the working directory, under their name on the hub.
         folder = Path.cwd() / source
         for row, name in enumerate(dataset["image"], start=1):
-            if name is None or not (folder / name).is_file():
-                raise TaskDataError(f"{source} row {row}: no image {folder / (name or '')}")
+            if name is None or not _is_file(folder / name):
+                path = shown(folder / (name or ""), SHOWN_PATH)
+                raise TaskDataError(f"{source} row {row}: no image {path}")
         paths = [str(folder / name) for name in dataset["image"]]
         dataset = dataset.remove_columns("image").add_column("image", paths)
     try:

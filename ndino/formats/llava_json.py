@@ -7,6 +7,7 @@ A row is ``{"id": "7", "image": "a.png", "conversations": [{"from": "human", "va
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from typing import Any
 
 import ijson
 
-from ndino.common.errors import reason_of
+from ndino.common.errors import SHOWN_REASON, reason_of, remedy_for, shown
 from ndino.common.files import whole_file
 from ndino.formats.prompts import IMAGE_TOKEN, Role, Turn
 
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+LONGEST_NAME = 255  # bytes that file systems take
 ROLES: dict[str, Role] = {"human": "user", "gpt": "assistant"}  # LLaVA JSON's speakers
 
 
@@ -111,9 +114,10 @@ def fault_of(record: Any) -> str | None:
 
 
 def _is_jsonl(path: Path) -> bool:
-    if path.suffix not in (".json", ".jsonl"):
+    suffix = path.suffix.lower()
+    if suffix not in (".json", ".jsonl"):
         raise ConversationError(path, 0, f"unknown file type {path.suffix!r}", "name it .json or .jsonl")
-    return path.suffix == ".jsonl"
+    return suffix == ".jsonl"
 
 
 def _read_lines(path: Path) -> Iterator[tuple[int, Any]]:
@@ -123,27 +127,45 @@ def _read_lines(path: Path) -> Iterator[tuple[int, Any]]:
                 continue
             try:
                 yield row, json.loads(line)
+            except UnicodeDecodeError as error:
+                if row == 1 and line.startswith(UTF_16):
+                    raise ConversationError(path, 0, "is UTF-16 text", "save it as UTF-8") from error
+                byte = error.object[error.start]
+                yield row, _Fault(f"broken JSON: byte 0x{byte:02x} is not UTF-8", "save the file as UTF-8")
             except (ValueError, RecursionError) as error:
-                yield row, _Fault(f"broken JSON: {error}", "repair or remove the line")
+                yield row, _Fault(f"broken JSON: {shown(error, SHOWN_REASON)}", "repair or remove the line")
 
 
 def _read_list(path: Path) -> Iterator[tuple[int, Any]]:
     row = 0
     with path.open("rb") as file:
+        head = file.read(len(codecs.BOM_UTF8))
+        if head.startswith(UTF_16):
+            raise ConversationError(path, 0, "is UTF-16 text", "save it as UTF-8")
+        begin = len(head) if head == codecs.BOM_UTF8 else 0
         try:
+            file.seek(begin)
             is_list = next(ijson.basic_parse(file)) == ("start_array", None)
-            file.seek(0)
+            file.seek(begin)
             if is_list:
                 for row, record in enumerate(ijson.items(file, "item"), start=1):
                     yield row, record
         # ijson raises its own error for bad syntax, and ValueError for broken UTF-8 and overlong numbers.
         except (ijson.JSONError, ValueError) as error:
-            reason = f"broken JSON: {reason_of(error)}"
-            raise ConversationError(path, row + 1, reason, "write the file again") from error
+            reason = _json_reason(error)
+            remedy = "save the file as UTF-8" if "invalid bytes in UTF8" in reason else "write the file again"
+            raise ConversationError(path, row + 1, f"broken JSON: {reason}", remedy) from error
     if not is_list:
         raise ConversationError(
             path, 0, "expected a list of rows", "name a file with one row per line .jsonl"
         )
+
+
+def _json_reason(error: ValueError) -> str:
+    # ijson's faster parser gives its words as bytes.
+    if error.args and isinstance(error.args[0], bytes):
+        error = ValueError(error.args[0].decode("utf-8", "backslashreplace"))
+    return reason_of(error)
 
 
 def _check(record: Any, row: int) -> Conversation:
@@ -178,7 +200,7 @@ def _turns(value: Any) -> tuple[Turn, ...]:
     for position, message in enumerate(value):
         speaker = message.get("from") if isinstance(message, dict) else None
         if not isinstance(speaker, str) or speaker not in ROLES:
-            raise _Fault(f"message {position + 1} is from {speaker!r}", "use human and gpt")
+            raise _Fault(f"message {position + 1} is from {shown(repr(speaker))}", "use human and gpt")
         expected = "gpt" if position % 2 else "human"
         if speaker != expected:
             raise _Fault(f"message {position + 1} is from {speaker}", f"it must be from {expected}")
@@ -205,7 +227,13 @@ def _check_files(images: tuple[str, ...], folder: Path) -> None:
     for image in images:
         try:
             found = (folder / image).is_file()
+        except PermissionError as error:
+            remedy = remedy_for(error, "copy it there")
+            raise _Fault(f"image {shown(image)}: {reason_of(error)}", remedy) from error
         except (OSError, ValueError):  # a name that is too long, or has a null byte
             found = False
         if not found:
-            raise _Fault(f"image {image} is not in {folder}", "copy it there or correct the image folder")
+            remedy = "copy it there or correct the image folder"
+            if len(image) > LONGEST_NAME:
+                remedy = "an image's file goes there and its name into the row, not the image itself"
+            raise _Fault(f"image {shown(image)} is not in {folder}", remedy)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,10 +38,21 @@ def missing_weights(loading: Mapping[str, Any]) -> str:
     """The weights missing from a folder, as text for an error; empty where none is.
 
     ``loading`` is the ``output_loading_info`` of ``from_pretrained``, which initialises missing weights at
-    random and only warns.
+    random and only warns. It must be called with ``ignore_mismatched_sizes``: without it, weights of another
+    size are an error that names none of them.
     """
+    if other := sorted(loading.get("mismatched_keys", ())):
+        name, held, wanted = other[0]
+        return (
+            f"{len(other)} weights are not of the size that config.json gives them: {name} is "
+            f"{_size(held)} in the weights and {_size(wanted)} by config.json"
+        )
     missing = sorted(loading["missing_keys"])
     return f"{len(missing)} weights are missing, {missing[0]} among them" if missing else ""
+
+
+def _size(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def saved_name(name: str) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ndino.common.errors import reason_of, remedy_for
 from ndino.common.startup import prepare_process
 from ndino.data.errors import DataError
 from ndino.results.compact import print_summary
@@ -107,7 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"ndino.results: {error}", file=sys.stderr)
         return REFUSED
     except OSError as error:
-        print(f"ndino.results: {error}", file=sys.stderr)
+        remedy = remedy_for(error, "give a folder that can be written")
+        print(f"ndino.results: {reason_of(error)} (remedy: {remedy})", file=sys.stderr)
         return 1
     return 0
 

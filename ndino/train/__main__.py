@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ndino.common.errors import reason_of, remedy_for
 from ndino.common.startup import prepare_process
 from ndino.formats.llava_json import ConversationError
 from ndino.formats.recipes import RecipeError
@@ -63,10 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"ndino.train: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(
-            f"ndino.train: {error} (the same command goes on from the newest whole checkpoint)",
-            file=sys.stderr,
-        )
+        remedy = remedy_for(error, "rerun to resume from the newest whole checkpoint")
+        print(f"ndino.train: {reason_of(error)} (remedy: {remedy})", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from transformers.initialization import no_init_weights
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_next.modeling_llava_next import LlavaNextMultiModalProjector
 
+from ndino.common.errors import reason_of, remedy_for
 from ndino.common.files import whole_folder
 from ndino.formats import model_folder
 from ndino.formats.prompts import IMAGE_TOKEN
@@ -33,16 +35,31 @@ class ModelFolderError(ValueError):
 
 
 def require_model_folder(folder: Path, *, files: tuple[str, ...], remedy: str) -> None:
-    """Check that ``folder`` holds ``files``.
+    """Check that ``folder`` holds ``files``, and that settings among them are JSON.
 
     Raises:
-        ModelFolderError: the folder or a file is missing.
+        ModelFolderError: the folder or a file is missing, broken, or may not be read.
     """
-    if not folder.is_dir():
-        raise ModelFolderError(f"{folder}: no such model folder ({remedy})")
-    for name in files:
-        if not (folder / name).is_file():
-            raise ModelFolderError(f"{folder}: has no {name} ({remedy})")
+    try:
+        if not folder.is_dir():
+            raise ModelFolderError(f"{folder}: no such model folder ({remedy})")
+        for name in files:
+            path = folder / name
+            if not path.is_file():
+                # A run's folder in place of the model in it.
+                inner = folder / "model"
+                hint = f"did you mean {inner}?" if (inner / name).is_file() else remedy
+                raise ModelFolderError(f"{folder}: has no {name} ({hint})")
+            with path.open("rb") as file:
+                if path.suffix == ".json":
+                    json.load(file)
+    except ValueError as error:
+        if isinstance(error, ModelFolderError):
+            raise
+        raise ModelFolderError(f"{path}: broken JSON: {reason_of(error)} (copy the model again)") from error
+    except OSError as error:
+        remedy = remedy_for(error, "copy the model again")
+        raise ModelFolderError(f"{reason_of(error)} ({remedy})") from error
 
 
 def load_tokenizer(language_model: Path) -> PreTrainedTokenizerFast:
@@ -69,7 +86,9 @@ def build_processor(
 
 
 def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
-    model, loading = kind.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    model, loading = kind.from_pretrained(
+        folder, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
+    )
     if missing := model_folder.missing_weights(loading):
         raise ModelFolderError(f"{folder}: {missing} (copy the model again)")
     return model

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ndino.common.errors import no_room
 from ndino.common.files import write_text
 from ndino.formats.recipes import Recipe, load_recipe
 
@@ -152,7 +153,7 @@ def report_full_disk(out: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if shutil.disk_usage(out).free > DISK_RESERVE:
+        if not no_room(error) and shutil.disk_usage(out).free > DISK_RESERVE:
             raise
         raise StageError(
             f"{out}: the disk is full (free some space; rerun to resume from the newest complete checkpoint)"

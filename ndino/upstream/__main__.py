@@ -11,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+from ndino.common.errors import reason_of, remedy_for
 from ndino.common.files import write_json
 from ndino.common.startup import prepare_process
 from ndino.upstream.checkout import restore, set_up
@@ -106,8 +107,12 @@ def main(arguments: list[str] | None = None) -> int:
             setup(retry=options.retry, only=options.only)
         else:
             unpatch()
-    except (UpstreamError, OSError) as error:
+    except UpstreamError as error:
         print(f"ndino.upstream: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        remedy = remedy_for(error, "give the same command again")
+        print(f"ndino.upstream: {reason_of(error)} (remedy: {remedy})", file=sys.stderr)
         return 1
     return 0
 

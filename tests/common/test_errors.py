@@ -1,8 +1,74 @@
+"""What errors say of their cause."""
+
 from __future__ import annotations
 
-from ndino.common.errors import reason_of
+import errno
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from ndino.common.errors import no_room, reason_of, remedy_for, shown
 
 
 def test_a_reason_is_one_line():
     assert reason_of(ValueError("two\n  lines ")) == "two lines"
     assert reason_of(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+def wrapped(cause: Exception) -> Exception:
+    """The error of a library that does not say why it failed."""
+    try:
+        try:
+            raise cause
+        except Exception as inner:
+            raise RuntimeError("An error occurred while generating the dataset") from inner
+    except RuntimeError as outer:
+        return outer
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        (OSError(errno.ENOSPC, "full"), "No space left on device"),
+        (OSError(errno.EDQUOT, "full", "/a/b"), "/a/b: Disk quota exceeded"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "No space left on device"),
+        (sqlite3.OperationalError("database or disk is full"), "No space left on device"),
+    ],
+)
+def test_a_full_disk_is_found_behind_the_words_of_a_library(cause, reason):
+    error = wrapped(cause)
+    assert no_room(error) and reason_of(error) == reason
+    assert remedy_for(error, "fetch it again") == "make room on that disk"
+
+
+def test_a_refusal_names_the_file_and_whom_to_ask(tmp_path: Path):
+    error = wrapped(PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "a")))
+    assert reason_of(error) == f"{tmp_path / 'a'}: Permission denied"
+    assert "chmod" in remedy_for(error, "fetch it again") and not no_room(error)
+
+
+def test_any_other_cause_is_told_in_its_own_words():
+    error = wrapped(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/a"))
+    assert reason_of(error) == "[Errno 2] No such file or directory: '/a'"
+    assert remedy_for(error, "fetch it again") == "fetch it again"
+
+
+def test_an_error_that_was_put_aside_is_no_cause():
+    with pytest.raises(ValueError) as caught:
+        try:
+            raise OSError(errno.ENOSPC, "full")
+        except OSError:
+            raise ValueError("of its own") from None
+    assert reason_of(caught.value) == "of its own"
+
+
+def test_data_do_not_fill_the_screen():
+    image = "/9j/" + "A" * 100_000
+    assert shown("città.png") == "città.png"
+    assert shown(image) == f"{image[:40]}… (100,004 characters)"
+    with pytest.raises(OSError) as caught:
+        Path(image).read_bytes()
+    assert reason_of(caught.value) == f"File name too long: {image[:150]}… (100,004 characters)"
+    assert len(reason_of(ValueError(image))) < 320

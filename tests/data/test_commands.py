@@ -57,7 +57,7 @@ def test_ndino_and_ndino_data_say_what_there_is(capsys):
     ("error", "status", "said"),
     [
         (DataError("x: broken (remedy: mend it)"), 1, "ndino data: x: broken (remedy: mend it)\n"),
-        (OSError(errno.ENOSPC, "No space left on device"), 1, "No space left on device (the same command"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "device (remedy: make room on that disk)\n"),
         (KeyboardInterrupt(), 130, "stopped; the same command goes on"),
     ],
 )

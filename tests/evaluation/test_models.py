@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from fixtures.tiny import write_tiny_model
 from ndino.evaluation import models
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import HF, Backend, find_model, parse_backend, parse_model
+from tests.surroundings import as_nobody, open_folder
 
 
 @pytest.fixture
@@ -92,6 +96,35 @@ def test_a_broken_file_is_named_before_weights_are_read(copy, name, content, bac
     (copy / name).write_bytes((copy / name).read_bytes()[:half] if content is None else content)
     with pytest.raises(SetupError, match=rf"{copy}: {name} is broken: .*\(save or copy"):
         find_model("x", str(copy), backend)
+
+
+def test_a_run_folder_is_told_from_the_model_in_it(copy, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    copy.rename(run / "model")
+    with pytest.raises(SetupError, match=rf"{run}: has no config.json \(did you mean {run / 'model'}\?"):
+        find_model("x", str(run), HF)
+
+
+@pytest.mark.parametrize("closed", ["model.safetensors", ""])
+def test_what_may_not_be_read_is_not_called_broken(tiny_model_folder, closed):
+    script = """
+import sys
+from ndino.evaluation.models import find_model
+try:
+    find_model("x", sys.argv[1])
+except ValueError as error:
+    print(error)
+"""
+    with open_folder("copy") as folder:
+        shutil.copytree(tiny_model_folder, folder, dirs_exist_ok=True)
+        folder.chmod(0o755)
+        (folder / closed).chmod(0)
+        command = as_nobody([sys.executable, "-c", script, folder])
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        remedy = "(ask the owner for chmod -R a+rX, or choose another place)"
+        assert done.stdout.strip() == f"{folder / closed}: Permission denied {remedy}"
 
 
 def test_of_weights_in_parts_all_must_be_there_and_all_come_from_the_hub(tiny_model_folder, tmp_path):

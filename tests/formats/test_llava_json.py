@@ -130,6 +130,30 @@ def test_a_broken_line_rejects_one_row(tmp_path):
     assert all("broken JSON" in str(error) for error in rejects)
 
 
+def test_files_as_other_programs_save_them(tmp_path):
+    rows = [row("dove?", "perché"), row("chi?", "sì")]
+    lines = "\n".join(json.dumps(each, ensure_ascii=False) for each in rows)
+    whole = json.dumps(rows, ensure_ascii=False)
+    for name, text in {"a.jsonl": lines, "a.json": whole, "a.JSONL": lines, "b.JSON": whole}.items():
+        (tmp_path / name).write_text(text, encoding="utf-8-sig")
+        assert [item.row for item in read_conversations(tmp_path / name)] == [1, 2]
+    for name, text in {"a.jsonl": lines, "a.json": whole}.items():
+        (tmp_path / name).write_text(text, encoding="utf-16")
+        with pytest.raises(ConversationError, match=rf"{name} row 0: is UTF-16 text \(save it as UTF-8\)"):
+            list(read_conversations(tmp_path / name, rejects=[]))
+        (tmp_path / name).write_text(text, encoding="latin-1")
+        with pytest.raises(ConversationError, match=rf"{name} row \d: .*UTF.*\(save the file as UTF-8\)"):
+            list(read_conversations(tmp_path / name))
+
+
+def test_an_image_in_place_of_its_name_does_not_fill_the_screen(tmp_path):
+    path = tmp_path / "data.jsonl"
+    path.write_text(json.dumps({**row("<image>\nDove?", "Qui."), "image": "/9j/" + "A" * 50_000}))
+    with pytest.raises(ConversationError, match=r"image /9j/A+… \(50,004 characters\) is not in") as caught:
+        list(read_conversations(path, image_folder=tmp_path))
+    assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize("tail", ["", ', {"id": "2", "conv', ", }]", "]]", "] [1]"])
 def test_a_broken_list_is_always_an_error(tmp_path, tail):
     path = tmp_path / "data.json"

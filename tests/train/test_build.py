@@ -111,6 +111,29 @@ def test_unusable_folders_are_named(backbones, recipe, tmp_path):
         build_model(other, backbones.vision_tower, recipe)
 
 
+def test_settings_that_are_no_json_and_a_runs_folder_are_named(built, backbones, recipe, tmp_path):
+    run = tmp_path / "run"
+    save_model(*built, run / "model", prompt="llama3")
+    with pytest.raises(
+        ModelFolderError, match=rf"{run}: has no config.json \(did you mean {run / 'model'}\?"
+    ):
+        load_model(run, recipe)
+    (run / "model" / "config.json").write_text("{")
+    with pytest.raises(ModelFolderError, match=r"config.json: broken JSON: .* \(copy the model again\)"):
+        load_model(run / "model", recipe)
+
+
+def test_a_vocabulary_of_another_size_is_named_with_both_sizes(backbones, recipe, tmp_path):
+    folder = tmp_path / "language_model"
+    shutil.copytree(backbones.language_model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    rows, width = config["vocab_size"], config["hidden_size"]
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": rows + 8}))
+    sizes = rf"\d weights are not of the size .*{rows} x {width} in the weights and {rows + 8} x {width} by"
+    with pytest.raises(ModelFolderError, match=sizes):
+        build_model(folder, backbones.vision_tower, recipe)
+
+
 @pytest.mark.parametrize("lacking", ["language_model", "vision_tower", "model"])
 def test_missing_weights_are_not_drawn_at_random(built, backbones, recipe, tmp_path, lacking):
     folders = {name: tmp_path / name for name in ("language_model", "vision_tower", "model")}

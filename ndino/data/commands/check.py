@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from ndino.common.errors import reason_of
+from ndino.common.errors import reason_of, remedy_for, shown
 from ndino.common.files import sha256_of
 from ndino.common.images import BROKEN_IMAGE, MAX_IMAGE_PIXELS
 from ndino.data.errors import DataError
@@ -96,7 +96,7 @@ def check(file: Path, images: Path, *, workers: int = 1) -> CheckReport:
     report.images = len(used)
     for image, fault in zip(used, _image_faults(images, list(used), workers), strict=True):
         if fault:
-            report.faults += [(row, f"image {image}: {fault}") for row in used[image]]
+            report.faults += [(row, f"image {shown(image)}: {fault}") for row in used[image]]
     if not report.rows and not report.faults:
         report.faults.append((0, "not one row (write it anew)"))
     manifest = read_manifest(file.parent)
@@ -143,5 +143,6 @@ def image_fault(folder: Path, name: str) -> str | None:
     except FileNotFoundError:
         return f"is not in {folder} (copy it there, or give --images)"
     except BROKEN_IMAGE as error:
-        return f"does not open: {reason_of(error)} (replace it, or remove the row)"
+        remedy = remedy_for(error, "replace it, or remove the row")
+        return f"does not open: {reason_of(error)} ({remedy})"
     return None

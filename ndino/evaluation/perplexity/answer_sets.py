@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from ndino.common.errors import reason_of
+from ndino.common.errors import SHOWN_REASON, no_room, reason_of, remedy_for, shown
 from ndino.common.images import BROKEN_IMAGE, image_digest
 from ndino.evaluation.local_data import is_hub_layout
 from ndino.evaluation.shuffle import shuffle_map
@@ -121,7 +121,7 @@ def _read_jsonl(path: Path, images_dir: Path | None) -> list[dict[str, Any]]:
             name = row.get("file_name") or row["image"]
             row["_image"] = (folder / name).read_bytes
         except ValueError as error:
-            row = {"_fault": f"broken JSON: {path} row {number}: {error}"}
+            row = {"_fault": f"broken JSON: {path} row {number}: {shown(error, SHOWN_REASON)}"}
         except (AttributeError, KeyError, TypeError):
             row = {"_fault": f"no file_name: {path} row {number}"}
         rows.append(row)
@@ -129,16 +129,20 @@ def _read_jsonl(path: Path, images_dir: Path | None) -> list[dict[str, Any]]:
 
 
 def _read_dataset(data: str, split: str | None) -> list[dict[str, Any]]:
-    from datasets import Dataset, DatasetDict, load_dataset
+    from datasets import Dataset, DatasetDict, config, load_dataset
     from datasets import Image as ImageFeature
+    from datasets.exceptions import DatasetsError
 
     try:
         if data.endswith(".parquet"):
             found: Dataset | DatasetDict = load_dataset("parquet", data_files=data, split="train")
         else:
             found = load_folder(Path(data)) if Path(data).is_dir() else load_dataset(data)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise AnswerSetError(f"{data}: cannot be read as a dataset: {reason_of(error)}") from error
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        remedy = remedy_for(error, "give a .jsonl, a .parquet, or a folder as the hub lays it out")
+        if no_room(error):
+            remedy += f", where {config.HF_DATASETS_CACHE} lies, or set HF_DATASETS_CACHE"
+        raise AnswerSetError(f"{data}: cannot be read as a dataset: {reason_of(error)} ({remedy})") from error
     if isinstance(found, DatasetDict):
         names = ", ".join(found)
         if split is None and len(found) > 1:
@@ -182,7 +186,7 @@ def _item(identity: str, row: dict[str, Any], question_field: str, answer_field:
             # Pillow would name an address in memory, another one in every run.
             fault = "image cannot be read: it is no image"
         except (*BROKEN_IMAGE, TypeError) as error:
-            fault = f"image cannot be read: {error}"
+            fault = f"image cannot be read: {reason_of(error)}"
     return Item(identity, str(question), str(answer), digest, read, fault)
 
 

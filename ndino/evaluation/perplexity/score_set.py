@@ -73,13 +73,15 @@ def score_set(
     """Score ``items`` and write a row each to ``out`` (``.jsonl``) and the summary beside it (``.json``).
 
     Each batch is written as it is done and a run that was cut off goes on behind it; ``out.fingerprint``
-    tells whether model and data are still the same, and if not, scoring starts anew.
+    tells whether model and data are still the same, and if not, scoring starts anew. Rows of another model
+    are kept, as its results are by ``ndino evaluate``.
 
     Returns:
         The summary (see `summarise`) and the rows in the order of ``items``.
 
     Raises:
-        PerplexityError: nothing could be scored, ``out`` is another file, or see `load_scorer`.
+        PerplexityError: nothing could be scored, ``out`` is another file or another model's, or see
+            `load_scorer`.
         AnswerSetError: see `exchange_images`.
         OSError: the output cannot be written.
     """
@@ -88,11 +90,18 @@ def score_set(
     if out.exists() and not marker.exists():
         raise PerplexityError(f"{out} exists and is not ours (remedy: choose another output)")
     fields = [[item.id, item.question, item.answer, item.digest, item.fault] for item in chosen]
-    fingerprint = key_of(model.fingerprint, fields)
-    if not marker.exists() or marker.read_text(encoding="utf-8") != fingerprint:
+    held = _held(marker)
+    asked = {"key": key_of(model.fingerprint, fields), "model": model.path, "weights": model.fingerprint}
+    if held.get("key") != asked["key"]:
+        another = all(held.get(name) not in (None, asked[name]) for name in ("model", "weights"))
+        if another and out.exists():
+            raise PerplexityError(
+                f"{out}: holds rows of {held['model']}, which has other weights "
+                "(choose another --out, or remove that file)"
+            )
         summary.unlink(missing_ok=True)
         out.unlink(missing_ok=True)
-        write_text(marker, fingerprint)
+        write_json(marker, asked)
     done = _finished(out)
     if any(item.id not in done for item in chosen):
         scorer = load_scorer(model)
@@ -112,6 +121,14 @@ def score_set(
     result = summarise(scores)
     write_json(summary, result)
     return result, scores
+
+
+def _held(marker: Path) -> dict[str, str]:
+    """What ``out`` was made from; the key alone where an earlier version wrote it."""
+    if not marker.exists():
+        return {}
+    text = marker.read_text(encoding="utf-8")
+    return json.loads(text) if text.startswith("{") else {"key": text}
 
 
 def _append(log: TextIO, scores: Sequence[Score], done: Mapping[str, Score]) -> dict[str, Score]:

@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageOps
 from torch.nn.utils.rnn import pad_sequence
 from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
-from ndino.common.errors import reason_of
+from ndino.common.errors import reason_of, remedy_for
 from ndino.common.images import BROKEN_IMAGE
 from ndino.evaluation.inference.prefix_cache import encode_prefix, packed_attention
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing, common_length, prefix_key
@@ -326,10 +326,14 @@ def load_scorer(model: Model) -> Scorer:
     try:
         processor = LlavaNextProcessor.from_pretrained(model.path)
         loaded, loading = LlavaNextForConditionalGeneration.from_pretrained(
-            model.path, dtype=torch.bfloat16 if gpu else torch.float32, output_loading_info=True
+            model.path,
+            dtype=torch.bfloat16 if gpu else torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
     except Exception as error:  # every reader has errors of its own
-        raise PerplexityError(f"{model.source}: cannot be loaded: {reason_of(error)}") from error
+        remedy = remedy_for(error, "save or copy the model again")
+        raise PerplexityError(f"{model.source}: cannot be loaded: {reason_of(error)} ({remedy})") from error
     if missing := missing_weights(loading):
         raise PerplexityError(f"{model.source}: {missing} (save the model again)")
     tokenizer = processor.tokenizer

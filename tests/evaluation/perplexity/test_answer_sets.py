@@ -1,16 +1,22 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from datasets import Dataset, Features, Value
 from datasets import Image as ImageFeature
+from PIL import Image
 
 from ndino.evaluation.perplexity.answer_sets import AnswerSetError, exchange_images, read_items
 from ndino.evaluation.perplexity.scorer import Scorer, load_scorer
 from ndino.formats.hub_folders import write_split
 from tests.evaluation.answer_files import find, read_answers
+from tests.surroundings import on_a_full_disk
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +120,33 @@ def test_a_dataset_folder_that_was_written_anew_is_read_anew(tmp_path, answer_it
 
     assert write("rosso", "blu") == ["rosso", "blu"]
     assert write("verde", "blu", "giallo") == ["verde", "blu", "giallo"]
+
+
+def test_a_full_disk_for_the_cache_is_named_with_the_remedy(tmp_path):
+    script = """
+import sys
+from ndino.evaluation.perplexity.answer_sets import read_items
+try:
+    read_items(sys.argv[1])
+except ValueError as error:
+    print(error)
+"""
+    pixels = np.random.default_rng(0).integers(256, size=(200, 400, 3), dtype=np.uint8)
+    parquet, cache = tmp_path / "a.parquet", tmp_path / "cache"
+    cache.mkdir()
+    types = {"image": ImageFeature(), "question": Value("string"), "answer": Value("string")}
+    row = {"image": Image.fromarray(pixels), "question": "Cosa?", "answer": "Niente."}
+    Dataset.from_list([row], features=Features(types)).to_parquet(str(parquet))
+    done = subprocess.run(
+        on_a_full_disk(cache, [sys.executable, "-c", script, parquet]),
+        env=os.environ | {"HF_DATASETS_CACHE": str(cache), "PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == [
+        f"{parquet}: cannot be read as a dataset: No space left on device "
+        f"(make room on that disk, where {cache} lies, or set HF_DATASETS_CACHE)"
+    ]
 
 
 @pytest.mark.parametrize("name", ["none.jsonl", "none.parquet", "none/none/none"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -75,14 +76,30 @@ def test_a_cut_off_run_goes_on_to_the_same_bytes(tmp_path, tiny_model_folder, an
     assert len(asked) == 3
 
 
-def test_another_model_or_other_data_starts_anew(tmp_path, tiny_model_folder, answer_items):
-    out = tmp_path / "set.jsonl"
-    first = score_set(find(tiny_model_folder), answer_items, out)[0]
-    other = find(write_tiny_model(tmp_path / "other", seed=1))
+def test_a_model_trained_on_or_other_data_start_anew(tmp_path, answer_items):
+    out, folder = tmp_path / "set.jsonl", tmp_path / "model"
+    first = score_set(find(write_tiny_model(folder, seed=0)), answer_items, out)[0]
+    shutil.rmtree(folder)
+    other = find(write_tiny_model(folder, seed=1))
     assert score_set(other, answer_items, out)[0]["corpus"] != first["corpus"]
     assert len(read_rows(out)) == 5
     assert score_set(other, answer_items[:2], out)[0]["n"] == 2
     assert len(read_rows(out)) == 2
+
+
+def test_rows_of_another_model_are_kept(tmp_path, tiny_model_folder, answer_items):
+    out = tmp_path / "set.jsonl"
+    score_set(find(tiny_model_folder), answer_items[:2], out)
+    before = out.read_bytes(), out.with_suffix(".json").read_bytes()
+    other = find(write_tiny_model(tmp_path / "other", seed=1))
+    with pytest.raises(PerplexityError, match=f"{out}: holds rows of {tiny_model_folder}, which has other"):
+        score_set(other, answer_items[:2], out)
+    assert (out.read_bytes(), out.with_suffix(".json").read_bytes()) == before
+    # The same weights elsewhere are the same model.
+    moved = find(shutil.copytree(tiny_model_folder, tmp_path / "moved"))
+    assert score_set(moved, answer_items[:2], out)[0]["n"] == 2
+    out.unlink()
+    assert score_set(other, answer_items[:2], out)[0]["n"] == 2
 
 
 def test_a_file_that_is_not_ours_is_left_alone(answers_file, tiny_model_folder, answer_items):

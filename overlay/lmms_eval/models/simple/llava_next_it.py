@@ -83,6 +83,7 @@ class LlavaNextIt(lmms):
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
             attn_implementation=attn_implementation,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
         if missing := missing_weights(loading):
             raise ValueError(f"{pretrained}: {missing} (save the model again)")

@@ -73,6 +73,7 @@ class MBlip(lmms):
             pretrained,
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
             output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
         if missing := missing_weights(loading):
             raise ValueError(f"{pretrained}: {missing} (save the model again)")
