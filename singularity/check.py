@@ -66,7 +66,7 @@ def _check_upstream() -> None:
     from ndino.export.verify import UPSTREAM_PYTHON, UPSTREAM_TREE, upstream_is_there
 
     assert upstream_is_there(), f"{UPSTREAM_TREE} or {UPSTREAM_PYTHON} is not there"
-    command = [str(UPSTREAM_PYTHON), "-c", "import ndino.export.upstream_logits"]
+    command = [str(UPSTREAM_PYTHON), "-c", "import ndino.llava_next.upstream_logits"]
     subprocess.run(
         command, cwd=UPSTREAM_TREE, check=True, env=os.environ | {"PYTHONPATH": str(UPSTREAM_TREE)}
     )

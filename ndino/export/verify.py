@@ -133,7 +133,7 @@ def _logits(model: LlavaNextForConditionalGeneration, batch) -> torch.Tensor:
 
 
 def _run_upstream(src: Path, tower: str, folder: Path) -> None:
-    command = [str(UPSTREAM_PYTHON), "-m", "ndino.export.upstream_logits", str(src.resolve()), str(folder)]
+    command = [str(UPSTREAM_PYTHON), "-m", "ndino.llava_next.upstream_logits", str(src.resolve()), str(folder)]
     command += ["--vision-tower", tower]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(map(str, (UPSTREAM_TREE, ROOT))),

@@ -2,4 +2,5 @@
 
 ``arguments`` turns a recipe into upstream's command line, ``start`` makes folders that upstream can read,
 ``stage`` runs one recipe from start to manifest. What runs inside upstream's process lies in overlay/llava.
+``upstream_logits`` runs in that environment too, for the converter's check: this package imports nothing.
 """
