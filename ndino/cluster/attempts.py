@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.files import write_json
-from ndino.train.checkpoints import newest_whole_checkpoint, step_of
+from ndino.train.checkpoints import newest_complete_checkpoint, step_of
 
 JOB = "job.json"
 
@@ -37,7 +37,7 @@ def begin(out: Path, environment: Mapping[str, str], *, nodes: int, ranks: int) 
             "node_list": environment.get("SLURM_JOB_NODELIST"),
             "nodes": nodes,
             "ranks": ranks,
-            "from_step": step_of(newest_whole_checkpoint(out)),
+            "from_step": step_of(newest_complete_checkpoint(out)),
             "started": round(time.time()),
         }
     )
@@ -64,7 +64,7 @@ def outcome(out: Path) -> tuple[AttemptOutcome, str]:
     if (out / "manifest.json").exists():
         return AttemptOutcome.FINISHED, f"{out}: finished"
     before = _attempts(out)[-1]["from_step"] if _attempts(out) else 0
-    now = step_of(newest_whole_checkpoint(out))
+    now = step_of(newest_complete_checkpoint(out))
     if now > before:
         return AttemptOutcome.RESUME, f"{out}: stopped after step {now}, will be resumed"
     return AttemptOutcome.FAILED, (

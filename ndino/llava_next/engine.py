@@ -34,7 +34,7 @@ from ndino.llava_next.start import (
     recorded_tower,
 )
 from ndino.train.build import require_model_folder
-from ndino.train.checkpoints import newest_whole_checkpoint, remove_torn_checkpoints
+from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints
 from ndino.train.dataset import usable_rows
 from ndino.train.manifest import identity
 from ndino.train.stage import OnStep, Stage, StageError, belongs_to, report_full_disk, write_rejects
@@ -121,8 +121,8 @@ def prepare_stage(stage: Stage, *, cpu: bool, ranks: int = 1) -> list[str] | Non
         started = time.time()
         inputs = _start(stage, out)
         rows, rejected = _write_rows(stage, out)
-        remove_torn_checkpoints(out)
-        checkpoint = newest_whole_checkpoint(out)
+        remove_incomplete_checkpoints(out)
+        checkpoint = newest_complete_checkpoint(out)
         try:
             arguments = upstream_arguments(stage.recipe, inputs, rows=rows, ranks=ranks, cpu=cpu)
         except ValueError as error:

@@ -1,5 +1,7 @@
-"""The native engine: trains transformers' own LlavaNextForConditionalGeneration; nothing to convert.
+"""Training stages, and the native engine that trains transformers' own LlavaNextForConditionalGeneration.
 
-``build`` makes the model, ``images`` and ``dataset`` make samples, ``batches`` collates them, ``loss``
-scores them, ``trainer`` steps, ``stage`` runs one recipe from start to manifest.
+``stage`` says what to train. ``engine`` trains it: ``build`` makes the model, ``dataset`` and ``images`` make
+the samples, ``batches`` collates them, ``loss`` computes the loss, ``trainer`` sets up the optimiser,
+``callbacks`` and ``checkpoints`` save, stop and resume, ``manifest`` records the run. Its models need no
+conversion.
 """

@@ -1,4 +1,4 @@
-"""Samples collated to a batch, every ``<image>`` widened to its image's number of features."""
+"""Collation: samples to a padded batch, each ``<image>`` repeated once for every feature of its image."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from ndino.train.dataset import TrainingSample
 
 
 class TrainingBatch(TypedDict):
-    """``(samples, length)`` int64 ids, labels and mask, padded on the right; the images' tiles in one row.
+    """One micro-batch. Without images, the last three tensors are empty.
 
-    ``tiles`` is float32 ``(all tiles, 3, side, side)``; ``tile_counts`` ``(images,)`` splits it;
-    ``image_sizes`` ``(images, 2)`` holds (height, width). A batch without images has empty ones.
+    Attributes:
+        input_ids, labels, attention_mask: int64 ``(samples, length)``, padded on the right.
+        tiles: float32 ``(tiles, 3, side, side)``, those of all images one after the other.
+        tile_counts: int64 ``(images,)``, how many of ``tiles`` each image has.
+        image_sizes: int64 ``(images, 2)``, the original (height, width) in pixels.
     """
 
     input_ids: torch.Tensor
@@ -30,7 +33,7 @@ class TrainingBatch(TypedDict):
 
 
 def widen(sample: TrainingSample, image_token_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and labels with each ``<image>`` repeated once a feature; those places are never supervised."""
+    """Ids and labels, int64 ``(length,)``, with each ``<image>`` and its label repeated once a feature."""
     counts = (tiles.tokens for tiles in sample["tiles"])
     repeats = torch.tensor(token_repeats(sample["input_ids"].tolist(), image_token_id, counts))
     return sample["input_ids"].repeat_interleave(repeats), sample["labels"].repeat_interleave(repeats)
@@ -38,7 +41,11 @@ def widen(sample: TrainingSample, image_token_id: int) -> tuple[torch.Tensor, to
 
 @dataclass(frozen=True)
 class Collator:
-    """Pads to the longest sample; the mask comes from lengths, never from comparing ids with the pad id."""
+    """Pads samples to the longest one.
+
+    The attention mask is made from lengths, not by comparing ids with the pad id: upstream does the latter
+    with pad id 0, LLaMA 3's "!", and so drops every "!" from training.
+    """
 
     image_token_id: int
     pad_token_id: int

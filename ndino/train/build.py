@@ -1,4 +1,17 @@
-"""A LLaVA-NeXT model from a LLaMA folder and a CLIP folder; written so that other versions can read it."""
+"""Builds a LLaVA-NeXT model from a language model and a vision tower, loads and saves it.
+
+Backbones: the language model must be a LLaMA (``model_type: llama``) with LLaMA 3's tokenizer, the tower a
+CLIP (ViT). Others: not yet; `ModelFolderError` says so. Sizes are free: hidden sizes, layers, heads, image
+and patch size come from the two config.json files. To add a backbone, these modules assume LLaMA 3 or CLIP:
+
+- `ndino.formats.prompts`: LLaMA 3's markers and turns, in the prompt and in the chat template;
+- `ndino.formats.model_folder`: pad and end tokens, how BOS is switched off, names of saved weights;
+- this module: the two checks, and the classes that load the backbones;
+- `ndino.train.loss`: drops CLIP's class token; `ndino.train.trainer`: names of CLIP's layers;
+- `ndino.train.images`: the image processor's settings and the count of features;
+- `ndino.export` (names, settings, tower): weight names and fields of upstream's LlavaLlama with a CLIP;
+- `ndino.llava_next.start` and ``overlay/llava``: upstream's LLaMA class and CLIP tower.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +41,9 @@ from ndino.common.files import whole_folder
 from ndino.formats import model_folder
 from ndino.formats.prompts import IMAGE_TOKEN
 from ndino.formats.recipes import Recipe
+
+# A folder may hold the tower alone or the whole CLIP, of which the tower is loaded.
+CLIP_TYPES = ("clip", "clip_vision_model")
 
 
 class ModelFolderError(ValueError):
@@ -63,7 +79,11 @@ def require_model_folder(folder: Path, *, files: tuple[str, ...], remedy: str) -
 
 
 def load_tokenizer(language_model: Path) -> PreTrainedTokenizerFast:
-    """The folder's LLaMA 3 tokenizer with ``<image>`` and a pad token, adding no BOS by itself."""
+    """The folder's LLaMA 3 tokenizer, with ``<image>`` and a pad token added and without its automatic BOS.
+
+    Raises:
+        ModelFolderError: the folder or a file is missing.
+    """
     require_model_folder(
         language_model,
         files=("config.json", "tokenizer.json"),
@@ -75,7 +95,7 @@ def load_tokenizer(language_model: Path) -> PreTrainedTokenizerFast:
 def build_processor(
     tokenizer: PreTrainedTokenizerFast, vision: CLIPVisionConfig, recipe: Recipe
 ) -> LlavaNextProcessor:
-    """The processor that goes with a tower of ``vision``'s image and patch size, in pixels."""
+    """The processor for a tower of this configuration, with the recipe's grid."""
     side = vision.image_size
     image_processor = LlavaNextImageProcessorPil(
         size={"shortest_edge": side},
@@ -97,13 +117,14 @@ def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
 def build_model(
     language_model: Path, vision_tower: Path, recipe: Recipe, *, dtype: torch.dtype = torch.float32
 ) -> tuple[LlavaNextForConditionalGeneration, LlavaNextProcessor]:
-    """Join a LLaMA and a CLIP tower by a new projector and ``image_newline``, drawn under ``recipe.seed``.
+    """Join a LLaMA and a CLIP tower by a new projector and ``image_newline``, drawn from ``recipe.seed``.
 
-    The vocabulary grows by ``<image>`` and the pad token, to a multiple of 64; new rows are the mean of the
-    old.
+    The vocabulary grows by ``<image>`` and the pad token, up to a multiple of 64. New rows of the embeddings
+    are the mean of the old rows.
 
     Raises:
-        ModelFolderError: a folder is missing, incomplete, or of another kind of model.
+        ModelFolderError: a folder is missing, incomplete or another kind of model, or the tower's image size
+            does not divide the recipe's grid.
     """
     require_model_folder(
         vision_tower,
@@ -113,7 +134,16 @@ def build_model(
     tokenizer = load_tokenizer(language_model)
     text_type = AutoConfig.from_pretrained(language_model).model_type
     if text_type != "llama":
-        raise ModelFolderError(f"{language_model}: is a {text_type} model (start from a LLaMA)")
+        raise ModelFolderError(
+            f"{language_model}: is a {text_type} model; language models other than LLaMA: not yet "
+            "(start from a LLaMA)"
+        )
+    tower_type = CLIPVisionConfig.get_config_dict(vision_tower)[0].get("model_type", "clip")
+    if tower_type not in CLIP_TYPES:
+        raise ModelFolderError(
+            f"{vision_tower}: is a {tower_type} model; vision towers other than CLIP: not yet "
+            "(start from a CLIP)"
+        )
     vision = CLIPVisionConfig.from_pretrained(vision_tower)
     if any(side % vision.image_size for pinpoint in recipe.grid_pinpoints for side in pinpoint):
         raise ModelFolderError(
@@ -137,13 +167,16 @@ def build_model(
     )
     with no_init_weights():
         model = LlavaNextForConditionalGeneration._from_config(config, dtype=dtype)
-    # Tensors are handed over, not modules: those remember how they were loaded, and misname what they save.
+    # Assign tensors, not modules: a loaded module remembers the weight names of its file, and would save this
+    # model's weights under those.
     model.model.language_model.load_state_dict(language.model.state_dict(), assign=True)
     model.lm_head.load_state_dict(language.lm_head.state_dict(), assign=True)
     tower = _load(CLIPVisionModel, vision_tower, dtype)
     model.model.vision_tower.load_state_dict(tower.state_dict(), assign=True)
     if config.tie_word_embeddings:
         model.tie_weights()
+    # Seeded here, so that the draw does not depend on what was drawn before. Upstream draws the projector
+    # unseeded: two equal runs of it differ.
     torch.manual_seed(recipe.seed)
     projector = LlavaNextMultiModalProjector(config).to(dtype)
     model.model.multi_modal_projector.load_state_dict(projector.state_dict(), assign=True)
@@ -155,7 +188,7 @@ def build_model(
 def load_model(
     folder: Path, recipe: Recipe, *, dtype: torch.dtype = torch.float32
 ) -> tuple[LlavaNextForConditionalGeneration, LlavaNextProcessor]:
-    """A model that an earlier stage wrote, with its processor.
+    """Load a model that an earlier stage saved, with its processor for this recipe.
 
     Raises:
         ModelFolderError: the folder is missing or incomplete.
@@ -180,12 +213,13 @@ def save_model(
     prompt: str,
     weights: dict[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write model, processor and generation settings; the folder appears whole or not at all.
+    """Save model, processor and generation settings to ``folder``, atomically.
 
-    ``weights``: the model's state, where the model itself holds only this rank's shard of it.
-
-    The tokenizer's end-of-sequence token becomes the marker that closes the last stage's answers, since
-    harnesses stop there. ``prompt`` is the recipe's prompt format.
+    Args:
+        prompt: the recipe's prompt format. Its end marker becomes the tokenizer's end-of-sequence token, at
+        which
+            evaluation harnesses stop.
+        weights: the model's state dict, where the model itself holds only this rank's shard.
     """
     model.generation_config = model_folder.set_end_of_answer(processor.tokenizer, prompt)
     weights = model.state_dict() if weights is None else weights
@@ -197,7 +231,8 @@ def save_model(
 
 
 def _grow_vocabulary(language: torch.nn.Module, size: int) -> None:
-    # transformers' own mean_resizing draws from a distribution; the plain mean needs no seed.
+    # Not transformers' mean_resizing: it samples around the mean, so results would depend on the random
+    # state.
     old_size = language.config.vocab_size
     language.resize_token_embeddings(size, mean_resizing=False)
     for embedding in {language.get_input_embeddings().weight, language.get_output_embeddings().weight}:

@@ -1,4 +1,4 @@
-"""What both engines' trainers do beside training: stop when they are told to, and say how far they are."""
+"""Trainer callbacks of both engines: complete checkpoints, a clean stop on a signal, a progress file."""
 
 from __future__ import annotations
 
@@ -15,55 +15,59 @@ import torch.distributed as dist
 from transformers import TrainerCallback, TrainingArguments
 
 from ndino.common.files import write_json
-from ndino.train.checkpoints import PROGRESS, checkpoints_of, mark_whole
+from ndino.train.checkpoints import PROGRESS, checkpoints_of, mark_complete
 
-# SLURM sends the first ahead of the time limit, where a job asks for it, and the second before preemption.
+# SLURM sends SIGUSR1 before the time limit, if the job asks for it, and SIGTERM before preemption.
 STOP_SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
 
 
-class MarkWhole(TrainerCallback):
-    """Marks each finished checkpoint, and only then removes the older ones.
+class MarkComplete(TrainerCallback):
+    """Marks each finished checkpoint as complete, and only then removes older ones; keeps ``keep`` of them.
 
-    The Trainer's own ``save_total_limit`` would remove them before: a kill in between leaves none.
+    The Trainer's own ``save_total_limit`` removes them as part of saving, before the new checkpoint is known
+    to be
+    complete: a kill at that moment would leave nothing to resume from.
     """
 
     def __init__(self, keep: int) -> None:
         self.keep = keep
 
     def on_save(self, args: TrainingArguments, state, control, **options) -> None:
-        # Every rank writes into the checkpoint: its random state at least, and its shard where it has one.
+        # Every rank writes into the checkpoint: its random state, and its shard if the model is sharded.
         if dist.is_initialized():
             dist.barrier()
         if not state.is_world_process_zero:
             return
         out = Path(args.output_dir)
-        mark_whole(out / f"checkpoint-{state.global_step}")
+        mark_complete(out / f"checkpoint-{state.global_step}")
         older = sorted(step for step in checkpoints_of(out) if step < state.global_step)
         for step in older[: max(0, len(older) + 1 - self.keep)]:
             shutil.rmtree(out / f"checkpoint-{step}")
 
 
 class StopOnSignal(TrainerCallback):
-    """Saves and ends training after the step in which any rank was sent one of `STOP_SIGNALS`.
+    """Saves a checkpoint and ends training after the step in which any rank received one of `STOP_SIGNALS`.
 
-    SLURM sends them to every process of a job. From `listen` on they are blocked, and found at the end of a
-    step. Processes that are started meanwhile inherit that, such as the loader's workers, which PyTorch would
-    end on SIGTERM, and the rank with them, before anything is saved.
+    `listen` blocks the signals, and the end of each step looks for pending ones. Blocking rather than
+    handling them, because SLURM sends them to every process of a job and child processes inherit the mask.
+    Otherwise SIGTERM would end the data loader's workers, and PyTorch then ends the rank before anything is
+    saved.
     """
 
     def __init__(self) -> None:
         self.asked = False
 
     def listen(self) -> None:
-        """Wait for the signals from here on; for the main thread."""
-        # Threads that were started before block nothing, and what one of them is sent comes to the handler.
+        """Hold the signals back from now on; call it from the main thread."""
+        # Threads that already run do not get this thread's mask. A signal delivered to one of them runs the
+        # handler, so that needs to be set as well.
         for number in STOP_SIGNALS:
             signal.signal(number, self._ask)
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """`listen` for a while."""
+        """`listen` for the length of a ``with`` block, then restore handlers and mask."""
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
         self.listen()
@@ -77,12 +81,14 @@ class StopOnSignal(TrainerCallback):
 
     def on_step_end(self, args, state, control, **options) -> None:
         self._take_pending()
-        # Signals reach ranks at different steps, but all must leave the loop after the same one.
+        # Signals reach ranks at different times, but all must leave the loop after the same step: a rank that
+        # goes into another step alone would wait for the others for ever.
         if any_rank(self.asked, args.device):
             control.should_log = control.should_save = control.should_training_stop = True
 
     def _take_pending(self) -> None:
-        # Not sigpending() and then sigwait(): a thread that does not block them may take one in between.
+        # Not sigpending() followed by sigwait(): another thread may take the signal in between, and sigwait()
+        # would wait for ever.
         while (pending := signal.sigtimedwait(STOP_SIGNALS, 0)) is not None:
             self._ask(pending.si_signo)
 
@@ -91,7 +97,7 @@ class StopOnSignal(TrainerCallback):
 
 
 def any_rank(value: bool, device: torch.device) -> bool:
-    """Whether ``value`` is true on one rank at least."""
+    """Whether ``value`` is true on at least one rank; all ranks must call this."""
     if not dist.is_initialized():
         return value
     flag = torch.tensor(int(value), device=device)
@@ -100,7 +106,7 @@ def any_rank(value: bool, device: torch.device) -> bool:
 
 
 class WriteProgress(TrainerCallback):
-    """Keeps ``progress.json`` at every point of the loss curve: step, of, loss, seconds_per_step, time."""
+    """Rewrites ``progress.json`` at each logged step: step, of, loss, seconds_per_step and Unix time."""
 
     def __init__(self) -> None:
         self.began = (0, 0.0)

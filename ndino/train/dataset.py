@@ -1,4 +1,4 @@
-"""Conversations as training samples: ids, labels and tiles; unusable rows are kept aside with a reason."""
+"""Training samples from LLaVA JSON rows: ids, labels and tiles. Unusable rows are rejected with a reason."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingSample(TypedDict):
-    """``input_ids`` and ``labels``: int64 ``(tokens,)``, an image being one id; ``tiles``: one an image."""
+    """``input_ids`` and ``labels``: int64 ``(tokens,)``, an image is one id; ``tiles``: one per image."""
 
     input_ids: torch.Tensor
     labels: torch.Tensor
@@ -33,7 +33,10 @@ class TrainingSample(TypedDict):
 
 @dataclass(frozen=True)
 class TrainingRow:
-    """One usable conversation: its place in the file, its images, and its ids as int32 arrays."""
+    """A usable row as held in memory: row number in the file, image names, ids and labels ``(tokens,)``.
+
+    The arrays are int32: lists of Python integers would take several times the memory.
+    """
 
     row: int
     images: tuple[str, ...]
@@ -42,10 +45,10 @@ class TrainingRow:
 
 
 def encode(conversation: Conversation, tokenizer, recipe: Recipe) -> Encoded:
-    """The recipe's prompt for a conversation, truncated to the recipe's length.
+    """Encode a conversation in the recipe's prompt format, truncated to its ``max_length``.
 
     Raises:
-        PromptError: it cannot become a sample.
+        PromptError: the conversation cannot become a sample.
     """
     images = len(conversation.images)
     if recipe.prompt == "llama3":
@@ -53,7 +56,7 @@ def encode(conversation: Conversation, tokenizer, recipe: Recipe) -> Encoded:
     else:
         if [turn.role for turn in conversation.turns] != ["user", "assistant"]:
             raise PromptError(
-                "the plain prompt takes one image-text pair, this is a conversation of several rounds"
+                "the plain prompt takes a single question and answer, this conversation has several rounds"
             )
         encoded = encode_plain(
             tokenizer, conversation.turns[1].text, images=images, ending=recipe.plain_ending
@@ -64,7 +67,14 @@ def encode(conversation: Conversation, tokenizer, recipe: Recipe) -> Encoded:
 def usable_rows(
     data: Path, image_folder: Path, tokenizer, recipe: Recipe, rejects: list[str]
 ) -> Iterator[tuple[Conversation, Encoded]]:
-    """The rows of a LLaVA JSON(L) file that can be trained on; ``rejects`` gets a line for each other."""
+    """The rows of a LLaVA JSON(L) file that can be trained on; a line for each other goes to ``rejects``.
+
+    Images are opened as far as their header.
+
+    Raises:
+        ConversationError: the file is not a list of rows.
+        OSError: the file cannot be read.
+    """
     unreadable: list[ConversationError] = []
     conversations = read_conversations(data, image_folder=image_folder, rejects=unreadable)
     for conversation in tqdm(conversations, desc=f"Reading {data.name}", unit=" rows", leave=False):
@@ -80,7 +90,7 @@ def usable_rows(
 
 
 class ConversationDataset(torch.utils.data.Dataset):
-    """The usable rows of a LLaVA JSON(L) file. ``rejects`` holds a line for each row left out."""
+    """The usable rows of a LLaVA JSON(L) file; ``rejects`` has a line for each rejected row."""
 
     def __init__(self, data: Path, image_folder: Path, processor: LlavaNextProcessor, recipe: Recipe) -> None:
         self.data = data
@@ -103,21 +113,21 @@ class ConversationDataset(torch.utils.data.Dataset):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> TrainingSample:
-        # A file can be whole at its header and torn further in; the next row takes its place, as upstream
-        # does.
+        # An image can have an intact header and be cut off further in. The next row is used instead, as
+        # upstream does: with a fixed number of steps, one bad file should not end a run of days.
         for attempt in range(len(self.rows)):
             row = self.rows[(index + attempt) % len(self.rows)]
             try:
                 tiles = self._tiles(row.images)
             except ImageError as error:
-                logger.warning("%s row %d: %s; the next row takes its place", self.data, row.row, error)
+                logger.warning("%s row %d: %s; using the next row instead", self.data, row.row, error)
                 continue
             return TrainingSample(
                 input_ids=torch.from_numpy(row.input_ids).long(),
                 labels=torch.from_numpy(row.labels).long(),
                 tiles=tiles,
             )
-        raise ImageError(f"{self.data}: not one row has a readable image in {self.image_folder}")
+        raise ImageError(f"{self.data}: no row has a readable image in {self.image_folder}")
 
     def _tiles(self, images: Sequence[str]) -> list[Tiles]:
         tile = tile_anyres if len(images) == 1 else tile_square

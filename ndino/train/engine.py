@@ -20,7 +20,7 @@ from ndino.formats.recipes import Recipe
 from ndino.train.batches import Collator
 from ndino.train.build import build_model, load_model, save_model
 from ndino.train.callbacks import StopOnSignal
-from ndino.train.checkpoints import newest_whole_checkpoint, remove_torn_checkpoints
+from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints
 from ndino.train.dataset import ConversationDataset
 from ndino.train.loss import patch_forward
 from ndino.train.manifest import identity, peak_rss_mb, surroundings
@@ -71,7 +71,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
     model, processor = _starting_model(stage)
     if is_first_rank():
         stage.out.mkdir(parents=True, exist_ok=True)
-        remove_torn_checkpoints(stage.out)
+        remove_incomplete_checkpoints(stage.out)
         write_json(stage.out / "run.json", run)
     dataset = ConversationDataset(stage.data, stage.image_folder, processor, stage.recipe)
     write_rejects(dataset.rejects, len(dataset), stage)
@@ -94,7 +94,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
         trainer.add_callback(stop)
     # The first rank removes torn checkpoints above; no rank may look for one to resume from before that.
     trainer.accelerator.wait_for_everyone()
-    checkpoint = newest_whole_checkpoint(stage.out)
+    checkpoint = newest_complete_checkpoint(stage.out)
     with report_full_disk(stage.out):
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if trainer.state.global_step < trainer.state.max_steps:
@@ -153,7 +153,7 @@ def training_arguments(recipe: Recipe, out: Path, *, rows: int, quiet: bool) -> 
         adam_beta2=recipe.adam_betas[1],
         bf16=recipe.precision == "bf16" and not cpu,
         gradient_checkpointing=recipe.gradient_checkpointing,
-        save_strategy="steps",  # no save_total_limit: MarkWhole removes older checkpoints
+        save_strategy="steps",  # no save_total_limit: MarkComplete removes older checkpoints
         save_steps=recipe.save_steps,
         seed=recipe.seed,
         data_seed=recipe.seed,

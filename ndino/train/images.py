@@ -1,4 +1,4 @@
-"""Images as the tiles that the vision tower sees, and how many tokens they take."""
+"""Images to tiles of the vision tower's size, and the number of tokens that an image takes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True)
 class Tiles:
-    """One image, ready for the tower.
+    """One image, ready for the vision tower.
 
-    ``pixels`` is float32 ``(tiles, 3, side, side)``: the whole image first, then the grid's tiles row by
-    row. ``size`` is the original (height, width); ``tokens`` is the number of features it becomes, newlines
-    included.
+    Attributes:
+        pixels: float32 ``(tiles, 3, side, side)``: the whole image first, then the grid's tiles row by row.
+        size: the original (height, width) in pixels.
+        tokens: features that the image becomes, with an ``image_newline`` after each row of them.
     """
 
     pixels: torch.Tensor
@@ -31,10 +32,10 @@ class Tiles:
 
 
 def open_image(path: Path) -> Image.Image:
-    """Decode an image to RGB.
+    """Read an image file as RGB.
 
     Raises:
-        ImageError: missing, truncated, not an image, or too large.
+        ImageError: the file is missing, truncated, not an image, or has more than ``MAX_IMAGE_PIXELS``.
     """
     Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
     try:
@@ -47,8 +48,9 @@ def open_image(path: Path) -> Image.Image:
 
 
 def tile_anyres(image: Image.Image, processor: LlavaNextProcessor) -> Tiles:
-    """A sample's only image: the whole image plus its tiles on the best grid (LLaVA-NeXT's anyres)."""
+    """Tile a sample's only image: the whole image, and its tiles on the best grid (LLaVA-NeXT's anyres)."""
     image_processor = processor.image_processor
+    # Without padding to the largest number of tiles: batches concatenate tiles instead of stacking images.
     pixels = image_processor(image, return_tensors="pt", do_pad=False)["pixel_values"][0]
     height, width = image.height, image.width
     side = image_processor.crop_size["height"]
@@ -58,9 +60,10 @@ def tile_anyres(image: Image.Image, processor: LlavaNextProcessor) -> Tiles:
 
 
 def tile_square(image: Image.Image, processor: LlavaNextProcessor) -> Tiles:
-    """One of several images of a sample: padded to a square, one tile, no grid.
+    """Tile one of several images of a sample: padded to a square and resized to a single tile.
 
-    Source: ``LazySupervisedDataset._get_item`` in upstream's ``llava/train/train.py`` ("pad" for lists).
+    Upstream does the same (``image_aspect_ratio`` "pad" for lists of images, in
+    ``LazySupervisedDataset._get_item`` of ``llava/train/train.py``).
     """
     image_processor = processor.image_processor
     side = image_processor.crop_size["height"]
@@ -77,4 +80,5 @@ def tile_square(image: Image.Image, processor: LlavaNextProcessor) -> Tiles:
         image_grid_pinpoints=[[side, side]],
     )["pixel_values"][0][:1]
     patches = side // processor.patch_size
+    # A single tile is not a grid: its features get one image_newline at the end, not one a row.
     return Tiles(torch.as_tensor(pixels), (image.height, image.width), patches * patches + 1)

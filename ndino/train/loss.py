@@ -1,4 +1,4 @@
-"""The forward pass and the loss, with logits for supervised positions only."""
+"""The forward pass and the loss, with logits at supervised positions only."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from ndino.train.batches import TrainingBatch
 
 
 def patch_forward(model: LlavaNextForConditionalGeneration) -> None:
-    """Let ``model(**batch, supervised_tokens=…)`` return the loss; its other calls stay as they are.
+    """Make ``model(**batch, supervised_tokens=…)`` return the loss; calls without ``tiles`` are unchanged.
 
-    The loss has to come out of the model's own call for DDP and FSDP to see the step. A subclass would do,
-    were it not that transformers renames a checkpoint's weights for its own classes alone.
+    The loss must be the result of calling the model, since DDP, FSDP and DeepSpeed hook into that call. It is
+    not a subclass, because transformers maps the weight names of saved LLaVA-NeXT models only for its own
+    class: a subclass would load and save under other names.
     """
     plain_forward = model.forward
 
@@ -30,14 +31,14 @@ def patch_forward(model: LlavaNextForConditionalGeneration) -> None:
 
 
 def image_features(model: LlavaNextForConditionalGeneration, batch: TrainingBatch) -> list[torch.Tensor]:
-    """Projected features of each image, ``(features, hidden)``, unpadded and with newlines.
+    """Projected features of each image, ``(features, hidden)``, without padding and with newlines.
 
-    transformers' own ``get_image_features`` takes every image for an anyres grid; here an image of one
-    tile (one of several in a sample) stays one tile, as upstream has it.
+    transformers' ``get_image_features`` treats every image as an anyres grid. Here an image with one tile
+    (one of several in a sample) stays a single tile, as in upstream.
     """
     inner = model.model
     tower = inner.vision_tower(batch["tiles"].to(inner.vision_tower.dtype), output_hidden_states=True)
-    patches = tower.hidden_states[model.config.vision_feature_layer][:, 1:]
+    patches = tower.hidden_states[model.config.vision_feature_layer][:, 1:]  # without CLIP's class token
     projected = inner.multi_modal_projector(patches)
     features, _ = inner.pack_image_features(
         list(torch.split(projected, batch["tile_counts"].tolist())),
@@ -66,12 +67,19 @@ def supervised_loss(
     batch: TrainingBatch,
     supervised_tokens: torch.Tensor | int | None = None,
 ) -> torch.Tensor:
-    """Summed cross-entropy of the supervised tokens over ``supervised_tokens`` (default: their number).
+    """Cross-entropy summed over the supervised tokens and divided by ``supervised_tokens``; a scalar.
 
-    A two-sentence answer leaves about 3 % of the positions supervised; logits over a 128k vocabulary for the
-    others would be most of the memory of a step.
+    Logits are computed for supervised positions only. With a two-sentence answer these are about 3 % of the
+    positions, since an image takes thousands; logits of the others over a vocabulary of 128,000 tokens would
+    be most of a step's memory.
+
+    Args:
+        supervised_tokens: by default those of this batch. The trainer gives those of the whole effective
+        batch,
+            so that each token counts the same whatever micro-batch it is in.
     """
-    # Before the language model, as an image's features are: ranks must gather weights in the same order.
+    # Before the language model, where the features of images are computed too: with sharded weights all ranks
+    # must use the modules in the same order.
     idle = _idle_tower(model, batch) if dist.is_initialized() and not len(batch["tile_counts"]) else 0
     hidden = last_hidden_state(model, batch)
     targets = batch["labels"][:, 1:]
@@ -82,9 +90,10 @@ def supervised_loss(
 
 
 def _idle_tower(model: LlavaNextForConditionalGeneration, batch: TrainingBatch) -> torch.Tensor:
-    # Ranks gather a sharded tower's weights and reduce its gradients together: one whose samples have no
-    # image must take part, or all would wait for it.
-    # And in turn: ZeRO-3 gathers a weight as soon as it is touched, if only to be asked for its device.
+    # Sharded ranks gather the tower's weights and reduce its gradients together. A rank whose samples have no
+    # image must take part, or the others wait for it for ever: it encodes a blank tile and multiplies by 0.
+    # The tile's device is taken from the ids, not from a weight of the tower: under ZeRO-3, touching a weight
+    # gathers it, which would be out of turn.
     side = model.config.vision_config.image_size
     blank = TrainingBatch(
         tiles=torch.zeros((1, 3, side, side), device=batch["input_ids"].device),

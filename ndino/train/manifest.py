@@ -1,4 +1,4 @@
-"""What a run was: recipe, data, parent, commits, versions, seed, loss curve. Written beside every model."""
+"""Parts of the manifest that is written beside every model: a run's identity, versions, peak memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PACKAGES = (
 
 
 def identity(recipe: Recipe, data: Path, start: dict[str, Path]) -> dict[str, Any]:
-    """What must be equal for a run to be continued, as JSON has it: recipe, data and where it starts from.
+    """What must be equal for a run to be resumed: recipe, data and starting weights, in JSON's types.
 
     ``start`` maps a role ("model", or "language_model" and "vision_tower") to its folder.
     """
@@ -36,11 +36,12 @@ def identity(recipe: Recipe, data: Path, start: dict[str, Path]) -> dict[str, An
         "data": {"file": data.name, "sha256": sha256_of(data)},
         "start": {role: fingerprint(folder, WEIGHTS) for role, folder in start.items()},
     }
+    # Through JSON, so that it equals what is read back from run.json: tuples become lists.
     return json.loads(json.dumps(identity))
 
 
 def surroundings() -> dict[str, Any]:
-    """Commit and package versions of this run."""
+    """Our commit, Python's version and those of the packages that can change a result."""
     return {
         "commit": commit(),
         "python": platform.python_version(),
@@ -49,5 +50,5 @@ def surroundings() -> dict[str, Any]:
 
 
 def peak_rss_mb() -> float:
-    """The most memory that this process has held, in MiB."""
+    """Peak resident memory of this process so far, in MiB."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

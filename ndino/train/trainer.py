@@ -1,4 +1,4 @@
-"""transformers' Trainer with this project's loss, learning rates and checkpoints."""
+"""The native engine's trainer: transformers' Trainer with our loss, learning rates and checkpoints."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from transformers import LlavaNextForConditionalGeneration, Trainer
 from transformers.trainer_pt_utils import get_parameter_names
 
 from ndino.formats.recipes import Recipe
-from ndino.train.callbacks import MarkWhole, WriteProgress
+from ndino.train.callbacks import MarkComplete, WriteProgress
 
 
 def set_trainable(model: LlavaNextForConditionalGeneration, trainable: str) -> None:
-    """``projector`` trains projector and image_newline and freezes the rest, ``all`` trains everything.
+    """Freeze what a stage does not train: ``projector`` trains that and image_newline, ``all`` everything.
 
-    What the tower computes behind the layer whose features are used has no gradient in either case. Frozen it
-    stays as it is, as it would otherwise; but DDP waits for gradients that were announced and never come, and
-    FSDP does not resume an optimiser that has no state for them.
+    The tower's layers above the one whose features are used (``vision_feature_layer``) never get a gradient.
+    They are frozen under ``all`` too: DDP would wait for their gradients, and FSDP cannot restore an
+    optimiser that has no state for them. Their values are the same either way.
     """
     unused = _unused(model)
     for name, parameter in model.named_parameters():
@@ -29,7 +29,7 @@ def set_trainable(model: LlavaNextForConditionalGeneration, trainable: str) -> N
 def _unused(model: LlavaNextForConditionalGeneration) -> tuple[str, ...]:
     tower = "model.vision_tower."
     layers = model.config.vision_config.num_hidden_layers
-    # hidden_states begin with the embeddings, before any layer.
+    # hidden_states[0] are the embeddings, hidden_states[n] is the output of layer n - 1.
     used = model.config.vision_feature_layer % (layers + 1)
     return (
         f"{tower}post_layernorm.",
@@ -38,16 +38,17 @@ def _unused(model: LlavaNextForConditionalGeneration) -> tuple[str, ...]:
 
 
 class NativeTrainer(Trainer):
-    """Loss on supervised rows; the tower has its own learning rate."""
+    """Trains on the loss of supervised tokens; tower and projector may have their own learning rates."""
 
     def __init__(self, *, recipe: Recipe, **options) -> None:
         self.recipe = recipe
-        super().__init__(**options, callbacks=[MarkWhole(recipe.save_total_limit), WriteProgress()])
-        # The loss is divided by the supervised tokens of the whole effective batch, not of one micro-batch.
+        super().__init__(**options, callbacks=[MarkComplete(recipe.save_total_limit), WriteProgress()])
+        # Makes Trainer count the supervised tokens of the whole effective batch and pass them to
+        # compute_loss. Dividing by a micro-batch's own count would give tokens of short answers more weight.
         self.model_accepts_loss_kwargs = True
 
     def gathered_weights(self) -> dict[str, torch.Tensor]:
-        """All weights, under the model's own names, on the first rank; for every rank to call."""
+        """All weights under the model's own names, complete on rank 0 only; every rank must call this."""
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             return self.accelerator.get_state_dict(self.model_wrapped)
         return self.accelerator.unwrap_model(self.model).state_dict()
@@ -58,8 +59,8 @@ class NativeTrainer(Trainer):
         if self.is_fsdp_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
-        # Trainer reads the file's tensors by name, but save_pretrained writes other names than the model has,
-        # so that transformers 5.23 resumes from the starting weights with no more than a warning.
+        # Trainer loads tensors by their names in the file. save_pretrained writes other names than the model
+        # has, so transformers 5.23 would resume from the starting weights, with a warning only.
         model = self.model if model is None else model
         saved = type(model).from_pretrained(resume_from_checkpoint, dtype=model.dtype)
         model.load_state_dict(saved.state_dict())
@@ -93,6 +94,6 @@ class NativeTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         loss = model(**inputs, supervised_tokens=num_items_in_batch)
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
-            # Ranks' gradients are averaged, while the token count is already the sum over ranks.
+            # The token count is the sum over all ranks, and DDP averages the ranks' gradients on top of that.
             loss = loss * self.accelerator.num_processes
         return (loss, {}) if return_outputs else loss

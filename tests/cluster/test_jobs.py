@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ndino.train.checkpoints import newest_whole_checkpoint, step_of
+from ndino.train.checkpoints import newest_complete_checkpoint, step_of
 from tests.cluster.conftest import Site
 from tests.ranks import finish_ranks, free_port, start_ranks
 
@@ -96,7 +96,7 @@ def test_told_of_the_limit_it_saves_and_goes_on_to_the_same_weights(long_part, s
     wait_for_step(run, 3)
     site.slurm.run("scancel", "--signal=USR1", "--batch", job)
     site.slurm.wait(job, "PENDING")
-    stopped = newest_whole_checkpoint(run)
+    stopped = newest_complete_checkpoint(run)
     assert 3 <= step_of(stopped) < 30
     # As a kill while saving leaves it: later, and not whole.
     torn = run / "checkpoint-29"
@@ -128,7 +128,7 @@ def test_preempted_it_saves_and_goes_on_to_the_same_weights(long_part, site, lon
         "sbatch", "--parsable", "-p", "urgent", "-N2", "--gres=gpu:2", "-o", "/dev/null", str(script)
     )
     site.slurm.wait(job, "PENDING")
-    assert 3 <= step_of(newest_whole_checkpoint(run)) < 30, site.log(job)
+    assert 3 <= step_of(newest_complete_checkpoint(run)) < 30, site.log(job)
     site.slurm.wait(urgent)
     site.slurm.hurry(job)
     completed(site, job)
@@ -156,7 +156,7 @@ def test_a_cancelled_job_saves_and_does_not_come_back(long_part, site):
     while "mlp: cancelled (remedy: submit the same command again" not in site.log(job):
         assert time.monotonic() < limit, site.log(job) + site.slurm.state(job)
         time.sleep(0.1)
-    assert step_of(newest_whole_checkpoint(run)) >= 3
+    assert step_of(newest_complete_checkpoint(run)) >= 3
     assert site.slurm.wait(job) == "CANCELLED"
 
 

@@ -22,7 +22,7 @@ from transformers import AutoProcessor, AutoTokenizer, LlavaNextForConditionalGe
 from ndino.formats.llava_json import write_conversations
 from ndino.llava_next.engine import run_stage
 from ndino.train.build import ModelFolderError
-from ndino.train.checkpoints import WHOLE, mark_whole
+from ndino.train.checkpoints import COMPLETE, mark_complete
 from ndino.train.stage import Stage, StageError
 from tests.llava_next.conftest import first_stage
 
@@ -195,7 +195,7 @@ def test_a_killed_stage_goes_on_to_the_same_weights(
     line = command(chosen, rows, out, list(map(str, start)))
     process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     # An epoch has three steps: after two, the first is resumed, after four the second.
-    kill_when(out / f"checkpoint-{step}" / WHOLE, process)
+    kill_when(out / f"checkpoint-{step}" / COMPLETE, process)
     waited = time.monotonic()
     while processes_in(out) and time.monotonic() - waited < 20:
         time.sleep(0.05)
@@ -226,7 +226,7 @@ def test_nothing_but_random_state_is_unpickled(
     state = json.loads((out / "checkpoint-6" / "trainer_state.json").read_text())
     (out / "checkpoint-6" / "trainer_state.json").write_text(json.dumps({**state, "global_step": 4}))
     torch.save({"python": Burglar()}, out / "checkpoint-6" / "rng_state.pth", pickle_module=pickle)
-    mark_whole(out / "checkpoint-6")
+    mark_complete(out / "checkpoint-6")
     with pytest.raises(StageError, match="the upstream trainer failed"):
         run_stage(first_stage(first_recipe, backbones, rows, out), on_step=quiet)
     assert "Weights only load failed" in (out / "train.log").read_text()

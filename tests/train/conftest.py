@@ -14,6 +14,7 @@ from miniature.backbones import make_tokenizer, teach_language_model, teach_towe
 from miniature.worlds.scenes import random_scene
 from ndino.formats.llava_json import write_conversations
 from ndino.formats.recipes import Recipe, load_recipe
+from ndino.train.build import build_model
 from ndino.train.stage import Stage
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +65,7 @@ def rows(tmp_path_factory) -> Path:
 
 
 def mix_in_texts(rows: Path, folder: Path) -> Path:
-    """Write `rows` to ``folder``, and some without an image: a rank may have none while another has one."""
+    """Write `rows` to ``folder``, and some text-only rows: a rank may have no image while another has one."""
     (folder / "images").symlink_to(rows / "images")
     records = [json.loads(line) for line in (rows / "rows.jsonl").read_text().splitlines()]
     question = {"from": "human", "value": "Chi sei?"}
@@ -87,6 +88,13 @@ def recipe() -> Recipe:
         per_device_batch=4,
         grid_pinpoints=((112, 112), (56, 112), (112, 56)),
     )
+
+
+@pytest.fixture(scope="session")
+def built(backbones, recipe):
+    """A model in evaluation mode, and its processor."""
+    model, processor = build_model(backbones.language_model, backbones.vision_tower, recipe)
+    return model.eval(), processor
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ def built(backbones, recipe):
     return build_model(backbones.language_model, backbones.vision_tower, recipe)
 
 
-def test_backbones_are_taken_over_and_new_rows_are_the_mean(built, backbones):
+def test_backbones_are_copied_and_new_rows_are_the_mean(built, backbones):
     model, processor = built
     language = AutoModelForCausalLM.from_pretrained(backbones.language_model)
     tower = CLIPVisionModel.from_pretrained(backbones.vision_tower)
@@ -34,7 +34,7 @@ def test_backbones_are_taken_over_and_new_rows_are_the_mean(built, backbones):
     assert torch.equal(model.lm_head.weight[: len(old)], language.lm_head.weight)
 
 
-def test_the_seed_alone_decides_on_projector_and_newline(built, backbones, recipe):
+def test_projector_and_newline_depend_on_the_seed_only(built, backbones, recipe):
     model, _ = built
     torch.rand(3)
     same, _ = build_model(backbones.language_model, backbones.vision_tower, recipe)
@@ -48,14 +48,14 @@ def test_the_seed_alone_decides_on_projector_and_newline(built, backbones, recip
 
 
 @pytest.mark.parametrize(("prompt", "end"), [("plain", "<|end_of_text|>"), ("llama3", "<|eot_id|>")])
-def test_written_folder_is_what_transformers_loads(built, rows, tmp_path, prompt, end):
+def test_transformers_loads_the_saved_folder(built, rows, tmp_path, prompt, end):
     model, processor = built
     folder = tmp_path / "model"
     save_model(model, processor, folder, prompt=prompt)
     assert not folder.with_name("model.partial").exists()
     config = json.loads((folder / "config.json").read_text())
     assert config["architectures"] == ["LlavaNextForConditionalGeneration"]
-    # In the form of 5.x, 4.57 would overlook it and take 10,000 for any model.
+    # 4.57 does not read the form of 5.x, and would use 10,000 for any model.
     rope = model.config.text_config.rope_parameters
     assert config["text_config"]["rope_theta"] == rope["rope_theta"]
     assert "rope_parameters" not in config["text_config"] and "_name_or_path" not in config["text_config"]
@@ -82,7 +82,7 @@ def test_written_folder_is_what_transformers_loads(built, rows, tmp_path, prompt
     assert ids.count(read.tokenizer.bos_token_id) == 1
 
 
-def test_a_model_folder_loads_as_written(built, recipe, tmp_path):
+def test_a_saved_model_loads_with_the_same_weights(built, recipe, tmp_path):
     model, processor = built
     save_model(model, processor, tmp_path / "model", prompt="llama3")
     again, reread = load_model(tmp_path / "model", recipe)
@@ -107,8 +107,13 @@ def test_unusable_folders_are_named(backbones, recipe, tmp_path):
     other = tmp_path / "gpt"
     shutil.copytree(backbones.language_model, other)
     (other / "config.json").write_text('{"model_type": "gpt2"}')
-    with pytest.raises(ModelFolderError, match="is a gpt2 model"):
+    with pytest.raises(ModelFolderError, match="is a gpt2 model; language models other than LLaMA: not yet"):
         build_model(other, backbones.vision_tower, recipe)
+    tower = tmp_path / "siglip"
+    shutil.copytree(backbones.vision_tower, tower)
+    (tower / "config.json").write_text('{"model_type": "siglip_vision_model"}')
+    with pytest.raises(ModelFolderError, match=r"is a siglip_vision_model model; .* other than CLIP"):
+        build_model(backbones.language_model, tower, recipe)
 
 
 def test_settings_that_are_no_json_and_a_runs_folder_are_named(built, backbones, recipe, tmp_path):

@@ -1,4 +1,4 @@
-"""Two ranks on CPU, joined by gloo: the same training as one, stopped and gone on."""
+"""Two ranks on the CPU, joined by gloo: they train as one rank does, and resume."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from ndino.train.checkpoints import newest_whole_checkpoint, step_of
+from ndino.train.checkpoints import newest_complete_checkpoint, step_of
 from ndino.train.engine import run_stage
 from ndino.train.stage import Stage
 from tests.kernels import with_kernel
@@ -92,12 +92,12 @@ def assert_same_training(alone: Path, together: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["fsdp", "zero2", "zero3"])
-def test_sharded_ranks_train_as_one_and_go_on(how, alone, command, tmp_path):
+def test_sharded_ranks_train_as_one_and_resume(how, alone, command, tmp_path):
     environment = with_kernel(sys.executable) if how.startswith("zero") else os.environ
     out = tmp_path / "run"
     train_sharded(how, command, environment)
     assert_same_training(alone, out)
-    # What a job leaves that ended after the fourth of six steps.
+    # The state after a job that was killed after the fourth of six steps.
     for folder in ("checkpoint-6", "model"):
         shutil.rmtree(out / folder)
     (out / "manifest.json").unlink()
@@ -125,12 +125,12 @@ def listens(rank: subprocess.Popen) -> bool:
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
-def test_a_signal_to_one_rank_stops_all_and_the_next_start_goes_on(alone, command, tmp_path):
+def test_a_signal_to_one_rank_stops_all_and_a_rerun_resumes(alone, command, tmp_path):
     out = tmp_path / "run"
     ranks = start_ranks(["-m", "ndino.train", *command], 2)
     # Before it listens, the signal would end the one rank and leave the other waiting for it.
     while not (out / "run.json").exists() or not listens(ranks[1]):
-        assert [rank.poll() for rank in ranks] == [None, None], "a rank ended by itself"
+        assert [rank.poll() for rank in ranks] == [None, None], "a rank ended early"
         time.sleep(0.01)
     ranks[1].send_signal(signal.SIGTERM)
     try:
@@ -139,7 +139,7 @@ def test_a_signal_to_one_rank_stops_all_and_the_next_start_goes_on(alone, comman
         for rank in ranks:
             rank.kill()
     assert [rank.returncode for rank in ranks] == [130, 130], said
-    stopped_at = step_of(newest_whole_checkpoint(out))
+    stopped_at = step_of(newest_complete_checkpoint(out))
     assert 0 < stopped_at < 6
     assert f"stopped after step {stopped_at}" in said[0]
     assert not (out / "model").exists()

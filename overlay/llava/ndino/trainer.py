@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ndino.train.callbacks import MarkWhole, StopOnSignal, WriteProgress
+from ndino.train.callbacks import MarkComplete, StopOnSignal, WriteProgress
 
 TRAINED = "trained.safetensors"  # the projector stage's checkpoints: what is trained, not what is frozen
 
@@ -44,7 +44,7 @@ class StageTrainer(LLaVATrainer):
 
     def __init__(self, **options) -> None:
         super().__init__(**options)
-        self.add_callback(MarkWhole(self.args.save_total_limit))
+        self.add_callback(MarkComplete(self.args.save_total_limit))
         # Upstream's own would remove older checkpoints before the new one counts.
         self.args.save_total_limit = None
         self.add_callback(ReportSteps())

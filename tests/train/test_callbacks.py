@@ -1,0 +1,124 @@
+"""Trainer callbacks: removing older checkpoints, stopping on a signal, the progress file."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import torch
+
+from ndino.train.callbacks import STOP_SIGNALS, MarkComplete, StopOnSignal, WriteProgress, any_rank
+from ndino.train.checkpoints import newest_complete_checkpoint
+from tests.train.test_checkpoints import write_checkpoint
+
+
+def test_older_checkpoints_are_removed_once_the_new_one_is_complete(tmp_path):
+    for step in (2, 4, 10):
+        write_checkpoint(tmp_path, step)
+    write_checkpoint(tmp_path, 12, complete=False)
+    args = SimpleNamespace(output_dir=str(tmp_path))
+    state = SimpleNamespace(global_step=12, is_world_process_zero=True)
+    MarkComplete(keep=2).on_save(args, state, None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-12"]
+    assert newest_complete_checkpoint(tmp_path).name == "checkpoint-12"
+
+
+WORKERS = """
+import os, signal, sys, torch
+from types import SimpleNamespace
+from accelerate import Accelerator
+from ndino.train.callbacks import STOP_SIGNALS, StopOnSignal
+
+def tell(process):
+    for number in STOP_SIGNALS:
+        os.kill(process, number)
+
+class Images(torch.utils.data.Dataset):
+    def __len__(self): return 8
+    def __getitem__(self, index):
+        if index == 1:
+            tell(os.getpid())
+            tell(os.getppid())
+        return index
+
+stop = StopOnSignal()
+if sys.argv[1] == "listening":
+    stop.listen()
+else:
+    for number in STOP_SIGNALS:
+        signal.signal(number, stop._ask)
+# Also before PyTorch has prepared the worker.
+os.register_at_fork(after_in_child=lambda: tell(os.getpid()))
+loader = Accelerator(cpu=True).prepare(torch.utils.data.DataLoader(Images(), num_workers=2))
+control = SimpleNamespace(should_training_stop=False)
+stop.on_step_end(SimpleNamespace(device="cpu"), None, control)
+print(control.should_training_stop, len(list(loader)))
+stop.on_step_end(SimpleNamespace(device="cpu"), None, control)
+print(control.should_training_stop)
+"""
+
+
+def test_a_signal_to_all_processes_does_not_end_the_loader_s_workers():
+    def run(how: str) -> subprocess.CompletedProcess:
+        return subprocess.run([sys.executable, "-c", WORKERS, how], capture_output=True, text=True)
+
+    assert run("listening").stdout.split() == ["False", "8", "True"]
+    assert run("handling").returncode != 0, "PyTorch no longer ends workers on SIGTERM: not needed?"
+
+
+def test_a_signal_while_listening_is_not_delivered_afterwards():
+    stop = StopOnSignal()
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
+    with stop.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.asked and not signal.sigpending()
+    assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(STOP_SIGNALS)
+
+
+# Threads that run before `listen` do not block the signals; PyTorch, NCCL and tqdm start such threads.
+THREADS = """
+import faulthandler, os, signal, threading, time
+from types import SimpleNamespace
+from ndino.train.callbacks import StopOnSignal
+
+faulthandler.dump_traceback_later(60, exit=True)
+for _ in range(8):
+    threading.Thread(target=lambda: [time.sleep(0.0005) for _ in iter(int, 1)], daemon=True).start()
+for _ in range(3000):
+    stop = StopOnSignal()
+    with stop.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+        while not stop.asked:
+            stop.on_step_end(SimpleNamespace(device="cpu"), None, SimpleNamespace())
+print("every signal was seen")
+os._exit(0)
+"""
+
+
+def test_a_signal_taken_by_another_thread_is_seen_and_not_waited_for():
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("every signal was seen\n", 0), done.stderr[-3000:]
+
+
+def test_progress_has_step_loss_and_speed_since_the_resume(tmp_path):
+    progress = WriteProgress()
+    args = SimpleNamespace(output_dir=str(tmp_path))
+    state = SimpleNamespace(global_step=4, max_steps=10, is_world_process_zero=True)
+    progress.on_train_begin(args, state, None)
+    progress.on_log(args, state, None, logs={"train_runtime": 3.0})
+    assert not (tmp_path / "progress.json").exists(), "the closing log has no loss"
+    progress.began = (4, progress.began[1] - 3.0)
+    state.global_step = 6
+    progress.on_log(args, state, None, logs={"loss": 1.5})
+    written = json.loads((tmp_path / "progress.json").read_text())
+    assert (written["step"], written["of"], written["loss"]) == (6, 10, 1.5)
+    assert 1.5 <= written["seconds_per_step"] < 2.5
+
+
+def test_without_other_ranks_a_value_is_its_own():
+    assert any_rank(True, torch.device("cpu")) and not any_rank(False, torch.device("cpu"))

@@ -1,0 +1,32 @@
+"""The command ``python -m ndino.train``."""
+
+from __future__ import annotations
+
+from ndino.train.__main__ import main
+from tests.train.conftest import ROOT
+
+
+def test_command_line_trains_and_names_what_is_missing(stage, backbones, rows, tmp_path, capsys):
+    overrides = tmp_path / "tiny.yaml"
+    overrides.write_text(
+        (ROOT / "miniature" / "recipes.yaml").read_text().replace("max_steps: 200", "max_steps: 2")
+    )
+    arguments = [
+        str(ROOT / "launch/recipes/mlp.yaml"),
+        "--overrides",
+        str(overrides),
+        "--out",
+        str(stage.out),
+    ]
+    arguments += ["--data", str(rows / "rows.jsonl"), "--image-folder", str(rows / "images")]
+    start = ["--language-model", str(backbones.language_model), "--vision-tower", str(backbones.vision_tower)]
+    assert main(arguments) == 2
+    assert "starts either from --model" in capsys.readouterr().err
+    assert main([*arguments, "--model", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere: no such model folder" in capsys.readouterr().err
+    assert not stage.out.exists()
+    assert main([*arguments, *start]) == 0
+    assert (stage.out / "model" / "config.json").exists()
+    overrides.write_text("mlp:\n  learning_rat: 1.0\n")
+    assert main([*arguments, *start]) == 2
+    assert "learning_rat: unknown field" in capsys.readouterr().err

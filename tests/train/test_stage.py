@@ -1,0 +1,84 @@
+"""A stage before it is trained: its start, whose its folder is, rejects, a full disk."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from ndino.train import stage as stage_module
+from ndino.train.stage import (
+    Stage,
+    StageError,
+    add_stage_arguments,
+    belongs_to,
+    report_full_disk,
+    stage_of,
+    write_rejects,
+)
+from tests.train.conftest import ROOT
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_a_stage_has_exactly_one_start(recipe):
+    where = (recipe, Path("rows.jsonl"), Path("images"), Path("out"))
+    assert Stage(*where, model=Path("m")).start == {"model": Path("m")}
+    fresh = Stage(*where, language_model=Path("l"), vision_tower=Path("v"))
+    assert fresh.start == {"language_model": Path("l"), "vision_tower": Path("v")}
+    for start in ({}, {"language_model": Path("l")}, {"model": Path("m"), **fresh.start}):
+        with pytest.raises(StageError, match="starts either from --model or"):
+            Stage(*where, **start)
+
+
+def test_options_override_the_recipe_s_data():
+    parser = argparse.ArgumentParser()
+    add_stage_arguments(parser)
+    recipe = str(ROOT / "launch" / "recipes" / "pt.yaml")
+    given = stage_of(parser.parse_args([recipe, "--out", "o", "--model", "m", "--data", "mine.jsonl"]))
+    assert given.data == Path("mine.jsonl")
+    assert given.image_folder == Path(given.recipe.image_folder)
+
+
+def test_a_folder_belongs_to_one_run(tmp_path):
+    assert not belongs_to(tmp_path, {"recipe": 1})
+    (tmp_path / "run.json").write_text('{"recipe": 1, "data": 2}')
+    assert belongs_to(tmp_path, {"recipe": 1, "data": 2})
+    with pytest.raises(StageError, match="another data"):
+        belongs_to(tmp_path, {"recipe": 1, "data": 3})
+
+
+def test_rejects_are_written_and_counted(stage, tmp_path, capsys):
+    stage = dataclasses.replace(stage, out=tmp_path)
+    write_rejects(["row 1: bad", "row 7: worse"], 3, stage)
+    assert (tmp_path / "rejects.txt").read_text() == "row 1: bad\nrow 7: worse\n"
+    assert "2 row(s)" in (printed := capsys.readouterr().out) and "row 1: bad" in printed
+    with pytest.raises(StageError, match=r"no usable row \(see .*rejects\.txt\)"):
+        write_rejects(["row 1: bad"], 0, stage)
+
+
+def test_only_the_first_rank_writes_rejects(stage, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    write_rejects(["row 1: bad"], 3, dataclasses.replace(stage, out=tmp_path))
+    assert not (tmp_path / "rejects.txt").exists()
+
+
+@pytest.mark.parametrize(("free", "raised"), [(0, StageError), (1 << 30, RuntimeError)])
+def test_an_error_is_a_full_disk_only_when_the_disk_is_full(tmp_path, monkeypatch, free, raised):
+    monkeypatch.setattr(stage_module.shutil, "disk_usage", lambda _: Usage(1 << 40, 0, free))
+    with pytest.raises(RuntimeError) as caught, report_full_disk(tmp_path):
+        raise RuntimeError("enforce fail at inline_container")
+    assert caught.type is raised
+    if raised is StageError:
+        assert f"{tmp_path}: the disk is full" in str(caught.value)
+
+
+def test_importing_it_loads_no_pytorch():
+    code = "import sys, ndino.train.stage; print('torch' in sys.modules, 'transformers' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
