@@ -41,7 +41,7 @@ class StagingError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class HubRepository:
+class StagedRepository:
     """A hub repository, or one ``part`` (folder) of it, and the local folder it is downloaded to.
 
     The files of a part go to ``folder/data``. The repository's README is left out: it lists files that were
@@ -64,18 +64,18 @@ class QuestionFile:
 
 def wanted(
     models: Path, benchmarks: Path, *, baselines: tuple[str, ...]
-) -> list[HubRepository | QuestionFile]:
+) -> list[StagedRepository | QuestionFile]:
     """All that a family needs: the two backbones, the benchmarks under their hub names, the baselines."""
     names = [LANGUAGE_MODEL, VISION_TOWER, *(BASELINES[name][0] for name in baselines)]
     return [
-        *(HubRepository(name, "model", models / name.split("/")[1]) for name in names),
-        *(HubRepository(name, "dataset", benchmarks / name) for name in DATA_SETS),
-        HubRepository(GQA_IMAGES, "dataset", benchmarks / GQA_IMAGES, GQA_IMAGES_CONFIG),
+        *(StagedRepository(name, "model", models / name.split("/")[1]) for name in names),
+        *(StagedRepository(name, "dataset", benchmarks / name) for name in DATA_SETS),
+        StagedRepository(GQA_IMAGES, "dataset", benchmarks / GQA_IMAGES, GQA_IMAGES_CONFIG),
         QuestionFile(GQA_QUESTIONS, benchmarks / GQA_QUESTIONS_FOLDER),
     ]
 
 
-def fetch(item: HubRepository | QuestionFile) -> None:
+def fetch(item: StagedRepository | QuestionFile) -> None:
     """Download what is missing; a complete repository that exists already is updated.
 
     A folder gets its final name once it is complete. Interrupted downloads resume.
@@ -84,13 +84,13 @@ def fetch(item: HubRepository | QuestionFile) -> None:
         StagingError: it cannot be reached or read.
     """
     there = item.folder.is_dir() and any(item.folder.iterdir())
-    if isinstance(item, HubRepository) and (not there or item.part is None):
+    if isinstance(item, StagedRepository) and (not there or item.part is None):
         _fetch_repository(item, there)
     elif not there:
         _fetch_questions(item)
 
 
-def _fetch_repository(item: HubRepository, there: bool) -> None:
+def _fetch_repository(item: StagedRepository, there: bool) -> None:
     from huggingface_hub import HfApi, snapshot_download
 
     target = item.folder if there else item.folder.with_name(f"{item.folder.name}.partial")

@@ -87,7 +87,7 @@ def site(tmp_path) -> Iterator[str]:
     server.server_close()
 
 
-def gqa(folder: Path) -> tuple[staging.HubRepository, staging.QuestionFile]:
+def gqa(folder: Path) -> tuple[staging.StagedRepository, staging.QuestionFile]:
     """What is fetched for GQA-it."""
     items = staging.wanted(folder / "models", folder, baselines=())
     (images,) = [item for item in items if item.source == "lmms-lab/GQA"]
