@@ -8,7 +8,7 @@ import torch
 from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
 from ndino.common.files import key_of
-from ndino.evaluation.benchmarks import EXAMPLE_IMAGES, Outcome, save_image
+from ndino.evaluation.benchmarks import EXAMPLE_IMAGES, TaskOutcome, save_image
 from ndino.evaluation.models import find_model
 from ndino.evaluation.shuffle import shuffle_map
 from ndino.evaluation.store import Store
@@ -47,7 +47,7 @@ def score_captions(name: str, folder: Path, data: Path, out: Path, report) -> No
                 save_image(images[index], out / "images" / TASK / f"{index}.png")
 
 
-def _ask(folder: Path, targets, images, shuffled: bool, report) -> Outcome:
+def _ask(folder: Path, targets, images, shuffled: bool, report) -> TaskOutcome:
     model = LlavaNextForConditionalGeneration.from_pretrained(folder).eval()
     processor = LlavaNextProcessor.from_pretrained(folder)
     # An image's size tells how many tokens it becomes, and answers begin where all rows end.
@@ -84,4 +84,4 @@ def _ask(folder: Path, targets, images, shuffled: bool, report) -> Outcome:
         }
         for index, (target, answer) in enumerate(zip(targets, answers, strict=True))
     ]
-    return Outcome(rows, {"exact_match": sum(row["metrics"]["exact_match"] for row in rows) / len(rows)})
+    return TaskOutcome(rows, {"exact_match": sum(row["metrics"]["exact_match"] for row in rows) / len(rows)})

@@ -15,7 +15,7 @@ from PIL import Image
 
 from miniature.worlds.questions import LETTERS, Choice, Question
 from miniature.worlds.signs import SHEET_QUESTION, SIGN_QUESTION, WORDS, draw_sign, random_sheet
-from ndino.evaluation.tasks import LETTER_ANSWER, SHORT_ANSWER
+from ndino.evaluation.tasks.instructions import LETTER_ANSWER, SHORT_ANSWER
 from ndino.formats.llava_json import write_conversations
 from ndino.formats.prompts import IMAGE_TOKEN
 

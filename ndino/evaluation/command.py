@@ -14,11 +14,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
-import io
-import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,16 +25,23 @@ from tqdm import tqdm
 from ndino.common.errors import reason_of, remedy_for
 from ndino.common.files import key_of
 from ndino.common.startup import prepare_process
-from ndino.evaluation.answer_store import AnswerStore, attach
+from ndino.evaluation.answer_store import AnswerStore
 from ndino.evaluation.benchmarks import Benchmarks, task_names
 from ndino.evaluation.errors import SetupError
+from ndino.evaluation.lmms_eval_adapter.answering import attach_store
+from ndino.evaluation.lmms_eval_adapter.models import load_model, model_class
+from ndino.evaluation.lmms_eval_adapter.surroundings import (
+    go_offline,
+    logged_errors,
+    quiet_libraries,
+    set_library_environment,
+    working_directory,
+)
 from ndino.evaluation.models import (
     Backend,
     Model,
     batch_size,
     find_model,
-    load,
-    model_class,
     parse_backend,
     parse_model,
 )
@@ -80,7 +85,7 @@ def _positive(text: str) -> int:
 
 
 @dataclass
-class Run:
+class EvaluationRun:
     """One call: what to ask whom, where results go, and what failed so far."""
 
     models: list[Model]
@@ -121,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with contextlib.ExitStack() as held:
             run = _prepare(options, held)
-            with _inside(options.data):
+            with working_directory(options.data):
                 _evaluate(run)
                 if run.first:
                     _totals(run)
@@ -148,7 +153,7 @@ class _TogetherError(Exception):
     """A failure in one of several processes: the others wait for it, so that all of them end."""
 
 
-def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Run:
+def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> EvaluationRun:
     """Find and check all that the run needs; only the weights are not loaded yet.
 
     The models' folders are ``held`` against other runs.
@@ -165,7 +170,7 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Run:
             for model in models:
                 held.enter_context(hold(out / model.name))
         stores = {model.name: Store(out / model.name, model) for model in models}
-        with _quiet(), _inside(options.data):
+        with quiet_libraries(), working_directory(options.data):
             benchmarks = Benchmarks(
                 task_names(options.tasks),
                 data=options.data,
@@ -176,12 +181,12 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Run:
             benchmarks.load(shuffled=False)
             if options.shuffle:
                 benchmarks.load(shuffled=True)
-    run = Run(models, stores, benchmarks, backend, options.batch, options.shuffle, out, processes)
+    run = EvaluationRun(models, stores, benchmarks, backend, options.batch, options.shuffle, out, processes)
     _keep_what_is_there(run)
     return run
 
 
-def _keep_what_is_there(run: Run) -> None:
+def _keep_what_is_there(run: EvaluationRun) -> None:
     limit = run.benchmarks.limit
     for model in run.models:
         store = run.stores[model.name]
@@ -195,15 +200,14 @@ def _keep_what_is_there(run: Run) -> None:
 
 
 def _environment(options: argparse.Namespace) -> None:
-    # Read by the libraries when they are imported, hence before the first of those imports.
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    set_library_environment()
     if options.data is None:
         return
     if not options.data.is_dir():
         raise SetupError(f"{options.data}: no such data folder (give the folder that holds the datasets)")
     options.data = options.data.resolve()
     if all(Path(parse_model(text)[1]).is_dir() for text in options.model):
-        os.environ["HF_HUB_OFFLINE"] = "1"
+        go_offline()
 
 
 def _models(options: argparse.Namespace, backend: Backend) -> list[Model]:
@@ -223,31 +227,7 @@ def _models(options: argparse.Namespace, backend: Backend) -> list[Model]:
     return [find_model(name, source, backend) for name, source in named]
 
 
-@contextlib.contextmanager
-def _inside(folder: Path | None) -> Iterator[None]:
-    # `datasets` looks for a dataset in the working directory before it asks the hub.
-    before = Path.cwd()
-    os.chdir(folder or before)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Swallow the progress bars of lmms-eval and its libraries; errors come as exceptions."""
-    import huggingface_hub.utils.logging
-    import transformers.utils.logging
-
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    huggingface_hub.utils.logging.set_verbosity_error()
-    with contextlib.redirect_stderr(io.StringIO()):
-        yield
-
-
-def _evaluate(run: Run) -> None:
+def _evaluate(run: EvaluationRun) -> None:
     pending = {model.name: run.pending(model) for model in run.models}
     total = sum(run.benchmarks.size(task) for tasks in pending.values() for task, _ in tasks)
     hidden = not total or not run.first
@@ -257,11 +237,11 @@ def _evaluate(run: Run) -> None:
                 _evaluate_model(run, model, pending[model.name], bar)
 
 
-def _evaluate_model(run: Run, model: Model, pending: list[tuple[str, bool]], bar: tqdm) -> None:
+def _evaluate_model(run: EvaluationRun, model: Model, pending: list[tuple[str, bool]], bar: tqdm) -> None:
     try:
-        with _quiet():
-            loaded = load(model, run.backend, run.batch)
-        attach(
+        with quiet_libraries():
+            loaded = load_model(model, run.backend, run.batch)
+        attach_store(
             loaded,
             AnswerStore(run.out / ".cache" / "answers" / model.name, run.processes.rank),
             backend=str(run.backend),
@@ -277,7 +257,7 @@ def _evaluate_model(run: Run, model: Model, pending: list[tuple[str, bool]], bar
         bar.set_description(f"{model.name} {task}{' shuffled' if shuffled else ''}", refresh=False)
         before = bar.n
         try:
-            with _quiet():
+            with quiet_libraries():
                 _evaluate_task(run, model, loaded, task, shuffled)
         except Exception as error:
             _fail(run, f"{model.name}: {task}{' shuffled' if shuffled else ''} failed", error)
@@ -287,9 +267,9 @@ def _evaluate_model(run: Run, model: Model, pending: list[tuple[str, bool]], bar
     gc.collect()
 
 
-def _evaluate_task(run: Run, model: Model, loaded: object, task: str, shuffled: bool) -> None:
+def _evaluate_task(run: EvaluationRun, model: Model, loaded: object, task: str, shuffled: bool) -> None:
     benchmarks, store = run.benchmarks, run.stores[model.name]
-    with _logged_errors() as logged:
+    with logged_errors() as logged:
         outcome = benchmarks.ask(loaded, task, shuffled=shuffled)
     if outcome is None:
         return
@@ -311,21 +291,7 @@ def _evaluate_task(run: Run, model: Model, loaded: object, task: str, shuffled: 
     )
 
 
-@contextlib.contextmanager
-def _logged_errors() -> Iterator[list[str]]:
-    """The errors that lmms-eval logs meanwhile."""
-    import lmms_eval.evaluator  # noqa: F401  (importing it removes all sinks)
-    from loguru import logger
-
-    messages: list[str] = []
-    sink = logger.add(lambda message: messages.append(message.record["message"]), level="ERROR")
-    try:
-        yield messages
-    finally:
-        logger.remove(sink)
-
-
-def _fail(run: Run, what: str, error: Exception, *, expected: bool = False) -> None:
+def _fail(run: EvaluationRun, what: str, error: Exception, *, expected: bool = False) -> None:
     remedy = remedy_for(error, "")
     run.failures.append(f"{what}: {reason_of(error)}" + (f" (remedy: {remedy})" if remedy else ""))
     # lmms-eval's wrappers assert what they can do, such as the size of a batch.
@@ -336,7 +302,7 @@ def _fail(run: Run, what: str, error: Exception, *, expected: bool = False) -> N
         raise _TogetherError from error
 
 
-def _totals(run: Run) -> None:
+def _totals(run: EvaluationRun) -> None:
     for model in run.models:
         store = run.stores[model.name]
         for group, tasks in run.benchmarks.groups.items():
@@ -345,7 +311,7 @@ def _totals(run: Run) -> None:
                 store.save_group(group, totals)
 
 
-def _table(run: Run) -> str:
+def _table(run: EvaluationRun) -> str:
     from pytablewriter import MarkdownTableWriter
     from pytablewriter.style import Style
     from pytablewriter.typehint import String

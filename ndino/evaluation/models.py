@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import json
 import re
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ndino.common.errors import reason_of, remedy_for
 from ndino.common.files import WEIGHTS, fingerprint
 from ndino.evaluation.errors import SetupError
-
-if TYPE_CHECKING:
-    from lmms_eval.api.model import lmms
 
 # Which file holds which weights, where there are several.
 INDEX = "*.index.json"
@@ -182,44 +175,6 @@ def _check(folder: Path, source: str, backend: Backend) -> None:
         raise SetupError(f"{source}: is a {kind} model, not LLaVA-NeXT (choose --backend lmms:NAME)")
 
 
-def model_class(backend: Backend) -> type[lmms]:
-    """lmms-eval's class for a backend.
-
-    Raises:
-        SetupError: lmms-eval has no such model, or a package that it needs is not installed.
-    """
-    from lmms_eval.models import get_model, list_available_models
-
-    known = list_available_models(include_aliases=True)
-    name = "llava_next_it" if backend.kind == "hf" else backend.kind
-    if name not in known:
-        if backend.kind == "hf":
-            raise SetupError("lmms-eval does not know our model wrapper (run make setup)")
-        close = difflib.get_close_matches(name, known, n=3) or ["llava_hf", "…"]
-        raise SetupError(f"backend lmms:{name}: lmms-eval has no such model (there are {', '.join(close)})")
-    if name == "vllm" and find_spec("vllm") is None:
-        raise SetupError("backend vllm: the package vllm is not installed (pip install vllm)")
-    try:
-        return get_model(name)
-    except ImportError as error:
-        raise SetupError(f"backend {backend}: {error} (install what it needs)") from error
-
-
 def batch_size(backend: Backend, batch: int | None) -> int:
     """Questions answered at once: what the user says, or what suits the backend."""
     return batch or {"hf": 16, "vllm": 64}.get(backend.kind, 1)
-
-
-def load(model: Model, backend: Backend, batch: int | None) -> lmms:
-    """Load a model; on a machine without GPU on its CPU, unless the backend's arguments say otherwise."""
-    import torch
-
-    cls = model_class(backend)
-    parameter = "model" if backend.kind == "vllm" else "pretrained"
-    given = {parameter: model.path, "batch_size": batch_size(backend, batch)}
-    stated = {argument.partition("=")[0] for argument in backend.arguments.split(",")}
-    if not torch.cuda.is_available():
-        # lmms-eval's wrappers take a GPU for granted.
-        taken = inspect.signature(cls).parameters
-        given |= {name: "cpu" for name in ("device", "device_map") if name in taken and name not in stated}
-    return cls.create_from_arg_string(backend.arguments, given)

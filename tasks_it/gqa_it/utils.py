@@ -2,29 +2,32 @@
 
 import json
 
-from ndino.evaluation import tasks
+from ndino.evaluation.tasks import gqa_images
+from ndino.evaluation.tasks.instructions import SHORT_ANSWER
+from ndino.evaluation.tasks.preparation import TaskDataError, require_columns, require_texts
+from ndino.evaluation.tasks.scores import score_short_answer
 
 SOURCE = "crux82/gqa-it"
 
 
 def process_docs(dataset):
-    """Check the questions against the images, which are a data set of their own (lmms-lab/GQA)."""
+    """Check the questions against the images, which are a dataset of their own (lmms-lab/GQA)."""
     answer = "answer" if "answer" in dataset.column_names else "label"
-    tasks.require_columns(dataset, SOURCE, "img_id", "sent", answer)
-    tasks.require_texts(dataset, SOURCE, "sent", *(() if "label" in dataset.column_names else ("answer",)))
-    known = tasks.gqa_image_ids()
+    require_columns(dataset, SOURCE, "img_id", "sent", answer)
+    require_texts(dataset, SOURCE, "sent", *(() if "label" in dataset.column_names else ("answer",)))
+    known = gqa_images.gqa_image_ids()
     for row, image_id in enumerate(dataset["img_id"], start=1):
         if image_id not in known:
-            raise tasks.TaskDataError(f"{SOURCE} row {row}: image {image_id} is not in lmms-lab/GQA")
+            raise TaskDataError(f"{SOURCE} row {row}: image {image_id} is not in {gqa_images.SOURCE}")
     return dataset
 
 
 def doc_to_visual(doc):
-    return [tasks.gqa_image(doc["img_id"])]
+    return [gqa_images.gqa_image(doc["img_id"])]
 
 
 def doc_to_text(doc):
-    return doc["sent"] + tasks.SHORT_ANSWER
+    return doc["sent"] + SHORT_ANSWER
 
 
 def doc_to_target(doc):
@@ -33,13 +36,13 @@ def doc_to_target(doc):
 
 
 def process_results(doc, results):
-    return tasks.score_short_answer(results[0], _answers(doc))
+    return score_short_answer(results[0], _answers(doc))
 
 
 def _answers(doc):
-    # The published JSON has {"label": {"rosso": 1.0}}. Read by `datasets`, its column holds every answer of
-    # the file, with None for those of other questions; Parquet files carry it as JSON text; the released task
-    # wanted "answer".
+    # Three forms exist. The published JSON has {"label": {"rosso": 1.0}}; `datasets` turns that column into a
+    # struct of every answer in the file, with None for those of other questions. Parquet files hold the label
+    # as JSON text. The released task expected "answer".
     if doc.get("answer"):
         return [doc["answer"]]
     label = json.loads(doc["label"]) if isinstance(doc["label"], str) else doc["label"]

@@ -1,13 +1,14 @@
 """LLaVA-Bench-it: long answers on photographs; see README.md."""
 
-from ndino.evaluation import tasks
-from ndino.evaluation.tasks import document_images as doc_to_visual  # noqa: F401
+from ndino.evaluation.tasks.preparation import document_images as doc_to_visual  # noqa: F401
+from ndino.evaluation.tasks.preparation import prepare
+from ndino.evaluation.tasks.scores import score_long_answer
 
 SOURCE = "swap-uniba/WILD_IT"
 
 
 def process_docs(dataset):
-    return tasks.prepare(dataset, SOURCE, "question", "gpt_answer")
+    return prepare(dataset, SOURCE, "question", "gpt_answer")
 
 
 def doc_to_text(doc):
@@ -15,4 +16,4 @@ def doc_to_text(doc):
 
 
 def process_results(doc, results):
-    return tasks.score_long_answer(results[0], doc["gpt_answer"])
+    return score_long_answer(results[0], doc["gpt_answer"])

@@ -2,8 +2,9 @@
 
 import string
 
-from ndino.evaluation import tasks
-from ndino.evaluation.tasks import document_images as doc_to_visual  # noqa: F401
+from ndino.evaluation.tasks.instructions import SHORT_ANSWER
+from ndino.evaluation.tasks.preparation import TaskDataError, prepare, require_columns
+from ndino.evaluation.tasks.preparation import document_images as doc_to_visual  # noqa: F401
 from ndino.languages.answers import read_yes_no
 
 SOURCE = "swap-uniba/POPE_IT"
@@ -11,10 +12,10 @@ YES, NO = "sì", "no"
 
 
 def all_questions(dataset):
-    prepared = tasks.prepare(dataset, SOURCE, "question", "answer")
+    prepared = prepare(dataset, SOURCE, "question", "answer")
     for row, answer in enumerate(prepared["answer"], start=1):
         if read_yes_no(answer) is None:
-            raise tasks.TaskDataError(f"{SOURCE} row {row}: answer {answer!r} is neither sì nor no")
+            raise TaskDataError(f"{SOURCE} row {row}: answer {answer!r} is neither sì nor no")
     return prepared
 
 
@@ -31,15 +32,15 @@ def random_questions(dataset):
 
 
 def _part(dataset, category):
-    tasks.require_columns(dataset, SOURCE, "category")
+    require_columns(dataset, SOURCE, "category")
     rows = [row for row, found in enumerate(dataset["category"]) if found == category]
     if not rows:
-        raise tasks.TaskDataError(f"{SOURCE}: no row has the category {category}")
+        raise TaskDataError(f"{SOURCE}: no row has the category {category}")
     return all_questions(dataset.select(rows))
 
 
 def doc_to_text(doc):
-    return doc["question"].strip() + tasks.SHORT_ANSWER
+    return doc["question"].strip() + SHORT_ANSWER
 
 
 def process_results(doc, results):
@@ -96,7 +97,7 @@ paper_precision = precision
 
 
 def paper_recall(results):
-    """As released: an answer that is neither sì nor no is not counted as missed."""
+    """As released: an answer that is neither sì nor no does not count as a miss."""
     return _ratio(_count(results, [YES], [YES]), _count(results, [YES], [YES, NO]))
 
 
@@ -105,5 +106,5 @@ def paper_f1_score(results):
 
 
 def paper_yes_ratio(results):
-    """As released: the share of yes among the right answers, not among the model's."""
+    """As released: the share of yes among the gold answers, not among the model's."""
     return _ratio(sum(result["gold"] == YES for result in results), len(results))

@@ -59,8 +59,10 @@ def test_spaces_and_commas_too_many_are_no_tasks(text):
 def loads(monkeypatch) -> list[str]:
     """The names of the models that were loaded."""
     names = []
-    load = evaluate.load
-    monkeypatch.setattr(evaluate, "load", lambda model, *rest: names.append(model.name) or load(model, *rest))
+    load = evaluate.load_model
+    monkeypatch.setattr(
+        evaluate, "load_model", lambda model, *rest: names.append(model.name) or load(model, *rest)
+    )
     return names
 
 

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.local_data import files_of
-from ndino.evaluation.tasks import gqa_image
+from ndino.evaluation.tasks.gqa_images import gqa_image
 from tests.evaluation.answerer import Answerer, see
 
 NAMES = ["ndino-it", "pope_adv-it"]
@@ -95,7 +95,7 @@ def test_a_changed_file_is_read_anew(tmp_path, cache, monkeypatch):
         row = {"id": "0", "image": "a.png", "question": "?", "answer": wanted}
         (folder / "test.jsonl").write_text(json.dumps(row))
         benchmarks = Benchmarks(["mtvqa-it"], data=tmp_path, cache=cache)
-        task = benchmarks.task("mtvqa-it", shuffled=False)
+        task = benchmarks.task("mtvqa-it", shuffled=False).task
         assert [task.doc_to_target(document) for document in task.eval_docs] == [wanted]
 
 

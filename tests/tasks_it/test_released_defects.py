@@ -36,7 +36,7 @@ def asked(table: dict, name: str) -> list[tuple[dict, str]]:
 
 @pytest.mark.parametrize("name", ORDINARY)
 def test_ordinary_answers_score_as_with_the_released_code(benchmarks, name):
-    task = benchmarks.task(name, shuffled=False)
+    task = benchmarks.task(name, shuffled=False).task
     golden = rows("ordinary", name)
     assert [(row["document"], row["answer"]) for row in golden] == asked(ORDINARY, name)
     totals = task.aggregation()
@@ -53,7 +53,7 @@ def test_ordinary_answers_score_as_with_the_released_code(benchmarks, name):
 )
 def test_the_robust_score_is_right_where_the_released_one_is_wrong(benchmarks, name, number):
     row = rows("defects", name)[number]
-    task = benchmarks.task(name, shuffled=False)
+    task = benchmarks.task(name, shuffled=False).task
     scored = task.process_results(row["document"], [row["answer"]])
     paper = next(iter(scored))
     if "died" in row:
@@ -66,7 +66,7 @@ def test_the_robust_score_is_right_where_the_released_one_is_wrong(benchmarks, n
 @pytest.mark.parametrize("name", [*DEFECTS, "llava-bench-it"])
 def test_no_login_is_asked_for(benchmarks, name):
     # Released: token: True, which fails without a hub login.
-    assert "token" not in (benchmarks.task(name, shuffled=False).config.dataset_kwargs or {})
+    assert "token" not in (benchmarks.task(name, shuffled=False).task.config.dataset_kwargs or {})
 
 
 @pytest.mark.parametrize(
@@ -108,13 +108,13 @@ def test_the_papers_score_is_as_strict_as_released_and_the_robust_one_is_not(
 
 
 def test_okvqa_says_what_it_is_and_scores_only_what_has_a_metric(benchmarks):
-    task = benchmarks.task("ok-vqa-it", shuffled=False)
+    task = benchmarks.task("ok-vqa-it", shuffled=False).task
     assert (task.config.task, task.config.test_split) == ("ok-vqa-it", "val2014")
     assert set(task.process_results({"answers": ["due"]}, ["due"])) == set(task.aggregation())
 
 
 def test_vqa_accuracy_needs_three_others_of_the_same_opinion(benchmarks):
-    task = benchmarks.task("ok-vqa-it", shuffled=False)
+    task = benchmarks.task("ok-vqa-it", shuffled=False).task
     document = {"answers": ["due", "2", "due", "tre", *["quattro"] * 6]}
     before = json.dumps(document)
     scored = task.process_results(document, ["due"])
@@ -131,7 +131,7 @@ def test_vqa_accuracy_needs_three_others_of_the_same_opinion(benchmarks):
 
 
 def pope_totals(benchmarks: Benchmarks, pairs: list[tuple[str, str]]) -> dict[str, float]:
-    task = benchmarks.task("pope-it", shuffled=False)
+    task = benchmarks.task("pope-it", shuffled=False).task
     scored = [task.process_results({"answer": gold}, [said]) for gold, said in pairs]
     return {name: total([s[name] for s in scored]) for name, total in task.aggregation().items()}
 
@@ -174,17 +174,17 @@ def test_f1_is_not_given_the_standard_error_of_accuracy(benchmarks):
     f1, accuracy = outcome.errors["robust_f1_score"], outcome.errors["robust"]
     assert f1 > 0 and abs(f1 - accuracy) > 0.01
     # Nor by lmms-eval itself, which takes what it finds under "score" for the metric's own values.
-    task = benchmarks.task("pope-it", shuffled=False)
+    task = benchmarks.task("pope-it", shuffled=False).task
     model = Answerer(guess)
     results = simple_evaluate(
-        model=model, tasks=[task], bootstrap_iters=100, task_manager=benchmarks._manager
+        model=model, tasks=[task], bootstrap_iters=100, task_manager=benchmarks.index.manager
     )
     shown = results["results"]["pope-it"]
     assert {shown[f"pope_f1_score_stderr{kind},none"] for kind in ("", "_clt", "_clustered")} == {"N/A"}
 
 
 def test_popes_parts_and_their_total(benchmarks):
-    task = benchmarks.task("pope_adv-it", shuffled=False)
+    task = benchmarks.task("pope_adv-it", shuffled=False).task
     assert set(task.eval_docs["category"]) == {"adversarial"}
     parts = {name: benchmarks.ask(Answerer(guess), name, shuffled=False).metrics for name in POPE}
     total = benchmarks.totals("pope_full-it", parts)
@@ -206,7 +206,7 @@ def test_popes_parts_and_their_total(benchmarks):
     ],
 )
 def test_gqa_reads_every_form_of_its_labels(benchmarks, label, target):
-    task = benchmarks.task("gqa-it", shuffled=False)
+    task = benchmarks.task("gqa-it", shuffled=False).task
     assert task.doc_to_target({"img_id": "n0", "sent": "?", **label}) == target
     assert task.process_results(label, ["il rosso"]) == {"exact_match": 0, "robust": 1}
 
@@ -217,7 +217,7 @@ def test_gqa_decodes_only_the_image_in_hand(benchmarks, monkeypatch):
     decoded = []
     decode = ImageFeature.decode_example
     monkeypatch.setattr(ImageFeature, "decode_example", lambda *a, **k: decoded.append(1) or decode(*a, **k))
-    task = benchmarks.task("gqa-it", shuffled=False)
+    task = benchmarks.task("gqa-it", shuffled=False).task
     (image,) = task.doc_to_visual(task.eval_docs[2])
     assert image.getpixel((0, 0)) == COLOURS["blu"]
     assert len(decoded) == 1

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lmms_eval.tasks import TaskManager
 
-from ndino.evaluation.tasks import TaskDataError
+from ndino.evaluation.tasks.preparation import TaskDataError
 from tests.evaluation.answerer import Answerer, guess, metrics, see
 from tests.evaluation.benchmarks import description, draw_image
 from tests.languages.test_answers import ODD
@@ -40,7 +40,7 @@ def test_the_group_is_the_papers_benchmarks(benchmarks):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_prompt_and_settings_are_the_papers(benchmarks, name):
-    task = benchmarks.task(name, shuffled=False)
+    task = benchmarks.task(name, shuffled=False).task
     assert task.doc_to_text(task.eval_docs[0]) == PROMPTS[name]
     settings = task.config.generation_kwargs
     assert settings["max_new_tokens"] == NEW_TOKENS.get(name, 16)
@@ -84,7 +84,7 @@ def test_no_question_keeps_its_image(benchmarks, name):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_no_answer_kills_a_run_and_nonsense_is_wrong(benchmarks, name):
-    task = benchmarks.task(name, shuffled=False)
+    task = benchmarks.task(name, shuffled=False).task
     answers = iter(ODD * 10)
     odd = benchmarks.ask(Answerer(lambda context, draw_image: next(answers)), name, shuffled=False)
     assert len(odd.rows) == benchmarks.size(name)
@@ -112,7 +112,7 @@ def test_data_that_does_not_fit_is_refused_with_the_reason(benchmarks):
     from datasets import Dataset
 
     def process(name):
-        return benchmarks.task(name, shuffled=False).config.process_docs
+        return benchmarks.task(name, shuffled=False).task.config.process_docs
 
     with pytest.raises(TaskDataError, match="swap-uniba/MTVQA_IT: no column question"):
         process("mtvqa-it")(Dataset.from_dict({"image": [], "answer": []}))
@@ -145,7 +145,7 @@ def test_data_that_does_not_fit_is_refused_with_the_reason(benchmarks):
 def test_what_cannot_be_scored_is_refused_before_anything_is_asked(benchmarks, name, column, value, said):
     from datasets import Dataset
 
-    task = benchmarks.task(name, shuffled=False)
+    task = benchmarks.task(name, shuffled=False).task
     row = {**task.eval_docs[0], column: value}
     row.pop("label", None)
     rows = Dataset.from_list([row])
@@ -157,7 +157,7 @@ def test_what_cannot_be_scored_is_refused_before_anything_is_asked(benchmarks, n
 def test_options_texts_in_place_of_letters_are_refused_but_a_single_odd_row_is_not(benchmarks, name, last):
     from datasets import Dataset
 
-    task = benchmarks.task(name, shuffled=False)
+    task = benchmarks.task(name, shuffled=False).task
     row = task.eval_docs[0]
     odd = [{**row, "answer": text} for text in ("un gatto", "")]
     with pytest.raises(TaskDataError, match=f"a letter from A to {last}; row 1 has 'un gatto'"):
@@ -173,7 +173,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
 @given(answers=st.lists(ANY_TEXT, min_size=1, max_size=3))
 def test_any_answers_have_scores_from_0_to_1(benchmarks, answers):
     for name in TASKS:
-        task = benchmarks.task(name, shuffled=False)
+        task = benchmarks.task(name, shuffled=False).task
         scored = [metrics(benchmarks, name, answer, doc=i) for i, answer in enumerate(answers)]
         for metric, total in task.aggregation().items():
             assert 0 <= total([each[metric] for each in scored]) <= 1
@@ -189,6 +189,6 @@ def test_a_long_answer_scores_what_it_shares_with_the_reference(benchmarks):
     assert chrf("") == chrf("...") == 0
     # Characters "gatto" in "ilgatto": all n-grams found; of its own, 5/7, 4/6, 3/5, 2/4 and 1/3.
     recall = (5 / 7 + 4 / 6 + 3 / 5 + 2 / 4 + 1 / 3) / 5
-    task = benchmarks.task("llava-bench-it", shuffled=False)
+    task = benchmarks.task("llava-bench-it", shuffled=False).task
     scored = task.process_results({"gpt_answer": "Il gatto"}, ["gatto"])
     assert scored["chrf"] == pytest.approx(5 * recall / (4 + recall))

@@ -18,7 +18,7 @@ from ndino.data.__main__ import main
 from ndino.data.framework.merge import merge
 from ndino.data.sources import cauldron
 from ndino.data.translation.engines.apertium import END, _escape
-from ndino.evaluation import tasks
+from ndino.evaluation.tasks import instructions
 from ndino.formats.llava_json import read_conversations
 from tests.data.same import assert_same_folders
 from tests.data.sources.cauldron_samples import TWO_IMAGES, draw_image, pairs, row, write_samples, write_task
@@ -59,7 +59,7 @@ class TestWithApertium:
             assert counts[f"{task}/translated"] >= 0.9 * len(texts)
         rows = {one["id"]: one for one in rows_of(tmp_path / "out" / "data.jsonl")}
         chosen = rows["cauldron/visual7w/00001/02"]["conversations"]
-        assert chosen[0]["value"].endswith(f"\nA. 5.\nB. 2.\nC. 3.\nD. 4.{tasks.LETTER_ANSWER}")
+        assert chosen[0]["value"].endswith(f"\nA. 5.\nB. 2.\nC. 3.\nD. 4.{instructions.LETTER_ANSWER}")
         assert chosen[1]["value"] == "A"
         assert rows["cauldron/vqav2/00001/01"]["conversations"][1]["value"] == "No."
         assert rows["cauldron/vqav2/00003/01"]["conversations"][1]["value"] == "Sì."

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ndino.data.__main__ import main
 from ndino.data.framework.merge import merge
 from ndino.data.sources.native import LONGEST_LIST, read_question_list
-from ndino.evaluation import tasks
+from ndino.evaluation.tasks import instructions
 from ndino.formats.hub_folders import load_folder
 from tests.data.same import assert_same_folders
 from tests.data.sources.native_samples import PAIRS, write_exams, write_gqa, write_mtvqa
@@ -30,7 +30,7 @@ def test_mtvqa_for_training_asks_as_the_task_does(tmp_path):
     assert run("mtvqa", tmp_path / "hub", tmp_path / "out", "--split", "train") == 0
     first, second = rows_of(tmp_path / "out" / "data.jsonl")
     question = first["conversations"][0]["value"]
-    assert question == "<image>\nCosa c'è scritto?" + tasks.SHORT_ANSWER
+    assert question == "<image>\nCosa c'è scritto?" + instructions.SHORT_ANSWER
     assert [row["conversations"][1]["value"] for row in (first, second)] == ["Uscita", "8"]
     assert (first["source"], first["image"]) == ("mtvqa", second["image"])
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"] == {"mtvqa/train": 2}
@@ -58,7 +58,7 @@ def test_exams_v(tmp_path):
     assert run("exams-v", tmp_path / "hub", tmp_path / "out", "--split", "train") == 0
     rows = rows_of(tmp_path / "out" / "data.jsonl")
     assert [row["conversations"][1]["value"] for row in rows] == ["A", "C"]
-    assert rows[0]["conversations"][0]["value"].endswith(tasks.LETTER_ANSWER)
+    assert rows[0]["conversations"][0]["value"].endswith(instructions.LETTER_ANSWER)
     rejects = rows_of(tmp_path / "out" / "rejects.jsonl")
     assert [one["reason"] for one in rejects] == ["answer is no letter"] * 3
     assert run("exams-v", tmp_path / "hub", tmp_path / "test") == 0

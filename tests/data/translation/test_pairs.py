@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.data.translation.pairs import Pair, PairError, asking_line, read_pair, write_pair
-from ndino.evaluation import tasks
+from ndino.evaluation.tasks import instructions
 from ndino.languages.language import language
 from tests.data.sources.cauldron_samples import pairs
 
@@ -20,7 +20,7 @@ def test_lettered_options():
     assert pair == Pair("What is it?", "", ("A train.", "a cab"), 1)
     # As the benchmarks ask: no announcements, the language's own instruction, the bare letter.
     assert written(pair) == (f"What is it?\nA. A train.\nB. a cab{ENGLISH.letter_answer}", "B")
-    assert written(pair, "it")[0].endswith(f"\nB. a cab{tasks.LETTER_ANSWER}")
+    assert written(pair, "it")[0].endswith(f"\nB. a cab{instructions.LETTER_ANSWER}")
 
 
 @pytest.mark.parametrize("answer", ["B", "B.", "(B)", "Answer: B.", "Answer: (B)"])

@@ -124,7 +124,7 @@ def test_the_instruction_file_asks_the_benchmarks_questions_in_their_words(world
     os.chdir(world / "benchmarks")
     try:
         for name in ("ok-vqa-it", "mtvqa-it", "exams-v-it", "pope-it"):
-            task = benchmarks.task(name, shuffled=False)
+            task = benchmarks.task(name, shuffled=False).task
             document = task.test_docs()[0]
             assert asked[task.doc_to_text(document)] > 0, name
     finally:

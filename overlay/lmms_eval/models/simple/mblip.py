@@ -28,8 +28,9 @@ from transformers import (
     Blip2Processor,
 )
 
-from ndino.evaluation.answer_store import AnswerStore, ask, settings_of
+from ndino.evaluation.answer_store import AnswerStore
 from ndino.evaluation.inference.generation import cut, ends_of, generation_options
+from ndino.evaluation.lmms_eval_adapter.answering import answer_requests, settings_of
 from ndino.evaluation.models import Backend, find_model
 from ndino.formats.model_folder import missing_weights
 from ndino.formats.prompts import IMAGE_TOKEN
@@ -129,7 +130,7 @@ class MBlip(lmms):
         """
         silent = self.rank != 0 or self.on_answered is not None
         with tqdm(total=len(requests), desc="Answering", disable=silent) as bar:
-            return ask(
+            return answer_requests(
                 self,
                 requests,
                 self._answer,

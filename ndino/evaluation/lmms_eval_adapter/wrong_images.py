@@ -1,36 +1,36 @@
-"""The shuffled-image control for tasks that do not know of it: any task of lmms-eval that shows images.
+"""The shuffled-image control for lmms-eval's own tasks, which know nothing of it.
 
-Our own tasks exchange images when they read their data (`shuffle.py`). For others, every image that
-a document shows is exchanged for another document's when it is shown; the texts stay.
+Our tasks exchange images when they read their data (`shuffle.py`). For other tasks, each image that a
+document shows is exchanged for another document's when it is shown; the texts stay the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL.Image import Image
 
 from ndino.common.images import pixel_digest
 from ndino.evaluation.errors import SetupError
+from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.shuffle import shuffle_map
 
-if TYPE_CHECKING:
-    from lmms_eval.api.task import ConfigurableTask
 
+def exchange_task_images(loaded: LoadedTask, size: int) -> None:
+    """Make a task show wrong images in its first ``size`` documents.
 
-def exchange_task_images(task: ConfigurableTask, name: str, size: int) -> None:
-    """Make ``task`` show wrong images in its first ``size`` documents.
-
-    All of these are decoded once to tell equal images apart, and one by one again when they are asked.
+    Decodes all of these once to tell equal images apart, and again one by one when they are asked.
 
     Raises:
-        SetupError: the task shows something else than images, fewer than two, or in a way of its own.
+        SetupError: the task shows something other than images, or fewer than two, or builds its messages
+            itself.
     """
     from lmms_eval.api.task import ConfigurableMessagesTask
 
+    task, name = loaded.task, loaded.name
     if isinstance(task, ConfigurableMessagesTask) and callable(task.config.doc_to_messages):
-        raise SetupError(f"task {name}: builds its messages by itself, so its images cannot be exchanged")
+        raise SetupError(f"task {name}: builds its messages itself, so its images cannot be exchanged")
     show = task.doc_to_visual
     where: dict[str, tuple[int, int]] = {}
     for number in range(size):
@@ -51,5 +51,5 @@ def exchange_task_images(task: ConfigurableTask, name: str, size: int) -> None:
 def _images(shown: Any, name: str) -> list[Image]:
     images = list(shown or [])
     if not all(isinstance(image, Image) for image in images):
-        raise SetupError(f"task {name}: shows something else than images, which cannot be exchanged")
+        raise SetupError(f"task {name}: shows something other than images, which cannot be exchanged")
     return images

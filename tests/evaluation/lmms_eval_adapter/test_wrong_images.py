@@ -10,7 +10,7 @@ from datasets import Value
 
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
-from ndino.evaluation.wrong_images import exchange_task_images
+from ndino.evaluation.lmms_eval_adapter.wrong_images import exchange_task_images
 from ndino.formats.hub_folders import write_split
 from tests.evaluation.answerer import Answerer, name_of
 from tests.evaluation.benchmarks import draw_image
@@ -47,7 +47,7 @@ def test_a_task_of_lmms_evals_own_shows_wrong_images(tmp_path, monkeypatch):
 
     task = benchmarks.task("pope", shuffled=False)
     with pytest.raises(SetupError, match="task pope: 1 distinct"):
-        exchange_task_images(task, "pope", 1)
-    monkeypatch.setattr(task.config, "doc_to_visual", lambda document: ["clip.mp4"])
-    with pytest.raises(SetupError, match="shows something else than images"):
-        exchange_task_images(task, "pope", 2)
+        exchange_task_images(task, 1)
+    monkeypatch.setattr(task.task.config, "doc_to_visual", lambda document: ["clip.mp4"])
+    with pytest.raises(SetupError, match="shows something other than images"):
+        exchange_task_images(task, 2)

@@ -1,0 +1,145 @@
+"""Answers lmms-eval's requests: from the answer store, and the others by a model, batch by batch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from PIL.Image import Image
+
+from ndino.common.images import pixel_digest
+from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable
+from ndino.evaluation.progress import reading
+
+if TYPE_CHECKING:
+    from lmms_eval.api.instance import Instance
+    from lmms_eval.api.model import lmms
+
+
+def answer_requests(
+    model: lmms,
+    requests: Sequence[Instance],
+    answer: Callable[[list[Instance]], Sequence[Any]],
+    *,
+    store: AnswerStore | None,
+    identity: str,
+    size: int,
+    on_answered: Callable[[int], object],
+    keep_empty: bool = True,
+) -> list[str]:
+    """Answer requests: those in the store from there, the others by ``answer``.
+
+    Args:
+        model: whose ``task_dict`` holds the requests' documents.
+        answer: gets at most ``size`` different requests with equal generation settings; returns one answer
+            for each.
+        store: None to store nothing.
+        identity: of the model and of the code that lets it answer; part of the keys.
+        on_answered: called with the number of requests just answered.
+        keep_empty: False to leave empty answers out of the store, so that they are asked again.
+
+    Returns:
+        The answers, in the order of ``requests``.
+    """
+    from lmms_eval.api.instance import unwrap_generation_output
+
+    shown = enumerate(reading(requests, silent=model.rank != 0))
+    # A request that cannot be keyed goes by its place: it is neither stored nor merged with equal ones.
+    keys = [(store and request_key(model, request, identity)) or place for place, request in shown]
+    repeatable = {key for key in keys if isinstance(key, str)}
+    answers: dict[str | int, str] = {} if store is None else dict(store.find(repeatable))
+    if answers:
+        on_answered(sum(key in answers for key in keys))
+    missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in answers}
+    for part in _batches(missing, size):
+        given = answer([missing[key] for key in part])
+        new = {key: unwrap_generation_output(text)[0] for key, text in zip(part, given, strict=True)}
+        if store is not None:
+            store.keep({k: text for k, text in new.items() if k in repeatable and (text or keep_empty)})
+        answers |= new
+        on_answered(sum(key in new for key in keys))
+    return [answers[key] for key in keys]
+
+
+def attach_store(
+    model: lmms,
+    store: AnswerStore,
+    *,
+    backend: str,
+    fingerprint: str,
+    size: int,
+    on_answered: Callable[[int], object],
+) -> None:
+    """Make any model of lmms-eval store its answers and report its progress.
+
+    Our own wrappers do so themselves; for others ``generate_until`` is wrapped.
+
+    Args:
+        backend: the wrapper's name with its arguments.
+        fingerprint: identity of the weights and settings behind it.
+        size: questions that one of lmms-eval's wrappers gets at a time, and that a kill may lose.
+    """
+    if hasattr(model, "remember"):
+        model.remember(store, fingerprint)
+        model.on_answered = on_answered
+        return
+    packages = (f"{name} {version(name)}" for name in ("lmms_eval", "transformers"))
+    identity, answer = " ".join([backend, fingerprint, *packages]), model.generate_until
+    model.generate_until = lambda requests: answer_requests(
+        model,
+        requests,
+        answer,
+        store=store,
+        identity=identity,
+        size=size,
+        on_answered=on_answered,
+        # lmms-eval's own wrappers turn an error into an empty answer.
+        keep_empty=False,
+    )
+
+
+def _batches(missing: Mapping[str | int, Instance], size: int) -> Iterator[list[str | int]]:
+    for _, run in groupby(missing, key=lambda key: settings_of(missing[key])):
+        part = list(run)
+        for start in range(0, len(part), size):
+            yield part[start : start + size]
+
+
+def settings_of(request: Instance) -> dict[str, Any]:
+    """A request's ``generation_kwargs``."""
+    return next(argument for argument in request.args if isinstance(argument, dict))
+
+
+def request_key(model: lmms, request: Instance, identity: str) -> str | None:
+    """The key of a request's answer; None where it is sampled or shows media that cannot be identified."""
+    settings = settings_of(request)
+    if not is_repeatable(settings):
+        return None
+    # Wrappers of the types simple and chat have settings and function in different orders.
+    prompt, to_media = (part for part in request.args[:3] if not isinstance(part, dict))
+    doc_id, task, split = request.args[3:6]
+    digests: list[str] = []
+    if not _add_digests(to_media(model.task_dict[task][split][doc_id]), digests):
+        return None
+    return answer_key(identity, prompt, digests, settings)
+
+
+def _add_digests(shown: Any, digests: list[str]) -> bool:
+    """Add what identifies images and the messages around them; False where something else is shown."""
+    if isinstance(shown, Image):
+        digests.append(pixel_digest(shown))
+    elif isinstance(shown, Mapping):
+        return all(_add_digests(part, digests) for pair in sorted(shown.items()) for part in pair)
+    elif isinstance(shown, (list, tuple)):
+        digests.append(f"{len(shown)} parts")
+        return all(_add_digests(part, digests) for part in shown)
+    elif shown is None or isinstance(shown, (str, int, float)):
+        digests.append(repr(shown))
+        # A text may name a file, such as a video, whose content can change.
+        return not (isinstance(shown, str) and os.path.isfile(shown))
+    else:
+        return False
+    return True

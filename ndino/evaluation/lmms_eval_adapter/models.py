@@ -1,0 +1,57 @@
+"""A backend's class in lmms-eval, and a model loaded with it."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from ndino.evaluation.errors import SetupError
+from ndino.evaluation.models import Backend, Model, batch_size
+
+if TYPE_CHECKING:
+    from lmms_eval.api.model import lmms
+
+OUR_WRAPPER = "llava_next_it"
+
+
+def model_class(backend: Backend) -> type[lmms]:
+    """lmms-eval's class for a backend.
+
+    Raises:
+        SetupError: lmms-eval has no such model, or a package that it needs is not installed.
+    """
+    from lmms_eval.models import get_model, list_available_models
+
+    known = list_available_models(include_aliases=True)
+    name = OUR_WRAPPER if backend.kind == "hf" else backend.kind
+    if name not in known:
+        if backend.kind == "hf":
+            raise SetupError("lmms-eval does not know our model wrapper (run make setup)")
+        close = difflib.get_close_matches(name, known, n=3) or ["llava_hf", "…"]
+        raise SetupError(f"backend lmms:{name}: lmms-eval has no such model (there are {', '.join(close)})")
+    if name == "vllm" and find_spec("vllm") is None:
+        raise SetupError("backend vllm: the package vllm is not installed (pip install vllm)")
+    try:
+        return get_model(name)
+    except ImportError as error:
+        raise SetupError(f"backend {backend}: {error} (install what it needs)") from error
+
+
+def load_model(model: Model, backend: Backend, batch: int | None) -> lmms:
+    """Load a model; on a CPU where there is no GPU, unless the backend's arguments name a device.
+
+    Raises whatever the wrapper's reader of weights raises.
+    """
+    import torch
+
+    cls = model_class(backend)
+    parameter = "model" if backend.kind == "vllm" else "pretrained"
+    given = {parameter: model.path, "batch_size": batch_size(backend, batch)}
+    stated = {argument.partition("=")[0] for argument in backend.arguments.split(",")}
+    if not torch.cuda.is_available():
+        # lmms-eval's wrappers assume a GPU.
+        taken = inspect.signature(cls).parameters
+        given |= {name: "cpu" for name in ("device", "device_map") if name in taken and name not in stated}
+    return cls.create_from_arg_string(backend.arguments, given)

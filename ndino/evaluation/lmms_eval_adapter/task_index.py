@@ -1,0 +1,112 @@
+"""Finds lmms-eval's tasks and groups by name, reads their YAML, and loads them."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ndino.common.errors import reason_of, remedy_for
+from ndino.evaluation.errors import SetupError
+from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
+
+if TYPE_CHECKING:
+    from lmms_eval.tasks import TaskManager
+
+# The folder in lmms-eval's `tasks/` to which `tasks_it/` is linked.
+OUR_FOLDER = "ndino_it"
+
+
+class TaskIndex:
+    """lmms-eval's tasks, at least those that ``names`` need.
+
+    Raises:
+        SetupError: our tasks are not laid over lmms-eval.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.manager = _manager(names)
+
+    def config(self, name: str) -> dict[str, Any]:
+        """The YAML of a task or group, its includes resolved; functions are not imported."""
+        from lmms_eval.utils import load_yaml_config
+
+        return load_yaml_config(self.manager.task_index[name]["yaml_path"], mode="simple")
+
+    def parts(self, name: str) -> list[str] | None:
+        """The names that a group or tag consists of; None for a task.
+
+        Raises:
+            SetupError: there is no such task, group or tag.
+        """
+        index = self.manager.task_index
+        if name not in index:
+            close = difflib.get_close_matches(name, index, n=3) or sorted(index)[:20]
+            raise SetupError(f"unknown task '{name}' (there are {', '.join(close)}, …)")
+        if index[name]["type"] == "group":
+            return self.config(name)["task"]
+        return index[name]["task"] if index[name]["type"] == "tag" else None
+
+    def is_ours(self, name: str) -> bool:
+        """Whether a task is one of ``tasks_it/``."""
+        return OUR_FOLDER in Path(self.manager.task_index[name]["yaml_path"]).parts
+
+    def load(
+        self, name: str, *, task_type: str, changes: Mapping[str, Any] | None = None, remedy: str = ""
+    ) -> LoadedTask:
+        """Load a task with its data; call it within `surroundings.task_environment`.
+
+        Args:
+            task_type: lmms-eval's name for the model's interface, ``simple`` or ``chat``.
+            changes: fields that replace those of the YAML.
+            remedy: what the user can do where the data cannot be read, unless the system's error says more.
+
+        Raises:
+            SetupError: the data cannot be read or do not fit the task.
+        """
+        from tenacity import RetryError
+
+        description = {"task": name, **changes} if changes else name
+        try:
+            with _one_try():
+                loaded = self.manager.load_task_or_group([description], task_type)
+        except RetryError as error:
+            reason = error.last_attempt.exception()
+            raise SetupError(_failed(name, reason, remedy_for(reason, remedy))) from reason
+        except (OSError, SyntaxError) as error:
+            # lmms-eval reads the first document when it loads a task, image and all.
+            raise SetupError(_failed(name, error, remedy_for(error, ""))) from error
+        return LoadedTask(name, loaded[name], self.is_ours(name))
+
+
+def _failed(task: str, error: BaseException, remedy: str) -> str:
+    return f"task {task}: {reason_of(error)}" + (f" ({remedy})" if remedy else "")
+
+
+def _manager(names: Sequence[str]) -> TaskManager:
+    import lmms_eval.tasks
+
+    # Indexing our own tasks takes milliseconds, all of lmms-eval's seconds.
+    ours = Path(lmms_eval.tasks.__file__).parent / OUR_FOLDER
+    if not ours.is_dir():
+        raise SetupError("our tasks are not laid over lmms-eval (run make setup)")
+    manager = lmms_eval.tasks.TaskManager("WARNING", include_path=str(ours), include_defaults=False)
+    if all(name in manager.task_index for name in names):
+        return manager
+    return lmms_eval.tasks.TaskManager("WARNING")
+
+
+@contextlib.contextmanager
+def _one_try() -> Iterator[None]:
+    # lmms-eval tries five times to load even a broken file. The hub's client retries downloads by itself.
+    from lmms_eval.api.task import ConfigurableTask
+    from tenacity import stop_after_attempt
+
+    retrying = ConfigurableTask.download.retry
+    before, retrying.stop = retrying.stop, stop_after_attempt(1)
+    try:
+        yield
+    finally:
+        retrying.stop = before
