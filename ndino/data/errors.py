@@ -1,7 +1,7 @@
-"""What the data commands tell a user who can put it right."""
+"""The error of the data commands."""
 
 from ndino.common.errors import UserError
 
 
 class DataError(UserError):
-    """Input or output of a data command that cannot be used."""
+    """Input or output that a data command cannot use; the message says what is wrong and the remedy."""

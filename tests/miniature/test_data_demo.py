@@ -78,7 +78,7 @@ def test_every_kind_is_built_checked_and_trained_on_and_a_second_start_changes_n
 
     kept = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
     assert data_demo.main(["--out", str(out)]) == 0
-    assert "already whole" in capsys.readouterr().out
+    assert "already complete" in capsys.readouterr().out
     changed = {path for path in kept if path.stat().st_mtime_ns != kept[path]}
     assert not {path for path in changed if data in path.parents and path.suffix in (".jsonl", ".png")}
 

@@ -1,4 +1,4 @@
-"""Check a LLaVA data set before hours are spent on it: every row, every image."""
+"""Check every row and every image of a LLaVA data set, before hours of training are spent on it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from ndino.data.framework.folders import leaves_the_folder, read_manifest
 from ndino.data.framework.layout import DATA, IMAGES
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 
-CHUNK = 32  # images that a worker gets at a time
+CHUNK = 32  # images sent to a worker process at a time
 
 
 @dataclass
 class CheckReport:
-    """What was found; ``faults`` are (row, what is wrong), row 0 being the file itself."""
+    """What was counted and found; ``faults`` are (row, what is wrong), with row 0 for the file itself."""
 
     rows: int = 0
     turns: int = 0
@@ -59,7 +59,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     if args.workers < 1:
-        raise DataError(f"check: --workers {args.workers} is below 1 (remedy: give 1 or more)")
+        raise DataError(f"check: --workers {args.workers} is below 1 (remedy: 1 or more)")
     file = args.data / DATA if args.data.is_dir() else args.data
     report = check(file, args.images or file.parent / IMAGES, workers=args.workers)
     for row, fault in sorted(report.faults, key=lambda item: item[0]):
@@ -76,7 +76,7 @@ def check(file: Path, images: Path, *, workers: int = 1) -> CheckReport:
     """Check the LLaVA JSON or JSONL ``file`` with its images in the folder ``images``.
 
     Raises:
-        DataError: the file is not there, or its processes were killed.
+        DataError: the file does not exist, or a worker process was killed.
     """
     if not file.is_file():
         raise DataError(f"{file}: no such file (remedy: name a data folder, or a .json or .jsonl file)")
@@ -89,7 +89,10 @@ def check(file: Path, images: Path, *, workers: int = 1) -> CheckReport:
         first = seen.setdefault(conversation.id, conversation.row)
         if first != conversation.row:
             report.faults.append(
-                (conversation.row, f"id {conversation.id!r} is that of row {first}, too (make it another)")
+                (
+                    conversation.row,
+                    f"id {conversation.id!r} is also the id of row {first} (change one of them)",
+                )
             )
         for image in conversation.images:
             used.setdefault(image, []).append(conversation.row)
@@ -98,10 +101,10 @@ def check(file: Path, images: Path, *, workers: int = 1) -> CheckReport:
         if fault:
             report.faults += [(row, f"image {shown(image)}: {fault}") for row in used[image]]
     if not report.rows and not report.faults:
-        report.faults.append((0, "not one row (write it anew)"))
+        report.faults.append((0, "no rows (write the file again)"))
     manifest = read_manifest(file.parent)
     if manifest and file.name in manifest["files"] and manifest["files"][file.name] != sha256_of(file):
-        report.faults.append((0, "is not what manifest.json says, it was changed or is torn (make it anew)"))
+        report.faults.append((0, "does not match manifest.json: it was changed or is torn (rebuild it)"))
     return report
 
 
@@ -110,32 +113,32 @@ def _rows(file: Path, report: CheckReport) -> Iterator[Conversation]:
     try:
         rows = read_conversations(file, rejects=rejects)
         yield from tqdm(rows, desc=f"Reading {file.name}", unit=" rows", leave=False)
-    except ConversationError as error:  # nothing can be read behind it
+    except ConversationError as error:  # nothing after it can be read
         rejects.append(error)
     report.faults += [(error.row, f"{error.reason} ({error.remedy})") for error in rejects]
 
 
 def _image_faults(folder: Path, names: Sequence[str], workers: int) -> Iterator[str | None]:
-    """For each name what is wrong with the image, in order."""
+    """What is wrong with each image, or None, in order."""
     find = partial(image_fault, folder)
     bar = partial(tqdm, total=len(names), desc="Opening images", unit=" images", leave=False)
     if workers == 1 or len(names) <= CHUNK:
         yield from bar(map(find, names))
         return
-    # Not forked: the progress bar has a thread, and a lock that a fork would copy as held.
+    # Not forked: the progress bar runs a thread, whose lock a fork could copy while it is held.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
             yield from bar(pool.map(find, names, chunksize=CHUNK))
         except BrokenProcessPool:
             raise DataError(
-                "check: a process that opens images was killed, probably for memory (remedy: --workers 1)"
+                "check: a worker process was killed, probably out of memory (remedy: --workers 1)"
             ) from None
 
 
 def image_fault(folder: Path, name: str) -> str | None:
-    """Why the image ``name`` in ``folder`` cannot be trained on, None for a good one."""
+    """Why the image ``name`` in ``folder`` cannot be used for training, or None."""
     if leaves_the_folder(name):
-        return "names a file outside the image folder (copy it there)"
+        return "is outside the image folder (copy it there)"
     Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
     try:
         with Image.open(folder / name) as image:

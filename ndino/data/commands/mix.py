@@ -1,7 +1,8 @@
-"""Mix finished sources to what a recipe trains on: sampled by hash, so the same on every machine.
+"""Mix finished sources into the data set of a recipe; the sample is the same on every machine.
 
-A row's rank is the SHA-256 of the seed and its id; of each source the rows of the lowest rank are taken, and
-the whole is ordered by rank. Neither the order of the folders nor a Python version has a say in it.
+The rank of a row is the SHA-256 of the seed and its id. The rows with the lowest ranks are taken from each
+source, and the result is sorted by rank, so it depends neither on the order of the folders nor on a random
+number generator.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ from ndino.data.framework.layout import BEGUN, CARD, DATA, IMAGES, MANIFEST, PAR
 from ndino.data.framework.merge import summary
 from ndino.formats.llava_json import fault_of
 
-Take = Mapping[str, int | None]  # rows wanted of each source; None for all
+Take = Mapping[str, int | None]  # number of rows to take from each source, None for all
 
 
 @dataclass(frozen=True, order=True)
 class _Place:
-    """A row of a folder: its rank, and where it stands in the folder's file."""
+    """A row of a folder: its rank, and its place in the folder's file (offset and length in bytes)."""
 
     rank: bytes
     folder: int
@@ -56,7 +57,7 @@ class _Place:
 
 
 def named_mixes() -> dict[str, dict[str, int | None]]:
-    """The distributions of `mixes.yaml` by recipe."""
+    """The mixes of `mixes.yaml`: rows per source (None for all), by the name of the recipe."""
     mixes = yaml.safe_load((files("ndino.data.commands") / "mixes.yaml").read_text(encoding="utf-8"))
     return {
         name: {source: None if count == "all" else count for source, count in take.items()}
@@ -127,11 +128,12 @@ def _run(args: argparse.Namespace) -> int:
 def mix(
     paths: Sequence[Path], take: Take, out: Path, *, name: str, seed: int, allow_short: bool = False
 ) -> dict[str, Any]:
-    """Mix the folders ``paths`` to ``out``; returns the manifest. A mix that is there already is left alone.
+    """Mix the folders ``paths`` into ``out``; returns the manifest. An existing equal mix is left unchanged.
 
     Raises:
-        DataError: a source falls short (unless ``allow_short``), a folder is unfinished or was changed, an id
-            stands twice, a row cannot be used, or ``out`` holds something else.
+        DataError: a source has too few rows (unless ``allow_short``), a folder is unfinished or was changed,
+            an id occurs twice, a row cannot be used, or ``out`` holds something else.
+        BusyError: another process is writing the same mix.
     """
     for source in take:
         if above := [other for other in take if source.startswith(f"{other}/")]:
@@ -152,11 +154,11 @@ def mix(
     if out.exists():
         manifest = read_manifest(out) if out.is_dir() else None
         if manifest and (manifest["settings"], manifest["inputs"]) == (settings, inputs):
-            print(f"{out}: already whole")
+            print(f"{out}: already complete")
             return manifest
         raise DataError(f"{out}: holds something else (remedy: another --out, or remove it)")
     partial = _partial(out, key_of(settings, inputs))
-    with exclusive_lock(partial, f"{partial}: another process mixes to it (remedy: let it end)"):
+    with exclusive_lock(partial, f"{partial}: another process is writing it (remedy: wait for it)"):
         remove_left_over(partial, "**/.*.tmp")
         places = sorted(place for chosen in taken.values() for place in chosen)
         rows, images = _write(partial, folders, places)
@@ -204,7 +206,7 @@ def _find_rows(
                 if (source := _taken_as(row.get("source", folder.name), take)) is not None:
                     if identity in seen:
                         raise DataError(
-                            f"{folder.data} row {number}: id {identity!r} is in {seen[identity]} already "
+                            f"{folder.data} row {number}: id {identity!r} is already in {seen[identity]} "
                             "(remedy: name each source once; ids are unique)"
                         )
                     seen[identity] = folder.data
@@ -214,7 +216,7 @@ def _find_rows(
         hashes.append(content.hexdigest())
         if folder.manifest and folder.manifest["files"].get(DATA) != hashes[-1]:
             raise DataError(
-                f"{folder.data}: is not what {MANIFEST} says, it was changed or is torn "
+                f"{folder.data}: does not match {MANIFEST}: it was changed or is torn "
                 f"(remedy: ndino data merge {folder.path})"
             )
     return found, hashes
@@ -263,7 +265,7 @@ def _sample(found: Mapping[str, list[_Place]], take: Take, *, allow_short: bool)
 
 
 def _partial(out: Path, key: str) -> Path:
-    """The folder to fill; what a killed start of the same mix left in it stands."""
+    """The folder to fill; what a killed run of the same mix left there is kept, anything else removed."""
     partial = out.with_name(f"{out.name}{PARTIAL}")
     begun = partial / BEGUN
     if not begun.is_file() or json.loads(begun.read_text(encoding="utf-8")) != key:
@@ -273,7 +275,7 @@ def _partial(out: Path, key: str) -> Path:
 
 
 def _write(out: Path, folders: Sequence[DataFolder], places: Sequence[_Place]) -> tuple[Counter[str], int]:
-    """Write the rows at ``places`` and bring their images; returns rows by source, and images."""
+    """Write the rows at ``places`` and link their images; returns the rows per source and the image count."""
     rows: Counter[str] = Counter()
     origins: dict[str, Path] = {}
     with contextlib.ExitStack() as stack:
@@ -285,10 +287,10 @@ def _write(out: Path, folders: Sequence[DataFolder], places: Sequence[_Place]) -
             for image in images_of(row):
                 origin = folder.images / image
                 if origins.setdefault(image, origin) is origin:
-                    _bring(origin, out / IMAGES / image, f"{folder.data} row {place.row}")
+                    _link_image(origin, out / IMAGES / image, f"{folder.data} row {place.row}")
                 elif origins[image] != origin and sha256_of(origin) != sha256_of(origins[image]):
                     raise DataError(
-                        f"{folder.data} row {place.row}: {image} is another image than {origins[image]} "
+                        f"{folder.data} row {place.row}: {image} is not the same image as {origins[image]} "
                         "(remedy: rename one of them)"
                     )
             file.write(json_line(row))
@@ -301,16 +303,16 @@ def _row_at(file: BinaryIO, place: _Place) -> dict[str, Any]:
     return json.loads(file.read(place.length))
 
 
-def _bring(origin: Path, target: Path, where: str) -> None:
+def _link_image(origin: Path, target: Path, where: str) -> None:
     if not origin.is_file():
         raise DataError(
-            f"{where}: there is no {origin} (remedy: ndino data check lists all that are missing)"
+            f"{where}: {origin} does not exist (remedy: ndino data check lists all missing images)"
         )
     if target.is_file():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(origin.resolve(), target)
-    except OSError:  # another file system, or one without hard links
+    except OSError:  # other file system, or no hard links
         with whole_file(target) as temporary:
             shutil.copyfile(origin, temporary)

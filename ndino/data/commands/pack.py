@@ -1,4 +1,4 @@
-"""Pack a data set into one SquashFS file, which a mount serves as a folder: clusters limit file counts."""
+"""Pack a data set into one mountable SquashFS file, for clusters that limit the number of files."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def pack(folder: Path, out: Path) -> int:
-    """Pack the data folder into the file ``out``, which appears once it is whole and has been read back.
+    """Pack the data folder into the file ``out``, which appears only after it has been read back and checked.
 
-    Equal folders give equal files. Returns the number of files in it.
+    Equal folders give equal files. Returns the number of packed files.
 
     Raises:
-        DataError: squashfs-tools are missing, the folder is unfinished or has changed, another process packs
-            to the same place, or the packing failed.
+        DataError: squashfs-tools are missing, the folder is unfinished or has changed, or packing failed.
+        BusyError: another process is packing into the same folder.
     """
     for program in ("mksquashfs", "unsquashfs"):
         if shutil.which(program) is None:
@@ -67,18 +67,18 @@ def pack(folder: Path, out: Path) -> int:
     data = open_folder(folder)
     digest = sha256_of(data.data)
     if data.manifest is not None and data.manifest["files"].get(DATA) != digest:
-        raise DataError(f"{data.data}: is not what {MANIFEST} says (remedy: make the folder anew)")
+        raise DataError(f"{data.data}: does not match {MANIFEST} (remedy: rebuild the folder)")
     wanted = _files(folder)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f"{out.name}.part").resolve()
     with exclusive_lock(
-        out.parent, f"{out.parent}: another process packs to it (remedy: let it end)"
+        out.parent, f"{out.parent}: another process is packing into it (remedy: wait for it)"
     ) as held:
         _make(folder, sorted({name.partition("/")[0] for name in wanted}), part, held)
         if missing := wanted - _listed(part, held):
-            raise DataError(f"{part}: {min(missing)} is not in it (remedy: run it again)")
+            raise DataError(f"{part}: {min(missing)} is missing in it (remedy: run the command again)")
         if _sha256_in(part, DATA, held) != digest:
-            raise DataError(f"{part}: its {DATA} is not the folder's (remedy: run it again)")
+            raise DataError(f"{part}: its {DATA} differs from the folder's (remedy: run the command again)")
         os.replace(part, out)
     return len(wanted)
 
@@ -110,7 +110,7 @@ def _sha256_in(part: Path, name: str, held: int) -> str:
 
 
 def _files(folder: Path) -> set[str]:
-    """What is packed: the files beside each other, but no databases, and all images."""
+    """What is packed: the JSON, JSONL and Markdown files, and all images, but no databases."""
     beside = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     found = {path.name for path in beside if path.suffix in (".json", ".jsonl", ".md")}
     images = (path for path in (folder / IMAGES).rglob("*") if path.is_file())
@@ -119,7 +119,7 @@ def _files(folder: Path) -> set[str]:
 
 @contextlib.contextmanager
 def _program(command: Sequence[str], held: int, **options: Any) -> Iterator[subprocess.Popen]:
-    """Run a program that may outlive a killed start, and so holds the lock, too."""
+    """Run a program that inherits the lock ``held``: it may outlive this process if that is killed."""
     with (
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(command, pass_fds=[held], stderr=errors, **options) as program,
@@ -129,4 +129,6 @@ def _program(command: Sequence[str], held: int, **options: Any) -> Iterator[subp
             errors.seek(0)
             lines = errors.read().decode(errors="replace").strip().splitlines()
             reason = lines[-1] if lines else f"exit status {program.returncode}"
-            raise DataError(f"{command[0]}: {reason} (remedy: check the disk's free space, run it again)")
+            raise DataError(
+                f"{command[0]}: {reason} (remedy: check free disk space and run the command again)"
+            )

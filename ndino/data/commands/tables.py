@@ -1,9 +1,9 @@
 """The paper's Tables 1, 2 and 4 from the manifests of data folders.
 
-The bodies of these tables are not in our copy of the paper: columns follow their captions, numbers are
-counted here. The Cauldron's manifest counts ``task/rows``, ``task/instances`` (question-answer pairs) and
-``task/translated``; that of the benchmarks ``name/original`` and ``name/translated``; those of native sets
-``name/train`` and ``name/test``.
+Our copy of the paper lacks the bodies of these tables: the columns follow their captions, and the numbers are
+counted here. The manifest of The Cauldron counts ``task/rows``, ``task/instances`` (question-answer pairs)
+and ``task/translated``, that of the benchmarks ``name/original`` and ``name/translated``, and those of the
+native sets ``name/train`` and ``name/test``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NATIVE = ("mtvqa", "exams-v")
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table of text and whole numbers; ``name`` is that of its files."""
+    """A table of text and whole numbers; ``name`` is the name of its files without the suffix."""
 
     name: str
     title: str
@@ -61,33 +61,33 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def data_tables(folders: Iterable[Path]) -> list[PaperTable]:
-    """Tables 1, 2 and 4 of the merged data folders, those that they have something for.
+    """Those of Tables 1, 2 and 4 that the merged data folders have rows for.
 
     Raises:
-        DataError: a folder has no manifest, or a broken one; or they have something for no table.
+        DataError: a folder has no manifest or a broken one, or there are no rows for any table.
     """
     manifests = [_manifest(Path(folder)) for folder in folders]
     tables = (_table_1(manifests), _table_2(manifests), _table_4(manifests))
     if not any(table.rows for table in tables):
-        raise DataError("tables: no folder is of the cauldron, a native set or benchmarks (remedy: name one)")
+        raise DataError("tables: no folder holds The Cauldron, a native set or benchmarks (remedy: give one)")
     return [table for table in tables if table.rows]
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if manifest is None:
-        raise DataError(f"{folder}: no {MANIFEST} (remedy: name finished data folders)")
-    counts = manifest.setdefault("counts", {})  # a mix has none of its own
+        raise DataError(f"{folder}: no {MANIFEST} (remedy: give finished data folders)")
+    counts = manifest.setdefault("counts", {})  # a mix has no counts of its own
     counted = isinstance(counts, dict) and all(isinstance(count, int) for count in counts.values())
     if not (counted and {"source", "lang"} <= manifest.keys()):
         raise DataError(
-            f"{folder / MANIFEST}: has no source or lang, or odd counts (remedy: name folders of ndino data)"
+            f"{folder / MANIFEST}: no usable source, lang or counts (remedy: give folders of ndino data)"
         )
     return manifest
 
 
 def _counts(manifests: Iterable[dict[str, Any]], sources: Sequence[str]) -> dict[str, dict[str, int]]:
-    """What is counted of each task of the manifests of these sources."""
+    """The counts of each task, summed over the manifests of ``sources``."""
     found: dict[str, dict[str, int]] = {}
     for manifest in manifests:
         if manifest["source"] in sources:
@@ -128,7 +128,7 @@ def _table_4(manifests: list[dict[str, Any]]) -> PaperTable:
         (name, counts.get("original", 0), counts.get("translated", 0))
         for name, counts in _counts(manifests, ("benchmarks",)).items()
     ]
-    # As the paper does: GQA-it was translated by others, so only the original is counted.
+    # As in the paper: others translated GQA-it, so it only has an original count.
     gqa = _counts(manifests, ("gqa-it",))
     rows += [(name, counts.get("test", 0), "") for name, counts in gqa.items()]
     languages = sorted({manifest["lang"] for manifest in manifests if manifest["source"] == "benchmarks"})
@@ -137,7 +137,7 @@ def _table_4(manifests: list[dict[str, Any]]) -> PaperTable:
 
 
 def markdown(table: PaperTable) -> str:
-    """The table with its title as Markdown."""
+    """The table as Markdown, with its title."""
     lines = [f"**{table.title}**", "", _pipes(table.header)]
     lines.append(_pipes(["---", *(["---:"] * (len(table.header) - 1))]))
     lines += [_pipes([_thousands(cell) for cell in row]) for row in table.rows]
@@ -145,7 +145,7 @@ def markdown(table: PaperTable) -> str:
 
 
 def as_csv(table: PaperTable) -> str:
-    """The table without its title as CSV."""
+    """The table as CSV, without its title."""
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows([table.header, *table.rows])
     return file.getvalue()

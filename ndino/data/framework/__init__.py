@@ -1,1 +1,1 @@
-"""What every source shares: shards, journal, merge, the layout of a data folder."""
+"""What all sources share: shards, the journal, the merge, and the layout of a data folder."""

@@ -1,4 +1,4 @@
-"""The README.md of a data folder: what is in it, where it comes from, what was left out."""
+"""Write the README.md of a data folder: its contents, their origin, and what was left out."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ndino.common.markdown import one_cell, table
 
 @cache
 def sources() -> dict[str, dict[str, str]]:
-    """Title, address and licence of every source, by the name before the ``/`` of a row's ``source``."""
+    """Title, URL and licence of every source, by the part of a row's ``source`` before the first ``/``."""
     return yaml.safe_load((files("ndino.data.framework") / "sources.yaml").read_text(encoding="utf-8"))
 
 
 def card(manifest: dict[str, Any]) -> str:
-    """The card of a merged or mixed folder as Markdown, for a reader and for the hub."""
+    """The card of a merged or mixed folder as Markdown, with the metadata block that the hub reads."""
     counted = manifest["rows"]["sources"]
     origins = sorted({name.partition("/")[0] for name in counted} or {manifest["source"]})
     parts = [

@@ -1,4 +1,4 @@
-"""Finished data folders, as the source commands and `mix` leave them, or as somebody else made them."""
+"""Read finished data folders, whether the source commands and `mix` wrote them or somebody else."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from ndino.data.errors import DataError
 from ndino.data.framework.layout import DATA, IMAGES, MANIFEST
 
-# Whose versions a manifest names.
+# The packages whose versions a manifest records.
 PACKAGES = ("ctranslate2", "datasets", "pillow", "pyarrow", "pypdfium2", "pytesseract", "sentencepiece")
 PACKAGES += ("torch", "transformers")
 
 
 @dataclass(frozen=True)
 class DataFolder:
-    """A folder with ``data.jsonl`` and ``images/``; ``manifest`` is None where somebody else made it."""
+    """A folder with ``data.jsonl`` and ``images/``; ``manifest`` is None if no command of ours wrote it."""
 
     path: Path
     manifest: dict[str, Any] | None
@@ -40,7 +40,7 @@ def open_folder(path: Path) -> DataFolder:
     """Open a finished folder.
 
     Raises:
-        DataError: it is not there or not finished, or its manifest is broken.
+        DataError: it does not exist, is not finished, or its manifest is broken.
     """
     if not (path / DATA).is_file():
         begun = (path / "shards").is_dir()
@@ -50,10 +50,10 @@ def open_folder(path: Path) -> DataFolder:
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """The manifest of the folder ``path``, None where there is none.
+    """The manifest of the folder ``path``, or None if it has none.
 
     Raises:
-        DataError: it is broken.
+        DataError: the manifest is broken.
     """
     file = path / MANIFEST
     if not file.is_file():
@@ -62,23 +62,23 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         manifest["files"], manifest["rows"]["sources"]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file}: broken, {error!r} (remedy: make the folder anew)") from error
+        raise DataError(f"{file}: broken, {error!r} (remedy: rebuild the folder)") from error
     return manifest
 
 
 def images_of(row: dict[str, Any]) -> list[str]:
-    """The images that a row names, as written."""
+    """The image paths of a row, as written there."""
     image = row.get("image")
     return [image] if isinstance(image, str) else list(image or ())
 
 
 def leaves_the_folder(image: str) -> bool:
-    """Whether a row's image names a file outside the image folder."""
+    """Whether the path of a row's image leads out of the image folder."""
     path = PurePosixPath(image)
     return path.is_absolute() or ".." in path.parts
 
 
 def one_or_all(values: Iterable[Any]) -> Any:
-    """What folders say of themselves, for a mix of them: the one thing that all say, or a list."""
+    """The one value that all folders of a mix share, a sorted list if they differ, None if there is none."""
     distinct = sorted({value for value in values if value is not None})
     return distinct[0] if len(distinct) == 1 else distinct or None

@@ -1,4 +1,4 @@
-"""The log of a shard at work: one JSON line an item, appended and flushed, so that a killed run loses one."""
+"""The journal of an unfinished shard: one JSON line per item, flushed at once, so a killed run loses one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ndino.common.files import whole_file
 
 
 def json_line(content: Any) -> bytes:
-    """``content`` as one line of JSON in UTF-8; half characters, which UTF-8 cannot hold, are escaped."""
+    """``content`` as one line of JSON in UTF-8; if it holds lone surrogates, which UTF-8 lacks, in ASCII."""
     try:
         return json.dumps(content, ensure_ascii=False, allow_nan=False).encode() + b"\n"
     except UnicodeEncodeError:
@@ -19,23 +19,24 @@ def json_line(content: Any) -> bytes:
 
 
 def json_rows(path: Path) -> Iterator[Any]:
-    """The rows of a JSONL file that this package wrote whole."""
+    """The rows of a complete JSONL file that this package wrote."""
     with path.open("rb") as file:
         for line in file:
             yield json.loads(line)
 
 
 def write_rows(path: Path, rows: Iterable[Any]) -> None:
-    """Write a JSONL file, which appears only once it is whole."""
+    """Write a JSONL file atomically."""
     with whole_file(path) as temporary, temporary.open("wb") as file:
         for row in rows:
             file.write(json_line(row))
 
 
 class Journal:
-    """Entries by item number; every entry is an object with its number under ``item``.
+    """Entries by item number; each is a JSON object with its number under ``item``.
 
-    Opening cuts what a killed run left torn at the end: everything from the first line that is not whole.
+    A killed run may leave a torn line at the end of the file. Opening it truncates the file before the first
+    line that is not complete.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,18 +62,18 @@ class Journal:
         return len(self._places)
 
     def numbers(self) -> list[int]:
-        """The numbers of the items that are in, ascending."""
+        """The numbers of the items in the journal, ascending."""
         return sorted(self._places)
 
     def append(self, number: int, entry: dict[str, Any]) -> None:
-        """Add the entry of an item and hand it to the operating system."""
+        """Add the entry of an item and flush it to the operating system."""
         line = json_line({"item": number, **entry})
         self._places[number] = (self._file.tell(), len(line))
         self._file.write(line)
         self._file.flush()
 
     def sort(self) -> None:
-        """Bring the lines into the order of their numbers, one at a time in memory, and close."""
+        """Sort the lines by item number, with one line in memory at a time, and close the journal."""
         with whole_file(self._path) as temporary, temporary.open("wb") as file:
             for number in self.numbers():
                 offset, length = self._places[number]
@@ -85,7 +86,7 @@ class Journal:
 
 
 def _number(line: bytes) -> int | None:
-    """The item number of a whole line."""
+    """The item number of a line, or None if the line is torn or not an entry."""
     if not line.endswith(b"\n"):
         return None
     try:

@@ -1,6 +1,6 @@
-"""What lies in a data folder, at work and finished; told here and nowhere else.
+"""The names of the files in a data folder, unfinished and finished.
 
-At work, in ``shards/``: a folder for each shard, which ends on `PARTIAL` until it is whole.
+``shards/`` has a folder per shard, whose name ends in `PARTIAL` until the shard is complete.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 from ndino.data.errors import DataError
 
 DATA, REJECTS, IMAGES, MANIFEST, CARD = "data.jsonl", "rejects.jsonl", "images", "manifest.json", "README.md"
-MEMORY = "memory.sqlite"  # the translation memory, of a shard and of the whole
+MEMORY = "memory.sqlite"  # the translation memory, of a shard and of the merged folder
 JOURNAL, DONE, BEGUN = "journal.jsonl", "done.json", "settings.json"
 PARTIAL = ".partial"
 
 
 def shard_folders(shards: Path) -> list[tuple[Path, int]]:
-    """The folders of begun and of whole shards, each with the number of shards it is one of."""
+    """The folders of unfinished and complete shards, each with the total number of shards in its name."""
     found = (
         (folder, re.fullmatch(r"\d{5}-of-(\d{5})(\.partial)?", folder.name)) for folder in shards.glob("*")
     )
@@ -27,20 +27,20 @@ def shard_folders(shards: Path) -> list[tuple[Path, int]]:
 
 
 def remove_left_over(folder: Path, pattern: str = ".*.tmp") -> None:
-    """Remove what `ndino.common.files.whole_file` of a killed run left in ``folder``."""
+    """Remove the temporary files that a killed run left in ``folder``."""
     for path in folder.glob(pattern):
         path.unlink(missing_ok=True)
 
 
 def refuse_other_settings(shards: Path, settings: dict[str, Any], count: int) -> None:
-    """Raise DataError if a shard in the folder ``shards`` was begun with other settings or another count."""
+    """Raise DataError if a shard in ``shards`` was started with other settings or another shard count."""
     for folder, its_count in shard_folders(shards):
         file = folder / (BEGUN if folder.suffix == PARTIAL else DONE)
         if not file.is_file():
             continue
         if its_count != count:
             raise DataError(
-                f"{shards.parent}: holds shards of {its_count}, this is one of {count} "
+                f"{shards.parent}: has {its_count} shards, this run expects {count} "
                 f"(remedy: --shard i/{its_count}, or another --out)"
             )
         found = json.loads(file.read_text(encoding="utf-8"))
@@ -50,6 +50,6 @@ def refuse_other_settings(shards: Path, settings: dict[str, Any], count: int) ->
         if differing:
             there = "; ".join(f"{key} {found.get(key)!r}, now {settings.get(key)!r}" for key in differing)
             raise DataError(
-                f"{shards.parent}: was begun with other settings: {there} "
-                "(remedy: give the same ones, or another --out)"
+                f"{shards.parent}: was started with other settings: {there} "
+                "(remedy: use the same settings, or another --out)"
             )

@@ -1,4 +1,4 @@
-"""Join the shards of a source: the same bytes, however many there were."""
+"""Merge the shards of a source; the bytes of the result do not depend on the number of shards."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from ndino.data.framework.layout import (
     shard_folders,
 )
 
-# Settings that have a place of their own in the manifest.
+# Settings that the manifest has at its top level.
 LIFTED = ("source", "lang", "inputs", "translator")
 
 
@@ -56,13 +56,13 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def summary(manifest: dict[str, Any]) -> str:
-    """What came out, in a few words."""
+    """The counts of rows, images and rejects, for the user."""
     rejects = sum(manifest["rejects"].values())
     return f"{manifest['rows']['total']:,} rows, {manifest['images']:,} images, {rejects:,} rejects"
 
 
 def is_merged(out: Path) -> bool:
-    """Whether a merge of ``out`` was finished and its files are there."""
+    """Whether ``out`` was merged and still has its files."""
     try:
         files = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError):
@@ -71,16 +71,17 @@ def is_merged(out: Path) -> bool:
 
 
 def merge(out: Path) -> dict[str, Any]:
-    """Join the shards in ``out``; returns the manifest, which is written last.
+    """Merge the shards in ``out``; returns the manifest, which is written last.
 
-    Doing it again gives the same files, and so does doing it again after it was killed.
+    A second merge gives the same files, also after a merge that was killed.
 
     Raises:
-        DataError: a shard is missing, unfinished, torn, or differs in settings from the others.
+        DataError: a shard is missing, unfinished, torn, or has other settings than the rest.
+        BusyError: another process is merging ``out``.
     """
     folders = _whole_shards(out)
     with exclusive_lock(
-        out / "shards" / ".merge.lock", f"{out}: another process merges it (remedy: let it end)"
+        out / "shards" / ".merge.lock", f"{out}: another process is merging it (remedy: wait for it)"
     ):
         remove_left_over(out)
         return _merge(out, folders)
@@ -131,11 +132,11 @@ def _done(folder: Path) -> dict[str, Any]:
 
 
 def _whole_shards(out: Path) -> list[Path]:
-    """The folders of all shards in order."""
+    """The folders of all shards, in order; DataError if one cannot be merged."""
     shards = out / "shards"
     begun = shard_folders(shards)
     if not begun:
-        raise DataError(f"{out}: holds no shards (remedy: name the folder that was --out)")
+        raise DataError(f"{out}: has no shards (remedy: give the folder that was --out)")
     count = begun[0][1]
     wanted = [shards / f"{index:05d}-of-{count:05d}" for index in range(count)]
     for index, folder in enumerate(wanted):
@@ -144,7 +145,7 @@ def _whole_shards(out: Path) -> list[Path]:
             raise DataError(f"{folder}: {state} (remedy: run the source again with --shard {index}/{count})")
         if sha256_of(folder / JOURNAL) != _done(folder)["sha256"]:
             raise DataError(
-                f"{folder / JOURNAL}: torn, it is not what {DONE} says "
+                f"{folder / JOURNAL}: torn: its hash differs from {DONE} "
                 f"(remedy: remove {folder} and run the source again with --shard {index}/{count})"
             )
     refuse_other_settings(shards, _done(wanted[0])["settings"], count)
@@ -153,11 +154,11 @@ def _whole_shards(out: Path) -> list[Path]:
 
 
 def _refuse_gaps(out: Path, items: list[int]) -> None:
-    # Item k is in shard k % n, so later shards hold as many items as the first or one less.
+    # Item k is in shard k % n, so a later shard has as many items as the first, or one less.
     total = sum(items)
     if items != [len(range(index, total, len(items))) for index in range(len(items))]:
         raise DataError(
-            f"{out}: the shards hold {', '.join(map(str, items))} items, which no one source splits into "
+            f"{out}: the shards hold {', '.join(map(str, items))} items, so they are not of one input "
             "(remedy: the input changed between them; remove the shards and run them again)"
         )
 

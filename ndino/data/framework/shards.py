@@ -1,12 +1,12 @@
-"""The frame of every source command: numbered items become rows, shard by shard, and a killed run goes on.
+"""The framework of every source command: numbered items become rows, shard by shard; rerun to resume.
 
-A source enumerates its items in a fixed order, 0, 1, 2, ... without gaps, whatever the number of shards;
-``--limit N`` is its first N items (the source cuts). The item with number k belongs to shard i of n when
-``k % n == i``. What an item becomes is committed as one journal line, so that nothing is done twice::
+A source numbers its items 0, 1, 2, ... without gaps, in an order that does not depend on the number of
+shards; ``--limit N`` keeps the first N (the source stops there). Item k belongs to shard i of n if ``k % n ==
+i``. The outcome of an item is committed as one journal line, and a rerun skips the items in the journal::
 
     OUT/images/ab/ab12....jpg                          named by content, shared by all shards
-    OUT/shards/00002-of-00007.partial/journal.jsonl    at work
-    OUT/shards/00002-of-00007/                         whole: the journal in order, done.json
+    OUT/shards/00002-of-00007.partial/journal.jsonl    unfinished
+    OUT/shards/00002-of-00007/                         complete: the sorted journal, done.json
     OUT/data.jsonl, rejects.jsonl, manifest.json       after `ndino.data.framework.merge`
 """
 
@@ -39,12 +39,12 @@ from ndino.formats.llava_json import fault_of
 
 T = TypeVar("T")
 
-LOOK_AHEAD = 4  # items read for each worker
+LOOK_AHEAD = 4  # items submitted per worker: enough that none waits, few enough to keep in memory
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Part ``index`` (from 0) of ``count``."""
+    """Shard ``index`` (from 0) of ``count``."""
 
     index: int
     count: int
@@ -64,17 +64,23 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """Its folder below ``OUT/shards``."""
+        """The name of its folder in ``OUT/shards``."""
         return f"{self.index:05d}-of-{self.count:05d}"
 
     def holds(self, number: int) -> bool:
-        """Whether the item with this number is one of its own."""
+        """Whether the item with this number belongs to this shard."""
         return number % self.count == self.index
 
 
 @dataclass(frozen=True)
 class Reject:
-    """What could not be used: ``where`` it is, a short stable ``reason`` to count by, what is particular."""
+    """Something that was rejected.
+
+    Attributes:
+        where: its place in the source.
+        reason: short and the same for all such rejects, so that they can be counted.
+        detail: what is specific to this one.
+    """
 
     where: str
     reason: str
@@ -83,7 +89,7 @@ class Reject:
 
 @dataclass(frozen=True)
 class ItemOutcome:
-    """What an item became; ``counts`` are summed into the manifest under keys like ``task/what``."""
+    """What became of an item; the manifest sums ``counts``, whose keys are like ``task/what``."""
 
     rows: tuple[dict[str, Any], ...] = ()
     rejects: tuple[Reject, ...] = ()
@@ -114,14 +120,14 @@ def _shard(text: str) -> Shard:
 
 
 def positive(text: str) -> int:
-    """For argparse: a whole number above 0."""
+    """Argparse type: an integer above 0."""
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 
 def _slurm_shard() -> str:
-    # As text: argparse reads a default only where the option is not given, and reports it like the option.
+    # Text, not a Shard: argparse parses a default only if the option is missing, and reports its errors.
     task, first, step, count = (
         os.environ.get(f"SLURM_ARRAY_TASK_{name}", default)
         for name, default in (("ID", ""), ("MIN", "0"), ("STEP", "1"), ("COUNT", ""))
@@ -135,20 +141,20 @@ def _slurm_shard() -> str:
 
 
 class ShardWriter:
-    """Context manager over one shard of ``out``; a second process on the same shard is refused.
+    """Context manager that writes one shard of ``out`` and locks it against other processes.
 
     Args:
-        settings: all that the result depends on, as JSON: ``source``, ``lang``, ``translator`` (identity),
-            ``inputs`` (a list of ``{"file": ..., "sha256": ...}``), options.
-        conversations: rows are LLaVA rows; one that training would refuse is set aside as a reject.
+        settings: everything the result depends on, as JSON: ``source``, ``lang``, ``translator`` (identity),
+            ``inputs`` (a list of ``{"file": ..., "sha256": ...}``) and options.
+        conversations: rows are LLaVA rows; those that training would refuse become rejects.
 
     Attributes:
-        whole: the shard was finished before; there is nothing to do.
-        folder: the shard's own folder, for files like its translation memory.
+        whole: the shard is complete, from an earlier run or after `finish`.
+        folder: the shard's own folder, for files such as its translation memory.
 
     Raises:
-        DataError: on entry, when ``out`` holds something made with other settings or another number of
-            shards, or another process is at work on this shard.
+        DataError: on entry, if ``out`` was made with other settings or another number of shards.
+        BusyError: on entry, if another process is working on this shard.
     """
 
     def __init__(
@@ -168,7 +174,7 @@ class ShardWriter:
         self._shards.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as held:
             lock = self._shards / f".{self.shard.name}.lock"
-            busy = f"{self.folder}: another process is at work on this shard (remedy: let it end)"
+            busy = f"{self.folder}: another process is working on this shard (remedy: wait for it)"
             held.enter_context(exclusive_lock(lock, busy))
             refuse_other_settings(self._shards, self._settings, self.shard.count)
             self.whole = (self._done_folder / DONE).is_file()
@@ -188,16 +194,17 @@ class ShardWriter:
         self._held.close()
 
     def wants(self, number: int) -> bool:
-        """Whether this item is of this shard and not committed yet."""
+        """Whether this item belongs to this shard and is not committed yet."""
         return not self.whole and self.shard.holds(number) and number not in self._journal
 
     def save_image(self, content: bytes, suffix: str) -> str:
-        """Store an image under its content's hash; returns what a row's ``image`` says. Thread-safe."""
+        """Store an image under its content's hash; returns the path for a row's ``image``. Thread-safe."""
         digest = hashlib.sha256(content).hexdigest()
         name = f"{digest[:2]}/{digest}{suffix}"
         path = self._images / name
         if not path.is_file() or path.stat().st_size != len(content):
-            # Written in the shard's own folder: a killed run leaves nothing among the images.
+            # Written in the shard's folder first, so that a killed run leaves no temporary file among the
+            # images.
             temporary = self.folder / f".image.{threading.get_ident()}.tmp"
             temporary.write_bytes(content)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -205,10 +212,10 @@ class ShardWriter:
         return name
 
     def commit(self, number: int, outcome: ItemOutcome) -> None:
-        """Write down what an item became, for good. Thread-safe.
+        """Write the outcome of an item to the journal. Thread-safe.
 
         Raises:
-            ValueError: the item is not wanted; a fault of the caller.
+            ValueError: the item is of another shard or already committed, an error of the caller.
         """
         rows, rejects = list(outcome.rows), [asdict(reject) for reject in outcome.rejects]
         if self._conversations:
@@ -221,14 +228,14 @@ class ShardWriter:
             rows = [row for row, fault in zip(rows, faults, strict=True) if not fault]
         with self._lock:
             if not self.wants(number):
-                raise ValueError(f"item {number} is not of shard {self.shard.name} or was committed before")
+                raise ValueError(f"item {number} is not of shard {self.shard.name} or already committed")
             self._journal.append(number, {"rows": rows, "rejects": rejects, "counts": outcome.counts})
 
     def finish(self) -> None:
-        """Bring the journal into order and give the shard its final name.
+        """Sort the journal and give the shard its final name.
 
         Raises:
-            ValueError: an item was left out; a fault of the caller.
+            ValueError: an item was never committed, an error of the caller.
         """
         if self.whole:
             return
@@ -246,7 +253,7 @@ class ShardWriter:
                 "settings": self._settings,
                 "items": len(numbers),
                 "sha256": sha256_of(self.folder / JOURNAL),
-                "seconds": round(time.monotonic() - self._begun, 1),  # of the start that finished it
+                "seconds": round(time.monotonic() - self._begun, 1),  # of the last run only
             },
         )
         os.replace(self.folder, self._done_folder)
@@ -263,15 +270,15 @@ def run_items(
     workers: int = 1,
     stop: Callable[[], None] | None = None,
 ) -> None:
-    """Work on the wanted ones of the numbered ``items`` and commit each as soon as it is done.
+    """Run ``work`` on the numbered ``items`` that the writer wants and commit each as soon as it is done.
 
-    With several ``workers``, ``work`` runs in as many threads; a killed run loses what these had in hand, an
-    item each. An error, or Ctrl-C, ends the run after the items in hand have been committed; ``stop`` is
-    called first, so that those that only wait may give up.
+    With several ``workers``, ``work`` runs in that many threads, and a killed run loses at most one item per
+    thread. After an error or Ctrl-C, the items that are being worked on are still committed; ``stop`` is
+    called first, so that threads that only wait can give up.
     """
 
     def do(number: int, item: T) -> None:
-        # Not where it is waited for: there the next item may be long in coming.
+        # Committed in the worker, not by the main thread, which may be waiting for the next item.
         writer.commit(number, work(item))
 
     with tqdm(desc=desc, total=total, unit=" items") as progress:
@@ -315,7 +322,7 @@ def run_batches(
     total: int | None = None,
     size: int,
 ) -> None:
-    """As `run_items`, ``size`` wanted items at a time; a killed run loses at most the batch in hand."""
+    """As `run_items`, with ``size`` items per call of ``work``; a killed run loses at most one batch."""
     with tqdm(desc=desc, total=total, unit=" items") as progress:
 
         def wanted() -> Iterable[tuple[int, T]]:
@@ -340,13 +347,16 @@ def run_source(
     *,
     conversations: bool = True,
 ) -> int:
-    """Do one shard (``body`` works through its items), and merge where it is the only one.
+    """Write one shard (``body`` works through its items), and merge if it is the only one.
 
-    ``args`` holds what `add_shard_arguments` added; ``--limit`` joins the settings here. Returns the exit
-    status: 1 when not one row came out of everything.
+    Args:
+        args: parsed options, those of `add_shard_arguments` among them; ``--limit`` becomes a setting.
+
+    Returns:
+        The exit status: 1 if no row came out of the whole source.
 
     Raises:
-        DataError: as `ShardWriter`.
+        DataError, BusyError: as `ShardWriter`.
     """
     from ndino.data.framework.merge import is_merged, merge, summary
 
@@ -358,16 +368,16 @@ def run_source(
             writer.finish()
     if args.shard.count > 1:
         print(
-            f"{args.out}: shard {args.shard.index}/{args.shard.count} is {'already ' * already}whole; "
+            f"{args.out}: shard {args.shard.index}/{args.shard.count} is {'already ' * already}complete; "
             f"when all are: ndino data merge {args.out}"
         )
         return 0
     if already and is_merged(args.out):
-        print(f"{args.out}: already whole")
+        print(f"{args.out}: already complete")
         return 0
     manifest = merge(args.out)
     print(f"{args.out}: {summary(manifest)}")
     if not manifest["rows"]["total"]:
-        print(f"{args.out}: not one row came out; the reasons are in rejects.jsonl", file=sys.stderr)
+        print(f"{args.out}: no rows; rejects.jsonl has the reasons", file=sys.stderr)
         return 1
     return 0

@@ -1,1 +1,1 @@
-"""Reading what sources give: downloads, repositories, tables, PDFs, images, texts."""
+"""Input and output of the sources: downloads, repositories, tables, PDFs, images and texts."""

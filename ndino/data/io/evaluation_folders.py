@@ -1,7 +1,7 @@
-"""Benchmarks as folders that `make eval` reads: Parquet under the names that the tasks know (`tasks_it/`).
+"""Write benchmarks as the Parquet folders that `make eval` reads, under the names in `tasks_it/`.
 
-While a command is at work a benchmark's rows are lines of ``data.jsonl`` like those of any source, with the
-columns of its task; from the finished file they are written out here.
+A source command collects the rows of a benchmark in ``data.jsonl`` like those of any source, with the columns
+of the benchmark's task. When that file is complete, the Parquet files are written from it here.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ FOLDER = "benchmarks"
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Where a benchmark's task looks for it; ``{}`` in ``folder`` is the language in capitals.
+    """Where the task of a benchmark looks for its data.
 
-    With ``images_apart`` the images are a set of their own by ``img_id``, as GQA's are.
+    Attributes:
+        folder: ``{}`` in it stands for the language code in capitals.
+        images_apart: the images are a separate data set, joined by ``img_id``, as those of GQA.
     """
 
     folder: str
@@ -73,7 +75,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 def run_and_write(
     args: argparse.Namespace, settings: dict[str, Any], body: Callable[[ShardWriter], None]
 ) -> int:
-    """`run_source`, and the folders where it finished everything; returns the exit status."""
+    """`run_source`, then the Parquet folders if all shards are complete; returns the exit status."""
     status = run_source(args, settings, body, conversations=False)
     return write_evaluation_folders(args.out) if status == 0 and is_merged(args.out) else status
 
@@ -82,17 +84,17 @@ def write_evaluation_folders(out: Path) -> int:
     """Write ``out``'s benchmarks to ``out/benchmarks``; returns the exit status.
 
     Raises:
-        DataError: ``out`` is not finished or holds other rows.
+        DataError: ``out`` is not finished, or its rows are not those of a benchmark.
     """
     try:
         lang = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["lang"]
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{out}: no finished folder (remedy: ndino data merge {out})") from error
+        raise DataError(f"{out}: not a finished folder (remedy: ndino data merge {out})") from error
     for source, rows in itertools.groupby(json_rows(out / DATA), key=lambda row: row.get("source")):
         known = SETS.get(source)
         if known is None:
             raise DataError(
-                f"{out / DATA}: rows of {source!r} are no benchmark (remedy: name another folder)"
+                f"{out / DATA}: rows of {source!r} are not a benchmark (remedy: give another folder)"
             )
         folder = out / FOLDER / known.folder.format(lang.upper())
         count = stream_split(folder, known.split, _rows(rows, known, out / IMAGES), _types(known))

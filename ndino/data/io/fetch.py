@@ -1,8 +1,8 @@
-"""Downloads over HTTP that spare the servers, survive bad ones and end in the bytes or in one short reason.
+"""Polite HTTP downloads with retries; each ends in the bytes or in one short reason.
 
-Answers that mean "later" (429, 503, and 202, with which EUR-Lex puts robots off) are asked for again after
-the time the server names, broken transfers and other server errors after a growing pause; whatever else is
-refused (404, 403, ...) is given up at once. All threads together keep to each host's limits.
+Responses that mean "later" (429, 503, and 202, which EUR-Lex sends to programs) are retried after the time
+the server asks for, broken transfers and other server errors after a growing pause. Any other refusal (404,
+403, ...) is final. The limits per host hold for all threads together.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from ndino.common.errors import reason_of
 from ndino.data.errors import DataError
 from ndino.data.io.file_kinds import SNIFF_BYTES, kind_of
 
-WHY_CONTACT = "servers are told whom to write to"
+WHY_CONTACT = "it is sent to the servers, so that they can reach you"
 LATER = {202, 429, 503}
 REDIRECTS = 5
 LONGEST_PAUSE = 3600
-_HOST = re.compile(rb"[\w.:~-]+")  # as httpx writes it: encoded, without the brackets of IPv6
-# As many downloads that failed for passing reasons mean that the network is down or we are not welcome.
+_HOST = re.compile(rb"[\w.:~-]+")  # as in httpx: encoded, and without the brackets of IPv6
+# This many consecutive failures that retries may fix mean that the network is down or the servers block us.
 FAILURES_IN_A_ROW = 20
 
 ContentCheck = Callable[[bytes, str], str | None]
 
 
 class FetchError(Exception):
-    """A download that did not succeed.
+    """A failed download.
 
     Attributes:
-        reason: short and stable, to be counted: "HTTP 404", "timed out", "too large", ...
-        detail: what is particular to this one: sizes, the server's words.
+        reason: short and stable, so that it can be counted: "HTTP 404", "timed out", "too large", ...
+        detail: what is specific to this one: sizes, the server's message.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -51,10 +51,10 @@ class FetchError(Exception):
 
 
 class SeveralFiles(FetchError):
-    """The server has more than one file under the address (HTTP 300).
+    """The server has several files under one URL (HTTP 300).
 
     Attributes:
-        links: addresses of the files in the server's order.
+        links: the URLs of the files, in the server's order.
     """
 
     def __init__(self, links: tuple[str, ...]) -> None:
@@ -63,7 +63,7 @@ class SeveralFiles(FetchError):
 
 
 class _RetryLater(FetchError):
-    """Worth another try, after ``seconds`` where the server named them."""
+    """A failure to retry, after ``seconds`` if the server gave a time."""
 
     def __init__(self, reason: str, detail: str = "", seconds: float | None = None) -> None:
         super().__init__(reason, detail)
@@ -72,16 +72,16 @@ class _RetryLater(FetchError):
 
 @dataclass(frozen=True)
 class Politeness:
-    """What a server may expect of us. All default values but the number of connections are ours.
+    """Limits that spare the servers. All default values except the number of connections are ours.
 
     Args:
-        user_agent: who asks, and whom to write to about it: see `user_agent`.
-        seconds_between: from the start of one request to the start of the next at the same host.
-        connections_per_host: transfers at the same time; Wikimedia's robot policy allows two.
-        attempts: tries of one download, the first included.
-        timeout_seconds: for a connection, for any silence, and for the whole transfer.
-        max_bytes: of one file.
-        longest_wait_seconds: bound of a pause between two tries, also where the server asks for a longer one.
+        user_agent: the User-Agent header, see `user_agent`.
+        seconds_between: between the starts of two requests to one host.
+        connections_per_host: simultaneous transfers; Wikimedia's robot policy allows two.
+        attempts: per download, the first one included.
+        timeout_seconds: for connecting, for each read, and for the whole transfer.
+        max_bytes: per file.
+        longest_wait_seconds: upper bound of a pause between attempts, even if the server asks for more.
     """
 
     user_agent: str
@@ -94,20 +94,20 @@ class Politeness:
 
 
 def user_agent(contact: str) -> str:
-    """The header in the form of Wikimedia's User-Agent policy: program, version, contact, library.
+    """The User-Agent header as Wikimedia's policy wants it: program, version, contact, library.
 
     Raises:
-        DataError: ``contact`` is empty or cannot stand in a header.
+        DataError: ``contact`` is not an e-mail or web address, or not valid in a header.
     """
     if not re.fullmatch(r"(?=.*[@/])[ -'*-~]+", contact):
         raise DataError(
-            f"--contact {contact!r} is no e-mail or web address (servers are told whom to write to)"
+            f"--contact {contact!r}: not an e-mail or web address (remedy: give one; {WHY_CONTACT})"
         )
     return f"ndino/{version('ndino')} ({contact}) httpx/{httpx.__version__}"
 
 
 def add_fetch_arguments(parser: argparse.ArgumentParser, *, seconds_between: float, max_bytes: int) -> None:
-    """Add the options of `politeness_from`, with a source's own defaults."""
+    """Add the options that `politeness_from` reads, with a source's own defaults."""
     group = parser.add_argument_group("downloading")
     group.add_argument("--contact", metavar="ADDRESS", help=f"your e-mail or web address: {WHY_CONTACT}")
     group.add_argument(
@@ -134,13 +134,13 @@ def add_fetch_arguments(parser: argparse.ArgumentParser, *, seconds_between: flo
 
 
 def politeness_from(args: argparse.Namespace) -> Politeness:
-    """The settings of `add_fetch_arguments`.
+    """The limits from the options of `add_fetch_arguments`.
 
     Raises:
-        DataError: no contact, or a number that makes no sense.
+        DataError: the contact is missing, or a number is out of range.
     """
     if args.contact is None:
-        raise DataError(f"no --contact (give your e-mail or web address: {WHY_CONTACT})")
+        raise DataError(f"--contact is missing (remedy: give your e-mail or web address; {WHY_CONTACT})")
     if not 0 <= args.seconds_between <= LONGEST_PAUSE:
         raise DataError(f"--seconds-between {args.seconds_between}: expected 0 to {LONGEST_PAUSE}")
     if args.connections < 1 or args.max_bytes < 1:
@@ -153,14 +153,14 @@ def politeness_from(args: argparse.Namespace) -> Politeness:
     )
 
 
-def only(*kinds: str) -> ContentCheck:
-    """For `Fetcher.get`: files whose first bytes show one of these media types (a prefix: "image/")."""
+def only_kinds(*kinds: str) -> ContentCheck:
+    """A check for `Fetcher.get`: the first bytes must show a media type with one of these prefixes."""
 
     def wanted(first: bytes, content_type: str) -> str | None:
         kind = kind_of(first)
         if kind and kind.startswith(kinds):
             return None
-        return f"not what was asked for: {kind or content_type or 'unknown'}"
+        return f"wrong kind of file: {kind or content_type or 'unknown'}"
 
     return wanted
 
@@ -170,7 +170,7 @@ def _anything(first: bytes, content_type: str) -> None:
 
 
 class _Host:
-    """One host's gate: how many are inside, and when the next may start."""
+    """The state of one host: free connections, and the time at which the next request may start."""
 
     def __init__(self, connections: int) -> None:
         self.places = threading.Semaphore(connections)
@@ -183,12 +183,7 @@ class _Host:
 
 
 class Fetcher:
-    """Downloads by any number of threads; a context manager.
-
-    Raises (from `get`):
-        FetchError: this file is not to be had.
-        DataError: nothing was answered any more, so that going on would only fill the list of rejects.
-    """
+    """Downloads files; a context manager, thread-safe."""
 
     def __init__(self, politeness: Politeness) -> None:
         self.politeness = politeness
@@ -209,7 +204,7 @@ class Fetcher:
         self.close()
 
     def close(self) -> None:
-        """End the pauses of waiting threads and close all connections; `get` raises DataError from now on."""
+        """Wake waiting threads and close all connections; from now on `get` raises DataError."""
         self._closed.set()
         self._client.close()
 
@@ -219,14 +214,15 @@ class Fetcher:
         """Download one file.
 
         Args:
-            headers: to add to the request's, such as Accept.
-            wanted: called once with the first bytes and the Content-Type; a reason it returns ends the
-                transfer and becomes the error's.
+            headers: added to the request's headers, for example Accept.
+            wanted: called once with the first bytes and the Content-Type. If it returns a reason, the
+                transfer ends with a FetchError for that reason.
 
         Raises:
-            FetchError: with a stable reason.
-            SeveralFiles: a FetchError that names the files to choose from.
-            DataError: the last `FAILURES_IN_A_ROW` downloads of all threads failed for passing reasons.
+            FetchError: the file cannot be downloaded.
+            SeveralFiles: a FetchError with the files to choose from.
+            DataError: the last `FAILURES_IN_A_ROW` downloads of all threads failed in a way that retries may
+                fix. To continue would only fill the list of rejects.
         """
         tries = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.politeness.attempts),
@@ -254,12 +250,12 @@ class Fetcher:
             failures = self._failures
         if failures >= FAILURES_IN_A_ROW:
             raise DataError(
-                f"{url}: {error}, and so it went {failures} times in a row (is the network there, or are we "
-                "refused? Start the same command again later, with a larger --seconds-between)"
+                f"{url}: {error}; {failures} consecutive failures (remedy: check the network and rerun "
+                "later to resume, with a larger --seconds-between if the server blocks us)"
             ) from error
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
-        # A pause that the server asked for holds for its whole host, which _turn sees to.
+        # If the server gave a time, _turn makes every request to that host wait for it.
         if state.outcome.exception().seconds is not None:
             return 0
         return min(
@@ -285,11 +281,11 @@ class Fetcher:
                         request = response.next_request
             raise FetchError("too many redirects", str(request.url)[:200])
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError) as error:
-            raise FetchError("no web address", reason_of(error)[:200]) from error
+            raise FetchError("not a web address", reason_of(error)[:200]) from error
         except httpx.RemoteProtocolError as error:
-            # httpx says the same of a redirect to what is no address, and no other try will change that.
+            # httpx raises the same error for a redirect to an invalid URL, which a retry cannot fix.
             if "Location" in str(error):
-                raise FetchError("no web address", reason_of(error)[:200]) from error
+                raise FetchError("not a web address", reason_of(error)[:200]) from error
             raise _RetryLater("broken off", reason_of(error)) from error
         except httpx.TimeoutException as error:
             raise _RetryLater("timed out", reason_of(error)) from error
@@ -302,7 +298,7 @@ class Fetcher:
 
     @contextlib.contextmanager
     def _turn(self, url: httpx.URL) -> Iterator[_Host]:
-        """Wait for a place at the host and for its time between requests."""
+        """Wait for a free connection to the host and for the pause between requests."""
         with self._lock:
             host = self._hosts.setdefault(url.netloc.decode(), _Host(self.politeness.connections_per_host))
         with host.places:
@@ -336,24 +332,24 @@ class Fetcher:
         if announced.isdecimal() and int(announced) > limit:
             raise FetchError("too large", f"{announced} bytes, the limit is {limit}")
         content = bytearray()
-        asked = False
+        checked = False
         for block in response.iter_bytes():
             content += block
             if len(content) > limit:
                 raise FetchError("too large", f"more than {limit} bytes")
-            if not asked and len(content) >= SNIFF_BYTES:
-                asked = True
-                self._ask(wanted, content, response)
+            if not checked and len(content) >= SNIFF_BYTES:
+                checked = True
+                self._check_kind(wanted, content, response)
             if time.monotonic() > deadline:
                 raise _RetryLater("timed out", f"not whole after {self.politeness.timeout_seconds:g} s")
         if not content:
             raise FetchError("empty answer")
-        if not asked:
-            self._ask(wanted, content, response)
+        if not checked:
+            self._check_kind(wanted, content, response)
         return bytes(content)
 
     @staticmethod
-    def _ask(wanted: ContentCheck, content: bytearray, response: httpx.Response) -> None:
+    def _check_kind(wanted: ContentCheck, content: bytearray, response: httpx.Response) -> None:
         content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if reason := wanted(bytes(content[:SNIFF_BYTES]), content_type):
             raise FetchError(reason, content_type)
@@ -362,11 +358,11 @@ class Fetcher:
 def _check_address(url: httpx.URL) -> None:
     sound = url.scheme in ("http", "https") and _HOST.fullmatch(url.raw_host) and (url.port or 1) < 2**16
     if not sound:
-        raise FetchError("no web address", str(url)[:200])
+        raise FetchError("not a web address", str(url)[:200])
 
 
 def _links(response: httpx.Response, limit: int) -> tuple[str, ...]:
-    """Addresses that a page of HTML links to, each once, in its order."""
+    """The distinct URLs that an HTML page links to, in its order."""
     found: dict[str, None] = {}
 
     class Links(HTMLParser):
@@ -385,7 +381,7 @@ def _links(response: httpx.Response, limit: int) -> tuple[str, ...]:
 
 
 def _retry_after(value: str) -> float | None:
-    """Seconds that a Retry-After header asks for, in either of its forms; None where it says nothing."""
+    """The seconds in a Retry-After header (a number or a date), or None if it has neither."""
     if value.strip().isdecimal():
         return float(value)
     try:

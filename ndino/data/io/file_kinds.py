@@ -1,4 +1,4 @@
-"""What kind of file this is, by its first bytes: names and servers say what they like."""
+"""The kind of a file by its first bytes: file names and Content-Type headers may be wrong."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 
 SNIFF_BYTES = 512
 
-# What files begin with; a page of HTML may begin with almost anything, so it is searched for its tags.
+# Signatures at the beginning of a file. An HTML page may begin with almost anything, so its first bytes are
+# searched for tags.
 _SIGNATURES = (
     ("image/jpeg", re.compile(rb"\xff\xd8\xff")),
     ("image/png", re.compile(rb"\x89PNG\r\n\x1a\n")),
@@ -21,6 +22,6 @@ _SIGNATURES = (
 
 
 def kind_of(first: bytes) -> str | None:
-    """Media type that a file's first bytes show, or None where they show nothing known."""
+    """The media type that the first bytes of a file show, or None if they match no signature."""
     head = first[:SNIFF_BYTES]
     return next((kind for kind, signature in _SIGNATURES if signature.match(head)), None)

@@ -1,4 +1,4 @@
-"""Is this an image that can be trained on? Decided on the whole file, before it is stored."""
+"""Decide on the whole file whether an image can be used for training, before it is stored."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from PIL import Image
 from ndino.common.images import BROKEN_IMAGE
 
 KEPT = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
-MADE_PNG = ("GIF", "BMP", "TIFF")
-READABLE = (*KEPT, *MADE_PNG)
+CONVERTED_TO_PNG = ("GIF", "BMP", "TIFF")
+READABLE = (*KEPT, *CONVERTED_TO_PNG)
+# The Pillow modes that PNG can store; others are converted first.
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 
 
 class UnusableImageError(ValueError):
-    """An image that is refused; ``reason`` is short and stable, to count by."""
+    """An image that cannot be used; ``reason`` is short and stable, so that it can be counted."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -23,16 +24,16 @@ class UnusableImageError(ValueError):
 
 
 def usable_image(content: bytes, *, max_pixels: int = 50_000_000, min_side: int = 16) -> tuple[bytes, str]:
-    """The bytes to keep and the file's suffix: ``.jpg``, ``.png`` or ``.webp``.
+    """The bytes to store and the file suffix: ``.jpg``, ``.png`` or ``.webp``.
 
-    JPEG, PNG and WebP are kept as they are; GIF, BMP and TIFF become PNG, of an animation its first frame.
+    JPEG, PNG and WebP are stored unchanged. GIF, BMP and TIFF become PNG; of an animation, the first frame.
 
     Args:
-        max_pixels: width times height; more is refused before anything is decoded.
-        min_side: pixels; less is refused.
+        max_pixels: largest width times height; checked before anything is decoded.
+        min_side: smallest width and height in pixels.
 
     Raises:
-        UnusableImageError: another kind of file, torn or broken, too small or too large.
+        UnusableImageError: the file is of another kind, torn, broken, too small or too large.
     """
     if not content:
         raise UnusableImageError("empty file")
@@ -43,9 +44,9 @@ def usable_image(content: bytes, *, max_pixels: int = 50_000_000, min_side: int 
             if min(image.size) < min_side:
                 raise UnusableImageError("too small")
             image.load()
-            if image.format in MADE_PNG:
+            if image.format in CONVERTED_TO_PNG:
                 return _png(image), ".png"
-            # A JPEG of several images, as cameras write them, calls itself MPO.
+            # Pillow calls a JPEG file with several images, which some cameras write, MPO.
             return content, KEPT.get(image.format, KEPT["JPEG"])
     except UnusableImageError:
         raise
@@ -70,5 +71,5 @@ def _kind(content: bytes) -> str:
     if start.startswith((b"<svg", b"<?xml")) or b"<svg" in start:
         return "SVG"
     if start.startswith(b"<"):
-        return "HTML, no image"
+        return "HTML, not an image"
     return "not an image"

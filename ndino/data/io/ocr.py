@@ -1,4 +1,4 @@
-"""The text of a page by Tesseract, and how sure it is of it."""
+"""Read the text of a page with Tesseract, with its confidence."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from ndino.common.files import sha256_of
 from ndino.data.errors import DataError
 from ndino.data.io.pdf import STOPPED, STOPPED_BY
 
-# Characters that say nothing on a page: controls, and marks of direction or joining from wrong guesses.
+# Unicode categories without a visible glyph: control characters, and direction and joining marks that
+# Tesseract inserts by mistake.
 INVISIBLE = ("Cc", "Cf", "Co", "Cn", "Cs")
 
 
 class OcrError(ValueError):
-    """A page that Tesseract gave no answer for; the message is the reason, short and stable."""
+    """A page that Tesseract could not read; the message is the reason, short and stable."""
 
 
 @dataclass(frozen=True)
 class OcrResult:
-    """What was read on a page.
+    """The text of a page.
 
     Attributes:
-        text: cleaned; lines as on the page, in Tesseract's reading order, paragraphs apart by an empty line.
-        confidence: Tesseract's, 0 to 100, as `confidence_of` says.
+        text: cleaned; with the page's lines, in Tesseract's reading order, an empty line between paragraphs.
+        confidence: 0 to 100, see `confidence_of`.
     """
 
     text: str
@@ -40,11 +41,12 @@ class OcrResult:
 
 @dataclass(frozen=True)
 class Tesseract:
-    """The program with its data of one language; see `open_tesseract`.
+    """Tesseract with the data of one language; made by `open_tesseract`.
 
     Attributes:
-        language: as Tesseract names it: "ita".
-        identity: versions of the program and of the language's data, all that a text depends on.
+        language: Tesseract's code, for example "ita".
+        identity: version of the program and hash of the language data, which the text depends on.
+        seconds_a_page: time limit per page.
     """
 
     language: str
@@ -52,14 +54,14 @@ class Tesseract:
     seconds_a_page: float = 120.0
 
     def read(self, image: Path) -> OcrResult:
-        """Read one page; by any number of threads at once.
+        """Read one page. Thread-safe.
 
         Args:
-            image: file that Tesseract reads as it is; its resolution is taken from it.
+            image: the file that Tesseract reads; its resolution is taken from the file's metadata.
 
         Raises:
             OcrError: "recognition took too long" (the process is killed) or "Tesseract crashed".
-            DataError: Tesseract cannot work at all, or was stopped from outside; no page is to blame.
+            DataError: Tesseract failed or was stopped by a signal; the page is not at fault.
         """
         try:
             text, table = pytesseract.run_and_get_multiple_output(
@@ -67,36 +69,36 @@ class Tesseract:
             )
         except pytesseract.TesseractError as error:
             if error.status >= 0:
-                said = f"tesseract failed: {reason_of(error)} (is there room on the disk?)"
+                said = f"tesseract failed: {reason_of(error)} (remedy: check free disk space)"
                 raise DataError(said) from error
             if -error.status in STOPPED_BY:
                 raise DataError(STOPPED) from error
             raise OcrError("Tesseract crashed") from error
-        except RuntimeError as error:  # pytesseract's word for a timeout
+        except RuntimeError as error:  # what pytesseract raises after a timeout
             raise OcrError("recognition took too long") from error
         return OcrResult(clean(text), confidence_of(table))
 
 
 def open_tesseract(language: str, *, seconds_a_page: float = Tesseract.seconds_a_page) -> Tesseract:
-    """Tesseract for pages in ``language``; from here on this process's children use one OpenMP thread.
+    """Tesseract for pages in ``language``. From here on, child processes use one OpenMP thread.
 
-    That is what makes many pages fast: Tesseract's threads slow each other down, pages side by side do not.
+    Many pages are read fastest with one thread each: the threads of one Tesseract slow each other down.
 
     Raises:
-        DataError: the program or the language's data is missing; says which Debian package to install.
+        DataError: the program or the language data is missing; names the Debian package to install.
     """
     os.environ["OMP_THREAD_LIMIT"] = "1"
-    package = f"tesseract-ocr-{language.replace('_', '-').lower()}"  # it brings the program along
+    package = f"tesseract-ocr-{language.replace('_', '-').lower()}"  # which depends on the program's package
     remedy = f"remedy, as root: apt-get install {package}"
     try:
         version = pytesseract.get_tesseract_version()
     except pytesseract.TesseractNotFoundError:
-        raise DataError(f"no tesseract to read pages with ({remedy})") from None
+        raise DataError(f"tesseract is not installed ({remedy})") from None
     command = [pytesseract.pytesseract.tesseract_cmd, "--list-langs"]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     title, *languages = said.splitlines() or [""]
     if language not in languages:
-        raise DataError(f"tesseract has no data of the language {language!r} ({remedy})")
+        raise DataError(f"tesseract has no data for the language {language!r} ({remedy})")
     folder = re.search(r'"(.+)"', title)
     data = Path(folder[1] if folder else "", f"{language}.traineddata")
     digest = sha256_of(data)[:16] if data.is_file() else "unknown"
@@ -104,10 +106,10 @@ def open_tesseract(language: str, *, seconds_a_page: float = Tesseract.seconds_a
 
 
 def clean(text: str) -> str:
-    """The text as it stands on the page, without what only the reading brought in.
+    """The text of the page without artefacts of the recognition.
 
-    Lines and hyphens at their ends stay, for that is what the image shows. Invisible characters, double
-    spaces, and lines without any letter or digit (rules, borders, specks) go.
+    Line breaks and hyphens at line ends stay, since the image shows them. Invisible characters, repeated
+    spaces and lines without a letter or digit (rules, borders, specks) are removed.
     """
     text = unicodedata.normalize("NFC", text)
     lines = []
@@ -122,7 +124,7 @@ def clean(text: str) -> str:
 
 
 def confidence_of(table: str) -> float:
-    """Mean confidence of the words in a TSV of Tesseract, weighted by their lengths; 0 without words."""
+    """The mean confidence of the words in Tesseract's TSV, weighted by length; 0 if there are no words."""
     total = weight = 0.0
     for row in csv.DictReader(table.split("\n"), delimiter="\t", quoting=csv.QUOTE_NONE):
         word, confidence = (row["text"] or "").strip(), float(row["conf"])

@@ -1,4 +1,4 @@
-"""From a PDF to rows: its pages as images, their text by Tesseract, and which of them are worth keeping."""
+"""Turn the pages of a PDF into rows: render them, read their text with Tesseract, and filter them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ndino.formats.prompts import IMAGE_TOKEN
 
 @dataclass(frozen=True)
 class TextFilters:
-    """What the text of a page must be to be kept; all ours, docs/data/eurlex.md says what they drop.
+    """Minimum values for the text of a page. All are ours; docs/data/eurlex.md says what they reject.
 
     Args:
-        letters: at least so many.
-        confidence: Tesseract's, 0 to 100, at least.
-        language: probability of the wanted language, which must be the likeliest, at least.
+        letters: number of letters.
+        confidence: Tesseract's, 0 to 100.
+        language: probability of the wanted language, which must also be the most probable one.
     """
 
     letters: int = 50
@@ -33,7 +33,7 @@ class TextFilters:
 
 @dataclass(frozen=True)
 class PdfRows:
-    """What a PDF gave; ``count`` is how many pages it has, ``looked_at`` how many were rendered or tried."""
+    """The rows of a PDF; ``count`` is its number of pages, ``looked_at`` the number that was processed."""
 
     rows: tuple[dict[str, Any], ...]
     rejects: tuple[Reject, ...]
@@ -42,11 +42,11 @@ class PdfRows:
 
 
 class PageReader:
-    """Reads PDFs by any number of threads; the pages of all of them share the threads of ``readers``.
+    """Reads PDFs. Thread-safe; the pages of all PDFs share the threads of ``readers``.
 
     Args:
-        writer: keeps the images.
-        scratch: existing folder for what is in work.
+        writer: stores the images.
+        scratch: existing folder for temporary files.
         lang: code of the language that the pages must be in.
     """
 
@@ -66,10 +66,10 @@ class PageReader:
         self.rendering = rendering
 
     def read(self, pdf: Path, name: str, source: str, most: int) -> PdfRows:
-        """Rows of the first ``most`` pages with ``id`` source/name/page, and why the others are none.
+        """The rows (``id`` is source/name/page) and rejects of the first ``most`` pages.
 
         Raises:
-            PdfError: none of its pages can be had.
+            PdfError: no page of the document can be rendered.
         """
         with tempfile.TemporaryDirectory(dir=self._scratch) as temporary:
             folder = Path(temporary)
@@ -110,7 +110,7 @@ class PageReader:
         }
 
     def fault_of(self, reading: OcrResult) -> str | None:
-        """Why a page's text is not worth keeping, or None."""
+        """Why the text of a page is rejected, or None."""
         if sum(map(str.isalpha, reading.text)) < self._filters.letters:
             return "too little text"
         if reading.confidence < self._filters.confidence:

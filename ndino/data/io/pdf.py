@@ -1,7 +1,7 @@
-"""The pages of a PDF as images, in a process of its own.
+"""Render the pages of a PDF in a separate process.
 
-Documents from the web may crash the library, keep it busy for ever or ask for all the memory. Where one of
-them does, its process is lost and with it at most this document's remaining pages.
+Documents from the web may crash the library, hang it or exhaust the memory. In that case only the separate
+process dies, and at most the remaining pages of that document are lost.
 """
 
 from __future__ import annotations
@@ -21,38 +21,40 @@ from ndino.data.errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
-# A program that one of these ended was told to stop together with this one; no document is to blame.
+# A child process that one of these signals ended was stopped together with this process; the document is not
+# at fault.
 STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-STOPPED = "stopped from outside (the same command goes on from here)"
+STOPPED = "stopped by a signal (remedy: rerun to resume)"
+# Exit statuses of the separate process.
 NO_ROOM = 3
 FAILED = 4
-# Python's own: Ctrl-C while it starts ends in this, too, and not in the signal.
+# Python's own. Ctrl-C while Python starts ends in this status, not in the signal.
 NOT_BEGUN = 1
 POINTS_AN_INCH = 72
 MEMORY_BYTES = 4 * 1024**3
-# The specification lets readers look for the marks within the first and the last 1,024 bytes.
+# The specification lets readers search for %PDF- and %%EOF in the first and last 1,024 bytes.
 MARK_WITHIN = 1024
 FEWEST_PIXELS_A_SIDE, MOST_PIXELS_A_SIDE = 32, 20_000
-# PDFium's number for a wrong password (FPDF_ERR_PASSWORD).
+# PDFium's error code for a wrong password (FPDF_ERR_PASSWORD).
 PASSWORD = 4
-# Differences between the colours of a pixel that a reader does not see.
+# Largest difference between the colour channels of a pixel (of 255) that a reader does not see.
 FAINT = 8
 JPEG_QUALITY = 90
 
 
 class PdfError(ValueError):
-    """A document none of whose pages can be had; the message is the reason, short and stable."""
+    """A document of which no page can be rendered; the message is the reason, short and stable."""
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """How pages become images; all values are ours, measured in docs/data/eurlex.md.
+    """Settings of the rendering. All values are ours; docs/data/eurlex.md has the measurements.
 
     Args:
-        dpi: resolution, lowered for a page that would exceed ``max_pixels`` or 20,000 pixels a side.
-        max_pixels: of a page.
-        max_pages: of a document; the first ones.
-        seconds_a_page: to render a page; with ``max_pages`` the time that a document may take.
+        dpi: resolution; lower for a page that would exceed ``max_pixels`` or 20,000 pixels on one side.
+        max_pixels: per page.
+        max_pages: the first N pages of a document are rendered.
+        seconds_a_page: time limit; ``max_pages`` times this for a whole document.
     """
 
     dpi: int = 200
@@ -63,7 +65,7 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Page:
-    """One page, ``number`` from 1: an image (PNG or JPEG file, in greys or RGB), or why there is none."""
+    """One page, ``number`` from 1: an image file (PNG or JPEG, greyscale or RGB), or why there is none."""
 
     number: int
     file: str = ""
@@ -72,7 +74,7 @@ class Page:
 
 @dataclass(frozen=True)
 class RenderedPages:
-    """The pages that were asked for, and how many the document has."""
+    """The rendered pages, and the number of pages of the document."""
 
     count: int
     pages: tuple[Page, ...]
@@ -82,9 +84,9 @@ def render_pages(pdf: Path, folder: Path, rendering: Rendering) -> RenderedPages
     """Render the first pages of ``pdf`` into the existing ``folder``.
 
     Raises:
-        PdfError: "empty file", "no PDF", "truncated", "encrypted", "broken PDF", or the reader crashed or
+        PdfError: "empty file", "not a PDF", "truncated", "encrypted", "broken PDF", or the reader crashed or
             took too long before the first page.
-        DataError: images cannot be written, or the reader was stopped from outside.
+        DataError: images cannot be written, or the reader was stopped by a signal.
     """
     check_file(pdf)
     paths = [str(path.absolute()) for path in (pdf, folder)]
@@ -101,7 +103,7 @@ def render_pages(pdf: Path, folder: Path, rendering: Rendering) -> RenderedPages
     if -process.returncode in STOPPED_BY or process.returncode == NOT_BEGUN:
         raise DataError(STOPPED)
     if process.returncode == NO_ROOM:
-        raise DataError(f"{folder}: images of pages cannot be written (is there room on the disk?)")
+        raise DataError(f"{folder}: images of pages cannot be written (remedy: check free disk space)")
     said = [json.loads(line) for line in output.splitlines(keepends=True) if line.endswith("\n")]
     if not said:
         raise PdfError(failure or "broken PDF")
@@ -116,10 +118,10 @@ def render_pages(pdf: Path, folder: Path, rendering: Rendering) -> RenderedPages
 
 
 def check_file(pdf: Path) -> None:
-    """Refuse what is no whole PDF; PDFium would mend a truncated one by leaving pages out.
+    """Refuse a file that is not a complete PDF; PDFium would repair a truncated one by dropping pages.
 
     Raises:
-        PdfError: "empty file", "no PDF" or "truncated".
+        PdfError: "empty file", "not a PDF" or "truncated".
     """
     with pdf.open("rb") as file:
         head = file.read(MARK_WITHIN)
@@ -128,15 +130,15 @@ def check_file(pdf: Path) -> None:
     if not head:
         raise PdfError("empty file")
     if b"%PDF-" not in head:
-        raise PdfError("no PDF")
+        raise PdfError("not a PDF")
     if b"%%EOF" not in tail:
         raise PdfError("truncated")
 
 
 def scale_of(width: float, height: float, rendering: Rendering) -> float:
-    """Pixels a point for a page of ``width`` by ``height`` points, within the limits of ``rendering``.
+    """Pixels per point for a page of ``width`` by ``height`` points, within the limits of ``rendering``.
 
-    Fractions of a pixel at the edges come on top.
+    PDFium rounds up, so an image may exceed the limits by a fraction of a pixel per side.
     """
     return min(
         rendering.dpi / POINTS_AN_INCH,
@@ -146,21 +148,21 @@ def scale_of(width: float, height: float, rendering: Rendering) -> float:
 
 
 def _render(pdf: Path, folder: Path, rendering: Rendering) -> None:
-    """Print how many pages there are and then, one a line as JSON, what became of each; or why of none."""
+    """Print JSON lines: the number of pages, then the result for each page; or the reason for a failure."""
     import pypdfium2
 
     try:
         document = pypdfium2.PdfDocument(pdf)
         count = len(document)
     except pypdfium2.PdfiumError as error:
-        _say({"reason": "encrypted" if error.err_code == PASSWORD else "broken PDF"})
+        _print_json({"reason": "encrypted" if error.err_code == PASSWORD else "broken PDF"})
         return
-    _say({"count": count} if count else {"reason": "broken PDF"})
+    _print_json({"count": count} if count else {"reason": "broken PDF"})
     for number in range(1, min(count, rendering.max_pages) + 1):
         try:
-            _say(asdict(_render_page(document, number, folder, rendering)))
+            _print_json(asdict(_render_page(document, number, folder, rendering)))
         except pypdfium2.PdfiumError:
-            _say(asdict(Page(number, reason="broken page")))
+            _print_json(asdict(Page(number, reason="broken page")))
 
 
 def _render_page(document: Any, number: int, folder: Path, rendering: Rendering) -> Page:
@@ -171,13 +173,13 @@ def _render_page(document: Any, number: int, folder: Path, rendering: Rendering)
     scale = scale_of(width, height, rendering)
     if min(width, height) * scale < FEWEST_PIXELS_A_SIDE:
         return Page(number, reason="page too small")
-    image = _without_needless_colour(page.render(scale=scale).to_pil())
+    image = _grey_if_colourless(page.render(scale=scale).to_pil())
     if _is_blank(image):
         return Page(number, reason="blank page")
     dpi = scale * POINTS_AN_INCH
     file = folder / f"{number}.png"
     image.save(file, "PNG", dpi=(dpi, dpi))
-    # Printed text is smaller as PNG and loses nothing; photographs and noisy scans are the exception.
+    # PNG is lossless and smaller for printed text; JPEG is far smaller for photographs and noisy scans.
     jpeg = folder / f"{number}.jpg"
     image.save(jpeg, "JPEG", quality=JPEG_QUALITY, dpi=(dpi, dpi))
     if 2 * jpeg.stat().st_size < file.stat().st_size:
@@ -186,7 +188,7 @@ def _render_page(document: Any, number: int, folder: Path, rendering: Rendering)
     return Page(number, file=file.name)
 
 
-def _without_needless_colour(image: Image.Image) -> Image.Image:
+def _grey_if_colourless(image: Image.Image) -> Image.Image:
     from PIL import ImageChops
 
     image = image.convert("RGB")
@@ -201,7 +203,7 @@ def _is_blank(image: Image.Image) -> bool:
     return brightest - darkest <= FAINT
 
 
-def _say(what: dict[str, Any]) -> None:
+def _print_json(what: dict[str, Any]) -> None:
     print(json.dumps(what), flush=True)
 
 
@@ -216,7 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
         _render(options.pdf, options.folder, Rendering(**options.rendering))
     except OSError:
         return NO_ROOM
-    except Exception:  # such as MemoryError: the document's fault
+    except Exception:  # such as MemoryError: the document is at fault
         return FAILED
     return 0
 

@@ -1,4 +1,4 @@
-"""Data sets in the hub's layout: a local folder, or a repository of the hub, fetched file by file."""
+"""Data sets in the layout of the Hugging Face hub, in a local folder or on the hub (fetched file by file)."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from ndino.data.errors import DataError
 
 
 class DataRepository(Protocol):
-    """Where a data set's files are; paths are relative, with forward slashes."""
+    """The files of a data set; paths are relative, with forward slashes."""
 
     name: str
 
     def files(self, patterns: Sequence[str]) -> list[str]:
-        """The files of the first pattern that any file fits, by name."""
+        """The files that match the first pattern with a match, sorted by name."""
         ...
 
     def path(self, file: str) -> Path:
-        """The file on this machine."""
+        """The local path of a file, downloaded if need be."""
         ...
 
 
 @dataclass(frozen=True)
 class LocalRepository:
-    """A folder laid out like a repository of the hub."""
+    """A local folder with the layout of a hub repository."""
 
     name: str
 
     def files(self, patterns: Sequence[str]) -> list[str]:
         root = Path(self.name)
-        return _first_fit(
+        return _first_match(
             sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()), patterns
         )
 
@@ -43,7 +43,7 @@ class LocalRepository:
 
 
 class HubRepository:
-    """A data set on the Hugging Face hub; files go through the hub's cache."""
+    """A data set on the Hugging Face hub; its files are kept in the hub's cache."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -54,16 +54,16 @@ class HubRepository:
             from huggingface_hub import HfApi
 
             self._listed = sorted(
-                self._asked(lambda: HfApi().list_repo_files(self.name, repo_type="dataset"))
+                self._from_hub(lambda: HfApi().list_repo_files(self.name, repo_type="dataset"))
             )
-        return _first_fit(self._listed, patterns)
+        return _first_match(self._listed, patterns)
 
     def path(self, file: str) -> Path:
         from huggingface_hub import hf_hub_download
 
-        return Path(self._asked(lambda: hf_hub_download(self.name, file, repo_type="dataset")))
+        return Path(self._from_hub(lambda: hf_hub_download(self.name, file, repo_type="dataset")))
 
-    def _asked(self, ask: Callable[[], Any]) -> Any:
+    def _from_hub(self, ask: Callable[[], Any]) -> Any:
         import httpx
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
@@ -71,18 +71,18 @@ class HubRepository:
             return ask()
         except (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError) as error:
             raise DataError(
-                f"{self.name}: no such folder, and the hub does not give it: {reason_of(error)} (remedy: "
-                f"where there is internet, hf download {self.name} --repo-type dataset --local-dir FOLDER, "
-                "then name FOLDER)"
+                f"{self.name}: no such folder, and not available from the hub: {reason_of(error)} (remedy: "
+                f"hf download {self.name} --repo-type dataset --local-dir FOLDER on a machine with internet, "
+                "then give FOLDER)"
             ) from error
 
 
 def open_repository(name: str) -> DataRepository:
-    """The folder of that name if there is one, else the hub's repository."""
+    """The local folder ``name`` if it exists, else the hub's data set of that name."""
     return LocalRepository(name) if Path(name).is_dir() else HubRepository(name)
 
 
-def _first_fit(files: Sequence[str], patterns: Sequence[str]) -> list[str]:
+def _first_match(files: Sequence[str], patterns: Sequence[str]) -> list[str]:
     for pattern in patterns:
         if found := [file for file in files if fnmatch.fnmatch(file, pattern)]:
             return found
@@ -91,7 +91,7 @@ def _first_fit(files: Sequence[str], patterns: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class SourceTable:
-    """Parquet files read as one table, no further than ``rows`` rows."""
+    """Parquet files read as one table of at most ``rows`` rows."""
 
     paths: tuple[Path, ...]
     rows: int
@@ -99,10 +99,10 @@ class SourceTable:
     def read(
         self, columns: Sequence[str], wanted: Callable[[int], bool]
     ) -> Iterator[tuple[int, dict[str, Any] | None]]:
-        """Row numbers and rows in order; None for rows that are not wanted, which are not decoded.
+        """Row numbers and rows, in order; unwanted rows are None and are not decoded.
 
         Raises:
-            DataError: a file is broken or has not these columns.
+            DataError: a file is broken or lacks a column.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -132,17 +132,17 @@ class SourceTable:
 def open_table(
     repository: DataRepository, patterns: Sequence[str], *, rows: int | None = None
 ) -> SourceTable:
-    """The Parquet files that fit, as many as are needed for ``rows`` rows.
+    """The Parquet files that match ``patterns``, only as many as hold the first ``rows`` rows.
 
     Raises:
-        DataError: there are none, or one is broken.
+        DataError: no file matches, or one is broken.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     found = repository.files(patterns)
     if not found:
-        raise DataError(f"{repository.name}: no file {' or '.join(patterns)} (remedy: name the right folder)")
+        raise DataError(f"{repository.name}: no file {' or '.join(patterns)} (remedy: give the right folder)")
     paths, total = [], 0
     for name in found:
         if rows is not None and total >= rows:
@@ -157,7 +157,7 @@ def open_table(
 
 
 def inputs_of(repository: DataRepository, tables: Sequence[SourceTable]) -> list[dict[str, Any]]:
-    """What a manifest says of its inputs: name and size in bytes; the hub puts a hash into the names."""
+    """The manifest's record of the inputs: file name and size in bytes."""
     root = Path(repository.name)
     return [
         {
@@ -170,7 +170,7 @@ def inputs_of(repository: DataRepository, tables: Sequence[SourceTable]) -> list
 
 
 def image_bytes(value: Any) -> bytes:
-    """The bytes of a cell of the hub's image type; empty where there are none."""
+    """The bytes in a cell of the hub's image type, empty if it has none."""
     content = value.get("bytes") if isinstance(value, dict) else value
     return content if isinstance(content, bytes) else b""
 
@@ -178,5 +178,5 @@ def image_bytes(value: Any) -> bytes:
 def _require(path: Path, columns: Sequence[str], found: Sequence[str]) -> None:
     if missing := [column for column in columns if column not in found]:
         raise DataError(
-            f"{path}: no column {', '.join(missing)} among {', '.join(found)} (remedy: name the right folder)"
+            f"{path}: no column {', '.join(missing)} among {', '.join(found)} (remedy: give the right folder)"
         )

@@ -1,6 +1,6 @@
-"""Texts from Wikipedia made fit to train on: clean characters, no markup left over, of a bounded length.
+"""Clean texts from Wikipedia for training: remove odd characters and leftover markup, bound the length.
 
-The thresholds are ours; the paper names none.
+The thresholds are ours; the paper gives none.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-# Of the longest text that is looked at, in characters; cleaning takes a pass for each level of nesting.
+# Characters of a text that are read at all: cleaning takes one pass per level of nesting.
 MOST_READ = 20_000
-LEAST_LETTERS = 0.5  # of the characters that are no spaces
+LEAST_LETTERS = 0.5  # share of the characters other than spaces
 
-# Control characters, soft hyphens, marks of direction and of byte order, halves and private characters. The
-# two joiners stay: Persian and the Indic scripts are spelt with them.
+# Control characters, soft hyphens, direction and byte order marks, lone surrogates and private-use
+# characters. The two joiners stay: Persian and the Indic scripts need them for spelling.
 _UNWANTED = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
     "\ue000-\uf8ff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f\U000f0000-\U0010ffff]"
@@ -24,7 +24,7 @@ _TAGS = (
     "ref|references|br|hr|small|big|sup|sub|i|b|u|s|em|strong|span|div|p|center|code|nowiki|gallery|math|chem|"
     "table|tr|td|th|li|ul|ol|poem|blockquote|abbr|font|tt|noinclude|onlyinclude|section|score|img|image"
 )
-# What a text must hold for the expression to be tried at all, the expression, what takes its match's place.
+# A substring without which the expression cannot match (to save time), the expression, and its replacement.
 _RESIDUES = tuple(
     (sign, re.compile(pattern, re.IGNORECASE | re.MULTILINE), replacement)
     for sign, pattern, replacement in (
@@ -39,7 +39,7 @@ _RESIDUES = tuple(
         ("''", r"'{2,5}", ""),  # bold, italics
         ("==", r"^ *(={2,6})([^=\n]+)\1 *$", r"\2"),  # headings
         ("__", r"__(?-i:[A-Z]{3,20})__", ""),
-        ("(", r"\(\s*[,;:]\s*", "("),  # what a removed pronunciation leaves
+        ("(", r"\(\s*[,;:]\s*", "("),  # left over where a pronunciation was removed
         ("(", r"\(\s*\)", ""),
         (" ,", r" ,(?=\s|$)", ","),
         (" .", r" \.(?=\s|$)", "."),
@@ -49,7 +49,7 @@ _SENTENCE_END = re.compile(r"[.!?…][\"»”’)]*(?=\s)|[。！？؟।]|\n")
 
 
 class TextError(ValueError):
-    """A text that is refused; ``reason`` is short and stable, to count by."""
+    """A text that is rejected; ``reason`` is short and stable, so that it can be counted."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -58,7 +58,7 @@ class TextError(ValueError):
 
 @dataclass(frozen=True)
 class Bounds:
-    """Length of a text in characters: shorter ones are refused, longer ones cut at the end of a sentence."""
+    """Length of a text in characters: shorter ones are rejected, longer ones cut at a sentence end."""
 
     least: int
     most: int
@@ -67,7 +67,7 @@ class Bounds:
 def clean(text: str) -> str:
     """``text`` in Unicode's composed form (NFC), paragraphs on lines, without markup and control characters.
 
-    Cleaning a clean text changes nothing: it goes on until nothing is left to remove.
+    Cleaning repeats until it changes nothing, so cleaning a clean text changes nothing.
     """
     before = None
     while before != text:
@@ -87,11 +87,11 @@ def _clean_once(text: str) -> str:
     return "\n".join(filter(None, lines))
 
 
-def fit(text: str, bounds: Bounds) -> str:
-    """A clean text within bounds.
+def cut_to_bounds(text: str, bounds: Bounds) -> str:
+    """A clean text, cut to ``bounds``.
 
     Raises:
-        TextError: it is too short, or hardly a text: a table's figures, a formula.
+        TextError: it is too short, or has too few letters (the figures of a table, a formula).
     """
     if len(text) > bounds.most:
         ends = [found.end() for found in _SENTENCE_END.finditer(text, 0, bounds.most + 1)]

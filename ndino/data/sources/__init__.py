@@ -1,1 +1,1 @@
-"""One module a published source: what its files hold and how they become rows."""
+"""One module per published source: how to read its files and turn them into rows."""

@@ -1,4 +1,4 @@
-"""The four benchmarks that the paper translated, as `lmms-lab` publishes them and as the tasks read them."""
+"""The four benchmarks that the paper translated: from the rows of `lmms-lab` to the rows of the tasks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHOICES = ("choice_a", "choice_b", "choice_c", "choice_d")
 
 @dataclass(frozen=True)
 class BenchmarkQuestion:
-    """What of a row goes to the translator: pairs, and texts that are translated line by line."""
+    """What is translated of a row: pairs, and texts that are translated line by line."""
 
     id: str
     pairs: tuple[Pair, ...] = ()
@@ -27,9 +27,11 @@ class Benchmark:
     """A benchmark as `lmms-lab` publishes it.
 
     Attributes:
-        name: as in `evaluation_folders.SETS`.
-        ask: a row to its question; None for a row of a part that is left out; PairError for a broken one.
-        answer: the row, its translated pairs and texts to the columns beside id and image.
+        name: its key in `evaluation_folders.SETS`.
+        files: patterns; those of the first that matches are read.
+        columns: the columns that are read.
+        ask: returns the question of a row, or None if the row is not used; raises PairError if it is broken.
+        answer: returns the task's columns except id and image, from the row, its translated pairs and texts.
     """
 
     name: str
@@ -42,7 +44,7 @@ class Benchmark:
 
 def _ask_ok_vqa(row: dict[str, Any]) -> BenchmarkQuestion:
     question = _text(row, "question")
-    # The answers of ten people; each distinct one has the question for context. The commonest comes first.
+    # Ten people answered. Each distinct answer is translated with the question, the most common one first.
     answers = [answer for answer, _ in Counter(_answers(row)).most_common()]
     return BenchmarkQuestion(_text(row, "question_id"), tuple(Pair(question, answer) for answer in answers))
 
@@ -83,7 +85,7 @@ def _answer_pope(row: dict[str, Any], pairs: list[Pair], texts: list[str]) -> di
 
 
 def _ask_llava_bench(row: dict[str, Any]) -> BenchmarkQuestion:
-    # Long answers: line by line, as Conversation 58k.
+    # The answers are long, so they are translated line by line like Conversation 58k.
     return BenchmarkQuestion(
         _text(row, "question_id"),
         texts=(_text(row, "question"), _text(row, "caption"), _text(row, "gpt_answer")),
@@ -114,7 +116,7 @@ BENCHMARKS = {
     "pope": Benchmark(
         "POPE",
         "POPE",
-        # Not Full/: the same questions once more, by category.
+        # Not Full/, which repeats the same questions by category.
         ("data/test-*.parquet", "*.parquet"),
         ("question_id", "image", "question", "answer", "category"),
         _ask_pope,
@@ -146,6 +148,7 @@ def _answers(row: dict[str, Any]) -> list[str]:
 
 
 def image_of(row: dict[str, Any]) -> bytes:
+    """The bytes of a row's image, empty if it has none."""
     image = row["image"]
-    # SEED-Bench has a list: the frames of a video, or one image.
+    # In SEED-Bench it is a list: one image, or the frames of a video.
     return image_bytes(image[0] if isinstance(image, list) and image else image)

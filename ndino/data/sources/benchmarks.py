@@ -1,4 +1,4 @@
-"""OK-VQA, SEED-Bench, POPE and LLaVA-Bench in another language, with the checks of The Cauldron's pairs."""
+"""Translate OK-VQA, SEED-Bench, POPE and LLaVA-Bench, with the same checks as The Cauldron's pairs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ndino.data.translation.pairs import Pair, PairError
 from ndino.data.translation.translated_pairs import RejectedPair, translate_pairs
 from ndino.languages.language import Language, language
 
-QUESTIONS_AT_ONCE = 256
+QUESTIONS_AT_ONCE = 256  # translated and committed together
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
 def enumerate_items(
     tables: list[tuple[Benchmark, SourceTable]], writer: ShardWriter, total: int
 ) -> Iterator[tuple[int, BenchmarkItem | None]]:
-    """The first ``total`` rows of all benchmarks, numbered through; None where a row is not wanted."""
+    """The first ``total`` rows of all benchmarks, numbered consecutively; None for rows already committed."""
     first = 0
     for benchmark, table in tables:
 
@@ -119,7 +119,7 @@ def enumerate_items(
 
 
 class BenchmarkMaker:
-    """Questions in one language to the rows of a task in another."""
+    """Turns the questions of a benchmark into rows of its task in another language."""
 
     def __init__(
         self, writer: ShardWriter, translation: Translation, source: Language, target: Language
@@ -127,9 +127,9 @@ class BenchmarkMaker:
         self._writer, self._translation, self._source, self._target = writer, translation, source, target
 
     def work(self, items: list[BenchmarkItem]) -> list[ItemOutcome]:
-        """One outcome a question."""
-        asked = [_ask(item) for item in items]
-        questions = [one for one in asked if isinstance(one, BenchmarkQuestion)]
+        """One outcome per question."""
+        prepared = [_ask(item) for item in items]
+        questions = [one for one in prepared if isinstance(one, BenchmarkQuestion)]
         pairs = iter(
             translate_pairs(
                 [pair for question in questions for pair in question.pairs],
@@ -149,7 +149,7 @@ class BenchmarkMaker:
             self._outcome(item, one, [next(pairs) for _ in one.pairs], next(texts))
             if isinstance(one, BenchmarkQuestion)
             else _left_out(item, one)
-            for item, one in zip(items, asked, strict=True)
+            for item, one in zip(items, prepared, strict=True)
         ]
 
     def _outcome(

@@ -46,8 +46,8 @@ TASKS = (
     "vqarad",
     "vqav2",
 )
-ROWS_A_TASK = 10_000  # the paper's
-ROWS_AT_ONCE = 256
+ROWS_A_TASK = 10_000  # as in the paper
+ROWS_AT_ONCE = 256  # translated and committed together
 HUB = "HuggingFaceM4/the_cauldron"
 
 
@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
 def enumerate_rows(
     tables: dict[str, SourceTable], writer: ShardWriter, total: int
 ) -> Iterator[tuple[int, CauldronRow | None]]:
-    """The first ``total`` rows of all tasks, numbered through; None where the writer does not want a row."""
+    """The first ``total`` rows of all tasks, numbered consecutively; None for rows already committed."""
     first = 0
     for task, table in tables.items():
 
@@ -140,14 +140,14 @@ def enumerate_rows(
 
 
 class CauldronMaker:
-    """Rows of The Cauldron to LLaVA rows in another language."""
+    """Turns rows of The Cauldron into LLaVA rows in another language."""
 
     def __init__(self, writer: ShardWriter, translation: Translation, source: str, target: str) -> None:
         self._writer, self._translation = writer, translation
         self._source, self._target = language(source), language(target)
 
     def work(self, rows: list[CauldronRow]) -> list[ItemOutcome]:
-        """One outcome a row, with a LLaVA row for each of its pairs that passed."""
+        """One outcome per row, with a LLaVA row for each of its pairs that passed the checks."""
         read = [_read_row(row) for row in rows]
         pairs = [pair for row in read for pair in row if isinstance(pair, Pair)]
         translated = iter(translate_pairs(pairs, self._translation, self._source, self._target))
@@ -191,7 +191,7 @@ class CauldronMaker:
 
 
 def _images(row: CauldronRow) -> list[tuple[bytes, str]]:
-    """The row's images with their suffixes; UnusableImageError if one is not usable."""
+    """The row's images with their file suffixes; UnusableImageError if one cannot be used."""
     contents = row.content["images"]
     if not contents:
         raise UnusableImageError("none in the row")
@@ -203,7 +203,7 @@ def _texts(row: CauldronRow) -> list[dict[str, Any]]:
 
 
 def _read_row(row: CauldronRow) -> list[Pair | str]:
-    """The pairs of a row, a reason in the place of one that cannot be read."""
+    """The pairs of a row; for one that cannot be read, the reason."""
     found: list[Pair | str] = []
     for text in _texts(row):
         try:

@@ -31,15 +31,15 @@ from ndino.data.translation.lines import TextPiece, join_lines, split_lines, wor
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 from ndino.formats.prompts import IMAGE_TOKEN
 
-CONVERSATIONS_AT_ONCE = 128
-# COCO 2014 has the images under longer names than LLaVA, which knows them from COCO 2017.
+CONVERSATIONS_AT_ONCE = 128  # translated and committed together
+# LLaVA uses the file names of COCO 2017; those of COCO 2014 have a prefix.
 PREFIXES = ("", "COCO_train2014_", "COCO_val2014_")
 SINGLE, MULTI = "conversations/single", "conversations/multi"
 
 
 @dataclass(frozen=True)
 class ConversationItem:
-    """A conversation of the file, or why it is none; ``number`` counts from 0."""
+    """A conversation of the file, or the error for a broken one; ``number`` counts from 0."""
 
     number: int
     content: Conversation | ConversationError
@@ -105,10 +105,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_items(file: Path, limit: int | None = None) -> Iterator[ConversationItem]:
-    """The first ``limit`` rows of the file, faulty ones included.
+    """The first ``limit`` rows of the file, including broken ones.
 
     Raises:
-        DataError: the file breaks off or is no list of rows.
+        DataError: the file is truncated or is not a list of rows.
     """
     faults: list[ConversationError] = []
     number = 0
@@ -128,13 +128,13 @@ def read_items(file: Path, limit: int | None = None) -> Iterator[ConversationIte
 
 
 class ConversationMaker:
-    """Conversations in one language to LLaVA rows in another."""
+    """Turns conversations into LLaVA rows in another language."""
 
     def __init__(self, writer: ShardWriter, translation: Translation, images: Path) -> None:
         self._writer, self._translation, self._images = writer, translation, images
 
     def work(self, items: list[ConversationItem]) -> list[ItemOutcome]:
-        """One outcome a conversation: a row for each round, and one for them all."""
+        """One outcome per conversation: a row for each round, and one for the whole conversation."""
         messages = [_messages(item) for item in items]
         texts = [text for said in messages for pieces in said for text in words_of(pieces)]
         translated = iter(self._translation.translate(texts))
@@ -189,7 +189,7 @@ class ConversationMaker:
                 continue
             except UnusableImageError:
                 raise
-            except (OSError, ValueError):  # a folder, a name too long or with a null byte
+            except (OSError, ValueError):  # a folder, or a name that is too long or holds a NUL
                 raise UnusableImageError("cannot be read") from None
         raise UnusableImageError("not in the folder")
 
@@ -197,7 +197,7 @@ class ConversationMaker:
 def _messages(item: ConversationItem) -> list[list[TextPiece]]:
     if isinstance(item.content, ConversationError):
         return []
-    # The token stands at the head or at the end of its message, a newline between.
+    # The image token is at the beginning or end of its message, separated by a newline.
     return [
         split_lines(turn.text.replace(IMAGE_TOKEN, "").strip() if IMAGE_TOKEN in turn.text else turn.text)
         for turn in item.content.turns

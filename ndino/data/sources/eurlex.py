@@ -1,7 +1,7 @@
-"""The paper's "PDF documents": pages of European laws in the wanted language, and their text by Tesseract.
+"""The paper's "PDF documents": pages of European laws in one language, with their text from Tesseract.
 
-``CELEX numbers -> PDF -> first pages as images -> Tesseract -> a row a page``. What is the paper's and what
-is ours stands in docs/data/eurlex.md.
+``CELEX numbers -> PDF -> images of the first pages -> Tesseract -> a row per page``. docs/data/eurlex.md says
+what comes from the paper and what is ours.
 """
 
 from __future__ import annotations
@@ -31,7 +31,14 @@ from ndino.data.framework.shards import (
     run_items,
     run_source,
 )
-from ndino.data.io.fetch import Fetcher, FetchError, SeveralFiles, add_fetch_arguments, only, politeness_from
+from ndino.data.io.fetch import (
+    Fetcher,
+    FetchError,
+    SeveralFiles,
+    add_fetch_arguments,
+    only_kinds,
+    politeness_from,
+)
 from ndino.data.io.pdf import PdfError, Rendering
 from ndino.data.sources.celex import CELEX, LANGUAGES, identities, list_files, read_numbers
 
@@ -39,21 +46,21 @@ if TYPE_CHECKING:
     from ndino.data.io.pages import PageReader
 
 SOURCE = "eurlex"
-# CELLAR, the Publications Office's store for programs. EUR-Lex itself puts programs off with HTTP 202.
+# CELLAR, the Publications Office's repository for programs. EUR-Lex answers programs with HTTP 202 only.
 URL = "https://publications.europa.eu/resource/celex/{celex}"
-# CELLAR gives a PDF/A only where its kind is named; EUR-Lex does not look.
+# CELLAR serves a PDF/A only if the header names its exact type; EUR-Lex ignores the header.
 KINDS = ("", ";type=pdfa1a", ";type=pdfa1b", ";type=pdfa2a", ";type=pdf1x", ";type=pdfx")
 ACCEPT = ", ".join(f"application/pdf{kind}" for kind in KINDS)
 PDFS = "**/*.[pP][dD][fF]"
 SECONDS_BETWEEN = 1.0
 MAX_BYTES = 64 * 1024**2
-# Documents in hand beyond one for each core: they wait for the network while the cores read pages.
+# Documents in progress beyond one per core: they download while the cores read pages.
 WAITING = 2
 
 
 @dataclass(frozen=True)
 class Document:
-    """An item: a CELEX number, or a PDF that is there; ``fault`` says why it is none of both."""
+    """An item: a CELEX number or an existing PDF; ``fault`` says why it can be neither."""
 
     name: str
     path: Path | None = None
@@ -136,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
     }
 
     def body(writer: ShardWriter) -> None:
-        # Programs that a killed run started may still write there.
+        # Child processes of a killed run may still have files there.
         scratch = writer.folder / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(exist_ok=True)
@@ -160,37 +167,37 @@ def run(args: argparse.Namespace) -> int:
 
 
 def list_pdfs(folder: Path) -> list[Path]:
-    """The PDFs below ``folder`` in the order of their paths.
+    """The PDFs below ``folder``, sorted by path.
 
     Raises:
-        DataError: there is no such folder, or nothing in it.
+        DataError: the folder does not exist or holds no PDF.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder (remedy: name one with PDFs)")
+        raise DataError(f"{folder}: no such folder (remedy: give a folder with PDFs)")
     paths = sorted(path for path in folder.glob(PDFS) if path.is_file())
     if not paths:
-        raise DataError(f"{folder}: no PDF in it (remedy: name a folder with files ending in .pdf)")
+        raise DataError(f"{folder}: no PDF in it (remedy: give a folder with .pdf files)")
     return paths
 
 
 def check_template(url: str) -> None:
-    """Raises DataError where ``url`` does not say the document, or has another {field}."""
+    """Raise DataError if ``url`` lacks {celex} or has an unknown field in braces."""
     try:
         fields = {field for _, field, _, _ in string.Formatter().parse(url) if field is not None}
     except ValueError:
         fields = set()
     if "celex" not in fields or fields - {"celex", "lang", "LANG"}:
-        raise DataError(f"--url {url}: needs {{celex}} in it, and knows {{lang}} and {{LANG}} besides")
+        raise DataError(f"--url {url}: must hold {{celex}}, and may hold {{lang}} and {{LANG}}")
 
 
 def check_numbers(numbers: Iterable[str]) -> Iterator[Document]:
-    """A document for each number; repeated ones and what is none have their fault."""
+    """A document per number; repeated and invalid numbers have a fault."""
     seen = set()
     for number in numbers:
         if not CELEX.fullmatch(number):
-            yield Document(number, fault="no CELEX number")
+            yield Document(number, fault="not a CELEX number")
         elif number in seen:
-            yield Document(number, fault="given before")
+            yield Document(number, fault="given twice")
         else:
             seen.add(number)
             yield Document(number)
@@ -198,7 +205,7 @@ def check_numbers(numbers: Iterable[str]) -> Iterator[Document]:
 
 @dataclass(frozen=True)
 class PdfSource:
-    """Where the PDFs of documents come from: the folder of those fetched before, else the network."""
+    """Provides the PDFs of documents: from the folder of earlier downloads, else from the network."""
 
     fetcher: Fetcher | None
     url: str
@@ -207,10 +214,10 @@ class PdfSource:
     scratch: Path
 
     def files(self, document: Document) -> list[Path]:
-        """The PDF of a document; some have several.
+        """The PDFs of a document, mostly one.
 
         Raises:
-            FetchError: it is not to be had, or the document has a fault.
+            FetchError: a PDF cannot be downloaded, or the document has a fault.
         """
         if document.fault:
             raise FetchError(document.fault)
@@ -219,14 +226,14 @@ class PdfSource:
         first = self.kept / f"{document.name}.pdf"
         if not first.is_file():
             self._fetch(document.name, first)
-        # The first is kept last: where it is, all are.
+        # The first file is written last: if it exists, all of them do.
         others = (first.with_suffix(f".{number}.pdf") for number in itertools.count(2))
         return [first, *itertools.takewhile(Path.is_file, others)]
 
     def _fetch(self, celex: str, first: Path) -> None:
         url = self.url.format(celex=quote(celex, safe="()"), lang=self.lang, LANG=self.lang.upper())
         options = {
-            "wanted": only("application/pdf"),
+            "wanted": only_kinds("application/pdf"),
             "headers": {"Accept": ACCEPT, "Accept-Language": LANGUAGES[self.lang]},
         }
         try:
@@ -244,7 +251,7 @@ class PdfSource:
 
 
 def work(document: Document, source: PdfSource, reader: PageReader) -> ItemOutcome:
-    """What becomes of one document: a row for each page that is kept."""
+    """The outcome of one document: a row for each page that passes the filters."""
     counts = Counter({f"{SOURCE}/documents": 1})
     rows, rejects = [], []
     try:

@@ -1,4 +1,4 @@
-"""GQA-it: the questions of crux82/gqa-it with the images of lmms-lab/GQA, one after the other."""
+"""GQA-it: join the questions of crux82/gqa-it with the images of lmms-lab/GQA."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ndino.data.io.repositories import image_bytes, inputs_of, open_repository, 
 
 @dataclass(frozen=True)
 class GqaItem:
-    """The questions on one image; ``image`` is None where lmms-lab/GQA lacks it."""
+    """The questions on one image; ``image`` is None if lmms-lab/GQA lacks it."""
 
     name: str
     questions: Sequence[dict[str, Any]]
@@ -29,7 +29,7 @@ class GqaItem:
 
 
 def run_gqa(args: argparse.Namespace, images: str) -> int:
-    """The command for GQA-it; ``args`` as of `ndino data native`, ``images`` a folder or a hub name."""
+    """Run `ndino data native gqa-it`, with ``images`` a folder or a hub name; returns the exit status."""
     by_image: dict[str, list[dict[str, Any]]] = {}
     for question in read_gqa_questions(args.questions):
         by_image.setdefault(str(question.get("img_id")), []).append(question)
@@ -78,7 +78,7 @@ def read_gqa_questions(file: Path) -> list[dict[str, Any]]:
     """The questions of GQA-it: a JSON list, gzipped or not.
 
     Raises:
-        DataError: it is no such file.
+        DataError: the file cannot be read or is not a list of questions.
     """
     try:
         content = file.read_bytes()
@@ -86,12 +86,12 @@ def read_gqa_questions(file: Path) -> list[dict[str, Any]]:
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{file}: {reason_of(error)} (remedy: a .json.gz of crux82/gqa-it)") from error
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise DataError(f"{file}: no list of questions (remedy: a .json.gz of crux82/gqa-it)")
+        raise DataError(f"{file}: not a list of questions (remedy: a .json.gz of crux82/gqa-it)")
     return found
 
 
 def gqa_outcome(item: GqaItem, writer: ShardWriter) -> ItemOutcome:
-    """A row for each question on an image."""
+    """The outcome of an image: a row for each question on it."""
     where = f"gqa-it/{item.name}"
     try:
         if item.image is None:

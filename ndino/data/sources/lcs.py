@@ -1,4 +1,4 @@
-"""LCS-558K (LLaVA-Pretrain) for the projector: English captions, verified and indexed, not translated."""
+"""LCS-558K (LLaVA-Pretrain) for the projector: English captions, checked but not translated."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Images by name, in a folder or a zip file."""
+    """Images by name, from a folder or a zip file."""
 
     folder: Path | None
     archive: zipfile.ZipFile | None
 
     def read(self, name: str) -> bytes:
-        """The content of an image; KeyError where there is none of that name."""
+        """The content of an image; KeyError if it does not exist."""
         if self.archive is not None:
             return self.archive.read(name)
         try:
@@ -91,11 +91,11 @@ class ImageSource:
             raise KeyError(name) from None
 
     def place(self, name: str, content: bytes, target: Path) -> None:
-        """Give the image the name ``target`` too, without a copy if that can be."""
+        """Put the image at ``target``, as a hard link if possible, else as a copy."""
         if target.is_file() and target.stat().st_size == len(content):
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        # A name of the thread's own: rows may share an image.
+        # A name per thread: rows in different threads may share an image.
         temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.tmp")
         temporary.unlink(missing_ok=True)
         try:
@@ -103,24 +103,24 @@ class ImageSource:
                 temporary.write_bytes(content)
             os.replace(temporary, target)
         finally:
-            # Where both are links to one file, the system leaves the temporary name.
+            # If both are links to one file, os.replace does nothing and leaves the temporary name.
             temporary.unlink(missing_ok=True)
 
 
 def _linked(source: Path, target: Path) -> bool:
     try:
         os.link(source.resolve(), target)
-    except OSError:  # another file system, or one without hard links
+    except OSError:  # other file system, or no hard links
         return False
     return True
 
 
 @contextmanager
 def open_images(path: Path) -> Iterator[ImageSource]:
-    """The images in ``path``, a folder or a zip file.
+    """Open the images in ``path``, a folder or a zip file.
 
     Raises:
-        DataError: it is neither.
+        DataError: ``path`` is neither.
     """
     if path.is_dir():
         yield ImageSource(path, None)
@@ -136,7 +136,7 @@ def open_images(path: Path) -> Iterator[ImageSource]:
 
 
 def work(item: ConversationItem, source: ImageSource, images: Path) -> ItemOutcome:
-    """A row of the file as a pre-training row, with its image verified and in place."""
+    """The outcome of a row: a pre-training row, with its image checked and put in place, or a reject."""
     if isinstance(item.content, ConversationError):
         return _rejected(item, "not a LLaVA row", fault=item.content.reason)
     named, turns = item.content.images, item.content.turns

@@ -1,4 +1,4 @@
-"""Sets natively in the language: MTVQA and EXAMS-V for training and test, GQA-it for test (section 3.1)."""
+"""Data sets natively in the language (section 3.1): MTVQA, EXAMS-V (training, test), GQA-it (test)."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from ndino.languages.language import Language, language, missing_field
 
 TRAIN, TEST = "train", "test"
 HUB = {"mtvqa": "ByteDance/MTVQA", "exams-v": "Rocktim/EXAMS-V", "gqa-it": "lmms-lab/GQA"}
-# A list of questions in a string is read as Python's literals; one longer than this is no list of questions.
+# Characters. MTVQA's list of questions is a string with Python literals; a longer one is not parsed.
 LONGEST_LIST = 100_000
 EXAM_LETTERS = "ABCDEFGH"
 
 
 @dataclass(frozen=True)
 class NativeSample:
-    """An image with its questions and answers; ``fault`` where they cannot be read."""
+    """An image with its questions and answers, or the ``fault`` for which they cannot be read."""
 
     name: str
     image: bytes
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     words = language(args.lang)
     if args.set == "gqa-it":
         if args.questions is None or args.split == TRAIN:
-            raise DataError("native gqa-it: a test set (remedy: --split test --questions FILE)")
+            raise DataError("native gqa-it: has a test split only (remedy: --split test --questions FILE)")
         return run_gqa(args, args.source or HUB[args.set])
     repository = open_repository(args.source or HUB[args.set])
     table = open_table(repository, (f"data/{args.split}-*.parquet", f"*{args.split}*.parquet"))
@@ -111,7 +111,7 @@ def _columns(name: str) -> tuple[str, ...]:
 
 
 def _rows_in(table: SourceTable, name: str, words: Language) -> list[int]:
-    """The numbers of the rows in the language; no image is read for it."""
+    """The numbers of the rows in the language, read without the images."""
     column, wanted = ("lang", words.code) if name == "mtvqa" else ("language", words.name)
     return [
         row
@@ -121,19 +121,19 @@ def _rows_in(table: SourceTable, name: str, words: Language) -> list[int]:
 
 
 def read_sample(name: str, row: int, content: dict[str, Any], words: Language) -> NativeSample:
-    """A row of MTVQA or EXAMS-V; the question of EXAMS-V stands in its image."""
+    """Read a row of MTVQA or EXAMS-V; the questions of EXAMS-V are in the images."""
     image = image_bytes(content["image"])
     if name == "mtvqa":
         pairs = read_question_list(content["qa_pairs"])
         return NativeSample(f"{row:05d}", image, pairs or (), "" if pairs else "questions cannot be read")
     letter = str(content["answer_key"] or "").strip().upper()
     if len(letter) != 1 or letter not in EXAM_LETTERS:
-        return NativeSample(f"{row:05d}", image, (), "answer is no letter")
+        return NativeSample(f"{row:05d}", image, (), "answer is not a letter")
     return NativeSample(f"{row:05d}", image, ((_word(words, "exam_question"), letter),))
 
 
 def read_question_list(text: object) -> tuple[tuple[str, str], ...] | None:
-    """Questions and answers of MTVQA's ``qa_pairs``, a Python list in a string; None if it is none."""
+    """The questions and answers in MTVQA's ``qa_pairs``, a string with a Python list, or None."""
     if not isinstance(text, str) or len(text) > LONGEST_LIST:
         return None
     try:
@@ -154,16 +154,16 @@ def read_question_list(text: object) -> tuple[tuple[str, str], ...] | None:
 
 
 class NativeMaker:
-    """Samples to LLaVA rows for training, or to a task's rows for test."""
+    """Turns samples into LLaVA rows (training) or into rows of a task (test)."""
 
     def __init__(self, name: str, split: str, words: Language) -> None:
         self._name, self._split = name, split
         prompt = "short_answer" if name == "mtvqa" else "letter_answer"
-        # At test the task adds it.
+        # At evaluation the task adds the prompt.
         self._prompt = "" if split == TEST else _word(words, prompt)
 
     def work(self, sample: NativeSample, writer: ShardWriter) -> ItemOutcome:
-        """A row for each question."""
+        """The outcome of a sample: a row for each question."""
         where = f"{self._name}/{self._split}/{sample.name}"
         fault = sample.fault
         try:

@@ -1,7 +1,7 @@
 """The paper's image-text pairs and interleaved documents: images of Wikipedia with their texts, from WIT.
 
-``table -> rows of the language -> cleaned texts -> images -> a LLaVA row for each text``. What is the
-paper's and what is ours stands in docs/data/wit.md.
+``table -> rows of the language -> cleaned texts -> images -> a LLaVA row per text``. docs/data/wit.md says
+what comes from the paper and what is ours.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from ndino.data.framework.shards import (
     run_source,
 )
 from ndino.data.io.fetch import Fetcher, add_fetch_arguments, politeness_from
-from ndino.data.io.text import MOST_READ, Bounds, TextError, clean, fit
-from ndino.data.sources.wit_images import WIDTH, WIDTHS, ImageStore, SavedImage, address_of, keep
+from ndino.data.io.text import MOST_READ, Bounds, TextError, clean, cut_to_bounds
+from ndino.data.sources.wit_images import WIDTH, WIDTHS, ImageStore, SavedImage, address_of, store_image
 from ndino.data.sources.wit_parquet import WitParquetTable
 from ndino.data.sources.wit_table import WitRow, WitTable
 from ndino.formats.prompts import IMAGE_TOKEN
@@ -37,13 +37,13 @@ SOURCE = "wit"
 SECONDS_BETWEEN = 0.1
 MAX_BYTES = 32 * 1024**2
 PARQUET = ".parquet"
-# Threads that decode what others download.
+# Threads beyond one per connection: they decode while the others download.
 WAITING = 2
 
 
 @dataclass(frozen=True)
 class TextKind:
-    """What is made of a row: a text beside its image."""
+    """A kind of row to make: the column with its text, and how the text is bounded."""
 
     name: str
     column: str
@@ -59,11 +59,12 @@ KINDS = (
 
 @dataclass(frozen=True)
 class WitItem:
-    """A row of the language, a fault, or a file's end: the texts that are left, and what was set aside.
+    """A row of the language, a faulty row, or the end of a file.
 
     Attributes:
-        texts: kind, text and identity of each.
-        image: its bytes, where the table has them; else it is at ``address``.
+        texts: kind, text and identity of each text that passed the filters.
+        image: its bytes if the table holds them; otherwise it is downloaded from ``address``.
+        rejects: what was rejected of the row so far.
     """
 
     where: str
@@ -105,11 +106,11 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; see ``ndino data wit --help``."""
     if not re.fullmatch(r"[A-Za-z]{2,12}(-[A-Za-z]{2,8})*", args.lang):
-        raise DataError(f"--lang {args.lang!r}: no language code (example: it)")
+        raise DataError(f"--lang {args.lang!r}: not a language code (example: it)")
     paths = sorted(set(args.tables), key=lambda path: (path.name, path))
     for path in paths:
         if not path.is_file():
-            raise DataError(f"{path}: no such file (remedy: name .tsv, .tsv.gz or .parquet files of WIT)")
+            raise DataError(f"{path}: no such file (remedy: give .tsv, .tsv.gz or .parquet files of WIT)")
         _open(path, args.lang)
     to_fetch = any(path.suffix != PARQUET for path in paths)
     politeness = politeness_from(args) if to_fetch else None
@@ -154,7 +155,7 @@ def _open(path: Path, language: str) -> WitTable | WitParquetTable:
 
 
 def items(paths: Iterable[Path], language: str, width: int) -> Iterator[WitItem]:
-    """The items of all tables in order: the rows of the language and what is faulty, and each table's end."""
+    """The items of all tables in order: rows of the language, faulty rows, and the end of each table."""
     seen: set[bytes] = set()
     for path in paths:
         table = _open(path, language)
@@ -183,7 +184,7 @@ def _item(where: str, row: WitRow, width: int, seen: set[bytes]) -> WitItem:
             counts[f"{SOURCE}/rows without a {kind.name}"] = 1
             continue
         try:
-            text = fit(text, kind.bounds)
+            text = cut_to_bounds(text, kind.bounds)
         except TextError as error:
             rejects.append(Reject(where, f"{kind.name}: {error.reason}", {**details, "text": text}))
             continue
@@ -201,13 +202,13 @@ def _item(where: str, row: WitRow, width: int, seen: set[bytes]) -> WitItem:
 
 
 def work(item: WitItem, images: ImageStore | None, writer: ShardWriter) -> ItemOutcome:
-    """What becomes of an item: a row for each text, if its image can be had."""
+    """The outcome of an item: a row for each text, if its image is available."""
     if not item.texts:
         return ItemOutcome(rejects=item.rejects, counts=item.counts)
     if item.image is None:
         image = images.get(item.address)
     elif item.image:
-        image = keep(item.image, writer.save_image)
+        image = store_image(item.image, writer.save_image)
     else:
         image = SavedImage(reason="no image in the table")
     if image.reason:
@@ -220,7 +221,7 @@ def work(item: WitItem, images: ImageStore | None, writer: ShardWriter) -> ItemO
             "image": image.image,
             "conversations": [{"from": "human", "value": IMAGE_TOKEN}, {"from": "gpt", "value": text}],
             "source": f"{SOURCE}/{kind}",
-            # The licence asks to name where a text and an image are from.
+            # The licences require attribution of text and image.
             "page_url": item.page,
             "image_url": item.url,
         }

@@ -1,4 +1,4 @@
-"""Images of WIT by their addresses: which file to ask Wikimedia for, and each asked for once."""
+"""Download the images of WIT: choose the file to request from Wikimedia, and request each only once."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from ndino.data.io.fetch import Fetcher, FetchError, only
+from ndino.data.io.fetch import Fetcher, FetchError, only_kinds
 from ndino.data.io.images import UnusableImageError, usable_image
 
 # https://www.mediawiki.org/wiki/Common_thumbnail_sizes: Wikimedia serves these widths and no others.
 WIDTHS = (250, 330, 500, 960, 1280, 1920, 3840)
-WIDTH = 1280  # ours: the least that fills the widest grid of the recipes, 1008 pixels
-_ABBREVIATED = 160  # bytes; thumbnails of files with longer names are called "thumbnail"
+WIDTH = 1280  # ours: the smallest that fills the widest image grid of the recipes, 1008 pixels
+_LONGEST_NAME = 160  # bytes; the thumbnail of a file with a longer name is called "thumbnail"
 _ORIGINAL = re.compile(
     r"https?://upload\.wikimedia\.org/(?P<project>[\w-]+/[\w-]+)/(?P<folder>[0-9a-f]/[0-9a-f]{2})/"
     r"(?P<name>[^/?#]+\.(?P<suffix>\w+))"
@@ -26,10 +26,10 @@ _ORIGINAL = re.compile(
 
 
 def address_of(url: str, original_width: int | None, width: int = WIDTH) -> str:
-    """What to fetch for an image of WIT.
+    """The URL to fetch for an image of WIT.
 
-    From Wikimedia the thumbnail of ``width`` pixels where the original is wider or is an SVG: originals take
-    tens of times the traffic, and robots that ask for them are put off. From elsewhere, ``url`` itself.
+    From Wikimedia, the thumbnail of ``width`` pixels if the original is wider or is an SVG: originals are
+    tens of times larger, and Wikimedia throttles robots that request them. From other sites, ``url`` itself.
     """
     found = _ORIGINAL.fullmatch(url)
     if not found:
@@ -39,14 +39,14 @@ def address_of(url: str, original_width: int | None, width: int = WIDTH) -> str:
     known = kind in ("jpg", "jpeg", "png", "gif", "tif", "tiff")
     if kind != "svg" and not (known and original_width and original_width > width):
         return f"{site}/{project}/{folder}/{name}"
-    short = f"thumbnail.{suffix}" if len(unquote(name).encode()) > _ABBREVIATED else name
+    short = f"thumbnail.{suffix}" if len(unquote(name).encode()) > _LONGEST_NAME else name
     form = {"svg": "{}px-{}.png", "tif": "lossy-page1-{}px-{}.jpg", "tiff": "lossy-page1-{}px-{}.jpg"}
     return f"{site}/{project}/thumb/{folder}/{name}/{form.get(kind, '{}px-{}').format(width, short)}"
 
 
 @dataclass(frozen=True)
 class SavedImage:
-    """A stored image's name, or the reason why there is none."""
+    """The name of a stored image, or the reason why it could not be stored."""
 
     image: str = ""
     reason: str = ""
@@ -54,20 +54,20 @@ class SavedImage:
 
 
 class ImageStore:
-    """Context manager: downloads images and remembers what became of each address, also after a kill.
+    """Downloads images and records the result for each URL in a file, so that a rerun skips them.
 
-    Thread-safe. The file may be used by one process at a time.
+    A context manager, thread-safe. One process at a time may use the file.
 
     Args:
-        file: SQLite file of what is known; made where it is missing.
-        save: stores an image's bytes with a file's suffix and returns its name.
+        file: SQLite file with the results, created if it does not exist.
+        save: stores the bytes of an image with a file suffix and returns its name.
     """
 
     def __init__(self, file: Path, fetcher: Fetcher, save: Callable[[bytes, str], str]) -> None:
         self._fetcher, self._save = fetcher, save
         self._lock = threading.Lock()
         self._running: dict[str, Future[SavedImage]] = {}
-        # What a killed process has written is safe with the operating system: no need to wait for the disk.
+        # What a killed process wrote is safe with the operating system, so do not wait for the disk.
         self._known = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
         self._known.execute("PRAGMA synchronous = OFF")
         self._known.execute(
@@ -82,7 +82,7 @@ class ImageStore:
         self._known.close()
 
     def get(self, address: str) -> SavedImage:
-        """The image at ``address``, downloaded unless it was before.
+        """The image at ``address``, downloaded unless its result is known.
 
         Raises:
             DataError: as `Fetcher.get`.
@@ -102,7 +102,7 @@ class ImageStore:
                 self._known.execute("INSERT INTO images VALUES (?, ?, ?, ?)", (address, *astuple(image)))
             running.set_result(image)
         except BaseException as error:
-            running.set_exception(error)  # those who wait for it must not wait for ever
+            running.set_exception(error)  # wakes the threads that wait for this image
             raise
         finally:
             with self._lock:
@@ -117,14 +117,14 @@ class ImageStore:
 
     def _download(self, address: str) -> SavedImage:
         try:
-            content = self._fetcher.get(address, wanted=only("image/"))
+            content = self._fetcher.get(address, wanted=only_kinds("image/"))
         except FetchError as error:
             return SavedImage(reason=error.reason, detail=error.detail)
-        return keep(content, self._save)
+        return store_image(content, self._save)
 
 
-def keep(content: bytes, save: Callable[[bytes, str], str]) -> SavedImage:
-    """Store an image if it can be used."""
+def store_image(content: bytes, save: Callable[[bytes, str], str]) -> SavedImage:
+    """Store an image if it can be used for training."""
     try:
         return SavedImage(save(*usable_image(content)))
     except UnusableImageError as error:

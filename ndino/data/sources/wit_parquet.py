@@ -1,7 +1,7 @@
-"""WIT as Parquet with the images in it, as on the Hugging Face hub (wikimedia/wit_base).
+"""Read WIT as Parquet with embedded images, the form on the Hugging Face hub (wikimedia/wit_base).
 
-There a row is an image, and its ``wit_features`` are lists with an entry for each page that shows it. Tables
-with a row for each page, with the columns of the TSV, are read too, and lists of structures.
+There a row is an image, and ``wit_features`` is a struct of lists (or a list of structs) with an entry for
+each page that shows it. Tables with a row per page and the columns of the TSV files can be read too.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from ndino.data.sources.wit_table import NEEDED, WitFault, WitRow
 FEATURES = "wit_features"
 IMAGE = "image"
 TAKEN = (*NEEDED, "original_width")
-BATCH_ROWS = 128  # of some tens of kilobytes each, the image included
+BATCH_ROWS = 128  # a row with its image has some tens of kilobytes
 
 
 class WitParquetTable:
-    """The rows of one language in the file's order; iterate over it once.
+    """The rows of one language with their images, in the file's order; iterate over it once.
 
-    A row has the image's bytes. Rows that stand for several pages give several rows of the same number.
+    An image that several pages show gives several rows with the same number.
 
     Attributes:
-        rows: rows found so far.
+        rows: number of rows read so far.
         passed: those without a page in the language.
 
     Raises:
-        DataError: the file is no such table.
+        DataError: the file is not such a table.
     """
 
     def __init__(self, path: Path, language: str) -> None:
@@ -41,7 +41,7 @@ class WitParquetTable:
         try:
             self._file = parquet.ParquetFile(path)
         except (ArrowException, OSError) as error:
-            raise DataError(f"{path}: no WIT table ({reason_of(error)})") from error
+            raise DataError(f"{path}: not a WIT table ({reason_of(error)})") from error
         schema = self._file.schema_arrow
         self._nested = FEATURES in schema.names
         there = set(schema.names)
@@ -49,8 +49,8 @@ class WitParquetTable:
             there |= _fields(schema.field(FEATURES).type)
         if missing := {*NEEDED, IMAGE} - there:
             raise DataError(
-                f"{path}: no WIT table with images: no {', '.join(sorted(missing))} "
-                "(expected the columns of wikimedia/wit_base)"
+                f"{path}: not a WIT table with images: lacks {', '.join(sorted(missing))} "
+                "(remedy: a file with the columns of wikimedia/wit_base)"
             )
         self._columns = [name for name in (*TAKEN, IMAGE, FEATURES) if name in schema.names]
 
@@ -101,7 +101,7 @@ def _fields(features: Any) -> set[str]:
 
 
 def _languages(column: Any) -> list[list[str]]:
-    """The languages of each row: a column of them, a structure of lists, or lists of structures."""
+    """The languages of each row, from a plain column, a struct of lists or lists of structs."""
     from pyarrow import types
 
     if types.is_struct(column.type):

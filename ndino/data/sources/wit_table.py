@@ -1,10 +1,10 @@
-"""Google's WIT tables (TSV or TSV.gz): the rows of one language, streamed, with every faulty row named.
+"""Stream the rows of one language from Google's WIT tables (TSV or TSV.gz), and report every faulty row.
 
-The files are written as Python's csv module writes them: tabs between fields; a field with a line break or a
-quote stands in quotes, its own quotes doubled. What a csv parser spends its time on is to follow quotes and
-cut fields in rows of other languages. Here a row begins where a line begins with a short first field, a tab
-and a web address (the page's), which one search finds; rows of the wanted language alone are parsed. That
-reads sound files as csv does, and a quote that is never closed spoils its own row only.
+The files have the format of Python's csv module: tabs between fields, and fields with a line break or a quote
+in quotes, with their own quotes doubled. A csv parser would spend most of its time on the rows of other
+languages. Here a row begins where a line begins with a short first field, a tab and a URL (of the page). One
+regular expression finds these places, and only rows of the wanted language are parsed. Valid files are read
+as csv reads them, and a quote that is never closed spoils only its own row.
 """
 
 from __future__ import annotations
@@ -47,20 +47,20 @@ NEEDED = (
     "context_section_description",
 )
 BLOCK_BYTES = 1024**2
-PACKED_BYTES = 16 * 1024  # at a time; of a damaged file, as much as this before the damage is lost
+PACKED_BYTES = 16 * 1024  # read at once; in a damaged file, up to this much before the damage is lost
 MAX_ROW_BYTES = 1024**2  # ours
-SHOWN = 80  # characters of a faulty row that a reject shows
+SHOWN = 80  # characters of a faulty row that its reject quotes
 
 _TAB, _QUOTE, _LINE_END = b"\t", b'"', b"\n"
 _BYTE_ORDER_MARK, _GZIP = b"\xef\xbb\xbf", b"\x1f\x8b"
 _LANGUAGE = re.compile(rb'"?[a-z]{2,12}(?:-[A-Za-z]{1,8}){0,3}"?')
-_LONGEST_BEGINNING = 64  # bytes of what shows where a row begins
+_LONGEST_BEGINNING = 64  # bytes that the pattern for the beginning of a row may match
 _TO_CLOSING_QUOTE = re.compile(rb'[^"]*(?:""[^"]*)*"(?!")')
 
 
 @dataclass(frozen=True)
 class WitFault:
-    """A row that cannot be read, or what stands behind the row of this number."""
+    """A row that cannot be read, or text after row ``row`` that belongs to no row."""
 
     row: int
     reason: str
@@ -69,7 +69,7 @@ class WitFault:
 
 @dataclass(frozen=True)
 class WitRow:
-    """A row of the language: its number in the file, from 1; fields by column; the image if it is there."""
+    """A row of the language: its number in the file, from 1; its fields by column; the image, if embedded."""
 
     row: int
     fields: dict[str, str]
@@ -77,22 +77,22 @@ class WitRow:
 
 
 class _Broken(Exception):
-    """The file cannot be read further."""
+    """The rest of the file cannot be read."""
 
 
 class WitTable:
-    """The rows of one language in the file's order, and what is faulty where it stands; iterate over it once.
+    """The rows of one language and the faults between them, in the file's order; iterate over it once.
 
-    Rows of other languages are not looked into. A few times `MAX_ROW_BYTES` are in memory at most.
+    Rows of other languages are not parsed. Memory use is at most a few times `MAX_ROW_BYTES`.
 
     Attributes:
         columns: names of the fields.
-        named: whether the file's first line names them; else they are `COLUMNS`.
-        rows: rows found so far, of any language.
+        named: whether the file's first line names them; otherwise they are `COLUMNS`.
+        rows: number of rows found so far, of any language.
         passed: those of other languages.
 
     Raises:
-        DataError: the file is no WIT table.
+        DataError: the file is not a WIT table.
         OSError: the file cannot be read.
     """
 
@@ -119,17 +119,17 @@ class WitTable:
         return language.strip(_QUOTE) == self._language
 
     def _pieces(self) -> Iterator[tuple[int, bytes | None, bytes]]:
-        """Number, language and bytes of each row that is not plainly of another language.
+        """Number, language and bytes of each row that is not clearly of another language.
 
-        The first piece has number 0 and no language: it is what stands before all rows.
+        The first piece has number 0 and no language: it is the text before the first row.
         """
-        # The text of a quoted field may have such a line too, but none without a quote before its first tab.
+        # A quoted field may hold such a line too, but then with a quote before its first tab.
         beginnings = re.compile(
             rb'\n(?:([^\t\n"]{0,32}|"[^\t\n"]{0,30}")\t"?https?://|("?%b"?)\t)' % re.escape(self._language)
         )
         others: set[bytes] = set()
-        # The piece at hand begins behind the line break at `begin`, the search goes on at `seek`. The file's
-        # first line gets a line break before it like all others.
+        # The current piece begins after the line break at `begin`; the search continues at `seek`. A line
+        # break is put before the file's first line, so that it is found like all others.
         buffer, begin, seek, row = _LINE_END, 0, 0, 0
         language: bytes | None = None
         wanted = True
@@ -165,7 +165,7 @@ class WitTable:
             self._breaks_off = str(error)
 
     def _read(self, row: int, piece: bytes) -> Iterator[WitRow | WitFault]:
-        """The row that a piece begins with, and what follows it there."""
+        """The row at the beginning of a piece, and a fault for any text after it."""
         if len(piece) > MAX_ROW_BYTES:
             yield _fault(row, "row too long", piece)
             return
@@ -199,10 +199,10 @@ def _fault(row: int, reason: str, content: bytes) -> WitFault:
 
 
 def _columns(path: Path) -> tuple[tuple[str, ...], bool]:
-    """The columns of a table and whether its first line names them.
+    """The columns of a table, and whether its first line names them.
 
     Raises:
-        DataError: the file is no WIT table.
+        DataError: the file is not a WIT table.
     """
     head = b""
     try:
@@ -212,7 +212,7 @@ def _columns(path: Path) -> tuple[tuple[str, ...], bool]:
                 break
     except _Broken as error:
         if not head:
-            raise DataError(f"{path}: no WIT table ({error})") from error
+            raise DataError(f"{path}: not a WIT table ({error})") from error
     first = head[: max(_end_of_row(head), head.find(_LINE_END), 0)]
     try:
         fields = tuple(map(str.strip, next(csv.reader([first.decode(errors="replace")], delimiter="\t"), [])))
@@ -220,25 +220,25 @@ def _columns(path: Path) -> tuple[tuple[str, ...], bool]:
         fields = ()
     if fields[:2] == COLUMNS[:2] and set(NEEDED) <= set(fields):
         if len(set(fields)) < len(fields):
-            raise DataError(f"{path}: no WIT table (its first line names a column twice)")
+            raise DataError(f"{path}: not a WIT table (its first line names a column twice)")
         return fields, True
     if len(fields) == len(COLUMNS) and _LANGUAGE.fullmatch(first.split(_TAB)[0]) and "://" in fields[1]:
         return COLUMNS, False
     shown = " ".join(first[:SHOWN].decode(errors="replace").split())
     raise DataError(
-        f"{path}: no WIT table: its first line is {shown!r} "
-        f"(expected, with tabs between: {', '.join(NEEDED)}, in this order the first two)"
+        f"{path}: not a WIT table: its first line is {shown!r} "
+        f"(remedy: a file with these columns, separated by tabs, the first two first: {', '.join(NEEDED)})"
     )
 
 
 def _end_of_row(piece: bytes) -> int:
-    """Where the first line end outside quotes is (or the piece's end), -1 if a quote stays open."""
+    """The index of the first line end outside quotes, or of the piece's end; -1 if a quote stays open."""
     size = len(piece)
     end = piece.find(_LINE_END) if _LINE_END in piece else size
     quote = piece.find(_QUOTE, 0, end)
     while quote >= 0:
         after = quote + 1
-        # A quote opens a field only where the field begins; elsewhere it is a character like others.
+        # A quote opens a quoted field only at the beginning of the field.
         if quote == 0 or piece[quote - 1 : quote] == _TAB:
             closed = _TO_CLOSING_QUOTE.match(piece, after)
             if closed is None:
@@ -252,10 +252,10 @@ def _end_of_row(piece: bytes) -> int:
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
-    """The file's content in pieces that are not empty, unpacked if it is packed, without a byte order mark.
+    """The content of the file in non-empty blocks, decompressed and without a byte order mark.
 
     Raises:
-        _Broken: a packed file ends too early or is damaged; what came before is whole.
+        _Broken: a compressed file is truncated or damaged; the blocks before are intact.
     """
     with path.open("rb") as file:
         packed = file.read(len(_GZIP)) == _GZIP
@@ -279,11 +279,11 @@ def _unpacked(file: BinaryIO) -> Iterator[bytes]:
             yield block
         data = unpacker.unconsumed_tail
         if unpacker.eof:
-            # Several packed files one behind the other are one; zeros behind them fill a tape.
+            # A gzip file may be a concatenation of several, followed by zeros (padding of a tape).
             data = (unpacker.unused_data or file.read(PACKED_BYTES)).lstrip(b"\0")
             unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
             if not data:
                 return
     if block := unpacker.flush():
         yield block
-    raise _Broken("the packed file ends too early")
+    raise _Broken("the compressed file is truncated")

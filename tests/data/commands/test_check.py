@@ -44,9 +44,9 @@ def test_a_good_set_passes(finished, capsys):
         ({**GOOD, "conversations": [{"from": "system", "value": "x"}]}, "message 1 is from 'system'"),
         ({**GOOD, "image": "a.png"}, "0 <image> but 1 image(s)"),
         (toy.row("x", "toy", "gone.png"), "image gone.png: is not in"),
-        (toy.row("x", "toy", "../toy.png"), "names a file outside the image folder"),
-        (toy.row("x", "toy", "/etc/hostname"), "names a file outside the image folder"),
-        ({**GOOD}, "id 'good' is that of row 1, too"),
+        (toy.row("x", "toy", "../toy.png"), "outside the image folder"),
+        (toy.row("x", "toy", "/etc/hostname"), "outside the image folder"),
+        ({**GOOD}, "id 'good' is also the id of row 1"),
     ],
 )
 def test_each_fault_is_printed_with_its_row(tmp_path, row, said, capsys):
@@ -102,7 +102,7 @@ def test_a_file_that_is_not_what_its_manifest_says(finished):
 
 def test_nothing_to_check(tmp_path):
     write(tmp_path)
-    assert faults_of(tmp_path) == [(0, "not one row (write it anew)")]
+    assert faults_of(tmp_path) == [(0, "no rows (write the file again)")]
     with pytest.raises(DataError, match="no such file"):
         check(tmp_path / "none.jsonl", tmp_path)
 

@@ -121,7 +121,7 @@ def test_a_killed_mix_goes_on_and_a_finished_one_is_left_alone(finished, tmp_pat
     assert not list((tmp_path / "out").rglob("*.tmp"))
     capsys.readouterr()
     mix([finished], take, tmp_path / "out", name="own", seed=1)
-    assert "already whole" in capsys.readouterr().out
+    assert "already complete" in capsys.readouterr().out
     with pytest.raises(DataError, match="holds something else"):
         mix([finished], take, tmp_path / "out", name="own", seed=2)
 
@@ -154,11 +154,11 @@ def harmed(folder: Path, harm: str) -> None:
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        ("changed", "is not what manifest.json says"),
+        ("changed", "does not match manifest.json"),
         ("torn", "row 60: broken JSON"),
-        ("twice", r"row 61: id '0' is in .* already"),
+        ("twice", r"row 61: id '0' is already in"),
         ("outside", "row 1: an image outside the image folder"),
-        ("gone", r"row \d+: there is no "),
+        ("gone", r"row \d+: .* does not exist"),
     ],
 )
 def test_folders_that_cannot_be_used_are_refused(finished, tmp_path, harm, said):
@@ -183,7 +183,7 @@ def test_different_images_of_one_name_are_refused_equal_ones_are_one(tmp_path):
     other = own_set(tmp_path / "other", [own_row("3", "a.png")], {"a.png": toy.draw_image(2)})
     take = {"one": None, "same": None}
     assert mix([one, same], take, tmp_path / "mix", name="own", seed=1)["images"] == 1
-    with pytest.raises(DataError, match=r"a\.png is another image than"):
+    with pytest.raises(DataError, match=r"a\.png is not the same image as"):
         mix([one, other], {"one": None, "other": None}, tmp_path / "no", name="own", seed=1)
 
 

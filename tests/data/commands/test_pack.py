@@ -50,7 +50,7 @@ def test_faults_are_told_and_leave_the_old_file(finished, tmp_path, monkeypatch)
     out.write_bytes(b"old")
     program = shutil.which("mksquashfs")
     (finished / "data.jsonl").write_bytes(b"{}\n")
-    with pytest.raises(DataError, match=r"is not what manifest\.json says"):
+    with pytest.raises(DataError, match=r"does not match manifest\.json"):
         pack(finished, out)
     with pytest.raises(DataError, match="name a data folder"):
         pack(tmp_path, out)

@@ -66,7 +66,7 @@ def test_what_a_form_takes_for_its_own_is_escaped():
 
 
 def test_a_folder_without_a_manifest(tmp_path):
-    with pytest.raises(DataError, match="name finished data folders"):
+    with pytest.raises(DataError, match="give finished data folders"):
         data_tables([tmp_path])
 
 
@@ -75,13 +75,13 @@ def test_a_manifest_that_counts_nothing(folders, key):
     file = folders[0] / "manifest.json"
     whole = json.loads(file.read_text())
     write_json(file, {name: value for name, value in whole.items() if name != key})
-    with pytest.raises(DataError, match=f"{file}: has no source or lang, or odd counts"):
+    with pytest.raises(DataError, match=f"{file}: no usable source, lang or counts"):
         data_tables(folders)
     write_json(file, whole | {"counts": {"a/rows": None}})
-    with pytest.raises(DataError, match=f"{file}: has no source or lang, or odd counts"):
+    with pytest.raises(DataError, match=f"{file}: no usable source, lang or counts"):
         data_tables(folders)
 
 
 def test_folders_of_other_kinds_alone_have_no_table(folders):
-    with pytest.raises(DataError, match="no folder is of the cauldron"):
+    with pytest.raises(DataError, match="no folder holds The Cauldron"):
         data_tables(folders[-1:])

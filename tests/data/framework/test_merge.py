@@ -95,7 +95,7 @@ def test_missing_and_unfinished_shards_are_refused(shards, capsys):
 
 
 def test_a_folder_without_shards_is_refused(tmp_path):
-    with pytest.raises(DataError, match="holds no shards"):
+    with pytest.raises(DataError, match="has no shards"):
         merge(tmp_path)
 
 
@@ -127,7 +127,7 @@ def test_shards_of_another_input_and_another_count_are_refused(shards, tmp_path)
     shutil.rmtree(shards / "shards" / short.name)
     shutil.copytree(short, shards / "shards" / short.name)
     change(shards, settings=toy.SETTINGS | {"limit": 60})
-    with pytest.raises(DataError, match="9, 9, 6, 9, 8, 8, 8 items, which no one source splits into"):
+    with pytest.raises(DataError, match="9, 9, 6, 9, 8, 8, 8 items, so they are not of one input"):
         merge(shards)
     make(tmp_path / "two", 2)
     shutil.copytree(tmp_path / "two" / "shards" / "00001-of-00002", shards / "shards" / "00001-of-00002")

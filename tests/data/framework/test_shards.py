@@ -105,7 +105,7 @@ def test_a_finished_folder_is_left_alone(tmp_path, capsys):
     assert "60 rows" in capsys.readouterr().out
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.*")}
     assert toy.run("--out", tmp_path / "out", "--log", log) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'out'}: already whole\n"
+    assert capsys.readouterr().out == f"{tmp_path / 'out'}: already complete\n"
     assert log.read_text().split() == [str(number) for number in range(toy.ITEMS)]
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.*")} == files
     (tmp_path / "out" / "data.jsonl").unlink()
@@ -117,7 +117,7 @@ def test_other_settings_and_other_counts_are_refused_begun_or_whole(tmp_path):
     toy.run("--out", tmp_path / "whole", "--limit", 8)
     with pytest.raises(DataError, match=r"other settings: limit 8, now 9 \(remedy"):
         toy.run("--out", tmp_path / "whole", "--limit", 9)
-    with pytest.raises(DataError, match=r"holds shards of 1, this is one of 2 \(remedy"):
+    with pytest.raises(DataError, match=r"has 1 shards, this run expects 2 \(remedy"):
         toy.run("--out", tmp_path / "whole", "--limit", 8, "--shard", "0/2")
     with ShardWriter(tmp_path / "begun", Shard(1, 2), {"source": "toy"}):
         pass
@@ -130,7 +130,7 @@ def test_other_settings_and_other_counts_are_refused_begun_or_whole(tmp_path):
 
 def test_a_second_process_on_the_same_shard_is_refused(tmp_path):
     with ShardWriter(tmp_path, Shard(0, 2), {}):
-        with pytest.raises(BusyError, match="another process is at work"):
+        with pytest.raises(BusyError, match="another process is working"):
             ShardWriter(tmp_path, Shard(0, 2), {}).__enter__()
         with ShardWriter(tmp_path, Shard(1, 2), {}):
             pass
@@ -226,4 +226,4 @@ def test_equal_images_are_stored_once_whoever_stores_them(tmp_path):
 def test_not_one_row_is_a_failure(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(toy, "outcome", lambda writer, number: ItemOutcome())
     assert toy.run("--out", tmp_path, "--limit", 3) == 1
-    assert "not one row came out" in capsys.readouterr().err
+    assert "no rows; rejects" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ndino.data.framework.shards import DataError
 from ndino.data.io import fetch
-from ndino.data.io.fetch import Fetcher, FetchError, Politeness, SeveralFiles, only, user_agent
+from ndino.data.io.fetch import Fetcher, FetchError, Politeness, SeveralFiles, only_kinds, user_agent
 from ndino.data.io.file_kinds import kind_of
 from tests.data.io.server import (
     Server,
@@ -180,15 +180,15 @@ def test_html_in_place_of_a_image() -> None:
     }
     with Server(routes | {"/png": content(PNG, "x/y")}) as server, Fetcher(polite()) as fetcher:
         for path in routes:
-            found = reason(fetcher, server.url(path), wanted=only("image/"))
-            assert found == "not what was asked for: text/html"
-        assert fetcher.get(server.url("/png"), wanted=only("image/")) == PNG
+            found = reason(fetcher, server.url(path), wanted=only_kinds("image/"))
+            assert found == "wrong kind of file: text/html"
+        assert fetcher.get(server.url("/png"), wanted=only_kinds("image/")) == PNG
 
 
 def test_an_unwanted_file_is_not_read_to_its_end() -> None:
     with Server({"/a": endless()}) as server, Fetcher(polite()) as fetcher:
-        found = reason(fetcher, server.url("/a"), wanted=only("application/pdf"))
-        assert found == "not what was asked for: image/png"
+        found = reason(fetcher, server.url("/a"), wanted=only_kinds("application/pdf"))
+        assert found == "wrong kind of file: image/png"
 
 
 def test_redirects_are_followed_so_far() -> None:
@@ -198,8 +198,8 @@ def test_redirects_are_followed_so_far() -> None:
             with Fetcher(polite()) as fetcher:
                 assert fetcher.get(first.url("/a")) == PNG
                 assert reason(fetcher, first.url("/loop")) == "too many redirects"
-                assert reason(fetcher, first.url("/bad")) == "no web address"
-                assert reason(fetcher, server.url("/none")) == "no web address"
+                assert reason(fetcher, first.url("/bad")) == "not a web address"
+                assert reason(fetcher, server.url("/none")) == "not a web address"
         assert first.hits["/loop"] == 1 + fetch.REDIRECTS
 
 
@@ -210,7 +210,7 @@ NO_ADDRESSES = """|a.png|//host/a.png|file:///etc/passwd|ftp://127.0.0.1/a|http:
 @pytest.mark.parametrize("url", [url.strip() for url in NO_ADDRESSES.split("|")])
 def test_no_web_address(url: str) -> None:
     with Fetcher(polite(attempts=1)) as fetcher:
-        assert reason(fetcher, url) == "no web address"
+        assert reason(fetcher, url) == "not a web address"
 
 
 def test_time_between_requests_to_a_host() -> None:
@@ -242,7 +242,7 @@ def test_when_nothing_is_answered_any_more_the_run_stops() -> None:
                 assert reason(fetcher, server.url(path)) == "HTTP 404"
         for _ in range(fetch.FAILURES_IN_A_ROW - 1):
             assert reason(fetcher, url) == "no connection"
-        with pytest.raises(DataError, match="20 times in a row"):
+        with pytest.raises(DataError, match="20 times consecutive"):
             fetcher.get(url)
 
 

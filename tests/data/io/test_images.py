@@ -11,7 +11,7 @@ from PIL import Image
 
 from ndino.data.io.images import UnusableImageError, usable_image
 
-REASONS = {"broken image", "not an image", "too many pixels", "too small", "SVG", "HTML, no image"}
+REASONS = {"broken image", "not an image", "too many pixels", "too small", "SVG", "HTML, not an image"}
 
 
 def drawn(kind: str, mode: str = "RGB", size: tuple[int, int] = (40, 30), **options) -> bytes:
@@ -62,7 +62,7 @@ def test_of_an_animation_the_first_frame_with_its_transparency():
         (b"", "empty file"),
         (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
         (b"\xef\xbb\xbf\n<!-- drawn --><svg/>", "SVG"),
-        (b"<!DOCTYPE html><html><body>Not found", "HTML, no image"),
+        (b"<!DOCTYPE html><html><body>Not found", "HTML, not an image"),
         (b"%PDF-1.4", "not an image"),
         (drawn("PPM"), "not an image"),
         (drawn("ICO"), "not an image"),

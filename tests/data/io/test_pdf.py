@@ -94,7 +94,7 @@ def test_a_page_that_compresses_badly_is_a_jpeg(render, opened):
     ("content", "reason"),
     [
         (b"", "empty file"),
-        (b"<!DOCTYPE html><html><body>%%EOF", "no PDF"),
+        (b"<!DOCTYPE html><html><body>%%EOF", "not a PDF"),
         (PAGE[: len(PAGE) // 2], "truncated"),
         (PAGE[: len(PAGE) // 2] + b"\n%%EOF\n", "broken PDF"),
         (b"%PDF-1.7\n%%EOF", "broken PDF"),

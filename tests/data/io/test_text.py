@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ndino.data.io.text import Bounds, TextError, clean, fit
+from ndino.data.io.text import Bounds, TextError, clean, cut_to_bounds
 
 PIECES = """< > <b <ref> </ref> <image> im age> {{ }} [[ ]] [ ] | '' &amp; &lt; amp; == ( ) , . 1 a <!-- -->
 __TOC__ __init__ È"""
@@ -67,10 +67,12 @@ def test_what_is_cleaned_and_what_is_not(text: str, expected: str) -> None:
 
 def test_a_long_text_ends_with_a_sentence() -> None:
     text = "Prima frase. Seconda frase! Terza frase che non ci sta."
-    assert fit(text, Bounds(5, 30)) == "Prima frase. Seconda frase!"
-    assert fit("Art. 3.14 di una legge senza fine e senza punto", Bounds(8, 20)) == "Art. 3.14 di una"
-    assert fit("一二三四五。六七八九十", Bounds(3, 8)) == "一二三四五。"
-    assert fit("a" * 50, Bounds(5, 30)) == "a" * 30
+    assert cut_to_bounds(text, Bounds(5, 30)) == "Prima frase. Seconda frase!"
+    assert (
+        cut_to_bounds("Art. 3.14 di una legge senza fine e senza punto", Bounds(8, 20)) == "Art. 3.14 di una"
+    )
+    assert cut_to_bounds("一二三四五。六七八九十", Bounds(3, 8)) == "一二三四五。"
+    assert cut_to_bounds("a" * 50, Bounds(5, 30)) == "a" * 30
 
 
 def test_short_texts_and_figures_are_refused() -> None:
@@ -79,14 +81,14 @@ def test_short_texts_and_figures_are_refused() -> None:
         ("12.5 | 13,7 | 14 – 15.2", "hardly a letter in the text"),
     ):
         with pytest.raises(TextError) as error:
-            fit(text, Bounds(5, 30))
+            cut_to_bounds(text, Bounds(5, 30))
         assert error.value.reason == reason
 
 
 @given(st.text(min_size=1, max_size=400), st.integers(1, 20), st.integers(0, 60))
 def test_bounds_hold(text: str, least: int, more: int) -> None:
     try:
-        found = fit(clean(text), Bounds(least, least + more))
+        found = cut_to_bounds(clean(text), Bounds(least, least + more))
     except TextError:
         return
     assert least <= len(found) <= least + more and found == found.strip()

@@ -186,7 +186,7 @@ def test_broken_rows_of_every_kind_are_counted_and_kept_aside(marked, tmp_path):
         "no answer": 1,
         "no question": 1,
         "no question in the row": 2,
-        "image: HTML, no image": 1,
+        "image: HTML, not an image": 1,
         "image: broken image": 2,
         "image: empty file": 4,
         "image: none in the row": 2,

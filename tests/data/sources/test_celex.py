@@ -69,7 +69,7 @@ def test_repeated_numbers_and_others_have_their_fault(numbers):
     found = list(check_numbers(iter(numbers)))
     assert [document.name for document in found] == numbers
     assert sum(not document.fault for document in found) == len(set(numbers) & set(NUMBERS))
-    assert {document.fault for document in found} <= {"", "no CELEX number", "given before"}
+    assert {document.fault for document in found} <= {"", "not a CELEX number", "given twice"}
 
 
 def test_the_unions_languages():

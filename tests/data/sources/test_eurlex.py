@@ -130,7 +130,7 @@ def test_what_is_left_out_has_its_reason(done):
     folder, _, _, _ = done
     assert rejects_of(folder / "out") == {
         NUMBER["slow"]: "timed out",
-        NUMBER["html"]: "not what was asked for: text/html",
+        NUMBER["html"]: "wrong kind of file: text/html",
         NUMBER["robots"]: "HTTP 202",
         NUMBER["missing"]: "HTTP 404",
         NUMBER["truncated"]: "truncated",
@@ -141,8 +141,8 @@ def test_what_is_left_out_has_its_reason(done):
         f"eurlex/{NUMBER['mixed']}/3": "not in the language it",
         f"eurlex/{NUMBER['sideways']}/1": "too little confidence",
         "eurlex/32020D0001.2/2": "blank page",
-        NUMBER["good"]: "given before",
-        "Titolo": "no CELEX number",
+        NUMBER["good"]: "given twice",
+        "Titolo": "not a CELEX number",
     }
     manifest = json.loads((folder / "out" / "manifest.json").read_text())
     assert manifest["counts"] == {"eurlex/documents": 16, "eurlex/pages": 14, "eurlex/pages tried": 14}
@@ -167,7 +167,7 @@ def test_a_finished_run_does_nothing_again(done, capsys):
     folder, server, _, url = done
     hits = server.hits.copy()
     assert run(folder / "numbers.txt", "--out", folder / "out", "--url", url, "--pages", 4) == 0
-    assert server.hits == hits and "already whole" in capsys.readouterr().out
+    assert server.hits == hits and "already complete" in capsys.readouterr().out
 
 
 def test_kept_pdfs_give_the_same_rows_and_shards_the_same_bytes(done, tmp_path):

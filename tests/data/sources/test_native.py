@@ -60,7 +60,7 @@ def test_exams_v(tmp_path):
     assert [row["conversations"][1]["value"] for row in rows] == ["A", "C"]
     assert rows[0]["conversations"][0]["value"].endswith(instructions.LETTER_ANSWER)
     rejects = rows_of(tmp_path / "out" / "rejects.jsonl")
-    assert [one["reason"] for one in rejects] == ["answer is no letter"] * 3
+    assert [one["reason"] for one in rejects] == ["answer is not a letter"] * 3
     assert run("exams-v", tmp_path / "hub", tmp_path / "test") == 0
     documents = load_folder(tmp_path / "test" / "benchmarks" / "swap-uniba" / "EXAMS-V_IT", split="test")
     assert documents["answer"] == ["A", "C"]

@@ -117,8 +117,8 @@ def test_another_language_is_only_a_setting(tmp_path: Path) -> None:
         (status(404), "HTTP 404"),
         (status(403), "HTTP 403"),
         (status(503), "HTTP 503"),
-        (content(HTML, "text/html"), "not what was asked for: text/html"),
-        (content(HTML, "image/png"), "not what was asked for: text/html"),
+        (content(HTML, "text/html"), "wrong kind of file: text/html"),
+        (content(HTML, "image/png"), "wrong kind of file: text/html"),
         (content(SVG, "image/svg+xml"), "SVG"),
         (content(png(1)[:70]), "broken image"),
         (content(png(1), length=70), "broken image"),
@@ -126,7 +126,7 @@ def test_another_language_is_only_a_setting(tmp_path: Path) -> None:
         (content(b""), "empty answer"),
         (broken(png(1), 70), "broken off"),
         (endless(), "too large"),
-        (redirect("ftp://127.0.0.1/a.png"), "no web address"),
+        (redirect("ftp://127.0.0.1/a.png"), "not a web address"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -201,7 +201,7 @@ def test_texts_that_are_missing_refused_or_there_before(tmp_path: Path) -> None:
         ("6", "caption: text too short"),
         ("7", "no text"),
         ("8", "no address of the image"),
-        ("9", "no web address"),
+        ("9", "not a web address"),
         ("10", "no address of the page"),
     ]
     counts = json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"]
@@ -234,7 +234,7 @@ def test_what_is_no_table_stops_the_run_before_anything_is_asked_for(tmp_path: P
         ):
             assert run([good, bad], tmp_path / "out") == 1
             line = capsys.readouterr().err.strip().splitlines()[-1]
-            assert str(bad) in line and ("no WIT table" in line or "no such file" in line)
+            assert str(bad) in line and ("not a WIT table" in line or "no such file" in line)
         assert main(["wit", str(good), "--out", str(tmp_path / "out")]) == 1
         assert "--contact" in capsys.readouterr().err
         assert run([good], tmp_path / "out", "--lang", "../x") == 1

@@ -1,1 +1,1 @@
-"""The translators: MADLAD-400 by CTranslate2 or transformers, and Apertium."""
+"""The translators: MADLAD-400 with CTranslate2 or transformers, and Apertium."""

@@ -1,6 +1,6 @@
-"""Apertium: rule-based translation from Debian packages, offline and quick; readable, with errors.
+"""Translate with Apertium: rule-based, from Debian packages, offline and fast; readable, with errors.
 
-For tests, the miniature and languages that no model serves. Not for training data that matters.
+For tests, the miniature and languages that no model covers. Not for real training data.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from ndino.data.errors import DataError
 from ndino.data.translation.engines.apertium_pipe import ApertiumPipe
 from ndino.data.translation.placeholders import PLACEHOLDER
 
-# Apertium's stream format: these characters are markup unless a backslash stands before them.
+# Apertium's stream format: these characters are markup unless a backslash precedes them.
 MARKUP = re.compile(r"([\[\]{}^$/\\@<>])")
 ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-# What passes through untouched: placeholders, and the tilde, which would vanish in the last step.
+# Passed through unchanged: placeholders, and the tilde, which Apertium's last step would remove.
 UNTOUCHED = re.compile(f"({PLACEHOLDER.pattern}|~)")
-# As Apertium's own reader of plain text does, a full stop goes behind every text, so that the last word is
-# read as the end of a sentence, and an empty mark by which it is found again. Its reader leaves no space
-# before them, and "no" becomes "No.", the short form of number.
+# Like Apertium's own reader of plain text, add a full stop to every text, so that the last word is read as
+# the end of a sentence, and an empty blank that marks it. Unlike that reader, put a space before them:
+# without one, a final "no" is read as "No.", the abbreviation of number.
 END = " .[]"
 
 
 class Apertium:
-    """English to Italian and the like, by a direct pair or by way of one language between.
+    """Translates with a direct language pair, or with two pairs over one language in between.
 
-    ``source`` and ``target`` are Apertium's codes (ISO 639-3 mostly), looked up among the installed pairs.
-    Every text goes through the pipe on its own: in one stream a text's translation would depend on its
-    neighbours. Most programs of the pipe start afresh at a NUL; the tagger does not when it met a kind of
-    word that it was not trained on, and is then started anew. Raises DataError where the program, or a pair,
-    is missing.
+    ``source`` and ``target`` are Apertium's codes (mostly ISO 639-3), looked up among the installed pairs.
+    Each text is translated independently of the others, see `ApertiumPipe`.
+
+    Raises:
+        DataError: the program or a pair is not installed.
     """
 
     def __init__(self, source: str, target: str) -> None:
@@ -48,9 +48,10 @@ class Apertium:
         self.identity = f"{version}, {' and '.join(self.modes)}, {key_of(END, *data)}"
 
     def translate(self, texts: Sequence[str]) -> list[str]:
-        """Translations in order; the empty string for a text that breaks the pipe.
+        """Translations in order; an empty string for a text that crashes the pipe.
 
-        Raises DataError where the pipe breaks on a plain text too.
+        Raises:
+            DataError: the pipe crashes on a plain text too.
         """
         try:
             return self._through(texts)
@@ -65,7 +66,7 @@ class Apertium:
             said = next((line.strip() for line in reversed(said) if line.strip()), str(error))
             packages = " ".join(f"apertium-{mode}" for mode in self.modes)
             raise DataError(
-                f"apertium breaks off: {said} (remedy: apt-get install --reinstall apertium {packages})"
+                f"apertium fails: {said} (remedy: apt-get install --reinstall apertium {packages})"
             ) from error
 
     def _through(self, texts: Sequence[str]) -> list[str]:
@@ -80,7 +81,7 @@ class Apertium:
 
 def _escape(text: str) -> str:
     pieces = UNTOUCHED.split(text.replace("\0", " "))
-    # split() puts what matched at the odd places; brackets make it a blank with content.
+    # split() puts the matches at odd indices; in brackets they are blanks, which Apertium does not translate.
     escaped = [MARKUP.sub(r"\\\1", piece) for piece in pieces]
     return "".join(f"[{piece}]" if number % 2 else piece for number, piece in enumerate(escaped))
 
@@ -88,7 +89,7 @@ def _escape(text: str) -> str:
 def _unescape(line: str) -> str:
     if line.endswith(END):
         line = line.removesuffix(END)
-    # What is left of unescaped brackets are the borders of blanks.
+    # The unescaped brackets that are left are the borders of blanks.
     return "".join(
         ESCAPED.sub(r"\1", piece) if piece.startswith("\\") else piece.replace("[", "").replace("]", "")
         for piece in re.split(r"(\\.)", line, flags=re.DOTALL)
@@ -107,14 +108,14 @@ def _route(source: str, target: str) -> tuple[str, ...]:
     if not between:
         installed = ", ".join(sorted("-".join(pair) for pair in pairs)) or "none"
         raise DataError(
-            f"apertium has no way from {source} to {target}, direct or by one language between "
+            f"apertium has no pair from {source} to {target}, direct or over one language in between "
             f"(installed pairs: {installed}; remedy: {_remedy(source, target)})"
         )
     return f"{source}-{between[0]}", f"{between[0]}-{target}"
 
 
 def _files_of(mode: str) -> Iterator[Path]:
-    """The mode file and the data that it names in quotes."""
+    """The mode file, and the data files that it names in quotes."""
     path = _modes() / f"{mode}.mode"
     yield path
     for name in re.findall(r"'([^']+)'", path.read_text(encoding="utf-8")):

@@ -1,9 +1,10 @@
-"""The conversion itself, run by ``convert_madlad.py`` under the transformers that converts right.
+"""Convert a MADLAD model; ``convert_madlad.py`` runs this script with a transformers that converts correctly.
 
     python conversion.py MODEL OUT QUANTIZATION
 
-Writes OUT and prints, last, one line of JSON: versions, whether the tokens agree, and how far the scores of
-given translations are from the original's. Imports nothing of ndino: it is not installed there.
+Writes OUT, and as its last line of output one JSON object: versions, whether the tokenizers agree, and how
+far the scores of given translations are from the original's. Imports nothing of ndino, which its environment
+lacks.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sentencepiece
 import torch
 import transformers
 
-# Any language's text does: what is compared is how likely the model calls it, not whether it is right.
+# Any text will do: the probabilities under both models are compared, not the quality of the translations.
 PAIRS = (
     ("<2it> How many dogs are in the picture?", "Quanti cani ci sono nella foto?"),
     ("<2it> The man on the left is wearing a red hat.", "L'uomo a sinistra indossa un cappello rosso."),
@@ -31,7 +32,7 @@ END = "</s>"
 
 
 class Converter(ctranslate2.converters.TransformersConverter):
-    """CTranslate2's, with the original's scores taken while it is loaded: weights of 12 GB are read once."""
+    """CTranslate2's converter, which also scores with the original model: 12 GB are loaded only once."""
 
     def __init__(self, folder: str, sources: list[list[int]], targets: list[list[int]]) -> None:
         super().__init__(folder, low_cpu_mem_usage=False)
@@ -44,14 +45,14 @@ class Converter(ctranslate2.converters.TransformersConverter):
         return model
 
     def load_tokenizer(self, tokenizer_class, folder, **settings):
-        # The one that reads spiece.model itself; the quick one needs a file that not every copy has.
+        # The slow tokenizer reads spiece.model; the fast one needs a file that not every copy has.
         return transformers.T5Tokenizer.from_pretrained(folder, legacy=True)
 
 
 def scores(
     model: transformers.T5ForConditionalGeneration, source: list[int], target: list[int]
 ) -> list[float]:
-    """Log-probabilities of the tokens ``target`` after ``source``."""
+    """The log-probability of each token of ``target``, given ``source``."""
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([source]), labels=torch.tensor([target])).logits[0]
     return logits.float().log_softmax(-1).gather(1, torch.tensor(target)[:, None])[:, 0].tolist()

@@ -1,8 +1,8 @@
-"""``ndino data convert-madlad``: MADLAD-400 as published, for CTranslate2.
+"""``ndino data convert-madlad``: convert the published MADLAD-400 for CTranslate2.
 
-Under transformers 5 CTranslate2's converter is silently wrong for MADLAD: it takes the output head for the
-embeddings' twin and scales its scores. So the weights are converted in an environment of its own, with a
-transformers that converts right, and the result's scores are held against the original's.
+With transformers 5, CTranslate2's converter is silently wrong for MADLAD: it treats the output head as tied
+to the embeddings and scales its scores. So the weights are converted in a separate environment, with a
+transformers that converts correctly, and the scores of the result are compared with the original's.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from ndino.common.files import fingerprint, key_of, whole_folder, write_json
 from ndino.data.errors import DataError
 from ndino.upstream.mirror import cache_folder
 
-# What converts right, with the versions that it came with. CTranslate2 and PyTorch are this environment's.
+# Versions that convert correctly. CTranslate2 and PyTorch come from the current environment.
 PINS = ("transformers==4.57.6", "tokenizers==0.22.2", "huggingface_hub==0.36.2")
 SCRIPT = Path(__file__).with_name("conversion.py")
-# The published files that matter: GGUF copies of the weights lie beside them.
+# The published files that are needed. The repository also has copies of the weights in GGUF, which are not.
 WANTED = ("config.json", "generation_config.json", "tokenizer_config.json", "spiece.model", "*.safetensors")
 WANTED += ("*.safetensors.index.json",)
-# How far a token's log-probability may be from the original's, on average: room for rounding in a deep model.
-# A wrong conversion is off by whole numbers.
+# Allowed mean difference of a token's log-probability from the original's. It leaves room for rounding errors
+# in a deep model; a wrong conversion is off by whole numbers.
 TOLERANCES = {"float32": 0.01, "bfloat16": 0.1, "int8": 0.3}
 RECORD = "conversion.json"
 
@@ -70,22 +70,22 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def convert_madlad(model: str, out: Path, quantization: str) -> dict[str, Any]:
-    """Convert ``model``, a folder or a hub id, to the folder ``out``; returns what was compared.
+    """Convert ``model``, a folder or a hub id, to the folder ``out``; returns the comparison of the scores.
 
     Raises:
-        DataError: the model or the packages cannot be had, or the scores differ.
+        DataError: the model or the packages are not available, or the scores differ.
     """
     if out.exists() and not (out / RECORD).is_file():
-        raise DataError(f"{out}: exists and is no converted model (remedy: another --out)")
+        raise DataError(f"{out}: exists and is not a converted model (remedy: another --out)")
     src = _published(model)
     python = environment()
     with whole_folder(out) as folder:
-        # -I: this package's modules stay out of the script's way.
+        # -I: keeps the modules beside the script out of its import path.
         command = [str(python), "-I", str(SCRIPT), str(src), str(folder), quantization]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if done.returncode:
             raise DataError(
-                f"{src}: the conversion failed, see above (remedy: is there memory and disk for the model?)"
+                f"{src}: the conversion failed, see above (remedy: check that memory and disk suffice)"
             )
         record = json.loads(done.stdout.splitlines()[-1])
         _refuse_differences(src, record, quantization)
@@ -96,29 +96,31 @@ def convert_madlad(model: str, out: Path, quantization: str) -> dict[str, Any]:
 
 
 def environment_folder() -> Path:
-    """Where the environment that converts is, or would be."""
-    return cache_folder() / "convert" / key_of(*PINS, _behind(), sys.version)
+    """The folder of the environment for the conversion, whether or not it exists."""
+    return cache_folder() / "convert" / key_of(*PINS, _current_packages(), sys.version)
 
 
 def environment() -> Path:
-    """Python of the environment that converts, made in the user's cache folder where it is missing.
+    """The Python of the environment for the conversion, which is created in the cache folder if need be.
 
-    It holds ``PINS``; all else is taken from this environment, which stands behind it. Raises DataError where
-    the packages cannot be installed.
+    The environment holds ``PINS`` and takes all other packages from the current environment.
+
+    Raises:
+        DataError: the packages cannot be installed.
     """
     folder = environment_folder()
     python = folder / "bin" / "python"
     if folder.is_dir():
         return python
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Under another name first: a second run must not find half of it. Names inside an environment are
-    # absolute, but neither its Python nor `python -m` uses them.
+    # Created under a temporary name, so that no other run finds it unfinished. Paths inside an environment
+    # are absolute, but neither its Python nor `python -m` uses them, so it can be moved.
     temporary = folder.with_name(f".making.{secrets.token_hex(4)}")
     temporary.mkdir()
     try:
         venv.create(temporary, with_pip=True)
         own = sysconfig.get_path("purelib", vars={"base": str(temporary), "platbase": str(temporary)})
-        Path(own, "behind.pth").write_text(f"{_behind()}\n")
+        Path(own, "current.pth").write_text(f"{_current_packages()}\n")
         install = [str(temporary / "bin" / "python"), "-m", "pip", "install", "--quiet", "--upgrade"]
         done = subprocess.run(
             [*install, "--disable-pip-version-check", *PINS], capture_output=True, text=True
@@ -126,16 +128,16 @@ def environment() -> Path:
         if done.returncode:
             raise DataError(
                 f"{', '.join(PINS)} cannot be installed: {(done.stderr.splitlines() or ['pip failed'])[-1]} "
-                "(remedy: run this where the package index is in reach, such as a login node)"
+                "(remedy: run this on a machine that reaches the package index, such as a login node)"
             )
-        with contextlib.suppress(OSError):  # another process was quicker
+        with contextlib.suppress(OSError):  # another process was faster
             os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return python
 
 
-def _behind() -> str:
+def _current_packages() -> str:
     return sysconfig.get_path("purelib")
 
 
@@ -152,9 +154,9 @@ def _published(model: str) -> Path:
 
     try:
         return Path(snapshot_download(model, allow_patterns=list(WANTED)))
-    except Exception as error:  # the hub's client has no common ancestor for its errors
+    except Exception as error:  # the errors of the hub's client have no common base class
         raise DataError(
-            f"{model}: no folder, and the hub does not give it: {reason_of(error)} "
+            f"{model}: no such folder, and not available from the hub: {reason_of(error)} "
             "(remedy: a machine with internet, or a folder)"
         ) from error
 
@@ -170,5 +172,5 @@ def _refuse_differences(src: Path, record: dict[str, Any], quantization: str) ->
             f"{src}: after the conversion a token's log-probability is off by "
             f"{record['mean_difference']:.3g} on average, more than {TOLERANCES[quantization]:g}: "
             "the result would translate to noise and was removed "
-            f"(remedy: the versions that convert right are {', '.join(PINS)}, CTranslate2 4.8.5)"
+            f"(remedy: versions that convert correctly are {', '.join(PINS)}, CTranslate2 4.8.5)"
         )

@@ -1,4 +1,4 @@
-"""MADLAD-400 through CTranslate2: the translator for training data, on CPU and GPU."""
+"""Translate with MADLAD-400 through CTranslate2, on CPU or GPU: the translator for training data."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from ndino.data.errors import DataError
 from ndino.data.translation.engines.madlad_tokenizer import MadladTokenizer, limit_of
 
 FILES = ("model.bin", "*.json", "spiece.model")
-BEAM = 4  # ours: the paper does not say
-# Tokens of a device batch with its padding: enough to keep the matrix products busy, and beam search on a
-# 3B model in bf16 leaves room for the larger one on 16 GB.
+BEAM = 4  # ours; the paper does not say
+# Tokens in a device batch, padding included: enough to use the hardware well, and CUDA_TOKENS fit on a 16 GB
+# GPU with a 3B model in bf16 and beam search.
 CPU_TOKENS, CUDA_TOKENS = 2048, 8192
-# The shortest text of a batch has at least this share of the longest's tokens: less is padding, and one that
-# loops is stopped by a limit of its own length.
+# The shortest text of a batch has at least this share of the longest's tokens. This limits padding, and a
+# text that loops is stopped by a limit that fits its length.
 NARROWEST = 0.85
-# The second try: sentences one by one, and what makes a model loop is forbidden. Not in the first, since good
-# translations repeat themselves too.
+# For rejected texts, repetition is suppressed. Not for the first attempt: correct translations may repeat
+# themselves too.
 AGAIN = {"no_repeat_ngram_size": 4, "repetition_penalty": 1.2}
 
 
 class Madlad:
-    """The converted model in ``folder`` (`ndino data convert-madlad`), translating to ``lang``.
+    """Translates to ``lang`` with the converted model in ``folder`` (`ndino data convert-madlad`).
 
-    Texts are sorted by their number of tokens and cut into batches of a bounded number of tokens, so that
-    little is padding and no batch waits long for its longest member. On a CPU as many batches run side by
-    side as there are threads (``OMP_NUM_THREADS``, by default the cores given to the process), each in one:
-    that costs less CPU time than one batch in many threads. The model is loaded with the first text.
+    Texts are sorted by length and split into batches of a bounded number of tokens, so that there is little
+    padding and no batch waits long for its longest text. On a CPU, as many batches run in parallel as there
+    are threads (``OMP_NUM_THREADS``, by default the cores of the process), with one thread each: that costs
+    less CPU time than one batch in many threads. The model is loaded for the first text.
 
-    Raises DataError where ``folder`` holds no converted model or the model does not know ``lang``.
+    Raises:
+        DataError: ``folder`` holds no converted model, or the model does not know ``lang``.
     """
 
     def __init__(self, folder: Path, lang: str) -> None:
         if not (folder / "model.bin").is_file():
             raise DataError(
-                f"{folder}: no model.bin, so no model for CTranslate2 "
+                f"{folder}: no model.bin, so not a model for CTranslate2 "
                 f"(remedy: ndino data convert-madlad --model {folder} --out FOLDER)"
             )
         self._folder = folder
@@ -50,7 +51,7 @@ class Madlad:
         return self._translate(texts, {})
 
     def translate_again(self, texts: Sequence[str]) -> list[str]:
-        """Translations in order, with repetition held down."""
+        """Translations in order, with repetition suppressed."""
         return self._translate(texts, AGAIN)
 
     def _translate(self, texts: Sequence[str], settings: dict[str, float]) -> list[str]:
@@ -61,7 +62,7 @@ class Madlad:
             waiting = model.translate_batch(
                 [sources[i] for i in batch],
                 beam_size=BEAM,
-                max_input_length=0,  # by itself it cuts sources at 1,024 tokens and says nothing
+                max_input_length=0,  # by default, sources are silently cut at 1,024 tokens
                 max_decoding_length=limit_of(max(len(sources[i]) for i in batch)),
                 asynchronous=True,
                 **settings,
@@ -88,9 +89,10 @@ class Madlad:
 
 
 def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Positions in ``lengths``, longest first, in groups of which longest times size is within ``budget``.
+    """Split the indices of ``lengths``, longest first, into batches of at most ``budget`` padded tokens.
 
-    One that is longer than the budget stands alone, and none has less than ``NARROWEST`` of its first.
+    A text that is longer than the budget is a batch of its own. In a batch, no text has less than
+    ``NARROWEST`` of the tokens of the longest.
     """
     batch: list[int] = []
     for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):

@@ -1,4 +1,4 @@
-"""MADLAD-400 the paper's way, for comparison: transformers, batches of four in the order of the texts."""
+"""Translate with MADLAD-400 as the paper did, for comparison: transformers, batches of four in text order."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ BATCH = 4  # the paper, section 3.2
 
 
 class TransformersMadlad:
-    """The model as published in ``folder``, translating to ``lang``; loaded with the first text.
+    """Translates to ``lang`` with the published model in ``folder``, which is loaded for the first text.
 
-    Raises DataError where ``folder`` holds no such model or the model does not know ``lang``.
+    Raises:
+        DataError: ``folder`` holds no such model, or the model does not know ``lang``.
     """
 
     def __init__(self, folder: Path, lang: str) -> None:
         if not (folder / "config.json").is_file() or (folder / "model.bin").is_file():
             raise DataError(
-                f"{folder}: no model of transformers (remedy: give the folder that convert-madlad was given)"
+                f"{folder}: not a model of transformers (remedy: the folder that convert-madlad read)"
             )
         self._folder = folder
         self._pieces = MadladTokenizer(folder, lang)
@@ -48,10 +49,10 @@ class TransformersMadlad:
                 input_ids=ids.to(model.device),
                 attention_mask=(torch.arange(longest) < lengths).to(model.device),
                 num_beams=BEAM,
-                early_stopping=True,  # as CTranslate2 ends a beam search
+                early_stopping=True,  # CTranslate2 ends a beam search in the same way
                 max_new_tokens=limit_of(longest),
             )
-            # The first id is the one that starts the decoder.
+            # The first id is the decoder's start token.
             done += [self._pieces.decode_ids(row[1:]) for row in found.tolist()]
         return done
 
@@ -67,10 +68,10 @@ class TransformersMadlad:
                 )
             except (OSError, ValueError) as error:
                 raise DataError(
-                    f"{self._folder}: {reason_of(error)} (remedy: fetch the model again)"
+                    f"{self._folder}: {reason_of(error)} (remedy: download the model again)"
                 ) from error
-            # Some versions before 5.23 put the output head into the encoder of a checkpoint that stores the
-            # decoder's embeddings only (transformers issue #48154), and translate to noise.
+            # Some versions before 5.23 load the output head into the encoder if a checkpoint stores only the
+            # decoder's embeddings (transformers issue #48154), and translate to noise.
             if not torch.equal(model.encoder.embed_tokens.weight, model.decoder.embed_tokens.weight):
                 raise DataError(
                     f"{self._folder}: this version of transformers loads it wrongly "

@@ -125,7 +125,7 @@ class TestApertium:
 
     def test_a_broken_pair_is_named(self, broken_at: BreakAt) -> None:
         broken_at("[^\\0]")
-        with pytest.raises(DataError, match=r"apertium breaks off: .*reinstall apertium apertium-eng-ita"):
+        with pytest.raises(DataError, match=r"apertium fails: .*reinstall apertium apertium-eng-ita"):
             Apertium("eng", "ita").translate(["fine", "too"])
 
     def test_only_the_text_that_breaks_the_pipe_is_lost(self, broken_at: BreakAt) -> None:
