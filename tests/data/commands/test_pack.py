@@ -64,7 +64,7 @@ def test_faults_are_told_and_leave_the_old_file(finished, tmp_path, monkeypatch)
         pack(finished, out)
     forgetful = f'exec {program} README.md "{tmp_path}/toy.squashfs.part" -quiet -no-progress >/dev/null'
     broken.write_text(f"#!/bin/sh\n{forgetful}\n")
-    with pytest.raises(DataError, match=r"data\.jsonl is not in it"):
+    with pytest.raises(DataError, match=r"data\.jsonl is missing in it"):
         pack(finished, out)
     assert out.read_bytes() == b"old"
     monkeypatch.setenv("PATH", str(Path("/nowhere")))

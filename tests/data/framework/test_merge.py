@@ -131,7 +131,7 @@ def test_shards_of_another_input_and_another_count_are_refused(shards, tmp_path)
         merge(shards)
     make(tmp_path / "two", 2)
     shutil.copytree(tmp_path / "two" / "shards" / "00001-of-00002", shards / "shards" / "00001-of-00002")
-    with pytest.raises(DataError, match="holds shards of 2, this is one of 7"):
+    with pytest.raises(DataError, match="has 2 shards, this run expects 7"):
         merge(shards)
 
 

@@ -242,7 +242,7 @@ def test_when_nothing_is_answered_any_more_the_run_stops() -> None:
                 assert reason(fetcher, server.url(path)) == "HTTP 404"
         for _ in range(fetch.FAILURES_IN_A_ROW - 1):
             assert reason(fetcher, url) == "no connection"
-        with pytest.raises(DataError, match="20 times consecutive"):
+        with pytest.raises(DataError, match="20 consecutive failures"):
             fetcher.get(url)
 
 

@@ -178,5 +178,5 @@ def test_a_reader_that_is_stopped_is_not_the_documents_fault(render, reader, end
 
 def test_a_folder_that_cannot_be_written_is_not_the_documents_fault(tmp_path):
     (tmp_path / "a.pdf").write_bytes(PAGE)
-    with pytest.raises(DataError, match="room on the disk"):
+    with pytest.raises(DataError, match="free disk space"):
         render_pages(tmp_path / "a.pdf", tmp_path / "gone", Rendering())

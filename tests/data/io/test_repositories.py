@@ -73,7 +73,7 @@ def test_from_the_hub_only_the_files_that_are_needed(folder, monkeypatch):
 @pytest.mark.parametrize("name", ["somebody/something", "no folder: at all"])
 def test_what_is_neither_folder_nor_reachable_is_named_with_the_remedy(name):
     # Tests run without the hub.
-    with pytest.raises(DataError, match="remedy: where there is internet, hf download"):
+    with pytest.raises(DataError, match="remedy: hf download"):
         open_repository(name).files(("*",))
 
 

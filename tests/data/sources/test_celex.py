@@ -115,14 +115,14 @@ def test_a_data_set_of_the_hub(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert numbers_of("owner/laws") == NUMBERS
-    with pytest.raises(DataError, match=r"owner/others: no such file .* hub: .*remedy: fetch it"):
+    with pytest.raises(DataError, match=r"owner/others: no such file .* hub: .*remedy: download it"):
         numbers_of("owner/others")
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", b"celex_id", r"unknown kind of file .*\.parquet"),
+        ("a.csv", b"celex_id", r"unknown file type .*\.parquet"),
         ("a.jsonl", b'{"celex_id": "1"}\n{"id": 1}\n', r"a\.jsonl row 2: no celex_id"),
         ("a.jsonl", b"[1]\n", r"row 1: no celex_id"),
         ("a.jsonl", b"{\n", r"row 1: broken JSON"),
@@ -149,5 +149,5 @@ def test_a_table_without_the_column(tmp_path):
 def test_nothing_there(tmp_path):
     with pytest.raises(DataError, match="no file with CELEX numbers"):
         numbers_of(tmp_path)
-    with pytest.raises(DataError, match="no such file or folder, and no data set's name"):
+    with pytest.raises(DataError, match="not a file, a folder or a data set on the hub"):
         numbers_of(tmp_path / "numbers.txt")

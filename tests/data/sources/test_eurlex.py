@@ -198,12 +198,12 @@ def test_other_settings_are_refused(done, capsys):
     [
         (["--pdfs", "nowhere"], "nowhere: no such folder"),
         (["--pdfs", "."], "no PDF in it"),
-        (["nowhere.txt", "--contact", "a@b"], "nowhere.txt: no such file or folder"),
-        (["numbers.txt", "--contact", "me"], "--contact 'me' is no e-mail"),
-        (["numbers.txt", "--url", "http://a/{CELEX}"], "needs {celex} in it"),
-        (["numbers.txt", "--url", "http://a/{celex}{0}"], "needs {celex} in it"),
-        (["numbers.txt", "--url", "http://a/{celex"], "needs {celex} in it"),
-        (["numbers.txt"], "no --contact"),
+        (["nowhere.txt", "--contact", "a@b"], "nowhere.txt: not a file, a folder or a data set"),
+        (["numbers.txt", "--contact", "me"], "--contact 'me': not an e-mail"),
+        (["numbers.txt", "--url", "http://a/{CELEX}"], "must hold {celex}"),
+        (["numbers.txt", "--url", "http://a/{celex}{0}"], "must hold {celex}"),
+        (["numbers.txt", "--url", "http://a/{celex"], "must hold {celex}"),
+        (["numbers.txt"], "--contact is missing"),
         (["numbers.txt", "--lang", "mt"], "apt-get install tesseract-ocr-mlt"),
     ],
 )
@@ -229,13 +229,13 @@ def test_without_tesseract_its_package_is_named(tmp_path):
         command, env=os.environ | {"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "no tesseract" in done.stderr and "apt-get install tesseract-ocr-ita" in done.stderr
+    assert "tesseract is not installed" in done.stderr and "apt-get install tesseract-ocr-ita" in done.stderr
 
 
 def test_not_one_row_is_a_failure(tmp_path, capsys):
     (tmp_path / "a.pdf").write_bytes(pdf(lines(*ENGLISH)))
     assert main(["eurlex", "--pdfs", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
-    assert "not one row" in capsys.readouterr().err
+    assert "no rows; rejects" in capsys.readouterr().err
 
 
 def test_limit_cuts_the_source(tmp_path, monkeypatch):

@@ -245,7 +245,7 @@ def test_what_is_no_table_stops_the_run_before_anything_is_asked_for(tmp_path: P
 def test_a_language_that_is_not_there_is_no_success(tmp_path: Path, capsys) -> None:
     path = write(tmp_path / "wit.tsv", table([row("de")]))
     assert run([path], tmp_path / "out") == 1
-    assert "not one row" in capsys.readouterr().err
+    assert "no rows; rejects" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

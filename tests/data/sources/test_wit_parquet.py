@@ -115,6 +115,6 @@ def test_flat_parquet_and_one_that_lacks_columns(tmp_path: Path, capsys) -> None
     parquet.write_table(pyarrow.Table.from_pylist([{"language": "it", "image_url": "x"}]), path)
     assert main(["wit", str(path), "--out", str(tmp_path / "other")]) == 1
     assert (
-        "no caption_reference_description, context_section_description, image, page_url"
+        "lacks caption_reference_description, context_section_description, image, page_url"
         in capsys.readouterr().err
     )

@@ -42,7 +42,7 @@ def test_identity_follows_the_languages_and_the_model(madlad_folder: Path, conve
     other = [*by_model, "--lang", "es"]
     made = {translation_identity(arguments(*given)) for given in (by_model, papers, other)}
     assert len(made) == 3
-    with pytest.raises(DataError, match="no language 'xx'"):
+    with pytest.raises(DataError, match="not know the language 'xx'"):
         translation_identity(arguments(*by_model, "--lang", "xx"))
 
 

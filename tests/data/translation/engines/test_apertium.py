@@ -120,7 +120,7 @@ class TestApertium:
         assert to_italian.translate([]) == []
 
     def test_a_missing_pair_is_named_with_what_to_install(self) -> None:
-        with pytest.raises(DataError, match=r"no way from eng to deu.*eng-spa.*apt-get install"):
+        with pytest.raises(DataError, match=r"no pair from eng to deu.*eng-spa.*apt-get install"):
             Apertium("eng", "deu")
 
     def test_a_broken_pair_is_named(self, broken_at: BreakAt) -> None:
