@@ -10,6 +10,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+import ftfy
+
 # Characters of a text that are read at all: cleaning takes one pass per level of nesting.
 MOST_READ = 20_000
 LEAST_LETTERS = 0.5  # share of the characters other than spaces
@@ -76,7 +78,9 @@ def clean(text: str) -> str:
 
 
 def _clean_once(text: str) -> str:
-    text = html.unescape(text)
+    # Repairs UTF-8 that was decoded as Latin-1 or Windows-1252 ("cittÃ "). Before the characters below are
+    # removed: control characters and no-break spaces may be halves of such letters.
+    text = ftfy.fix_encoding(html.unescape(text))
     if _UNWANTED.search(text):
         text = _UNWANTED.sub("", "\n".join(text.replace("\t", " ").splitlines()))
     text = unicodedata.normalize("NFC", text)

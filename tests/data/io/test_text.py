@@ -19,6 +19,7 @@ MARKUP = st.lists(st.sampled_from([*PIECES.split(), " ", "\n"]), max_size=40).ma
 @example("a ( ( ) ) .")
 @example("[[a|[[b]]]]")
 @example("\u0344")
+@example("Ãƒ\x83Ã‚Â\u00a0&#195;&#160;")
 def test_a_clean_text_stays_as_it_is(text: str) -> None:
     once = clean(text)
     assert clean(once) == once
@@ -58,6 +59,9 @@ def test_no_control_characters_no_stray_space_no_image_marker(text: str) -> None
         ("__TOC__Testo <!-- nota -->di __init__ [A]", "Testo di __init__ [A]"),
         ("prezzo , euro .", "prezzo, euro."),
         ("guarda <image> qui", "guarda qui"),
+        ("CittÃ\u00a0 di Roma, perchÃ© no: caffÃƒÂ¨", "Città di Roma, perché no: caffè"),
+        ("lâ€™arte costa 5 â‚¬, Ãˆ vero", "l’arte costa 5 €, È vero"),
+        ("São Tomé, «É così», “Å”, 5 Â", "São Tomé, «É così», “Å”, 5 Â"),
         ("", ""),
     ],
 )
