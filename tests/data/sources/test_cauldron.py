@@ -97,7 +97,8 @@ class TestWithApertium:
         )
         shim.chmod(0o755)
         environment = os.environ | {"PATH": f"{shim.parent}:{os.environ['PATH']}"}
-        small = "import sys; from ndino.data import __main__ as m; from ndino.data.sources import cauldron; cauldron.ROWS_AT_ONCE = 8; "
+        small = "import sys; from ndino.data import __main__ as m; from ndino.data.sources import cauldron; "
+        small += "cauldron.ROWS_AT_ONCE = 8; "
 
         def start(out: Path) -> subprocess.Popen:
             command = [sys.executable, "-c", small + "sys.exit(m.main())", "cauldron"]

@@ -142,7 +142,11 @@ def test_shards_give_the_same_bytes(shouted, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "content", "said"),
-    [("a.json", "[{", "broken JSON"), ("a.json", "{}", "a list of rows"), ("a.txt", "[]", "unknown file type")],
+    [
+        ("a.json", "[{", "broken JSON"),
+        ("a.json", "{}", "a list of rows"),
+        ("a.txt", "[]", "unknown file type"),
+    ],
 )
 def test_a_file_that_is_no_list_is_named(shouted, tmp_path, capsys, name, content, said):
     (tmp_path / name).write_text(content)

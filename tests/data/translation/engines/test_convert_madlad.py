@@ -113,4 +113,7 @@ def test_an_incomplete_model_is_named(
 def test_a_hub_id_out_of_reach_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert data.main(["convert-madlad", "--model", "google/none-such", "--out", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("ndino data: google/none-such: no such folder, and not available from the hub") and error.count("\n") == 1
+    assert (
+        error.startswith("ndino data: google/none-such: no such folder, and not available from the hub")
+        and error.count("\n") == 1
+    )
