@@ -133,8 +133,8 @@ def _logits(model: LlavaNextForConditionalGeneration, batch) -> torch.Tensor:
 
 
 def _run_upstream(src: Path, tower: str, folder: Path) -> None:
-    command = [str(UPSTREAM_PYTHON), "-m", "ndino.llava_next.upstream_logits", str(src.resolve()), str(folder)]
-    command += ["--vision-tower", tower]
+    command = [str(UPSTREAM_PYTHON), "-m", "ndino.llava_next.upstream_logits"]
+    command += [str(src.resolve()), str(folder), "--vision-tower", tower]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(map(str, (UPSTREAM_TREE, ROOT))),
         "CUDA_VISIBLE_DEVICES": "",

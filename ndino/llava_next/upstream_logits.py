@@ -1,6 +1,8 @@
 """Logits of an upstream checkpoint by upstream's own code; run in ``.venv-llava`` by the converter's check.
 
-    .venv-llava/bin/python -m ndino.llava_next.upstream_logits CHECKPOINT FOLDER    (in third_party/LLaVA-NeXT)
+    .venv-llava/bin/python -m ndino.llava_next.upstream_logits CHECKPOINT FOLDER
+
+It runs in third_party/LLaVA-NeXT.
 
 ``FOLDER/inputs.safetensors`` holds, for each name, ``NAME.image`` (height, width, 3), uint8, and
 ``NAME.ids``, int64, with -200 where the image stands; ``FOLDER/NAME.safetensors`` gets ``logits`` (positions,
