@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -27,14 +29,32 @@ def latin1_locale(folder: Path) -> dict[str, str]:
     return {"LOCPATH": str(folder), "LC_ALL": "it_IT.ISO-8859-1"}
 
 
-def as_nobody(command: list[str | Path]) -> list[str]:
-    """``command`` as a user without rights; the test is skipped where it is not started by root."""
-    if os.getuid() or not shutil.which("setpriv"):
+@dataclass(frozen=True)
+class User:
+    """A user without root's rights: the id, and the words in front of a command that is the user's."""
+
+    id: int
+    become: tuple[str, ...] = ()
+
+    def command(self, *words: str | Path) -> list[str]:
+        return [*self.become, *map(str, words)]
+
+
+@functools.cache
+def user_without_rights() -> User:
+    """Whoever runs the tests, where that is not root; else nobody, or root without the rights of root where
+    nobody may not read Python's own folder. The test is skipped where root cannot become another user."""
+    if os.geteuid():
+        return User(os.geteuid())
+    if not shutil.which("setpriv"):
         pytest.skip("needs root, who can become a user without rights")
-    setpriv = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
-    if subprocess.run([*setpriv, sys.executable, "-c", "import ndino"], capture_output=True).returncode:
-        pytest.skip("needs an environment and a checkout that other users can read")
-    return [*setpriv, *map(str, command)]
+    others = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--")
+    nobody = User(NOBODY, others)
+    # From a shell of that user: the first program is still found with root's rights.
+    started = nobody.command("sh", "-c", '"$0" -c "import torch"', sys.executable)
+    if subprocess.run(started, cwd="/", capture_output=True).returncode == 0:
+        return nobody
+    return User(0, ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"))
 
 
 def on_a_full_disk(folder: Path, command: list[str | Path], *, kilobytes: int = 64) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ndino.common.caches import cache_changes, cache_root, can_write
-from tests.surroundings import as_nobody, open_folder
+from tests.surroundings import open_folder, user_without_rights
 
 ROOT = Path(__file__).parents[2]
 # A folder cannot be made below a file, whoever asks.
@@ -64,11 +64,12 @@ def test_a_hub_cache_that_can_only_be_read_still_gives_its_models() -> None:
         hub, own = home / "shared", home / "own"
         (hub / "hub").mkdir(parents=True)
         (hub / "token").write_text("secret")
+        hub.chmod(0o555)
         own.mkdir()
         own.chmod(0o777)
         where = {"HOME": str(home), "XDG_CACHE_HOME": str(own), "HF_HOME": str(hub)}
         done = subprocess.run(
-            as_nobody([sys.executable, "-c", script]),
+            user_without_rights().command(sys.executable, "-c", script),
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **where},
             capture_output=True,
             text=True,

@@ -14,7 +14,7 @@ from fixtures.tiny import write_tiny_model
 from ndino.evaluation import models
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import HF, Backend, find_model, parse_backend, parse_model
-from tests.surroundings import as_nobody, open_folder
+from tests.surroundings import open_folder, user_without_rights
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ except ValueError as error:
         shutil.copytree(tiny_model_folder, folder, dirs_exist_ok=True)
         folder.chmod(0o755)
         (folder / closed).chmod(0)
-        command = as_nobody([sys.executable, "-c", script, folder])
+        command = user_without_rights().command(sys.executable, "-c", script, folder)
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         remedy = "(ask the owner for chmod -R a+rX, or choose another place)"

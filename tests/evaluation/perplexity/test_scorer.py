@@ -219,7 +219,11 @@ def test_unusable_models_are_one_clear_line(tmp_path, monkeypatch):
     # Transformers would draw the third layer at random.
     for setting, value, said in [
         ("num_hidden_layers", 3, "9 weights are missing, model.language_model.layers.2"),
-        ("intermediate_size", 48, "6 weights are not of the size .*: .* is 32 x 64 .* 32 x 48 by config.json"),
+        (
+            "intermediate_size",
+            48,
+            "6 weights are not of the size .* is 32 x 64 .* 32 x 48 by config.json",
+        ),
     ]:
         changed = {**config, "text_config": {**config["text_config"], setting: value}}
         (wrong / "config.json").write_text(json.dumps(changed))
