@@ -40,7 +40,7 @@ from benchmarks.shape_matched import build_model, proportions, save_model
 from fixtures.tiny import CORPUS
 from ndino.common.images import image_digest
 from ndino.evaluation.models import find_model
-from ndino.evaluation.perplexity.answer_sets import Item
+from ndino.evaluation.perplexity.answer_sets import AnswerItem
 from ndino.evaluation.perplexity.scorer import Scorer, load_scorer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,7 +69,7 @@ def write_model(folder: Path, *, vocabulary: int, hidden: int, layers: int) -> P
     )
 
 
-def make_items(images: int, answers: int) -> list[Item]:
+def make_items(images: int, answers: int) -> list[AnswerItem]:
     """Questions on images of noise, with answers of 10 to 30 tokens or so; an image's come one by one."""
     draw = random.Random(0)
     words = " ".join(CORPUS).split()
@@ -80,15 +80,15 @@ def make_items(images: int, answers: int) -> list[Item]:
         Image.fromarray(pixels).save(buffer, "PNG")
         contents.append(buffer.getvalue())
 
-    def item(round_: int, number: int, content: bytes) -> Item:
+    def item(round_: int, number: int, content: bytes) -> AnswerItem:
         answer = " ".join(draw.choices(words, k=draw.randint(6, 14)))
-        return Item(f"{number}-{round_}", "Cosa vedi?", answer, image_digest(content), lambda: content)
+        return AnswerItem(f"{number}-{round_}", "Cosa vedi?", answer, image_digest(content), lambda: content)
 
     return [item(r, n, content) for r in range(answers) for n, content in enumerate(contents)]
 
 
 @torch.inference_mode()
-def one_at_a_time(scorer: Scorer, items: Sequence[Item]) -> list[float]:
+def one_at_a_time(scorer: Scorer, items: Sequence[AnswerItem]) -> list[float]:
     """The other way: logits of every position, the model's own loss; summed over the answer's tokens."""
     losses = []
     tokenizer = scorer.processor.tokenizer
@@ -112,17 +112,17 @@ def one_at_a_time(scorer: Scorer, items: Sequence[Item]) -> list[float]:
     return losses
 
 
-def ours(scorer: Scorer, items: Sequence[Item]) -> list[float]:
+def ours(scorer: Scorer, items: Sequence[AnswerItem]) -> list[float]:
     return [score.nll for score in scorer(items)]
 
 
-WAYS: dict[str, Callable[[Scorer, Sequence[Item]], list[float]]] = {
+WAYS: dict[str, Callable[[Scorer, Sequence[AnswerItem]], list[float]]] = {
     "one_at_a_time": one_at_a_time,
     "ours": ours,
 }
 
 
-def seconds_of(scorer: Scorer, items: Sequence[Item], turns: int) -> tuple[dict[str, float], float]:
+def seconds_of(scorer: Scorer, items: Sequence[AnswerItem], turns: int) -> tuple[dict[str, float], float]:
     """CPU seconds of each way, the least of ``turns``, and the largest relative difference of the values."""
     found: dict[str, list[float]] = {way: [] for way in WAYS}
     values: dict[str, list[float]] = {}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import ImageFile
 
-from ndino.evaluation.perplexity.answer_sets import Item
+from ndino.evaluation.perplexity.answer_sets import AnswerItem
 from ndino.upstream import UpstreamError, llava_next_folder
 
 pytest_plugins = ["tests.skips"]
@@ -59,14 +59,14 @@ def answers_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def answer_items(answers_file: Path) -> list[Item]:
+def answer_items(answers_file: Path) -> list[AnswerItem]:
     """The answers of ``answers_file``."""
     from tests.evaluation.answer_files import read_answers
 
     return read_answers(answers_file)
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
+def pytest_runtest_setup(item: pytest.AnswerItem) -> None:
     """Tests that need the upstream trainer are skipped, and told why, where it is not set up."""
     if item.get_closest_marker("upstream") and (missing := upstream_missing()):
         pytest.skip(missing)

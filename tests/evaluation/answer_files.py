@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ndino.evaluation.models import Model, find_model
-from ndino.evaluation.perplexity.answer_sets import Item, read_items
+from ndino.evaluation.perplexity.answer_sets import AnswerItem, read_items
 
 SIZES = [(56, 56), (150, 90), (60, 200), (112, 113), (31, 7)]
 ANSWERS = ["rosso", "C'è un triangolo rosso nell'immagine.", "No.", "tre", "un gatto e un cane, blu e verde"]
@@ -37,7 +37,7 @@ def write_answers(folder: Path) -> Path:
     return path
 
 
-def read_answers(path: Path) -> list[Item]:
+def read_answers(path: Path) -> list[AnswerItem]:
     """The items of a file that `write_answers` wrote."""
     return read_items(str(path), images_dir=path.parent / "images")
 

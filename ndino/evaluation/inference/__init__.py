@@ -1,1 +1,1 @@
-"""Prompts in, tokens out: shared prefixes, batches, greedy decoding."""
+"""From prompts to answer tokens: prefix sharing, batches, greedy decoding."""

@@ -1,4 +1,4 @@
-"""Questions in groups that share their images, groups in batches, and batches for several processes."""
+"""Groups questions that share a prefix, fills batches with groups, and divides groups among processes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from ndino.evaluation.inference.prefix_sharing import common_length, prefix_key
 
-# Tokens that stand packed behind one image; as many as a large image has, so that reading them takes no
+# Suffix tokens packed behind one prefix: about as many as a large image has, so that reading them takes no
 # more memory than reading the image.
 PACKED_TOKENS = 2048
 
 
 class PromptImage(NamedTuple):
-    """An image's content and size (height, width), and the number of tokens that it becomes."""
+    """An image's digest, its size (height, width), and the number of tokens that it becomes."""
 
     digest: str
     size: tuple[int, int]
@@ -24,11 +24,14 @@ class PromptImage(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Question:
-    """One request: where its document is, and what is asked.
+class PromptedQuestion:
+    """One request of lmms-eval as token ids.
 
-    ``key`` is equal for equal questions whose answer is; ``ids`` is the whole prompt, with a single token for
-    each image; ``settings`` are lmms-eval's ``generation_kwargs``.
+    Attributes:
+        key: of its answer; questions with equal keys have equal answers.
+        task, split, doc_id: where its document is.
+        ids: the whole prompt, with one token for each image.
+        settings: lmms-eval's ``generation_kwargs``.
     """
 
     key: str
@@ -47,9 +50,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Group:
-    """Questions with the same images at the same place of their beginning, and the same settings."""
+    """Questions that share a prefix and have equal settings; see `prefix_sharing.py`."""
 
-    questions: tuple[Question, ...]
+    questions: tuple[PromptedQuestion, ...]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -57,27 +60,27 @@ class Group:
 
     @property
     def shared(self) -> int:
-        """Tokens of the common beginning, image features counted."""
+        """Tokens of the shared prefix, image features counted."""
         first = self.questions[0]
         return first.length - len(first.ids) + common_length([question.ids for question in self.questions])
 
     @property
     def tokens(self) -> int:
-        """Tokens to be read for all of them."""
+        """Tokens that the model reads for all of them."""
         return self.shared + sum(question.length - self.shared for question in self.questions)
 
 
-def groups_of(questions: Iterable[Question], image_token: int) -> list[Group]:
-    """Group questions; one without images, or with a text before them that differs, stays alone."""
-    alike: dict[Any, list[Question]] = defaultdict(list)
+def groups_of(questions: Iterable[PromptedQuestion], image_token: int) -> list[Group]:
+    """Group questions that share a prefix; a question that shares none is a group of its own."""
+    alike: dict[Any, list[PromptedQuestion]] = defaultdict(list)
     for place, question in enumerate(questions):
         key = prefix_key(question.ids, [image.digest for image in question.images], image_token)
         settings = json.dumps(question.settings, sort_keys=True, default=str)
         alike[settings, place if key is None else key].append(question)
-    return [group for members in alike.values() for group in _of_bearable_size(members)]
+    return [group for members in alike.values() for group in _split_to_fit(members)]
 
 
-def _of_bearable_size(members: Sequence[Question]) -> list[Group]:
+def _split_to_fit(members: Sequence[PromptedQuestion]) -> list[Group]:
     whole = Group(tuple(members))
     parts = -(-(whole.tokens - whole.shared) // PACKED_TOKENS)
     size = -(-len(members) // max(1, parts))
@@ -85,10 +88,10 @@ def _of_bearable_size(members: Sequence[Question]) -> list[Group]:
 
 
 def batches_of(groups: Iterable[Group], size: int) -> list[list[Group]]:
-    """Batches of groups with equal settings: ``size`` questions each, or one group that has more.
+    """Batches of groups with equal settings, of ``size`` questions at most, or one group that has more.
 
-    Groups of like size and length go together, as what one lacks of the others is padding; the largest come
-    first, so that memory runs out at once or never.
+    Groups of similar size and length are batched together, since differences become padding. The largest
+    come first, so that a run out of memory fails at once.
     """
     by_settings: dict[str, list[Group]] = defaultdict(list)
     for group in groups:
@@ -107,9 +110,9 @@ def batches_of(groups: Iterable[Group], size: int) -> list[list[Group]]:
 
 
 def share_out(groups: Sequence[Group], workers: int) -> list[list[Group]]:
-    """Groups for each of several processes, none torn apart; each gets about as many tokens to read.
+    """Divide whole groups among processes, with about as many tokens to read for each.
 
-    Every process that calls it with the same groups gets the same answer.
+    Every process that calls it with the same groups gets the same division.
     """
     shares: list[list[Group]] = [[] for _ in range(workers)]
     load = [0] * workers

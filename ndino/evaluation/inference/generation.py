@@ -1,17 +1,17 @@
-"""A task's generation settings as transformers takes them."""
+"""A task's generation settings in the form that transformers takes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# What lmms-eval fills in for tasks that state no end, and what its own llava_hf does not look at: kept, it
-# would cut every long answer behind its first paragraph.
+# lmms-eval fills this in for tasks that state no `until`. Its own llava_hf ignores it; obeyed, it would cut
+# every long answer after the first paragraph.
 FILLED_IN = ["\n\n"]
 
 
 def generation_options(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of ``generate`` for lmms-eval's ``generation_kwargs``; a temperature of 0 is greedy."""
+    """Arguments of ``generate`` for lmms-eval's ``generation_kwargs``; a temperature of 0 means greedy."""
     sample = (settings.get("temperature") or 0) > 0
     return {
         "do_sample": sample,
@@ -23,18 +23,18 @@ def generation_options(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_greedy(settings: Mapping[str, Any]) -> bool:
-    """Whether every token is the likeliest one: neither drawn nor found with beams."""
+    """Whether every token is the likeliest one, with neither sampling nor beams."""
     options = generation_options(settings)
     return not options["do_sample"] and options["num_beams"] == 1
 
 
 def ends_of(settings: Mapping[str, Any]) -> list[str]:
-    """The texts before which an answer ends, as a task states them with ``until``."""
+    """The texts before which an answer ends, from a task's ``until``."""
     until = settings.get("until") or []
     until = [until] if isinstance(until, str) else list(until)
     return [] if until == FILLED_IN else [end for end in until if end]
 
 
 def cut(answer: str, ends: Sequence[str]) -> str:
-    """The answer up to the first of ``ends``."""
+    """The answer before the first of ``ends``."""
     return answer[: min((place for end in ends if (place := answer.find(end)) >= 0), default=len(answer))]

@@ -1,9 +1,9 @@
-"""Greedy answers to many prompts at once, each shared beginning read once.
+"""Greedy decoding of many prompts at once, with each shared prefix read once.
 
-A row is a group of prompts that begin alike: questions about the same images. Rows form a batch, padded on
-the left; the ends of a row's prompts stand packed behind its beginning (see `prefix_cache.py`), and so do the
-tokens that they grow by. Every prompt gets the tokens that ``generate`` gives it alone, up to the rounding of
-the sums.
+A row is a group of prompts that share a prefix, such as questions about the same images. Rows form a batch,
+padded on the left. The suffixes of a row's prompts are packed behind its prefix (see `prefix_cache.py`), and
+so are the tokens that they grow by. Every prompt gets the tokens that ``generate`` gives it alone, up to
+rounding.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from ndino.evaluation.inference.prefix_cache import (
 )
 from ndino.evaluation.inference.prefix_sharing import Ids, common_length
 
-# Tokens of beginnings that go through the model at once: more make no better use of a GPU, and on a CPU what
-# lies between the layers would leave its caches.
+# Prefix tokens that go through the model at once. More of them do not use a GPU better, and on a CPU the
+# activations between layers would no longer fit its caches.
 READ_AT_ONCE = 1024
 
 
@@ -40,20 +40,20 @@ def decode(
     max_new_tokens: int,
     stops: Callable[[list[int]], bool] = lambda ids: False,
 ) -> list[list[list[int]]]:
-    """Continue every prompt by its likeliest tokens.
+    """Continue every prompt with its likeliest tokens.
 
     Args:
         model: one that can share prefixes, see `prefix_sharing.py`.
         rows: groups of prompts, with one image token for every feature. The `common_length` of a group must
-            hold its images.
+            include its images.
         images: for each row its ``pixel_values`` (images, tiles, 3, side, side) and ``image_sizes``
-            (images, 2), or nothing.
+            (images, 2), or an empty mapping for a row without images.
         stop_ids: an answer ends with the first of these, which is its last token.
-        max_new_tokens: or with that many tokens.
-        stops: or when this says so of its tokens.
+        max_new_tokens: it also ends at this number of tokens,
+        stops: and when this returns True for its tokens so far.
 
     Returns:
-        The new tokens of each prompt, ordered as ``rows``.
+        The new tokens of each prompt, in the order of ``rows``.
     """
     filler = stop_ids[0]
     commons = [common_length(prompts) for prompts in rows]
@@ -81,7 +81,11 @@ def decode(
 def padded_inputs(
     rows: Sequence[Ids], images: Sequence[Mapping[str, torch.Tensor]], filler: int
 ) -> dict[str, torch.Tensor]:
-    """A model's inputs for rows of tokens and their images (as in `decode`), padded on the left."""
+    """A model's inputs for rows of tokens and their images (as in `decode`), padded on the left.
+
+    Returns ``input_ids`` and ``attention_mask`` (rows, width), int64, and where there are images
+    ``pixel_values`` (images, tiles, 3, side, side) and ``image_sizes`` (images, 2).
+    """
     width = max(map(len, rows))
     ids = torch.full((len(rows), width), filler)
     mask = torch.zeros_like(ids)
@@ -90,7 +94,7 @@ def padded_inputs(
         mask[i, width - len(row) :] = 1
     inputs = {"input_ids": ids, "attention_mask": mask}
     if shown := [found for found in images if found]:
-        # Images differ in their number of tiles; from their sizes the model reads how many are real.
+        # Images differ in their number of tiles. The model derives from image_sizes how many are real.
         tiles = [tiles for found in shown for tiles in found["pixel_values"]]
         inputs["pixel_values"] = pad_sequence(tiles, batch_first=True)
         inputs["image_sizes"] = torch.cat([found["image_sizes"] for found in shown])
@@ -100,7 +104,7 @@ def padded_inputs(
 def on_model(
     inputs: Mapping[str, torch.Tensor], model: LlavaNextForConditionalGeneration
 ) -> dict[str, torch.Tensor]:
-    """Inputs on the model's device, pixels in its dtype."""
+    """Inputs on the model's device, with pixels in its dtype."""
     return {
         name: value.to(model.device, model.dtype if value.is_floating_point() else None)
         for name, value in inputs.items()
@@ -108,7 +112,7 @@ def on_model(
 
 
 class _Growth:
-    """Suffixes that grow behind their prefixes."""
+    """Suffixes that grow behind their prefixes as tokens are decoded."""
 
     def __init__(self, model: LlavaNextForConditionalGeneration, prefix: Prefix, filler: int) -> None:
         self.model, self.prefix, self.filler = model, prefix, filler
@@ -117,7 +121,11 @@ class _Growth:
 
     @torch.inference_mode()
     def read(self, parts: Sequence[Sequence[Ids]]) -> dict[tuple[int, int], int]:
-        """Read the next tokens of suffixes; the likeliest token after each that got any, by (row, number)."""
+        """Read the next tokens of suffixes.
+
+        ``parts`` holds them by row and number of the suffix; an empty part is skipped. Returns the likeliest
+        next token after each part, by (row, number).
+        """
         device = self.keys.owner.device
         width = max(sum(map(len, row)) for row in parts)
         ids = torch.full((len(parts), width), self.filler)
@@ -145,7 +153,7 @@ class _Growth:
             past_key_values=self.prefix.cache,
             use_cache=True,
         ).last_hidden_state
-        # The vocabulary is large: only the rows that are asked for are brought to it.
+        # The vocabulary is large, so logits are computed for the last token of each part only.
         where = torch.tensor([(row, end) for (row, _), end in ends.items()], device=device)
         chosen = self.model.lm_head(hidden[where[:, 0], where[:, 1]]).float().argmax(-1)
         return dict(zip(ends, chosen.tolist(), strict=True))

@@ -1,9 +1,9 @@
-"""Texts that begin alike: their beginning is read once, and what follows shares its key-value cache.
+"""A shared prefix is read once; the suffixes behind it are packed into one row and use its KV cache.
 
-Questions about one image, and answers to one question, repeat thousands of image tokens. Here the beginning
-(the prefix) goes through the model once; the different endings (the suffixes) stand behind it in one row, and
-a mask hides each from the others. The prefix's cache is not repeated. Each suffix token has the position that
-it would have alone, so the results are those of whole texts, up to the rounding of the sums.
+Questions about one image, and answers to one question, repeat thousands of image tokens. Here their common
+prefix goes through the model once. The suffixes are packed behind it in one row, and a mask hides each from
+the others, so the prefix's cache is not copied for each. Every suffix token has the position that it would
+have in its own text, so results equal those of whole texts, up to rounding.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ SHARED, PADDING = -1, -2
 
 
 class Places(NamedTuple):
-    """Where tokens stand; both (rows, tokens), int64.
+    """Which text each token belongs to, and where it is in that text; both (rows, tokens), int64.
 
-    ``owner``: number of the suffix, `SHARED` in a prefix, `PADDING` where there is no token.
-    ``position``: the token's position in its own text, from 0.
+    Attributes:
+        owner: number of the suffix; `SHARED` in a prefix, `PADDING` where there is no token.
+        position: the token's position in its own text, from 0.
     """
 
     owner: torch.Tensor
@@ -32,10 +33,12 @@ class Places(NamedTuple):
 
 @dataclass(frozen=True)
 class Prefix:
-    """What was read of the beginnings.
+    """The prefixes of one or more rows, read by the model.
 
-    ``cache`` grows in place as suffixes are read; ``places`` are those of the prefix alone (rows, width),
-    padded on the left; ``lengths`` (rows,) counts its tokens without the padding.
+    Attributes:
+        cache: grows in place as suffixes are read.
+        places: of the prefix alone, (rows, width), padded on the left.
+        lengths: (rows,), tokens of each prefix without padding.
     """
 
     cache: DynamicCache
@@ -44,7 +47,7 @@ class Prefix:
 
     @property
     def length(self) -> int:
-        """Tokens of a prefix of one row, image features counted."""
+        """Tokens of the prefix of a single row, image features counted."""
         (length,) = self.lengths.tolist()
         return length
 
@@ -53,13 +56,13 @@ class Prefix:
 def encode_prefix(
     model: LlavaNextForConditionalGeneration, processor_inputs: Mapping[str, torch.Tensor]
 ) -> Prefix:
-    """Read the beginnings of one or more rows.
+    """Read the prefixes of one or more rows.
 
     Args:
         model: on the device of the inputs; one that `prefix_sharing.py` allows.
         processor_inputs: ``input_ids`` (rows, width) with one image token for every feature; where there
-            are images ``pixel_values`` and ``image_sizes``; where rows differ in length
-            ``attention_mask``, with the padding on the left.
+            are images also ``pixel_values`` and ``image_sizes``; where rows differ in length also
+            ``attention_mask``, with padding on the left.
     """
     ids = processor_inputs["input_ids"]
     mask = processor_inputs.get("attention_mask")
@@ -87,7 +90,10 @@ def encode_prefix(
 
 
 def stack(prefixes: Sequence[Prefix]) -> Prefix:
-    """One prefix of all rows, padded on the left; the parts are emptied, so that no layer is held twice."""
+    """Stack prefixes into one with all rows, padded on the left.
+
+    The parts are emptied layer by layer, so that memory never holds a layer twice.
+    """
     if len(prefixes) == 1:
         return prefixes[0]
     width = max(prefix.places.owner.shape[1] for prefix in prefixes)
@@ -111,8 +117,8 @@ def suffix_places(lengths: Sequence[Sequence[int]], starts: torch.Tensor) -> Pla
     """Places of packed suffixes, padded on the right.
 
     Args:
-        lengths: for each row the tokens of its suffixes, in the order in which they stand.
-        starts: (rows,), each row's number of prefix tokens, hence its suffixes' first position.
+        lengths: for each row the lengths of its suffixes, in order.
+        starts: (rows,), each row's number of prefix tokens, which is its suffixes' first position.
     """
     width = max(map(sum, lengths))
     owners = torch.full((len(lengths), width), PADDING)
@@ -125,10 +131,10 @@ def suffix_places(lengths: Sequence[Sequence[int]], starts: torch.Tensor) -> Pla
 
 
 def attention(queries: Places, keys: Places, dtype: torch.dtype) -> torch.Tensor:
-    """The mask that lets tokens see their prefix and their own suffix up to themselves, and nothing else.
+    """The mask that lets a token attend to its prefix and to its own suffix up to itself, and nothing else.
 
     Returns:
-        (rows, 1, queries, keys): 0 where a query sees a key, the lowest number of ``dtype`` elsewhere.
+        (rows, 1, queries, keys): 0 where a query attends to a key, the lowest number of ``dtype`` elsewhere.
     """
     own = queries.owner[:, :, None] == keys.owner[:, None, :]
     before = keys.position[:, None, :] <= queries.position[:, :, None]
@@ -154,5 +160,5 @@ def packed_attention(
 
 
 def join(first: Places, second: Places) -> Places:
-    """The places of both, one behind the other."""
+    """Concatenate places along the tokens."""
     return Places(torch.cat([first.owner, second.owner], 1), torch.cat([first.position, second.position], 1))

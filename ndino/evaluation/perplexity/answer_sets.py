@@ -1,4 +1,4 @@
-"""Questions with given answers and their images, from a JSONL file or a dataset."""
+"""Reads questions with given answers and images, from a JSONL file or a dataset."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ndino.evaluation.local_data import is_hub_layout
 from ndino.evaluation.shuffle import shuffle_map
 from ndino.formats.hub_folders import load_folder
 
-# JSON can spell it, tokenizers and files cannot hold it.
+# JSON can escape it, but neither tokenizers nor UTF-8 files can hold it.
 _HALF_A_PAIR = re.compile("[\\ud800-\\udfff]")
 
 
@@ -28,10 +28,14 @@ class AnswerSetError(ValueError):
 
 
 @dataclass(frozen=True)
-class Item:
-    """One question with its answer. ``image`` reads the encoded image, whose identity is ``digest``.
+class AnswerItem:
+    """One question with its answer and its image.
 
-    An item that the data does not support has a ``fault`` and is skipped with it as the reason.
+    Attributes:
+        id: unique in its set.
+        digest: of the encoded image; empty where there is a fault.
+        image: reads the encoded image.
+        fault: why this row cannot be scored; it is skipped with this reason. None for a good one.
     """
 
     id: str
@@ -49,14 +53,15 @@ def read_items(
     split: str | None = None,
     question_field: str = "question",
     answer_field: str | None = None,
-) -> list[Item]:
-    """Read questions and answers; images are read for their identity and decoded later.
+) -> list[AnswerItem]:
+    """Read questions and answers. Images are read for their digests, and decoded later.
 
     Args:
         data: a ``.jsonl`` whose ``file_name`` (or ``image``) is an image in ``images_dir`` (default: the
             file's folder), a folder of such files, a ``.parquet`` file, or a dataset's folder or hub id; the
             latter two have an ``image`` column.
-        split: of a dataset that has several.
+        split: which one, where a dataset has several.
+        question_field: the column of questions.
         answer_field: by default ``gpt_answer`` where the data has it, else ``answer``.
 
     Raises:
@@ -81,7 +86,7 @@ def read_items(
         identity = next(
             (str(row[key]) for key in ("id", "question_id") if row.get(key) is not None), str(number)
         )
-        # Sets with several questions an image repeat the image's id.
+        # Sets with several questions per image repeat the image's id.
         unique = next(
             name for n in count(1) if (name := identity if n == 1 else f"{identity}#{n}") not in seen
         )
@@ -91,10 +96,10 @@ def read_items(
 
 
 def _plain_jsonl(folder: Path, split: str | None) -> Path | None:
-    """The file of a folder that holds JSONL and no README that tells its splits, as ``make eval`` reads them.
+    """The file of a folder that holds JSONL and no README that names its splits, as ``make eval`` reads them.
 
     Raises:
-        AnswerSetError: several files, and none is called after the split.
+        AnswerSetError: there are several files, and none is named after the split.
     """
     files = sorted(folder.glob("*.jsonl")) if folder.is_dir() and not is_hub_layout(folder) else []
     chosen = [path for path in files if path.stem == split] if split else files
@@ -167,7 +172,7 @@ def _read_dataset(data: str, split: str | None) -> list[dict[str, Any]]:
     return [{**row, "_image": reader(index)} for index, row in enumerate(texts)]
 
 
-def _item(identity: str, row: dict[str, Any], question_field: str, answer_field: str) -> Item:
+def _item(identity: str, row: dict[str, Any], question_field: str, answer_field: str) -> AnswerItem:
     fault = row.get("_fault")
     question, answer = row.get(question_field), row.get(answer_field)
     read, digest = row.get("_image", bytes), ""
@@ -179,19 +184,19 @@ def _item(identity: str, row: dict[str, Any], question_field: str, answer_field:
     if fault is None:
         try:
             content = read()
-            # By its head alone: the shuffled control must not hand a broken image to a sound question.
+            # The header is enough: the shuffled control must not give a broken image to a good row.
             with Image.open(io.BytesIO(content)):
                 digest = image_digest(content)
         except UnidentifiedImageError:
-            # Pillow would name an address in memory, another one in every run.
+            # Pillow's message has an address in memory, which differs in every run.
             fault = "image cannot be read: it is no image"
         except (*BROKEN_IMAGE, TypeError) as error:
             fault = f"image cannot be read: {reason_of(error)}"
-    return Item(identity, str(question), str(answer), digest, read, fault)
+    return AnswerItem(identity, str(question), str(answer), digest, read, fault)
 
 
-def exchange_images(items: Sequence[Item]) -> list[Item]:
-    """The shuffled-image control: every item gets another one's image.
+def exchange_images(items: Sequence[AnswerItem]) -> list[AnswerItem]:
+    """The shuffled-image control: every item gets another item's image.
 
     Raises:
         AnswerSetError: fewer than two different images.
@@ -204,6 +209,8 @@ def exchange_images(items: Sequence[Item]) -> list[Item]:
     return [
         item
         if item.fault
-        else Item(item.id, item.question, item.answer, given[item.digest], holders[given[item.digest]].image)
+        else AnswerItem(
+            item.id, item.question, item.answer, given[item.digest], holders[given[item.digest]].image
+        )
         for item in items
     ]

@@ -1,7 +1,7 @@
-"""Perplexity of a LLaVA-NeXT model on given answers, conditioned on its image and question.
+"""Scores a set of answers with a LLaVA-NeXT model and writes the log and its summary.
 
-Only the answer's tokens count (`scorer.py`). The paper averages the samples' perplexities and leaves out
-those above 1,000; the corpus perplexity beside it weighs every token alike and leaves nothing out.
+Only the answers' tokens count (`scorer.py`). The paper averages the samples' perplexities and leaves out
+those above 1,000. The corpus perplexity beside it weights every token equally and leaves nothing out.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from tqdm import tqdm
 from ndino.common.bootstrap import bootstrap
 from ndino.common.files import key_of, write_json, write_text
 from ndino.evaluation.models import Model
-from ndino.evaluation.perplexity.answer_sets import Item, exchange_images
+from ndino.evaluation.perplexity.answer_sets import AnswerItem, exchange_images
 from ndino.evaluation.perplexity.scorer import PerplexityError, Score, exponential, load_scorer
 
+# The paper leaves out samples with a higher perplexity.
 OUTLIER = 1000.0
 RESAMPLES = 1000
 
@@ -63,18 +64,18 @@ def mean_nll(nll: np.ndarray, tokens: np.ndarray, axis: int = -1) -> Any:
 
 
 def kind_of(reason: str) -> str:
-    """What a reason has in common with others: all before its first colon."""
+    """The kind of a skip reason: everything before its first colon."""
     return reason.partition(": ")[0]
 
 
 def score_set(
-    model: Model, items: Sequence[Item], out: Path, *, batch: int | None = None, shuffled: bool = False
+    model: Model, items: Sequence[AnswerItem], out: Path, *, batch: int | None = None, shuffled: bool = False
 ) -> tuple[dict[str, Any], list[Score]]:
-    """Score ``items`` and write a row each to ``out`` (``.jsonl``) and the summary beside it (``.json``).
+    """Score ``items``; write one row each to ``out`` (``.jsonl``) and the summary beside it (``.json``).
 
-    Each batch is written as it is done and a run that was cut off goes on behind it; ``out.fingerprint``
-    tells whether model and data are still the same, and if not, scoring starts anew. Rows of another model
-    are kept, as its results are by ``ndino evaluate``.
+    Each batch is written as soon as it is done, and an interrupted run resumes after the last one.
+    ``out.fingerprint`` records model and data: if either has changed, scoring starts over. Rows of another
+    model are never replaced.
 
     Returns:
         The summary (see `summarise`) and the rows in the order of ``items``.
@@ -105,7 +106,7 @@ def score_set(
     done = _finished(out)
     if any(item.id not in done for item in chosen):
         scorer = load_scorer(model)
-        # Planned from the whole set, so a run that goes on computes what an undisturbed one would.
+        # Planned from the whole set, so that a resumed run has the batches of an uninterrupted one.
         skipped, batches = scorer.plan(chosen, batch=batch)
         with (
             out.open("a", encoding="utf-8") as log,
@@ -113,7 +114,7 @@ def score_set(
         ):
             done |= _append(log, skipped, done)
             for part in batches:
-                if any(ready.item.id not in done for ready in part.answers):
+                if any(prepared.item.id not in done for prepared in part.answers):
                     done |= _append(log, scorer.score(part), done)
                 bar.update(len(part.answers))
     scores = [done[item.id] for item in chosen]
@@ -139,7 +140,7 @@ def _append(log: TextIO, scores: Sequence[Score], done: Mapping[str, Score]) -> 
 
 
 def _finished(out: Path) -> dict[str, Score]:
-    # A kill may leave half a line at the end: what came before it stands.
+    # A killed run may leave half a line at the end; the rows before it are good.
     done: dict[str, Score] = {}
     if not out.exists():
         return done

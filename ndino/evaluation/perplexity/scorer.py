@@ -1,8 +1,8 @@
-"""How likely a LLaVA-NeXT model finds given answers to questions about images.
+"""Computes the negative log-likelihood that a LLaVA-NeXT model gives to answers to questions about images.
 
-The prompt is Listing 2 where the tokenizer has LLaMA 3's markers, else the model's own chat template; only
-the answer's tokens count, the one that ends it included. Answers about one image share the encoded image
-and the beginning of the prompt (`prefix_cache.py`); the others are scored in batches of like length.
+The prompt is Listing 2 where the tokenizer has LLaMA 3's markers, else the model's own chat template.
+Only the answer's tokens count, its end token included. Answers that share a prefix (`prefix_sharing.py`) are
+packed behind it (`prefix_cache.py`); the others are scored in batches of similar length.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ndino.common.images import BROKEN_IMAGE
 from ndino.evaluation.inference.prefix_cache import encode_prefix, packed_attention
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing, common_length, prefix_key
 from ndino.evaluation.models import Model
-from ndino.evaluation.perplexity.answer_sets import Item
+from ndino.evaluation.perplexity.answer_sets import AnswerItem
 from ndino.formats.image_tokens import widen_image_tokens
 from ndino.formats.model_folder import missing_weights
 from ndino.formats.prompts import (
@@ -36,23 +36,26 @@ from ndino.formats.prompts import (
     has_llama3_markers,
 )
 
-# exp() of more than this is no number that JSON can hold.
+# exp() of more than this overflows, and JSON has no infinity.
 LARGEST_EXPONENT = 700.0
-# Suffix tokens behind one prefix at a time: the mask grows with their square.
+# Suffix tokens behind one prefix at a time; the mask grows with their square.
 PACKED_TOKENS = 4096
-# Rows of logits at a time: 256 of LLaMA 3's vocabulary are 131 MB in float32.
+# Rows of logits at a time; 256 rows of LLaMA 3's vocabulary are 131 MB in float32.
 LOGIT_ROWS = 256
 
 
 class PerplexityError(RuntimeError):
-    """A model or a run that gives no number; the message says what to change."""
+    """A model cannot be used or nothing can be scored; the message says what to change."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One row of the log. ``nll`` is in nats and summed over ``answer_tokens``; a skipped row has neither.
+    """One row of the log.
 
-    A ``reason`` is what is wrong, then a colon and what is particular to this row.
+    Attributes:
+        nll: negative log-likelihood of the answer in nats, summed over its tokens; None for a skipped row.
+        answer_tokens: their number, 0 for a skipped row.
+        reason: why a row was skipped: the kind, then a colon and what concerns this row alone.
     """
 
     id: str
@@ -64,10 +67,10 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Ready:
-    """An item as tokens with one ``<image>``, which stands for ``features``; the answer is at the end."""
+class TokenizedAnswer:
+    """An item as ids with one ``<image>``, to be widened to ``features`` tokens; the answer is at the end."""
 
-    item: Item
+    item: AnswerItem
     ids: tuple[int, ...]
     features: int
     answer_tokens: int
@@ -87,61 +90,65 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Answers that are scored at once: each with an image of its own, or all about one."""
+class ScoringBatch:
+    """Answers that are scored at once: each with its own image, or all behind one shared prefix."""
 
-    answers: tuple[Ready, ...]
-    one_image: bool
+    answers: tuple[TokenizedAnswer, ...]
+    shares_prefix: bool
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """A model ready to score; ``context`` is the most tokens it takes, image features included."""
+    """A model ready to score answers."""
 
     model: LlavaNextForConditionalGeneration
     processor: LlavaNextProcessor
 
     @property
     def context(self) -> int:
+        """The most tokens that the model takes, image features included."""
         return self.model.config.text_config.max_position_embeddings
 
-    def __call__(self, items: Sequence[Item], *, batch: int | None = None) -> list[Score]:
-        """Score items whose ids differ; what cannot be scored comes back skipped, with the reason."""
+    def __call__(self, items: Sequence[AnswerItem], *, batch: int | None = None) -> list[Score]:
+        """Score items with unique ids; those that cannot be scored come back skipped, with the reason."""
         skipped, batches = self.plan(items, batch=batch)
         scores = {score.id: score for score in skipped}
         scores |= {score.id: score for part in batches for score in self.score(part)}
         return [scores[item.id] for item in items]
 
-    def plan(self, items: Sequence[Item], *, batch: int | None = None) -> tuple[list[Score], list[Batch]]:
-        """What cannot be scored, and batches of the rest; the same items give the same batches.
+    def plan(
+        self, items: Sequence[AnswerItem], *, batch: int | None = None
+    ) -> tuple[list[Score], list[ScoringBatch]]:
+        """Divide items into skipped ones and batches; the same items always give the same batches.
 
-        ``batch`` answers with images of their own are scored at once, by default 1 on a CPU, which padding
-        would only keep busy (``benchmarks/perplexity.py``), and 8 on a GPU.
+        Args:
+            batch: how many answers with images of their own are scored at once; by default 8 on a GPU and 1
+                on a CPU, where padding only costs time (``benchmarks/perplexity.py``).
         """
         batch = batch or (1 if self.model.device.type == "cpu" else 8)
         skipped, alike = [], defaultdict(list)
         sharing = PrefixSharing.of(self.model)
         for item in items:
             try:
-                ready = self._prepare(item)
+                prepared = self._prepare(item)
             except _SkipError as skip:
                 skipped.append(_skipped(item, str(skip)))
             else:
-                alike[prefix_key(ready.ids, [item.digest], sharing.image_token_id)].append(ready)
+                alike[prefix_key(prepared.ids, [item.digest], sharing.image_token_id)].append(prepared)
         groups, singles = [], []
         for group in alike.values():
-            if len(group) > 1 and sharing.blocker([ready.prompt for ready in group]) is None:
+            if len(group) > 1 and sharing.blocker([prepared.prompt for prepared in group]) is None:
                 groups.append(group)
             else:
                 singles += group
-        singles.sort(key=lambda ready: -ready.length)
+        singles.sort(key=lambda prepared: -prepared.length)
         cuts = range(0, len(singles), batch)
-        batches = [Batch(tuple(singles[start : start + batch]), one_image=False) for start in cuts]
+        batches = [ScoringBatch(tuple(singles[start : start + batch]), shares_prefix=False) for start in cuts]
         return skipped, batches + [
-            Batch(tuple(part), one_image=True) for group in groups for part in _parts(group)
+            ScoringBatch(tuple(part), shares_prefix=True) for group in groups for part in _parts(group)
         ]
 
-    def _prepare(self, item: Item) -> Ready:
+    def _prepare(self, item: AnswerItem) -> TokenizedAnswer:
         if item.fault:
             raise _SkipError(item.fault)
         try:
@@ -160,53 +167,56 @@ class Scorer:
         except PromptError as error:
             raise _SkipError(f"cannot be asked: {error}") from error
         answer_tokens = sum(label != IGNORE_INDEX for label in encoded.labels)
-        ready = Ready(item, tuple(encoded.input_ids), self._features(size), answer_tokens)
-        if ready.length > self.context:
+        prepared = TokenizedAnswer(item, tuple(encoded.input_ids), self._features(size), answer_tokens)
+        if prepared.length > self.context:
             raise _SkipError(
-                f"longer than the context: {ready.length} tokens, but the model's context is {self.context}"
+                f"longer than the context: {prepared.length} tokens, "
+                f"but the model's context is {self.context}"
             )
-        return ready
+        return prepared
 
     def _features(self, size: tuple[int, int]) -> int:
-        """Tokens that an image of (height, width) becomes."""
+        """The number of tokens that an image of (height, width) becomes."""
         (count,) = self.processor._get_num_multimodal_tokens(image_sizes=[size])["num_image_tokens"]
         return count
 
-    def score(self, batch: Batch) -> list[Score]:
-        """Score one batch; an image that turns out to be torn is skipped."""
-        images, torn = {}, []
-        for ready in batch.answers:
-            if ready.item.digest not in images:
+    def score(self, batch: ScoringBatch) -> list[Score]:
+        """Score one batch; answers whose image turns out to be truncated are skipped."""
+        images, truncated = {}, []
+        for prepared in batch.answers:
+            if prepared.item.digest not in images:
                 try:
-                    images[ready.item.digest] = self._image(ready.item)
+                    images[prepared.item.digest] = self._image(prepared.item)
                 except BROKEN_IMAGE as error:
-                    torn.append(_skipped(ready.item, f"image cannot be read: {error}"))
-        whole = [ready for ready in batch.answers if ready.item.digest in images]
+                    truncated.append(_skipped(prepared.item, f"image cannot be read: {error}"))
+        whole = [prepared for prepared in batch.answers if prepared.item.digest in images]
         if not whole:
-            return torn
-        if batch.one_image:
+            return truncated
+        if batch.shares_prefix:
             (image,) = images.values()
             losses = self._losses_behind_a_prefix(whole, image)
         else:
-            losses = self._losses(whole, [images[ready.item.digest] for ready in whole])
-        return torn + [_scored(ready, nll) for ready, nll in zip(whole, losses, strict=True)]
+            losses = self._losses(whole, [images[prepared.item.digest] for prepared in whole])
+        return truncated + [_scored(prepared, nll) for prepared, nll in zip(whole, losses, strict=True)]
 
-    def _image(self, item: Item) -> dict[str, torch.Tensor]:
+    def _image(self, item: AnswerItem) -> dict[str, torch.Tensor]:
         with Image.open(io.BytesIO(item.image())) as image:
-            # Upright, as `datasets` gives images to the tasks.
+            # `datasets` applies the EXIF orientation for the tasks, so perplexity sees the same image.
             upright = ImageOps.exif_transpose(image).convert("RGB")
         return self.processor.image_processor(upright, return_tensors="pt")
 
     @torch.inference_mode()
-    def _losses(self, answers: Sequence[Ready], images: Sequence[dict[str, torch.Tensor]]) -> list[float]:
-        """A row an answer, padded on the right."""
-        rows = [ready.widened(self.model.config.image_token_id) for ready in answers]
+    def _losses(
+        self, answers: Sequence[TokenizedAnswer], images: Sequence[dict[str, torch.Tensor]]
+    ) -> list[float]:
+        """Losses of answers with images of their own: one row each, padded on the right."""
+        rows = [prepared.widened(self.model.config.image_token_id) for prepared in answers]
         lengths = torch.tensor([len(ids) for ids in rows])
-        padding = rows[0][-1]  # masked: any id will do but that of <image>
+        padding = rows[0][-1]  # masked, so any id will do except that of <image>
         ids = pad_sequence([torch.tensor(ids) for ids in rows], batch_first=True, padding_value=padding)
         position = torch.arange(ids.shape[1])
         present = position < lengths[:, None]
-        starts = lengths - torch.tensor([ready.answer_tokens for ready in answers])
+        starts = lengths - torch.tensor([prepared.answer_tokens for prepared in answers])
         answer = (position >= starts[:, None]) & present
         hidden = self.model.model(
             input_ids=ids.to(self.model.device),
@@ -217,17 +227,17 @@ class Scorer:
         ).last_hidden_state
         # The position before each answer token predicts it.
         nll = self.token_nll(hidden[:, :-1][answer[:, 1:].to(hidden.device)], ids[answer])
-        return [float(part.sum()) for part in nll.split([ready.answer_tokens for ready in answers])]
+        return [float(part.sum()) for part in nll.split([prepared.answer_tokens for prepared in answers])]
 
     @torch.inference_mode()
     def _losses_behind_a_prefix(
-        self, answers: Sequence[Ready], image: dict[str, torch.Tensor]
+        self, answers: Sequence[TokenizedAnswer], image: dict[str, torch.Tensor]
     ) -> list[float]:
-        """All answers in one row behind what their prompts have in common, which is read once."""
+        """Losses of answers that share a prefix, packed into one row behind it."""
         device = self.model.device
-        rows = [ready.widened(self.model.config.image_token_id) for ready in answers]
+        rows = [prepared.widened(self.model.config.image_token_id) for prepared in answers]
         # The token that predicts an answer's first belongs to the suffix.
-        shared = common_length(rows, [ready.answer_tokens + 1 for ready in answers])
+        shared = common_length(rows, [prepared.answer_tokens + 1 for prepared in answers])
         prefix = encode_prefix(
             self.model,
             {"input_ids": torch.tensor([rows[0][:shared]], device=device), **self._pixels([image])},
@@ -244,27 +254,36 @@ class Scorer:
             use_cache=True,
         ).last_hidden_state[0]
         parts = hidden.split([len(suffix) for suffix in suffixes])
-        before = [part[-ready.answer_tokens - 1 : -1] for part, ready in zip(parts, answers, strict=True)]
+        before = [
+            part[-prepared.answer_tokens - 1 : -1] for part, prepared in zip(parts, answers, strict=True)
+        ]
         wanted = [
             token
-            for suffix, ready in zip(suffixes, answers, strict=True)
-            for token in suffix[-ready.answer_tokens :]
+            for suffix, prepared in zip(suffixes, answers, strict=True)
+            for token in suffix[-prepared.answer_tokens :]
         ]
         nll = self.token_nll(torch.cat(before), torch.tensor(wanted))
-        return [float(part.sum()) for part in nll.split([ready.answer_tokens for ready in answers])]
+        return [float(part.sum()) for part in nll.split([prepared.answer_tokens for prepared in answers])]
 
     def _pixels(self, images: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        # Images differ in their number of tiles; the model reads from image_sizes how many are real.
+        # Images differ in their number of tiles. The model derives from image_sizes how many are real.
         pixels = pad_sequence([image["pixel_values"][0] for image in images], batch_first=True)
         sizes = torch.cat([image["image_sizes"] for image in images])
         device = self.model.device
         return {"pixel_values": pixels.to(device, self.model.dtype), "image_sizes": sizes.to(device)}
 
     def token_nll(self, hidden: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        """(answer tokens,) float64 on the CPU, from the hidden states that predict them.
+        """Negative log-likelihood of each answer token, in nats.
 
-        Logits of all positions over a large vocabulary would be most of the memory, hence only these, and of
-        them a limited number at a time.
+        Logits of all positions would take most of the memory with a large vocabulary. So they are computed
+        for these positions only, and `LOGIT_ROWS` at a time.
+
+        Args:
+            hidden: (answer tokens, width), the hidden states that predict them.
+            wanted: (answer tokens,), their ids.
+
+        Returns:
+            (answer tokens,), float64, on the CPU.
         """
         parts = zip(hidden.split(LOGIT_ROWS), wanted.to(hidden.device).split(LOGIT_ROWS), strict=True)
         losses = [
@@ -275,9 +294,9 @@ class Scorer:
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    """(height, width) once turned as its EXIF data say; nothing is decoded."""
+    """(height, width) after the EXIF orientation is applied; nothing is decoded."""
     size = (image.height, image.width)
-    # 5 to 8 are the quarter turns.
+    # Orientations 5 to 8 are quarter turns.
     return size[::-1] if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5 else size
 
 
@@ -285,33 +304,33 @@ class _SkipError(Exception):
     """Why one item cannot be scored."""
 
 
-def _parts(group: Sequence[Ready]) -> Iterator[list[Ready]]:
-    """As many answers behind one prefix as fit into `PACKED_TOKENS`."""
-    part: list[Ready] = []
+def _parts(group: Sequence[TokenizedAnswer]) -> Iterator[list[TokenizedAnswer]]:
+    """Parts of a group whose suffixes fit into `PACKED_TOKENS`."""
+    part: list[TokenizedAnswer] = []
     tokens = 0
-    for ready in group:
-        own = len(ready.ids)
+    for prepared in group:
+        own = len(prepared.ids)
         if part and tokens + own > PACKED_TOKENS:
             yield part
             part, tokens = [], 0
-        part.append(ready)
+        part.append(prepared)
         tokens += own
     yield part
 
 
-def _scored(ready: Ready, nll: float) -> Score:
+def _scored(prepared: TokenizedAnswer, nll: float) -> Score:
     if not math.isfinite(nll):
-        return _skipped(ready.item, "the model's loss is no finite number")
-    tokens = ready.answer_tokens
-    return Score(ready.item.id, nll, tokens, exponential(nll / tokens), False, None)
+        return _skipped(prepared.item, "the model's loss is no finite number")
+    tokens = prepared.answer_tokens
+    return Score(prepared.item.id, nll, tokens, exponential(nll / tokens), False, None)
 
 
-def _skipped(item: Item, reason: str) -> Score:
+def _skipped(item: AnswerItem, reason: str) -> Score:
     return Score(item.id, None, 0, None, True, reason)
 
 
 def exponential(value: float) -> float:
-    """exp() as far as JSON can hold it."""
+    """exp(), limited to what JSON can hold."""
     return math.exp(min(value, LARGEST_EXPONENT))
 
 

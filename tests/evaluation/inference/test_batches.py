@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.evaluation.inference import batches
-from ndino.evaluation.inference.batches import PromptImage, Question, batches_of, groups_of, share_out
+from ndino.evaluation.inference.batches import PromptedQuestion, PromptImage, batches_of, groups_of, share_out
 from ndino.evaluation.inference.prefix_sharing import common_length
 
 IMAGE = 0
@@ -14,14 +14,14 @@ texts = st.lists(st.integers(1, 3), min_size=1, max_size=6)
 
 
 @st.composite
-def questions(draw) -> list[Question]:
+def questions(draw) -> list[PromptedQuestion]:
     made = []
     for number in range(draw(st.integers(1, 30))):
         shown = draw(st.lists(st.integers(0, 2), max_size=2))
         ids = [*draw(st.sampled_from([[1], [1], [2]])), *[IMAGE] * len(shown), *draw(texts)]
         shown = tuple(PromptImage(str(image), (8, 8), 5 + image) for image in shown)
         settings = {"max_new_tokens": draw(st.sampled_from([4, 4, 8]))}
-        made.append(Question(f"key {number}", "task", "test", number, tuple(ids), shown, settings))
+        made.append(PromptedQuestion(f"key {number}", "task", "test", number, tuple(ids), shown, settings))
     return made
 
 
@@ -50,9 +50,11 @@ def test_a_group_has_its_images_in_its_common_beginning(asked):
     assert len({(q.images, q.ids[0], str(q.settings)) for q in shown}) == len(shown)
 
 
-def question(number: int, image: str, words: int = 3) -> Question:
+def question(number: int, image: str, words: int = 3) -> PromptedQuestion:
     ids = (1, IMAGE, *[2] * (words - 1), number + 3)
-    return Question(f"{number:03}", "task", "test", number, ids, (PromptImage(image, (8, 8), 100),), {})
+    return PromptedQuestion(
+        f"{number:03}", "task", "test", number, ids, (PromptImage(image, (8, 8), 100),), {}
+    )
 
 
 def test_lengths_count_what_images_become():

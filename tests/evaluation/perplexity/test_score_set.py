@@ -58,7 +58,7 @@ def test_a_cut_off_run_goes_on_to_the_same_bytes(tmp_path, tiny_model_folder, an
     # What a kill leaves: the first of two batches and half a line of the second.
     lines = {json.loads(line)["id"]: line for line in whole.read_bytes().splitlines(keepends=True)}
     planned = load_scorer(find(tiny_model_folder)).plan(answer_items, batch=2)[1]
-    order = [ready.item.id for part in planned for ready in part.answers]
+    order = [prepared.item.id for part in planned for prepared in part.answers]
     cut.write_bytes(lines[order[0]] + lines[order[1]] + lines[order[2]][:20])
     cut.with_suffix(".json").unlink()
     asked: list[str] = []
@@ -66,7 +66,7 @@ def test_a_cut_off_run_goes_on_to_the_same_bytes(tmp_path, tiny_model_folder, an
     monkeypatch.setattr(
         Scorer,
         "score",
-        lambda self, part: asked.extend(ready.item.id for ready in part.answers) or real(self, part),
+        lambda self, part: asked.extend(prepared.item.id for prepared in part.answers) or real(self, part),
     )
     score_set(find(tiny_model_folder), answer_items, cut, batch=2)
     assert cut.read_bytes() == whole.read_bytes()

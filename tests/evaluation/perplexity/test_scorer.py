@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 
 from fixtures.tiny import write_tiny_model
 from ndino.evaluation.errors import SetupError
-from ndino.evaluation.perplexity.answer_sets import Item, exchange_images, read_items
+from ndino.evaluation.perplexity.answer_sets import AnswerItem, exchange_images, read_items
 from ndino.evaluation.perplexity.scorer import PerplexityError, Scorer, load_scorer
 from tests.evaluation.answer_files import find, png
 
@@ -23,7 +23,7 @@ def scorer(tiny_model_folder: Path) -> Scorer:
     return load_scorer(find(tiny_model_folder))
 
 
-def rendered(item: Item) -> str:
+def rendered(item: AnswerItem) -> str:
     return (
         f"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n<image>\n{item.question}<|eot_id|>"
         f"<|start_header_id|>assistant<|end_header_id|>\n\n{item.answer}<|eot_id|>"
@@ -32,13 +32,13 @@ def rendered(item: Item) -> str:
 
 def test_ids_equal_the_processors_own_for_every_shape(scorer, answer_items):
     _, batches = scorer.plan(answer_items, batch=2)
-    planned = [ready for batch in batches for ready in batch.answers]
-    assert sorted(ready.item.id for ready in planned) == [item.id for item in answer_items]
-    for ready in planned:
-        image = Image.open(io.BytesIO(ready.item.image()))
-        own = scorer.processor(images=image, text=rendered(ready.item), add_special_tokens=False)
-        assert ready.widened(scorer.model.config.image_token_id) == list(own["input_ids"][0])
-        assert ready.length == len(own["input_ids"][0])
+    planned = [prepared for batch in batches for prepared in batch.answers]
+    assert sorted(prepared.item.id for prepared in planned) == [item.id for item in answer_items]
+    for prepared in planned:
+        image = Image.open(io.BytesIO(prepared.item.image()))
+        own = scorer.processor(images=image, text=rendered(prepared.item), add_special_tokens=False)
+        assert prepared.widened(scorer.model.config.image_token_id) == list(own["input_ids"][0])
+        assert prepared.length == len(own["input_ids"][0])
 
 
 def test_a_batch_scores_as_transformers_own_loss_one_by_one(scorer, answer_items):
@@ -61,7 +61,7 @@ def test_a_batch_scores_as_transformers_own_loss_one_by_one(scorer, answer_items
 
 
 @pytest.fixture
-def several(answer_items) -> list[Item]:
+def several(answer_items) -> list[AnswerItem]:
     """Two images with several questions and answers each, mixed, and one with a single one."""
     asked = [
         (0, "Cosa vedi?", "rosso"),
@@ -73,17 +73,19 @@ def several(answer_items) -> list[Item]:
         (0, "Cosa vedi?", "rosso"),
     ]
     return [
-        Item(f"s{i}", question, answer, answer_items[image].digest, answer_items[image].image)
+        AnswerItem(f"s{i}", question, answer, answer_items[image].digest, answer_items[image].image)
         for i, (image, question, answer) in enumerate(asked)
     ]
 
 
 @pytest.mark.parametrize("packed", [4096, 40])
-def test_answers_about_one_image_share_it_and_score_as_alone(scorer, several, monkeypatch, packed):
+def test_answers_about_shares_prefix_share_it_and_score_as_alone(scorer, several, monkeypatch, packed):
     alone = [scorer([item])[0] for item in several]
     monkeypatch.setattr("ndino.evaluation.perplexity.scorer.PACKED_TOKENS", packed)
     _, batches = scorer.plan(several, batch=4)
-    told = [(batch.one_image, sorted(ready.item.id for ready in batch.answers)) for batch in batches]
+    told = [
+        (batch.shares_prefix, sorted(prepared.item.id for prepared in batch.answers)) for batch in batches
+    ]
     if packed == 4096:
         assert told == [(False, ["s5"]), (True, ["s0", "s2", "s3", "s6"]), (True, ["s1", "s4"])]
     else:
@@ -107,7 +109,7 @@ def test_a_torn_image_takes_all_its_answers_and_no_others(scorer, several, answe
         return answer_items[0].image()[:-40]
 
     broken = [
-        Item(i.id, i.question, i.answer, i.digest, torn) if i.digest == answer_items[0].digest else i
+        AnswerItem(i.id, i.question, i.answer, i.digest, torn) if i.digest == answer_items[0].digest else i
         for i in several
     ]
     scores = scorer(broken)
@@ -156,7 +158,9 @@ def test_with_text_before_the_image_only_equal_questions_share(scorer, several, 
     monkeypatch.setattr("ndino.evaluation.perplexity.scorer.has_llama3_markers", lambda tokenizer: False)
     monkeypatch.setattr(scorer.processor, "chat_template", TEXT_FIRST.replace("END", end))
     _, batches = scorer.plan(several)
-    assert shared == {ready.item.question for part in batches if part.one_image for ready in part.answers}
+    assert shared == {
+        prepared.item.question for part in batches if part.shares_prefix for prepared in part.answers
+    }
     alone = [scorer([item])[0].nll for item in several]
     assert [score.nll for score in scorer(several)] == pytest.approx(alone, rel=1e-5)
 
@@ -165,7 +169,7 @@ def test_the_image_and_the_question_matter(scorer, answer_items):
     right = scorer(answer_items)
     wrong = scorer(exchange_images(answer_items))
     assert all(abs(a.nll - b.nll) > 1e-3 for a, b in zip(right, wrong, strict=True))
-    other = [Item(i.id, "Quanti cerchi ci sono?", i.answer, i.digest, i.image) for i in answer_items]
+    other = [AnswerItem(i.id, "Quanti cerchi ci sono?", i.answer, i.digest, i.image) for i in answer_items]
     assert all(abs(a.nll - b.nll) > 1e-3 for a, b in zip(right, scorer(other), strict=True))
 
 

@@ -29,7 +29,14 @@ from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
 from ndino.common.images import pixel_digest
 from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable
-from ndino.evaluation.inference.batches import Group, PromptImage, Question, batches_of, groups_of, share_out
+from ndino.evaluation.inference.batches import (
+    Group,
+    PromptedQuestion,
+    PromptImage,
+    batches_of,
+    groups_of,
+    share_out,
+)
 from ndino.evaluation.inference.generation import cut, ends_of, generation_options
 from ndino.evaluation.inference.greedy import decode, on_model, padded_inputs
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing
@@ -169,7 +176,7 @@ class LlavaNextIt(lmms):
         if self.on_answered is not None:
             self.on_answered(answered)
 
-    def _question(self, name: str, request: Instance) -> Question:
+    def _question(self, name: str, request: Instance) -> PromptedQuestion:
         context, settings, doc_to_visual, doc_id, task, split = request.args
         visuals = self._visuals(task, split, doc_id, doc_to_visual)
         images = tuple(self._image(visual) for visual in visuals)
@@ -179,7 +186,7 @@ class LlavaNextIt(lmms):
         text = self._prompt(context, len(images), f"{task} document {doc_id}")
         bos = self.tokenizer.bos_token
         ids = self.tokenizer(text, add_special_tokens=not (bos and text.startswith(bos)))["input_ids"]
-        return Question(key, task, split, doc_id, tuple(ids), images, settings)
+        return PromptedQuestion(key, task, split, doc_id, tuple(ids), images, settings)
 
     def _visuals(self, task: str, split: str, doc_id: int, doc_to_visual: Visuals) -> Sequence[Image.Image]:
         try:
@@ -206,7 +213,7 @@ class LlavaNextIt(lmms):
             add_generation_prompt=True,
         )
 
-    def _own_groups(self, missing: dict[str, Question], *, able: bool) -> list[Group]:
+    def _own_groups(self, missing: dict[str, PromptedQuestion], *, able: bool) -> list[Group]:
         """The groups that this process answers; one without any request cannot read documents."""
         if self._world_size == 1:
             return groups_of(missing.values(), self.image_token_id)
@@ -269,7 +276,7 @@ class LlavaNextIt(lmms):
 
     @torch.inference_mode()
     def _generate(
-        self, questions: Sequence[Question], pixels: Sequence[Pixels], settings: dict[str, Any]
+        self, questions: Sequence[PromptedQuestion], pixels: Sequence[Pixels], settings: dict[str, Any]
     ) -> list[list[int]]:
         inputs = padded_inputs([self._widen(question) for question in questions], pixels, self.stop_ids[0])
         output = self._model.generate(
@@ -280,7 +287,7 @@ class LlavaNextIt(lmms):
         )
         return output[:, inputs["input_ids"].shape[1] :].tolist()
 
-    def _widen(self, question: Question) -> list[int]:
+    def _widen(self, question: PromptedQuestion) -> list[int]:
         counts = (image.tokens for image in question.images)
         return widen_image_tokens(question.ids, self.image_token_id, counts)
 
