@@ -11,7 +11,7 @@ from ndino.common.files import key_of
 from ndino.evaluation.benchmarks import EXAMPLE_IMAGES, TaskOutcome, save_image
 from ndino.evaluation.models import find_model
 from ndino.evaluation.shuffle import shuffle_map
-from ndino.evaluation.store import Store
+from ndino.evaluation.store import ResultsStore
 from ndino.formats.hub_folders import content_key, load_folder
 from ndino.formats.prompts import BEGIN_OF_TEXT, END_OF_TEXT, IMAGE_TOKEN
 
@@ -24,7 +24,7 @@ MAX_NEW_TOKENS = 64
 def score_captions(name: str, folder: Path, data: Path, out: Path, report) -> None:
     """Caption the images of ``data`` and each other's, and keep both beside the model's other results."""
     model = find_model(name, str(folder))
-    store = Store(out / name, model)
+    store = ResultsStore(out / name, model)
     rows = load_folder(data, split="test")
     key = key_of(model.fingerprint, VERSION, content_key(data))
     order = shuffle_map(range(len(rows)))

@@ -11,7 +11,7 @@ from typing import Any
 from ndino.common.files import key_of
 from ndino.evaluation.benchmarks import best_constant
 from ndino.evaluation.models import find_model
-from ndino.evaluation.store import Store
+from ndino.evaluation.store import ResultsStore
 
 TASKS = Path(__file__).parents[1] / "tasks_it"
 # Where each benchmark keeps its definition, and the field of its documents that holds the logged target.
@@ -23,7 +23,7 @@ SOURCES = {
 
 def split_by_kind(name: str, folder: Path, out: Path, kinds: Mapping[str, list[str]]) -> None:
     """Write a log for each kind of question beside the model's logs, and its scores to ``results.json``."""
-    store = Store(out / name, find_model(name, str(folder)))
+    store = ResultsStore(out / name, find_model(name, str(folder)))
     for task, kind_of in kinds.items():
         for kind in dict.fromkeys(kind_of):
             for shuffled in (False, True):

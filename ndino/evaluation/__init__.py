@@ -1,1 +1,1 @@
-"""The parts of ``python -m ndino evaluate``: models, benchmarks, and the folder that keeps results."""
+"""Evaluation of models: tasks by way of lmms-eval, and perplexity of given answers."""

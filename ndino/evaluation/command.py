@@ -47,7 +47,7 @@ from ndino.evaluation.models import (
 )
 from ndino.evaluation.processes import Processes
 from ndino.evaluation.progress import patience
-from ndino.evaluation.store import Store, hold
+from ndino.evaluation.store import ResultsStore, hold
 
 BACKENDS = """backends:
   hf                 our batched LLaVA-NeXT (llava_next_it), CPU or GPU; the default
@@ -86,10 +86,10 @@ def _positive(text: str) -> int:
 
 @dataclass
 class EvaluationRun:
-    """One call: what to ask whom, where results go, and what failed so far."""
+    """One call of the command: models, tasks, where results go, and what has failed so far."""
 
     models: list[Model]
-    stores: dict[str, Store]
+    stores: dict[str, ResultsStore]
     benchmarks: Benchmarks
     backend: Backend
     batch: int | None
@@ -100,17 +100,17 @@ class EvaluationRun:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes results; of one it is that one."""
+        """Whether this process writes the results; only the first of several does."""
         return self.processes.rank == 0
 
     def key(self, model: Model, task: str) -> str:
-        """What this task's result of this model depends on."""
+        """The key of everything that this model's result on this task depends on."""
         tasks = self.benchmarks
         asked = (tasks.data_key(task), tasks.version(task), tasks.limit)
         return key_of(model.fingerprint, str(self.backend), *asked)
 
     def pending(self, model: Model) -> list[tuple[str, bool]]:
-        """The (task, shuffled) that are not done yet."""
+        """The pairs (task, shuffled) that are not finished."""
         store = self.stores[model.name]
         wanted = [(task, shuffled) for task in self.benchmarks.names for shuffled in (False, self.shuffle)]
         keys = {task: self.key(model, task) for task in self.benchmarks.names}
@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"ndino evaluate: {reason_of(error)} (remedy: {remedy})", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nndino evaluate: stopped; answers are kept, the same command goes on", file=sys.stderr)
+        print("\nndino evaluate: stopped; answers are kept, rerun to resume", file=sys.stderr)
         return 130
     if run.first:
         print(_table(run))
@@ -150,11 +150,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _TogetherError(Exception):
-    """A failure in one of several processes: the others wait for it, so that all of them end."""
+    """A failure in one of several processes. It must end, since the others wait for it at a barrier."""
 
 
 def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> EvaluationRun:
-    """Find and check all that the run needs; only the weights are not loaded yet.
+    """Find and check everything that the run needs, except that no weights are loaded yet.
 
     The models' folders are ``held`` against other runs.
     """
@@ -169,7 +169,7 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
         if processes.rank == 0:
             for model in models:
                 held.enter_context(hold(out / model.name))
-        stores = {model.name: Store(out / model.name, model) for model in models}
+        stores = {model.name: ResultsStore(out / model.name, model) for model in models}
         with quiet_libraries(), working_directory(options.data):
             benchmarks = Benchmarks(
                 task_names(options.tasks),
@@ -250,7 +250,7 @@ def _evaluate_model(run: EvaluationRun, model: Model, pending: list[tuple[str, b
             on_answered=bar.update,
         )
     except Exception as error:
-        # Every reader of weights has errors of its own: none of them is ours.
+        # Every reader of weights raises errors of its own, so none of them is a bug of ours.
         _fail(run, f"{model.name}: cannot be loaded", error, expected=True)
         return
     for task, shuffled in pending:
@@ -261,7 +261,7 @@ def _evaluate_model(run: EvaluationRun, model: Model, pending: list[tuple[str, b
                 _evaluate_task(run, model, loaded, task, shuffled)
         except Exception as error:
             _fail(run, f"{model.name}: {task}{' shuffled' if shuffled else ''} failed", error)
-        # What the other processes answered, or nobody.
+        # Questions that other processes answered, or that failed, advance the bar here.
         bar.update(before + run.benchmarks.size(task) - bar.n)
     del loaded
     gc.collect()
@@ -274,7 +274,7 @@ def _evaluate_task(run: EvaluationRun, model: Model, loaded: object, task: str, 
     if outcome is None:
         return
     if logged and (empty := sum(not row["answer"] for row in outcome.rows)):
-        # lmms-eval's wrappers log an error in place of an answer, and go on.
+        # lmms-eval's wrappers log an error, answer with an empty text and continue.
         raise RuntimeError(f"{empty} of {len(outcome.rows)} answers are empty: {logged[0]}")
     key = run.key(model, task)
     if not shuffled:
@@ -294,7 +294,7 @@ def _evaluate_task(run: EvaluationRun, model: Model, loaded: object, task: str, 
 def _fail(run: EvaluationRun, what: str, error: Exception, *, expected: bool = False) -> None:
     remedy = remedy_for(error, "")
     run.failures.append(f"{what}: {reason_of(error)}" + (f" (remedy: {remedy})" if remedy else ""))
-    # lmms-eval's wrappers assert what they can do, such as the size of a batch.
+    # lmms-eval's wrappers use assertions to say what they support, such as the size of a batch.
     if not expected and not isinstance(error, (ValueError, RuntimeError, OSError, AssertionError)):
         traceback.print_exception(error, file=sys.__stderr__)
     if run.processes.count > 1:

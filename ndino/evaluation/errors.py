@@ -1,4 +1,4 @@
-"""What can be wrong with an evaluation before it has begun."""
+"""The error for what is wrong before an evaluation starts."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from ndino.common.errors import UserError
 
 
 class SetupError(UserError):
-    """Something is missing or does not fit; the message names it and the remedy."""
+    """Something is missing or does not fit; the message says what, and the remedy."""

@@ -1,8 +1,8 @@
-"""Data sets in plain folders: JSONL, JSON or Parquet files that no README tells the splits of.
+"""Finds a split's files in a plain folder of JSONL, JSON or Parquet files without a README that names them.
 
-A folder as the hub lays it out (a ``README.md`` whose ``configs:`` names files and splits) is read by
-``datasets`` alone. In any other, the file of a split is ``SPLIT.jsonl`` (or ``SPLIT-00000-of-00002.parquet``,
-also in ``data/``), or simply the only file.
+A folder in the hub's layout (a ``README.md`` whose ``configs:`` names files and splits) needs none of this:
+``datasets`` reads it by itself. In any other folder the file of a split is ``SPLIT.jsonl``, or
+``SPLIT-00000-of-00002.parquet``, possibly in ``data/``, or simply the only file.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 from ndino.evaluation.errors import SetupError
 
-# Ending -> the reader of `datasets`.
+# File ending -> the name of the reader in `datasets`.
 READERS = {".jsonl": "json", ".json": "json", ".json.gz": "json", ".parquet": "parquet"}
 
 
 def is_hub_layout(folder: Path) -> bool:
-    """Whether a README says which files are which split."""
+    """Whether a README names the files of each split."""
     readme = folder / "README.md"
     return readme.is_file() and "configs:" in readme.read_text(encoding="utf-8", errors="replace")
 
@@ -27,7 +27,7 @@ def files_of(folder: Path, split: str) -> tuple[str, list[Path]]:
     """The reader and the files of a split in a plain folder.
 
     Raises:
-        SetupError: no file, or several of which none is called after the split; a row that is no JSON.
+        SetupError: there is no file; or several, none of them named after the split; or a row is no JSON.
     """
     found = [path for path in sorted([*folder.glob("*"), *folder.glob("data/*")]) if _ending(path)]
     named = [path for path in found if _stem(path) == split or _stem(path).startswith(f"{split}-")]
@@ -37,7 +37,7 @@ def files_of(folder: Path, split: str) -> tuple[str, list[Path]]:
     if not named and len(found) > 1:
         names = ", ".join(path.name for path in found[:5])
         raise SetupError(
-            f"{folder}: which of {names} is the split {split}? (call it {split}.jsonl or .parquet)"
+            f"{folder}: which of {names} is the split {split}? (name it {split}.jsonl or .parquet)"
         )
     readers = {READERS[_ending(path)] for path in chosen}
     if len(readers) > 1:
@@ -49,7 +49,7 @@ def files_of(folder: Path, split: str) -> tuple[str, list[Path]]:
 
 
 def changes(folder: Path, split: str) -> dict[str, Any]:
-    """What a task's YAML must say instead, so that lmms-eval reads the split from a plain folder.
+    """Fields that replace those of a task's YAML, so that lmms-eval reads the split from a plain folder.
 
     Raises:
         SetupError: see `files_of`.
@@ -68,7 +68,7 @@ def _stem(path: Path) -> str:
 
 
 def _check_rows(path: Path) -> None:
-    # `datasets` names neither the row nor the reason.
+    # `datasets` would name neither the row nor the reason.
     rows = 0
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
@@ -76,8 +76,10 @@ def _check_rows(path: Path) -> None:
                 value = json.loads(line) if line.strip() else {}
                 rows += bool(value)
             except ValueError as error:
-                raise SetupError(f"{path} row {number}: broken JSON: {error} (mend or remove it)") from error
+                raise SetupError(
+                    f"{path} row {number}: broken JSON: {error} (repair or remove it)"
+                ) from error
             if not isinstance(value, dict):
-                raise SetupError(f"{path} row {number}: is no JSON object (mend or remove it)")
+                raise SetupError(f"{path} row {number}: is no JSON object (repair or remove it)")
     if not rows:
         raise SetupError(f"{path}: holds no rows")

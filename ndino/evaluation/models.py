@@ -1,4 +1,4 @@
-"""The models to be evaluated: found, checked, told apart by their weights, and loaded for lmms-eval."""
+"""Finds the models to evaluate, checks their files and takes their fingerprints; also parses backends."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ndino.common.errors import reason_of, remedy_for
 from ndino.common.files import WEIGHTS, fingerprint
 from ndino.evaluation.errors import SetupError
 
-# Which file holds which weights, where there are several.
+# Says which file holds which weights, where there are several.
 INDEX = "*.index.json"
-# Whatever beside the weights decides on an answer.
+# Everything besides the weights that an answer depends on.
 SETTINGS = (
     *("*config.json", "tokenizer*", "chat_template*", "special_tokens_map.json", "added_tokens.json"),
     *("vocab*", "merges.txt", INDEX),
@@ -27,7 +27,14 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 @dataclass(frozen=True)
 class Model:
-    """``source`` is what the user named, ``path`` the folder to load, or a name where there is no folder."""
+    """A model to evaluate.
+
+    Attributes:
+        name: of its folder of results.
+        source: what the user gave.
+        path: the folder to load, or ``source`` where there is none.
+        fingerprint: identity of its weights and settings.
+    """
 
     name: str
     source: str
@@ -37,7 +44,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Backend:
-    """``kind`` is hf, vllm or the name of an lmms-eval model; ``arguments`` are its ``key=value,…``."""
+    """What answers: ``kind`` is hf, vllm or a model of lmms-eval; ``arguments`` are its ``key=value,…``."""
 
     kind: str
     arguments: str = ""
@@ -64,7 +71,7 @@ def parse_backend(text: str) -> Backend:
 
 
 def parse_model(text: str) -> tuple[str, str]:
-    """Split ``NAME=SOURCE``; a source alone is named as by `name_of`."""
+    """Split ``NAME=SOURCE``; a source without a name gets that of `name_of`."""
     name, separator, source = text.partition("=")
     if separator and name and "/" not in name and not Path(text).exists():
         return name, source
@@ -72,7 +79,7 @@ def parse_model(text: str) -> tuple[str, str]:
 
 
 def name_of(source: str) -> str:
-    """What a folder or hub id is called: ``runs/a/model`` and ``runs/a`` are ``a``, ``owner/b`` is ``b``."""
+    """The name of a folder or hub id: ``runs/a/model`` and ``runs/a`` are ``a``, ``owner/b`` is ``b``."""
     return [part for part in Path(source).resolve().parts if part != "model"][-1]
 
 
@@ -80,14 +87,14 @@ def find_model(name: str, source: str, backend: Backend = HF) -> Model:
     """Find a folder or a hub id's snapshot (downloaded where needed), check it, and take its fingerprint.
 
     Raises:
-        SetupError: no such folder or hub id, or a file is missing or broken.
+        SetupError: there is no such folder or hub id, or a file is missing or broken.
     """
     folder = Path(source)
     require_readable(folder)
     if not folder.is_dir():
         snapshot = _snapshot(source, required=backend.kind in ("hf", "vllm"))
         if snapshot is None:
-            # Only its maker can say whether the weights behind a mere name have changed.
+            # Nothing tells whether the weights behind a mere name have changed.
             return Model(name, source, source, f"name:{source}")
         folder = snapshot
     _check_files(folder, source)
@@ -97,7 +104,7 @@ def find_model(name: str, source: str, backend: Backend = HF) -> Model:
 
 
 def require_readable(folder: Path) -> None:
-    """Check that what lies in ``folder`` may be read, where there is such a folder.
+    """Check that the files in ``folder`` may be read, if there is such a folder.
 
     Raises:
         SetupError: the system refuses it; names the file.
@@ -131,12 +138,12 @@ def _snapshot(source: str, *, required: bool) -> Path | None:
 
 
 def _first_line(error: Exception) -> str:
-    # What follows on others is the hub's advice for all that may have been meant.
+    # The lines after the first are the hub client's general advice.
     return (str(error).strip() or type(error).__name__).splitlines()[0].removeprefix("Got: ")
 
 
 def _check_files(folder: Path, source: str) -> None:
-    """Read what is read in a moment: settings, and the heads of the weights, which tell how long they are."""
+    """Read what is quick to read: settings, and the weights' headers, which reveal truncated files."""
     from safetensors import SafetensorError, safe_open
 
     parts: dict[str, str] = {}
@@ -166,7 +173,8 @@ def _check(folder: Path, source: str, backend: Backend) -> None:
     }
     for what, patterns in wanted.items():
         if not any(path for pattern in patterns for path in folder.glob(pattern)):
-            inner = folder / "model"  # a run's folder was given in place of the model in it
+            # A run's folder may have been given instead of the model in it.
+            inner = folder / "model"
             remedy = f"did you mean {inner}?" if (inner / "config.json").exists() else WHOLE
             raise SetupError(f"{source}: has no {what} ({remedy})")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -176,5 +184,5 @@ def _check(folder: Path, source: str, backend: Backend) -> None:
 
 
 def batch_size(backend: Backend, batch: int | None) -> int:
-    """Questions answered at once: what the user says, or what suits the backend."""
+    """Number of questions answered at once: the user's, or the backend's default."""
     return batch or {"hf": 16, "vllm": 64}.get(backend.kind, 1)

@@ -1,4 +1,4 @@
-"""Several processes that evaluate together, each on a GPU of its own, as accelerate starts them."""
+"""Processes that evaluate together, as accelerate starts them: one per GPU."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-# The quickest of them may wait that long for the slowest.
+# How long a process that is done waits for the slowest; torch.distributed's default is minutes.
 PATIENCE = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process's number among ``count``."""
+    """This process's ``rank`` among ``count`` processes."""
 
     rank: int = 0
     count: int = 1
 
     @classmethod
     def join(cls) -> Processes:
-        """Meet the others, where accelerate has started others."""
+        """Join the other processes where accelerate started several; by itself a process is rank 0 of 1."""
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
         import torch
@@ -32,7 +32,7 @@ class Processes:
 
     @contextlib.contextmanager
     def first_alone(self) -> Iterator[None]:
-        """The first process goes ahead, so that the others find what it has written."""
+        """Let the first process go ahead, so that the others find what it has written."""
         if self.rank > 0:
             self._wait()
         yield

@@ -1,4 +1,4 @@
-"""What a user sees of the time before a model answers."""
+"""Progress bars of an evaluation."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 
-# What takes less is not worth a bar.
+# Work that takes less time shows no bar.
 DELAY_SECONDS = 2.0
 
 
 def patience() -> float:
-    """Seconds between two states of a bar: few on a terminal, many in a log, which keeps every one."""
+    """Seconds between updates of a bar: few on a terminal, many in a log file, which keeps every one."""
     return 0.5 if sys.__stderr__.isatty() else 30
 
 
 def reading(requests: Sequence[T], *, silent: bool) -> tqdm[T]:
-    """``requests`` with a bar while their images are read, which comes before the first answer.
+    """Iterate over ``requests`` with a bar: their images are all read before the first answer.
 
-    It goes to the process's own standard error, since ``sys.stderr`` may swallow the libraries' bars.
+    The bar goes to ``sys.__stderr__``, since ``sys.stderr`` may be redirected to swallow the libraries' bars.
     """
     return tqdm(
         requests,

@@ -1,7 +1,7 @@
 """The shuffled-image control: every question keeps its text and gets another sample's image.
 
-A model that scores the same with the right and with the shuffled images answers from the question alone.
-Only the data changes, so the control works for any model and any backend. ``NDINO_SHUFFLE=1`` switches it on.
+A model that scores the same with right and with shuffled images answers from the question alone. Only the
+data changes, so the control works with any model and any backend. ``NDINO_SHUFFLE=1`` switches it on.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def requested() -> bool:
 
 
 def shuffle_map(ids: Iterable[Id], seed: int = SEED) -> dict[Id, Id]:
-    """Give every distinct image id another one; none keeps its own and each is given once.
+    """Map every distinct image id to another one: none to itself, and each is given once.
 
-    The order of ``ids`` and how often each comes do not matter, so that a question gets the same wrong image
-    in whatever order the others are asked.
+    The map depends on the set of ids alone, not on their order or number, so that a question gets the same
+    wrong image whatever else is asked.
 
     Raises:
         ValueError: fewer than two distinct ids.
@@ -41,7 +41,7 @@ def shuffle_map(ids: Iterable[Id], seed: int = SEED) -> dict[Id, Id]:
         raise ValueError(f"{len(distinct)} distinct image(s): the shuffled control needs two or more")
     given = list(range(len(distinct)))
     generator = random.Random(seed)
-    # Sattolo's algorithm: one cycle through all, hence no fixed point.
+    # Sattolo's algorithm: a single cycle through all ids, hence none is mapped to itself.
     for i in range(len(given) - 1, 0, -1):
         j = generator.randrange(i)
         given[i], given[j] = given[j], given[i]
@@ -49,9 +49,9 @@ def shuffle_map(ids: Iterable[Id], seed: int = SEED) -> dict[Id, Id]:
 
 
 def shuffle_images(dataset: Dataset, column: str = "image", seed: int = SEED) -> Dataset:
-    """The dataset with the images of ``column`` exchanged; all else, the order of columns included, stays.
+    """The dataset with the images of ``column`` exchanged; everything else stays, the order of columns too.
 
-    Images are told apart by their encoded content: rows that share an image share the wrong one, too.
+    Images are told apart by their encoded content, so rows with the same image get the same wrong image.
 
     Raises:
         ValueError: fewer than two distinct images.

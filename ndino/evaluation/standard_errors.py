@@ -1,4 +1,4 @@
-"""How far a score would move with another draw of questions: standard errors that fit the metric."""
+"""Standard errors of scores, that is how far a score would move with another sample of questions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SEED = 20241126
 
 
 def standard_error(values: Sequence[Any], total: Callable[[Sequence[Any]], float]) -> float | None:
-    """The standard error of ``total(values)``; ``values`` hold what one question contributes each.
+    """The standard error of ``total(values)``, where each value is what one question contributes.
 
-    For a mean of numbers the textbook's. Anything else (precision, recall, F1, a yes ratio) by the bootstrap:
-    the standard deviation over resamples of the questions. None for fewer than two questions.
+    A mean of numbers has the textbook's formula. Anything else (precision, recall, F1, a yes ratio) has the
+    bootstrap's: the standard deviation over resamples of the questions. None for fewer than two questions.
     """
     if len(values) < 2:
         return None

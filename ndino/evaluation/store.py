@@ -1,7 +1,7 @@
-"""The folder that keeps one model's results: a log for each task, and ``results.json``.
+"""The folder of one model's results: a log for each task, and ``results.json``.
 
-Everything is written under another name first and then renamed, so a killed run leaves whole files only, and
-the next one goes on with the task that was not finished; its answers are in `ndino.evaluation.answer_store`.
+All writes are atomic, so a killed run leaves complete files only. Rerun to resume with the task that was not
+finished; the answers to it so far are in `ndino.evaluation.answer_store`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Row = Mapping[str, Any]
 
 @contextlib.contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Keep other runs out of ``folder``: each would write its ``results.json`` without what others have done.
+    """Lock ``folder`` against other runs: each would overwrite the other's part of ``results.json``.
 
     Raises:
-        SetupError: another run is at work there, or nothing can be written there.
+        SetupError: another run holds the lock, or the folder cannot be written.
     """
     lock = folder.parent / ".cache" / f"{folder.name}.lock"
     busy = f"{folder}: another run is at work here (wait for it, or choose another --name or --out)"
@@ -42,11 +42,11 @@ def hold(folder: Path) -> Iterator[None]:
         yield
 
 
-class Store:
+class ResultsStore:
     """Results of one model under ``folder``.
 
     Raises:
-        SetupError: the folder holds results of another model, or is not readable.
+        SetupError: the folder holds another model's results, or ``results.json`` is broken.
     """
 
     def __init__(self, folder: Path, model: Model) -> None:
@@ -65,11 +65,11 @@ class Store:
             found = json.loads(self._results_path.read_text(encoding="utf-8"))
             same_weights, same_source = (found[k] == self.results[k] for k in ("fingerprint", "source"))
         except (ValueError, KeyError, TypeError) as error:
-            raise SetupError(f"{self._results_path}: broken, {error!r} (remove it to go on)") from error
+            raise SetupError(f"{self._results_path}: broken, {error!r} (remove it and rerun)") from error
         if same_weights:
             self.results.update(tasks=found["tasks"], groups=found.get("groups", {}))
         elif same_source:
-            # Trained on since: the old answers are not this model's.
+            # The model was trained further, so the old answers are not its own.
             for task in found["tasks"]:
                 self._log(task, True).unlink(missing_ok=True)
                 self._log(task, False).unlink(missing_ok=True)
@@ -87,13 +87,13 @@ class Store:
         write_json(self._results_path, self.results)
 
     def done(self, task: str, key: str, *, shuffled: bool) -> bool:
-        """Whether this task's answers are there, given by the same model to the same questions."""
+        """Whether this task is finished, by the same model and with the same questions (equal ``key``)."""
         entry = self.results["tasks"].get(task, {})
         finished = entry.get("key") == key and self._log(task, shuffled).exists()
         return finished and (not shuffled or bool(entry["shuffled"]))
 
     def rows(self, task: str, *, shuffled: bool) -> list[dict[str, Any]]:
-        """A finished task's log."""
+        """The rows of a finished task's log."""
         return [json.loads(line) for line in self._log(task, shuffled).read_bytes().splitlines()]
 
     def save(
@@ -106,7 +106,10 @@ class Store:
         shuffled: bool,
         **more: Any,
     ) -> None:
-        """Keep a finished task; ``more`` goes into its entry. Right images come before shuffled ones."""
+        """Write a finished task's log and its entry in ``results.json``, to which ``more`` is added.
+
+        Results with right images come first; saving them removes older ones with shuffled images.
+        """
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
         if shuffled:
             entry = {**self.results["tasks"][task], "shuffled": dict(metrics)}
@@ -118,6 +121,6 @@ class Store:
         self._write()
 
     def save_group(self, group: str, metrics: Mapping[str, float]) -> None:
-        """Keep the totals of a group of tasks."""
+        """Write the totals of a group of tasks."""
         self.results["groups"][group] = dict(metrics)
         self._write()

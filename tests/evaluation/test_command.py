@@ -265,7 +265,7 @@ def test_a_stopped_run_says_that_it_can_go_on(run, monkeypatch, capsys):
 
     monkeypatch.setattr(evaluate.Benchmarks, "ask", stop)
     assert run("--tasks", "mtvqa-it") == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "answers are kept, rerun to resume" in capsys.readouterr().err
 
 
 def test_a_second_run_at_the_same_time_is_refused(run, tmp_path, capsys, tiny_model_folder):

@@ -7,13 +7,13 @@ import pytest
 
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import Model
-from ndino.evaluation.store import Store
+from ndino.evaluation.store import ResultsStore
 
 MODEL = Model("it", "runs/it/model", "/runs/it/model", "weights-1")
 ROWS = [{"doc_id": 0, "answer": "è"}, {"doc_id": 1, "answer": "line\nbreak\u2028"}]
 
 
-def save(store: Store, task: str = "gqa-it", key: str = "k", shuffled: bool = False) -> None:
+def save(store: ResultsStore, task: str = "gqa-it", key: str = "k", shuffled: bool = False) -> None:
     store.save(task, key, ROWS, {"exact_match": 0.5}, shuffled=shuffled, version=1.0, majority={})
 
 
@@ -22,23 +22,23 @@ def names(folder: Path) -> set[str]:
 
 
 def test_a_finished_task_is_found_again(tmp_path):
-    store = Store(tmp_path, MODEL)
+    store = ResultsStore(tmp_path, MODEL)
     assert not store.done("gqa-it", "k", shuffled=False)
     save(store)
-    again = Store(tmp_path, MODEL)
+    again = ResultsStore(tmp_path, MODEL)
     assert again.done("gqa-it", "k", shuffled=False)
     assert not again.done("gqa-it", "k", shuffled=True)
     assert not again.done("gqa-it", "other data", shuffled=False)
     assert not again.done("pope-it", "k", shuffled=False)
     save(again, shuffled=True)
-    assert Store(tmp_path, MODEL).done("gqa-it", "k", shuffled=True)
+    assert ResultsStore(tmp_path, MODEL).done("gqa-it", "k", shuffled=True)
     assert again.rows("gqa-it", shuffled=False) == ROWS
     assert json.loads((tmp_path / "results.json").read_text())["tasks"]["gqa-it"]["n"] == 2
     assert names(tmp_path) == {"gqa-it.jsonl", "gqa-it.shuffled.jsonl", "results.json"}
 
 
 def test_a_task_asked_anew_loses_its_old_control(tmp_path):
-    store = Store(tmp_path, MODEL)
+    store = ResultsStore(tmp_path, MODEL)
     save(store)
     save(store, shuffled=True)
     save(store, key="other data")
@@ -47,25 +47,25 @@ def test_a_task_asked_anew_loses_its_old_control(tmp_path):
 
 
 def test_a_log_that_was_removed_is_written_again(tmp_path):
-    store = Store(tmp_path, MODEL)
+    store = ResultsStore(tmp_path, MODEL)
     save(store)
     (tmp_path / "gqa-it.jsonl").unlink()
-    assert not Store(tmp_path, MODEL).done("gqa-it", "k", shuffled=False)
+    assert not ResultsStore(tmp_path, MODEL).done("gqa-it", "k", shuffled=False)
 
 
 def test_a_model_trained_on_never_keeps_old_answers(tmp_path):
-    store = Store(tmp_path, MODEL)
+    store = ResultsStore(tmp_path, MODEL)
     save(store)
     save(store, shuffled=True)
-    trained_on = Store(tmp_path, Model("it", MODEL.source, MODEL.path, "weights-2"))
+    trained_on = ResultsStore(tmp_path, Model("it", MODEL.source, MODEL.path, "weights-2"))
     assert trained_on.results["tasks"] == {}
     assert names(tmp_path) == {"results.json"}
 
 
 def test_another_model_of_the_same_name_does_not_overwrite(tmp_path):
-    save(Store(tmp_path, MODEL))
+    save(ResultsStore(tmp_path, MODEL))
     with pytest.raises(SetupError, match="holds results of runs/it/model, which has other weights"):
-        Store(tmp_path, Model("it", "elsewhere/it", "/elsewhere/it", "weights-2"))
+        ResultsStore(tmp_path, Model("it", "elsewhere/it", "/elsewhere/it", "weights-2"))
     assert names(tmp_path) == {"gqa-it.jsonl", "results.json"}
 
 
@@ -73,11 +73,11 @@ def test_another_model_of_the_same_name_does_not_overwrite(tmp_path):
 def test_broken_results_are_named(tmp_path, content):
     (tmp_path / "results.json").write_text(content)
     with pytest.raises(SetupError, match=r"results\.json: broken"):
-        Store(tmp_path, MODEL)
+        ResultsStore(tmp_path, MODEL)
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
-    store = Store(tmp_path, MODEL)
+    store = ResultsStore(tmp_path, MODEL)
     save(store)
     before = (tmp_path / "results.json").read_text()
 
