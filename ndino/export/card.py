@@ -1,4 +1,4 @@
-"""The model card: what a published model was trained from and by what, as its run's manifest says."""
+"""Writes the model card of a converted model from the manifest of its training run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ndino.export.checkpoint import read_json
 
 
 def find_manifest(src: Path, manifest: Path | None) -> dict[str, Any]:
-    """``manifest``, or manifest.json in ``src`` or the folder above; empty where there is none.
+    """Read ``manifest``, or manifest.json in ``src`` or its parent folder; empty if there is none.
 
     Raises:
-        ConversionError: ``manifest`` is given and cannot be read.
+        ConversionError: the file cannot be read.
     """
     if manifest is not None:
         return read_json(manifest)
@@ -25,7 +25,7 @@ def find_manifest(src: Path, manifest: Path | None) -> dict[str, Any]:
 
 
 def write_card(path: Path, *, name: str, tower: str, run: dict[str, Any]) -> None:
-    """Write the card of the model ``name`` with its ``tower``; ``run`` is the manifest, or empty."""
+    """Write the card of model ``name`` to ``path``; ``run`` is its manifest, or empty."""
     recipe, data = run.get("recipe", {}), run.get("data", {})
     rows = {
         "recipe": recipe.get("name"),
@@ -48,20 +48,20 @@ def write_card(path: Path, *, name: str, tower: str, run: dict[str, Any]) -> Non
         f"# {name}",
         "",
         "A LLaVA-NeXT model in Hugging Face's format, converted from a checkpoint of the original code with "
-        "`convert_llava_weights.py`; weights in the dtype of the checkpoint, image grids as (height, width). "
+        "`convert_llava_weights.py`. Weights have the checkpoint's dtype, image grids are (height, width). "
         f"Vision tower: `{Path(tower).name if Path(tower).is_absolute() else tower}`.",
         "",
         "## Training",
         "",
-        *(table(("", ""), named) if named else ["The checkpoint came without a manifest of its run."]),
+        *(table(("", ""), named) if named else ["The checkpoint had no manifest of its training run."]),
         "",
         "## Use",
         "",
-        "The chat template is LLaMA 3's without a system prompt. It begins with `<|begin_of_text|>`, and the "
-        "tokenizer adds none, so a rendered conversation may be tokenised with or without special tokens.",
+        "The chat template is LLaMA 3's without a system prompt. It contains `<|begin_of_text|>` and the "
+        "tokenizer adds none, so a rendered conversation can be tokenised with or without special tokens.",
         "",
         "For a few image sizes (6 of the 183,184 from 336x336 to 763x763 with the paper's grids) the "
-        "original code cuts one row or column more off each side of the image than Hugging Face's.",
+        "original code removes one more row or column of features from each side than Hugging Face's.",
         "",
     ]
     write_text(path, "\n".join(text))

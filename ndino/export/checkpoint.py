@@ -1,4 +1,4 @@
-"""An upstream checkpoint folder, read a tensor at a time: safetensors or .bin, in one file or in shards."""
+"""Reads an upstream checkpoint one tensor at a time: safetensors or .bin, a single file or shards."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from safetensors import SafetensorError, safe_open
 from ndino.common.errors import reason_of
 from ndino.export.errors import ConversionError
 
-# As transformers names them, in the order in which it looks for them.
+# transformers' file names, in the order in which it looks for them.
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A weight without its values."""
+    """Where a weight is stored, its shape and dtype; not its values."""
 
     shard: Path
     shape: tuple[int, ...]
@@ -34,7 +34,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """``config`` is config.json as it stands, ``tensors`` the weights under upstream's names."""
+    """An opened checkpoint: ``config`` is config.json unchanged, ``tensors`` are by upstream's names."""
 
     folder: Path
     config: dict[str, Any]
@@ -45,14 +45,15 @@ class Checkpoint:
         return list(dict.fromkeys(tensor.shard for tensor in self.tensors.values()))
 
     def read(self, shard: Path) -> Iterator[tuple[str, torch.Tensor]]:
-        """The shard's weights one after the other; keep none of them, and no more than one is in memory.
+        """Yield the shard's weights by name, one after the other.
 
-        (Of a .bin up to the whole shard may be: its file is mapped once for all.)
+        If the caller keeps none of them, a single tensor is in memory at a time; of a .bin file, up to the
+        whole shard.
         """
         names = [name for name, tensor in self.tensors.items() if tensor.shard == shard]
         if shard.suffix == ".safetensors":
             for name in names:
-                # Opened anew for each: the pages of a mapped file count as ours until it is closed.
+                # Opened again for each tensor: pages of a mapped file count as our memory until it is closed.
                 with safe_open(shard, "pt") as file:
                     tensor = file.get_tensor(name)
                 yield name, tensor
@@ -67,11 +68,11 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     """Read config.json and the weights' names, shapes and dtypes.
 
     Raises:
-        ConversionError: a file is missing or damaged, or a weight is in no floating-point type that is kept.
+        ConversionError: a file is missing or damaged, or a weight is not float32, float16 or bfloat16.
     """
     if not folder.is_dir():
         raise ConversionError(
-            f"{folder}: no such checkpoint folder (a model of the hub is fetched with: "
+            f"{folder}: no such checkpoint folder (fetch a model from the hub with: "
             "hf download NAME --local-dir FOLDER)"
         )
     config = read_json(folder / "config.json")
@@ -79,10 +80,12 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     for shard in _shards(folder):
         for name, tensor in _tensors_of(shard).items():
             if name in tensors:
-                raise ConversionError(f"{shard}: has {name} again, which {tensors[name].shard.name} holds")
+                raise ConversionError(
+                    f"{shard}: {name} is also in {tensors[name].shard.name} (fetch the checkpoint again)"
+                )
             if tensor.dtype not in _DTYPES.values():
                 raise ConversionError(
-                    f"{shard}: {name} is of type {tensor.dtype} (convert the checkpoint as it was before "
+                    f"{shard}: {name} is of type {tensor.dtype} (convert the checkpoint from before "
                     "quantisation: float32, float16 or bfloat16)"
                 )
             tensors[name] = tensor
@@ -90,10 +93,10 @@ def open_checkpoint(folder: Path) -> Checkpoint:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file with an object in it.
+    """Read a JSON file that contains an object.
 
     Raises:
-        ConversionError: it is missing or holds something else.
+        ConversionError: it is missing, or contains something else.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -102,7 +105,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ConversionError(f"{path}: cannot be read as JSON: {reason_of(error)}") from error
     if not isinstance(content, dict):
-        raise ConversionError(f"{path}: holds no JSON object")
+        raise ConversionError(f"{path}: is not a JSON object")
     return content
 
 
@@ -116,15 +119,14 @@ def _shards(folder: Path) -> list[Path]:
             shards = [folder / name for name in dict.fromkeys(files.values())]
             for shard in shards:
                 if shard.parent != folder or not shard.is_file():
-                    raise ConversionError(
-                        f"{shard}: is missing, though {index.name} names it (fetch it again)"
-                    )
+                    raise ConversionError(f"{shard}: is missing, but {index.name} lists it (fetch it again)")
             return shards
         if (folder / name).is_file():
             return [folder / name]
     if list(folder.glob("*mm_projector*")):
         raise ConversionError(
-            f"{folder}: holds a projector alone, as the first stage saves it (convert a later stage's model)"
+            f"{folder}: contains only a projector, as saved by the first stage "
+            "(convert a later stage's model)"
         )
     raise ConversionError(
         f"{folder}: has no weights (looked for {', '.join(f'{name}[.index.json]' for name in _WEIGHTS)})"
@@ -146,20 +148,20 @@ def _tensors_of(shard: Path) -> dict[str, Tensor]:
             }
     except (SafetensorError, OSError) as error:
         raise ConversionError(
-            f"{shard}: is cut short or damaged: {reason_of(error)} (fetch it again)"
+            f"{shard}: is truncated or damaged: {reason_of(error)} (fetch it again)"
         ) from error
 
 
 def _load_bin(shard: Path) -> dict[str, torch.Tensor]:
     try:
         weights = torch.load(shard, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # what a damaged archive raises is not narrowed down
+    except Exception as error:  # a damaged archive raises many types
         raise ConversionError(
-            f"{shard}: is cut short or damaged, or no file of weights alone: "
+            f"{shard}: is truncated or damaged, or contains more than weights: "
             f"{reason_of(error)[:200]} (fetch it again, or save it as safetensors)"
         ) from error
     if not isinstance(weights, dict) or not all(
         isinstance(value, torch.Tensor) for value in weights.values()
     ):
-        raise ConversionError(f"{shard}: holds something else than weights by name")
+        raise ConversionError(f"{shard}: is not a dictionary of weights (save the model's state_dict)")
     return weights

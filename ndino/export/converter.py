@@ -1,4 +1,4 @@
-"""Checkpoint folder in, published folder out, one tensor at a time."""
+"""Converts a checkpoint folder to a Hugging Face model folder, one tensor at a time."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ndino.export.tower import Tower, read_tower
 from ndino.export.writer import Layout, write_safetensors
 from ndino.formats import model_folder
 
-SPARE_BYTES = 64 * 1024**2  # room for all that is not weights
-ROWS = 8192  # embedding rows averaged at a time
+SPARE_BYTES = 64 * 1024**2  # disk space for everything that is not weights
+ROWS = 8192  # embedding rows averaged at a time, in float64
 
 
 def convert(
@@ -36,19 +36,19 @@ def convert(
     """Convert the upstream checkpoint ``src`` into the new folder ``dst``; returns ``dst``.
 
     Weights keep their dtype and their division into shards. The vocabulary grows by ``<image>`` and the pad
-    token to a multiple of 64; new rows are the mean of the old. Memory: the largest tensor of a safetensors
-    checkpoint, the largest shard of a .bin one, and what the libraries take.
+    token, up to a multiple of 64; new rows are the mean of the old rows. Needs memory for the largest tensor
+    of a safetensors checkpoint, or the largest shard of a .bin one, besides that of the libraries.
 
     Args:
-        manifest: of the run that trained ``src``; by default manifest.json in ``src`` or the folder above.
-        vision_tower: the tower's folder, where the recorded one is not on this machine.
+        manifest: manifest of the run that trained ``src``; by default manifest.json in ``src`` or its parent.
+        vision_tower: the tower's folder, if the recorded one is not on this machine.
         quiet: show no progress bar.
 
     Raises:
-        ConversionError: naming the file, key or field that does not fit.
+        ConversionError: the checkpoint cannot be converted; names the file, key or field.
     """
     if dst.exists():
-        raise ConversionError(f"{dst}: is there already (remove it or choose another name)")
+        raise ConversionError(f"{dst}: already exists (remove it or choose another name)")
     checkpoint = open_checkpoint(src)
     check_kind(checkpoint)
     run = find_manifest(src, manifest)
@@ -143,7 +143,7 @@ def _processor(tokenizer: PreTrainedTokenizerFast, tower: Tower, config: LlavaNe
     side = config.vision_config.image_size
     if image_processor.crop_size["height"] != side or image_processor.size["shortest_edge"] != side:
         raise ConversionError(
-            f"{tower.source}: preprocessor_config.json makes images of {wanted.get('size')}, but the tower "
+            f"{tower.source}: preprocessor_config.json resizes images to {wanted.get('size')}, but the tower "
             f"takes {side} pixels"
         )
     return model_folder.build_processor(
@@ -156,4 +156,6 @@ def _require_room(checkpoint: Checkpoint, dst: Path) -> None:
     there = next(folder for folder in dst.resolve().parents if folder.exists())
     free = shutil.disk_usage(there).free
     if free < needed:
-        raise ConversionError(f"{there}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
+        raise ConversionError(
+            f"{there}: {needed / 1e9:.1f} GB are needed but {free / 1e9:.1f} GB are free (free some space)"
+        )

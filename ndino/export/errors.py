@@ -1,4 +1,4 @@
-"""What the converter raises."""
+"""The error that the converter raises."""
 
 
 class ConversionError(ValueError):

@@ -1,4 +1,4 @@
-"""Which upstream weight becomes which published one, and which must be there."""
+"""Maps upstream's weight names to the saved ones, and checks that the checkpoint has exactly these."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ndino.export.errors import ConversionError
 from ndino.formats.model_folder import saved_name
 
 EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
-NAMED = 5  # keys that an error names before it counts the rest
+NAMED = 5  # keys that an error lists before it counts the rest
 
-# Upstream's prefix and the published one; order matters, the first that fits decides.
+# Upstream's prefix and the saved one. Order matters: the first match decides.
 _PREFIXES = (
     ("model.vision_tower.vision_tower.", "vision_tower."),
     ("model.mm_projector.0.", "multi_modal_projector.linear_1."),
@@ -23,15 +23,15 @@ _PREFIXES = (
     ("lm_head.", "language_model.lm_head."),
     ("model.", "language_model.model."),
 )
-# Computed from the configuration; old versions saved them.
+# Old versions of transformers saved these; they are computed from the configuration.
 _BUFFERS = ("rotary_emb.inv_freq", "embeddings.position_ids")
 
 
 def plan(checkpoint: Checkpoint, config: LlavaNextConfig) -> dict[str, str]:
-    """Published name of every upstream weight that is written; ``config`` is the published one.
+    """Saved name of each upstream weight that is written; ``config`` is that of the converted model.
 
     Raises:
-        ConversionError: keys are missing or unexpected, or a shape is not what the configuration says.
+        ConversionError: weights are missing or unexpected, or a shape contradicts the configuration.
     """
     wanted = {_upstream_name(name): (name, shape) for name, shape in _published_shapes(config).items()}
     for name in {EMBEDDINGS, HEAD} & wanted.keys():
@@ -71,6 +71,6 @@ def _refuse(checkpoint: Checkpoint, what: str, names: Iterable[str]) -> None:
     if listed:
         more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
         raise ConversionError(
-            f"{checkpoint.folder}: {what} {', '.join(listed[:NAMED])}{more} (is it a whole LLaVA-NeXT "
-            "checkpoint of LLaMA kind with a CLIP tower?)"
+            f"{checkpoint.folder}: {what} {', '.join(listed[:NAMED])}{more} (is it a complete LLaVA-NeXT "
+            "checkpoint with a LLaMA and a CLIP tower?)"
         )

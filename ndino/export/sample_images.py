@@ -1,4 +1,4 @@
-"""The images on which both sides are compared, drawn for a tower's image size and grids."""
+"""Draws the images on which a converted model is compared with upstream, for a tower's size and grids."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from transformers.image_processing_utils import select_best_resolution
 
-# Width and height in sides of a tile. Odd shares, so that padding is cut on both axes and swapped grids
-# (which small images betray) show up; 50x30 pixels at 336.
+# (width, height) in units of a tile's side. Chosen so that padding is removed on either axis, and so that
+# swapped grid pinpoints make a difference; small images show that best (50x30 pixels with tiles of 336).
 SHAPES = {"wide": (2.3, 0.8), "tall": (0.7, 2.1), "square": (1.5, 1.5), "small": (50 / 336, 30 / 336)}
 
 
 def draw_images(side: int, pinpoints: Sequence[Sequence[int]], patch: int) -> dict[str, np.ndarray]:
-    """RGB images (height, width, 3), uint8, by name; sizes on which both sides round alike.
+    """RGB images by name, uint8 ``(height, width, 3)``, of sizes that both codes round to the same tokens.
 
     Args:
-        side: of a tile, in pixels.
-        pinpoints: (height, width), in pixels.
-        patch: side of a patch, in pixels.
+        side: side of a tile in pixels.
+        pinpoints: grids as (height, width) in pixels.
+        patch: side of a patch in pixels.
     """
     return {
         name: _draw(*_rounding_alike(int(wide * side), int(high * side), pinpoints, patch), seed)
@@ -34,10 +34,10 @@ def kept_features(
     *,
     rounded: Callable[[float], int],
 ) -> tuple[int, int]:
-    """Columns and rows of features left of an image's tiles once the padding is cut off.
+    """(columns, rows) of features that remain of an image's tiles after its padding is removed.
 
-    ``rounded`` is how the kept side becomes whole: ``upstream`` or ``hugging_face``. Source: ``unpad_image``
-    in upstream's ``llava/model/llava_arch.py``.
+    ``rounded`` rounds the kept side: ``upstream`` or ``hugging_face``. After ``unpad_image`` in upstream's
+    ``llava/model/llava_arch.py``.
     """
     high, wide = (n // patch for n in select_best_resolution((height, width), pinpoints))
     if width / height > wide / high:
@@ -69,7 +69,7 @@ def _rounding_alike(
 
 
 def _draw(width: int, height: int, seed: int) -> np.ndarray:
-    # A slope on each axis and noise: no two tiles alike, no symmetry that would hide a swap.
+    # A gradient on each axis and noise: all tiles differ, and no symmetry could hide swapped axes.
     noise = np.random.default_rng(seed).uniform(0, 80, (height, width, 3))
     noise[..., 0] += np.linspace(0, 170, width)[None, :]
     noise[..., 1] += np.linspace(170, 0, height)[:, None]

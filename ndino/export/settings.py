@@ -1,4 +1,4 @@
-"""The published configuration, taken from the checkpoint's and its tower's alone."""
+"""The converted model's configuration and tokenizer, from those of the checkpoint and its tower only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ndino.export.tower import Tower
 from ndino.formats.model_folder import PAD_TOKEN, padded_vocabulary, prepare_tokenizer
 from ndino.formats.prompts import END_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, MARKERS
 
-# Of a LLaMA, what has no safe default: a guess would give other logits without a word.
+# Fields of a LLaMA without a safe default: a wrong guess would silently change the logits.
 _TEXT_REQUIRED = (
     "hidden_act",
     "hidden_size",
@@ -38,7 +38,7 @@ _TEXT_OPTIONAL = (
     "rope_scaling",
     "tie_word_embeddings",
 )
-# What Hugging Face's LLaVA-NeXT does and cannot do otherwise, with upstream's default where it has one.
+# The one value that Hugging Face's LLaVA-NeXT implements, and upstream's default for a missing field.
 _FIXED = {
     "image_aspect_ratio": ("anyres", "square"),
     "mm_patch_merge_type": ("spatial_unpad", "flat"),
@@ -64,28 +64,28 @@ def require(checkpoint: Checkpoint, field: str) -> Any:
 
 
 def check_kind(checkpoint: Checkpoint) -> None:
-    """Refuse what has no counterpart in Hugging Face's LLaVA-NeXT.
+    """Check that Hugging Face's LLaVA-NeXT implements what the checkpoint's config.json says.
 
     Raises:
-        ConversionError: naming the field.
+        ConversionError: it does not; names the field.
     """
     path = checkpoint.folder / "config.json"
     kinds = [checkpoint.config.get("model_type"), *(checkpoint.config.get("architectures") or ())]
     if not {"llava_llama", "LlavaLlamaForCausalLM"} & set(kinds):
-        raise ConversionError(f"{path}: model_type is {kinds[0]}, not llava_llama (only that is converted)")
+        raise ConversionError(f"{path}: model_type is {kinds[0]}; other backbones than llava_llama: not yet")
     for field, (expected, default) in _FIXED.items():
         if checkpoint.config.get(field, default) != expected:
             raise ConversionError(
                 f"{path}: {field} is {checkpoint.config.get(field, default)}; Hugging Face's LLaVA-NeXT "
-                f"knows only {expected}"
+                f"implements only {expected}"
             )
 
 
 def build_config(checkpoint: Checkpoint, tower: Tower, tokenizer: PreTrainedTokenizerFast) -> LlavaNextConfig:
-    """The published configuration.
+    """The configuration of the converted model.
 
     Raises:
-        ConversionError: a field is missing or out of range.
+        ConversionError: a field is missing or out of range, or the checkpoint has no embeddings.
     """
     text = {field: require(checkpoint, field) for field in _TEXT_REQUIRED}
     text |= {field: checkpoint.config[field] for field in _TEXT_OPTIONAL if field in checkpoint.config}
@@ -123,10 +123,10 @@ def build_config(checkpoint: Checkpoint, tower: Tower, tokenizer: PreTrainedToke
 
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The checkpoint's LLaMA 3 tokenizer as we publish it.
+    """The checkpoint's LLaMA 3 tokenizer, prepared as `ndino.formats.model_folder` saves it.
 
     Raises:
-        ConversionError: there is none, or it is no LLaMA 3's.
+        ConversionError: there is none, or it is not a LLaMA 3 tokenizer.
     """
     path = folder / "tokenizer.json"
     if not path.is_file():
@@ -135,7 +135,7 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     missing = [marker for marker in MARKERS if marker not in tokenizer.get_vocab()]
     if missing:
         raise ConversionError(f"{path}: has no token {missing[0]}: not a LLaMA 3 tokenizer")
-    # A pad token that is also something else would be masked where it means that.
+    # A pad token that also has a meaning (an ordinary token, an end marker) would be masked there too.
     if tokenizer.pad_token is not None and tokenizer.pad_token not in tokenizer.added_tokens_encoder:
         tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
     if tokenizer.pad_token in (END_OF_TEXT, END_OF_TURN):
@@ -144,12 +144,12 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 
 def grid_pinpoints(checkpoint: Checkpoint, side: int) -> list[tuple[int, int]]:
-    """The checkpoint's grids as (width, height) in pixels; ``side`` is that of the tower's tiles.
+    """The checkpoint's grids as (width, height) in pixels; ``side`` is the side of the tower's tiles.
 
-    They may be recorded as a list, as its text, or as a range of tiles, ``"(1x1),...,(6x6)"``.
+    config.json has them as a list, as the text of a list, or as a range of tiles, ``"(1x1),...,(6x6)"``.
 
     Raises:
-        ConversionError: they are missing, or no multiples of ``side``.
+        ConversionError: they are missing or unreadable, or not multiples of ``side``.
     """
     value = require(checkpoint, "image_grid_pinpoints")
     path = checkpoint.folder / "config.json"
@@ -170,9 +170,9 @@ def grid_pinpoints(checkpoint: Checkpoint, side: int) -> list[tuple[int, int]]:
         isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, int) and n > 0 for n in pair)
         for pair in pairs
     ):
-        raise ConversionError(f"{path}: image_grid_pinpoints is no list of (width, height): {value}")
+        raise ConversionError(f"{path}: image_grid_pinpoints is not a list of (width, height): {value}")
     if any(n % side for pair in pairs for n in pair):
         raise ConversionError(
-            f"{path}: image_grid_pinpoints {pairs} are no multiples of the tower's image size {side}"
+            f"{path}: image_grid_pinpoints {pairs} are not multiples of the tower's image size {side}"
         )
     return [(width, height) for width, height in pairs]

@@ -1,4 +1,4 @@
-"""The CLIP tower that a checkpoint names: its configuration and how it wants images. Not its weights."""
+"""Finds the CLIP tower of a checkpoint: its configuration and image preprocessing, not its weights."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ndino.export.checkpoint import read_json
 from ndino.export.errors import ConversionError
 
 _KINDS = ("clip", "clip_vision_model")
-# Upstream's prefixes for towers of other makes.
+# Upstream's prefixes for other kinds of towers.
 _FOREIGN = ("hf:", "open_clip_hub:", "imagebind")
 _REMEDY = "give its folder with --vision-tower; config.json and preprocessor_config.json are enough"
 
 
 @dataclass(frozen=True)
 class Tower:
-    """``preprocessing``: preprocessor_config.json. ``source``: the folder, or the hub's name."""
+    """A tower: ``source`` is its folder or hub name, ``preprocessing`` its preprocessor_config.json."""
 
     source: str
     config: CLIPVisionConfig
@@ -29,18 +29,20 @@ class Tower:
 
 
 def read_tower(recorded: str, checkpoint: Path, override: Path | None = None) -> Tower:
-    """The tower recorded as ``mm_vision_tower``; only a name that is no folder here is asked of the hub.
+    """Find the tower ``recorded`` as ``mm_vision_tower``: a local folder, or else a name on the hub.
 
     Raises:
-        ConversionError: it is no CLIP, or cannot be found.
+        ConversionError: the tower is not a CLIP or cannot be found.
     """
     source = str(override) if override is not None else _located(recorded, checkpoint)
     if source.startswith(_FOREIGN):
-        raise ConversionError(f"{checkpoint / 'config.json'}: unknown tower {source}: only CLIP is converted")
+        raise ConversionError(
+            f"{checkpoint / 'config.json'}: the vision tower is {source}; others than CLIP: not yet"
+        )
     settings = read_json(_file(source, "config.json"))
     kind = settings.get("model_type")
     if kind not in _KINDS:
-        raise ConversionError(f"{source}: unknown tower, a {kind} model: only CLIP is converted")
+        raise ConversionError(f"{source}: the vision tower is a {kind} model; others than CLIP: not yet")
     config = CLIPVisionConfig.from_dict(settings.get("vision_config", {}) if kind == "clip" else settings)
     return Tower(source, config, read_json(_file(source, "preprocessor_config.json")))
 
@@ -56,12 +58,12 @@ def _file(source: str, name: str) -> Path:
     if Path(source).is_absolute() or source.startswith("."):
         path = Path(source, name)
         if not path.is_file():
-            raise ConversionError(f"{path}: no such file of the vision tower ({_REMEDY})")
+            raise ConversionError(f"{path}: the vision tower has no such file ({_REMEDY})")
         return path
     try:
         return Path(cached_file(source, name))
     except (OSError, ValueError) as error:
         raise ConversionError(
-            f"vision tower {source}: no folder here, and the hub gave no {name}: "
+            f"vision tower {source}: not a local folder, and the hub has no {name}: "
             f"{reason_of(error)[:200]} ({_REMEDY})"
         ) from error

@@ -1,4 +1,4 @@
-"""Is the published model the checkpoint? Compared with upstream's own code, or, without it, with less."""
+"""Checks a converted model against its checkpoint: equal logits with upstream's code, if that is set up."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from ndino.export.tower import read_tower
 from ndino.formats.prompts import IMAGE_TOKEN
 
 ROOT = Path(__file__).resolve().parents[2]
-# An image has upstream's tree and environment in a place of its own, and the code from elsewhere.
+# In the container image, upstream's tree and environment are not beside our code.
 _UPSTREAM = Path(os.environ.get("NDINO_UPSTREAM", ROOT))
 UPSTREAM_TREE = _UPSTREAM / "third_party" / "LLaVA-NeXT"
 UPSTREAM_PYTHON = _UPSTREAM / ".venv-llava" / "bin" / "python"
-UPSTREAM_IMAGE_ID = -200
-TOLERANCE = 1e-4
+UPSTREAM_IMAGE_ID = -200  # IMAGE_TOKEN_INDEX in upstream's llava/constants.py
+TOLERANCE = 1e-4  # of logits in fp32; measured differences are about 4e-7
 QUESTION = "Che cosa si vede nell'immagine?"
 ANSWER = "Un quadrato rosso e due cerchi blu."
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """``differences``: the largest difference of logits by image, empty where upstream was not there."""
+    """The largest difference of logits for each image; empty if upstream's code is not set up."""
 
     differences: dict[str, float]
 
@@ -42,10 +42,10 @@ class Verdict:
         return all(value <= TOLERANCE for value in self.differences.values())
 
     def lines(self) -> list[str]:
-        """What to print."""
+        """The verdict as lines of text."""
         if not self.differences:
             return [
-                "shapes, names, ties and a forward pass are right. This is less than comparing logits with "
+                "Names, shapes, ties and a forward pass are right. This is less than comparing logits with "
                 f"upstream's code, which needs {UPSTREAM_TREE.name} (make setup LLAVA_NEXT_URL=...)."
             ]
         largest = max(self.differences.values())
@@ -62,13 +62,14 @@ def upstream_is_there() -> bool:
 
 
 def verify(src: Path, dst: Path, *, vision_tower: Path | None = None) -> Verdict:
-    """Compare the published folder ``dst`` with the checkpoint ``src``, both in fp32 on the CPU.
+    """Compare the converted model ``dst`` with the checkpoint ``src``, both in fp32 on the CPU.
 
-    On a wide, a tall, a square and a small image with a question and an answer: the logits of all positions
-    where upstream's code is set up, else names, shapes, ties and a forward pass.
+    If upstream's code is set up, compares the logits at all positions, for a question and its answer about a
+    wide, a tall, a square and a small image. Otherwise checks names, shapes, ties and a forward pass.
 
     Raises:
-        ConversionError: weights are missing or left over, token counts differ, or upstream's code fails.
+        ConversionError: weights are missing or unexpected, numbers of tokens differ, or upstream's code
+        fails.
     """
     model = _load(dst)
     processor = AutoProcessor.from_pretrained(dst)
@@ -94,7 +95,7 @@ def verify(src: Path, dst: Path, *, vision_tower: Path | None = None) -> Verdict
     image_id = processor.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     ids = torch.tensor([UPSTREAM_IMAGE_ID if token == image_id else token for token in ids])
     tower = read_tower(require(open_checkpoint(src), "mm_vision_tower"), src, vision_tower).source
-    # Beside the model, where there is room: logits of long inputs take gigabytes.
+    # Beside the model, not in /tmp: the logits of long inputs take gigabytes.
     with tempfile.TemporaryDirectory(prefix=".verify-", dir=dst.resolve().parent) as temporary:
         folder = Path(temporary)
         inputs = {f"{name}.image": torch.from_numpy(image) for name, image in images.items()}
@@ -147,7 +148,7 @@ def _run_upstream(src: Path, tower: str, folder: Path) -> None:
 def _difference(name: str, theirs: torch.Tensor, ours: torch.Tensor) -> float:
     if len(theirs) != len(ours):
         raise ConversionError(
-            f"the {name} image: {len(ours)} positions, but upstream makes {len(theirs)} of it "
+            f"the {name} image: {len(ours)} positions here, but {len(theirs)} in upstream "
             "(image grids or tower differ)"
         )
     vocabulary = min(theirs.shape[1], ours.shape[1])

@@ -1,4 +1,4 @@
-"""Writes safetensors files a tensor at a time; the library's own writer wants all of a file in memory."""
+"""Writes safetensors files one tensor at a time; the library's writer needs all of a file in memory."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ Layout = dict[str, tuple[tuple[int, ...], torch.dtype]]
 
 
 def write_safetensors(path: Path, layout: Layout, tensors: Iterable[Iterable[torch.Tensor]]) -> Iterator[int]:
-    """Write the tensors of ``layout`` (shape and dtype by name), yielding the bytes as they are written.
+    """Write a file with the tensors of ``layout`` (shape and dtype by name); yields numbers of bytes written.
 
-    ``tensors`` gives each tensor in ``layout``'s order, as pieces along the first dimension.
+    Args:
+        tensors: each tensor in the order of ``layout``, as pieces along its first dimension.
 
     Raises:
-        ValueError: a tensor's pieces are not as large as the layout says.
+        ValueError: a tensor's dtype or size is not that of the layout.
     """
     header, offset = {"__metadata__": {"format": "pt"}}, 0
     sizes = []
@@ -39,10 +40,10 @@ def write_safetensors(path: Path, layout: Layout, tensors: Iterable[Iterable[tor
             written = 0
             for piece in pieces:
                 if piece.dtype != layout[name][1]:
-                    raise ValueError(f"{path}: {name} came as {piece.dtype}")
+                    raise ValueError(f"{path}: {name} has dtype {piece.dtype}, not {layout[name][1]}")
                 data = memoryview(piece.contiguous().flatten().view(torch.uint8).numpy())
                 for start in range(0, len(data), CHUNK_BYTES):
                     yield file.write(data[start : start + CHUNK_BYTES])
                 written += len(data)
             if written != size:
-                raise ValueError(f"{path}: {name} came with {written} bytes where {size} were announced")
+                raise ValueError(f"{path}: {name} has {written} bytes, not {size}")

@@ -1,4 +1,4 @@
-"""A recipe as the command line of LLaVA-NeXT's trainer: the only place that knows both."""
+"""A recipe as the command line of LLaVA-NeXT's trainer; no other module knows both."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from ndino.formats.recipes import Recipe
 from ndino.train.stage import LOGGED_POINTS
 
-VERSIONS = {"plain": "plain", "llama3": "llava_llama_3"}
+VERSIONS = {"plain": "plain", "llama3": "llava_llama_3"}  # prompt -> upstream's --version
 TUNABLE = {
     "projector": "mm_mlp_adapter",
     "all": "mm_vision_tower,mm_mlp_adapter,mm_language_model",
@@ -19,8 +19,9 @@ TUNABLE = {
 class Inputs:
     """What upstream reads and where it writes.
 
-    ``language_model`` is relative to upstream's working directory, because upstream chooses the model's class
-    by words anywhere in this path: it must have "llama" in it and none of mistral, mixtral, zephyr, qwen.
+    ``language_model`` is relative to upstream's working directory. Upstream chooses the model class by words
+    anywhere in this path: "llama" must be in it, and none of mistral, mixtral, zephyr and qwen. An absolute
+    path could contain any of them.
     """
 
     language_model: str
@@ -36,12 +37,12 @@ def upstream_arguments(
     """Arguments for ``python -m llava.train.train_mem``.
 
     Args:
-        rows: how many samples ``inputs.rows`` holds.
-        ranks: processes that train together; accumulation makes up the recipe's effective batch.
+        rows: number of rows in the file ``inputs.rows``.
+        ranks: processes that train together; gradient accumulation keeps the recipe's effective batch.
         cpu: train on the CPU, in fp32 and without flash attention.
 
     Raises:
-        ValueError: the effective batch is no multiple of per-device batch times ranks.
+        ValueError: the effective batch is not a multiple of per-device batch times ranks.
     """
     accumulation = recipe.accumulation(ranks)
     steps = recipe.max_steps or max(1, int(rows * (recipe.epochs or 1)) // recipe.effective_batch)
@@ -59,6 +60,7 @@ def upstream_arguments(
         "mm_projector_type": "mlp2x_gelu",
         "mm_vision_select_layer": recipe.vision_feature_layer,
         "mm_patch_merge_type": "spatial_unpad",
+        # Neither marker tokens around an image nor patch tokens in the text: the paper uses none.
         "mm_use_im_start_end": False,
         "mm_use_im_patch_token": False,
         "image_aspect_ratio": "anyres",

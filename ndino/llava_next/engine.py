@@ -1,7 +1,8 @@
-"""One stage with the upstream trainer: start folders, a process of its own, conversion, manifest.
+"""The upstream engine: trains one stage with LLaVA-NeXT's trainer, converts the result, writes the manifest.
 
-The run folder is laid out as the native engine's, with ``upstream/`` beside ``model/``: the result as
-LLaVA-NeXT saves it, which the next stage starts from.
+The trainer runs as a process of its own, in ``.venv-llava``. The run folder has the native engine's layout,
+and beside ``model/`` the folder ``upstream/``: the result in LLaVA-NeXT's format, from which the next stage
+starts.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from ndino.upstream.pins import LLAVA_NEXT, ROOT, read_pins
 ENGINE = "llava-next"
 RESULT, FACTS, ROWS, LOG = "upstream", "training.json", "rows.json", "train.log"
 PREPARED = "prepared.json"
-LAST_LINES = 40  # of the trainer's output, searched for the reason of a failure
+LAST_LINES = 40  # of the trainer's output, in which the reason of a failure is looked for
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,10 @@ class Tree:
 
 
 def find_tree() -> Tree:
-    """The set-up tree.
+    """Find the upstream tree and environment that ``make setup`` made.
 
     Raises:
-        StageError: tree or environment are not there; names the remedy.
+        StageError: one of them is missing or out of date.
     """
     try:
         folder = llava_next_folder()
@@ -72,14 +73,17 @@ def find_tree() -> Tree:
 
 
 def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
-    """Train a stage upstream, continuing where an earlier start of it stopped; returns the model folder.
+    """Train a stage with the upstream trainer, or resume one that was stopped; returns the model folder.
 
-    ``on_step(step, of)`` is told every step. ``stage.model``, where given, is the ``upstream`` folder of an
-    earlier stage. A finished stage returns at once.
+    A finished stage returns at once. ``stage.model``, if given, is the ``upstream`` folder of an earlier
+    stage.
+
+    Args:
+        on_step: called with (step, total steps) after each step.
 
     Raises:
         StageError: upstream is not set up, the output folder holds another run, no row is usable, the batch
-            cannot be split, the trainer failed, or the converted model does not give upstream's logits.
+            cannot be split, the trainer failed, or the converted model's logits differ from upstream's.
         ModelFolderError: a starting folder is unusable.
     """
     tree = find_tree()
@@ -94,7 +98,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
 
 
 def is_finished(stage: Stage) -> bool:
-    """Whether model and manifest of this very run are there.
+    """Whether exactly this run has been finished: its model and manifest exist.
 
     Raises:
         StageError: the output folder holds another run.
@@ -104,9 +108,10 @@ def is_finished(stage: Stage) -> bool:
 
 
 def prepare_stage(stage: Stage, *, cpu: bool, ranks: int = 1) -> list[str] | None:
-    """Write what the trainer reads; returns its arguments, or None where it has already come to its end.
+    """Write the trainer's input files; returns its arguments, or None if training is already done.
 
-    The trainer may then run anywhere on the same file system, as ``ranks`` processes in ``stage.out``.
+    The trainer can then be started by any launcher on the same file system, as ``ranks`` processes with
+    ``stage.out`` as the working directory.
 
     Raises:
         StageError, ModelFolderError: as `run_stage`.
@@ -119,7 +124,7 @@ def prepare_stage(stage: Stage, *, cpu: bool, ranks: int = 1) -> list[str] | Non
         if (out / RESULT).exists():
             return None
         started = time.time()
-        inputs = _start(stage, out)
+        inputs = _write_start(stage, out)
         rows, rejected = _write_rows(stage, out)
         remove_incomplete_checkpoints(out)
         checkpoint = newest_complete_checkpoint(out)
@@ -140,10 +145,10 @@ def prepare_stage(stage: Stage, *, cpu: bool, ranks: int = 1) -> list[str] | Non
 
 
 def publish_stage(stage: Stage) -> Path:
-    """Convert what the trainer has left, compare the logits, write the manifest; returns the model folder.
+    """Convert the trainer's result, compare the logits, write the manifest; returns the model folder.
 
     Raises:
-        StageError: it cannot be converted, or the converted model does not give upstream's logits.
+        StageError: the result cannot be converted, or the converted model's logits differ from upstream's.
     """
     run, out = _identity(stage), stage.out.resolve()
     model_folder, result = out / "model", out / RESULT
@@ -181,7 +186,7 @@ def _read(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _start(stage: Stage, out: Path) -> Inputs:
+def _write_start(stage: Stage, out: Path) -> Inputs:
     if stage.model is not None:
         require_model_folder(
             stage.model,
@@ -192,6 +197,7 @@ def _start(stage: Stage, out: Path) -> Inputs:
         tower = source = recorded_tower(stage.model)
         language_model = stage.model
     else:
+        assert stage.vision_tower is not None and stage.language_model is not None  # see Stage
         source, language_model = stage.vision_tower.resolve(), stage.language_model
         tower = None
     require_model_folder(
@@ -217,9 +223,9 @@ def _start(stage: Stage, out: Path) -> Inputs:
 
 
 def _write_rows(stage: Stage, out: Path) -> tuple[int, int]:
-    """Write the usable rows to ``out/rows.json``; returns how many there are and how many were left out.
+    """Write the usable rows to ``out/rows.json``; returns the number of usable and of rejected rows.
 
-    Upstream stumbles over each bad row for seconds, and then trains on its neighbour instead.
+    Rows are checked here because upstream retries a bad row for seconds, and then silently trains on another.
     """
     try:
         tokenizer = read_tokenizer(out / "start" / LANGUAGE_MODEL)
@@ -247,6 +253,7 @@ def _record(conversation: Conversation) -> dict:
 def _run(tree: Tree, arguments: list[str], out: Path, on_step: OnStep | None) -> None:
     last: deque[str] = deque(maxlen=LAST_LINES)
     with (out / LOG).open("a", encoding="utf-8") as log, _trainer(tree, arguments, out) as process:
+        assert process.stdout is not None
         for line in process.stdout:
             step = _step(line)
             if step is None:
@@ -263,7 +270,8 @@ def _run(tree: Tree, arguments: list[str], out: Path, on_step: OnStep | None) ->
 
 @contextmanager
 def _trainer(tree: Tree, arguments: list[str], out: Path) -> Iterator[subprocess.Popen]:
-    # The trainer ends when its standard input does, and so cannot outlive this process.
+    # The trainer ends when its standard input is closed (overlay/llava/ndino/parent.py), so it cannot outlive
+    # this process.
     process = subprocess.Popen(
         [tree.python, "-m", "llava.train.train_mem", *arguments],
         cwd=out,
@@ -294,12 +302,12 @@ def _reason(lines: deque[str], status: int) -> str:
         name = line.partition(":")[0]
         if name.endswith(("Error", "Exception", "Interrupt")) and " " not in name:
             return line
-    return f"it ended with status {status}" + (f" after: {lines[-1]}" if lines else "")
+    return f"exit status {status}" + (f" after: {lines[-1]}" if lines else "")
 
 
 def _publish(result: Path, model: Path) -> float | None:
     """Convert ``result`` and compare the logits; returns their largest difference."""
-    # Without a manifest beside it, a model is one that an earlier start had not compared yet.
+    # This is only called while the stage has no manifest: a model that is there was never compared.
     shutil.rmtree(model, ignore_errors=True)
     try:
         convert(result, model, quiet=True)
@@ -307,5 +315,5 @@ def _publish(result: Path, model: Path) -> float | None:
     except ConversionError as error:
         raise StageError(f"{result}: cannot be converted: {error}") from error
     if not verdict.passed:
-        raise StageError(f"{model}: does not give upstream's logits: {'; '.join(verdict.lines())}")
+        raise StageError(f"{model}: its logits differ from upstream's: {'; '.join(verdict.lines())}")
     return max(verdict.differences.values(), default=None)

@@ -1,8 +1,9 @@
-"""Folders that the upstream trainer can start from, made of links wherever a file can stay as it is.
+"""Starting folders for the upstream trainer: links to the files it can read, rewritten copies of the others.
 
-Upstream runs on transformers 4.45. What transformers 5 has written differs in three silent ways: a rope_theta
-that 4.x overlooks, a tokenizer class that it does not have, and a CLIP tower whose weights have shorter names
-and would be drawn at random. Folders that 4.x wrote pass unchanged.
+Upstream runs on transformers 4.45. A folder that transformers 5 saved differs in three ways, none of which
+need be an error there: 4.x does not find rope_theta and uses its default, it does not have the tokenizer's
+class, and it does not recognise the shorter weight names of a CLIP tower and initialises them at random.
+Folders that 4.x saved are used unchanged.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from safetensors.torch import save_file
 from ndino.common.files import whole_folder, write_json
 from ndino.formats import model_folder
 
-# Upstream picks its model class by this word in the path.
+# Upstream chooses the model class by this word in the path.
 LANGUAGE_MODEL = "llama"
 TOWER = "vision-tower"
 TOWER_FIELD = "mm_vision_tower"
@@ -26,7 +27,7 @@ REWRITTEN = ("config.json", "tokenizer_config.json")
 
 
 def link_language_model(source: Path, folder: Path) -> Path:
-    """``folder`` as a readable twin of ``source``, a LLaMA folder or an earlier stage's result."""
+    """Make ``folder`` a copy of ``source`` (a LLaMA, or an earlier stage's result) that 4.x can read."""
     with whole_folder(folder) as made:
         for path in sorted(source.iterdir()):
             if path.is_file() and path.name not in REWRITTEN:
@@ -39,12 +40,12 @@ def link_language_model(source: Path, folder: Path) -> Path:
 
 
 def recorded_tower(result: Path) -> Path:
-    """The vision tower that an earlier stage's result names."""
+    """The vision tower that an earlier stage was trained with, from its config.json."""
     return Path(_read(result / "config.json")[TOWER_FIELD])
 
 
 def readable_config(config: dict[str, Any]) -> dict[str, Any]:
-    """A LLaMA's config in the form that transformers 4.x reads."""
+    """A copy of a LLaMA's config in the form that transformers 4.x reads."""
     config = dict(config)
     model_folder.make_rope_portable(config)
     if "dtype" in config:
@@ -53,7 +54,7 @@ def readable_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def link_vision_tower(source: Path, folder: Path) -> Path:
-    """``source``, or ``folder`` as its readable twin where transformers 5 has written ``source``."""
+    """``source`` if 4.x can read it; otherwise ``folder``, made a copy with the longer weight names."""
     weights = source / "model.safetensors"
     if not weights.exists():
         return source

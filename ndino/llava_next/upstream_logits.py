@@ -1,12 +1,13 @@
-"""Logits of an upstream checkpoint by upstream's own code; run in ``.venv-llava`` by the converter's check.
+"""Computes a checkpoint's logits with upstream's code; `ndino.export.verify` runs it in ``.venv-llava``.
 
     .venv-llava/bin/python -m ndino.llava_next.upstream_logits CHECKPOINT FOLDER
 
-It runs in third_party/LLaVA-NeXT.
+Its working directory is third_party/LLaVA-NeXT.
 
 ``FOLDER/inputs.safetensors`` holds, for each name, ``NAME.image`` (height, width, 3), uint8, and
-``NAME.ids``, int64, with -200 where the image stands; ``FOLDER/NAME.safetensors`` gets ``logits`` (positions,
-vocabulary), float32. One file each: with 128,000 tokens an image's logits are over a gigabyte.
+``NAME.ids``, int64, with -200 in the image's place. ``FOLDER/NAME.safetensors`` receives ``logits``
+(positions, vocabulary), float32: a file for each, as one image's logits over 128,000 tokens are more than a
+gigabyte.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from safetensors.torch import load_file, save_file
 
 
 def write_logits(checkpoint: Path, folder: Path, tower: str | None) -> None:
-    """Answer ``folder``'s inputs in fp32; ``tower`` replaces the one that the checkpoint recorded."""
+    """Write the logits for ``folder``'s inputs, in fp32; ``tower`` overrides the checkpoint's own."""
     inputs = load_file(folder / "inputs.safetensors")
     config = LlavaConfig.from_pretrained(checkpoint)
-    config.tokenizer_model_max_length = None  # or long inputs would be cut
+    config.tokenizer_model_max_length = None  # otherwise long inputs would be truncated
     if tower is not None:
         config.mm_vision_tower = tower
     model = LlavaLlamaForCausalLM.from_pretrained(

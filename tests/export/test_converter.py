@@ -82,7 +82,7 @@ def test_every_layout_keeps_every_weight(tmp_path, tower, suffix, shards, dtype)
     assert model.dtype == dtype
 
 
-def test_text_and_images_go_through_as_in_the_parts(converted, tower):
+def test_tokenizer_and_image_processor_work_as_before(converted, tower):
     model = LlavaNextForConditionalGeneration.from_pretrained(converted).eval()
     weights = upstream_weights(llama())
     language = LlamaForCausalLM(llama()).eval()
@@ -197,14 +197,14 @@ def test_the_hub_layout_of_a_model_trained_elsewhere(tmp_path, tower):
     config |= {"model_type": "llava", "image_crop_resolution": 224, "image_split_resolution": 224}
     del config["mlp_bias"]  # younger than that checkpoint
     (src / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ConversionError, match=f"vision tower {name}: no folder here"):
+    with pytest.raises(ConversionError, match=f"vision tower {name}: not a local folder"):
         convert(src, tmp_path / "dst")
     dst = convert(src, tmp_path / "dst", vision_tower=tower)
     assert len(list(dst.glob("model-*-of-00004.safetensors"))) == 4
     assert LlavaNextForConditionalGeneration.from_pretrained(dst).dtype == torch.bfloat16
 
 
-def test_a_recorded_tower_may_lie_beside_the_weights(tmp_path, tower):
+def test_the_recorded_tower_may_be_relative_to_the_checkpoint(tmp_path, tower):
     src = write_checkpoint(tmp_path / "src", "clip")
     (src / "clip").symlink_to(tower)
     assert convert(src, tmp_path / "dst").is_dir()
@@ -222,13 +222,13 @@ def test_buffers_of_old_versions_are_left_out(tmp_path, copied):
     assert not any("inv_freq" in name for name in published_weights(convert(copied, tmp_path / "dst")))
 
 
-def test_nothing_there_is_overwritten(tmp_path, copied):
+def test_an_existing_folder_is_not_overwritten(tmp_path, copied):
     (tmp_path / "dst").mkdir()
-    with pytest.raises(ConversionError, match="dst: is there already"):
+    with pytest.raises(ConversionError, match="dst: already exists"):
         convert(copied, tmp_path / "dst")
 
 
-def test_a_killed_conversion_leaves_nothing_that_looks_whole(tmp_path, tower):
+def test_a_killed_conversion_leaves_nothing_that_looks_complete(tmp_path, tower):
     src = write_checkpoint(
         tmp_path / "src", tower, text=llama(hidden_size=512, intermediate_size=8192, num_hidden_layers=8)
     )

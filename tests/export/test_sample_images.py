@@ -35,13 +35,13 @@ def tiles(width: int, height: int) -> torch.Tensor:
     return torch.zeros(1, high // PATCH, wide // PATCH)
 
 
-def test_the_known_difference_is_all_there_is():
+def test_there_are_six_sizes_with_the_known_difference():
     sizes = [(width, height) for width in SCANNED for height in SCANNED]
     assert len(sizes) == 183_184
     assert {size for size in sizes if len(set(both(*size))) > 1} == KNOWN
 
 
-def test_748_by_352_is_48_tokens_apart():
+def test_748_by_352_differs_by_48_tokens():
     ours, theirs = both(748, 352)
     base = (336 // PATCH) ** 2
     assert base + theirs[1] * (theirs[0] + 1) == 1848
@@ -49,13 +49,13 @@ def test_748_by_352_is_48_tokens_apart():
 
 
 @pytest.mark.parametrize("size", [*KNOWN, (640, 480), (50, 30), (30, 50), (2000, 300), (336, 336)])
-def test_hugging_faces_code_rounds_so(size):
+def test_hugging_face_rounds_like_our_formula(size):
     kept = unpad_image(tiles(*size), (size[1], size[0]))
     assert both(*size)[1] == (kept.shape[2], kept.shape[1])
 
 
 @pytest.mark.upstream
-def test_upstreams_code_rounds_so():
+def test_upstream_rounds_like_our_formula():
     drawn = random.Random(0)
     sizes = [*KNOWN, *((drawn.randint(1, 3000), drawn.randint(1, 3000)) for _ in range(300))]
     script = """
@@ -78,7 +78,7 @@ for size, shape in json.load(sys.stdin):
     assert found == [both(*size)[0] for size in sizes]
 
 
-def test_images_are_of_four_kinds_in_the_tower_s_measure():
+def test_the_four_images_are_sized_by_the_tower():
     images = draw_images(336, PAPER, PATCH)
     shapes = {name: image.shape[:2] for name, image in images.items()}
     assert shapes["wide"][1] > 2 * shapes["wide"][0] and shapes["tall"][0] > 2 * shapes["tall"][1]

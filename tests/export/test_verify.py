@@ -63,7 +63,7 @@ def test_equal_to_upstream(tmp_path, tower, capsys, made):
 
 
 @pytest.mark.upstream
-def test_a_slip_is_seen_on_each_image(tmp_path, checkpoint, converted, monkeypatch):
+def test_a_mistake_shows_on_each_image(tmp_path, checkpoint, converted, monkeypatch):
     # Upstream's side is the same for all of these, so it runs once.
     kept, run = {}, checks._run_upstream
 
@@ -97,12 +97,12 @@ def test_a_slip_is_seen_on_each_image(tmp_path, checkpoint, converted, monkeypat
         verdict = spoilt(slip)
         assert not verdict.passed and all(value > 1e-4 for value in verdict.differences.values())
         assert "NOT equal" in verdict.lines()[-1]
-    with pytest.raises(ConversionError, match="image: 60 positions, but upstream makes 64 of it"):
+    with pytest.raises(ConversionError, match="image: 60 positions here, but 64 in upstream"):
         spoilt(swap_grids)
 
 
 @pytest.mark.upstream
-def test_upstreams_failure_is_shown(tmp_path, checkpoint, converted):
+def test_an_upstream_failure_is_shown(tmp_path, checkpoint, converted):
     src = tmp_path / "src"
     shutil.copytree(checkpoint, src)
     change_json(src / "config.json", ["mm_projector_type"], "nonsense")
@@ -120,12 +120,12 @@ def test_not_a_number_is_a_difference():
     assert not checks.Verdict({"wide": 0.0, "tall": float("nan")}).passed
 
 
-def test_without_upstream_less_is_checked_and_said(tmp_path, checkpoint, capsys, without_upstream):
+def test_without_upstream_the_lesser_check_is_announced(tmp_path, checkpoint, capsys, without_upstream):
     assert convert_llava_weights.main([str(checkpoint), str(tmp_path / "dst"), "--verify"]) == 0
     assert "This is less than comparing logits" in capsys.readouterr().out
 
 
-def test_without_upstream_faulty_weights_are_seen(tmp_path, checkpoint, copied, without_upstream):
+def test_without_upstream_faulty_weights_are_detected(tmp_path, checkpoint, copied, without_upstream):
     dst = convert(copied, tmp_path / "dst")
     change_weight(dst, "language_model.model.norm.weight", lambda value: value * float("nan"))
     with pytest.raises(ConversionError, match="logits of the wide image are not finite"):

@@ -1,8 +1,9 @@
-"""What the patches of LLaVA-NeXT switch on: one module a subject, each called by inserted lines upstream.
+"""Our additions to LLaVA-NeXT, called by the lines that our patches insert into it.
 
 ``prompts`` text to ids and labels · ``vocabulary`` ``<image>`` and pad token · ``reproducible`` seed, tower
 precision, image_newline · ``lengths`` and ``sampler`` grouping by true length · ``trainer`` checkpoints and
-resume · ``saving`` the stage's result · ``offline`` no hub at import · ``parent`` no orphans.
+resume · ``saving`` the stage's result · ``offline`` no hub at import · ``parent`` no orphaned trainers.
 
-The modules lie here by way of ``overlay/llava`` of LLaVA-NDiNO and use its ``ndino`` package.
+The files are in ``overlay/llava`` of LLaVA-NDiNO and linked into LLaVA-NeXT; they import its package
+``ndino``.
 """

@@ -1,4 +1,4 @@
-"""How long a sample really is: its tokens, with every image counted as the features it becomes."""
+"""The true length of a sample in tokens, with each image counted as the features that it becomes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ndino.formats.prompts import PromptError
 def image_features(size: tuple[int, int], pinpoints: Sequence[Sequence[int]], tile: int, patch: int) -> int:
     """Features of an anyres image of ``size`` (width, height) in pixels under ``spatial_unpad``.
 
-    The thumbnail's patches, and the unpadded grid's with one newline a row. Upstream's own functions are
-    asked, so that their rounding is met.
+    The patches of the whole image, then those of the unpadded grid with a newline after each row. Computed by
+    upstream's own functions, so that the rounding is the same.
     """
     columns, rows = get_anyres_image_grid_shape(size, list(pinpoints), tile)
     side = tile // patch
@@ -28,15 +28,15 @@ def image_features(size: tuple[int, int], pinpoints: Sequence[Sequence[int]], ti
 
 
 def square_features(tile: int, patch: int) -> int:
-    """Features of one of several images of a sample: one padded tile and its newline."""
+    """Features of one of several images of a sample: a single padded tile and a newline."""
     return (tile // patch) ** 2 + 1
 
 
 def true_lengths(dataset, *, tile: int, patch: int, limit: int) -> list[int]:
-    """Tokens of each row of a ``LazySupervisedDataset``, cut at ``limit``.
+    """Tokens of each row of a ``LazySupervisedDataset``, at most ``limit``.
 
     ``tile`` and ``patch`` are the tower's image and patch size in pixels. A row that cannot be used counts as
-    one token; the dataset deals with it when its turn comes.
+    one token; the dataset replaces it when it is reached.
     """
     pinpoints = dataset.data_args.image_grid_pinpoints
     folder = dataset.data_args.image_folder

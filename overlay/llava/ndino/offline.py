@@ -1,7 +1,8 @@
-"""A tokenizer that is fetched when it is first used.
+"""A tokenizer that is loaded on first use instead of at import.
 
-``llava/conversation.py`` loads the tokenizer of the gated meta-llama/Meta-Llama-3-8B-Instruct while it is
-imported, so that without a login or a network nothing of LLaVA-NeXT starts.
+``llava/conversation.py`` loads the tokenizer of the gated meta-llama/Meta-Llama-3-8B-Instruct when it is
+imported. Without a login or a network nothing in LLaVA-NeXT would start, although training never uses this
+tokenizer.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import transformers
 
 
 class LazyTokenizer:
-    """Stands for ``transformers.AutoTokenizer.from_pretrained(*arguments, **options)`` until it is needed."""
+    """Calls ``transformers.AutoTokenizer.from_pretrained(*arguments, **options)`` when it is first used."""
 
     def __init__(self, *arguments, **options) -> None:
         self._load = functools.lru_cache(
@@ -20,7 +21,7 @@ class LazyTokenizer:
         )
 
     def __getattr__(self, name: str):
-        # copy and pickle ask for these of an object that has no _load yet.
+        # copy and pickle look these up on an object whose __init__ has not run: it has no _load yet.
         if name.startswith("__") or name == "_load":
             raise AttributeError(name)
         return getattr(self._load(), name)
@@ -30,6 +31,6 @@ class LazyTokenizer:
 
 
 class AutoTokenizer:
-    """What ``llava/conversation.py`` uses of transformers' class of this name."""
+    """Replaces transformers' class of this name in ``llava/conversation.py``."""
 
     from_pretrained = LazyTokenizer

@@ -1,25 +1,25 @@
-"""A trainer that does not outlive the process that started it."""
+"""Ends a trainer when the process that started it ends."""
 
 from __future__ import annotations
 
 import os
 import threading
 
-# Set by `ndino.llava_next.engine`, which then holds the other end of standard input.
+# Set by `ndino.llava_next.engine`, which holds the other end of the trainer's standard input.
 FOLLOW = "NDINO_FOLLOW_STDIN"
 
 
 def follow_parent() -> None:
-    """End this process when standard input is closed, if it was started to do so.
+    """End this process when its standard input is closed, if ``FOLLOW`` is set.
 
-    A killed engine must not leave a trainer writing into a folder that the next start takes over.
+    If the engine is killed, its trainer must not keep writing into a folder that the next run resumes.
     """
     if os.environ.get(FOLLOW) == "1":
         threading.Thread(target=_end_with_stdin, daemon=True).start()
 
 
 def _end_with_stdin() -> None:
-    # Not by way of sys.stdin: the interpreter could not close that while it is being read.
+    # Not through sys.stdin: at exit the interpreter would wait for its lock, which a pending read holds.
     while os.read(0, 1):
         pass
     os._exit(1)

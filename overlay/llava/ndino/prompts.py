@@ -1,6 +1,6 @@
-"""LLaVA-NeXT's two preprocessing functions, answered by ``ndino.formats.prompts``.
+"""Replaces LLaVA-NeXT's two preprocessing functions by ``ndino.formats.prompts``.
 
-No system prompt, no copy of the tokenizer for every sample, and Listing 1 as the paper prints it.
+No system prompt, the plain format as in Listing 1 of the paper, and no copy of the tokenizer for each sample.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ Source = Sequence[Mapping[str, str]]
 
 @dataclass(frozen=True)
 class PromptSettings:
-    """What a recipe leaves open in the two prompts. Carried by the tokenizer, which upstream hands around."""
+    """A recipe's prompt options. They travel on the tokenizer, the only object upstream passes that far."""
 
     supervision: Supervision = "paper"
     plain_ending: PlainEnding = "end_of_text"
 
 
 def settings_of(tokenizer: PreTrainedTokenizerBase) -> PromptSettings:
-    """The settings that ``vocabulary.prepare_vocabulary`` attached, or the defaults."""
+    """The settings that ``vocabulary.prepare_vocabulary`` attached to the tokenizer, or the defaults."""
     return getattr(tokenizer, "ndino_prompt_settings", PromptSettings())
 
 
 def encode_source(source: Source, tokenizer: PreTrainedTokenizerBase) -> Encoded:
-    """One conversation in the prompt that ``--version`` chose; an image is one ``<image>`` id.
+    """Encode a conversation in the format chosen by ``--version``; an image is one ``<image>`` id.
 
     Raises:
         PromptError: the conversation cannot become a sample.
@@ -54,14 +54,14 @@ def encode_source(source: Source, tokenizer: PreTrainedTokenizerBase) -> Encoded
 def preprocess_llama3(
     sources: Sequence[Source], tokenizer: PreTrainedTokenizerBase, has_image: bool = False
 ) -> dict[str, torch.Tensor]:
-    """Upstream's function of this name: int64 ``(1, tokens)`` ids, ``<image>`` as -200, and labels."""
+    """Replaces upstream's function: int64 ``(1, tokens)`` ids, with ``<image>`` as -200, and labels."""
     return _tensors([_encode_llama3(source, tokenizer) for source in sources], tokenizer)
 
 
 def preprocess_plain(
     sources: Sequence[Source], tokenizer: PreTrainedTokenizerBase
 ) -> dict[str, torch.Tensor]:
-    """Upstream's function of this name, as `preprocess_llama3`."""
+    """Replaces upstream's function; the result is as of `preprocess_llama3`."""
     return _tensors([_encode_plain(source, tokenizer) for source in sources], tokenizer)
 
 

@@ -1,4 +1,4 @@
-"""Runs that start and give the same weights twice: seeded in time, tower in fp32, image_newline trained."""
+"""Repeatable runs: a seed before anything is drawn, a tower in fp32 on CPUs, image_newline trained."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from ndino.common.images import MAX_IMAGE_PIXELS
 
 
 def begin(training_args) -> None:
-    """Seed before anything is drawn (upstream draws the projector unseeded), and admit the paper's large
-    images, which upstream would replace by the next sample."""
+    """Prepare the process: seed, limit on image size, attention kernels.
+
+    Upstream draws the projector before it sets a seed, and replaces images above Pillow's default limit by
+    the next sample. The paper raises that limit.
+    """
     follow_parent()
     set_seed(training_args.seed)
     Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
-    # Upstream's default; only an image has it, where it was not left out.
+    # flash_attention_2 is upstream's default. Only the container image has it, and that can be built without.
     if training_args.attn_implementation == "flash_attention_2" and not is_flash_attn_2_available():
         print("flash-attn is not installed: attention by PyTorch's own kernels (sdpa)")
         training_args.attn_implementation = "sdpa"
 
 
 def keep_precision(vision_tower: torch.nn.Module, training_args) -> None:
-    """Let the tower's next ``to`` leave it in fp32 in a run that is neither bf16 nor fp16.
+    """Make the tower's next ``to`` keep fp32, in a run that is neither bf16 nor fp16.
 
-    Upstream halves the tower to fp16 whenever bf16 is off, also where it is trained and on CPU.
+    Upstream casts the tower to fp16 whenever bf16 is off, even if it is trained, and on CPUs.
     """
     if training_args.bf16 or training_args.fp16:
         return
@@ -39,9 +42,9 @@ def keep_precision(vision_tower: torch.nn.Module, training_args) -> None:
 
 
 def train_newline(model: torch.nn.Module, model_args) -> None:
-    """Train image_newline wherever the projector is trained, as the native engine does.
+    """Train image_newline whenever the projector is trained, as the native engine does.
 
-    Upstream freezes it in the projector's stage at a draw that no later stage has seen.
+    Upstream freezes it in the projector stage, does not save it, and draws a new one for the next stage.
     """
     newline = getattr(model.get_model(), "image_newline", None)
     if newline is not None and "mm_mlp_adapter" in (model_args.mm_tunable_parts or "").split(","):

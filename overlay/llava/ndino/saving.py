@@ -1,4 +1,4 @@
-"""The result of a stage: a whole checkpoint in upstream's layout, in the projector's stage as well."""
+"""Saves a stage's result: a complete checkpoint in upstream's format, in the projector stage too."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ FACTS = "training.json"
 
 
 def save_stage(trainer, output_dir: str) -> None:
-    """Write ``output_dir/upstream``: weights, config, tokenizer, and what `ndino.llava_next` puts on record.
+    """Save weights, config, tokenizer and facts for the manifest to ``output_dir/upstream``, atomically.
 
-    Takes the place of ``safe_save_model_for_hf_trainer``, which calls CUDA on any machine and leaves language
-    model, tower and image_newline out of the projector's stage. The folder appears whole or not at all; when
-    training was stopped before its last step, not at all.
+    Replaces ``safe_save_model_for_hf_trainer``, which calls CUDA on any machine and, in the projector stage,
+    does not save language model, tower and image_newline. Saves nothing if training was stopped before its
+    last step.
     """
     if trainer.state.global_step < trainer.state.max_steps:
         return
     folder = Path(output_dir) / RESULT
     writes = trainer.args.should_save
-    # Every rank takes part in gathering the weights, and under the same name.
+    # All ranks gather the weights together, and save_model wants the same folder name on each.
     other_ranks = contextlib.nullcontext(folder.with_name(f"{RESULT}.partial"))
     with whole_folder(folder) if writes else other_ranks as made:
         trainer.accelerator.wait_for_everyone()
         trainer.save_model(str(made))
         trainer.accelerator.wait_for_everyone()
         if writes:
-            # A pickle of paths and times: no stage needs it, and two equal runs would differ by it.
+            # A pickle of paths and times. No stage reads it, and it would make equal runs differ.
             (made / "training_args.bin").unlink(missing_ok=True)
             _settle_config(made / "config.json")
             write_json(made / FACTS, _facts(trainer))
@@ -41,7 +41,7 @@ def save_stage(trainer, output_dir: str) -> None:
 
 
 def _settle_config(path: Path) -> None:
-    # Upstream trains a LlavaLlama under a plain LLaMA's config, and so its checkpoints misname themselves.
+    # Upstream keeps the base model's config: its checkpoints call themselves llama instead of llava_llama.
     config = json.loads(path.read_text(encoding="utf-8"))
     config.pop("_name_or_path", None)
     write_json(path, {**config, "model_type": LlavaConfig.model_type})

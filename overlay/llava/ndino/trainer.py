@@ -1,4 +1,4 @@
-"""Upstream's trainer with checkpoints that a killed run goes on from, in every stage and without CUDA."""
+"""Upstream's trainer, with complete checkpoints to resume from in every stage, and without need for CUDA."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ndino.train.callbacks import MarkComplete, StopOnSignal, WriteProgress
 
-TRAINED = "trained.safetensors"  # the projector stage's checkpoints: what is trained, not what is frozen
+TRAINED = "trained.safetensors"  # weights in a checkpoint of the projector stage: the trained ones only
 
 
 class ReportSteps(TrainerCallback):
-    """A JSON line on standard output for every step, which `ndino.llava_next` reads."""
+    """Prints a JSON line for each step, which `ndino.llava_next.engine` reads from standard output."""
 
     def on_step_end(self, args, state, control, **options) -> None:
         if state.is_world_process_zero:
@@ -29,7 +29,7 @@ class ReportSteps(TrainerCallback):
 
 
 class ResumeEpoch(TrainerCallback):
-    """Begins where a resume begins: transformers skips steps of the current epoch, but no finished epochs."""
+    """Sets the sampler's epoch on resume; transformers skips steps of the current epoch, but not epochs."""
 
     def __init__(self, sampler: LengthGroupedSampler) -> None:
         self.sampler = sampler
@@ -40,12 +40,12 @@ class ResumeEpoch(TrainerCallback):
 
 
 class StageTrainer(LLaVATrainer):
-    """Takes `LLaVATrainer`'s place in ``llava/train/train.py``."""
+    """Replaces `LLaVATrainer` in ``llava/train/train.py``."""
 
     def __init__(self, **options) -> None:
         super().__init__(**options)
         self.add_callback(MarkComplete(self.args.save_total_limit))
-        # Upstream's own would remove older checkpoints before the new one counts.
+        # MarkComplete removes older checkpoints instead, and only once the new one is complete.
         self.args.save_total_limit = None
         self.add_callback(ReportSteps())
         self.add_callback(WriteProgress())
@@ -55,7 +55,8 @@ class StageTrainer(LLaVATrainer):
         if self.is_deepspeed_enabled:
             _let_deepspeed_read_its_checkpoints()
         if self.args.device.type == "cpu":
-            # Several CPU ranks are numbered by accelerate, and PyTorch loads no optimiser's state to "cpu:0".
+            # accelerate numbers the devices of several CPU ranks, and torch.load cannot map the optimiser's
+            # state to a device called "cpu:0".
             torch.serialization.register_package(
                 5, lambda storage: None, lambda storage, place: storage if place.startswith("cpu:") else None
             )
@@ -102,7 +103,7 @@ class StageTrainer(LLaVATrainer):
         return int(inputs["attention_mask"].sum()) - len(images) + features
 
     def _save_checkpoint(self, model, trial, metrics=None) -> None:
-        # Upstream writes no optimiser and no step count in the projector's stage, so that it cannot go on.
+        # Upstream saves neither optimiser nor step count in the projector stage, so it could not resume.
         Trainer._save_checkpoint(self, model, trial, metrics)
 
     def _save(self, output_dir: str | None = None, state_dict=None) -> None:
@@ -133,9 +134,9 @@ class StageTrainer(LLaVATrainer):
 
 
 def _random_state_readable() -> contextlib.AbstractContextManager:
-    """Let ``torch.load`` read NumPy's random state, and nothing else, out of upstream's resume state.
+    """Allow ``torch.load`` the types of NumPy's random state, which is in every checkpoint, and no others.
 
-    PyTorch before 2.6 reads any pickle there and needs no leave.
+    PyTorch before 2.6 loads any pickle and has no such list.
     """
     if not hasattr(torch.serialization, "safe_globals"):
         return contextlib.nullcontext()
@@ -146,7 +147,7 @@ def _random_state_readable() -> contextlib.AbstractContextManager:
 
 
 def _let_deepspeed_read_its_checkpoints() -> None:
-    """The same for what DeepSpeed writes into its own, which it reads by itself."""
+    """Allow ``torch.load`` the types in DeepSpeed's checkpoints, which DeepSpeed loads itself."""
     from deepspeed.runtime.fp16.loss_scaler import LossScaler
     from deepspeed.runtime.zero.config import ZeroStageEnum
 

@@ -1,4 +1,4 @@
-"""``<image>`` and a pad token of its own in the tokenizer, and embeddings that hold them."""
+"""Adds ``<image>`` and a pad token to the tokenizer, and rows for them to the embeddings."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ndino.formats.model_folder import padded_vocabulary, prepare_tokenizer
 
 
 def prepare_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, data_args) -> None:
-    """Prepare ``tokenizer`` and grow ``model`` as the native engine does; new rows are the mean of the old.
+    """Prepare ``tokenizer`` and enlarge ``model`` as the native engine does; new rows are the old rows' mean.
 
-    Without a pad token upstream pads with id 0 and masks by comparing with it: in LLaMA 3 that is "!", and
-    every "!" of the data vanishes together with its label.
+    Without a pad token, upstream pads with id 0 and masks every id 0. In LLaMA 3 that is "!", so each "!" in
+    the data and its label would silently be left out of training.
     """
     prepare_tokenizer(tokenizer)
     tokenizer.ndino_prompt_settings = PromptSettings(data_args.supervision, data_args.plain_ending)
