@@ -11,7 +11,7 @@ from ndino.data.__main__ import main
 from ndino.data.framework.merge import merge
 from tests.data.framework import toy
 from tests.data.same import assert_same_folders
-from tests.data.sources.native_samples import PAIRS, write_mtvqa
+from tests.data.samples.native_samples import PAIRS, write_mtvqa
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.system

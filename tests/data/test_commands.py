@@ -6,13 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from ndino.__main__ import main as ndino
 from ndino.data.__main__ import MODULES, main, parser
 from ndino.data.errors import DataError
 from ndino.data.framework import merge as merging
-from ndino.data.framework.card import card, sources
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,21 +67,3 @@ def test_errors_are_a_line_and_a_status(monkeypatch, capsys, tmp_path, error, st
     assert main(["merge", str(tmp_path)]) == status
     printed = capsys.readouterr().err
     assert said in printed and "Traceback" not in printed
-
-
-def test_the_sources_that_cards_quote():
-    for name, source in sources().items():
-        assert set(source) == {"title", "url", "licence"}, name
-        assert source["url"].startswith("https://")
-    manifest = {
-        "source": "mix/pt",
-        "lang": ["en", "it"],
-        "rows": {"total": 1, "sources": {"wit/caption": 1}},
-        "images": 1,
-        "settings": {},
-        "rejects": {"a | b": 2},
-        "translator": "apertium",
-    }
-    text = card(manifest)
-    assert sources()["wit"]["licence"] in text and "| a \\| b | 2 |" in text and "`apertium`" in text
-    assert yaml.safe_load(text.split("---")[1])["language"] == ["en", "it"]

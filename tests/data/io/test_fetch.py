@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from ndino.data.framework.shards import DataError
 from ndino.data.io import fetch
 from ndino.data.io.fetch import Fetcher, FetchError, Politeness, SeveralFiles, only_kinds, user_agent
-from ndino.data.io.file_kinds import kind_of
 from tests.data.io.server import (
     Server,
     broken,
@@ -279,28 +278,3 @@ def test_closing_ends_a_pause() -> None:
             threading.Timer(0.1, fetcher.close).start()
             with pytest.raises(DataError, match="stopped"):
                 waiting.result(timeout=10)
-
-
-@pytest.mark.parametrize(
-    ("first", "kind"),
-    [
-        (b"\xff\xd8\xff\xe0", "image/jpeg"),
-        (PNG, "image/png"),
-        (b"GIF89a..", "image/gif"),
-        (b"RIFF\0\0\0\0WEBPVP8 ", "image/webp"),
-        (b"%PDF-1.4", "application/pdf"),
-        (b"\r\n%PDF-1.4", "application/pdf"),
-        (b'<?xml version="1.0"?>\n<svg xmlns="...">', "image/svg+xml"),
-        (b"<HTML>", "text/html"),
-        (b"  <!DOCTYPE HTML PUBLIC>", "text/html"),
-        (b"hello", None),
-        (b"", None),
-    ],
-)
-def test_kinds_by_their_first_bytes(first: bytes, kind: str | None) -> None:
-    assert kind_of(first) == kind
-
-
-@given(st.binary(max_size=600))
-def test_any_bytes_have_a_kind_or_none(first: bytes) -> None:
-    kind_of(first)

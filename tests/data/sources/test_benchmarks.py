@@ -11,10 +11,10 @@ from ndino.data.__main__ import main
 from ndino.data.framework.merge import merge
 from ndino.data.sources import benchmarks
 from ndino.formats.hub_folders import load_folder
-from tests.data.sources.benchmark_samples import write_benchmark_sources
-from tests.data.sources.cauldron_samples import draw_image
+from tests.data.samples.benchmark_samples import write_benchmark_sources
+from tests.data.samples.cauldron_samples import draw_image
 from tests.data.translation.apertium_there import needs_apertium
-from tests.data.translation.marked import Marked, marked_translation, remark
+from tests.data.translation.translators.marked import Marked, marked_translation, remark
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from ndino.data.translation.engines.apertium import END, _escape
 from ndino.evaluation.tasks import instructions
 from ndino.formats.llava_json import read_conversations
 from tests.data.same import assert_same_folders
-from tests.data.sources.cauldron_samples import TWO_IMAGES, draw_image, pairs, row, write_samples, write_task
+from tests.data.samples.cauldron_samples import TWO_IMAGES, draw_image, pairs, row, write_samples, write_task
 from tests.data.translation.apertium_there import needs_apertium
-from tests.data.translation.marked import Marked, marked_translation
+from tests.data.translation.translators.marked import Marked, marked_translation
 
 FILES = ("data.jsonl", "rejects.jsonl")
 

@@ -10,9 +10,9 @@ from ndino.data.framework.merge import merge
 from ndino.data.sources import conversations
 from ndino.formats.llava_json import read_conversations
 from tests.data.same import assert_same_folders
-from tests.data.sources.cauldron_samples import draw_image
+from tests.data.samples.cauldron_samples import draw_image
 from tests.data.translation.apertium_there import needs_apertium
-from tests.data.translation.marked import Marked, marked_translation
+from tests.data.translation.translators.marked import Marked, marked_translation
 
 
 def shout(line: str) -> str:
@@ -84,7 +84,7 @@ def test_every_round_and_the_whole_with_its_newlines(shouted, tmp_path):
 
 def test_a_rejected_round_is_left_out_and_so_is_the_whole_conversation(shouted, tmp_path, monkeypatch):
     from ndino.data.translation.rejection import TextChecks
-    from tests.data.translation import marked
+    from tests.data.translation.translators import marked
 
     monkeypatch.setattr(marked, "NoChecks", TextChecks)  # which reject an empty translation
     row = conversation("1", "<image>\nWho?", "Me.", "What?", "It is untranslatable.")

@@ -11,7 +11,7 @@ from ndino.data.framework.merge import merge
 from ndino.data.sources import lcs
 from ndino.formats.llava_json import read_conversations
 from tests.data.same import assert_same_folders
-from tests.data.sources.cauldron_samples import draw_image
+from tests.data.samples.cauldron_samples import draw_image
 
 
 def caption(identity: str, image: str, text: str = "a dog") -> dict:

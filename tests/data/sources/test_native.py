@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gzip
 import json
 from pathlib import Path
 
@@ -9,12 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.data.__main__ import main
-from ndino.data.framework.merge import merge
 from ndino.data.sources.native import LONGEST_LIST, read_question_list
 from ndino.evaluation.tasks import instructions
 from ndino.formats.hub_folders import load_folder
-from tests.data.same import assert_same_folders
-from tests.data.sources.native_samples import PAIRS, write_exams, write_gqa, write_mtvqa
+from tests.data.samples.native_samples import PAIRS, write_exams, write_mtvqa
 
 
 def rows_of(file: Path) -> list[dict]:
@@ -98,35 +95,6 @@ def test_rows_that_cannot_be_read_are_set_aside(tmp_path):
     assert [one["reason"] for one in rows_of(tmp_path / "out" / "rejects.jsonl")] == [
         "questions cannot be read"
     ] * 2
-
-
-def test_gqa_it_with_the_images_that_it_asks_about(tmp_path):
-    questions, images = write_gqa(tmp_path / "hub")
-    assert run("gqa-it", images, tmp_path / "out", "--questions", str(questions)) == 0
-    folder = tmp_path / "out" / "benchmarks"
-    documents = load_folder(folder / "crux82" / "gqa-it", split="test")
-    assert set(documents["question_id"]) == {"1", "2", "3"}
-    asked = dict(zip(documents["sent"], documents["label"], strict=True))
-    assert json.loads(asked["È chiusa la porta?"]) == {"no": 1.0}
-    assert sorted(load_folder(folder / "lmms-lab" / "GQA", split="testdev")["id"]) == ["n1", "n2"]
-    assert [one["reason"] for one in rows_of(tmp_path / "out" / "rejects.jsonl")] == [
-        "image: not in lmms-lab/GQA"
-    ]
-    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"] == {"gqa-it/test": 3}
-    for index in range(2):
-        arguments = ("--questions", str(questions), "--shard", f"{index}/2")
-        assert run("gqa-it", images, tmp_path / "two", *arguments) == 0
-    merge(tmp_path / "two")
-    assert_same_folders(tmp_path / "two", tmp_path / "out")
-
-
-@pytest.mark.parametrize("content", [b"", b"\x1f\x8bbroken", b"{}", gzip.compress(b"[1]", mtime=0), b"["])
-def test_a_broken_file_of_questions_is_named(tmp_path, capsys, content):
-    _, images = write_gqa(tmp_path / "hub")
-    (tmp_path / "q.json").write_bytes(content)
-    arguments = ("--questions", str(tmp_path / "q.json"))
-    assert run("gqa-it", images, tmp_path / "out", *arguments) == 1
-    assert "q.json" in capsys.readouterr().err
 
 
 def test_what_cannot_be_done_is_said(tmp_path, capsys):

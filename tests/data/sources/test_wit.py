@@ -29,7 +29,7 @@ from tests.data.io.server import (
     redirect,
     status,
 )
-from tests.data.sources.wit_tables import SECTION, SVG, png, rejects_of, row, rows_of, table
+from tests.data.samples.wit_tables import SECTION, SVG, png, rejects_of, row, rows_of, table
 
 CLEAN_SECTION = SECTION
 HTML = b"<!DOCTYPE html><title>Too many requests</title>"

@@ -10,7 +10,7 @@ from ndino.data.errors import DataError
 from ndino.data.io.fetch import FAILURES_IN_A_ROW, Fetcher, Politeness
 from ndino.data.sources.wit_images import ImageStore, SavedImage, address_of
 from tests.data.io.server import Server, content, status
-from tests.data.sources.wit_tables import png
+from tests.data.samples.wit_tables import png
 
 POLITE = Politeness("tests", seconds_between=0, attempts=1, timeout_seconds=5, longest_wait_seconds=0.01)
 COMMONS = "https://upload.wikimedia.org/wikipedia/commons"

@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from ndino.data.__main__ import main
 from ndino.data.sources import wit_parquet
-from tests.data.sources.wit_tables import SVG, png, rejects_of, row, rows_of
+from tests.data.samples.wit_tables import SVG, png, rejects_of, row, rows_of
 
 
 def pages(*languages: str, **texts: str) -> list[dict]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ndino.data.errors import DataError
 from ndino.data.sources import wit_table
 from ndino.data.sources.wit_table import COLUMNS, MAX_ROW_BYTES, WitFault, WitRow, WitTable
-from tests.data.sources.wit_tables import row, table
+from tests.data.samples.wit_tables import row, table
 
 
 def read(

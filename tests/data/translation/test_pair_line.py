@@ -19,7 +19,7 @@ from ndino.data.translation.pair_line import (
 )
 from ndino.data.translation.rejection import ANSWER, OPTIONS, QUESTION, SAME, pair_rejections
 from ndino.languages.language import language
-from tests.data.translation.marked import remark
+from tests.data.translation.translators.marked import remark
 
 ENGLISH, ITALIAN = language("en"), language("it")
 WORDS = st.sampled_from(

@@ -10,8 +10,8 @@ from ndino.data.translation.pairs import Pair, read_pair
 from ndino.data.translation.rejection import ANSWER, MARKERS_INSIDE, QUESTION
 from ndino.data.translation.translated_pairs import RejectedPair, translate_pairs
 from ndino.languages.language import language
-from tests.data.sources.cauldron_samples import pairs
-from tests.data.translation.marked import marked_translation, remark
+from tests.data.samples.cauldron_samples import pairs
+from tests.data.translation.translators.marked import marked_translation, remark
 
 ENGLISH, ITALIAN = language("en"), language("it")
 

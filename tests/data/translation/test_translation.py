@@ -17,7 +17,7 @@ from ndino.data.translation.rejection import TextChecks
 from ndino.data.translation.text_measures import sentences
 from ndino.data.translation.translation import Translation
 from ndino.data.translation.translator import Translated
-from tests.data.translation.deterministic import SHIFTED, Deterministic
+from tests.data.translation.translators.deterministic import SHIFTED, Deterministic
 
 WORDS = [
     "a red car",
@@ -142,7 +142,7 @@ def test_a_killed_run_resumes_from_its_memory(tmp_path: Path, die_at: int) -> No
     (tmp_path / "texts").write_text("\n".join(texts))
 
     def run(memory: str, *die: int) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tests.data.translation.deterministic"]
+        command = [sys.executable, "-m", "tests.data.translation.translators.deterministic"]
         command += [str(tmp_path / name) for name in (memory, f"{memory}.log", "texts")]
         return subprocess.run([*command, *map(str, die)], capture_output=True, text=True)
 

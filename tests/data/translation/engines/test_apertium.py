@@ -24,18 +24,6 @@ needs_apertium = [
     ),
 ]
 
-TEXTS = [
-    "How many dogs are in the picture?",
-    "The cat is on the table.",
-    "the men look",
-    "The men look.",
-    "A red car",
-    "Question: What colour is the sky? Answer: Blue",
-    # Spanish words of kinds that its tagger does not know: "para", "Nada" and "Podemos" with capitals.
-    "What is he about to do? Options: (1) Swim; (2) sleep.",
-    "This is a picture. We can see a house.",
-]
-
 
 @pytest.fixture(scope="module")
 def to_italian() -> Apertium:
@@ -92,23 +80,11 @@ class TestApertium:
     def test_placeholders_come_through(self, to_italian: Apertium, kept: str) -> None:
         assert kept in to_italian.translate([f"The cat is at {kept} with the dog."])[0]
 
-    def test_a_text_does_not_depend_on_its_neighbours(self, to_italian: Apertium) -> None:
-        alone = [to_italian.translate([text])[0] for text in TEXTS]
-        assert to_italian.translate(TEXTS) == alone
-        assert to_italian.translate(TEXTS[::-1]) == alone[::-1]
-
     def test_the_locale_does_not_matter(self, to_italian: Apertium, monkeypatch: pytest.MonkeyPatch) -> None:
         there = to_italian.translate(["the café – ‘déjà vu’ 你好"])
         monkeypatch.setenv("LC_ALL", "C")
         assert Apertium("eng", "ita").translate(["the café – ‘déjà vu’ 你好"]) == there
         assert "é" in there[0] and "你好" in there[0]
-
-    def test_words_that_the_tagger_does_not_know_keep_to_their_text(self) -> None:
-        alone = [Apertium("eng", "ita").translate([text])[0] for text in TEXTS]
-        translator = Apertium("eng", "ita")
-        assert translator.translate(TEXTS[::-1]) == alone[::-1]
-        # Now it knows which words they are.
-        assert translator.translate([*TEXTS, *TEXTS]) == alone * 2
 
     @settings(max_examples=4, deadline=None)
     @given(st.lists(st.text(max_size=40), max_size=20))

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.data.sources.cauldron_samples import draw_image
+from tests.data.samples.cauldron_samples import draw_image
 
 TEXT, IMAGE = pa.string(), pa.struct({"bytes": pa.binary(), "path": pa.string()})
 OBJECTS = ("dog", "car", "bench", "person", "bottle", "train")

@@ -3,7 +3,7 @@
 The forms are those of the real rows; every sentence is ours, of the kind that the tasks have. Run as a
 command it writes the folder that docs/data/cauldron.md measures on::
 
-    python -m tests.data.sources.cauldron_samples FOLDER
+    python -m tests.data.samples.cauldron_samples FOLDER
 """
 
 from __future__ import annotations

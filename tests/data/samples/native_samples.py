@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.data.sources.cauldron_samples import draw_image
+from tests.data.samples.cauldron_samples import draw_image
 
 TEXT, IMAGE = pa.string(), pa.struct({"bytes": pa.binary(), "path": pa.string()})
 PAIRS = "[{'question': \"Cosa c'è scritto?\", 'answer': 'Uscita'}, {'question': 'Che ora è?', 'answer': '8'}]"

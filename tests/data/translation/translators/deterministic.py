@@ -1,6 +1,6 @@
 """A translator with predictable results; as a program, a run that dies in the middle.
 
-    python -m tests.data.translation.deterministic MEMORY LOG TEXTS [DIE_AT]
+    python -m tests.data.translation.translators.deterministic MEMORY LOG TEXTS [DIE_AT]
 
 Translates the lines of TEXTS and writes each text that reaches the translator to LOG. With DIE_AT it kills
 itself with SIGKILL in the call of that number.
