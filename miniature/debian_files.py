@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ndino.common.caches import cache_root
+from ndino.common.caches import cache_folder
 from ndino.common.files import whole_folder
 from ndino.common.locks import exclusive_lock
 
@@ -35,7 +35,7 @@ def fetch_package(
         DebianError: no apt-get or dpkg, or one of them failed.
         OSError: the cache folder cannot be written.
     """
-    cache = cache_root() / "ndino"
+    cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     unpacked = cache / package
     busy = f"{package}: waiting for a download that is under way"

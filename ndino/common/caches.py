@@ -38,6 +38,15 @@ def cache_root() -> Path:
     return usual_cache_root()
 
 
+def cache_folder() -> Path:
+    """This project's own cache folder, ``ndino`` in `cache_root`; it may be missing.
+
+    Raises:
+        OSError: see `cache_root`.
+    """
+    return cache_root() / "ndino"
+
+
 def can_write(folder: Path) -> bool:
     """Whether ``folder`` can be written, or be made where it is missing."""
     try:

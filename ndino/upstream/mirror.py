@@ -21,11 +21,6 @@ from ndino.upstream.pins import Pin
 _ABANDONED_SECONDS = 24 * 3600
 
 
-def cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/ndino``, by default ``~/.cache/ndino``, or its replacement: see `cache_root`."""
-    return cache_root() / "ndino"
-
-
 def mirror_path(pin: Pin) -> Path:
     """Where the mirror of the pinned commit is, or would be."""
     mirror = Path("ndino", pin.name, f"{pin.commit}.git")

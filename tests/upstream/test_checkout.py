@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ndino.common.caches import cache_folder
 from ndino.upstream.checkout import llava_next_folder, restore
 from ndino.upstream.errors import UpstreamError
-from ndino.upstream.mirror import Mirrors, cache_folder
+from ndino.upstream.mirror import Mirrors
 from tests.upstream.conftest import PATCH, TRAIN, House, git, sha_of
 
 PATCHED = "import sys\nimport ours\n\n\ndef train():\n    return 1\n"

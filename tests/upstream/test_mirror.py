@@ -10,9 +10,10 @@ import time
 
 import pytest
 
+from ndino.common.caches import cache_folder
 from ndino.upstream.__main__ import main, set_up_trees
 from ndino.upstream.errors import Unreachable, UpstreamError
-from ndino.upstream.mirror import Mirrors, cache_folder
+from ndino.upstream.mirror import Mirrors
 from tests.upstream.conftest import House, git
 
 LMMS_EVAL = '[lmms-eval]\nurl = "{url}"\ncommit = "{commit}"\nrelease = "0.7.3"\n'

@@ -20,10 +20,10 @@ import venv
 from pathlib import Path
 from typing import Any
 
+from ndino.common.caches import cache_folder
 from ndino.common.errors import reason_of
 from ndino.common.files import fingerprint, key_of, whole_folder, write_json
 from ndino.data.errors import DataError
-from ndino.upstream.mirror import cache_folder
 
 # Versions that convert correctly. CTranslate2 and PyTorch come from the current environment.
 PINS = ("transformers==4.57.6", "tokenizers==0.22.2", "huggingface_hub==0.36.2")
