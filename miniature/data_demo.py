@@ -29,7 +29,7 @@ from miniature.data_inputs import choose_stamps, make_inputs, write_wit
 from miniature.debian_files import DebianError
 from miniature.worlds.stamp_files import StampsError, find_stamps
 from ndino.__main__ import main as ndino
-from ndino.common.files import whole_folder, write_text
+from ndino.common.files import atomic_folder, write_text
 from ndino.common.startup import prepare_process
 from ndino.formats.recipes import run_name
 
@@ -202,7 +202,7 @@ def make_backbones(folder: Path, texts: Sequence[Path], *, seed: int) -> Path:
     from miniature.backbones import make_tokenizer, teach_language_model, teach_tower, texts_in
 
     if not folder.is_dir():
-        with whole_folder(folder) as made:
+        with atomic_folder(folder) as made:
             teach_tower(made / "vision-tower", seed=seed, steps=STEPS)
             tokenizer = make_tokenizer(texts_in(texts), made / "language-model")
             teach_language_model(tokenizer, made / "language-model", seed=seed, steps=STEPS)

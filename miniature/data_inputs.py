@@ -25,7 +25,7 @@ from miniature.worlds.questions import make_choice
 from miniature.worlds.stages import save_image
 from miniature.worlds.stamp_files import Stamp, StampsError, find_stamps, read_stamps
 from miniature.worlds.stamps import TOPICS, Subject, compose
-from ndino.common.files import whole_file, write_json
+from ndino.common.files import atomic_file, write_json
 from ndino.data.sources.wit_table import COLUMNS
 from ndino.formats.llava_json import write_conversations
 from ndino.formats.prompts import IMAGE_TOKEN
@@ -58,7 +58,7 @@ def make_inputs(folder: Path, *, seed: int, say: Callable[[str], object] = print
     _write_mtvqa(folder / "MTVQA", stamps, [images / name for name in names])
     for file, row in (("conversations.json", _conversation), ("captions.json", _caption)):
         write_conversations(folder / file, map(row, stamps, names))
-    with whole_file(folder / "pdfs" / pdf.name) as temporary:
+    with atomic_file(folder / "pdfs" / pdf.name) as temporary:
         shutil.copyfile(pdf, temporary)
     write_json(folder / MADE, {"seed": seed, "stamps": [stamp.name for stamp in stamps]})
 
@@ -82,7 +82,7 @@ def write_wit(path: Path, stamps: Sequence[Stamp], server: str) -> None:
         other = OTHER_LANGUAGES[number % len(OTHER_LANGUAGES)]
         table.writerow(_wit_row(other, stamp, f"{server}/{stamp.name}.png", stamp.english, stamp.english))
     table.writerow(_wit_row("it", stamps[0], f"{server}/{GONE}", stamps[0].italian, _section(stamps[0])))
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         # No date in it: equal tables are equal files.
         temporary.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
 
@@ -210,7 +210,7 @@ def _write_parquet(path: Path, rows: list[dict]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows), temporary)
 
 

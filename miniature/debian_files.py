@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ndino.common.caches import cache_folder
-from ndino.common.files import whole_folder
+from ndino.common.files import atomic_folder
 from ndino.common.locks import exclusive_lock
 
 REFERENCE = "debian-reference-it"
@@ -42,7 +42,7 @@ def fetch_package(
     with exclusive_lock(cache / f"{package}.lock", busy, wait=say) as lock:
         if not unpacked.is_dir():
             say(f"{package}: downloading from Debian ({size}), once, into {cache}")
-            with whole_folder(unpacked) as folder:
+            with atomic_folder(unpacked) as folder:
                 _unpack(package, suffixes, folder, lock)
     return unpacked
 

@@ -24,7 +24,7 @@ from rich.console import Console
 
 from miniature.jobs import Job, JobError, Outcome, run_jobs
 from miniature.worlds.stamp_files import StampsError, find_stamps
-from ndino.common.files import whole_folder, write_json
+from ndino.common.files import atomic_folder, write_json
 from ndino.common.locks import BusyError, exclusive_lock
 from ndino.common.startup import prepare_process
 from ndino.formats.recipes import Family, RecipeError, load_family, load_recipe, run_name
@@ -169,7 +169,7 @@ def make_tower(report, folder: Path, seed: int, fast: bool) -> None:
 
     if folder.exists():
         return
-    with whole_folder(folder) as made:
+    with atomic_folder(folder) as made:
         teach_tower(made, seed=seed, steps=FAST_STEPS if fast else TOWER_STEPS, on_step=report)
 
 
@@ -179,7 +179,7 @@ def make_language_model(report, folder: Path, data: Path, seed: int, fast: bool)
     if folder.exists():
         return
     steps = FAST_STEPS if fast else LANGUAGE_STEPS
-    with whole_folder(folder) as made:
+    with atomic_folder(folder) as made:
         tokenizer = make_tokenizer(texts_of(data), made)
         teach_language_model(tokenizer, made, seed=seed, steps=steps, on_step=report)
 

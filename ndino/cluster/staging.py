@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ndino.cluster.family import BASELINES
 from ndino.common.errors import reason_of
-from ndino.common.files import whole_file
+from ndino.common.files import atomic_file
 
 LANGUAGE_MODEL = "meta-llama/Meta-Llama-3-8B"
 VISION_TOWER = "openai/clip-vit-large-patch14-336"
@@ -138,5 +138,5 @@ def _fetch_questions(item: QuestionFile) -> None:
             f"{item.source}: cannot be fetched: {reason_of(error)} (remedy: run this where there is a "
             f"network, or copy it to {item.folder})"
         ) from error
-    with whole_file(item.folder / Path(item.source).name) as temporary:
+    with atomic_file(item.folder / Path(item.source).name) as temporary:
         temporary.write_bytes(content)

@@ -1,1 +1,1 @@
-"""What every part of the kit uses: files, locks, errors, provenance."""
+"""Used by every part of the kit: atomic files, locks, errors, images, provenance, surroundings."""

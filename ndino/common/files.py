@@ -1,6 +1,7 @@
-"""Files and folders that appear whole or not at all, and their identity by content.
+"""Atomic writes of files and folders, and hashes of their content.
 
-What is written stands under another name first and is then renamed, so a killed run leaves no half of it.
+An atomic write goes to a temporary name and is renamed at the end: after a kill, a file or folder is the old
+one or the new one, never half of it.
 """
 
 from __future__ import annotations
@@ -17,17 +18,18 @@ from typing import Any
 
 BLOCK_BYTES = 1024**2
 WEIGHTS = ("*.safetensors", "*.bin")
-# Weight files larger than this are known by evenly spaced pieces. Training moves all of a tensor that it
-# touches, and the smallest that a stage trains alone, the 8B model's projector, is two of these steps long.
+# Of weight files larger than WHOLE_FILE_BYTES, a piece of PIECE_BYTES is hashed every STEP_BYTES: 16 GB of
+# weights would take a minute to read. That is enough to notice training, which changes all values of a
+# tensor; the smallest part that a stage trains, the 8B model's projector, is longer than two steps.
 WHOLE_FILE_BYTES = 64 * 1024**2
 STEP_BYTES, PIECE_BYTES = 4 * 1024**2, 64 * 1024
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A name to write to, beside ``path``, which takes its place in the end; after an error ``path`` stands.
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Write ``path`` atomically: yields a temporary name beside it, which is renamed when the block ends.
 
-    Folders above are made where they are missing.
+    After an error the old file is unchanged. Missing parent folders are created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -39,11 +41,12 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder to fill, beside ``folder``, which takes its place in the end; else ``folder`` stands.
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Write ``folder`` atomically: yields an empty folder beside it, which replaces it when the block ends.
 
-    It is called ``folder.partial``, so that what a killed run left there goes with the next one: folders of
-    weights are large. Its files get the permissions of the umask (`follow_umask`).
+    After an error the old folder is unchanged. The temporary name is always ``folder.partial``, so that the
+    next run removes what a killed one left: folders of weights are large. Files get the permissions of the
+    umask (`follow_umask`).
     """
     temporary = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -55,17 +58,17 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def follow_umask(folder: Path) -> None:
-    """Give the files below ``folder`` the permissions of any new file there; links, hard ones too, stay.
+    """Give the files below ``folder`` the permissions that any new file there has, except links of any kind.
 
-    safetensors writes files that only their owner can read, whatever the umask.
+    Needed because safetensors creates files that only their owner can read, whatever the umask.
     """
-    # The umask itself can only be read by changing it, under the feet of other threads; it is not all that
-    # counts either: a folder may have default rights of its own.
+    # A new file is tried out instead of reading the umask. Reading it means changing it, also for other
+    # threads, and a folder's default ACL can override it.
     with _probe(folder) as probe:
         mode = stat.S_IMODE(probe.stat().st_mode)
     for path in folder.rglob("*"):
         found = path.lstat()
-        # A program stays one, for those who may read it.
+        # An executable file remains executable, for everybody who may read it.
         wanted = mode | (mode & 0o444) >> 2 if found.st_mode & stat.S_IXUSR else mode
         ours = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
         if ours and stat.S_IMODE(found.st_mode) != wanted:
@@ -83,18 +86,18 @@ def _probe(folder: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
-    """Write ``path`` as UTF-8; ``errors`` is for what UTF-8 cannot hold, half of a surrogate pair."""
-    with whole_file(path) as temporary:
+    """Write ``path`` as UTF-8, atomically; ``errors`` is for lone surrogates, which UTF-8 cannot encode."""
+    with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors=errors)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``path`` as indented JSON."""
+    """Write ``path`` as indented JSON, atomically."""
     write_text(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a whole file."""
+    """SHA-256 of a file as hexadecimal digits."""
     content = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(BLOCK_BYTES):
@@ -103,7 +106,10 @@ def sha256_of(path: Path) -> str:
 
 
 def fingerprint(folder: Path, patterns: Sequence[str]) -> str:
-    """A hash of the files in ``folder`` that match, 32 digits; their names count, their dates do not."""
+    """A hash of the names and contents of the files in ``folder`` that match any of the glob ``patterns``.
+
+    32 hexadecimal digits. Manifests and stores keep it: the computation must not change.
+    """
     total = hashlib.sha256()
     for path in sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}):
         large = path.stat().st_size > WHOLE_FILE_BYTES and any(map(path.match, WEIGHTS))
@@ -123,5 +129,5 @@ def _sha256_of_pieces(path: Path) -> str:
 
 
 def key_of(*parts: Any) -> str:
-    """What a result depends on, as one short string; equal keys, equal results."""
+    """A short hash of everything that a result depends on (JSON values): equal keys mean equal results."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What a result was made with: our commit and package versions, for manifests."""
+"""Provenance for manifests: our commit and the versions of installed packages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def commit() -> str | None:
-    """The commit that this package is at; None outside a Git checkout."""
+    """The commit of the checkout that this package is in; None if it is not in a Git checkout."""
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"],
@@ -24,7 +24,7 @@ def commit() -> str | None:
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
-    """The versions of those of the packages that are installed."""
+    """Versions by name of those ``packages`` that are installed."""
     found = {name: _version(name) for name in packages}
     return {name: number for name, number in found.items() if number}
 

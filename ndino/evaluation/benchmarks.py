@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ndino.common.files import key_of, whole_file
+from ndino.common.files import atomic_file, key_of
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.evaluator import EvaluatedSample, evaluate, group_totals, is_number
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
@@ -240,7 +240,7 @@ def save_image(image: Image, path: Path) -> None:
     """Write an image as a PNG of at most 672 pixels a side, for example cards."""
     copy = image.copy()
     copy.thumbnail((EXAMPLE_PIXELS, EXAMPLE_PIXELS))
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         copy.save(temporary, "PNG")
 
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from transformers import LlavaNextConfig, PreTrainedTokenizerFast
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
-from ndino.common.files import whole_folder, write_json
+from ndino.common.files import atomic_folder, write_json
 from ndino.export.card import find_manifest, write_card
 from ndino.export.checkpoint import Checkpoint, open_checkpoint
 from ndino.export.errors import ConversionError
@@ -61,7 +61,7 @@ def convert(
     names = plan(checkpoint, config)
     new_rows = config.text_config.vocab_size - require(checkpoint, "vocab_size")
     _require_room(checkpoint, dst)
-    with whole_folder(dst) as made:
+    with atomic_folder(dst) as made:
         _write_weights(checkpoint, names, new_rows, made, quiet=quiet)
         config.save_pretrained(made)
         generation.save_pretrained(made)

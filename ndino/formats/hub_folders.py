@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ndino.common.files import fingerprint, whole_file, write_text
+from ndino.common.files import atomic_file, fingerprint, write_text
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -69,7 +69,7 @@ def stream_split(
 
     schema = Features(types).arrow_schema
     count, remaining = 0, iter(rows)
-    with whole_file(folder / f"{split}.parquet") as temporary, pq.ParquetWriter(temporary, schema) as file:
+    with atomic_file(folder / f"{split}.parquet") as temporary, pq.ParquetWriter(temporary, schema) as file:
         while batch := list(itertools.islice(remaining, rows_at_once)):
             columns = [{name: row[name] for name in types} for row in batch]
             file.write_table(pa.Table.from_pylist(columns, schema=schema))

@@ -17,7 +17,7 @@ from typing import Any
 import ijson
 
 from ndino.common.errors import SHOWN_REASON, reason_of, remedy_for, shown
-from ndino.common.files import whole_file
+from ndino.common.files import atomic_file
 from ndino.formats.prompts import IMAGE_TOKEN, Role, Turn
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -92,7 +92,7 @@ def write_conversations(path: Path, records: Iterable[dict[str, Any]]) -> int:
     """
     before, between, after = ("", "\n", "\n") if _is_jsonl(path) else ("[\n", ",\n", "\n]\n")
     count = 0
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write(before)
         for count, record in enumerate(records, start=1):
             try:

@@ -15,7 +15,7 @@ from typing import Any
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from ndino.common.files import whole_folder, write_json
+from ndino.common.files import atomic_folder, write_json
 from ndino.formats import model_folder
 
 # Upstream chooses the model class by this word in the path.
@@ -28,7 +28,7 @@ REWRITTEN = ("config.json", "tokenizer_config.json")
 
 def link_language_model(source: Path, folder: Path) -> Path:
     """Make ``folder`` a copy of ``source`` (a LLaMA, or an earlier stage's result) that 4.x can read."""
-    with whole_folder(folder) as made:
+    with atomic_folder(folder) as made:
         for path in sorted(source.iterdir()):
             if path.is_file() and path.name not in REWRITTEN:
                 (made / path.name).symlink_to(path.resolve())
@@ -62,7 +62,7 @@ def link_vision_tower(source: Path, folder: Path) -> Path:
         if any(name.startswith(TOWER_PREFIX) for name in file.keys()):  # noqa: SIM118
             return source
         tensors = {TOWER_PREFIX + name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    with whole_folder(folder) as made:
+    with atomic_folder(folder) as made:
         save_file(tensors, made / "model.safetensors", metadata={"format": "pt"})
         for path in sorted(source.iterdir()):
             if path.is_file() and path.name != weights.name:

@@ -37,7 +37,7 @@ from transformers.models.llava_next.image_processing_pil_llava_next import Llava
 from transformers.models.llava_next.modeling_llava_next import LlavaNextMultiModalProjector
 
 from ndino.common.errors import reason_of, remedy_for
-from ndino.common.files import whole_folder
+from ndino.common.files import atomic_folder
 from ndino.formats import model_folder
 from ndino.formats.prompts import IMAGE_TOKEN
 from ndino.formats.recipes import Recipe
@@ -224,7 +224,7 @@ def save_model(
     model.generation_config = model_folder.set_end_of_answer(processor.tokenizer, prompt)
     weights = model.state_dict() if weights is None else weights
     weights = {model_folder.saved_name(name): value for name, value in weights.items()}
-    with whole_folder(folder) as made:
+    with atomic_folder(folder) as made:
         model.save_pretrained(made, state_dict=weights, save_original_format=False)
         processor.save_pretrained(made)
         model_folder.make_portable(made)

@@ -10,7 +10,15 @@ import torch
 from safetensors.torch import save_file
 
 from ndino.common import files
-from ndino.common.files import WEIGHTS, fingerprint, key_of, whole_file, whole_folder, write_json, write_text
+from ndino.common.files import (
+    WEIGHTS,
+    atomic_file,
+    atomic_folder,
+    fingerprint,
+    key_of,
+    write_json,
+    write_text,
+)
 
 
 def names(folder: Path) -> set[str]:
@@ -26,7 +34,7 @@ def test_text_and_json_are_written_into_folders_that_are_made(tmp_path):
     assert names(tmp_path / "a") == {"b.txt", "c.json"}
 
 
-def test_half_a_character_is_an_error_or_a_question_mark(tmp_path):
+def test_a_lone_surrogate_is_an_error_or_a_question_mark(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "before")
     with pytest.raises(UnicodeEncodeError):
@@ -39,7 +47,7 @@ def test_half_a_character_is_an_error_or_a_question_mark(tmp_path):
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "before")
-    with pytest.raises(OSError, match="No space left"), whole_file(path) as temporary:
+    with pytest.raises(OSError, match="No space left"), atomic_file(path) as temporary:
         temporary.write_text("half")
         assert path.read_text() == "before"
         raise OSError(28, "No space left on device")
@@ -51,16 +59,16 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert path.read_text() == "after"
 
 
-def test_a_folder_takes_its_place_whole(tmp_path):
+def test_a_folder_is_replaced_as_a_whole(tmp_path):
     folder = tmp_path / "runs" / "model"
-    with whole_folder(folder) as made:
+    with atomic_folder(folder) as made:
         (made / "old").touch()
         assert not folder.exists()
-    with pytest.raises(KeyboardInterrupt), whole_folder(folder) as made:
+    with pytest.raises(KeyboardInterrupt), atomic_folder(folder) as made:
         (made / "half").touch()
         raise KeyboardInterrupt
     assert names(folder) == {"old"}
-    with whole_folder(folder) as made:
+    with atomic_folder(folder) as made:
         assert names(made) == set()
         (made / "new").touch()
     assert names(folder) == {"new"} and names(folder.parent) == {"model"}
@@ -72,7 +80,7 @@ def test_the_files_of_a_folder_follow_the_umask_whatever_their_writer_thinks(tmp
     (tmp_path / "other.bin").chmod(0o600)
     before = os.umask(umask)
     try:
-        with whole_folder(tmp_path / "model") as folder:
+        with atomic_folder(tmp_path / "model") as folder:
             save_file({"a": torch.zeros(1)}, folder / "model.safetensors")
             (folder / "deep").mkdir()
             (folder / "deep" / "run.sh").write_text("#!/bin/sh\n")

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import yaml
 from tqdm import tqdm
 
-from ndino.common.files import key_of, sha256_of, whole_file, write_json, write_text
+from ndino.common.files import atomic_file, key_of, sha256_of, write_json, write_text
 from ndino.common.locks import exclusive_lock
 from ndino.common.provenance import commit, versions
 from ndino.data.errors import DataError
@@ -280,7 +280,7 @@ def _write(out: Path, folders: Sequence[DataFolder], places: Sequence[_Place]) -
     origins: dict[str, Path] = {}
     with contextlib.ExitStack() as stack:
         sources = [stack.enter_context(folder.data.open("rb")) for folder in folders]
-        temporary = stack.enter_context(whole_file(out / DATA))
+        temporary = stack.enter_context(atomic_file(out / DATA))
         file = stack.enter_context(temporary.open("wb"))
         for place in tqdm(places, desc="Mixing", unit=" rows"):
             row, folder = _row_at(sources[place.folder], place), folders[place.folder]
@@ -314,5 +314,5 @@ def _link_image(origin: Path, target: Path, where: str) -> None:
     try:
         os.link(origin.resolve(), target)
     except OSError:  # other file system, or no hard links
-        with whole_file(target) as temporary:
+        with atomic_file(target) as temporary:
             shutil.copyfile(origin, temporary)

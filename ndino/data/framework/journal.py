@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ndino.common.files import whole_file
+from ndino.common.files import atomic_file
 
 
 def json_line(content: Any) -> bytes:
@@ -27,7 +27,7 @@ def json_rows(path: Path) -> Iterator[Any]:
 
 def write_rows(path: Path, rows: Iterable[Any]) -> None:
     """Write a JSONL file atomically."""
-    with whole_file(path) as temporary, temporary.open("wb") as file:
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
         for row in rows:
             file.write(json_line(row))
 
@@ -74,7 +74,7 @@ class Journal:
 
     def sort(self) -> None:
         """Sort the lines by item number, with one line in memory at a time, and close the journal."""
-        with whole_file(self._path) as temporary, temporary.open("wb") as file:
+        with atomic_file(self._path) as temporary, temporary.open("wb") as file:
             for number in self.numbers():
                 offset, length = self._places[number]
                 self._file.seek(offset)

@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ndino.common.files import sha256_of, whole_file, write_json, write_text
+from ndino.common.files import atomic_file, sha256_of, write_json, write_text
 from ndino.common.locks import exclusive_lock
 from ndino.common.provenance import commit, versions
 from ndino.data.errors import DataError
@@ -92,8 +92,8 @@ def _merge(out: Path, folders: list[Path]) -> dict[str, Any]:
     rows, reasons, counts = Counter(), Counter(), Counter()
     images: set[str] = set()
     with (
-        whole_file(out / DATA) as data,
-        whole_file(out / REJECTS) as rejects,
+        atomic_file(out / DATA) as data,
+        atomic_file(out / REJECTS) as rejects,
         data.open("wb") as data_file,
         rejects.open("wb") as rejects_file,
     ):

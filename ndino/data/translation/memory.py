@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ndino.common.files import whole_file
+from ndino.common.files import atomic_file
 from ndino.data.errors import DataError
 from ndino.data.translation.translator import Translated
 
@@ -98,7 +98,7 @@ def merge_memories(paths: Sequence[Path], into: Path) -> None:
     Raises:
         DataError: a file is missing or is not a memory.
     """
-    with whole_file(into) as temporary:
+    with atomic_file(into) as temporary:
         # In a file, not in RAM: the memory of a whole data set may be too large for a login node.
         gathered = temporary.with_name(f"{temporary.name}.gathered")
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llava.model.language_model.llava_llama import LlavaConfig
 
-from ndino.common.files import whole_folder, write_json
+from ndino.common.files import atomic_folder, write_json
 from ndino.train.manifest import peak_rss_mb, surroundings
 
 RESULT = "upstream"
@@ -28,7 +28,7 @@ def save_stage(trainer, output_dir: str) -> None:
     writes = trainer.args.should_save
     # All ranks gather the weights together, and save_model wants the same folder name on each.
     other_ranks = contextlib.nullcontext(folder.with_name(f"{RESULT}.partial"))
-    with whole_folder(folder) if writes else other_ranks as made:
+    with atomic_folder(folder) if writes else other_ranks as made:
         trainer.accelerator.wait_for_everyone()
         trainer.save_model(str(made))
         trainer.accelerator.wait_for_everyone()

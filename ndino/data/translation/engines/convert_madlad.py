@@ -22,7 +22,7 @@ from typing import Any
 
 from ndino.common.caches import cache_folder
 from ndino.common.errors import reason_of
-from ndino.common.files import fingerprint, key_of, whole_folder, write_json
+from ndino.common.files import atomic_folder, fingerprint, key_of, write_json
 from ndino.data.errors import DataError
 
 # Versions that convert correctly. CTranslate2 and PyTorch come from the current environment.
@@ -79,7 +79,7 @@ def convert_madlad(model: str, out: Path, quantization: str) -> dict[str, Any]:
         raise DataError(f"{out}: exists and is not a converted model (remedy: another --out)")
     src = _published(model)
     python = environment()
-    with whole_folder(out) as folder:
+    with atomic_folder(out) as folder:
         # -I: keeps the modules beside the script out of its import path.
         command = [str(python), "-I", str(SCRIPT), str(src), str(folder), quantization]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
