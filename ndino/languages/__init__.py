@@ -1,1 +1,1 @@
-"""What the kit knows of a language, and how a model's answer in it is read."""
+"""The words of each language, and how a model's short answer is read."""

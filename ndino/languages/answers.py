@@ -1,8 +1,8 @@
-"""Reading the short answers of a model in Italian: free text, yes or no, an option's letter.
+"""Reads a model's short answers in Italian: free text, yes or no, the letter of an option.
 
-The paper compares strings as they are. The functions here forgive what does not change an answer's
-meaning: spelling of quotes and accents, articles, numbers in words, a letter in brackets or in a sentence.
-None of them raises, whatever the answer: what cannot be read is ``None`` (or an empty string) and is wrong.
+The paper compares strings literally. The functions here accept differences that do not change an answer's
+meaning: quotes and accents, articles, numbers in words, a letter in brackets or in a sentence. None of them
+raises, whatever the answer: one that cannot be read gives ``None`` (or an empty string) and counts as wrong.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 
 ARTICLES = frozenset({"il", "lo", "la", "i", "gli", "le", "l'", "un", "uno", "una", "un'"})
 
-# A lone article is no article: the answer "una" says how many.
+# Alone, these are numbers and not articles: the answer "una" says how many.
 _COUNTING_ARTICLES = frozenset({"un", "uno", "una", "un'"})
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("’‘‛ʼʹ´`′＇", "'"))
@@ -34,7 +34,7 @@ def _number_words() -> dict[str, str]:
     units = words[1:10]
     for ten in ("venti", "trenta", "quaranta", "cinquanta", "sessanta", "settanta", "ottanta", "novanta"):
         words.append(ten)
-        # Before a vowel the ten loses its own: ventuno, ventotto.
+        # Before a vowel the ten drops its final vowel: ventuno, ventotto.
         words += [(ten[:-1] if unit[0] in "uo" else ten) + unit for unit in units]
     table = {word: str(number) for number, word in enumerate(words)}
     return {**table, "cento": "100", "mille": "1000"}
@@ -44,27 +44,27 @@ NUMBER_WORDS: Mapping[str, str] = _number_words()
 
 
 def clean(text: str) -> str:
-    """One spelling for one text: NFKC, lower case, straight apostrophes, no control characters."""
+    """Normalise the spelling of a text: NFKC, lower case, straight apostrophes, no control characters."""
     composed = unicodedata.normalize("NFC", text).translate(_APOSTROPHES)
     text = unicodedata.normalize("NFKC", composed).casefold()
     kinds = [(character, unicodedata.category(character)) for character in text]
-    # Zero-width characters (Cf) stand inside words, other control characters between them.
+    # Zero-width characters (Cf) occur inside words, so they vanish; other control characters become blanks.
     text = "".join(" " if kind in ("Cc", "Cs", "Co", "Cn") else c for c, kind in kinds if kind != "Cf")
     return " ".join(text.split())
 
 
 def without_accents(text: str) -> str:
-    """``citta'``, ``città`` and decomposed ``città`` all become ``citta``."""
+    """Remove accents: ``citta'``, ``città`` and decomposed ``città`` all become ``citta``."""
     text = _FINAL_ACCENT.sub("", text)
     return "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
 
 
 def normalise(answer: str) -> str:
-    """The form in which two short answers are compared by the ``robust`` metrics.
+    """The form in which the ``robust`` metrics compare two short answers.
 
-    Case, Unicode form, quotes, punctuation and accents do not count; articles fall unless they are the
-    whole answer; numbers in words (to 99, ``cento``, ``mille``) become digits. Prepositions stay: "a casa"
-    is not "casa".
+    Case, Unicode form, quotes, punctuation and accents are ignored. Articles are dropped unless they are the
+    whole answer. Numbers in words (to 99, ``cento``, ``mille``) become digits. Prepositions are kept:
+    "a casa" is not "casa".
     """
     text = _INITIALS.sub("", _DECIMAL_COMMA.sub(".", clean(answer)))
     text = without_accents(_ELIDED_ARTICLE.sub(r"\1 ", text))
@@ -80,7 +80,10 @@ _ANSWER_PREFIX = re.compile(r"^(?:la )?risposta(?: (?:corretta|giusta|esatta))?(
 
 
 def read_yes_no(answer: str) -> Literal["sì", "no"] | None:
-    """The first word decides: "Sì, c'è un cane" is yes, "No." is no; "sì e no" and "forse" are neither."""
+    """Read yes or no from the first word: "Sì, c'è un cane" is yes, "No." is no; None for anything else.
+
+    "sì e no" and "forse" are neither.
+    """
     words = re.findall(r"\w+", without_accents(clean(answer)))
     words = _ANSWER_PREFIX.sub("", " ".join(words)).split()
     if not words or words[0] not in ("si", "no"):
@@ -93,7 +96,7 @@ def read_yes_no(answer: str) -> Literal["sì", "no"] | None:
 _LETTER = r"[(\[{<\"'«“*]*([a-zA-Z])"
 # The whole answer: "C", "(c)", "C.", "**C**", "«C»".
 _ALONE = re.compile(_LETTER + r"[\s)\]}>\"'»”*.,:;!?-]*")
-# At its head, marked off from what follows: "B) un cane", "(B) un cane", "b. un cane", "B - un cane".
+# At the start, separated from what follows: "B) un cane", "(B) un cane", "b. un cane", "B - un cane".
 _HEAD = re.compile(_LETTER + r"(?:[)\]}>\"'»”*]*\s*[)\]}.:;,]|\s+[-–—=])(?!\w)")
 # After a word that announces it: "la risposta è C", "opzione (d)", "lettera B.", "è la C".
 _ANNOUNCED = re.compile(
@@ -107,22 +110,23 @@ _ANNOUNCED = re.compile(
 _ARTICLED = re.compile(r"\b(?:la|La)\s+([A-Z])(?!\w|')")
 _BRACKETED = re.compile(r"[(\[]\s*([a-zA-Z])\s*[)\]]")
 _CAPITAL = re.compile(r"(?<![\w'])([A-Z])(?![\w'])")
-# One-letter words of Italian: as first word of a sentence they are capitals without being an option.
+# One-letter words of Italian: at the start of a sentence they are capitals, but no option.
 _WORDS = frozenset("AEIO")
-_SENTENCE_GOES_ON = re.compile(r"\s+(?!(?:o|e|oppure)\s+[A-Z]\b)\w")
+_MORE_WORDS = re.compile(r"\s+(?!(?:o|e|oppure)\s+[A-Z]\b)\w")
 
 
 def read_letter(answer: str, letters: str, choices: Mapping[str, str] | None = None) -> str | None:
-    """The option that an answer names, as a capital of ``letters``, or None.
+    """The option that an answer names, as a capital from ``letters``; None if there is not exactly one.
+
+    An answer that names several options is read only if it announces one of them ("Tra A e B, la risposta è
+    B"). "A destra" and "E poi" name none.
 
     Args:
-        answer: what the model said.
+        answer: the model's answer.
         letters: the options that exist, such as ``"ABCD"``.
-        choices: the options' texts by letter; an answer that is one of them counts as its letter.
-
-    An answer that names several options is read only where one of them is announced ("Tra A e B, la
-    risposta è B"). "A destra" and "E poi" name none.
+        choices: the options' texts by letter; an answer that repeats one of them counts as its letter.
     """
+    # The limit keeps the patterns fast on endless answers.
     text = " ".join(unicodedata.normalize("NFKC", answer.translate(_APOSTROPHES))[:2000].split())
     if (alone := _ALONE.fullmatch(text)) and alone[1].upper() in letters:
         return alone[1].upper()
@@ -130,7 +134,7 @@ def read_letter(answer: str, letters: str, choices: Mapping[str, str] | None = N
         matching = [letter for letter, choice in choices.items() if normalise(choice) == said]
         if len(matching) == 1:
             return matching[0]
-    # A small letter after "la risposta è" may be a word ("è a destra"), unless something closes it.
+    # A small letter after "la risposta è" may be a word ("è a destra"), unless punctuation follows it.
     announced = {m[1].upper() for m in _ANNOUNCED.finditer(text) if m[1].isupper() or m["end"] is not None}
     announced &= set(letters)
     if announced:
@@ -140,7 +144,7 @@ def read_letter(answer: str, letters: str, choices: Mapping[str, str] | None = N
         marked.add(head[1].upper())
     for capital in _CAPITAL.finditer(text):
         starts_sentence = capital.start() == 0 or text[: capital.start()].rstrip()[-1:] in (".", "!", "?")
-        if not (capital[1] in _WORDS and starts_sentence and _SENTENCE_GOES_ON.match(text, capital.end())):
+        if not (capital[1] in _WORDS and starts_sentence and _MORE_WORDS.match(text, capital.end())):
             marked.add(capital[1])
     marked &= set(letters)
     return marked.pop() if len(marked) == 1 else None

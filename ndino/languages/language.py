@@ -1,4 +1,4 @@
-"""The words of a language: `CODE.yaml` beside this file, described in README.md."""
+"""Loads the words of a language from `CODE.yaml` beside this file; README.md describes the fields."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ MARKERS = ("question", "options", "answer", "explanation")
 
 
 class LanguageError(UserError):
-    """A language has no file, or its file lacks a field."""
+    """There is no file for a language, or its file lacks a field."""
 
 
 @dataclass(frozen=True)
 class Language:
-    """One language's file; of several words the first is written and all are read.
+    """One language's file. Where a field has several words, the first is written and all are read.
 
     Attributes:
-        markers: the words of question, options, answer and explanation.
-        letter_answer: what follows lettered options, with the newline before it.
-        explained_answer: what follows a question whose answer has a reason, with the markers of both in it.
+        markers: the words that announce a question, options, answer and explanation.
+        letter_answer: the instruction after lettered options, with the newline before it.
+        explained_answer: the instruction after a question whose answer comes with a reason, its markers
+            filled in.
         words: the whole file, for fields that only one command needs.
     """
 
@@ -43,7 +44,7 @@ class Language:
 
     @property
     def identity(self) -> str:
-        """What rows depend on, for a command's settings."""
+        """A key of everything here that translated rows depend on."""
         return key_of(
             self.code, dict(self.markers), self.yes, self.no, self.letter_answer, self.explained_answer
         )
@@ -56,10 +57,10 @@ def codes() -> list[str]:
 
 @cache
 def language(code: str) -> Language:
-    """The words of the language with this code (``it``).
+    """The words of the language with this code, such as ``it``.
 
     Raises:
-        LanguageError: it has no file, or a field of it is missing.
+        LanguageError: there is no file for it, or a field is missing.
     """
     if code not in codes():
         raise LanguageError(
@@ -83,7 +84,7 @@ def language(code: str) -> Language:
 
 
 def missing_field(code: str, field: str) -> LanguageError:
-    """The error for a field that a language's file lacks."""
+    """The error for a field that is missing in a language's file."""
     return LanguageError(
         f"language {code!r}: {field} is missing (remedy: add it to ndino/languages/{code}.yaml)"
     )

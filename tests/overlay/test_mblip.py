@@ -1,4 +1,4 @@
-"""The mBLIP wrapper on a tiny random BLIP-2 with a T5, saved as mBLIP's folder is: without an image token."""
+"""The mBLIP wrapper on a tiny random BLIP-2 with a T5, saved like mBLIP's folder, without an image token."""
 
 from __future__ import annotations
 
@@ -152,13 +152,13 @@ def test_the_head_is_the_checkpoints_own(mblip, folder):
     assert not torch.equal(mblip.model.get_input_embeddings().weight, saved)
 
 
-def test_two_images_are_refused(mblip):
+def test_two_images_are_rejected(mblip):
     two = [{"question": "Che cosa cambia?", "images": images(2)}]
     with pytest.raises(ValueError, match="2 images, mBLIP takes one"):
         ask(mblip, two)
 
 
-def test_a_decoder_alone_is_refused(tmp_path):
+def test_a_decoder_only_model_is_rejected(tmp_path):
     Blip2Config(text_config=OPTConfig().to_dict()).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="decoder alone"):
+    with pytest.raises(ValueError, match="decoder-only"):
         MBlip(str(tmp_path), device="cpu")

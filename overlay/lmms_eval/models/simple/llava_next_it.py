@@ -1,11 +1,11 @@
-"""LLaVA-NeXT for lmms-eval, on CPU or GPU: questions about one image share its encoding and its cache.
+"""LLaVA-NeXT for lmms-eval, on CPU or GPU: questions about one image share a prefix and its KV cache.
 
     python -m lmms_eval --model llava_next_it --model_args pretrained=FOLDER --tasks ndino-it --batch_size 64
 
-lmms-eval's own ``llava_hf`` answers one question at a time and turns an error into an empty answer. This
-wrapper gives the same greedy answers in fp32, many at a time, and keeps each batch at once where a folder
-for ``answers`` is named; what fails, fails. As there, the ``until`` that lmms-eval fills in plays no part;
-one that a task states ends its answers.
+lmms-eval's own ``llava_hf`` answers one question at a time and turns errors into empty answers. This wrapper
+gives the same greedy answers in fp32, many at a time, and raises errors. Given a folder for ``answers``, it
+stores each batch as soon as it is answered. Like ``llava_hf`` it ignores the ``until`` that lmms-eval fills
+in, but obeys one that a task states.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from ndino.formats.image_tokens import widen_image_tokens
 from ndino.formats.model_folder import missing_weights
 from ndino.formats.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
 
-# Counted up when a change of this code changes answers: kept ones are then not this code's any more.
+# Part of the keys of stored answers. Raise it when a change of this code changes answers.
 VERSION = 1
 
 Visuals = Callable[[dict], Sequence[Image.Image]]
@@ -59,13 +59,13 @@ class LlavaNextIt(lmms):
 
     Args:
         pretrained: folder or hub id of a model in Hugging Face format.
-        device: ``cpu``, ``cuda``, ``cuda:1``; by default a GPU where there is one.
-        dtype: ``float32``, ``bfloat16``, ``float16``; ``auto`` is what the weights are saved in.
-        batch_size: questions answered at once; all those about one image count as a batch where they are
-            more.
-        attn_implementation: as in transformers. Only sdpa and eager can share what questions about one
-            image have in common; with another one they are answered in ordinary batches.
-        answers: folder in which answers are kept and looked up; none by default.
+        device: ``cpu``, ``cuda``, ``cuda:1``; by default a GPU if there is one.
+        dtype: ``float32``, ``bfloat16``, ``float16``; ``auto`` is the weights' own.
+        batch_size: questions answered at once. Questions about one image are never divided, so a batch may
+            have more.
+        attn_implementation: as in transformers. With any but sdpa and eager, questions are answered in
+            ordinary batches (see `prefix_sharing.py`).
+        answers: folder where answers are stored and looked up; none by default.
 
     Raises:
         ValueError: weights are missing, or there is no chat template.
@@ -123,7 +123,7 @@ class LlavaNextIt(lmms):
         return sorted({i for i in (*stated, self.tokenizer.eos_token_id) if i is not None})
 
     def remember(self, store: AnswerStore, fingerprint: str) -> None:
-        """Keep answers in ``store`` from now on; ``fingerprint`` is that of the weights and settings."""
+        """Store answers in ``store`` from now on; ``fingerprint`` is that of the weights and settings."""
         attention = self._model.config.text_config._attn_implementation
         parts = ("llava_next_it", VERSION, fingerprint, self._model.dtype, attention)
         self.store = store
@@ -138,14 +138,14 @@ class LlavaNextIt(lmms):
         return self._device
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
-        """Answer all requests; the answers come in the requests' order.
+        """Answer all requests, in their order.
 
-        Of several processes, each gets requests of its own from lmms-eval. They put them together and share
-        them out anew, so that one image's questions meet in one process.
+        lmms-eval gives each of several processes requests of its own. The processes pool these and divide
+        them again, so that all questions about an image are answered by the same process.
 
         Raises:
-            RuntimeError: an image cannot be read; the message names task and document.
-            ValueError: a question's ``<image>`` markers and its images are not equally many.
+            RuntimeError: an image cannot be read; names task and document.
+            ValueError: a question has more or fewer ``<image>`` markers than images.
         """
         shown = enumerate(reading(requests, silent=self.rank != 0))
         questions = [self._question(f"{self.rank} {place}", request) for place, request in shown]
@@ -214,7 +214,7 @@ class LlavaNextIt(lmms):
         )
 
     def _own_groups(self, missing: dict[str, PromptedQuestion], *, able: bool) -> list[Group]:
-        """The groups that this process answers; one without any request cannot read documents."""
+        """The groups that this process answers; it is not ``able`` to read documents without any request."""
         if self._world_size == 1:
             return groups_of(missing.values(), self.image_token_id)
         shown = self._gather((missing, able))
@@ -231,7 +231,7 @@ class LlavaNextIt(lmms):
     def _with_pixels(
         self, batches: Iterable[list[Group]], visuals: dict[str, Visuals]
     ) -> Iterator[tuple[list[Group], list[Pixels]]]:
-        """Batches, each with the pixels of its groups; the next one's are made while the last is answered."""
+        """Batches with the pixels of their groups; a thread prepares the next while one is answered."""
         with ThreadPoolExecutor(max_workers=1) as worker:
             before: tuple[list[Group], Future] | None = None
             for batch in batches:

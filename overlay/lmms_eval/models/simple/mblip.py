@@ -2,9 +2,9 @@
 
     python -m lmms_eval --model mblip --model_args pretrained=Gregor/mblip-mt0-xl --tasks ndino-it
 
-A BLIP-2 prompt has to hold one ``<image>`` for each query token, or the question is answered without the
-image and nothing says so. mBLIP's folder knows no such token: it is added here, and the processor told how
-many there are.
+A BLIP-2 prompt must hold one ``<image>`` for each query token; otherwise the model silently answers without
+the image. mBLIP's published folder has no such token, so it is added here, and the processor is given the
+number of query tokens.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ndino.evaluation.models import Backend, find_model
 from ndino.formats.model_folder import missing_weights
 from ndino.formats.prompts import IMAGE_TOKEN
 
-# Counted up when a change of this code changes answers: kept ones are then not this code's any more.
+# Part of the keys of stored answers. Raise it when a change of this code changes answers.
 VERSION = 1
 
 
@@ -45,13 +45,13 @@ class MBlip(lmms):
 
     Args:
         pretrained: folder or hub id of a model in Hugging Face format.
-        device: ``cpu``, ``cuda``, ``cuda:1``; by default a GPU where there is one.
-        dtype: ``float32``, ``bfloat16``; ``auto`` is what the weights are saved in.
+        device: ``cpu``, ``cuda``, ``cuda:1``; by default a GPU if there is one.
+        dtype: ``float32``, ``bfloat16``; ``auto`` is the weights' own.
         batch_size: questions answered at once.
-        answers: folder in which answers are kept and looked up; none by default.
+        answers: folder where answers are stored and looked up; none by default.
 
     Raises:
-        ValueError: the language model is a decoder alone, weights are missing, or the vocabulary is full.
+        ValueError: the language model has no encoder, weights are missing, or the vocabulary is full.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class MBlip(lmms):
         self.batch_size = int(batch_size)
         config = AutoConfig.from_pretrained(pretrained)
         if not config.text_config.is_encoder_decoder:
-            raise ValueError(f"{pretrained}: its language model is a decoder alone (use an mT0 mBLIP)")
+            raise ValueError(f"{pretrained}: its language model is decoder-only (use an mT0 mBLIP)")
         self._model, loading = Blip2ForConditionalGeneration.from_pretrained(
             pretrained,
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
@@ -86,7 +86,7 @@ class MBlip(lmms):
         self.tokenizer = self.processor.tokenizer
         image_token_id = self.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
         if image_token_id >= (rows := self._model.get_input_embeddings().num_embeddings):
-            # Growing the embeddings would tie the head to them again.
+            # Resizing the embeddings would tie the head to them again, and mT0's head is a matrix of its own.
             raise ValueError(f"{pretrained}: no room for {IMAGE_TOKEN} in its {rows} embeddings")
         self._model.config.image_token_index = self._model.config.image_token_id = image_token_id
         self._model.to(self._device).eval()
@@ -99,7 +99,7 @@ class MBlip(lmms):
             self.remember(AnswerStore(Path(answers), self._rank), found.fingerprint)
 
     def remember(self, store: AnswerStore, fingerprint: str) -> None:
-        """Keep answers in ``store`` from now on; ``fingerprint`` is that of the weights and settings."""
+        """Store answers in ``store`` from now on; ``fingerprint`` is that of the weights and settings."""
         parts = ("mblip", VERSION, fingerprint, self._model.dtype, self._device.type)
         self.store = store
         self.identity = " ".join(map(str, (*parts, transformers.__version__)))
@@ -113,7 +113,7 @@ class MBlip(lmms):
         return self._device
 
     def inputs(self, questions: list[str], images: list[Image]) -> dict[str, torch.Tensor]:
-        """Ids, mask and pixels of a batch; each row starts with the image's query tokens."""
+        """Ids, mask and pixels of a batch; each row starts with one ``<image>`` for each query token."""
         made = self.processor(
             images=images,
             text=[question.replace(IMAGE_TOKEN, "").strip() for question in questions],
@@ -123,10 +123,10 @@ class MBlip(lmms):
         return made.to(self._device, self._model.dtype)
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
-        """Answer all requests greedily or as their settings say; the answers come in the requests' order.
+        """Answer all requests with their generation settings, in their order.
 
         Raises:
-            ValueError: a question has not exactly one image.
+            ValueError: a question does not have exactly one image.
         """
         silent = self.rank != 0 or self.on_answered is not None
         with tqdm(total=len(requests), desc="Answering", disable=silent) as bar:
