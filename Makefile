@@ -98,7 +98,7 @@ data-demo: setup debian-packages ## build, check and train on a small Italian da
 
 test: setup $(TOOLS) debian-packages lint ## check style and run every test this machine can run
 	@OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
-	  --no-loadscope-reorder
+	  --no-loadscope-reorder --cov --cov-report=
 
 test-compat: setup $(TOOLS) ## other versions of transformers: published models load, MADLAD is converted right
 	@$(PY) -m tests.export.compat
@@ -158,7 +158,7 @@ compare: setup ## scores and paired tests of MODELS="a b" of RUN= (default runs/
 report: setup ## write the tables and the page of RUN= (default runs/demo; DATA="data/cauldron ..." adds Tables 1, 2 and 4)
 	@$(PY) -m ndino.results report "$(RUN)" $(if $(DATA),--data $(DATA))
 
-lint: $(TOOLS) ## ruff check and ruff format --check
+lint: $(TOOLS) ## ruff check, ruff format --check
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 

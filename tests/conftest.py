@@ -79,3 +79,10 @@ def upstream_missing() -> str:
     except UpstreamError as error:
         return str(error)
     return "" if UPSTREAM_PYTHON.exists() else ".venv-llava is not there (remedy: make setup)"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The share of ndino's lines that ran in the test processes; what they start in others is not counted."""
+    plugin = config.pluginmanager.get_plugin("_cov")
+    if plugin is not None and plugin.cov_total is not None:
+        terminalreporter.line(f"coverage of ndino: {plugin.cov_total:.0f} % of lines")
