@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 from datasets import load_dataset
-from PIL import ExifTags, Image
+from PIL import Image
 
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.local_data import files_of
-from ndino.evaluation.tasks.gqa_images import gqa_image
 from tests.evaluation.answerer import Answerer, see
 
 NAMES = ["ndino-it", "pope_adv-it"]
@@ -139,17 +138,6 @@ def test_a_question_with_two_places_for_its_image_is_named(tmp_path, cache, monk
         Benchmarks(["mtvqa-it"], data=tmp_path, cache=cache).load(shuffled=False)
     (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:2]))
     Benchmarks(["mtvqa-it"], data=tmp_path, cache=cache).load(shuffled=False)
-
-
-def test_a_photograph_that_lies_on_its_side_is_shown_upright(tmp_path, monkeypatch):
-    folder = tmp_path / "lmms-lab" / "GQA"
-    folder.mkdir(parents=True)
-    lying = Image.new("RGB", (40, 20))
-    exif = lying.getexif()
-    exif[ExifTags.Base.Orientation] = 6
-    lying.save(folder / "n1.jpg", exif=exif)
-    monkeypatch.chdir(tmp_path)
-    assert gqa_image("n1").size == (20, 40)
 
 
 def test_a_first_image_that_is_none_is_named(tmp_path, cache, monkeypatch):

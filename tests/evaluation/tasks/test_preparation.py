@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+from datasets import Dataset
+from PIL import Image
+
+from ndino.evaluation.shuffle import VARIABLE
+from ndino.evaluation.tasks.preparation import (
+    TaskDataError,
+    document_images,
+    prepare,
+    require_columns,
+    require_letters,
+    require_texts,
+)
+
+SOURCE = "owner/Set"
+RED, BLUE = (Image.new("RGB", (4, 4), colour) for colour in ("red", "blue"))
+
+
+def rows(**columns: list) -> Dataset:
+    return Dataset.from_dict(columns)
+
+
+def test_a_missing_column_and_missing_rows_are_named():
+    with pytest.raises(TaskDataError, match="owner/Set: no column answer among question"):
+        require_columns(rows(question=["?"]), SOURCE, "question", "answer")
+    with pytest.raises(TaskDataError, match="owner/Set: no rows"):
+        require_columns(rows(question=[]), SOURCE, "question")
+
+
+def test_values_that_are_no_texts_are_named_with_their_row():
+    with pytest.raises(TaskDataError, match="owner/Set row 2: answer is None, not a text"):
+        require_texts(rows(answer=["sì", None]), SOURCE, "answer")
+    with pytest.raises(TaskDataError, match="row 1: answers is 'sì', not a list of texts"):
+        require_texts(rows(answers=["sì"]), SOURCE, "answers", several=True)
+    require_texts(rows(answers=[["sì"], []]), SOURCE, "answers", several=True)
+
+
+def test_texts_of_options_in_place_of_letters_are_rejected_unless_one_row_has_a_letter():
+    with pytest.raises(TaskDataError, match="no answer is a letter from A to D; row 1 has 'un gatto'"):
+        require_letters(rows(answer=["un gatto", "due"]), SOURCE, "ABCD")
+    require_letters(rows(answer=["un gatto", " d "]), SOURCE, "ABCD")
+
+
+@pytest.mark.parametrize("column", ["image", "file_name"])
+def test_names_of_files_become_images(tmp_path, monkeypatch, column):
+    (tmp_path / SOURCE).mkdir(parents=True)
+    RED.save(tmp_path / SOURCE / "a.png")
+    monkeypatch.chdir(tmp_path)
+    prepared = prepare(rows(question=["?"], **{column: ["a.png"]}), SOURCE, "question")
+    (image,) = document_images(prepared[0])
+    assert image.mode == "RGB" and image.getpixel((0, 0)) == (255, 0, 0)
+    with pytest.raises(TaskDataError, match=r"owner/Set row 1: no image .*none\.png"):
+        prepare(rows(question=["?"], **{column: ["none.png"]}), SOURCE, "question")
+
+
+def test_a_name_that_no_file_can_have_is_a_missing_image(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TaskDataError, match=r"row 1: no image .*…"):
+        prepare(rows(question=["?"], image=["QUJD" * 1000]), SOURCE, "question")
+
+
+def test_images_are_exchanged_only_for_the_control(monkeypatch):
+    data = rows(question=["1", "2"], image=[RED, BLUE])
+
+    def first() -> tuple:
+        return document_images(prepare(data, SOURCE, "question")[0])[0].getpixel((0, 0))
+
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert first() == (255, 0, 0)
+    monkeypatch.setenv(VARIABLE, "1")
+    assert first() == (0, 0, 255)
+    with pytest.raises(TaskDataError, match="owner/Set: 1 distinct image"):
+        prepare(rows(question=["1"], image=[RED]), SOURCE, "question")

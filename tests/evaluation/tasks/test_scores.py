@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+from ndino.evaluation.tasks.scores import (
+    exact_match,
+    same_answer,
+    score_letter,
+    score_long_answer,
+    score_short_answer,
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "exact", "robust"),
+    [("rosso", 1, 1), ("Rosso.", 1, 1), ("il rosso", 0, 1), ("blu", 0, 0), ("", 0, 0)],
+)
+def test_a_short_answer_has_a_strict_and_a_tolerant_score(answer, exact, robust):
+    assert score_short_answer(answer, ["rosso"]) == {"exact_match": exact, "robust": robust}
+
+
+def test_any_target_may_match():
+    assert exact_match("due", ["tre", "due"]) == 1
+    assert score_short_answer("2", ["tre", "due"]) == {"exact_match": 0, "robust": 1}
+
+
+@pytest.mark.parametrize(
+    ("answer", "target", "same"),
+    [
+        ("Sì, c'è un gatto", "sì", True),
+        ("No, sì", "sì", False),
+        ("si", "sì", True),
+        # The target must be yes or no itself: here the first word of the answer decides nothing.
+        ("no", "no smoking", False),
+        # Punctuation alone normalises to nothing and must not match every such answer.
+        ("?", "!", False),
+        ("!", "!", True),
+    ],
+)
+def test_yes_no_and_punctuation_are_compared_in_their_own_way(answer, target, same):
+    assert same_answer(answer, target) is same
+
+
+def test_a_letter_is_right_wrong_or_unparseable():
+    assert score_letter("La risposta è B", " b ", "ABCD") == {"robust": 1, "unparseable": 0}
+    assert score_letter("C", "B", "ABCD") == {"robust": 0, "unparseable": 0}
+    assert score_letter("boh", "B", "ABCD") == {"robust": 0, "unparseable": 1}
+    assert score_letter("un cane", "B", "AB", {"A": "un gatto", "B": "il cane"})["robust"] == 1
+
+
+def test_a_long_answer_shares_from_nothing_to_everything_with_its_reference():
+    reference = "L'immagine mostra un gatto rosso."
+    assert score_long_answer(reference, reference) == {"chrf": 1.0, "unparseable": 0.0}
+    assert 0 < score_long_answer("Un gatto.", reference)["chrf"] < 1
+    assert score_long_answer(" …", reference) == {"chrf": 0.0, "unparseable": 1.0}
