@@ -18,8 +18,6 @@ from transformers import LlavaNextForConditionalGeneration
 
 from fixtures.tiny import write_tiny_model
 from ndino.evaluation import command as evaluate
-from ndino.evaluation.benchmarks import task_names
-from ndino.evaluation.errors import SetupError
 from ndino.evaluation.store import hold
 from ndino.results.logs import read_model
 from tests.evaluation.benchmarks import NAMES, write_benchmarks
@@ -46,13 +44,6 @@ def run(benchmark_folder: Path, tiny_model_folder: Path, tmp_path: Path):
         return evaluate.main([str(argument) for argument in [*common, *arguments]])
 
     return call
-
-
-@pytest.mark.parametrize("text", ["pope-it, gqa-it", "pope-it,gqa-it,", " pope-it ,, gqa-it"])
-def test_spaces_and_commas_too_many_are_no_tasks(text):
-    assert task_names(text) == ["pope-it", "gqa-it"]
-    with pytest.raises(SetupError, match="no task is named"):
-        task_names(text.translate(str.maketrans("", "", "popegqa-it")))
 
 
 @pytest.fixture

@@ -215,7 +215,7 @@ def test_a_groups_totals_are_weighted_means(benchmarks):
 def test_wrappers_log_an_error_in_place_of_an_answer():
     from ndino.evaluation.lmms_eval_adapter.surroundings import logged_errors
 
-    source = inspect.getsource(found("lmms_eval.models.simple.llava_hf", "LlavaHf.generate_until"))
+    source = inspect.getsource(found("lmms_eval.models", "get_model")("llava_hf").generate_until)
     assert "eval_logger.error" in source
     with logged_errors() as messages:
         from loguru import logger

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from ndino.evaluation.errors import SetupError
+from ndino.evaluation.lmms_eval_adapter.task_index import TaskIndex
+
+
+@pytest.fixture(scope="module")
+def index() -> TaskIndex:
+    return TaskIndex(["ndino-it"])
+
+
+def test_our_tasks_alone_are_indexed_where_they_suffice(index):
+    assert "pope-it" in index.manager.task_index and "pope" not in index.manager.task_index
+
+
+def test_others_are_indexed_where_one_is_named():
+    index = TaskIndex(["pope-it", "pope"])
+    assert index.is_ours("pope-it") and not index.is_ours("pope")
+
+
+def test_a_group_has_parts_and_a_task_has_none(index):
+    assert index.parts("pope_full-it") == ["pope_adv-it", "pope_pop-it", "pope_random-it"]
+    assert index.parts("pope-it") is None
+
+
+def test_an_unknown_name_is_an_error_with_close_ones(index):
+    with pytest.raises(SetupError, match=r"unknown task 'pope-itt' \(there are pope-it"):
+        index.parts("pope-itt")
+
+
+def test_a_yaml_includes_what_it_names(index):
+    config = index.config("pope_adv-it")
+    assert config["dataset_path"] == "swap-uniba/POPE_IT" and config["task"] == "pope_adv-it"
+
+
+def test_a_file_that_cannot_be_read_is_named_once_with_the_remedy(index, tmp_path, monkeypatch):
+    from lmms_eval.api.task import ConfigurableTask
+
+    monkeypatch.setattr(ConfigurableTask.download.retry, "sleep", lambda _: pytest.fail("tried again"))
+    (tmp_path / "test.parquet").write_bytes(b"PAR1 but no more")
+    files = {"test": [str(tmp_path / "test.parquet")]}
+    changes = {"dataset_path": "parquet", "dataset_name": None, "dataset_kwargs": {"data_files": files}}
+    with pytest.raises(SetupError, match=r"^task mtvqa-it: .*\(copy it again\)$"):
+        index.load("mtvqa-it", task_type="simple", changes=changes, remedy="copy it again")
+    # Loading leaves lmms-eval's own number of tries in place.
+    assert ConfigurableTask.download.retry.stop.__class__.__name__ == "stop_any"

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ndino.evaluation.benchmarks import Benchmarks, best_constant, save_image, task_names
+from ndino.evaluation.errors import SetupError
+from tests.evaluation.answerer import Answerer, guess, see
+
+PARTS = ["pope_adv-it", "pope_pop-it", "pope_random-it"]
+
+
+@pytest.fixture(scope="module")
+def benchmarks(benchmark_folder: Path, tmp_path_factory: pytest.TempPathFactory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(benchmark_folder)
+        cache = tmp_path_factory.mktemp("cache")
+        yield Benchmarks(["pope_full-it", "mtvqa-it", "mtvqa-it"], data=benchmark_folder, cache=cache)
+
+
+@pytest.mark.parametrize("text", ["pope-it, gqa-it", "pope-it,gqa-it,", " pope-it ,, gqa-it"])
+def test_names_are_comma_separated_with_or_without_spaces(text):
+    assert task_names(text) == ["pope-it", "gqa-it"]
+    with pytest.raises(SetupError, match="no task is named"):
+        task_names(", ,")
+
+
+def test_groups_are_expanded_and_each_task_is_named_once(benchmarks):
+    assert benchmarks.names == [*PARTS, "mtvqa-it"]
+    assert benchmarks.groups == {"pope_full-it": PARTS}
+
+
+def test_a_task_is_loaded_once_for_each_kind_of_images(benchmarks):
+    right, wrong = (benchmarks.task("mtvqa-it", shuffled=kind) for kind in (False, True))
+    assert benchmarks.task("mtvqa-it", shuffled=False) is right is not wrong
+    assert all(right.images(i)[0].tobytes() != wrong.images(i)[0].tobytes() for i in range(4))
+
+
+def test_an_outcome_has_rows_metrics_and_errors(benchmarks):
+    outcome = benchmarks.ask(Answerer(guess), "mtvqa-it", shuffled=False)
+    assert outcome.metrics == {"exact_match": 0.25, "robust": 0.25}
+    assert set(outcome.errors) == set(outcome.metrics)
+    assert [row["doc_id"] for row in outcome.rows] == [0, 1, 2, 3]
+    assert outcome.rows[1] == outcome.rows[1] | {
+        "question": "Di che colore è?",
+        "target": "verde",
+        "answer": "verde",
+        "metrics": {"exact_match": 1.0, "robust": 1.0},
+        "shuffled": False,
+    }
+
+
+def test_half_a_surrogate_pair_in_an_answer_can_be_written(benchmarks):
+    outcome = benchmarks.ask(Answerer(lambda question, image: "a\ud83d"), "mtvqa-it", shuffled=False)
+    assert {row["answer"] for row in outcome.rows} == {"a?"}
+
+
+def test_the_identity_of_data_changes_with_any_file(benchmark_folder, benchmarks, tmp_path):
+    key = benchmarks.data_key("mtvqa-it")
+    assert key != benchmarks.data_key(PARTS[0]) == benchmarks.data_key(PARTS[1])
+    source = benchmark_folder / "swap-uniba" / "MTVQA_IT"
+    copy = tmp_path / "swap-uniba" / "MTVQA_IT"
+    copy.mkdir(parents=True)
+    for path in source.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    assert Benchmarks(["mtvqa-it"], data=tmp_path).data_key("mtvqa-it") == key
+    (copy / "notes.txt").write_text("more")
+    assert Benchmarks(["mtvqa-it"], data=tmp_path).data_key("mtvqa-it") != key
+
+
+def test_a_groups_totals_come_from_its_tasks_metrics(benchmarks):
+    metrics = {name: benchmarks.ask(Answerer(see), name, shuffled=False).metrics for name in PARTS}
+    assert benchmarks.totals("pope_full-it", metrics)["pope_accuracy"] == 1
+
+
+def test_the_best_constant_answer_is_the_best_of_the_commonest_targets():
+    targets = ["a", "b", "b", ["c", "a"], ["a"], 3]
+    scores = {"a": {"m": 0.2, "n": 1.0}, "b": {"m": 0.5, "n": 0.0}, "c": {"m": 0.1, "n": 0.0}}
+    assert best_constant(targets, scores.__getitem__) == {"m": 0.5, "n": 0.0}
+    assert best_constant([], scores.__getitem__) == {}
+
+
+def test_an_example_image_is_at_most_672_pixels_a_side(tmp_path):
+    save_image(Image.new("RGB", (1344, 100)), tmp_path / "images" / "0.png")
+    with Image.open(tmp_path / "images" / "0.png") as image:
+        assert image.size == (672, 50)
