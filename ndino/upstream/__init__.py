@@ -1,7 +1,7 @@
-"""The upstream trees: fetched at a pinned commit, verified, patched, and laid over with files of ours.
+"""Sets up the upstream trees: fetches pinned commits, verifies and patches them, links our files into them.
 
-`upstream.toml` pins them. `make setup` runs ``python -m ndino.upstream setup``, `make unpatch` its reverse;
-docs/overlay.md tells what is patched and why.
+`upstream.toml` has the pins. `make setup` runs ``python -m ndino.upstream setup``, `make unpatch` undoes it.
+docs/overlay.md lists the patches and their reasons.
 """
 
 from __future__ import annotations

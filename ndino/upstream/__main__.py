@@ -23,17 +23,17 @@ from ndino.upstream.pins import LLAVA_NEXT, LMMS_EVAL, ROOT, Pin, read_pins
 
 
 def set_up_trees(root: Path = ROOT, *, retry: bool, only: str | None = None) -> dict[str, Path]:
-    """Bring the trees up to date; what cannot be fetched is told in one line and left out.
+    """Bring the trees up to date; prints one line about those that cannot be fetched.
 
     Args:
-        retry: whether to ask again for what could not be fetched the last time.
-        only: the one tree to bring up to date.
+        retry: whether to try again to fetch what could not be fetched the last time.
+        only: name of the only tree to bring up to date.
 
     Returns:
-        The trees that are there.
+        Folders of the trees that are set up, by name.
 
     Raises:
-        UpstreamError: a tree, a patch or an upstream file is not as it should be.
+        UpstreamError: a tree, a patch or an upstream file is not as expected.
     """
     pins, mirrors = read_pins(root), Mirrors()
     if only is not None:
@@ -59,7 +59,7 @@ def set_up_trees(root: Path = ROOT, *, retry: bool, only: str | None = None) -> 
 
 
 def setup(*, retry: bool, only: str | None = None) -> None:
-    """The trees, lmms-eval in this environment, and our tasks in lmms-eval."""
+    """Set up the trees, install lmms-eval in this environment, and link our tasks into it."""
     trees = set_up_trees(retry=retry, only=only)
     if only not in (None, LMMS_EVAL):
         return
@@ -68,7 +68,7 @@ def setup(*, retry: bool, only: str | None = None) -> None:
 
 
 def _without(pins: list[Pin], reason: str) -> str:
-    """One line: what could not be fetched, what works without it, which setting helps."""
+    """One line: what could not be fetched, what works without it, and which setting helps."""
     names = " and ".join(pin.name for pin in pins)
     consequence = [
         f"lmms-eval comes from its release {pin.release}"
@@ -83,7 +83,7 @@ def _without(pins: list[Pin], reason: str) -> str:
 
 
 def unpatch() -> None:
-    """The pristine commits back, and our tasks out of an lmms-eval that came from its release."""
+    """Restore the pristine commits, and remove our tasks from an lmms-eval installed from its release."""
     mirrors = Mirrors()
     for pin in read_pins().values():
         if restore(pin, mirrors):

@@ -1,8 +1,8 @@
-"""An upstream tree in ``third_party/``: the pinned commit, our patches, our files laid over it.
+"""Builds an upstream tree in ``third_party/``: the pinned commit, our patches, links to our files.
 
-A tree is never changed in place. It is built whole beside the old one, and takes its name when it is ready:
-a kill leaves the old tree, the new one, or none, and never a half-patched one. What it was made of stands in
-its stamp, ``.git/ndino.json``; as long as that holds, nothing is done.
+A tree is never changed in place. A new one is built beside the old one and renamed when it is complete: after
+a kill there is the old tree, the new one or none, but never a half-patched one. A stamp, ``.git/ndino.json``,
+records what the tree was made of; while that is unchanged, set-up does nothing.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from ndino.upstream.patches import Patch, read_series
 from ndino.upstream.pins import LLAVA_NEXT, ROOT, Pin, read_pins
 
 STAMP = Path(".git", "ndino.json")
-# What Python and its installers leave in a tree, and can make again.
+# What Python and its installers create in a tree, and can create again.
 _BYPRODUCT = re.compile(r"(^|/)__pycache__/|\.egg-info/")
 
 
 @dataclass(frozen=True)
-class Stamp:
+class TreeStamp:
     """What a tree was made of.
 
     Attributes:
-        key: of pin, patches and overlay; "pristine" for the bare commit.
+        key: hash of pin, patches and overlay; "pristine" for the unpatched commit.
         files: patched upstream file -> its sha256.
     """
 
@@ -46,11 +46,11 @@ class Stamp:
 
 
 def set_up(pin: Pin, mirrors: Mirrors) -> bool:
-    """Bring the tree to what pin, patches and overlay say; True if anything had to be done.
+    """Bring the tree up to date with pin, patches and overlay; returns whether anything had to be done.
 
     Raises:
-        Unreachable: the commit is not at hand and cannot be fetched.
-        UpstreamError: the tree, a patch or an upstream file is not as it should be; nothing was touched.
+        Unreachable: the commit is not in the cache and cannot be fetched.
+        UpstreamError: the tree, a patch or an upstream file is not as expected; nothing was changed.
     """
     series = read_series(pin.patches)
     for patch in series:
@@ -74,10 +74,10 @@ def set_up(pin: Pin, mirrors: Mirrors) -> bool:
 
 
 def restore(pin: Pin, mirrors: Mirrors) -> bool:
-    """Put the pristine commit back; False if there is no tree, or nothing to do.
+    """Restore the pristine commit; returns False if there is no tree or nothing to do.
 
     Raises:
-        UpstreamError: the tree holds something that is neither upstream's nor ours; nothing was touched.
+        UpstreamError: the tree contains something that is neither upstream's nor ours; nothing was changed.
     """
     if not os.path.lexists(pin.folder):
         return False
@@ -90,7 +90,7 @@ def restore(pin: Pin, mirrors: Mirrors) -> bool:
 
 
 def llava_next_folder(root: Path = ROOT) -> Path:
-    """The LLaVA-NeXT tree, patched and laid over as our files say.
+    """The LLaVA-NeXT tree, up to date with our patches and overlay.
 
     Raises:
         UpstreamError: it is not set up, or not up to date.
@@ -120,9 +120,9 @@ def _is_current(pin: Pin, key: str) -> bool:
     return present_links(pin.folder, pin.overlay) == wanted_links(pin.overlay)
 
 
-def _read_stamp(pin: Pin) -> Stamp:
+def _read_stamp(pin: Pin) -> TreeStamp:
     try:
-        return Stamp(**json.loads((pin.folder / STAMP).read_text()))
+        return TreeStamp(**json.loads((pin.folder / STAMP).read_text()))
     except (OSError, ValueError, TypeError):
         raise UpstreamError(
             f"{pin.folder} was not made by set-up and is left alone "
@@ -130,7 +130,7 @@ def _read_stamp(pin: Pin) -> Stamp:
         ) from None
 
 
-def _inspect(pin: Pin, *, ignored: bool = False) -> Stamp:
+def _inspect(pin: Pin, *, ignored: bool = False) -> TreeStamp:
     """The stamp of a tree that holds upstream's files, our patches and links, and nothing else.
 
     Args:
@@ -172,9 +172,9 @@ def _inspect(pin: Pin, *, ignored: bool = False) -> Stamp:
     return stamp
 
 
-def _require_replaceable(pin: Pin) -> Stamp:
+def _require_replaceable(pin: Pin) -> TreeStamp:
     if not os.path.lexists(pin.folder):
-        return Stamp("", "", {})
+        return TreeStamp("", "", {})
     return _inspect(pin, ignored=True)
 
 
@@ -197,7 +197,7 @@ def _build(pin: Pin, mirror: Path, series: list[Patch], key: str | None) -> Path
                 patch.apply(tree)
             _verify_patched(pin, tree)
             link(tree, pin.overlay)
-        stamp = Stamp(key or "pristine", pin.commit, pin.patched if key is not None else {})
+        stamp = TreeStamp(key or "pristine", pin.commit, pin.patched if key is not None else {})
         write_json(tree / STAMP, asdict(stamp))
         if key is None and (left := git("status", "--porcelain", "--ignored", folder=tree)):
             raise UpstreamError(f"{tree} is not the pristine commit: {left.splitlines()[0]}")

@@ -1,11 +1,11 @@
-"""What can be wrong with an upstream tree."""
+"""Errors about upstream trees."""
 
 from __future__ import annotations
 
 
 class UpstreamError(RuntimeError):
-    """An upstream tree that cannot be used as it is; the message names the file and the remedy."""
+    """An upstream tree or patch that cannot be used; the message names the file and the remedy."""
 
 
 class Unreachable(UpstreamError):
-    """An upstream repository that cannot be fetched from here; the message is the reason alone."""
+    """An upstream repository that cannot be fetched from here; the message is just the reason."""

@@ -1,4 +1,4 @@
-"""Run git so that it never asks, never waits for long, and does not depend on the user's habits."""
+"""Runs git without prompts, with short timeouts, and independent of the user's settings."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ndino.upstream.errors import Unreachable, UpstreamError
 
 PROBE_SECONDS = 10
 
-# Settings of the user that would change the bytes of a checkout, run programs, or leave work behind. His
-# proxies, certificates and URL rewrites stay.
+# Overrides user settings that would change the bytes of a checkout, run programs or start background jobs.
+# The user's proxies, certificates and URL rewrites still apply.
 _SETTINGS = {
     "advice.detachedHead": "false",
     "apply.ignoreWhitespace": "no",
@@ -27,7 +27,7 @@ _SETTINGS = {
     "init.defaultBranch": "main",
     "maintenance.auto": "false",
 }
-# Set when git itself calls us (from a hook), and then about another repository than the one at hand.
+# git sets these when it runs us from a hook; they would point our git at that repository.
 _OF_ANOTHER_REPOSITORY = {
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -40,15 +40,15 @@ _OF_ANOTHER_REPOSITORY = {
 
 
 class GitError(UpstreamError):
-    """git failed; the message is the last line of what it said."""
+    """git failed; the message is its first error line."""
 
 
 def git(*arguments: str | Path, folder: Path, timeout: float | None = None) -> str:
-    """Run git in ``folder`` and return what it printed.
+    """Run git in ``folder`` and return its standard output.
 
     Raises:
-        GitError: it failed, or took longer than ``timeout`` seconds.
-        Unreachable: there is no git.
+        GitError: git failed, or took longer than ``timeout`` seconds.
+        Unreachable: git is not installed.
     """
     settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
     environment = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
@@ -86,5 +86,5 @@ def _reason(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     named = [line for line in lines if line.startswith(("fatal: ", "error: ", "remote: "))]
     reason = (named or lines or [""])[0].split(": ", 1)[-1]
-    # "unable to access 'URL': Could not resolve host: ...": the URL stands in our own message.
+    # "unable to access 'URL': Could not resolve host: ...": our own message has the URL.
     return reason.split("': ", 1)[-1] if reason.startswith("unable to access") else reason

@@ -1,4 +1,4 @@
-"""lmms-eval in this environment: from its tree where there is one, from its release otherwise."""
+"""Installs lmms-eval into this environment: from its tree if that is set up, otherwise from its release."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from ndino.upstream.overlay import IN_LMMS_EVAL, editable_folder, lmms_eval_fold
 
 
 def install_lmms_eval(tree: Path | None, release: str) -> bool:
-    """Install it without its dependencies, of which our tasks need few; True if anything had to be done.
+    """Install lmms-eval without its dependencies, most of which our tasks do not need.
+
+    Returns whether anything had to be done.
 
     Raises:
-        UpstreamError: pip failed; its own words are on the screen.
+        UpstreamError: pip failed; its output is on the screen.
     """
     if _installed_as(tree, release):
         return False
     print(f"Installing lmms-eval {f'from {tree}' if tree else release} ...", flush=True)
     arguments = ["--no-build-isolation", "--editable", str(tree)] if tree else [f"lmms_eval=={release}"]
     try:
-        # pip leaves our links behind, and what they leave of a package would hide the other one.
+        # pip would leave our links, and the remaining package folder would hide the new installation.
         unlink(lmms_eval_folder(), IN_LMMS_EVAL)
     except UpstreamError:
-        # Half installed: pip cannot take it away, but can write over it.
+        # Half installed: pip cannot uninstall it, but can overwrite it.
         arguments = ["--ignore-installed", *arguments]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]
     if subprocess.run([*pip, *arguments]).returncode:
-        raise UpstreamError("lmms-eval could not be installed; pip's own words stand above")
+        raise UpstreamError("lmms-eval could not be installed (remedy: see pip's output above)")
     return True
 
 

@@ -1,7 +1,6 @@
-"""Bare mirrors of the pinned commits in the user's cache folder: fetched once a machine, then no network.
+"""Keeps bare mirrors of the pinned commits in the user's cache folder, so a machine fetches each only once.
 
-A mirror is made under a temporary name and renamed when it is whole; there is one for each commit, and it
-never changes.
+There is one mirror for each commit; it never changes. It is made under a temporary name and then renamed.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from ndino.upstream.errors import Unreachable, UpstreamError
 from ndino.upstream.git import PROBE_SECONDS, GitError, git
 from ndino.upstream.pins import Pin
 
-# No fetch of ours takes that long: what is older was left by a killed one.
+# No fetch takes that long: an older temporary folder was left by a killed process.
 _ABANDONED_SECONDS = 24 * 3600
 
 
@@ -29,19 +28,17 @@ def mirror_path(pin: Pin) -> Path:
 
 
 class Mirrors:
-    """Finds or makes the mirrors; one instance asks a host that did not answer only once."""
+    """Finds or makes mirrors; an instance does not try again a host that did not answer."""
 
     def __init__(self) -> None:
         self._silent: dict[str, str] = {}
 
     def of(self, pin: Pin) -> Path:
-        """The bare repository that holds the pinned commit.
-
-        It is looked for in the cache, then in the tree that stands in ``third_party/``, then at its source.
+        """The bare repository with the pinned commit: from the cache, else from the tree or its source.
 
         Raises:
-            Unreachable: it is not at hand, and its source does not answer.
-            UpstreamError: the source answers, but does not have the commit.
+            Unreachable: neither cache nor tree has it, and the source does not answer.
+            UpstreamError: the source does not have the commit.
         """
         path = mirror_path(pin)
         if path.is_dir():
@@ -76,7 +73,7 @@ class Mirrors:
         if host in self._silent:
             raise Unreachable(self._silent[host])
         try:
-            # The one question that every kind of source answers at once, or not at all.
+            # Every kind of source answers ls-remote at once or not at all; a fetch can take minutes.
             git("ls-remote", "--quiet", source, "HEAD", folder=repository, timeout=PROBE_SECONDS)
         except GitError as error:
             reason = str(error) if host and host in str(error) else f"{source}: {error}"

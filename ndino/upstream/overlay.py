@@ -1,8 +1,8 @@
-"""Lay files of ours over an upstream tree, and take them off again.
+"""Links our files into an upstream tree, and removes the links again.
 
-They are linked one by one into real folders, because lmms-eval looks for tasks with ``os.walk``, which does
-not follow a linked folder. Editing a file of ours therefore needs no new link, adding one does. The links are
-relative, so that the repository can be moved, or bound into a container under another name.
+Each file is linked by itself into a real folder, because lmms-eval looks for tasks with ``os.walk``, which
+does not follow links to folders. So an edited file needs no new link, but an added one does. Links are
+relative: the repository can be moved, or mounted in a container under another path.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.request import url2pathname
 from ndino.upstream.errors import UpstreamError
 from ndino.upstream.pins import LMMS_EVAL, LMMS_EVAL_PACKAGE, ROOT, overlays
 
-# Folder of ours -> where it goes in the lmms-eval package.
+# Our folder -> its place in the lmms-eval package.
 IN_LMMS_EVAL = {
     folder: path.relative_to(LMMS_EVAL_PACKAGE) for folder, path in overlays(ROOT)[LMMS_EVAL].items()
 }
@@ -28,7 +28,7 @@ def lmms_eval_folder() -> Path:
     """The installed lmms-eval package, found without importing it (the import takes seconds).
 
     Raises:
-        UpstreamError: lmms-eval is not installed, or not wholly.
+        UpstreamError: lmms-eval is not installed, or only half.
     """
     try:
         installed = distribution("lmms_eval")
@@ -36,14 +36,14 @@ def lmms_eval_folder() -> Path:
         raise UpstreamError("lmms-eval is not installed in this environment (remedy: make setup)") from None
     if (clone := editable_folder()) is not None:
         return clone / LMMS_EVAL_PACKAGE
-    # pip writes a package's list of files last: without it the installation was cut off.
+    # pip writes a package's list of files last: without it the installation was interrupted.
     if installed.files is None:
         raise UpstreamError("lmms-eval is only half installed (remedy: make setup)")
     return Path(str(installed.locate_file(LMMS_EVAL_PACKAGE)))
 
 
 def editable_folder() -> Path | None:
-    """The tree that the installed lmms-eval is read from; None if it was installed from its release."""
+    """The tree of an editable installation of lmms-eval; None if it was installed from its release."""
     about = json.loads(distribution("lmms_eval").read_text("direct_url.json") or "{}")
     if not about.get("dir_info", {}).get("editable"):
         return None
@@ -51,22 +51,22 @@ def editable_folder() -> Path | None:
 
 
 def link(package: Path, sources: dict[Path, Path]) -> int:
-    """Link our files into ``package`` and drop links to files we no longer have.
+    """Link our files into ``package`` and remove links to files that no longer exist.
 
     Args:
         package: an upstream tree or package.
-        sources: folder of ours -> where it goes, relative to ``package``.
+        sources: our folder -> its place, relative to ``package``.
 
     Returns:
-        The number of links made or dropped; 0 when everything was in place.
+        The number of links made or removed; 0 if everything was in place.
 
     Raises:
-        UpstreamError: a file of theirs stands where ours should go. Nothing is changed then.
+        UpstreamError: upstream has a file of that name; nothing is changed.
     """
     wanted = {package / path: source for path, source in _files(sources)}
     for path in wanted:
         if os.path.lexists(path) and not _is_ours(path, sources):
-            raise UpstreamError(f"{path} is not ours and is left alone (remedy: rename {wanted[path]})")
+            raise UpstreamError(f"{path} is upstream's and is not replaced (remedy: rename {wanted[path]})")
     changes = 0
     for path in list(_links(package, sources)):
         if path not in wanted:
@@ -78,7 +78,7 @@ def link(package: Path, sources: dict[Path, Path]) -> int:
         target = os.path.relpath(source, path.parent.resolve())
         if path.is_symlink() and os.readlink(path) == target:
             continue
-        # By way of a temporary name: two processes may link at once, and one may be killed.
+        # Through a temporary name: two processes may link at the same time, and one may be killed.
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.symlink_to(target)
         temporary.replace(path)
@@ -87,7 +87,7 @@ def link(package: Path, sources: dict[Path, Path]) -> int:
 
 
 def unlink(package: Path, sources: dict[Path, Path]) -> int:
-    """Take our links out of ``package``; returns how many there were."""
+    """Remove our links from ``package``; returns how many there were."""
     links = list(_links(package, sources))
     for path in links:
         path.unlink()
@@ -96,12 +96,12 @@ def unlink(package: Path, sources: dict[Path, Path]) -> int:
 
 
 def wanted_links(sources: dict[Path, Path]) -> list[str]:
-    """The names, relative to the tree, under which our files are to be found there."""
+    """The paths, relative to the tree, at which links to our files must be."""
     return sorted(path.as_posix() for path, _ in _files(sources))
 
 
 def present_links(package: Path, sources: dict[Path, Path]) -> list[str]:
-    """The names, relative to ``package``, of the links to files of ours that are there now."""
+    """The paths, relative to ``package``, of the links to our files that exist now."""
     return sorted(path.relative_to(package).as_posix() for path in _links(package, sources))
 
 
@@ -131,7 +131,7 @@ def _is_ours(path: Path, sources: dict[Path, Path]) -> bool:
 
 
 def _remove_empty(folder: Path, package: Path) -> None:
-    # Python's own cache is all that may keep a folder of ours alive.
+    # A folder that holds nothing but Python's cache counts as empty.
     while folder != package and {entry.name for entry in folder.iterdir()} <= {"__pycache__"}:
         cache = folder / "__pycache__"
         if cache.exists():

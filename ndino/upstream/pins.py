@@ -1,4 +1,4 @@
-"""`upstream.toml`: which commit of which upstream repository, and what its patched files are made of."""
+"""Reads `upstream.toml`: the pinned commit of each upstream repository and the sha256 of patched files."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ TASK_FOLDER = Path("tasks", "ndino_it")
 
 @dataclass(frozen=True)
 class Pin:
-    """An upstream repository at one commit, and what we lay over it.
+    """An upstream repository at one commit, and what we add to it.
 
     Attributes:
         root: our repository.
         sha256: of every upstream file that a patch touches, before it is patched.
         patched: of the same files, after all patches.
-        release: of lmms-eval, its version in the package registry, for machines that cannot fetch it.
-        overlay: folder of ours -> folder in the tree, relative.
+        release: lmms-eval's version on PyPI, for machines that cannot fetch its repository.
+        overlay: our folder -> folder in the tree, relative.
     """
 
     name: str
@@ -53,18 +53,18 @@ class Pin:
 
     @property
     def setting(self) -> str:
-        """The variable that names a mirror or a clone in place of ``url``."""
+        """The environment variable that names a mirror or clone to use instead of ``url``."""
         return f"{self.name.upper().replace('-', '_')}_URL"
 
     @property
     def source(self) -> str:
-        """Where to fetch from; a folder as an absolute path."""
+        """Where to fetch from: a URL, or the absolute path of a folder."""
         url = os.environ.get(self.setting) or self.url
         return str(Path(url).resolve()) if Path(url).exists() else url
 
 
 def overlays(root: Path) -> dict[str, dict[Path, Path]]:
-    """For each upstream tree: folder of ours -> where it goes, relative to the tree."""
+    """For each upstream tree: our folder -> its place, relative to the tree."""
     return {
         LLAVA_NEXT: {root / "overlay" / "llava": Path("llava")},
         LMMS_EVAL: {
@@ -78,7 +78,7 @@ def read_pins(root: Path = ROOT) -> dict[str, Pin]:
     """Read and check ``upstream.toml``.
 
     Raises:
-        UpstreamError: a value is missing or is not what it should be; names the table and the field.
+        UpstreamError: a value is missing or wrong; names the table and the field.
     """
     path = root / "upstream.toml"
     try:

@@ -210,7 +210,7 @@ def test_a_patch_of_a_file_whose_hash_is_not_pinned_is_refused(house: House):
 
 def test_an_overlay_file_never_replaces_one_of_upstream(house: House):
     (house.root / "overlay" / "llava" / "other.py").write_text("ours\n")
-    with pytest.raises(UpstreamError, match=r"other\.py is not ours and is left alone"):
+    with pytest.raises(UpstreamError, match=r"other\.py is upstream's and is not replaced"):
         house.set_up()
     assert not house.tree.exists()
 
