@@ -78,7 +78,7 @@ def test_a_file_we_no_longer_have_loses_its_link(package, sources):
 def test_a_file_of_theirs_is_never_overwritten(package, sources, make):
     theirs = package / "models" / "simple" / "mblip.py"
     make(theirs)
-    with pytest.raises(UpstreamError, match=r"simple/mblip\.py is not ours .*remedy: rename .*overlay"):
+    with pytest.raises(UpstreamError, match=r"simple/mblip\.py is upstream's .*remedy: rename .*overlay"):
         link(package, sources)
     assert not (package / TASK_FOLDER).exists()
     assert theirs.is_symlink() or theirs.read_text() == "theirs"
