@@ -173,7 +173,10 @@ def patch_labels(scene: Scene) -> list[tuple[int, int]]:
 def _train(
     model: torch.nn.Module, loss: Callable[[], torch.Tensor], steps: int, on_step: OnStep | None, title: str
 ) -> None:
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.95), weight_decay=0.0)
+    # Fused, as transformers' Trainer has it: see miniature/arithmetic.py.
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=2e-3, betas=(0.9, 0.95), weight_decay=0.0, fused=True
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=steps, pct_start=0.05)
     model.train()
     for step in trange(steps, desc=title, disable=on_step is not None):

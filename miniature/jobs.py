@@ -141,6 +141,9 @@ def _prepare_worker(queue, log: Path) -> None:
         os.dup2(file.fileno(), 2)
     import torch
 
+    from miniature.arithmetic import pin_arithmetic
+
+    pin_arithmetic()
     # Two processes with one thread each do more than one with two, and never wait for each other's barriers.
     torch.set_num_threads(1)
     threading.Thread(target=_die_with_parent, daemon=True).start()
