@@ -55,14 +55,14 @@ class StopOnSignal(TrainerCallback):
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.stop_requested = False
 
     def listen(self) -> None:
         """Hold the signals back from now on; call it from the main thread."""
         # Threads that already run do not get this thread's mask. A signal delivered to one of them runs the
         # handler, so that needs to be set as well.
         for number in STOP_SIGNALS:
-            signal.signal(number, self._ask)
+            signal.signal(number, self._request_stop)
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
     @contextlib.contextmanager
@@ -83,17 +83,17 @@ class StopOnSignal(TrainerCallback):
         self._take_pending()
         # Signals reach ranks at different times, but all must leave the loop after the same step: a rank that
         # goes into another step alone would wait for the others for ever.
-        if any_rank(self.asked, args.device):
+        if any_rank(self.stop_requested, args.device):
             control.should_log = control.should_save = control.should_training_stop = True
 
     def _take_pending(self) -> None:
         # Not sigpending() followed by sigwait(): another thread may take the signal in between, and sigwait()
         # would wait for ever.
         while (pending := signal.sigtimedwait(STOP_SIGNALS, 0)) is not None:
-            self._ask(pending.si_signo)
+            self._request_stop(pending.si_signo)
 
-    def _ask(self, number: int, frame: FrameType | None = None) -> None:
-        self.asked = True
+    def _request_stop(self, number: int, frame: FrameType | None = None) -> None:
+        self.stop_requested = True
 
 
 def any_rank(value: bool, device: torch.device) -> bool:

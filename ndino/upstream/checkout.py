@@ -111,7 +111,7 @@ def _key(pin: Pin, series: list[Patch]) -> str:
 
 
 def _is_current(pin: Pin, key: str) -> bool:
-    """Whether the tree is what ``key`` stands for, and untouched since; raises if somebody changed it."""
+    """Whether the tree was made from what ``key`` is the hash of; raises if it was changed since."""
     if not os.path.lexists(pin.folder):
         return False
     stamp = _inspect(pin)
@@ -131,10 +131,10 @@ def _read_stamp(pin: Pin) -> TreeStamp:
 
 
 def _inspect(pin: Pin, *, ignored: bool = False) -> TreeStamp:
-    """The stamp of a tree that holds upstream's files, our patches and links, and nothing else.
+    """The stamp of a tree; raises unless it contains exactly upstream's files, our patches and our links.
 
     Args:
-        ignored: whether files that upstream's .gitignore names count too, as before the tree is replaced.
+        ignored: whether files ignored by upstream's .gitignore count too; they do before a tree is replaced.
     """
     stamp = _read_stamp(pin)
     tree = pin.folder
@@ -179,7 +179,7 @@ def _require_replaceable(pin: Pin) -> TreeStamp:
 
 
 def _build(pin: Pin, mirror: Path, series: list[Patch], key: str | None) -> Path:
-    """Make the whole tree under a temporary name; without ``key`` the pristine commit."""
+    """Build the tree under a temporary name; without ``key``, the pristine commit."""
     tree = pin.folder.with_name(f".{pin.name}.{os.getpid()}.new")
     tree.mkdir(parents=True)
     try:
@@ -240,14 +240,14 @@ def _replace(pin: Pin, tree: Path) -> None:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """One set-up at a time; what a killed one left under temporary names is removed."""
-    # Not above: this package is also imported where none of our dependencies are installed yet.
+    # Imported here, since this package is also used before our dependencies are installed.
     from ndino.common.locks import exclusive_lock
 
     folder.mkdir(parents=True, exist_ok=True)
     busy = f"{folder}: waiting for another set-up"
     with exclusive_lock(folder / ".lock", busy, wait=partial(print, file=sys.stderr)):
         for leftover in _leftovers(folder):
-            # The git of a killed set-up may live on for a moment and still write there: then the next run.
+            # A git process of the killed set-up may still be writing there; then the next run removes it.
             shutil.rmtree(leftover, ignore_errors=True)
         yield
 

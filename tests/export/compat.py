@@ -50,7 +50,7 @@ def environment(folder: Path, requirement: str) -> Path:
     python = folder / "bin" / "python"
     own = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
     (own / "behind.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
-    # pip also complains of what stands behind and asks for another version; that matters to none here.
+    # pip also reports packages that want another version of something; none of them is used here.
     install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade", requirement]
     done = subprocess.run([python, *install], capture_output=True, text=True)
     if done.returncode:

@@ -42,7 +42,7 @@ TEN = {
 }
 HOME = {"question": "Dove si trova?", "answers": ["a casa"] * 6 + ["un gatto"] * 4}
 
-# Answers as models give them, on which the released scores stand as they are.
+# Typical answers of models, on which the released scores are recorded.
 ORDINARY: dict[str, list[tuple[dict[str, Any], list[str]]]] = {
     "gqa-it": [(COLOUR, ["rosso", "Rosso", "rosso.", "ROSSO!", "verde", "rossa", "il rosso", "È rosso"])],
     "mtvqa-it": [(TITLE, ["L'orso bruno", "l'orso bruno.", "LORSO BRUNO", "orso bruno", "«L'orso bruno»"])],
@@ -87,7 +87,7 @@ DEFECTS: dict[str, list[tuple[dict[str, Any], list[str]]]] = {
 
 
 class Function(str):
-    """What stands behind ``!function`` in a task's YAML."""
+    """The function that ``!function`` names in a task's YAML."""
 
 
 class Loader(yaml.SafeLoader):
@@ -103,7 +103,7 @@ Dumper.add_representer(Function, lambda dumper, value: dumper.represent_scalar("
 
 
 def load(tasks: Path, name: str, work: Path) -> Any:
-    """A released task in lmms-eval, over a row of ours that it will not be asked."""
+    """A released task, loaded in lmms-eval with a row of ours in place of its data."""
     from lmms_eval.tasks import TaskManager
 
     path = tasks / FILES[name]

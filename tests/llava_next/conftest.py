@@ -1,4 +1,4 @@
-"""The set-up upstream tree, a first stage that it trained, and programs that run inside its environment."""
+"""The set-up upstream tree, a first stage trained by it, and programs run in its environment."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def inside(tree) -> Inside:
 
 @pytest.fixture(scope="session")
 def first_recipe(recipe: Recipe) -> Recipe:  # noqa: F811
-    """The projector's stage at the miniature's size: 6 steps of 4 samples, a checkpoint every 2."""
+    """The projector stage at the miniature's size: 6 steps of 4 samples, a checkpoint every 2."""
     return dataclasses.replace(
         recipe, name="mlp", prompt="plain", trainable="projector", vision_learning_rate=None
     )
@@ -63,7 +63,7 @@ def first_stage(recipe: Recipe, backbones: Backbones, rows: Path, out: Path) -> 
 
 @pytest.fixture(scope="session")
 def first_run(tree, first_recipe, backbones, rows, tmp_path_factory) -> Path:  # noqa: F811
-    """Run folder of a projector's stage that nothing disturbed."""
+    """Run folder of a projector stage that was not interrupted."""
     out = tmp_path_factory.mktemp("family") / "mlp"
     run_stage(first_stage(first_recipe, backbones, rows, out), on_step=lambda *_: None)
     return out

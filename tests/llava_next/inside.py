@@ -169,7 +169,7 @@ def _load(checkpoint: str, rows: str, images: str, version: str, limit: int):
     arguments.image_grid_pinpoints = model.config.image_grid_pinpoints
     arguments.image_processor = model.get_vision_tower().image_processor
     arguments.mm_use_im_start_end = False
-    # The tower is frozen as it is loaded, and the gradient of what comes before it is not asked for.
+    # The tower is frozen when it is loaded, so there is no gradient before the projector.
     model.model.mm_projector.requires_grad_(True)
     model.model.image_newline.requires_grad_(True)
     dataset = train.LazySupervisedDataset(data_path=rows, tokenizer=tokenizer, data_args=arguments)

@@ -58,7 +58,7 @@ def test_pinpoints_change_their_order():
     assert arguments(recipe)["image_grid_pinpoints"] == "[(2, 1), (4, 3)]"
 
 
-def test_prompts_supervision_and_ending_are_passed_on():
+def test_prompt_options_are_passed_on():
     recipe = dataclasses.replace(
         load_recipe(RECIPES / "it.yaml"), supervision="answer", plain_ending="newline"
     )
@@ -67,7 +67,7 @@ def test_prompts_supervision_and_ending_are_passed_on():
     assert (found["supervision"], found["plain_ending"]) == ("answer", "newline")
 
 
-def test_the_projector_s_stage_trains_the_projector_at_its_own_rate():
+def test_the_projector_stage_trains_the_projector_at_its_own_rate():
     found = arguments(load_recipe(RECIPES / "mlp.yaml"))
     assert found["mm_tunable_parts"] == "mm_mlp_adapter"
     assert "mm_vision_tower_lr" not in found and "mm_projector_lr" not in found

@@ -1,4 +1,4 @@
-"""Stages of the upstream engine: what they leave behind, twice the same, killed and gone on."""
+"""Stages of the upstream engine: what they leave behind, repeatable, resumed after a kill."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_the_loss_falls(first_run):
     assert curve[-1][1] < curve[0][1]
 
 
-def test_the_projector_s_stage_moves_projector_and_newline_only(first_run, tmp_path):
+def test_the_projector_stage_moves_projector_and_newline_only(first_run, tmp_path):
     before, after = load_file(first_run / "start" / "llama" / "model.safetensors"), weights(first_run)
     assert {name for name in before if not after[name][: len(before[name])].equal(before[name])} == set()
     trained = load_file(first_run / "checkpoint-6" / "trained.safetensors")
@@ -105,7 +105,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(
     assert not weights(first_run)["model.image_newline"].equal(weights(other.out)["model.image_newline"])
 
 
-def test_projector_and_newline_go_on_from_the_stage_before(first_run, recipe, rows, tmp_path):
+def test_projector_and_newline_continue_from_the_earlier_stage(first_run, recipe, rows, tmp_path):
     still = dataclasses.replace(
         recipe, learning_rate=1e-12, vision_learning_rate=1e-12, max_steps=1, save_steps=1
     )
@@ -127,13 +127,13 @@ def test_another_run_in_the_folder_is_refused(first_run, first_recipe, backbones
         run_stage(stage, on_step=quiet)
 
 
-def test_a_published_model_is_no_start(first_run, recipe, rows, tmp_path):
+def test_a_converted_model_cannot_be_a_start(first_run, recipe, rows, tmp_path):
     stage = Stage(recipe, rows / "rows.jsonl", rows / "images", tmp_path / "out", model=first_run / "model")
     with pytest.raises(ModelFolderError, match="give the upstream folder of an earlier stage"):
         run_stage(stage, on_step=quiet)
 
 
-def test_bad_rows_are_set_aside_before_upstream_stumbles_over_them(first_recipe, backbones, rows, tmp_path):
+def test_bad_rows_are_rejected_before_upstream_sees_them(first_recipe, backbones, rows, tmp_path):
     folder = tmp_path / "data"
     shutil.copytree(rows / "images", folder / "images")
     (folder / "images" / "torn.png").write_bytes(b"\x89PNG no more")
@@ -182,7 +182,7 @@ def kill_when(appears: Path, process: subprocess.Popen) -> None:
 
 
 @pytest.mark.parametrize("stage_name, step", [("mlp", 2), ("it", 4)])
-def test_a_killed_stage_goes_on_to_the_same_weights(
+def test_a_killed_stage_resumes_to_the_same_weights(
     stage_name, step, first_run, second_run, first_recipe, recipe, backbones, rows, tmp_path
 ):
     out = (tmp_path / stage_name).resolve()

@@ -1,4 +1,4 @@
-"""What the patches switch on inside LLaVA-NeXT: prompts, pad token, true lengths, large images, no hub."""
+"""The hooks inside LLaVA-NeXT: prompts, pad token, true lengths, large images, no hub."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def real_tokenizer(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def encoded(real_tokenizer, inside):
-    """What upstream makes of three conversations, by prompt and setting."""
+    """Ids and labels that upstream makes of three conversations, by prompt and setting."""
     talks = [
         [human("<image>\nChe cosa vedi?"), gpt("Un gatto! ! !")],
         [human("Ciao"), gpt("!"), human("E poi?"), gpt("Niente, perché è tardi.")],
@@ -97,7 +97,7 @@ def test_the_tokenizer_is_not_copied(encoded):
     assert {name: found["copies"] for name, (found, _) in encoded.items()} == dict.fromkeys(encoded, 0)
 
 
-def test_true_lengths_are_those_the_model_makes(first_run, inside, tmp_path):
+def test_true_lengths_equal_the_model_s(first_run, inside, tmp_path):
     rng = random.Random(0)
     (tmp_path / "images").mkdir()
     rows = []
@@ -134,7 +134,7 @@ def test_true_lengths_are_those_the_model_makes(first_run, inside, tmp_path):
     assert found["micro_step"] == 8
 
 
-def test_a_image_as_large_as_the_paper_s_opens(inside, tmp_path):
+def test_an_image_of_the_paper_s_largest_size_opens(inside, tmp_path):
     path = tmp_path / "large.png"
     Image.new("1", (14_000, 13_000)).save(path)
     found = inside("large_image", path=path, seed=1)
@@ -156,7 +156,7 @@ def test_nothing_is_fetched_at_import(tree, tmp_path):
     assert done.stdout.split()[-1] == "llama_v3"
 
 
-def test_a_tokenizer_that_is_needed_is_loaded(tree, real_tokenizer, tmp_path):
+def test_the_tokenizer_is_loaded_when_it_is_used(tree, real_tokenizer, tmp_path):
     (tmp_path / "meta-llama").mkdir()
     (tmp_path / "meta-llama" / "Meta-Llama-3-8B-Instruct").symlink_to(real_tokenizer)
     code = (

@@ -23,13 +23,13 @@ def start(**environment: str) -> subprocess.Popen:
     return process
 
 
-def test_it_ends_when_its_engine_is_gone():
+def test_it_ends_with_its_engine():
     with start(NDINO_FOLLOW_STDIN="1") as process:
         process.stdin.close()
         assert process.wait(timeout=10) == 1
 
 
-def test_by_itself_it_reads_nothing():
+def test_started_by_itself_it_does_not_read_stdin():
     with start() as process:
         process.stdin.close()
         try:

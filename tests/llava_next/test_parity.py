@@ -70,7 +70,7 @@ def images(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def upstream(first_run, images, inside, tmp_path_factory) -> dict[tuple[str, str], tuple[Path, float]]:
-    """Rows file and upstream's loss by batch and prompt; upstream's tensors lie beside the file."""
+    """Rows file and upstream's loss by batch and prompt; upstream's tensors are beside the file."""
     folder = tmp_path_factory.mktemp("batches")
     files = {}
     for prompt, version in VERSIONS.items():
@@ -89,7 +89,9 @@ def upstream(first_run, images, inside, tmp_path_factory) -> dict[tuple[str, str
 
 @pytest.mark.parametrize("prompt", VERSIONS)
 @pytest.mark.parametrize("name", BATCHES)
-def test_both_engines_see_and_learn_the_same(name, prompt, upstream, first_run, first_recipe, images):
+def test_both_engines_have_equal_inputs_loss_and_gradient(
+    name, prompt, upstream, first_run, first_recipe, images
+):
     recipe = dataclasses.replace(first_recipe, prompt=prompt, max_length=LIMIT)
     data, upstream_loss = upstream[name, prompt]
     theirs = load_file(data.with_suffix(".safetensors"))

@@ -1,4 +1,4 @@
-"""Upstream's trainer on two CPU ranks, joined by gloo: sharded as on a cluster, it trains as unsharded."""
+"""Upstream's trainer on two CPU ranks, joined by gloo: sharded training equals unsharded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def mixed_rows(rows, tmp_path_factory) -> Path:
 
 
 def train(tree: Tree, stage: Stage, how: str) -> Path:
-    """Run a stage by two ranks; ``how`` is a file of ``launch/accelerate``."""
+    """Run a stage on two ranks; ``how`` names a file in ``launch/accelerate``."""
     arguments = prepare_stage(stage, cpu=True, ranks=2)
     program = [tree.python, "-m", "accelerate.commands.launch"]
     program += ["--config_file", ROOT / f"launch/accelerate/{how}.yaml", "--num_machines", "1"]
@@ -61,14 +61,14 @@ def assert_equal(one: Path, other: Path) -> None:
 
 
 def lose_the_end(run: Path) -> None:
-    """Leave what a job leaves that ended after the fourth of six steps."""
+    """The state after a job that was killed after the fourth of six steps."""
     shutil.rmtree(run / "checkpoint-6")
     for folder in ("upstream", "model"):
         shutil.rmtree(run / folder)
     (run / "manifest.json").unlink()
 
 
-def test_sharded_ranks_train_as_unsharded_ones_and_go_on(
+def test_sharded_ranks_train_as_unsharded_ones_and_resume(
     tree, first_recipe, recipe, backbones, rows, mixed_rows, tmp_path
 ):
     first, second = (

@@ -1,4 +1,4 @@
-"""Grouping by length: every row once, like lengths together, ranks and accumulation told apart."""
+"""Grouping by length: every row once, similar lengths together, ranks distinguished from accumulation."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_micro_step_pads_little_on_any_ranks(Sampler, lengths, ranks, accumula
 
 
 def test_an_optimiser_step_mixes_lengths(Sampler, lengths):
-    """Accumulation steps are not ranks: they may differ in length, lest a step learn from one kind alone."""
+    """Accumulated micro-steps differ in length: a step must not learn from long samples only."""
     order = list(Sampler(lengths, batch_size=2, ranks=2, accumulation=8, seed=1))
     mixed = 0
     for step in micro_steps(order, 2 * 2 * 8):
@@ -60,7 +60,7 @@ def test_an_optimiser_step_mixes_lengths(Sampler, lengths):
     assert mixed / len(micro_steps(order, 2 * 2 * 8)) > 0.95
 
 
-def test_the_order_is_the_seed_s_and_the_epoch_s(Sampler, lengths):
+def test_the_order_depends_on_seed_and_epoch(Sampler, lengths):
     options = dict(batch_size=4, ranks=1, accumulation=1)
     one, two = Sampler(lengths, seed=1, **options), Sampler(lengths, seed=1, **options)
     first = list(one)

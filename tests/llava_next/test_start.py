@@ -1,4 +1,4 @@
-"""Start folders that transformers 4.45 reads as transformers 5 meant them."""
+"""Starting folders that transformers 4.45 reads like transformers 5."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from safetensors.torch import load_file
 from ndino.llava_next.start import link_language_model, link_vision_tower, readable_config
 
 
-def test_a_rotary_base_survives_the_change_of_version():
+def test_the_rotary_base_is_kept_for_4_45():
     config = {"rope_parameters": {"rope_theta": 500_000.0, "rope_type": "default"}, "dtype": "bfloat16"}
     assert readable_config(config) == {
         "rope_theta": 500_000.0,
         "rope_scaling": None,
         "torch_dtype": "bfloat16",
     }
-    assert "rope_parameters" in config  # the caller's own is left alone
+    assert "rope_parameters" in config  # the caller's dictionary is unchanged
 
 
 def test_weights_and_vocabulary_are_links(backbones, tmp_path):
@@ -37,7 +37,7 @@ def test_a_tower_of_transformers_5_gets_its_old_names(backbones, tmp_path):
     assert (folder / "preprocessor_config.json").exists()
 
 
-def test_a_tower_with_old_names_is_used_where_it_lies(backbones, tmp_path):
+def test_a_tower_with_old_names_is_used_in_place(backbones, tmp_path):
     once = link_vision_tower(backbones.vision_tower, tmp_path / "once")
     assert link_vision_tower(once, tmp_path / "twice") == once
     assert not (tmp_path / "twice").exists()
@@ -45,7 +45,7 @@ def test_a_tower_with_old_names_is_used_where_it_lies(backbones, tmp_path):
 
 @pytest.mark.upstream
 def test_upstream_s_class_reads_what_transformers_5_wrote(first_run, backbones, inside, tmp_path):
-    """A frozen tower and language model come through the first stage bit for bit."""
+    """A frozen tower and language model are unchanged by the first stage, bit for bit."""
     inside("weights", checkpoint=first_run / "upstream", out=tmp_path / "weights.safetensors")
     theirs = load_file(tmp_path / "weights.safetensors")
     tower = load_file(backbones.vision_tower / "model.safetensors")

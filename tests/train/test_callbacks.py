@@ -50,7 +50,7 @@ if sys.argv[1] == "listening":
     stop.listen()
 else:
     for number in STOP_SIGNALS:
-        signal.signal(number, stop._ask)
+        signal.signal(number, stop._request_stop)
 # Also before PyTorch has prepared the worker.
 os.register_at_fork(after_in_child=lambda: tell(os.getpid()))
 loader = Accelerator(cpu=True).prepare(torch.utils.data.DataLoader(Images(), num_workers=2))
@@ -75,7 +75,7 @@ def test_a_signal_while_listening_is_not_delivered_afterwards():
     before = [signal.getsignal(number) for number in STOP_SIGNALS]
     with stop.listening():
         os.kill(os.getpid(), signal.SIGTERM)
-    assert stop.asked and not signal.sigpending()
+    assert stop.stop_requested and not signal.sigpending()
     assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(STOP_SIGNALS)
 
@@ -93,7 +93,7 @@ for _ in range(3000):
     stop = StopOnSignal()
     with stop.listening():
         os.kill(os.getpid(), signal.SIGTERM)
-        while not stop.asked:
+        while not stop.stop_requested:
             stop.on_step_end(SimpleNamespace(device="cpu"), None, SimpleNamespace())
 print("every signal was seen")
 os._exit(0)

@@ -89,7 +89,7 @@ class House:
         return "\n".join(lines) + "\n"
 
     def left_over(self) -> list[str]:
-        """What stands in third_party/ beside the tree and the lock."""
+        """Names in third_party/ other than the tree and the lock."""
         return sorted({path.name for path in self.tree.parent.iterdir()} - {LLAVA_NEXT, ".lock"})
 
 

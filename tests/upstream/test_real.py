@@ -66,7 +66,7 @@ def test_the_environment_of_the_trainer_reads_our_prompts():
 
 
 def test_a_second_set_up_of_this_repository_takes_no_time_and_says_nothing():
-    """Also where the git host is out of reach: nothing is asked again."""
+    """Works without the git host too: nothing is fetched again."""
     command = [sys.executable, "-m", "ndino.upstream", "setup"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     start = time.monotonic()
