@@ -228,9 +228,9 @@ def _parse(line: bytes, folder: DataFolder, number: int) -> dict[str, Any]:
     except (ValueError, RecursionError):
         row = None
     fault = "broken JSON" if row is None else fault_of(row)
-    if fault is None and any(map(leaves_the_folder, images_of(row))):
+    if row is not None and fault is None and any(map(leaves_the_folder, images_of(row))):
         fault = "an image outside the image folder"
-    if fault is not None:
+    if row is None or fault is not None:
         raise DataError(
             f"{folder.data} row {number}: {fault} (remedy: ndino data check {folder.path} lists all faults)"
         )

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from ndino.common.files import BLOCK_BYTES, sha256_of
 from ndino.common.locks import exclusive_lock
@@ -97,14 +97,14 @@ def _make(folder: Path, names: Sequence[str], part: Path, held: int) -> None:
 
 
 def _listed(part: Path, held: int) -> set[str]:
-    with _program(["unsquashfs", "-lc", "-d", "", str(part)], held, stdout=subprocess.PIPE) as program:
-        return {os.fsdecode(line.rstrip(b"\n").removeprefix(b"/")) for line in program.stdout}
+    with _output(["unsquashfs", "-lc", "-d", "", str(part)], held) as output:
+        return {os.fsdecode(line.rstrip(b"\n").removeprefix(b"/")) for line in output}
 
 
 def _sha256_in(part: Path, name: str, held: int) -> str:
     content = hashlib.sha256()
-    with _program(["unsquashfs", "-cat", str(part), name], held, stdout=subprocess.PIPE) as program:
-        while block := program.stdout.read(BLOCK_BYTES):
+    with _output(["unsquashfs", "-cat", str(part), name], held) as output:
+        while block := output.read(BLOCK_BYTES):
             content.update(block)
     return content.hexdigest()
 
@@ -115,6 +115,12 @@ def _files(folder: Path) -> set[str]:
     found = {path.name for path in beside if path.suffix in (".json", ".jsonl", ".md")}
     images = (path for path in (folder / IMAGES).rglob("*") if path.is_file())
     return found | {path.relative_to(folder).as_posix() for path in images}
+
+
+@contextlib.contextmanager
+def _output(command: Sequence[str], held: int) -> Iterator[IO[bytes]]:
+    with _program(command, held, stdout=subprocess.PIPE) as program:
+        yield cast("IO[bytes]", program.stdout)
 
 
 @contextlib.contextmanager

@@ -99,7 +99,7 @@ def _counts(manifests: Iterable[dict[str, Any]], sources: Sequence[str]) -> dict
 
 
 def _table_1(manifests: list[dict[str, Any]]) -> PaperTable:
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (task, counts.get("rows", 0), counts.get("instances", 0), counts.get("translated", 0))
         for task, counts in _counts(manifests, ("cauldron",)).items()
     ]

@@ -60,7 +60,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         return None
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
-        manifest["files"], manifest["rows"]["sources"]
+        _ = manifest["files"], manifest["rows"]["sources"]  # KeyError if one is missing
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file}: broken, {error!r} (remedy: rebuild the folder)") from error
     return manifest

@@ -262,7 +262,7 @@ class ShardWriter:
 
 def run_items(
     writer: ShardWriter,
-    items: Iterable[tuple[int, T]],
+    items: Iterable[tuple[int, T | None]],
     work: Callable[[T], ItemOutcome],
     *,
     desc: str,
@@ -275,6 +275,8 @@ def run_items(
     With several ``workers``, ``work`` runs in that many threads, and a killed run loses at most one item per
     thread. After an error or Ctrl-C, the items that are being worked on are still committed; ``stop`` is
     called first, so that threads that only wait can give up.
+
+    A source may yield None in place of an item that the writer does not want, to save reading it.
     """
 
     def do(number: int, item: T) -> None:
@@ -284,7 +286,7 @@ def run_items(
     with tqdm(desc=desc, total=total, unit=" items") as progress:
         if workers == 1:
             for number, item in items:
-                if writer.wants(number):
+                if item is not None and writer.wants(number):
                     do(number, item)
                 progress.update()
             return
@@ -300,7 +302,7 @@ def run_items(
         with ThreadPoolExecutor(workers) as pool:
             try:
                 for number, item in items:
-                    if not writer.wants(number):
+                    if item is None or not writer.wants(number):
                         progress.update()
                         continue
                     running.add(pool.submit(do, number, item))
@@ -315,7 +317,7 @@ def run_items(
 
 def run_batches(
     writer: ShardWriter,
-    items: Iterable[tuple[int, T]],
+    items: Iterable[tuple[int, T | None]],
     work: Callable[[list[T]], list[ItemOutcome]],
     *,
     desc: str,
@@ -327,7 +329,7 @@ def run_batches(
 
         def wanted() -> Iterable[tuple[int, T]]:
             for number, item in items:
-                if writer.wants(number):
+                if item is not None and writer.wants(number):
                     yield number, item
                 else:
                     progress.update()

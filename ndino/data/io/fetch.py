@@ -256,7 +256,8 @@ class Fetcher:
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         # If the server gave a time, _turn makes every request to that host wait for it.
-        if state.outcome.exception().seconds is not None:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, _RetryLater) and error.seconds is not None:
             return 0
         return min(
             tenacity.wait_exponential_jitter(initial=1, jitter=1)(state), self.politeness.longest_wait_seconds
@@ -278,7 +279,7 @@ class Fetcher:
                         if not response.has_redirect_location:
                             self._check_status(response, host)
                             return self._read(response, wanted, deadline)
-                        request = response.next_request
+                        request = response.next_request or request  # never None for a redirect
             raise FetchError("too many redirects", str(request.url)[:200])
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError) as error:
             raise FetchError("not a web address", reason_of(error)[:200]) from error

@@ -47,7 +47,7 @@ def usable_image(content: bytes, *, max_pixels: int = 50_000_000, min_side: int 
             if image.format in CONVERTED_TO_PNG:
                 return _png(image), ".png"
             # Pillow calls a JPEG file with several images, which some cameras write, MPO.
-            return content, KEPT.get(image.format, KEPT["JPEG"])
+            return content, KEPT.get(image.format or "", KEPT["JPEG"])
     except UnusableImageError:
         raise
     except Image.UnidentifiedImageError:

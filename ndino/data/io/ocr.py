@@ -65,7 +65,10 @@ class Tesseract:
         """
         try:
             text, table = pytesseract.run_and_get_multiple_output(
-                str(image), extensions=["txt", "tsv"], lang=self.language, timeout=self.seconds_a_page
+                str(image),
+                extensions=["txt", "tsv"],
+                lang=self.language,
+                timeout=self.seconds_a_page,  # pyright: ignore[reportArgumentType]  # fractions are fine
             )
         except pytesseract.TesseractError as error:
             if error.status >= 0:
@@ -76,7 +79,7 @@ class Tesseract:
             raise OcrError("Tesseract crashed") from error
         except RuntimeError as error:  # what pytesseract raises after a timeout
             raise OcrError("recognition took too long") from error
-        return OcrResult(clean(text), confidence_of(table))
+        return OcrResult(clean(str(text)), confidence_of(str(table)))
 
 
 def open_tesseract(language: str, *, seconds_a_page: float = Tesseract.seconds_a_page) -> Tesseract:

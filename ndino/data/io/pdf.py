@@ -14,7 +14,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ndino.data.errors import DataError
 
@@ -193,14 +193,18 @@ def _grey_if_colourless(image: Image.Image) -> Image.Image:
 
     image = image.convert("RGB")
     red, green, blue = image.split()
-    if all(ImageChops.difference(green, other).getextrema()[1] <= FAINT for other in (red, blue)):
+    if all(_extrema(ImageChops.difference(green, other))[1] <= FAINT for other in (red, blue)):
         return image.convert("L")
     return image
 
 
 def _is_blank(image: Image.Image) -> bool:
-    darkest, brightest = image.convert("L").getextrema()
+    darkest, brightest = _extrema(image.convert("L"))
     return brightest - darkest <= FAINT
+
+
+def _extrema(grey: Image.Image) -> tuple[float, float]:
+    return cast("tuple[float, float]", grey.getextrema())  # a pair of pairs only for several channels
 
 
 def _print_json(what: dict[str, Any]) -> None:

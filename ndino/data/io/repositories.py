@@ -15,7 +15,10 @@ from ndino.data.errors import DataError
 class DataRepository(Protocol):
     """The files of a data set; paths are relative, with forward slashes."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The folder, or the name on the hub."""
+        ...
 
     def files(self, patterns: Sequence[str]) -> list[str]:
         """The files that match the first pattern with a match, sorted by name."""

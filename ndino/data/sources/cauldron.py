@@ -167,10 +167,11 @@ class CauldronMaker:
             fault = f"image: {error.reason}"
         for number, (result, text) in enumerate(zip(results, _texts(row), strict=True)):
             name = f"{row.name}/{number:02d}"
-            if fault or not isinstance(result, Pair):
-                rejects.append(_reject(name, fault or result, text))
+            pair = fault or result
+            if not isinstance(pair, Pair):
+                rejects.append(_reject(name, pair, text))
                 continue
-            said, answer = write_pair(result, self._target)
+            said, answer = write_pair(pair, self._target)
             made.append(
                 {
                     "id": f"cauldron/{name}",

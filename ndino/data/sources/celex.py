@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ndino.common.errors import reason_of
 from ndino.common.files import sha256_of
@@ -21,7 +21,7 @@ _EUROPEAN = """
 bg bul, cs ces, da dan, de deu, el ell, en eng, es spa, et est, fi fin, fr fra, ga gle, hr hrv, hu hun,
 it ita, lt lit, lv lav, mt mlt, nl nld, pl pol, pt por, ro ron, sk slk, sl slv, sv swe
 """
-LANGUAGES: dict[str, str] = dict(pair.split() for pair in _EUROPEAN.split(","))
+LANGUAGES = {code: name for code, name in (pair.split() for pair in _EUROPEAN.split(","))}
 # Sector, year, type and number; optionally a second number, a corrigendum, and the date of a consolidation.
 CELEX = re.compile(r"[0-9CE]\d{4}[A-Z]{1,2}\d{3,4}(?:\(\d{2}\))?(?:R\(\d{2}\))?(?:-\d{8})?", re.ASCII)
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
@@ -130,6 +130,6 @@ def _from_lines(lines: Iterable[bytes] | None, name: str) -> Iterator[str]:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[IO[bytes]]:
+def _opened(file: Path) -> Iterator[Iterable[bytes]]:
     with gzip.open(file) if file.name.endswith(".gz") else file.open("rb") as opened:
         yield opened

@@ -231,6 +231,7 @@ class PdfSource:
         return [first, *itertools.takewhile(Path.is_file, others)]
 
     def _fetch(self, celex: str, first: Path) -> None:
+        assert self.fetcher is not None  # without one, every document has a path
         url = self.url.format(celex=quote(celex, safe="()"), lang=self.lang, LANG=self.lang.upper())
         options = {
             "wanted": only_kinds("application/pdf"),

@@ -165,14 +165,12 @@ class NativeMaker:
     def work(self, sample: NativeSample, writer: ShardWriter) -> ItemOutcome:
         """The outcome of a sample: a row for each question."""
         where = f"{self._name}/{self._split}/{sample.name}"
-        fault = sample.fault
+        if sample.fault:
+            return ItemOutcome((), (Reject(where, sample.fault),))
         try:
-            encoded = usable_image(sample.image)
+            image = writer.save_image(*usable_image(sample.image))
         except UnusableImageError as error:
-            fault = fault or f"image: {error.reason}"
-        if fault:
-            return ItemOutcome((), (Reject(where, fault),))
-        image = writer.save_image(*encoded)
+            return ItemOutcome((), (Reject(where, f"image: {error.reason}"),))
         rows = tuple(
             self._row(f"{sample.name}-{number:02d}", image, question, answer)
             for number, (question, answer) in enumerate(sample.pairs)

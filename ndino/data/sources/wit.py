@@ -205,10 +205,10 @@ def work(item: WitItem, images: ImageStore | None, writer: ShardWriter) -> ItemO
     """The outcome of an item: a row for each text, if its image is available."""
     if not item.texts:
         return ItemOutcome(rejects=item.rejects, counts=item.counts)
-    if item.image is None:
-        image = images.get(item.address)
-    elif item.image:
+    if item.image:
         image = store_image(item.image, writer.save_image)
+    elif item.image is None and images is not None:
+        image = images.get(item.address)
     else:
         image = SavedImage(reason="no image in the table")
     if image.reason:

@@ -9,6 +9,7 @@ as csv reads them, and a quote that is never closed spoils only its own row.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 import zlib
@@ -142,11 +143,11 @@ class WitTable:
                     wanted = False
                 row += 1
                 if found[1] not in others:
-                    language = found[1] or found[2] or b""
-                    if self._is_ours(language) or not _LANGUAGE.fullmatch(language):
-                        wanted, begin = True, found.start()
+                    name = found[1] or found[2] or b""
+                    if self._is_ours(name) or not _LANGUAGE.fullmatch(name):
+                        wanted, begin, language = True, found.start(), name
                         continue
-                    others.add(language)
+                    others.add(name)
                 self.passed += 1
             if wanted and len(buffer) - begin > MAX_ROW_BYTES + 1:
                 yield row, language, buffer[begin + 1 :]
@@ -214,15 +215,15 @@ def _columns(path: Path) -> tuple[tuple[str, ...], bool]:
         if not head:
             raise DataError(f"{path}: not a WIT table ({error})") from error
     first = head[: max(_end_of_row(head), head.find(_LINE_END), 0)]
-    try:
+    fields: tuple[str, ...] = ()
+    with contextlib.suppress(csv.Error):  # without fields it is refused below
         fields = tuple(map(str.strip, next(csv.reader([first.decode(errors="replace")], delimiter="\t"), [])))
-    except csv.Error:
-        fields = ()
     if fields[:2] == COLUMNS[:2] and set(NEEDED) <= set(fields):
         if len(set(fields)) < len(fields):
             raise DataError(f"{path}: not a WIT table (its first line names a column twice)")
         return fields, True
-    if len(fields) == len(COLUMNS) and _LANGUAGE.fullmatch(first.split(_TAB)[0]) and "://" in fields[1]:
+    url = "".join(fields[1:2])
+    if len(fields) == len(COLUMNS) and _LANGUAGE.fullmatch(first.split(_TAB)[0]) and "://" in url:
         return COLUMNS, False
     shown = " ".join(first[:SHOWN].decode(errors="replace").split())
     raise DataError(

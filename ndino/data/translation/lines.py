@@ -28,7 +28,7 @@ def split_lines(text: str) -> list[TextPiece]:
     """The pieces of ``text``, which joined are ``text``; those with words hold no newline or outer space."""
     pieces = []
     for number, part in enumerate(_BREAK.split(text)):
-        head = "" if number % 2 else _HEAD.match(part)[0]
+        head = "" if number % 2 else _head_of(part)
         words = part[len(head) :].rstrip()
         # split() puts the line breaks at odd indices. A line without a letter (figures, rules) is not
         # translated either.
@@ -41,6 +41,11 @@ def split_lines(text: str) -> list[TextPiece]:
                 TextPiece(part[len(head) + len(words) :], False),
             ]
     return [piece for piece in pieces if piece.text]
+
+
+def _head_of(line: str) -> str:
+    found = _HEAD.match(line)  # matches every line, if need be with nothing
+    return found[0] if found else ""
 
 
 def words_of(pieces: Sequence[TextPiece]) -> list[str]:

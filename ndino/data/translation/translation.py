@@ -116,14 +116,15 @@ class Translation:
         With a `RetryingTranslator`, its ``translate_again`` is used. Any other translator would give a text
         of one sentence the same translation as before, so such texts are not retried.
         """
-        own_way = isinstance(self._translator, RetryingTranslator)
+        translator = self._translator
+        own_way = isinstance(translator, RetryingTranslator)
         pieces = {text: sentences(text) for text in rejected}
         pieces = {text: parts for text, parts in pieces.items() if own_way or len(parts) > 1}
         flat = [part.rstrip() for parts in pieces.values() for part in parts if _has_letters(part)]
         if not flat:
             return {}
-        again = self._translator.translate_again if own_way else self._translator.translate
-        done = iter(again(flat))
+        retry = translator.translate_again if own_way else translator.translate
+        done = iter(retry(flat))
         joined = [
             "".join(
                 next(done).strip() + part[len(part.rstrip()) :] if _has_letters(part) else part

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from ndino.common.files import fingerprint
 from ndino.data.errors import DataError
@@ -43,7 +44,7 @@ class Madlad:
             )
         self._folder = folder
         self._pieces = MadladTokenizer(folder, lang)
-        self._model = None
+        self._model: tuple[Any, int] | None = None
         self.identity = f"madlad {fingerprint(folder, FILES)}, to {lang}, beam {BEAM}"
 
     def translate(self, texts: Sequence[str]) -> list[str]:
@@ -71,7 +72,7 @@ class Madlad:
         done = {i: self._pieces.decode(result.result().hypotheses[0]) for i, result in running}
         return [done[i] for i in range(len(texts))]
 
-    def _loaded(self):
+    def _loaded(self) -> tuple[Any, int]:
         if self._model is None:
             import ctranslate2
 

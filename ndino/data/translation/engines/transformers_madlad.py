@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ndino.common.errors import reason_of
 from ndino.common.files import fingerprint
@@ -29,7 +30,7 @@ class TransformersMadlad:
             )
         self._folder = folder
         self._pieces = MadladTokenizer(folder, lang)
-        self._model = None
+        self._model: Any = None
         self.identity = f"madlad by transformers {fingerprint(folder, FILES)}, to {lang}, beam {BEAM}"
 
     def translate(self, texts: Sequence[str]) -> list[str]:
@@ -56,14 +57,14 @@ class TransformersMadlad:
             done += [self._pieces.decode_ids(row[1:]) for row in found.tolist()]
         return done
 
-    def _loaded(self):
+    def _loaded(self) -> Any:
         if self._model is None:
             import torch
             from transformers import T5ForConditionalGeneration
 
             cuda = torch.cuda.is_available()
             try:
-                model = T5ForConditionalGeneration.from_pretrained(
+                model: Any = T5ForConditionalGeneration.from_pretrained(
                     self._folder, dtype=torch.bfloat16 if cuda else torch.float32
                 )
             except (OSError, ValueError) as error:
