@@ -1,3 +1,5 @@
+"""Checking a data set: every fault with its row, images decoded in several processes."""
+
 from __future__ import annotations
 
 import json
@@ -58,7 +60,7 @@ def test_each_fault_is_printed_with_its_row(tmp_path, row, said, capsys):
     assert "1 faults" in printed.err
 
 
-def test_images_are_opened_to_their_last_line_and_every_row_of_a_bad_one_is_named(tmp_path):
+def test_images_are_decoded_fully_and_every_row_of_a_bad_one_is_named(tmp_path):
     write(tmp_path, *(toy.row(f"{number}", "toy", f"{number % 2}.png") for number in range(4)))
     whole = toy.draw_image(0)
     (tmp_path / "images" / "0.png").write_bytes(whole)
@@ -67,7 +69,7 @@ def test_images_are_opened_to_their_last_line_and_every_row_of_a_bad_one_is_name
     assert all("1.png: does not open" in fault for _, fault in faults_of(tmp_path))
 
 
-def test_processes_find_what_one_finds(finished):
+def test_several_processes_find_the_same_faults(finished):
     rows = (finished / "data.jsonl").read_text()
     broken = json.loads(rows.splitlines()[0])["image"]
     for number in range(40):
@@ -94,7 +96,7 @@ def test_a_file_of_any_name_with_its_own_image_folder(tmp_path, capsys):
     assert "row 1: broken JSON" in capsys.readouterr().out
 
 
-def test_a_file_that_is_not_what_its_manifest_says(finished):
+def test_a_file_that_does_not_match_its_manifest(finished):
     lines = (finished / "data.jsonl").read_bytes().splitlines(keepends=True)
     (finished / "data.jsonl").write_bytes(b"".join(lines[:-1]))
     assert [row for row, fault in faults_of(finished) if "manifest.json" in fault] == [0]
@@ -116,6 +118,6 @@ JSON = st.recursive(
 
 @settings(max_examples=60)
 @given(row=st.fixed_dictionaries({}, optional={"id": JSON, "image": JSON, "conversations": JSON}) | JSON)
-def test_any_json_is_judged_and_never_crashes(tmp_path_factory, row):
+def test_no_json_crashes_the_check(tmp_path_factory, row):
     folder = write(tmp_path_factory.mktemp("any"), GOOD, json.dumps(row))
     assert {number for number, _ in faults_of(folder)} <= {2}

@@ -1,3 +1,5 @@
+"""Mixing sources: the sample, its images, and a mix that was killed."""
+
 from __future__ import annotations
 
 import errno
@@ -42,7 +44,7 @@ def test_the_paper_s_distribution():
     assert mixes["long"] == {"conversations/single": None} and mixes["mlp"] == {"lcs": None}
 
 
-def test_the_sample_is_the_one_that_every_machine_draws(finished, tmp_path, capsys):
+def test_the_sample_is_the_same_on_every_machine(finished, tmp_path, capsys):
     out = tmp_path / "mix"
     command = ["mix", "--take", "toy/images=5", "--take", "toy/text=3", "--from", str(finished)]
     assert main([*command, "--out", str(out), "--seed", "1"]) == 0
@@ -69,7 +71,7 @@ def test_neither_the_order_of_folders_nor_other_sources_change_the_sample(finish
     assert rows_of(tmp_path / "c") != rows_of(tmp_path / "d")
 
 
-def test_a_source_that_falls_short_is_named_and_nothing_takes_its_place(finished, tmp_path, capsys):
+def test_a_short_source_is_named_and_nothing_replaces_it(finished, tmp_path, capsys):
     command = ["mix", "--take", "toy/text=31", "--take", "eurlex=all", "--from", str(finished), "--out"]
     assert main([*command, str(tmp_path / "mix")]) == 1
     said = capsys.readouterr().err
@@ -81,7 +83,7 @@ def test_a_source_that_falls_short_is_named_and_nothing_takes_its_place(finished
     assert main(["mix", "pt", "--from", str(finished), "--out", str(tmp_path / "no"), "--allow-short"]) == 1
 
 
-def test_images_are_linked_or_where_that_fails_copied(finished, tmp_path, monkeypatch):
+def test_images_are_linked_or_copied(finished, tmp_path, monkeypatch):
     mix([finished], {"toy/images": None}, tmp_path / "linked", name="own", seed=1)
 
     def refuse(*arguments: object) -> None:
@@ -96,7 +98,7 @@ def test_images_are_linked_or_where_that_fails_copied(finished, tmp_path, monkey
     assert toy.files_below(tmp_path / "linked") == toy.files_below(tmp_path / "copied")
 
 
-def test_a_killed_mix_goes_on_and_a_finished_one_is_left_alone(finished, tmp_path, monkeypatch, capsys):
+def test_a_killed_mix_resumes_and_a_finished_one_is_not_changed(finished, tmp_path, monkeypatch, capsys):
     take = {"toy/images": 20}
     mix([finished], take, tmp_path / "whole", name="own", seed=1)
     links = []
@@ -126,7 +128,7 @@ def test_a_killed_mix_goes_on_and_a_finished_one_is_left_alone(finished, tmp_pat
         mix([finished], take, tmp_path / "out", name="own", seed=2)
 
 
-def test_other_settings_begin_anew_where_a_mix_was_killed(finished, tmp_path):
+def test_other_settings_start_over_after_a_killed_mix(finished, tmp_path):
     (tmp_path / "out.partial" / "images" / "zz").mkdir(parents=True)
     (tmp_path / "out.partial" / "images" / "zz" / "left.png").write_bytes(b"")
     mix([finished], {"toy/text": 2}, tmp_path / "out", name="own", seed=1)
@@ -177,7 +179,7 @@ def test_unfinished_folders_and_overlapping_takes_are_refused(finished, tmp_path
         mix([finished], {"toy": 1, "toy/text": 1}, tmp_path / "mix", name="own", seed=1)
 
 
-def test_different_images_of_one_name_are_refused_equal_ones_are_one(tmp_path):
+def test_images_of_one_name_must_be_equal(tmp_path):
     one = own_set(tmp_path / "one", [own_row("1", "a.png")], {"a.png": toy.draw_image(1)})
     same = own_set(tmp_path / "same", [own_row("2", "a.png")], {"a.png": toy.draw_image(1)})
     other = own_set(tmp_path / "other", [own_row("3", "a.png")], {"a.png": toy.draw_image(2)})
@@ -187,7 +189,7 @@ def test_different_images_of_one_name_are_refused_equal_ones_are_one(tmp_path):
         mix([one, other], {"one": None, "other": None}, tmp_path / "no", name="own", seed=1)
 
 
-def test_arguments_that_say_nothing_or_too_much(finished, tmp_path, capsys):
+def test_missing_and_contradicting_arguments(finished, tmp_path, capsys):
     folders = ["--from", str(finished), "--out", str(tmp_path / "mix")]
     assert main(["mix", *folders]) == 1
     assert main(["mix", "pt", "--take", "toy=1", *folders]) == 1

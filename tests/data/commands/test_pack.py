@@ -1,3 +1,5 @@
+"""Packing a data set into one SquashFS file."""
+
 from __future__ import annotations
 
 import os
@@ -36,7 +38,7 @@ def test_the_file_holds_the_data_set_and_nothing_else(finished, tmp_path, capsys
     assert main(["check", str(tmp_path / "back"), "--workers", "1"]) == 0
 
 
-def test_equal_folders_give_equal_files_and_a_killed_start_leaves_nothing_that_counts(finished, tmp_path):
+def test_equal_folders_give_equal_files_also_after_a_kill(finished, tmp_path):
     pack(finished, tmp_path / "one.squashfs")
     (tmp_path / "two.squashfs.part").write_bytes(b"left by a killed start")
     os.utime(finished / "data.jsonl", (1, 1))
@@ -45,7 +47,7 @@ def test_equal_folders_give_equal_files_and_a_killed_start_leaves_nothing_that_c
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_faults_are_told_and_leave_the_old_file(finished, tmp_path, monkeypatch):
+def test_faults_are_reported_and_the_old_file_kept(finished, tmp_path, monkeypatch):
     out = tmp_path / "toy.squashfs"
     out.write_bytes(b"old")
     program = shutil.which("mksquashfs")

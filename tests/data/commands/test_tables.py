@@ -1,3 +1,5 @@
+"""The paper's Tables 1, 2 and 4 from manifests."""
+
 from __future__ import annotations
 
 import csv
@@ -58,7 +60,7 @@ def test_printed_and_written_in_three_forms(folders, tmp_path, capsys):
     assert "no manifest.json" in capsys.readouterr().err
 
 
-def test_what_a_form_takes_for_its_own_is_escaped():
+def test_special_characters_are_escaped():
     table = PaperTable("t", "50 % & more", ("a_b", "#"), (('x, "y"', 1000),))
     assert list(csv.reader(io.StringIO(as_csv(table)))) == [["a_b", "#"], ['x, "y"', "1000"]]
     assert "a\\_b & \\# \\\\" in latex(table) and "50 \\% \\& more" in latex(table)
@@ -82,6 +84,6 @@ def test_a_manifest_that_counts_nothing(folders, key):
         data_tables(folders)
 
 
-def test_folders_of_other_kinds_alone_have_no_table(folders):
+def test_other_folders_have_no_table(folders):
     with pytest.raises(DataError, match="no folder holds The Cauldron"):
         data_tables(folders[-1:])

@@ -1,3 +1,5 @@
+"""The journal of a shard, whole and torn."""
+
 from __future__ import annotations
 
 import json
@@ -23,7 +25,7 @@ def fill(path: Path, entries: dict) -> None:
 
 
 @given(ENTRIES, st.data())
-def test_cut_anywhere_it_keeps_the_whole_lines_and_goes_on(entries, data):
+def test_a_journal_cut_anywhere_keeps_its_complete_lines_and_resumes(entries, data):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "journal.jsonl")
         fill(path, entries)
@@ -49,14 +51,14 @@ def test_sorted_by_number(entries):
         assert list(json_rows(path)) == [{"item": number, **entries[number]} for number in sorted(entries)]
 
 
-def test_lines_are_readable_utf_8_and_half_characters_are_escaped(tmp_path):
+def test_lines_are_utf_8_and_lone_surrogates_are_escaped(tmp_path):
     assert json_line({"a": "è\u2028\n"}) == '{"a": "è\u2028\\n"}\n'.encode()
     assert json.loads(json_line({"a": "\ud800"}).decode()) == {"a": "\ud800"}
     write_rows(tmp_path / "rows.jsonl", [{"a": "è\u2028\n"}, 1])
     assert list(json_rows(tmp_path / "rows.jsonl")) == [{"a": "è\u2028\n"}, 1]
 
 
-def test_a_line_without_its_end_is_not_whole(tmp_path):
+def test_a_line_without_a_newline_is_torn(tmp_path):
     path = tmp_path / "journal.jsonl"
     fill(path, {0: {"rows": []}, 1: {"rows": ["è"]}})
     content = path.read_bytes()

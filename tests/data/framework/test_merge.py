@@ -1,3 +1,5 @@
+"""Merging shards: equal bytes for any number of them, and what is refused."""
+
 from __future__ import annotations
 
 import json
@@ -49,7 +51,7 @@ def test_any_number_of_shards_gives_the_same_bytes(count, limit):
         assert toy.files_below(one) == toy.files_below(many)
 
 
-def test_rows_stand_in_the_order_of_the_items_and_the_manifest_counts_them(shards):
+def test_rows_are_in_item_order_and_counted_in_the_manifest(shards):
     manifest = merge(shards)
     rows = [json.loads(line) for line in (shards / "data.jsonl").read_bytes().splitlines()]
     numbers = [int(row["id"].partition("-")[0]) for row in rows]
@@ -66,7 +68,7 @@ def test_rows_stand_in_the_order_of_the_items_and_the_manifest_counts_them(shard
         assert told in card
 
 
-def test_again_is_harmless_and_so_is_again_after_a_kill(shards, monkeypatch):
+def test_a_merge_can_be_repeated_also_after_a_kill(shards, monkeypatch):
     left = shards / ".data.jsonl.123.tmp"
     left.write_bytes(b"of a killed merge")
     with monkeypatch.context() as patched:
@@ -135,7 +137,7 @@ def test_shards_of_another_input_and_another_count_are_refused(shards, tmp_path)
         merge(shards)
 
 
-def test_translation_memories_are_joined(shards):
+def test_translation_memories_are_merged(shards):
     for index in range(7):
         memory = TranslationMemory(shards / "shards" / f"0000{index}-of-00007" / "memory.sqlite")
         memory.remember("toy", {f"text {index}": Translated(f"testo {index}", None)})

@@ -1,3 +1,5 @@
+"""Shards: options, commits, kills at random moments, threads and batches."""
+
 from __future__ import annotations
 
 import argparse
@@ -31,7 +33,7 @@ WHOLE = Shard(0, 1)
 @pytest.mark.parametrize(
     "text", ["", "1", "7/7", "-1/7", "1/0", "0/0", "a/b", "1/2/3", "0x1/3", "١/٣", "1.0/2"]
 )
-def test_what_is_no_shard_is_refused_with_an_example(text):
+def test_an_invalid_shard_is_refused_with_an_example(text):
     with pytest.raises(DataError, match="expected i/n, counted from 0"):
         Shard.parse(text)
 
@@ -70,7 +72,7 @@ def test_wrong_arguments_end_with_2(tmp_path, wrong, capsys):
     assert wrong[1] in capsys.readouterr().err
 
 
-def test_killed_at_random_moments_it_goes_on_and_does_nothing_twice(tmp_path):
+def test_a_run_killed_at_random_resumes_and_repeats_nothing(tmp_path):
     toy.run("--out", tmp_path / "undisturbed")
     out, log = tmp_path / "out", tmp_path / "log"
     command = [sys.executable, "-m", "tests.data.framework.toy", "--out", out, "--log", log]
@@ -99,7 +101,7 @@ def test_killed_at_random_moments_it_goes_on_and_does_nothing_twice(tmp_path):
     assert not list(out.rglob("*.tmp"))
 
 
-def test_a_finished_folder_is_left_alone(tmp_path, capsys):
+def test_a_finished_folder_is_not_changed(tmp_path, capsys):
     log = tmp_path / "log"
     assert toy.run("--out", tmp_path / "out", "--log", log) == 0
     assert "60 rows" in capsys.readouterr().out
@@ -113,7 +115,7 @@ def test_a_finished_folder_is_left_alone(tmp_path, capsys):
     assert len((tmp_path / "out" / "data.jsonl").read_bytes().splitlines()) == 60
 
 
-def test_other_settings_and_other_counts_are_refused_begun_or_whole(tmp_path):
+def test_other_settings_and_shard_counts_are_refused(tmp_path):
     toy.run("--out", tmp_path / "whole", "--limit", 8)
     with pytest.raises(DataError, match=r"other settings: limit 8, now 9 \(remedy"):
         toy.run("--out", tmp_path / "whole", "--limit", 9)
@@ -153,7 +155,7 @@ def test_rows_that_training_would_refuse_become_rejects(tmp_path):
         assert json.loads((writer.folder / "journal.jsonl").read_text())["rows"] == [{"question": "?"}]
 
 
-def test_an_item_is_committed_once_in_its_own_shard_and_none_is_left_out(tmp_path):
+def test_every_item_is_committed_once_in_its_own_shard(tmp_path):
     with ShardWriter(tmp_path, Shard(1, 3), {}) as writer:
         writer.commit(4, ItemOutcome())
         for wrong in (0, 4):
@@ -167,7 +169,7 @@ def test_an_item_is_committed_once_in_its_own_shard_and_none_is_left_out(tmp_pat
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_an_error_ends_the_run_and_what_is_done_stays_done(tmp_path, workers):
+def test_after_an_error_finished_items_stay_committed(tmp_path, workers):
     def work(number: int) -> ItemOutcome:
         if number == 10:
             raise RuntimeError("the disk is gone")
@@ -180,7 +182,7 @@ def test_an_error_ends_the_run_and_what_is_done_stays_done(tmp_path, workers):
         assert writer.wants(10)
 
 
-def test_what_is_done_is_committed_while_the_source_is_slow(tmp_path):
+def test_finished_items_are_committed_while_the_source_is_slow(tmp_path):
     with ShardWriter(tmp_path, WHOLE, {}) as writer:
 
         def items():
@@ -223,7 +225,7 @@ def test_equal_images_are_stored_once_whoever_stores_them(tmp_path):
         assert stored[0].read_bytes() == b"x" * 99
 
 
-def test_not_one_row_is_a_failure(tmp_path, capsys, monkeypatch):
+def test_a_run_without_rows_fails(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(toy, "outcome", lambda writer, number: ItemOutcome())
     assert toy.run("--out", tmp_path, "--limit", 3) == 1
     assert "no rows; rejects" in capsys.readouterr().err

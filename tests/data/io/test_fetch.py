@@ -1,3 +1,5 @@
+"""Downloads from a local server that misbehaves in every way."""
+
 from __future__ import annotations
 
 import argparse
@@ -53,7 +55,7 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def test_content_and_who_asks() -> None:
+def test_the_content_and_the_user_agent() -> None:
     with Server({"/a.png": content(PNG)}) as server, Fetcher(polite()) as fetcher:
         assert fetcher.get(server.url("/a.png")) == PNG
     assert server.agents == {AGENT}
@@ -61,7 +63,7 @@ def test_content_and_who_asks() -> None:
 
 
 @pytest.mark.parametrize("contact", ["", "me", "a@b\r\nX: y", "a@b (x)", "è@b"])
-def test_a_contact_that_says_nothing_or_breaks_the_header(contact: str) -> None:
+def test_an_invalid_contact_is_refused(contact: str) -> None:
     with pytest.raises(DataError, match="--contact"):
         user_agent(contact)
 
@@ -69,7 +71,7 @@ def test_a_contact_that_says_nothing_or_breaks_the_header(contact: str) -> None:
 @pytest.mark.parametrize(
     "options", ["", "--seconds-between -1", "--seconds-between nan", "--connections 0", "--max-bytes 0"]
 )
-def test_settings_that_make_no_sense(options: str) -> None:
+def test_settings_out_of_range(options: str) -> None:
     parser = argparse.ArgumentParser()
     fetch.add_fetch_arguments(parser, seconds_between=0.5, max_bytes=100)
     with pytest.raises(DataError, match="--"):
@@ -79,7 +81,7 @@ def test_settings_that_make_no_sense(options: str) -> None:
 
 
 @pytest.mark.parametrize("code", [202, 429, 500, 502, 503])
-def test_later_is_asked_again(code: int) -> None:
+def test_later_is_retried(code: int) -> None:
     with Server({"/a": in_turn(status(code), status(code), content(PNG))}) as server:
         with Fetcher(polite()) as fetcher:
             assert fetcher.get(server.url("/a")) == PNG
@@ -87,7 +89,7 @@ def test_later_is_asked_again(code: int) -> None:
 
 
 @pytest.mark.parametrize("code", [202, 429, 500, 503])
-def test_later_for_ever_is_given_up(code: int) -> None:
+def test_later_forever_is_a_failure(code: int) -> None:
     with Server({"/a": status(code)}) as server, Fetcher(polite()) as fetcher:
         assert reason(fetcher, server.url("/a")) == f"HTTP {code}"
         assert server.hits["/a"] == 3
@@ -131,7 +133,7 @@ def test_any_retry_after_is_seconds_or_nothing(value: str) -> None:
     assert seconds is None or seconds >= 0
 
 
-def test_broken_off_is_fetched_anew() -> None:
+def test_a_broken_transfer_is_retried() -> None:
     with Server({"/a": in_turn(broken(PNG, 900), content(PNG)), "/b": broken(PNG, 900)}) as server:
         with Fetcher(polite()) as fetcher:
             assert fetcher.get(server.url("/a")) == PNG
@@ -139,12 +141,12 @@ def test_broken_off_is_fetched_anew() -> None:
         assert server.hits == {"/a": 2, "/b": 3}
 
 
-def test_too_short_a_length_cuts_the_file_there() -> None:
+def test_a_content_length_that_is_too_small_truncates_the_file() -> None:
     with Server({"/a": content(PNG, length=900)}) as server, Fetcher(polite()) as fetcher:
         assert fetcher.get(server.url("/a")) == PNG[:900]
 
 
-def test_silence_and_dribble_time_out() -> None:
+def test_silent_and_slow_transfers_time_out() -> None:
     hasty = polite(timeout_seconds=0.3, attempts=1)
     with Server({"/a": silent(2), "/b": slow(PNG, 0.05)}) as server, Fetcher(hasty) as fetcher:
         assert reason(fetcher, server.url("/a")) == "timed out"
@@ -158,7 +160,7 @@ def test_no_server() -> None:
         assert reason(fetcher, url) == "no connection"
 
 
-def test_too_large_by_its_word_and_in_truth() -> None:
+def test_announced_and_actual_size_are_limited() -> None:
     routes = {"/a": content(PNG), "/b": endless(), "/c": content(PNG, length=-1)}
     with Server(routes) as server, Fetcher(polite(max_bytes=1000)) as fetcher:
         for path in routes:
@@ -171,7 +173,7 @@ def test_empty_answer() -> None:
         assert reason(fetcher, server.url("/a")) == "empty answer"
 
 
-def test_html_in_place_of_a_image() -> None:
+def test_html_in_place_of_an_image() -> None:
     page = b"\n<!-- x -->\n<!DOCTYPE html><html><body>Too many requests</body></html>"
     routes = {
         "/lies": content(page, "image/png"),
@@ -190,7 +192,7 @@ def test_an_unwanted_file_is_not_read_to_its_end() -> None:
         assert found == "wrong kind of file: image/png"
 
 
-def test_redirects_are_followed_so_far() -> None:
+def test_redirects_are_followed_up_to_a_limit() -> None:
     with Server({"/file": content(PNG), "/none": redirect("file:///etc/passwd")}) as server:
         with Server({"/a": redirect("/b"), "/b": redirect(server.url("/file"))}) as first:
             first.routes |= {"/loop": redirect("/loop"), "/bad": redirect("http://[")}
@@ -207,7 +209,7 @@ NO_ADDRESSES = """|a.png|//host/a.png|file:///etc/passwd|ftp://127.0.0.1/a|http:
 
 
 @pytest.mark.parametrize("url", [url.strip() for url in NO_ADDRESSES.split("|")])
-def test_no_web_address(url: str) -> None:
+def test_invalid_urls(url: str) -> None:
     with Fetcher(polite(attempts=1)) as fetcher:
         assert reason(fetcher, url) == "not a web address"
 
@@ -220,14 +222,14 @@ def test_time_between_requests_to_a_host() -> None:
         assert time.monotonic() - started >= 0.7
 
 
-def test_many_threads_keep_to_the_connections() -> None:
+def test_many_threads_respect_the_connection_limit() -> None:
     with Server({f"/{n}": content(b"abc") for n in range(12)}, hold=0.1) as server:
         with Fetcher(polite(connections_per_host=3)) as fetcher, ThreadPoolExecutor(8) as pool:
             list(pool.map(fetcher.get, map(server.url, server.routes)))
         assert 1 < server.busiest <= 3
 
 
-def test_when_nothing_is_answered_any_more_the_run_stops() -> None:
+def test_the_run_stops_after_consecutive_failures() -> None:
     routes = {"/here": content(PNG), "/gone": status(404)}
     with Server(routes) as server, Fetcher(polite(attempts=1)) as fetcher:
         with Server() as dead:
@@ -258,7 +260,7 @@ def test_headers_of_one_download() -> None:
     assert asked == [("ita", AGENT), (None, AGENT)]
 
 
-def test_several_files_under_one_address() -> None:
+def test_several_files_under_one_url() -> None:
     page = b"<html><a href='/b/DOC_1'>1</a> <A HREF=DOC_2>2</A> <a href='/b/DOC_1'>1</a><a name=x>"
     with Server({"/b/a": status(300, body=page)}) as server, Fetcher(polite()) as fetcher:
         with pytest.raises(SeveralFiles, match=r"HTTP 300 \(2 files\)") as error:

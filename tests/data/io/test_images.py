@@ -1,3 +1,5 @@
+"""Which images can be used, and in which format they are stored."""
+
 from __future__ import annotations
 
 import io
@@ -25,7 +27,7 @@ def drawn(kind: str, mode: str = "RGB", size: tuple[int, int] = (40, 30), **opti
     ("kind", "mode", "suffix"),
     [("JPEG", "RGB", ".jpg"), ("JPEG", "CMYK", ".jpg"), ("PNG", "RGBA", ".png"), ("WEBP", "RGB", ".webp")],
 )
-def test_what_a_trainer_reads_is_kept_as_it_is(kind, mode, suffix):
+def test_formats_that_the_trainer_reads_are_kept_unchanged(kind, mode, suffix):
     content = drawn(kind, mode)
     assert usable_image(content) == (content, suffix)
 
@@ -34,7 +36,7 @@ def test_what_a_trainer_reads_is_kept_as_it_is(kind, mode, suffix):
     ("kind", "mode"),
     [("GIF", "P"), ("GIF", "L"), ("BMP", "RGB"), ("TIFF", "CMYK"), ("TIFF", "F"), ("TIFF", "LA")],
 )
-def test_other_kinds_become_png_of_the_same_image(kind, mode):
+def test_other_formats_become_png(kind, mode):
     content = drawn(kind, mode)
     made, suffix = usable_image(content)
     with Image.open(io.BytesIO(made)) as image, Image.open(io.BytesIO(content)) as original:
@@ -42,7 +44,7 @@ def test_other_kinds_become_png_of_the_same_image(kind, mode):
         assert image.convert("RGB").tobytes() == original.convert("RGB").tobytes()
 
 
-def test_of_an_animation_the_first_frame_with_its_transparency():
+def test_the_first_frame_of_an_animation_is_kept():
     frames = [Image.new("P", (20, 20), colour) for colour in (1, 2)]
     for frame in frames:
         frame.putpalette([0, 0, 0, 255, 0, 0, 0, 0, 255])
@@ -74,7 +76,7 @@ def test_of_an_animation_the_first_frame_with_its_transparency():
         (drawn("PNG", "1", size=(7100, 7100)), "too many pixels"),
     ],
 )
-def test_refused_with_a_reason_to_count_by(content, reason):
+def test_unusable_images_have_a_reason(content, reason):
     with pytest.raises(UnusableImageError) as refused:
         usable_image(content)
     assert refused.value.reason == str(refused.value) == reason
@@ -93,7 +95,7 @@ def test_the_limits_are_arguments_and_bombs_are_not_decoded():
 
 @settings(max_examples=60)
 @given(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "TIFF"]), st.data())
-def test_harmed_files_are_refused_or_open(kind, data):
+def test_damaged_files_are_refused_or_open(kind, data):
     content = bytearray(drawn(kind))
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -105,7 +107,7 @@ def test_harmed_files_are_refused_or_open(kind, data):
         Image.open(io.BytesIO(kept)).load()
 
 
-def test_a_jpeg_of_several_images_is_kept():
+def test_a_jpeg_with_several_images_is_kept():
     file = io.BytesIO()
     Image.new("RGB", (40, 30)).save(file, "MPO", save_all=True, append_images=[Image.new("RGB", (40, 30))])
     assert usable_image(file.getvalue()) == (file.getvalue(), ".jpg")

@@ -1,3 +1,5 @@
+"""The text of pages with Tesseract, and its clean-up."""
+
 from __future__ import annotations
 
 import contextlib
@@ -24,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 
 
 @given(st.text(max_size=200))
-def test_cleaning_leaves_only_what_can_be_seen(text):
+def test_cleaning_leaves_only_visible_characters(text):
     cleaned = clean(text)
     assert clean(cleaned) == cleaned == cleaned.strip()
     assert all(any(map(str.isalnum, line)) for line in cleaned.split("\n") if line)
@@ -33,7 +35,7 @@ def test_cleaning_leaves_only_what_can_be_seen(text):
 
 
 @given(st.text(max_size=100))
-def test_cleaning_takes_no_letter_away(text):
+def test_cleaning_removes_no_letter(text):
     text = unicodedata.normalize("NFC", text)
     assert [char for char in clean(text) if char.isalnum()] == [char for char in text if char.isalnum()]
 
@@ -44,7 +46,7 @@ def test_cleaning_keeps_lines_hyphens_and_paragraphs():
     assert clean("perche\u0301") == "perché"
 
 
-def test_long_words_count_for_more_and_layout_for_nothing():
+def test_confidence_is_weighted_by_word_length():
     rows = [("4", "-1", ""), ("5", "90.5", "articolo"), ("5", "10", '"'), ("5", "50", " "), ("4", "-1", "")]
     table = "level\tconf\ttext\n" + "".join("\t".join(row) + "\n" for row in rows)
     assert confidence_of(table) == pytest.approx((90.5 * 8 + 10) / 9)
@@ -71,12 +73,12 @@ class TestTesseract:
         assert (name, language) == ("tesseract", "ita")
         assert version[0].isdigit() and len(data) == 16
 
-    def test_a_made_page_is_read_without_an_error(self, tesseract, tmp_path):
+    def test_a_generated_page_is_read_without_errors(self, tesseract, tmp_path):
         reading = self.read(tesseract, tmp_path, pdf(lines(*ITALIAN)))
         assert reading.text.replace("\n\n", "\n").split("\n") == list(ITALIAN)
         assert reading.confidence > 90
 
-    def test_a_page_turned_by_its_rotate_is_read(self, tesseract, tmp_path):
+    def test_a_rotated_page_is_read(self, tesseract, tmp_path):
         upright = rotated(pdf(sideways(*ITALIAN), size=(420, 450)), 90)
         assert self.read(tesseract, tmp_path, upright).text.split() == " ".join(ITALIAN).split()
 
@@ -92,7 +94,7 @@ class TestTesseract:
         assert all(reading.confidence > 90 for reading in readings)
         assert error_rate([reading.text for reading in readings], text_layer(reference, numbers)) < 0.5
 
-    def test_a_page_that_takes_too_long_is_given_up_and_its_process_ended(self, tmp_path):
+    def test_a_slow_page_is_abandoned_and_its_process_killed(self, tmp_path):
         impatient = open_tesseract("ita", seconds_a_page=0.1)
         many = pdf(*[lines(*ITALIAN * 12, size=5)])
         with pytest.raises(OcrError, match="recognition took too long"):
@@ -101,7 +103,7 @@ class TestTesseract:
             with contextlib.suppress(OSError):  # it ended meanwhile
                 assert str(tmp_path).encode() not in process.read_bytes()
 
-    def test_a_tesseract_that_cannot_work_is_no_pages_fault(self, tesseract, tmp_path):
+    def test_a_failing_tesseract_is_not_blamed_on_the_page(self, tesseract, tmp_path):
         (tmp_path / "a.png").write_bytes(b"no image")
         with pytest.raises(DataError, match=r"tesseract failed: .*free disk space"):
             tesseract.read(tmp_path / "a.png")

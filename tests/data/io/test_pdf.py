@@ -1,3 +1,5 @@
+"""Rendering the pages of PDFs, sound and broken."""
+
 from __future__ import annotations
 
 import random
@@ -74,7 +76,7 @@ def test_images_stay_within_their_limits(width, height, max_pixels):
     assert max(width, height) * scale <= 20_001
 
 
-def test_a_page_of_a_line_is_refused(render):
+def test_a_page_of_one_pixel_line_is_refused(render):
     assert [page.reason for page in render(pdf(blank, size=(14_400, 5))).pages] == ["page too small"]
 
 
@@ -82,7 +84,7 @@ def test_a_blank_page_is_refused_and_the_next_is_not(render):
     assert [page.reason for page in render(pdf(blank, lines("Fine."))).pages] == ["blank page", ""]
 
 
-def test_colour_is_kept_where_there_is_some(render, opened):
+def test_colour_is_kept_if_there_is_any(render, opened):
     assert opened(render(pdf(lines(*ITALIAN, colour="red"))).pages[0]).mode == "RGB"
 
 
@@ -103,13 +105,13 @@ def test_a_page_that_compresses_badly_is_a_jpeg(render, opened):
     ],
     ids=["empty", "html", "truncated", "half", "nothing", "encrypted", "no-pages"],
 )
-def test_what_is_no_readable_pdf(render, content, reason):
+def test_unreadable_pdfs_have_a_reason(render, content, reason):
     with pytest.raises(PdfError) as error:
         render(content)
     assert str(error.value) == reason
 
 
-def test_a_password_against_changes_only_is_no_obstacle(render):
+def test_a_password_against_changes_does_not_prevent_reading(render):
     assert render(encrypted(PAGE, "")).pages[0].file
 
 
@@ -126,7 +128,7 @@ def test_damaged_files_give_pages_or_a_reason(render):
             assert str(error)
 
 
-def test_a_page_that_takes_too_long_is_given_up(render):
+def test_a_slow_page_is_abandoned(render):
     try:
         reason = render(pdf(heavy(8_000)), max_pages=1, seconds_a_page=1).pages[0].reason
     except PdfError as error:  # on a busy machine it does not even get to count the pages
@@ -157,26 +159,26 @@ SAID = """printf '{"count": 9}\\n{"number": 1, "file": "1.png", "reason": ""}\\n
         ("exec sleep 60", "rendering took too long"),
     ],
 )
-def test_a_reader_that_fails_costs_only_the_pages_behind(render, reader, end, reason):
+def test_a_crash_of_the_reader_costs_only_the_following_pages(render, reader, end, reason):
     reader(f"{SAID}\n{end}")
     assert [page.reason for page in render(PAGE, max_pages=3, seconds_a_page=1).pages] == ["", reason, reason]
 
 
-def test_a_reader_that_fails_at_once(render, reader):
+def test_a_crash_before_the_first_page(render, reader):
     reader("kill -SEGV $$")
     with pytest.raises(PdfError, match="the PDF reader crashed"):
         render(PAGE)
 
 
 @pytest.mark.parametrize("end", [f"{SAID}\nkill -INT $$", f"{SAID}\nkill -TERM $$", "exit 1"])
-def test_a_reader_that_is_stopped_is_not_the_documents_fault(render, reader, end):
+def test_a_stopped_reader_is_not_blamed_on_the_document(render, reader, end):
     """Python ends with 1 where Ctrl-C finds it starting."""
     reader(end)
     with pytest.raises(DataError, match="stopped"):
         render(PAGE)
 
 
-def test_a_folder_that_cannot_be_written_is_not_the_documents_fault(tmp_path):
+def test_an_unwritable_folder_is_not_blamed_on_the_document(tmp_path):
     (tmp_path / "a.pdf").write_bytes(PAGE)
     with pytest.raises(DataError, match="free disk space"):
         render_pages(tmp_path / "a.pdf", tmp_path / "gone", Rendering())

@@ -1,3 +1,5 @@
+"""Data sets in the hub's layout, local and on the hub."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -33,7 +35,7 @@ def test_the_first_rows_of_all_files_in_order(folder, rows):
     assert read == [(n, {"n": n, "text": f"row {n}"}) for n in expected]
 
 
-def test_rows_that_are_not_wanted_keep_their_numbers(folder):
+def test_unwanted_rows_are_counted(folder):
     table = open_table(open_repository(str(folder)), ("data/*.parquet",), rows=28)
     read = list(table.read(("n",), lambda row: row % 7 == 3))
     assert [row for row, _ in read] == list(range(28))
@@ -47,7 +49,7 @@ def test_patterns_are_tried_in_turn(folder):
         open_table(repository, ("nowhere/*", "*.csv"))
 
 
-def test_what_a_manifest_says_of_them(folder):
+def test_the_record_in_the_manifest(folder):
     repository = open_repository(str(folder))
     table = open_table(repository, ("data/train-*",), rows=11)
     assert inputs_of(repository, [table]) == [
@@ -55,7 +57,7 @@ def test_what_a_manifest_says_of_them(folder):
     ]
 
 
-def test_from_the_hub_only_the_files_that_are_needed(folder, monkeypatch):
+def test_only_the_needed_files_are_downloaded_from_the_hub(folder, monkeypatch):
     fetched = []
 
     def fetch(name: str, file: str, **_: object) -> str:
@@ -71,7 +73,7 @@ def test_from_the_hub_only_the_files_that_are_needed(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["somebody/something", "no folder: at all"])
-def test_what_is_neither_folder_nor_reachable_is_named_with_the_remedy(name):
+def test_an_unreachable_data_set_is_named_with_a_remedy(name):
     # Tests run without the hub.
     with pytest.raises(DataError, match="remedy: hf download"):
         open_repository(name).files(("*",))

@@ -1,3 +1,5 @@
+"""Cleaning and bounding texts from Wikipedia."""
+
 from __future__ import annotations
 
 import unicodedata
@@ -20,7 +22,7 @@ MARKUP = st.lists(st.sampled_from([*PIECES.split(), " ", "\n"]), max_size=40).ma
 @example("[[a|[[b]]]]")
 @example("\u0344")
 @example("Ãƒ\x83Ã‚Â\u00a0&#195;&#160;")
-def test_a_clean_text_stays_as_it_is(text: str) -> None:
+def test_a_clean_text_is_unchanged(text: str) -> None:
     once = clean(text)
     assert clean(once) == once
     assert unicodedata.is_normalized("NFC", once)
@@ -79,7 +81,7 @@ def test_a_long_text_ends_with_a_sentence() -> None:
     assert cut_to_bounds("a" * 50, Bounds(5, 30)) == "a" * 30
 
 
-def test_short_texts_and_figures_are_refused() -> None:
+def test_short_texts_and_figures_are_rejected() -> None:
     for text, reason in (
         ("Sì", "text too short"),
         ("12.5 | 13,7 | 14 – 15.2", "hardly a letter in the text"),

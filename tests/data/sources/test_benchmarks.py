@@ -1,3 +1,5 @@
+"""The four benchmarks, translated and written as their tasks read them."""
+
 from __future__ import annotations
 
 import json
@@ -61,7 +63,7 @@ def test_the_tasks_columns_and_the_counts_of_table_4(marked, sources, tmp_path):
     assert (counts["SEED-Bench/original"], counts["SEED-Bench/other parts"]) == (3, 1)
 
 
-def test_lmms_eval_s_tasks_take_the_folders(marked, sources, tmp_path):
+def test_lmms_eval_tasks_read_the_folders(marked, sources, tmp_path):
     """Columns and answers through the tasks' own code."""
     from importlib.util import module_from_spec, spec_from_file_location
 
@@ -81,7 +83,7 @@ def test_lmms_eval_s_tasks_take_the_folders(marked, sources, tmp_path):
         assert utils.doc_to_text(documents[0])
 
 
-def test_a_question_that_fails_a_check_is_left_out_of_the_translated(monkeypatch, marked, sources, tmp_path):
+def test_a_question_that_fails_a_check_is_left_out(monkeypatch, marked, sources, tmp_path):
     def broken(line: str) -> str:
         # An answer of one OK-VQA question, an option of one of SEED-Bench, a no of POPE.
         line = remark(line).replace("Risposta: puppy", "Il cucciolo")

@@ -1,3 +1,5 @@
+"""The Cauldron, with a translator that changes only the markers and with Apertium."""
+
 from __future__ import annotations
 
 import json
@@ -64,7 +66,7 @@ class TestWithApertium:
         assert rows["cauldron/vqav2/00001/01"]["conversations"][1]["value"] == "No."
         assert rows["cauldron/vqav2/00003/01"]["conversations"][1]["value"] == "Sì."
 
-    def test_another_language_is_a_block_of_words(self, samples, tmp_path):
+    def test_another_language_needs_only_its_words(self, samples, tmp_path):
         assert run(samples, tmp_path / "out", "--lang", "es") == 0
         manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
         assert manifest["lang"] == "es"
@@ -86,7 +88,7 @@ class TestWithApertium:
         )
         assert one == seven
 
-    def test_killed_at_any_moment_it_goes_on_and_translates_nothing_twice(self, samples, tmp_path):
+    def test_a_run_killed_at_any_moment_resumes_and_translates_nothing_twice(self, samples, tmp_path):
         shim, log = tmp_path / "bin" / "lt-proc", tmp_path / "log"
         shim.parent.mkdir()
         # Notes what goes into the first program of the pipe from English.
@@ -158,7 +160,7 @@ def test_rows_are_what_training_reads(marked, samples, tmp_path):
     assert set(sources) == {f"cauldron/{task}" for task in cauldron.TASKS}
 
 
-def test_broken_rows_of_every_kind_are_counted_and_kept_aside(marked, tmp_path):
+def test_broken_rows_of_every_kind_are_counted_and_rejected(marked, tmp_path):
     good = ("Is it red?\nOne word.", "Yes.")
     whole = draw_image(1)
     rows = [
@@ -201,7 +203,7 @@ def test_broken_rows_of_every_kind_are_counted_and_kept_aside(marked, tmp_path):
     assert len(list((tmp_path / "out" / "images").rglob("*.png"))) == 1
 
 
-def test_what_fails_a_check_is_kept_with_both_lines(monkeypatch, marked, tmp_path):
+def test_a_rejected_pair_is_recorded_with_both_lines(monkeypatch, marked, tmp_path):
     broken = lambda line: "Domanda: chi? Risposta: no."  # noqa: E731
     monkeypatch.setattr(
         cauldron, "open_translation", lambda args, memory: marked_translation(memory.parent, broken)
@@ -261,7 +263,7 @@ def test_missing_tasks_folders_and_columns_are_named(marked, tmp_path, capsys):
     assert "no column texts among images, text" in capsys.readouterr().err
 
 
-def test_a_language_without_words_is_refused_before_anything_is_done(samples, tmp_path, capsys):
+def test_a_language_without_words_is_refused_before_any_work(samples, tmp_path, capsys):
     assert run(samples, tmp_path / "out", "--lang", "xx") == 1
     assert "ndino/languages/xx.yaml" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -1,3 +1,5 @@
+"""CELEX numbers and the files that list them."""
+
 from __future__ import annotations
 
 import gzip
@@ -37,7 +39,7 @@ def numbers_of(path) -> list[str]:
         "E2019C0001",
     ],
 )
-def test_what_a_number_looks_like(number):
+def test_valid_numbers(number):
     assert CELEX.fullmatch(number)
 
 
@@ -55,7 +57,7 @@ def test_what_a_number_looks_like(number):
         "32006D٠٢١٣",
     ],
 )
-def test_what_is_none(text):
+def test_invalid_numbers(text):
     assert not CELEX.fullmatch(text)
 
 
@@ -65,19 +67,19 @@ def test_a_number_is_a_safe_file_name(number):
 
 
 @given(st.lists(st.sampled_from([*NUMBERS, "Titolo", "x"]), max_size=12))
-def test_repeated_numbers_and_others_have_their_fault(numbers):
+def test_repeated_and_invalid_numbers_have_a_fault(numbers):
     found = list(check_numbers(iter(numbers)))
     assert [document.name for document in found] == numbers
     assert sum(not document.fault for document in found) == len(set(numbers) & set(NUMBERS))
     assert {document.fault for document in found} <= {"", "not a CELEX number", "given twice"}
 
 
-def test_the_unions_languages():
+def test_the_languages_of_the_eu():
     assert len(LANGUAGES) == 24 and LANGUAGES["it"] == "ita" and LANGUAGES["el"] == "ell"
 
 
 @pytest.mark.parametrize("kind", ["txt", "parquet", "jsonl", "jsonl.gz", "tar.gz"])
-def test_every_kind_of_file(tmp_path, kind):
+def test_every_file_type_is_read(tmp_path, kind):
     path = tmp_path / f"train.{kind}"
     if kind == "txt":
         path.write_text("\ufeff" + "\r\n".join(NUMBERS[:2]) + f"\n\n  {NUMBERS[2]}\t")
@@ -97,7 +99,7 @@ def test_every_kind_of_file(tmp_path, kind):
     assert identities([path])[0]["file"] == path.name
 
 
-def test_a_folder_is_read_in_the_order_of_its_paths(tmp_path):
+def test_a_folder_is_read_in_path_order(tmp_path):
     for name, number in (("b.txt", NUMBERS[1]), ("c/a.jsonl", NUMBERS[2]), ("a.txt", NUMBERS[0])):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(json.dumps({"celex_id": number}) if "json" in name else number)
@@ -105,7 +107,7 @@ def test_a_folder_is_read_in_the_order_of_its_paths(tmp_path):
     assert numbers_of(tmp_path) == NUMBERS
 
 
-def test_a_data_set_of_the_hub(tmp_path, monkeypatch):
+def test_a_data_set_on_the_hub(tmp_path, monkeypatch):
     """As the hub's own client keeps it; nothing is asked for over the network."""
     cache = tmp_path / "datasets--owner--laws"
     (cache / "refs").mkdir(parents=True)
@@ -146,7 +148,7 @@ def test_a_table_without_the_column(tmp_path):
         numbers_of(tmp_path)
 
 
-def test_nothing_there(tmp_path):
+def test_a_missing_source_is_named(tmp_path):
     with pytest.raises(DataError, match="no file with CELEX numbers"):
         numbers_of(tmp_path)
     with pytest.raises(DataError, match="not a file, a folder or a data set on the hub"):

@@ -1,3 +1,5 @@
+"""Conversation 58k: rounds, newlines, broken rows."""
+
 from __future__ import annotations
 
 import json
@@ -62,7 +64,7 @@ def values(row: dict) -> list[str]:
 LONG = "A list:\n\n1. Red car.\n  - two dogs  \n\n\nThe end.\n"
 
 
-def test_every_round_and_the_whole_with_its_newlines(shouted, tmp_path):
+def test_each_round_and_the_whole_conversation_keep_their_newlines(shouted, tmp_path):
     row = conversation("000000442786", "What is it?\n<image>", LONG, "And\nthen?", "12")
     assert main([*source(tmp_path, row), "--out", str(tmp_path / "out")]) == 0
     first, second, whole = rows_of(tmp_path / "out" / "data.jsonl")
@@ -96,7 +98,7 @@ def test_a_rejected_round_is_left_out_and_so_is_the_whole_conversation(shouted, 
     ]
 
 
-def test_broken_rows_keep_their_numbers_and_stop_nothing(shouted, tmp_path):
+def test_broken_rows_keep_their_numbers_and_do_not_stop_the_run(shouted, tmp_path):
     good = conversation("g", "<image>\nWho?", "Me.")
     arguments = source(
         tmp_path,
@@ -148,14 +150,14 @@ def test_shards_give_the_same_bytes(shouted, tmp_path):
         ("a.txt", "[]", "unknown file type"),
     ],
 )
-def test_a_file_that_is_no_list_is_named(shouted, tmp_path, capsys, name, content, said):
+def test_a_file_that_is_not_a_list_is_named(shouted, tmp_path, capsys, name, content, said):
     (tmp_path / name).write_text(content)
     command = ["conversations", str(tmp_path / name), "--images", str(tmp_path), "--out", str(tmp_path / "o")]
     assert main(command) == 1
     assert said in capsys.readouterr().err
 
 
-def test_what_is_not_there_is_named(tmp_path, capsys):
+def test_missing_files_and_folders_are_named(tmp_path, capsys):
     arguments = source(tmp_path)
     assert main([*arguments[:3], str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 1
     assert "--images FOLDER" in capsys.readouterr().err

@@ -1,3 +1,5 @@
+"""EUR-Lex from numbers to rows, with a local server and Tesseract."""
+
 from __future__ import annotations
 
 import json
@@ -126,7 +128,7 @@ def test_rows_are_pages_with_their_text(done):
     assert len(checked) == len(rows) and {row.turns[0].text for row in checked} == {"<image>"}
 
 
-def test_what_is_left_out_has_its_reason(done):
+def test_every_reject_has_its_reason(done):
     folder, _, _, _ = done
     assert rejects_of(folder / "out") == {
         NUMBER["slow"]: "timed out",
@@ -150,7 +152,7 @@ def test_what_is_left_out_has_its_reason(done):
     assert manifest["inputs"][0]["file"] == "numbers.txt" and manifest["lang"] == "it"
 
 
-def test_the_server_is_asked_for_pdfs_in_the_language_and_not_twice(done):
+def test_pdfs_are_requested_in_the_language_and_only_once(done):
     _, server, asked, _ = done
     assert {language for _, _, language in asked} == {"ita"}
     assert all(
@@ -163,7 +165,7 @@ def test_the_server_is_asked_for_pdfs_in_the_language_and_not_twice(done):
     }  # fmt: skip
 
 
-def test_a_finished_run_does_nothing_again(done, capsys):
+def test_a_finished_run_is_not_repeated(done, capsys):
     folder, server, _, url = done
     hits = server.hits.copy()
     assert run(folder / "numbers.txt", "--out", folder / "out", "--url", url, "--pages", 4) == 0
@@ -207,7 +209,7 @@ def test_other_settings_are_refused(done, capsys):
         (["numbers.txt", "--lang", "mt"], "apt-get install tesseract-ocr-mlt"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_done(tmp_path, monkeypatch, capsys, arguments, message):
+def test_mistakes_are_reported_before_any_work(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     listed(tmp_path, number_of(0))
     with Server() as server:
@@ -232,13 +234,13 @@ def test_without_tesseract_its_package_is_named(tmp_path):
     assert "tesseract is not installed" in done.stderr and "apt-get install tesseract-ocr-ita" in done.stderr
 
 
-def test_not_one_row_is_a_failure(tmp_path, capsys):
+def test_a_run_without_rows_fails(tmp_path, capsys):
     (tmp_path / "a.pdf").write_bytes(pdf(lines(*ENGLISH)))
     assert main(["eurlex", "--pdfs", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     assert "no rows; rejects" in capsys.readouterr().err
 
 
-def test_limit_cuts_the_source(tmp_path, monkeypatch):
+def test_limit_takes_the_first_items(tmp_path, monkeypatch):
     for position in range(3):
         (tmp_path / f"-{position}.PDF").write_bytes(italian(position))
     monkeypatch.chdir(tmp_path)
@@ -246,7 +248,7 @@ def test_limit_cuts_the_source(tmp_path, monkeypatch):
     assert [row["id"] for row in rows_of(tmp_path / "out")] == ["eurlex/-0/1", "eurlex/-1/1"]
 
 
-def test_stopped_at_any_moment_it_goes_on(tmp_path):
+def test_a_run_stopped_at_any_moment_resumes(tmp_path):
     """kill -9, Ctrl-C, SLURM's SIGTERM: the bytes of an undisturbed run, and nothing committed done twice."""
     numbers = [number_of(position) for position in range(10)]
     routes = {f"/{number}": content(italian(position), PDF) for position, number in enumerate(numbers)}

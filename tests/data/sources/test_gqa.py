@@ -26,7 +26,7 @@ def run(source: Path, out: Path, *arguments: str) -> int:
     return main(["native", "gqa-it", "--source", str(source), "--out", str(out), *arguments])
 
 
-def test_gqa_it_with_the_images_that_it_asks_about(tmp_path):
+def test_questions_are_joined_with_their_images(tmp_path):
     questions, images = write_gqa(tmp_path / "hub")
     assert run(images, tmp_path / "out", "--questions", str(questions)) == 0
     folder = tmp_path / "out" / "benchmarks"

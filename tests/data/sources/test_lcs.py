@@ -1,3 +1,5 @@
+"""LCS-558K: rows and images from a folder or a zip file."""
+
 from __future__ import annotations
 
 import json
@@ -70,7 +72,7 @@ def test_good_rows_are_indexed_with_their_images_in_place(pretrain, images):
     assert files == ["0.jpg", "1.jpg"]
 
 
-def test_images_of_a_folder_take_no_more_room(pretrain):
+def test_images_of_a_folder_take_no_extra_space(pretrain):
     out = run(pretrain, "images", "out")
     original = pretrain / "images" / "00000" / "0.jpg"
     assert (out / "images" / "00000" / "0.jpg").samefile(original)
@@ -96,7 +98,7 @@ def test_shards_give_the_same_bytes(pretrain):
     assert_same_folders(one, pretrain / "two")
 
 
-def test_what_is_no_folder_and_no_zip_is_named(pretrain, capsys):
+def test_a_path_that_is_neither_folder_nor_zip_is_named(pretrain, capsys):
     (pretrain / "no.zip").write_bytes(b"no zip")
     command = ["lcs", str(pretrain / "l.json"), "--out", str(pretrain / "out"), "--images"]
     for images in ("no.zip", "nowhere"):

@@ -1,3 +1,5 @@
+"""MTVQA and EXAMS-V, for training and for test."""
+
 from __future__ import annotations
 
 import json
@@ -22,7 +24,7 @@ def run(name: str, source: Path, out: Path, *arguments: str) -> int:
     return main(["native", name, "--source", str(source), "--out", str(out), *arguments])
 
 
-def test_mtvqa_for_training_asks_as_the_task_does(tmp_path):
+def test_mtvqa_for_training_has_the_prompt_of_the_task(tmp_path):
     write_mtvqa(tmp_path / "hub")
     assert run("mtvqa", tmp_path / "hub", tmp_path / "out", "--split", "train") == 0
     first, second = rows_of(tmp_path / "out" / "data.jsonl")
@@ -33,7 +35,7 @@ def test_mtvqa_for_training_asks_as_the_task_does(tmp_path):
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"] == {"mtvqa/train": 2}
 
 
-def test_mtvqa_for_test_is_what_the_task_reads(tmp_path):
+def test_mtvqa_for_test_has_the_columns_of_the_task(tmp_path):
     write_mtvqa(tmp_path / "hub")
     assert run("mtvqa", tmp_path / "hub", tmp_path / "out") == 0
     folder = tmp_path / "out" / "benchmarks" / "swap-uniba" / "MTVQA_IT"
@@ -43,7 +45,7 @@ def test_mtvqa_for_test_is_what_the_task_reads(tmp_path):
     assert documents[0]["image"].size == (32, 32)
 
 
-def test_another_language_asks_with_its_own_prompts(tmp_path):
+def test_another_language_has_its_own_prompts(tmp_path):
     write_mtvqa(tmp_path / "hub", lang="ES")
     assert run("mtvqa", tmp_path / "hub", tmp_path / "out", "--split", "train", "--lang", "es") == 0
     rows = rows_of(tmp_path / "out" / "data.jsonl")
@@ -72,7 +74,7 @@ def test_exams_v(tmp_path):
         "[{'question': 'a', 'answer': 'b'}]" + " " * LONGEST_LIST,
     ],
 )  # fmt: skip
-def test_what_is_no_list_of_questions_is_none(text):
+def test_other_texts_are_not_a_list_of_questions(text):
     assert read_question_list(text) is None
 
 
@@ -82,14 +84,14 @@ def test_lists_of_questions():
 
 
 @given(st.text())
-def test_no_text_breaks_the_reader_of_lists(text):
+def test_no_text_crashes_the_parser_of_lists(text):
     read_question_list(text)
     assert read_question_list(str([{"question": "a" + text, "answer": "b" + text}])) == (
         (("a" + text).strip(), ("b" + text).strip()),
     )
 
 
-def test_rows_that_cannot_be_read_are_set_aside(tmp_path):
+def test_rows_that_cannot_be_read_are_rejected(tmp_path):
     write_mtvqa(tmp_path / "hub", (PAIRS, "[nonsense", None))
     assert run("mtvqa", tmp_path / "hub", tmp_path / "out") == 0
     assert [one["reason"] for one in rows_of(tmp_path / "out" / "rejects.jsonl")] == [
@@ -97,7 +99,7 @@ def test_rows_that_cannot_be_read_are_set_aside(tmp_path):
     ] * 2
 
 
-def test_what_cannot_be_done_is_said(tmp_path, capsys):
+def test_impossible_requests_are_explained(tmp_path, capsys):
     write_mtvqa(tmp_path / "hub")
     assert run("gqa-it", tmp_path / "hub", tmp_path / "out") == 1
     assert "--questions" in capsys.readouterr().err

@@ -1,3 +1,5 @@
+"""WIT from tables to rows, with a local server for the images."""
+
 from __future__ import annotations
 
 import csv
@@ -89,7 +91,7 @@ def test_a_row_gives_a_caption_and_a_section(tmp_path: Path) -> None:
     assert len(list(read_conversations(data, image_folder=images))) == 2
 
 
-def test_columns_that_nothing_is_made_of_may_be_missing(tmp_path: Path) -> None:
+def test_unused_columns_may_be_missing(tmp_path: Path) -> None:
     with Server({"/a.png": content(png(1))}) as server:
         found = row(image_url=server.url("/a.png"))
         taken = [column for column in NEEDED if found[column]]
@@ -101,7 +103,7 @@ def test_columns_that_nothing_is_made_of_may_be_missing(tmp_path: Path) -> None:
     assert len(rows_of(tmp_path / "out")) == 2
 
 
-def test_another_language_is_only_a_setting(tmp_path: Path) -> None:
+def test_another_language_needs_only_an_option(tmp_path: Path) -> None:
     with Server({"/a.png": content(png(1))}) as server:
         rows = [row(image_url=server.url("/a.png")), row("de", image_url=server.url("/a.png"))]
         path = write(tmp_path / "wit.tsv", table(rows))
@@ -130,7 +132,7 @@ def test_another_language_is_only_a_setting(tmp_path: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_image_that_cannot_be_had_costs_its_row_only(
+def test_a_missing_image_costs_only_its_row(
     tmp_path: Path, impatient: None, answer: Answer, reason: str
 ) -> None:
     with Server({"/a.png": answer, "/b.png": content(png(2))}) as server:
@@ -141,7 +143,7 @@ def test_a_image_that_cannot_be_had_costs_its_row_only(
     assert rejects_of(tmp_path / "out") == [("wit.tsv row 1", reason)]
 
 
-def test_images_that_come_in_the_end(tmp_path: Path, impatient: None) -> None:
+def test_slow_and_busy_servers_are_retried(tmp_path: Path, impatient: None) -> None:
     gif = tmp_path / "a.gif"
     from PIL import Image
 
@@ -164,7 +166,7 @@ def test_images_that_come_in_the_end(tmp_path: Path, impatient: None) -> None:
     )
 
 
-def test_texts_that_are_missing_refused_or_there_before(tmp_path: Path) -> None:
+def test_missing_rejected_and_repeated_texts(tmp_path: Path) -> None:
     caption, section = "caption_reference_description", "context_section_description"
     with Server({f"/{n}.png": content(png(n)) for n in range(9)}) as server:
         url = server.url
@@ -208,7 +210,7 @@ def test_texts_that_are_missing_refused_or_there_before(tmp_path: Path) -> None:
     assert counts["wit/rows without a caption"] == 2 and counts["wit/rows without a section"] == 2
 
 
-def test_faulty_rows_are_kept_aside_and_a_torn_file_gives_what_is_whole(tmp_path: Path) -> None:
+def test_faulty_rows_are_rejected_and_a_torn_file_gives_its_complete_rows(tmp_path: Path) -> None:
     with Server({f"/{n}.png": content(png(n)) for n in range(3)}) as server:
         good, last, torn = ([row(image_url=server.url(f"/{n}.png"))] for n in range(3))
         wrong = table([row()], header=False).replace(b"\tColosseo\t", b"\t")
@@ -224,7 +226,7 @@ def test_faulty_rows_are_kept_aside_and_a_torn_file_gives_what_is_whole(tmp_path
     assert [found["image_url"][-5] for found in rows_of(tmp_path / "out")] == list("220011")
 
 
-def test_what_is_no_table_stops_the_run_before_anything_is_asked_for(tmp_path: Path, capsys) -> None:
+def test_a_wrong_file_stops_the_run_before_any_download(tmp_path: Path, capsys) -> None:
     with Server({"/a.png": content(png(1))}) as server:
         good = write(tmp_path / "a.tsv", table([row(image_url=server.url("/a.png"))]))
         for bad in (
@@ -242,7 +244,7 @@ def test_what_is_no_table_stops_the_run_before_anything_is_asked_for(tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
-def test_a_language_that_is_not_there_is_no_success(tmp_path: Path, capsys) -> None:
+def test_a_language_without_rows_is_a_failure(tmp_path: Path, capsys) -> None:
     path = write(tmp_path / "wit.tsv", table([row("de")]))
     assert run([path], tmp_path / "out") == 1
     assert "no rows; rejects" in capsys.readouterr().err
@@ -280,7 +282,7 @@ def tables_at(server: Server, many: list[dict[str, str]], folder: Path) -> list[
     return [second, first]
 
 
-def test_the_number_of_shards_and_the_order_of_the_files_change_nothing(
+def test_the_result_does_not_depend_on_shards_or_file_order(
     tmp_path: Path, many: list[dict[str, str]]
 ) -> None:
     with serve(many) as server:
@@ -304,7 +306,7 @@ def test_the_number_of_shards_and_the_order_of_the_files_change_nothing(
     assert len(set(ids)) == len(ids)
 
 
-def test_killed_at_random_it_goes_on_and_fetches_nothing_twice(
+def test_a_run_killed_at_random_resumes_and_downloads_nothing_twice(
     tmp_path: Path, many: list[dict[str, str]]
 ) -> None:
     draw, kills = random.Random(time.time_ns()), 0
@@ -333,7 +335,7 @@ def test_killed_at_random_it_goes_on_and_fetches_nothing_twice(
     assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
 
 
-def test_ctrl_c_does_not_wait_for_a_server_that_asks_for_time(tmp_path: Path) -> None:
+def test_ctrl_c_does_not_wait_for_retry_after(tmp_path: Path) -> None:
     answers = {"/1.png": content(png(1)), "/2.png": status(429, {"Retry-After": "250"})}
     with Server(answers) as server:
         path = write(tmp_path / "wit.tsv", table([row(image_url=server.url(path)) for path in answers]))

@@ -1,3 +1,5 @@
+"""The URLs of WIT's images, each downloaded once."""
+
 from __future__ import annotations
 
 import threading
@@ -36,11 +38,11 @@ COMMONS = "https://upload.wikimedia.org/wikipedia/commons"
         ("", None, ""),
     ],
 )  # fmt: skip
-def test_what_is_asked_for(url: str, width: int | None, expected: str) -> None:
+def test_the_url_that_is_requested(url: str, width: int | None, expected: str) -> None:
     assert address_of(url, width) == expected
 
 
-def test_each_address_is_asked_for_once_by_all_threads_and_after_a_restart(tmp_path: Path) -> None:
+def test_each_url_is_requested_once_by_all_threads_and_reruns(tmp_path: Path) -> None:
     saved: list[str] = []
 
     def save(content: bytes, suffix: str) -> str:
@@ -65,7 +67,7 @@ def test_each_address_is_asked_for_once_by_all_threads_and_after_a_restart(tmp_p
     assert saved == [".png"]
 
 
-def test_when_the_run_stops_all_who_wait_are_told_and_nothing_is_remembered(tmp_path: Path) -> None:
+def test_a_stopped_run_wakes_waiting_threads_and_records_nothing(tmp_path: Path) -> None:
     with Server({"/a": status(503)}, hold=0.05) as server, Fetcher(POLITE) as fetcher:
         fetcher._failures = FAILURES_IN_A_ROW - 1
         with ImageStore(tmp_path / "known.sqlite", fetcher, lambda *_: "") as images:
@@ -77,7 +79,7 @@ def test_when_the_run_stops_all_who_wait_are_told_and_nothing_is_remembered(tmp_
 
             with ThreadPoolExecutor(2) as pool:
                 for future in [pool.submit(get, number) for number in range(2)]:
-                    with pytest.raises(DataError, match="in a row"):
+                    with pytest.raises(DataError, match="consecutive failures"):
                         future.result()
             server.routes["/a"] = content(png(1))
             assert images.get(server.url("/a")).reason == ""

@@ -19,7 +19,7 @@ def pages(*languages: str, **texts: str) -> list[dict]:
     return [{key: (row(language) | texts)[key] for key in taken} for language in languages]
 
 
-def test_parquet_with_images_of_the_hub_in_all_its_forms(tmp_path: Path) -> None:
+def test_all_forms_of_parquet_with_images(tmp_path: Path) -> None:
     without = pages("it", caption_reference_description=None)
     records = [
         {"image": image, "image_url": f"http://x/{number}.png", "pages": shown_on}
@@ -90,7 +90,7 @@ def test_parquet_in_batches(tmp_path: Path, form: str, monkeypatch: pytest.Monke
     assert (found.rows, found.passed) == (40, 40 - len(set(expected)))
 
 
-def test_of_a_damaged_parquet_the_rest(tmp_path: Path) -> None:
+def test_the_undamaged_rows_of_a_parquet_file_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     flat = [row(image_url=f"http://x/{number}") | {"image": png(number)} for number in range(60)]
     parquet.write_table(pyarrow.Table.from_pylist(flat), path, row_group_size=20)

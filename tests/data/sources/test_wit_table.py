@@ -1,3 +1,5 @@
+"""WIT's TSV tables, sound and damaged."""
+
 from __future__ import annotations
 
 import csv
@@ -43,7 +45,7 @@ def one(**fields: str) -> bytes:
 HEADER = table([])
 
 
-def test_rows_of_the_language_as_they_were(tmp_path: Path) -> None:
+def test_rows_of_the_language_are_read_unchanged(tmp_path: Path) -> None:
     rows = [row("de"), row(), row("it-x"), row("ital"), row(page_title='"Tutto" "fra virgolette"'), row("en")]
     path = tmp_path / "wit.tsv"
     path.write_bytes(table(rows))
@@ -77,7 +79,7 @@ FIELDS = st.lists(
     st.sampled_from(["\n", "\r\n"]),
     st.integers(70, 400),
 )
-def test_what_csv_writes_is_read_whatever_the_blocks(
+def test_what_csv_writes_is_read_with_any_block_size(
     tmp_path: Path, rows: list[dict[str, str]], header: bool, line_end: str, block: int
 ) -> None:
     # What looks like a row's beginning is one, in a quoted field too: test_a_quote_that_is_not_closed.
@@ -96,7 +98,7 @@ def test_what_csv_writes_is_read_whatever_the_blocks(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=400) | st.text('it\t\n"http://e\r\0').map(str.encode), st.integers(70, 400))
-def test_anything_may_stand_between_two_rows(tmp_path: Path, junk: bytes, block: int) -> None:
+def test_any_junk_between_two_rows_is_survived(tmp_path: Path, junk: bytes, block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wit_table, "BLOCK_BYTES", block)
         found = read(tmp_path, HEADER + one(page_title="A") + junk + b"\n" + one(page_title="B"))
@@ -153,13 +155,13 @@ def test_a_faulty_row_is_named_and_the_others_are_read(tmp_path: Path, spoilt: b
     assert numbers(found) == [1, 3, 5]
 
 
-def test_an_unquoted_line_break_costs_its_row(tmp_path: Path) -> None:
+def test_an_unquoted_line_break_spoils_only_its_row(tmp_path: Path) -> None:
     found = read(tmp_path, HEADER + one() + one().replace(b"\tColosseo\t", b"\tColos\nseo\t") + one())
     assert faults(found) == [(2, "wrong number of columns"), (2, "no row begins here")]
     assert numbers(found) == [1, 3]
 
 
-def test_empty_lines_and_a_missing_last_line_end_are_nothing(tmp_path: Path) -> None:
+def test_empty_lines_and_a_missing_final_newline_are_ignored(tmp_path: Path) -> None:
     found = read(tmp_path, HEADER + b"\n\r\n" + one() + b"\n\n" + one().rstrip(b"\n"))
     assert numbers(found) == [1, 2] and not faults(found)
 
@@ -171,7 +173,7 @@ def test_a_table_without_its_first_line_and_with_a_byte_order_mark(tmp_path: Pat
         assert found[0].fields == row()
 
 
-def test_columns_go_by_their_names(tmp_path: Path) -> None:
+def test_columns_are_found_by_name(tmp_path: Path) -> None:
     file = io.StringIO()
     columns = ["language", "page_url", *reversed(COLUMNS[2:]), "caption_title_and_reference_description"]
     writer = csv.DictWriter(file, columns, delimiter="\t", restval="x", lineterminator="\n")
@@ -182,7 +184,7 @@ def test_columns_go_by_their_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.5, 0.9, 0.999])
-def test_of_a_torn_packed_file_the_whole_rows_are_read(tmp_path: Path, kept: float) -> None:
+def test_complete_rows_of_a_truncated_gzip_file_are_read(tmp_path: Path, kept: float) -> None:
     rows = [row(page_title=f"{number}" * 50) for number in range(400)]
     content = gzip.compress(table(rows))
     found = read(tmp_path, content[: int(len(content) * kept)])
@@ -192,7 +194,7 @@ def test_of_a_torn_packed_file_the_whole_rows_are_read(tmp_path: Path, kept: flo
     assert isinstance(found[-1], WitFault)
 
 
-def test_of_a_damaged_packed_file_what_comes_before(tmp_path: Path) -> None:
+def test_rows_before_the_damage_in_a_gzip_file_are_read(tmp_path: Path) -> None:
     packer = zlib.compressobj(wbits=31)
     rows = [row(page_title=random.Random(number).randbytes(200).hex()) for number in range(400)]
     content = packer.compress(table(rows)) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -202,7 +204,7 @@ def test_of_a_damaged_packed_file_what_comes_before(tmp_path: Path) -> None:
     assert faults(found) == [(found[-1].row, "file breaks off")]
 
 
-def test_packed_files_behind_each_other_are_one(tmp_path: Path) -> None:
+def test_concatenated_gzip_files_are_one(tmp_path: Path) -> None:
     found = read(tmp_path, gzip.compress(HEADER + one()) + gzip.compress(one()) + bytes(512))
     assert numbers(found) == [1, 2] and not faults(found)
 
@@ -222,7 +224,7 @@ def test_packed_files_behind_each_other_are_one(tmp_path: Path) -> None:
         (gzip.compress(b"hello", mtime=0), "first line is 'hello'"),
     ],
 )
-def test_what_is_no_wit_table(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_other_files_are_refused(tmp_path: Path, content: bytes, reason: str) -> None:
     with pytest.raises(DataError, match="not a WIT table") as error:
         read(tmp_path, content)
     assert reason in str(error.value) and "\n" not in str(error.value)

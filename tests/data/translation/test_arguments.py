@@ -1,3 +1,5 @@
+"""The options of the commands that translate."""
+
 from __future__ import annotations
 
 import argparse
@@ -21,7 +23,7 @@ def arguments(*given: str, **more: object) -> argparse.Namespace:
 
 
 @pytest.mark.parametrize("translator", ["madlad", "transformers"])
-def test_a_model_translates_and_is_remembered(
+def test_a_translation_is_stored_in_the_memory(
     madlad_folder: Path, converted_folder: Path, tmp_path: Path, translator: str
 ) -> None:
     folder = converted_folder if translator == "madlad" else madlad_folder
@@ -36,7 +38,7 @@ def test_a_model_translates_and_is_remembered(
         assert translation.counts["translated"] == 0
 
 
-def test_identity_follows_the_languages_and_the_model(madlad_folder: Path, converted_folder: Path) -> None:
+def test_the_identity_depends_on_languages_and_model(madlad_folder: Path, converted_folder: Path) -> None:
     by_model = ["--translator", "madlad", "--translator-model", str(converted_folder)]
     papers = ["--translator", "transformers", "--translator-model", str(madlad_folder)]
     other = [*by_model, "--lang", "es"]
@@ -46,12 +48,12 @@ def test_identity_follows_the_languages_and_the_model(madlad_folder: Path, conve
         translation_identity(arguments(*by_model, "--lang", "xx"))
 
 
-def test_a_command_that_has_a_language_keeps_it() -> None:
+def test_a_command_keeps_its_own_language_option() -> None:
     assert arguments().lang == "it"
     assert arguments(lang="de").lang == "de"
 
 
-def test_a_model_that_was_not_named_is_asked_for(tmp_path: Path) -> None:
+def test_a_missing_model_option_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"--translator-model.*translation\.md"):
         open_translation(arguments("--translator", "madlad"), tmp_path / "memory.sqlite")
     assert not (tmp_path / "memory.sqlite").exists()

@@ -1,3 +1,5 @@
+"""Splitting a text into lines and joining them again."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,14 +22,14 @@ def test_the_pieces_joined_are_the_text(text):
 
 
 @given(TEXTS)
-def test_words_hold_no_newline_and_no_margin(text):
+def test_words_have_no_newline_and_no_outer_space(text):
     for words in words_of(split_lines(text)):
         assert len(words.splitlines()) == 1 and words == words.strip()
         assert any(character.isalpha() for character in words)
 
 
 @given(TEXTS)
-def test_all_letters_are_in_words_but_those_of_list_markers(text):
+def test_all_letters_except_list_markers_are_in_words(text):
     left = [piece.text for piece in split_lines(text) if not piece.words]
     assert all(
         not character.isalpha() or piece[position + 1 : position + 2] == ")"
@@ -37,7 +39,7 @@ def test_all_letters_are_in_words_but_those_of_list_markers(text):
 
 
 @given(TEXTS)
-def test_translations_take_the_place_of_the_words_and_nothing_else_moves(text):
+def test_translations_replace_the_words_and_nothing_else_changes(text):
     pieces = split_lines(text)
     there = join_lines(pieces, ["X" for _ in words_of(pieces)])
     assert there.count("X") >= len(words_of(pieces))
@@ -52,6 +54,6 @@ def test_list_markers_indentation_and_rules_are_kept():
 
 
 @pytest.mark.parametrize("translated", [[], ["a", "b"]])
-def test_another_number_of_translations_is_a_fault(translated):
+def test_a_wrong_number_of_translations_is_an_error(translated):
     with pytest.raises(ValueError, match="for 1 pieces"):
         join_lines([TextPiece("one", True)], translated)

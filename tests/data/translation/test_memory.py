@@ -1,3 +1,5 @@
+"""The translation memory: storing, locking, merging, surviving a kill."""
+
 from __future__ import annotations
 
 import itertools
@@ -30,7 +32,7 @@ def read(path: Path, *sources: str, identity: str = "one") -> dict[str, Translat
         memory.close()
 
 
-def test_translations_and_refusals_are_kept_by_translator(tmp_path: Path) -> None:
+def test_translations_and_rejections_are_stored_by_translator(tmp_path: Path) -> None:
     path = write(tmp_path / "deep" / "memory.sqlite", yes=YES, no=NO)
     assert read(path, "yes", "no", "never") == {"yes": YES, "no": NO}
     assert read(path, "yes", identity="two") == {}
@@ -42,7 +44,7 @@ def test_many_are_looked_up_at_once(tmp_path: Path) -> None:
     assert read(path, *content) == content
 
 
-def test_two_processes_do_not_share_one(tmp_path: Path) -> None:
+def test_a_second_process_cannot_open_the_memory(tmp_path: Path) -> None:
     memory = TranslationMemory(tmp_path / "memory.sqlite")
     with pytest.raises(DataError, match="another process"):
         TranslationMemory(tmp_path / "memory.sqlite")
@@ -50,7 +52,7 @@ def test_two_processes_do_not_share_one(tmp_path: Path) -> None:
     TranslationMemory(tmp_path / "memory.sqlite").close()
 
 
-def test_a_file_that_is_no_memory_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_memory_is_named(tmp_path: Path) -> None:
     (tmp_path / "memory.sqlite").write_bytes(b"something else" * 100)
     with pytest.raises(DataError, match=r"memory\.sqlite: .*remedy: remove"):
         TranslationMemory(tmp_path / "memory.sqlite")
@@ -59,7 +61,7 @@ def test_a_file_that_is_no_memory_is_named(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["memory.sqlite"]
 
 
-def test_a_missing_one_is_not_merged_over(tmp_path: Path) -> None:
+def test_a_missing_memory_is_an_error_and_the_merged_file_stays(tmp_path: Path) -> None:
     path = write(tmp_path / "a.sqlite", yes=YES)
     with pytest.raises(DataError, match=r"b\.sqlite: the translation memory is missing"):
         merge_memories([path, tmp_path / "b.sqlite"], tmp_path / "all.sqlite")
@@ -96,7 +98,7 @@ def test_merged_bytes_depend_on_the_content_alone(tmp_path: Path) -> None:
     st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=20), st.text(max_size=5)),
     st.integers(1, 5),
 )
-def test_any_division_merges_to_the_same_bytes(
+def test_any_split_merges_to_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, str], count: int
 ) -> None:
     folder = tmp_path_factory.mktemp("merge")
@@ -113,7 +115,7 @@ def test_any_division_merges_to_the_same_bytes(
     assert (folder / "one").read_bytes() == (folder / "many").read_bytes()
 
 
-def test_the_journal_of_a_killed_run_is_played_back(tmp_path: Path) -> None:
+def test_the_journal_of_a_killed_run_is_rolled_back(tmp_path: Path) -> None:
     path = write(tmp_path / "memory.sqlite", yes=YES)
     # What a kill in the middle of a commit leaves: the journal, and pages that are already changed.
     database = sqlite3.connect(path, isolation_level=None)

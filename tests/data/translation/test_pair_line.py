@@ -82,7 +82,7 @@ def in_italian(parts: Parts, choice: int | None) -> tuple[str, Expected]:
 
 
 @given(chosen())
-def test_options_and_answer_come_back_exact(given_pair):
+def test_options_and_answer_are_read_back_exactly(given_pair):
     parts, choice = given_pair
     line, expected = in_italian(parts, choice)
     found = passed(line, expected)
@@ -92,7 +92,7 @@ def test_options_and_answer_come_back_exact(given_pair):
 
 
 @given(answered())
-def test_open_answers_come_back_exact(parts):
+def test_open_answers_are_read_back_exactly(parts):
     line, expected = in_italian(parts, None)
     found = passed(line, expected)
     assert found.question == parts.question
@@ -108,7 +108,7 @@ def test_a_lost_question_marker_fails_the_first_check_alone(given_pair, data):
 
 
 @given(chosen())
-def test_a_question_behind_the_options_fails_the_first_check(given_pair):
+def test_a_question_after_the_options_fails_the_first_check(given_pair):
     line, expected = in_italian(*given_pair)
     question, rest = line.split(" Opzioni:", 1)
     assert QUESTION in fails(f"Opzioni:{rest} {question}", expected)
@@ -162,7 +162,7 @@ def test_an_answer_moved_lost_changed_or_not_last_fails_the_third_check_alone(gi
 
 
 @given(answered(), st.data())
-def test_an_open_answer_that_is_lost_or_another_fails_the_third_check_alone(parts, data):
+def test_a_lost_or_wrong_open_answer_fails_the_third_check_alone(parts, data):
     line, expected = in_italian(parts, None)
     head = line.rsplit(" Risposta: ", 1)[0]
     wrong = {"yes": "no", "no": "sì"}.get(expected.exactly or "", "99")
@@ -175,7 +175,7 @@ def test_an_open_answer_that_is_lost_or_another_fails_the_third_check_alone(part
 
 
 @given(answered())
-def test_options_out_of_nowhere_fail_the_second_check_alone(parts):
+def test_invented_options_fail_the_second_check_alone(parts):
     line, expected = in_italian(parts, None)
     one, two = (expected.label.format(number) for number in (1, 2))
     assert fails(line.replace(" Risposta:", f" {one} a; {two} b. Risposta:", 1), expected) == (OPTIONS,)
@@ -202,7 +202,7 @@ def test_options_that_became_the_same_fail_the_fourth_check():
         ("¿Domanda: Quanti sono? Risposta: 3", "3"),
     ],
 )
-def test_what_machines_make_of_markers_and_answers_is_read(line, exactly):
+def test_other_translations_of_markers_and_answers_are_accepted(line, exactly):
     assert passed(line, Expected(exactly=exactly)).question
 
 
@@ -215,7 +215,7 @@ def test_what_machines_make_of_markers_and_answers_is_read(line, exactly):
         ("Domanda: Quale? Risposta: Un", "A"),
     ],
 )
-def test_another_answer_than_the_source_s_is_refused(line, exactly):
+def test_a_different_answer_is_rejected(line, exactly):
     assert fails(line, Expected(exactly=exactly)) == (ANSWER,)
 
 
@@ -226,7 +226,7 @@ def test_a_text_with_numbers_in_brackets_gets_other_labels():
     assert passed(line, expected).options == parts.options
 
 
-def test_a_question_without_an_end_gets_one_on_the_way():
+def test_a_question_without_a_final_mark_gets_a_full_stop():
     line, _ = in_italian(Parts("Find x", ("1", "2")), 1)
     assert line == "Domanda: Find x. Opzioni: (1) 1; (2) 2. Risposta: (2)."
 
@@ -262,7 +262,7 @@ def test_a_translation_begins_and_ends_as_its_source(text, source, written):
 
 
 @given(st.text(max_size=200))
-def test_no_text_breaks_the_checks(text):
+def test_no_text_crashes_the_checks(text):
     assume("\n" not in text)
     for expected in (
         Expected(),

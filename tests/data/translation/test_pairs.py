@@ -1,3 +1,5 @@
+"""Parsing The Cauldron's pairs, and writing them."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,7 +65,7 @@ def test_listed_options():
         "{}\nRationale: is what we call the reason.",
     ],
 )
-def test_lines_that_describe_an_explained_answer_become_the_language_s_own(how):
+def test_lines_on_the_answer_format_become_the_language_s_own(how):
     user = f"{how.format('Where is he?')}\nOptions: Office, train."
     pair = read_pair(user, "Answer: office.\nRationale: There is a desk.")
     assert (pair.question, pair.choice, pair.explanation) == ("Where is he?", 0, "There is a desk.")
@@ -127,7 +129,7 @@ def test_broken_pairs_have_a_reason(user, assistant, reason):
 
 
 @given(st.text(), st.text())
-def test_no_text_breaks_the_reader(user, assistant):
+def test_no_text_crashes_the_parser(user, assistant):
     try:
         read_pair(user, assistant)
     except PairError as error:

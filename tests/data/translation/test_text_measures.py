@@ -53,13 +53,13 @@ def test_a_full_width_character_is_as_wide_as_three_letters() -> None:
 
 
 @given(st.text(alphabet="ab .!?。\u00a0\n", max_size=60))
-def test_sentences_are_the_text(text: str) -> None:
+def test_sentences_joined_are_the_text(text: str) -> None:
     parts = sentences(text)
     assert "".join(parts) == text or not text.strip()
     assert all(part.strip() for part in parts)
 
 
-def test_sentences_end_at_their_marks() -> None:
+def test_sentences_end_at_punctuation() -> None:
     assert sentences("Is it red? Yes. 3.5 m. 是。不是。") == [
         "Is it red? ",
         "Yes. ",

@@ -33,7 +33,7 @@ TEXTS = st.lists(LINES, max_size=4).map("\n".join).filter(lambda text: any(map(s
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(TEXTS, TEXTS), max_size=4))
 @example([("A", "0\nNO")])
-def test_whatever_passes_is_what_it_was(tmp_path_factory, texts):
+def test_a_pair_that_passes_is_unchanged(tmp_path_factory, texts):
     given_pairs = [Pair(question.strip(), answer.strip()) for question, answer in texts]
     results = translated(tmp_path_factory.mktemp("m"), *given_pairs)
     assert len(results) == len(given_pairs)
@@ -75,7 +75,7 @@ def test_a_pair_without_words_needs_no_translator(tmp_path):
     assert asked(tmp_path, ("2 + 2 = ?", "4")) == []
 
 
-def test_the_asking_line_is_with_the_answer_and_an_instruction_is_translated_once(tmp_path):
+def test_the_asking_line_goes_with_the_answer_and_an_instruction_is_translated_once(tmp_path):
     assert asked(
         tmp_path,
         ("Where?\nOne word.", "Down."),
@@ -94,12 +94,12 @@ def test_the_asking_line_is_with_the_answer_and_an_instruction_is_translated_onc
 @pytest.mark.parametrize(
     "text", ["One word.\n\n Is it so?\nReally.\n", "Is it?\n\tOne word.", "Name it.\nOne\nWord."]
 )
-def test_every_line_of_a_question_comes_back_to_its_place(tmp_path, text):
+def test_every_line_of_a_question_is_put_back_in_its_place(tmp_path, text):
     result = one(tmp_path, text, "A cat.", change=lambda line: remark(line).upper())
     assert result.question == text.strip().upper()
 
 
-def test_a_no_before_a_full_stop_is_no_number(tmp_path):
+def test_a_no_before_a_full_stop_is_not_read_as_number(tmp_path):
     assert asked(
         tmp_path, ("Is it? Say yes or no.", "No."), ("Is it?\nYes or no. Be quick.", "No. 5 is.")
     ) == [
@@ -119,22 +119,22 @@ def test_lines_around_the_pair_are_translated_and_put_back(tmp_path):
 
 
 @pytest.mark.parametrize("answer", ["10:15", "$ 25", "3/4", "-5"])
-def test_answers_without_words_stay(tmp_path, answer):
+def test_answers_without_words_are_unchanged(tmp_path, answer):
     assert one(tmp_path, "What is it?", answer).answer == answer
 
 
-def test_a_question_without_words_stays(tmp_path):
+def test_a_question_without_words_is_unchanged(tmp_path):
     assert one(tmp_path, "2 + 2 = ?", "four") == Pair("2 + 2 = ?", "four")
 
 
-def test_a_text_with_a_marker_of_its_own_is_refused_before_it_is_translated(tmp_path):
+def test_a_text_with_its_own_marker_is_rejected_before_translation(tmp_path):
     for user, assistant in (("What is the Answer: to it?", "42"), ("Who?", "Me. Question: who?")):
         result = one(tmp_path, user, assistant)
         assert isinstance(result, RejectedPair)
         assert (result.reason, result.translated) == (MARKERS_INSIDE, None)
 
 
-def test_a_refusal_says_what_failed_first_and_shows_both_lines(tmp_path):
+def test_a_rejection_names_the_first_failure_and_shows_both_lines(tmp_path):
     result = one(tmp_path, "Where?", "Down.", change=lambda line: "Giù.")
     assert isinstance(result, RejectedPair)
     assert (result.reason, result.failed) == (QUESTION, (QUESTION, ANSWER))

@@ -62,7 +62,7 @@ def test_order_is_kept_and_nothing_is_translated_twice(
 
 
 @given(st.text(alphabet=st.characters(exclude_characters="\n"), max_size=40))
-def test_any_line_comes_back(text: str) -> None:
+def test_any_line_gets_a_result(text: str) -> None:
     class Same:
         identity = "same"
 

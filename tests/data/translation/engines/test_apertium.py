@@ -1,3 +1,5 @@
+"""Translating with Apertium."""
+
 from __future__ import annotations
 
 import shutil
@@ -50,11 +52,11 @@ def broken_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BreakAt:
 class TestApertium:
     pytestmark = needs_apertium
 
-    def test_goes_by_way_of_spanish(self, to_italian: Apertium) -> None:
+    def test_translates_over_spanish(self, to_italian: Apertium) -> None:
         assert to_italian.modes == ("eng-spa", "spa-ita")
         assert to_italian.translate(["How many dogs are in the house?"]) == ["Quanti cani sono nella casa?"]
 
-    def test_takes_a_direct_pair_where_there_is_one(self) -> None:
+    def test_uses_a_direct_pair_if_there_is_one(self) -> None:
         translator = Apertium("eng", "spa")
         assert translator.modes == ("eng-spa",)
         assert translator.translate(["The red houses."]) == ["Las casas rojas."]
@@ -69,7 +71,7 @@ class TestApertium:
     @pytest.mark.parametrize(
         "text", ["a ^cat$ [is] {x} \\ / @ # * + ~ | _ <b> </b>", "<image> .[] [] [<", "\\", "^", "~~"]
     )
-    def test_what_is_markup_there_is_text_here(self, to_italian: Apertium, text: str) -> None:
+    def test_apertium_s_markup_characters_are_kept_as_text(self, to_italian: Apertium, text: str) -> None:
         (found,) = to_italian.translate([text])
         kept = [character for character in text if not character.isalnum() and not character.isspace()]
         assert [c for c in found if not c.isalnum() and not c.isspace()] == kept
@@ -77,7 +79,7 @@ class TestApertium:
     @pytest.mark.parametrize(
         "kept", ["<image>", "{the_name}", "%s", "https://the.cat/a?b=dog&c", "the.cat@house.org"]
     )
-    def test_placeholders_come_through(self, to_italian: Apertium, kept: str) -> None:
+    def test_placeholders_are_unchanged(self, to_italian: Apertium, kept: str) -> None:
         assert kept in to_italian.translate([f"The cat is at {kept} with the dog."])[0]
 
     def test_the_locale_does_not_matter(self, to_italian: Apertium, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +91,7 @@ class TestApertium:
     @settings(max_examples=4, deadline=None)
     @given(st.lists(st.text(max_size=40), max_size=20))
     @example(["\0", "", " ", "\n", "\r\n", ".[]", "\u2028", "\ud800", "\x1a\x04", "\\\0"])
-    def test_as_many_come_out_as_go_in(self, to_italian: Apertium, texts: list[str]) -> None:
+    def test_every_text_gets_a_translation(self, to_italian: Apertium, texts: list[str]) -> None:
         assert len(to_italian.translate(texts)) == len(texts)
 
     def test_no_texts(self, to_italian: Apertium) -> None:

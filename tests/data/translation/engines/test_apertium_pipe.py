@@ -32,7 +32,7 @@ class TestWithApertium:
         assert to_italian.translate(TEXTS) == alone
         assert to_italian.translate(TEXTS[::-1]) == alone[::-1]
 
-    def test_words_that_the_tagger_does_not_know_keep_to_their_text(self) -> None:
+    def test_words_that_the_tagger_does_not_know_affect_no_other_text(self) -> None:
         alone = [Apertium("eng", "ita").translate([text])[0] for text in TEXTS]
         translator = Apertium("eng", "ita")
         assert translator.translate(TEXTS[::-1]) == alone[::-1]

@@ -1,3 +1,5 @@
+"""Converting MADLAD in its own environment, and refusing a wrong result."""
+
 from __future__ import annotations
 
 import json
@@ -72,7 +74,7 @@ def fake(folder: Path, monkeypatch: pytest.MonkeyPatch, **said: object) -> None:
         ({"same_tokens": False}, "differently"),
     ],
 )
-def test_a_result_that_scores_otherwise_is_refused_and_the_old_one_stays(
+def test_a_result_with_other_scores_is_refused_and_the_old_one_kept(
     madlad_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -91,7 +93,7 @@ def test_a_result_that_scores_otherwise_is_refused_and_the_old_one_stays(
     assert (tmp_path / "out" / "conversion.json").read_bytes() == before
 
 
-def test_a_folder_of_something_else_is_not_written_over(
+def test_a_folder_with_other_content_is_not_overwritten(
     madlad_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "out").mkdir()
@@ -110,7 +112,7 @@ def test_an_incomplete_model_is_named(
     assert "spiece.model is missing" in capsys.readouterr().err
 
 
-def test_a_hub_id_out_of_reach_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreachable_hub_id_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert data.main(["convert-madlad", "--model", "google/none-such", "--out", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
     assert (

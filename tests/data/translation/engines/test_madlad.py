@@ -58,14 +58,14 @@ def test_the_known_wrong_conversion_shows_in_the_scores(madlad_folder: Path, tmp
     assert sum(off) / len(off) > 3 * max(TOLERANCES.values())
 
 
-def test_int8_scores_are_near(madlad_folder: Path, tmp_path: Path) -> None:
+def test_int8_scores_are_close(madlad_folder: Path, tmp_path: Path) -> None:
     small = convert(madlad_folder, tmp_path / "int8", quantization="int8")
     wanted, tokens = log_probabilities(madlad_folder, TEXTS[0], TARGET)
     assert scores_of(small, tokens) == pytest.approx(wanted, abs=0.5)
 
 
 @pytest.mark.parametrize("beam", [1, madlad.BEAM])
-def test_both_ways_translate_alike(
+def test_ctranslate2_and_transformers_translate_alike(
     madlad_folder: Path, converted_folder: Path, monkeypatch: pytest.MonkeyPatch, beam: int
 ) -> None:
     monkeypatch.setattr(madlad, "BEAM", beam)
@@ -89,7 +89,7 @@ def test_batches_keep_the_order_of_the_texts(converted_folder: Path, monkeypatch
     assert translator.translate([]) == []
 
 
-def test_the_second_try_holds_repetition_down(converted_folder: Path) -> None:
+def test_the_second_attempt_suppresses_repetition(converted_folder: Path) -> None:
     from ndino.data.translation.text_measures import loops
 
     translator = Madlad(converted_folder, "it")
@@ -98,7 +98,7 @@ def test_the_second_try_holds_repetition_down(converted_folder: Path) -> None:
     assert not any(map(loops, translator.translate_again(looping)))
 
 
-def test_another_language_is_another_tag(converted_folder: Path) -> None:
+def test_each_language_has_its_tag(converted_folder: Path) -> None:
     italian, spanish = Madlad(converted_folder, "it"), Madlad(converted_folder, "es")
     assert italian.identity != spanish.identity
     assert italian.translate(TEXTS[:3]) != spanish.translate(TEXTS[:3])

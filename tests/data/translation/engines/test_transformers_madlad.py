@@ -17,7 +17,7 @@ from ndino.data.translation.engines.transformers_madlad import BATCH, Transforme
 TEXTS = ["a red car", "two dogs", "How many dogs are in the picture?", "blue sky", "the men", "a child"]
 
 
-def test_texts_come_back_in_order_one_for_each(madlad_folder: Path) -> None:
+def test_translations_are_in_order_one_per_text(madlad_folder: Path) -> None:
     translator = TransformersMadlad(madlad_folder, "it")
     assert len(TEXTS) > BATCH
     found = translator.translate(TEXTS)
