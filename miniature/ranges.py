@@ -1,0 +1,129 @@
+"""The lowest and highest scores of several demos, one for each seed, as the Markdown tables of the README.
+
+for seed in 42 1 2; do python -m miniature.demo --seed $seed --out runs/seeds/$seed; done
+python -m miniature.ranges runs/seeds/*
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ndino.results.summary import model_order
+from ndino.results.tables import perplexity_number
+
+COLUMNS = {
+    "captions": "captions",
+    "colour": "colour",
+    "count": "count",
+    "place": "place",
+    "pope-it": "POPE-it",
+    "seedbench-it": "SEED-Bench-it",
+    "mtvqa-it": "MTVQA-it",
+    "exams-v-it": "EXAMS-V-it",
+    "llava-bench-it": "LLaVA-Bench-it",
+}
+PERPLEXITY_COLUMNS = {"llava-bench-it": "long answers", "mtvqa-it": "short answers"}
+
+Summary = dict[str, Any]
+
+
+class RangesError(ValueError):
+    """Demos that cannot be put into one table; the message says which and what to do."""
+
+
+def read_summaries(folders: Iterable[Path]) -> list[Summary]:
+    """``report/summary.json`` of each demo.
+
+    Raises:
+        RangesError: a demo without a report, without full length, or with other models than the first.
+    """
+    found: list[Summary] = []
+    for folder in folders:
+        path, world = folder / "report" / "summary.json", folder / "data" / "world.json"
+        if not (path.exists() and world.exists()):
+            raise RangesError(f"no finished demo: {folder} (remedy: python -m miniature.demo --out {folder})")
+        if json.loads(world.read_text(encoding="utf-8"))["fast"]:
+            raise RangesError(f"scores mean nothing after --fast: {folder} (remedy: leave it out)")
+        found.append(json.loads(path.read_text(encoding="utf-8")))
+        if found[-1]["models"].keys() != found[0]["models"].keys():
+            raise RangesError(f"other models than in the first demo: {folder} (remedy: leave it out)")
+    return found
+
+
+def spread(values: Sequence[float], shown: Callable[[float], str]) -> str:
+    """``lowest–highest``, or one value where both are shown alike."""
+    low, high = shown(min(values)), shown(max(values))
+    if low == high:
+        return low
+    return f"{low} to {high}" if "−" in low or "+" in high else f"{low}–{high}"
+
+
+def score_table(summaries: Sequence[Summary]) -> str:
+    """Percent of right answers, with the gain over another image in points; last the commonest answer's."""
+    rows = []
+    for model in model_order(list(summaries[0]["models"])):
+        cells = []
+        for task in COLUMNS:
+            entries = [summary["models"][model][task] for summary in summaries]
+            scores = [entry[entry["metric"]] for entry in entries]
+            gains = [entry["right_minus_shuffled"] for entry in entries]
+            cells.append(f"{spread(scores, _percent)} ({spread(gains, _points)})")
+        rows.append([model, *cells])
+    commonest = [
+        [entry[task]["majority"] for summary in summaries for entry in summary["models"].values()]
+        for task in COLUMNS
+    ]
+    rows.append(["*commonest answer*", *(spread(values, _percent) for values in commonest)])
+    return _markdown(["model", *COLUMNS.values()], rows)
+
+
+def perplexity_table(summaries: Sequence[Summary]) -> str:
+    """Perplexity over all answer tokens."""
+    rows = []
+    for model in model_order(list(summaries[0]["models"])):
+        sets = [summary["perplexity"][model] for summary in summaries]
+        cells = [
+            spread([each[name]["corpus"] for each in sets], perplexity_number) for name in PERPLEXITY_COLUMNS
+        ]
+        rows.append([model, *cells])
+    return _markdown(["model", *PERPLEXITY_COLUMNS.values()], rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m miniature.ranges",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("demos", type=Path, nargs="+", metavar="DEMO", help="folder of a finished demo")
+    options = parser.parse_args(arguments)
+    try:
+        summaries = read_summaries(options.demos)
+    except RangesError as error:
+        print(f"ranges: {error}", file=sys.stderr)
+        return 1
+    print(score_table(summaries), perplexity_table(summaries), sep="\n\n")
+    return 0
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.0f}"
+
+
+def _points(fraction: float) -> str:
+    points = round(100 * fraction)
+    return f"{points:+d}".replace("-", "−") if points else "0"
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
