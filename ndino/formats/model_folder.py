@@ -76,7 +76,7 @@ def prepare_tokenizer(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizer
     )
     if tokenizer.pad_token is None:
         tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
-    # prompts.py and the chat template write BOS, so a tokenizer that adds its own would make it two. LLaMA 3's
+    # prompts.py and the chat template write BOS; a tokenizer that adds its own would make it two. LLaMA 3's
     # adds it in the post-processor, and evaluation harnesses do not switch that off.
     if tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]:
         tokenizer.backend_tokenizer.post_processor = ByteLevel(trim_offsets=False)
