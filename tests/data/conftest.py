@@ -1,4 +1,4 @@
-"""A finished data folder that several tests of the data commands begin with."""
+"""A finished data folder, for the tests of the data commands."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def finished(_finished: Path, tmp_path: Path) -> Path:
-    """The toy source, made and merged: 30 rows of toy/images, 30 of toy/text."""
+    """A copy of the merged toy source: 30 rows of toy/images, 30 of toy/text."""
     return Path(shutil.copytree(_finished, tmp_path / "toy"))

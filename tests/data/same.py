@@ -1,4 +1,4 @@
-"""Whether two data folders are the same."""
+"""Compare two data folders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def assert_same_folders(one: Path, other: Path) -> None:
-    """Equal bytes of rows, rejects, card and images; equal manifests but for the code's commit."""
+    """Equal bytes of rows, rejects, card and images; equal manifests except for the commit."""
     for name in ("data.jsonl", "rejects.jsonl", "README.md"):
         assert (one / name).read_bytes() == (other / name).read_bytes()
     assert _manifest(one) == _manifest(other)

@@ -1,4 +1,4 @@
-"""A source made of nothing: ``python -m tests.data.framework.toy --out FOLDER --log FILE``.
+"""A source that generates its items: ``python -m tests.data.framework.toy --out FOLDER --log FILE``.
 
 Item k is an image with a caption, or two of them, or a reject, or two conversations of text. Every piece of
 work is noted in ``--log`` when it begins.
@@ -74,7 +74,7 @@ def work_through(
 
 
 def run(*arguments: str | Path) -> int:
-    """The toy's command, in this process."""
+    """Run the toy source in this process."""
     parser = argparse.ArgumentParser()
     add_shard_arguments(parser)
     parser.add_argument("--log", type=Path)
@@ -89,7 +89,7 @@ def run(*arguments: str | Path) -> int:
 
 
 def files_below(folder: Path, names: Sequence[str] = ("*.jsonl", "*.json", "*.md", "images/**/*")) -> dict:
-    """What a finished folder says to the world, by name."""
+    """The content of the files of a finished folder, by name."""
     found = {path for name in names for path in folder.glob(name) if path.is_file()}
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 

@@ -1,4 +1,4 @@
-"""Small PDFs of every kind, made with reportlab and pypdf; the text stands in Helvetica."""
+"""Small PDFs of every kind, made with reportlab and pypdf; their font is Helvetica."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def lines(*text: str, size: float = 12, colour: str = "black") -> Draw:
 
 
 def sideways(*text: str) -> Draw:
-    """As `lines`, turned by 90 degrees to the left; on a page of at least 420 by 350 points."""
+    """As `lines`, rotated by 90 degrees to the left; needs a page of at least 420 by 350 points."""
 
     def draw(canvas: Canvas) -> None:
         canvas.translate(420, 0)
@@ -58,7 +58,7 @@ def blank(canvas: Canvas) -> None:
 
 
 def heavy(circles: int) -> Draw:
-    """A page that takes long to render: about a second for 1,000."""
+    """A page that is slow to render: about a second for 1,000 circles."""
 
     def draw(canvas: Canvas) -> None:
         canvas.setFillAlpha(0.5)
@@ -69,7 +69,7 @@ def heavy(circles: int) -> Draw:
 
 
 def noise(canvas: Canvas) -> None:
-    """A page that is a photograph of nothing."""
+    """A page of random pixels, which compresses badly."""
     specks = Image.frombytes("L", (80, 112), random.Random(0).randbytes(80 * 112))
     canvas.drawImage(ImageReader(specks.resize((840, 1176)).convert("RGB")), 0, 0, *A6)
 
@@ -86,7 +86,7 @@ def pdf(*pages: Draw, size: tuple[float, float] = A6) -> bytes:
 
 
 def rotated(content: bytes, degrees: int) -> bytes:
-    """With every page's /Rotate set, clockwise."""
+    """The document with /Rotate set on every page, clockwise."""
     writer = pypdf.PdfWriter(clone_from=pypdf.PdfReader(io.BytesIO(content)))
     for page in writer.pages:
         page.rotate(degrees)
@@ -94,7 +94,7 @@ def rotated(content: bytes, degrees: int) -> bytes:
 
 
 def encrypted(content: bytes, password: str) -> bytes:
-    """With ``password`` to open it; an empty one opens it and forbids changes only."""
+    """The document with a password to open it; an empty one only forbids changes."""
     writer = pypdf.PdfWriter(clone_from=pypdf.PdfReader(io.BytesIO(content)))
     writer.encrypt(password, "owner", algorithm="RC4-128")
     return _written(writer)
@@ -111,5 +111,5 @@ def _written(writer: pypdf.PdfWriter) -> bytes:
 
 
 def italian(number: int, rows: Sequence[str] = ITALIAN) -> bytes:
-    """A document of one page that differs from others by its number."""
+    """A document of one page with Italian text and a number."""
     return pdf(lines(f"Articolo {number}", *rows))

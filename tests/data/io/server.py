@@ -1,4 +1,4 @@
-"""A web server on 127.0.0.1 that answers as told, counts what it is asked and can misbehave.
+"""A web server on 127.0.0.1 with prepared answers, which counts requests and can misbehave.
 
 with Server({"/a.png": content(png), "/b.png": in_turn(status(503), content(png))}) as server:
     fetcher.get(server.url("/a.png"))
@@ -18,7 +18,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 def content(body: bytes, kind: str = "image/png", *, length: int | None = None) -> Answer:
-    """200 with a body; ``length`` is announced in place of the true one, negative: none is."""
+    """200 with a body; ``length`` replaces the true Content-Length, a negative one omits it."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
@@ -48,12 +48,12 @@ def redirect(target: str) -> Answer:
 
 
 def broken(body: bytes, after: int) -> Answer:
-    """Announces all of the body and hangs up after some of it."""
+    """Announces the whole body and closes the connection after ``after`` bytes."""
     return content(body[:after], length=len(body))
 
 
 def slow(body: bytes, pause: float, kind: str = "image/png") -> Answer:
-    """A byte, a pause, a byte, ..."""
+    """Sends one byte at a time, with pauses."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
@@ -69,7 +69,7 @@ def slow(body: bytes, pause: float, kind: str = "image/png") -> Answer:
 
 
 def endless(kind: str = "image/png") -> Answer:
-    """No length, no end."""
+    """Sends bytes without a length and without an end."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
@@ -82,12 +82,12 @@ def endless(kind: str = "image/png") -> Answer:
 
 
 def silent(seconds: float) -> Answer:
-    """Nothing at all for so long, then a hung-up line."""
+    """Sends nothing for some seconds, then closes the connection."""
     return lambda request: time.sleep(seconds)
 
 
 def in_turn(*answers: Answer) -> Answer:
-    """The first answer to the first request, and so on; the last one ever after."""
+    """The first answer to the first request, and so on; the last one to all later requests."""
     lock, turns = threading.Lock(), itertools.chain(answers, itertools.repeat(answers[-1]))
 
     def answer(request: BaseHTTPRequestHandler) -> None:
@@ -99,7 +99,7 @@ def in_turn(*answers: Answer) -> Answer:
 
 
 class Server:
-    """A context manager; paths that are not among ``routes`` are answered with 404.
+    """A context manager; other paths than those in ``routes`` are answered with 404.
 
     Attributes:
         hits: requests of each path.
@@ -132,7 +132,7 @@ class Server:
                 try:
                     server.routes.get(self.path, status(404))(self)
                 except OSError:
-                    self.close_connection = True  # the client hung up first
+                    self.close_connection = True  # the client closed the connection first
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -1,4 +1,4 @@
-"""The four benchmarks as lmms-lab lays them out, small: real columns, our words."""
+"""The four benchmarks in the layout of lmms-lab, small: the real columns with our texts."""
 
 from __future__ import annotations
 

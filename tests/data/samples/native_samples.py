@@ -52,7 +52,7 @@ def write_exams(folder: Path, answers: Sequence[str | None] = ("A", "c")) -> Pat
 
 
 def write_gqa(folder: Path) -> tuple[Path, Path]:
-    """The file of questions, and the folder of images: n1 has two, n2 one, n9 is not there, n3 unasked."""
+    """The questions and the folder of images: n1 has two questions, n2 one, n3 none; n9 has no image."""
     questions = [
         {"img_id": "n1", "question_id": "1", "sent": "È chiusa la porta?", "label": {"no": 1.0}},
         {"img_id": "n2", "question_id": "2", "sent": "Di che colore è?", "label": {"blu": 1.0}},
