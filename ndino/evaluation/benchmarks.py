@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,7 +108,7 @@ class Benchmarks:
     @cached_property
     def _digests(self) -> dict[str, str]:
         folders = {folder for folders in self._datasets.values() for folder in folders}
-        return {folder: content_key(self.data / folder) for folder in folders}
+        return {folder: content_key((self.data or Path()) / folder) for folder in folders}
 
     def _metadata(self, name: str) -> dict[str, Any]:
         # Some of lmms-eval's tasks have a list there.
@@ -170,10 +169,10 @@ class Benchmarks:
         return changes(folder, self.index.config(name)["test_split"])
 
     def _environment(self, name: str, *, shuffled: bool) -> contextlib.AbstractContextManager[None]:
-        local = self.data is not None and self.cache is not None
-        return task_environment(
-            shuffled=shuffled, cache=self.cache / key_of(self.data_key(name)) if local else None
-        )
+        cache = None
+        if self.data is not None and self.cache is not None:
+            cache = self.cache / key_of(self.data_key(name))
+        return task_environment(shuffled=shuffled, cache=cache)
 
     def version(self, name: str) -> Any:
         """The task's version as its YAML states it."""
@@ -181,7 +180,8 @@ class Benchmarks:
 
     def size(self, name: str) -> int:
         """Number of questions that will be asked."""
-        return min(self.limit or math.inf, len(self.task(name, shuffled=False)))
+        whole = len(self.task(name, shuffled=False))
+        return min(self.limit, whole) if self.limit else whole
 
     def data_key(self, name: str) -> str:
         """Identity of a task's data: of its local files, or of what was downloaded."""

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ndino.common.errors import reason_of, remedy_for
 from ndino.common.files import WEIGHTS, fingerprint
@@ -149,7 +150,7 @@ def _check_files(folder: Path, source: str) -> None:
     parts: dict[str, str] = {}
     for path in sorted({path for pattern in FILES for path in folder.glob(pattern)}):
         try:
-            content = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else None
+            content: Any = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else None
             if path.match(INDEX):
                 parts |= dict.fromkeys(content["weight_map"].values(), path.name)
             if path.suffix == ".safetensors":

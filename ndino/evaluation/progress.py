@@ -16,7 +16,7 @@ DELAY_SECONDS = 2.0
 
 def patience() -> float:
     """Seconds between updates of a bar: few on a terminal, many in a log file, which keeps every one."""
-    return 0.5 if sys.__stderr__.isatty() else 30
+    return 0.5 if sys.__stderr__ is not None and sys.__stderr__.isatty() else 30
 
 
 def reading(requests: Sequence[T], *, silent: bool) -> tqdm[T]:

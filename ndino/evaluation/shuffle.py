@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ndino.common.images import image_digest
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SEED = 1234
 VARIABLE = "NDINO_SHUFFLE"
 
-Id = TypeVar("Id", bound=Hashable)
+Id = TypeVar("Id", str, int)
 
 
 def requested() -> bool:
@@ -58,7 +58,7 @@ def shuffle_images(dataset: Dataset, column: str = "image", seed: int = SEED) ->
     """
     from datasets import Image, concatenate_datasets
 
-    encoded = dataset.select_columns([column]).cast_column(column, Image(decode=False))
+    encoded: Iterable[Any] = dataset.select_columns([column]).cast_column(column, Image(decode=False))
     digests = [image_digest(_content(row[column])) for row in encoded]
     row_of = {digest: row for row, digest in reversed(list(enumerate(digests)))}
     given = shuffle_map(digests, seed)

@@ -21,10 +21,10 @@ def token_repeats(ids: Sequence[int], image_token_id: int, feature_counts: Itera
         ValueError: ``ids`` has more image tokens than ``feature_counts`` has values.
     """
     counts = iter(feature_counts)
-    repeats = [next(counts, None) if token == image_token_id else 1 for token in ids]
-    if None in repeats:
-        raise ValueError(f"{ids.count(image_token_id)} image tokens but fewer images")
-    return repeats
+    try:
+        return [next(counts) if token == image_token_id else 1 for token in ids]
+    except StopIteration:
+        raise ValueError(f"{list(ids).count(image_token_id)} image tokens but fewer images") from None
 
 
 def widen_image_tokens(ids: Sequence[int], image_token_id: int, feature_counts: Iterable[int]) -> list[int]:

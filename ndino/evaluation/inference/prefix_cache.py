@@ -73,7 +73,7 @@ def encode_prefix(
     else:
         present = mask.bool()
     positions = (present.long().cumsum(-1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config.text_config)
+    cache = DynamicCache(config=model.config.get_text_config())
     images = {
         name: processor_inputs[name] for name in ("pixel_values", "image_sizes") if name in processor_inputs
     }

@@ -104,7 +104,7 @@ def common_length(prompts: Sequence[Ids], own: Sequence[int] | None = None) -> i
     own = own or [1] * len(prompts)
     longest = min(len(ids) - kept for ids, kept in zip(prompts, own, strict=True))
     # All sequences between the smallest and the largest share what these two share.
-    first, last = min(prompts), max(prompts)
+    first, last = min(map(tuple, prompts)), max(map(tuple, prompts))
     return next((place for place in range(longest) if first[place] != last[place]), longest)
 
 
@@ -114,10 +114,11 @@ def special_settings(config: GenerationConfig) -> tuple[str, ...]:
 
 
 def _model_blocker(model: LlavaNextForConditionalGeneration) -> str | None:
-    implementation = model.config.text_config._attn_implementation
+    text_config = model.config.get_text_config()
+    implementation = text_config._attn_implementation
     if implementation not in ("sdpa", "eager"):
         return f"attention implementation {implementation} takes no 4D mask"
-    layers = DynamicCache(config=model.config.text_config).layers
+    layers = DynamicCache(config=text_config).layers
     if any(type(layer) is not DynamicLayer for layer in layers):
         return "not every layer attends to all earlier tokens"
     return None

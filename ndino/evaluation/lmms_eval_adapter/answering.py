@@ -50,7 +50,9 @@ def answer_requests(
     # A request that cannot be keyed goes by its place: it is neither stored nor merged with equal ones.
     keys = [(store and request_key(model, request, identity)) or place for place, request in shown]
     repeatable = {key for key in keys if isinstance(key, str)}
-    answers: dict[str | int, str] = {} if store is None else dict(store.find(repeatable))
+    answers: dict[str | int, str] = {}
+    if store is not None:
+        answers.update(store.find(repeatable))
     if answers:
         on_answered(sum(key in answers for key in keys))
     missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in answers}

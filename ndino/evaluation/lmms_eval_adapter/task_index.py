@@ -73,7 +73,7 @@ class TaskIndex:
             with _one_try():
                 loaded = self.manager.load_task_or_group([description], task_type)
         except RetryError as error:
-            reason = error.last_attempt.exception()
+            reason = error.last_attempt.exception() or error
             raise SetupError(_failed(name, reason, remedy_for(reason, remedy))) from reason
         except (OSError, SyntaxError) as error:
             # lmms-eval reads the first document when it loads a task, image and all.

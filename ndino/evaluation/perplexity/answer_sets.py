@@ -149,7 +149,7 @@ def _read_dataset(data: str, split: str | None) -> list[dict[str, Any]]:
             remedy += f", where {config.HF_DATASETS_CACHE} lies, or set HF_DATASETS_CACHE"
         raise AnswerSetError(f"{data}: cannot be read as a dataset: {reason_of(error)} ({remedy})") from error
     if isinstance(found, DatasetDict):
-        names = ", ".join(found)
+        names = ", ".join(map(str, found))
         if split is None and len(found) > 1:
             raise AnswerSetError(f"{data}: choose one of its splits with --split: {names}")
         if split is not None and split not in found:
@@ -179,7 +179,7 @@ def _item(identity: str, row: dict[str, Any], question_field: str, answer_field:
     for value, name in ((question, question_field), (answer, answer_field)):
         if fault is None and (not isinstance(value, str) or not value.strip()):
             fault = f"{name} is empty or no text"
-        elif fault is None and _HALF_A_PAIR.search(value):
+        elif fault is None and _HALF_A_PAIR.search(str(value)):
             fault = f"{name} is no Unicode: it holds half of a surrogate pair"
     if fault is None:
         try:

@@ -40,7 +40,8 @@ def summarise(scores: Sequence[Score]) -> dict[str, Any]:
         raise PerplexityError(
             f"not one of {len(scores)} samples could be scored; the first: {scores[0].reason}"
         )
-    within = [score.perplexity for score in scored if score.perplexity <= OUTLIER]
+    perplexities = [score.perplexity for score in scored if score.perplexity is not None]
+    within = [value for value in perplexities if value <= OUTLIER]
     nll = np.array([score.nll for score in scored])
     tokens = np.array([score.answer_tokens for score in scored])
     corpus = mean_nll(nll, tokens)

@@ -12,6 +12,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from PIL import ExifTags, Image, ImageOps
@@ -107,7 +108,7 @@ class Scorer:
     @property
     def context(self) -> int:
         """The most tokens that the model takes, image features included."""
-        return self.model.config.text_config.max_position_embeddings
+        return self.model.config.get_text_config().max_position_embeddings
 
     def __call__(self, items: Sequence[AnswerItem], *, batch: int | None = None) -> list[Score]:
         """Score items with unique ids; those that cannot be scored come back skipped, with the reason."""
@@ -162,7 +163,7 @@ class Scorer:
                 turns = [Turn("user", f"{IMAGE_TOKEN}\n{item.question}"), Turn("assistant", item.answer)]
                 encoded = encode_llama3(tokenizer, turns, supervision="answer")
             else:
-                template = self.processor.chat_template or tokenizer.chat_template
+                template: Any = self.processor.chat_template or tokenizer.chat_template
                 encoded = encode_templated(tokenizer, template, item.question, item.answer)
         except PromptError as error:
             raise _SkipError(f"cannot be asked: {error}") from error
@@ -295,9 +296,9 @@ class Scorer:
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     """(height, width) after the EXIF orientation is applied; nothing is decoded."""
-    size = (image.height, image.width)
     # Orientations 5 to 8 are quarter turns.
-    return size[::-1] if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5 else size
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return (image.width, image.height) if turned else (image.height, image.width)
 
 
 class _SkipError(Exception):
@@ -344,12 +345,13 @@ def load_scorer(model: Model) -> Scorer:
     gpu = torch.cuda.is_available()
     try:
         processor = LlavaNextProcessor.from_pretrained(model.path)
-        loaded, loading = LlavaNextForConditionalGeneration.from_pretrained(
+        found: Any = LlavaNextForConditionalGeneration.from_pretrained(
             model.path,
             dtype=torch.bfloat16 if gpu else torch.float32,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
+        loaded, loading = found
     except Exception as error:  # every reader has errors of its own
         remedy = remedy_for(error, "save or copy the model again")
         raise PerplexityError(f"{model.source}: cannot be loaded: {reason_of(error)} ({remedy})") from error
