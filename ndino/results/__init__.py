@@ -1,1 +1,1 @@
-"""From sample logs to comparisons: checks (logs), statistics, summary, tables and the report page."""
+"""Compare evaluated models: read and check their logs, test differences, write tables and the report page."""

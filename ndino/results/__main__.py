@@ -21,35 +21,41 @@ from rich.console import Console
 from ndino.common.errors import reason_of, remedy_for
 from ndino.common.startup import prepare_process
 from ndino.data.errors import DataError
-from ndino.results.compact import print_summary
 from ndino.results.logs import ModelLogs, ResultsError, check_comparable, read_model
 from ndino.results.render import print_tables
 from ndino.results.report import write_report
 from ndino.results.summary import compare_pair, summarise_task
 from ndino.results.tables import build_tables
+from ndino.results.terminal_summary import print_summary
 
 REFUSED = 2
 
 
 def _models(paths: Sequence[Path], names: Sequence[str]) -> list[ModelLogs]:
-    """The models to compare: RUN and names, or evaluation folders."""
+    """Read the models to compare: from one run and names, or from evaluation folders."""
     if not names:
-        same = len({path.resolve().name for path in paths}) < len(paths)
-        return [read_model(path, name=str(path) if same else path.resolve().name) for path in paths]
+        # Two folders with the same name, of different runs, are told apart by their full paths.
+        ambiguous = len({path.resolve().name for path in paths}) < len(paths)
+        return [read_model(path, name=str(path) if ambiguous else path.resolve().name) for path in paths]
     if len(paths) > 1:
-        raise ResultsError(paths[1], "--models takes names from one run", remedy="give the run folder alone")
+        raise ResultsError(
+            paths[1],
+            "--models selects models of one run, but several folders were given",
+            remedy="give one run folder",
+        )
     return [read_model(paths[0] / "eval" / name, name=name) for name in names]
 
 
 def compare(paths: Sequence[Path], names: Sequence[str], console: Console) -> None:
-    """Print scores with intervals and the paired tests of every two models.
+    """Print scores with confidence intervals, and a paired test for every pair of models.
 
-    Raises ResultsError for fewer than two models, no common task, and logs that cannot be compared.
+    Raises ResultsError when there are fewer than two models, when they share no task, or when their logs
+    cannot be compared.
     """
     models = _models(paths, names)
     if len({model.name for model in models}) < max(2, len(models)):
         remedy = "give RUN --models A B, or evaluation folders"
-        raise ResultsError(paths[0], "two or more different models are needed", remedy=remedy)
+        raise ResultsError(paths[0], "a comparison needs two or more different models", remedy=remedy)
     check_comparable(models)
     tests = [row for a, b in itertools.combinations(models, 2) for row in compare_pair(a, b)]
     if not tests:
@@ -64,9 +70,9 @@ def compare(paths: Sequence[Path], names: Sequence[str], console: Console) -> No
 
 
 def report(folder: Path, title: str | None, data: Sequence[Path], console: Console) -> None:
-    """Write the report, print it at a glance and where it lies.
+    """Write the report, then print a summary and the paths of the written files.
 
-    Raises ResultsError for refused logs, DataError for refused data folders.
+    Raises ResultsError when logs are rejected, DataError when a data folder is.
     """
     written = write_report(folder, title=title, data=data)
     print_summary(written.summary, console)

@@ -1,4 +1,4 @@
-"""Example cards: a document's image, question and target beside every model's answer (as in Figure 2)."""
+"""Example cards: an image with its question, reference and every model's answer (the paper's Figure 2)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Literal
 from PIL import Image
 
 from ndino.common.images import BROKEN_IMAGE
-from ndino.results.logs import ResultsError, RunLogs, Sample, TaskLog
+from ndino.results.logs import LoggedSample, ResultsError, RunLogs, TaskLog
 from ndino.results.summary import model_order
 from ndino.results.tables import percent
 
-IMAGE_SIDE = 320  # pixels; an image on the page is no larger
-ANSWER_LENGTH = 600  # characters shown; a model that never stops would fill the page
+IMAGE_SIDE = 320  # pixels of the longer side; images are embedded in the page, which must stay small
+ANSWER_LENGTH = 600  # characters shown; a model that never emits its end token would fill the page
 
 Mark = Literal["right", "wrong", "partly right"]
 
 
 @dataclass(frozen=True)
-class Answer:
+class ModelAnswer:
     model: str
     text: str
     mark: Mark
@@ -33,81 +33,87 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Example:
-    """One document with every model's answer; ``image`` is a data URI.
+class ExampleCard:
+    """One document with every model's answer.
 
-    ``groups`` are the numbers of the `Filter` that it passes.
+    ``image`` is a data URI. ``groups`` holds the indices of the filters that keep this card.
     """
 
     question: str
     target: str
     image: str
-    answers: tuple[Answer, ...]
+    answers: tuple[ModelAnswer, ...]
     groups: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
-class Filter:
-    """A choice of examples by who is right; ``empty`` are the numbers of the tasks that have none."""
+class CardFilter:
+    """A choice of cards by which models are right; ``empty`` holds the indices of tasks without one."""
 
     label: str
     empty: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Examples:
-    """All cards by task, and what a reader may choose by. Tasks and filters are known by their numbers."""
+class ExampleCards:
+    """All cards by task, and the filters a reader can choose from.
 
-    tasks: Mapping[str, Sequence[Example]]
-    filters: Sequence[Filter]
+    The page refers to tasks and filters by index: their names may hold characters that no CSS selector can.
+    """
+
+    tasks: Mapping[str, Sequence[ExampleCard]]
+    filters: Sequence[CardFilter]
 
 
 def clip(text: str, limit: int = ANSWER_LENGTH) -> str:
-    """The text, or its beginning and how long it was."""
+    """Cut a text to ``limit`` characters; a cut text ends with its full length."""
     return text if len(text) <= limit else f"{text[:limit]} … ({len(text):,} characters)"
 
 
 def image_uri(path: Path) -> str:
-    """A small WebP copy of an image as data URI. Raises ResultsError when it cannot be read."""
+    """Encode a small WebP copy of an image as a data URI. Raises ResultsError for an unreadable image."""
     try:
         with Image.open(path) as image:
             copy = image.convert("RGB")
     except BROKEN_IMAGE as error:
         reason = f"not readable as an image: {error}"
-        raise ResultsError(path, reason, remedy="delete it or evaluate again") from None
+        raise ResultsError(path, reason, remedy="delete it or rerun the evaluation") from None
     copy.thumbnail((IMAGE_SIDE, IMAGE_SIDE))
     buffer = BytesIO()
     copy.save(buffer, "WEBP", quality=85)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _answer(model: str, sample: Sample, log: TaskLog) -> Answer:
+def _answer(model: str, sample: LoggedSample, log: TaskLog) -> ModelAnswer:
     score = sample.metrics[log.primary]
     mark: Mark = "right" if score == 1 else "wrong" if score == 0 else "partly right"
-    return Answer(model, clip(sample.answer.strip()), mark, percent(score))
+    return ModelAnswer(model, clip(sample.answer.strip()), mark, percent(score))
 
 
-def _reference(document: Sample) -> str:
-    """The target; of several (OK-VQA has ten annotators) each once, with how many gave it."""
+def _reference_text(document: LoggedSample) -> str:
+    """The target; several targets (OK-VQA has ten annotators) are each listed once, with their count."""
     if isinstance(document.target, str):
         return clip(document.target)
     counted = Counter(document.target).items()
     return clip(" / ".join(f"{text} (×{count})" if count > 1 else text for text, count in counted))
 
 
-def read_examples(run: RunLogs, tasks: Sequence[str]) -> Examples:
-    """The documents whose image the evaluation kept (RUN/eval/images/TASK/DOC_ID.png), by task."""
-    found = {task: _task_examples(run, task) for task in tasks}
+def read_examples(run: RunLogs, tasks: Sequence[str]) -> ExampleCards:
+    """Make cards for all documents whose image the evaluation saved (RUN/eval/images/TASK/DOC_ID.png).
+
+    Raises ResultsError for an unreadable image.
+    """
+    found = {task: _task_cards(run, task) for task in tasks}
     found = {task: cards for task, cards in found.items() if cards}
     models = model_order(
         list({answer.model for cards in found.values() for c in cards for answer in c.answers})
     )
-    chosen: list[tuple[str, Callable[[Example], bool]]] = [("any", lambda card: True)]
+    chosen: list[tuple[str, Callable[[ExampleCard], bool]]] = [("any", lambda card: True)]
     if len(models) > 1:
         chosen += [
-            ("all are right", lambda card: _right(card) == {answer.model for answer in card.answers}),
-            ("nobody is right", lambda card: not _right(card)),
-            ("they differ", lambda card: 0 < len(_right(card)) < len(card.answers)),
+            ("all are right", lambda card: models_right(card) == {answer.model for answer in card.answers}),
+            ("nobody is right", lambda card: not models_right(card)),
+            ("they differ", lambda card: 0 < len(models_right(card)) < len(card.answers)),
         ]
     chosen += [(f"{model} is right", partial(_is_right, model)) for model in models]
     passed = {
@@ -118,24 +124,24 @@ def read_examples(run: RunLogs, tasks: Sequence[str]) -> Examples:
         for task, cards in found.items()
     }
     filters = [
-        Filter(
+        CardFilter(
             label,
             tuple(n for n, cards in enumerate(passed.values()) if not any(i in c.groups for c in cards)),
         )
         for i, (label, _) in enumerate(chosen)
     ]
-    return Examples(passed, filters)
+    return ExampleCards(passed, filters)
 
 
-def _right(card: Example) -> set[str]:
+def models_right(card: ExampleCard) -> set[str]:
     return {answer.model for answer in card.answers if answer.mark == "right"}
 
 
-def _is_right(model: str, card: Example) -> bool:
-    return model in _right(card)
+def _is_right(model: str, card: ExampleCard) -> bool:
+    return model in models_right(card)
 
 
-def _task_examples(run: RunLogs, task: str) -> list[Example]:
+def _task_cards(run: RunLogs, task: str) -> list[ExampleCard]:
     models = [run.models[name] for name in model_order(list(run.models))]
     logs = {model.name: model.tasks[task] for model in models if task in model.tasks}
     folder = run.folder / "eval" / "images" / task
@@ -150,6 +156,8 @@ def _task_examples(run: RunLogs, task: str) -> list[Example]:
         document = next(iter(answered.values()))
         answers = tuple(_answer(name, sample, logs[name]) for name, sample in answered.items())
         cards.append(
-            Example(clip(document.question), _reference(document), image_uri(images[doc_id]), answers)
+            ExampleCard(
+                clip(document.question), _reference_text(document), image_uri(images[doc_id]), answers
+            )
         )
     return cards

@@ -1,7 +1,7 @@
-"""The page's figures, drawn by matplotlib as SVG elements that stand in the page.
+"""Draw the page's figures with matplotlib, as SVG elements to embed in the page.
 
-Text stays text in the page's font, colours are the page's variables (so that they follow light and dark
-mode), and nothing is loaded. The same scores give the same bytes.
+Text stays text, in the page's font. Colours are the page's CSS variables, so they follow light and dark mode.
+Nothing is loaded from elsewhere, and the same scores give the same bytes.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ndino.results.logs import TrainingRun
-from ndino.results.tables import Summary, Verdict, percent, tasks_of, verdict_of, winners
+from ndino.results.tables import Summary, Verdict, percent, starred_scores, tasks_in_order, verdict_of
 
-# In CSS pixels of a chart at its natural size; the page scales it to its column.
+# Sizes in CSS pixels; the page scales a chart to the width of its column.
 WIDTH, TOP, BOTTOM = 320.0, 6.0, 18.0
-ROW, NAMES, VALUES = 22.0, 122.0, 48.0  # of a bar chart: height of a row; width of the texts left and right
-BARS = WIDTH - NAMES - VALUES
+# Bar charts: height of a row, width of the names on the left and of the values on the right.
+ROW_HEIGHT, NAME_WIDTH, VALUE_WIDTH = 22.0, 122.0, 48.0
+BAR_WIDTH = WIDTH - NAME_WIDTH - VALUE_WIDTH
 LOSS_HEIGHT, LOSS_LEFT, LOSS_RIGHT = 160.0, 36.0, 14.0
-POINTS = 240  # of a loss curve: more than a small chart can show
-NAME_LENGTH = 18  # characters that fit on the left of a bar chart
+MAX_POINTS = 240  # of a loss curve; a small chart cannot show more
+NAME_LENGTH = 18  # characters that fit into NAME_WIDTH
 
-# matplotlib knows no CSS variables: it draws in these colours, which are replaced in the SVG.
+# matplotlib cannot use CSS variables: it draws in these placeholder colours, which `_embedded` replaces.
 INK, SOFT, LINE, CARD, GREEN, AMBER, BLUE = (f"#00000{number}" for number in range(1, 8))
 _VARIABLES = {
     INK: "ink",
@@ -42,15 +43,15 @@ _VARIABLES = {
     AMBER: "amber",
     BLUE: "blue",
 }
-# Shape and colour both tell the verdict: not everybody sees the colours.
+# Shape and colour both show the verdict, for readers who cannot tell the colours apart.
 _VERDICTS: dict[Verdict, tuple[str, str, float]] = {
     "sees": (GREEN, "o", 8),
     "blind": (AMBER, "D", 6),
     "no control": (BLUE, "s", 6.5),
 }
 _SETTINGS = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,  # a name may hold dollar signs
+    "svg.fonttype": "none",  # keep text as text instead of outlines
+    "text.parse_math": False,  # a model's name may hold dollar signs
     "font.size": 11.5,
     "text.color": INK,
     "lines.solid_capstyle": "butt",
@@ -64,7 +65,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Chart:
-    """``svg`` is safe HTML with a text alternative; ``note`` stands beside the title."""
+    """``svg`` is escaped HTML with a text alternative; ``note`` is shown beside the title."""
 
     title: str
     svg: Markup
@@ -72,10 +73,10 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One row of a bar chart: from ``start`` to ``value``, with an interval; ``text`` is on its right.
+class ScoreBar:
+    """One row of a bar chart: a bar from ``start`` to ``value`` with an interval, and ``text`` on its right.
 
-    ``shuffled`` and ``majority`` are further values to mark, None: no mark.
+    All values are fractions. ``shuffled`` and ``majority`` get marks of their own; None means no mark.
     """
 
     name: str
@@ -89,22 +90,22 @@ class Bar:
 
 
 def score_charts(summary: Summary) -> list[Chart]:
-    """Scores with right and with shuffled images, from 0 to 100.
+    """Draw scores with right and with shuffled images on a scale from 0 to 100.
 
-    One chart a task; where there is only one model, one chart of all tasks.
+    One chart per task; if the run has only one model, one chart with all its tasks.
     """
-    starred = winners(summary)
+    starred = starred_scores(summary)
 
-    def bar(label: str, name: str, task: str) -> Bar:
+    def bar(label: str, name: str, task: str) -> ScoreBar:
         entry = summary["models"][name][task]
         value, shuffled = entry[entry["metric"]], entry["shuffled"]
         text = percent(value) + "*" * ((name, task) in starred)
         start = value if shuffled is None else shuffled
-        return Bar(
+        return ScoreBar(
             label, start, value, entry["interval"], text, verdict_of(entry), shuffled, entry["majority"]
         )
 
-    models, tasks = list(summary["models"]), tasks_of(summary)
+    models, tasks = list(summary["models"]), tasks_in_order(summary)
     if len(models) == 1 and tasks:
         bars = {models[0]: [bar(task.upper(), models[0], task) for task in tasks]}
     else:
@@ -113,12 +114,12 @@ def score_charts(summary: Summary) -> list[Chart]:
 
 
 def gain_charts(summary: Summary) -> list[Chart]:
-    """One chart a task, all on the same scale, of what the right image adds to each model's score."""
+    """Draw each model's gain over shuffled images, one chart per task, all charts on the same scale."""
 
-    def bar(name: str, entry: Mapping[str, Any]) -> Bar:
+    def bar(name: str, entry: Mapping[str, Any]) -> ScoreBar:
         gain = entry["right_minus_shuffled"]
         text = percent(gain, signed=True)
-        return Bar(name, 0.0, gain, entry["right_minus_shuffled_interval"], text, verdict_of(entry))
+        return ScoreBar(name, 0.0, gain, entry["right_minus_shuffled_interval"], text, verdict_of(entry))
 
     bars = {
         task.upper(): [
@@ -126,9 +127,10 @@ def gain_charts(summary: Summary) -> list[Chart]:
             for name, entry in _answered(summary, task).items()
             if entry["right_minus_shuffled"] is not None
         ]
-        for task in tasks_of(summary)
+        for task in tasks_in_order(summary)
     }
     bounds = [bound for rows in bars.values() for each in rows for bound in each.interval]
+    # At least 10 points to either side, so that tiny gains do not look large.
     span = min([-0.1, *bounds]), max([0.1, *bounds])
     return [_bar_chart("Right minus shuffled", title, rows, span) for title, rows in bars.items() if rows]
 
@@ -137,10 +139,10 @@ def _answered(summary: Summary, task: str) -> dict[str, Mapping[str, Any]]:
     return {name: entries[task] for name, entries in summary["models"].items() if task in entries}
 
 
-def _bar_chart(kind: str, title: str, bars: Sequence[Bar], span: tuple[float, float]) -> Chart:
+def _bar_chart(kind: str, title: str, bars: Sequence[ScoreBar], span: tuple[float, float]) -> Chart:
     def draw(axes: Axes) -> None:
         axes.set_xlim(*span)
-        axes.set_ylim(len(bars) - 0.5, -0.5)
+        axes.set_ylim(len(bars) - 0.5, -0.5)  # the first row on top
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}".replace("-", "−")))
         axes.set_yticks([])
@@ -156,26 +158,28 @@ def _bar_chart(kind: str, title: str, bars: Sequence[Bar], span: tuple[float, fl
             if bar.shuffled is not None:
                 axes.plot(bar.shuffled, row, "o", color=CARD, markeredgecolor=INK, markersize=6)
             axes.plot(bar.value, row, shape, color=colour, markersize=size)
-            axes.text(-NAMES / BARS, row, _short(bar.name), **beside)
-            axes.text(1 + VALUES / BARS, row, bar.text, ha="right", **beside)
+            axes.text(-NAME_WIDTH / BAR_WIDTH, row, _fitting_name(bar.name), **beside)
+            axes.text(1 + VALUE_WIDTH / BAR_WIDTH, row, bar.text, ha="right", **beside)
 
-    told = "; ".join(f"{bar.name} {bar.text} ({_told(bar)})" for bar in bars)
-    height = TOP + ROW * len(bars) + BOTTOM
-    return Chart(title, _svg(draw, height, f"{kind}, {title}: {told}", left=NAMES, right=VALUES))
+    described = "; ".join(f"{bar.name} {bar.text} ({_bar_description(bar)})" for bar in bars)
+    height = TOP + ROW_HEIGHT * len(bars) + BOTTOM
+    return Chart(
+        title, _svg(draw, height, f"{kind}, {title}: {described}", left=NAME_WIDTH, right=VALUE_WIDTH)
+    )
 
 
-def _told(bar: Bar) -> str:
+def _bar_description(bar: ScoreBar) -> str:
     return bar.verdict if bar.shuffled is None else f"shuffled {percent(bar.shuffled)}, {bar.verdict}"
 
 
-def _short(name: str) -> str:
-    """The name without what no font can show (names come from folders), cut to what fits."""
+def _fitting_name(name: str) -> str:
+    """Cut a name to what fits, and replace unprintable characters (names come from folders)."""
     shown = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in name)
     return shown if len(shown) <= NAME_LENGTH else shown[: NAME_LENGTH - 1] + "…"
 
 
-def thin(curve: Sequence[tuple[int, float]], limit: int = POINTS) -> list[tuple[float, float]]:
-    """The curve with at most ``limit`` points, each the mean of its neighbours' steps and losses."""
+def downsample(curve: Sequence[tuple[int, float]], limit: int = MAX_POINTS) -> list[tuple[float, float]]:
+    """Average neighbouring (step, loss) points so that at most ``limit`` remain."""
     size = math.ceil(len(curve) / limit)
     groups = [curve[start : start + size] for start in range(0, len(curve), size)] if size > 1 else []
     if not groups:
@@ -184,10 +188,10 @@ def thin(curve: Sequence[tuple[int, float]], limit: int = POINTS) -> list[tuple[
 
 
 def loss_chart(run: TrainingRun) -> Chart | None:
-    """The chart of a run's loss, from 0; None when nothing was logged."""
+    """Draw a run's loss curve, with the loss axis from 0. Returns None if no loss was logged."""
     if not run.loss_curve:
         return None
-    curve = thin(run.loss_curve)
+    curve = downsample(run.loss_curve)
 
     def draw(axes: Axes) -> None:
         axes.set_xlim(0, max(run.loss_curve[-1][0], 1))
@@ -209,9 +213,10 @@ def _svg(
     draw: Callable[[Axes], None], height: float, alternative: str, *, left: float, right: float
 ) -> Markup:
     with matplotlib.rc_context(), warnings.catch_warnings():
-        # A browser finds another font for what matplotlib's own lacks.
+        # The browser picks a font that has the glyph, so matplotlib's warning does not matter.
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
-        matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
+        matplotlib.rcdefaults()  # the user's matplotlibrc must not change the page
+        # The salt makes ids repeatable and, as each chart has its own text, unique within the page.
         matplotlib.rcParams.update(_SETTINGS | {"svg.hashsalt": ascii(alternative)})
         figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
         axes = figure.add_axes(
@@ -222,7 +227,7 @@ def _svg(
         axes.patch.set_visible(False)
         figure.patch.set_visible(False)
         draw(axes)
-        for artist in axes.get_children():
+        for artist in axes.get_children():  # marks at the scale's ends reach beyond the axes
             artist.set_clip_on(False)
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
@@ -230,10 +235,14 @@ def _svg(
 
 
 def _embedded(document: str, height: float, alternative: str) -> Markup:
-    """The SVG document as an element of the page. What names say is in text, and only tags are changed."""
+    """Turn the SVG document into an element of the page.
+
+    Only tags are changed, never the text between them.
+    """
 
     def changed(tag: re.Match[str]) -> str:
-        text = re.sub(r'^<g id="[^"]*"', "<g", tag[0])  # the same in every chart, but an id is the page's
+        # matplotlib gives groups the same ids in every chart, but an id must be unique within the page.
+        text = re.sub(r'^<g id="[^"]*"', "<g", tag[0])
         text = re.sub(r" font-family: [^;\"]*;?", "", text)
         return re.sub("#00000[1-7]", lambda colour: f"var(--{_VARIABLES[colour[0]]})", text)
 

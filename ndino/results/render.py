@@ -1,4 +1,4 @@
-"""Tables as Markdown, CSV and LaTeX and in the terminal; the page has its own template."""
+"""Render tables as Markdown, CSV, LaTeX and terminal text (the HTML page has its own template)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from ndino.common.markdown import table as markdown_table
-from ndino.results.tables import Cell, Column, Table
+from ndino.results.tables import Cell, Column, ReportTable
 
 VERDICT_STYLES = {"sees": "green", "blind": "yellow", "no control": "dim", "": ""}
 
 
 def _escape(text: str) -> str:
-    """Names come from folders and logs: nothing in them may end a cell or start markup."""
+    """Escape a text for a Markdown cell. Names come from folders and logs and may hold any character."""
     text = html.escape(" ".join(text.split()), quote=False)
     for mark in "\\`*_[]|":
         text = text.replace(mark, f"\\{mark}")
@@ -37,8 +37,8 @@ def _markdown_column(column: Column) -> str:
     return "<br>".join(_escape(line) for line in (column.name, column.note) if line)
 
 
-def markdown(title: str, findings: Sequence[str], tables: Sequence[Table]) -> str:
-    """All tables as one GitHub-flavoured Markdown document."""
+def markdown(title: str, findings: Sequence[str], tables: Sequence[ReportTable]) -> str:
+    """Render all tables as one GitHub-flavoured Markdown document."""
     lines = [f"# {_escape(title)}", "", *(f"- {_escape(sentence)}" for sentence in findings), ""]
     for table in tables:
         header = [_escape(table.corner), *map(_markdown_column, table.columns)]
@@ -48,8 +48,8 @@ def markdown(title: str, findings: Sequence[str], tables: Sequence[Table]) -> st
     return "\n".join(lines)
 
 
-def csv_text(tables: Sequence[Table]) -> str:
-    """All tables for a spreadsheet: a line a cell, numbers without thousands' commas."""
+def csv_text(tables: Sequence[ReportTable]) -> str:
+    """Render all tables for a spreadsheet: one line per cell, numbers without thousands separators."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["table", "row", "column", "value", "starred", "verdict", "details"])
@@ -65,7 +65,7 @@ def csv_text(tables: Sequence[Table]) -> str:
 
 
 def _inert(text: str) -> str:
-    """Spreadsheets run what begins like a formula, and models are called as their folders are."""
+    """Quote a text that a spreadsheet would run as a formula; a model can have any folder's name."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
@@ -73,7 +73,7 @@ _LATEX = {
     **{mark: f"\\{mark}" for mark in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "−": "$-$", "…": r"\ldots{}"},
-    "[": "{[}",  # behind a line's end it would begin an option
+    "[": "{[}",  # after a line break, a bare bracket would start an optional argument
     **{"⋄": r"$\diamond$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"},
 }
 
@@ -90,9 +90,9 @@ def _latex_cell(cell: Cell | None) -> str:
     return r"\shortstack{" + r" \\ ".join(lines) + "}" if cell.details else lines[0]
 
 
-def latex(tables: Sequence[Table]) -> str:
-    """All tables as LaTeX floats with the rules of booktabs."""
-    blocks = [r"% Needs \usepackage{booktabs} and, before LuaLaTeX, \usepackage[utf8]{inputenc}."]
+def latex(tables: Sequence[ReportTable]) -> str:
+    """Render all tables as LaTeX floats with booktabs rules."""
+    blocks = [r"% Needs \usepackage{booktabs}; with pdfLaTeX also \usepackage[utf8]{inputenc}."]
     for table in tables:
         heads = [_latex_text(table.corner), *(_latex_text(column.name) for column in table.columns)]
         rows = [[_latex_text(name), *map(_latex_cell, cells)] for name, cells in table.rows]
@@ -125,8 +125,8 @@ def _terminal_cell(cell: Cell | None) -> Text:
     return text
 
 
-def terminal(tables: Sequence[Table]) -> Group:
-    """All tables for a rich console. A legend that the last table already had is not printed again."""
+def terminal(tables: Sequence[ReportTable]) -> Group:
+    """Render all tables for a rich console. A legend equal to the previous table's is not repeated."""
     blocks: list[RichTable | Text] = []
     last: tuple[str, ...] = ()
     for table in tables:
@@ -143,5 +143,5 @@ def terminal(tables: Sequence[Table]) -> Group:
     return Group(*blocks)
 
 
-def print_tables(tables: Sequence[Table], console: Console | None = None) -> None:
+def print_tables(tables: Sequence[ReportTable], console: Console | None = None) -> None:
     (console or Console()).print(terminal(tables))

@@ -1,4 +1,4 @@
-"""The report of a run in ``RUN/report/``: a self-contained page, the tables in three formats, the summary."""
+"""Write a run's report to ``RUN/report/``: a self-contained page, tables in three formats, the summary."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ndino.common.files import write_text
 from ndino.results import figures
 from ndino.results.examples import clip, read_examples
+from ndino.results.findings import findings
 from ndino.results.logs import RunLogs, TrainingRun, read_run
 from ndino.results.render import csv_text, latex, markdown
 from ndino.results.summary import build_summary
-from ndino.results.tables import Summary, Table, build_tables, data_tables, findings, tasks_of, verdict_of
+from ndino.results.tables import ReportTable, Summary, build_tables, data_tables, tasks_in_order, verdict_of
 
-FACT_LENGTH = 300  # characters of a manifest's value shown
-# No browser shows control characters; as they are they could end the page (NUL) or hide text.
+FACT_LENGTH = 300  # characters shown of a manifest's value
+# Browsers do not show control characters, and a raw one could truncate the page (NUL) or hide text.
 CONTROLS = {
     code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
 }
 
 
 @dataclass(frozen=True)
-class Report:
-    """What was written, and what it says. ``tables_files`` are Markdown, CSV and LaTeX."""
+class WrittenReport:
+    """Paths and content of a written report. ``tables_files`` are the Markdown, CSV and LaTeX files."""
 
     page: Path
     tables_files: Sequence[Path]
     summary_file: Path
     summary: Mapping[str, Any]
-    tables: Sequence[Table]
+    tables: Sequence[ReportTable]
     findings: Sequence[str]
 
 
-def duration(seconds: float) -> str:
-    """8 min 20 s; tenths below a minute."""
+def format_duration(seconds: float) -> str:
+    """Format seconds as "8 min 20 s"; below a minute with tenths."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -47,12 +48,12 @@ def duration(seconds: float) -> str:
     return (f"{hours} h " if hours else "") + f"{minutes} min {rest} s"
 
 
-def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """A manifest as (dotted name, text) lines; loss curves have their own figure."""
+def flatten_manifest(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield a manifest's values as (dotted name, text), without the loss curve, which has its own figure."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             if key != "loss_curve":
-                yield from flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+                yield from flatten_manifest(inner, f"{prefix}.{key}" if prefix else str(key))
     elif prefix in ("started", "ended") and isinstance(value, (int, float)):
         yield prefix, datetime.fromtimestamp(value, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
     else:
@@ -61,8 +62,8 @@ def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def shared_facts(runs: Sequence[TrainingRun]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """The facts that all runs have in common, and each run's own."""
-    facts = {run.chain: dict(flatten(run.manifest)) for run in runs}
+    """Split the runs' manifests into the facts that all share and each run's own."""
+    facts = {run.chain: dict(flatten_manifest(run.manifest)) for run in runs}
     if len(facts) < 2:
         return {}, facts
     first = next(iter(facts.values()))
@@ -71,36 +72,44 @@ def shared_facts(runs: Sequence[TrainingRun]) -> tuple[dict[str, str], dict[str,
     return common, own
 
 
-def costs(run: TrainingRun) -> str:
-    """Steps, time and memory of a run in one line, as far as its manifest tells them."""
+def run_costs(run: TrainingRun) -> str:
+    """Steps, time and memory of a run in one line, without those that its manifest lacks."""
     wanted = {
         "steps": lambda n: f"{n:,} steps",
-        "seconds": duration,
+        "seconds": format_duration,
         "peak_rss_mb": lambda mb: f"{mb:,.0f} MiB",
     }
     known = {key: run.manifest.get(key) for key in wanted}
     return " · ".join(wanted[key](n) for key, n in known.items() if isinstance(n, (int, float)))
 
 
+def counted(count: int, noun: str, rest: str = "") -> tuple[str, str]:
+    """A count and its noun in the right number: ("1", "model"), ("2", "models")."""
+    return f"{count:,}", f"{noun}{'' if count == 1 else 's'}{rest}"
+
+
 def headline(run: RunLogs, summary: Summary) -> list[tuple[str, str]]:
-    """The page's key figures: (figure, what it counts)."""
+    """The page's key figures as (figure, what it counts)."""
     entries = [entry for tasks in summary["models"].values() for entry in tasks.values()]
     seeing = sum(verdict_of(entry) == "sees" for entry in entries)
     tiles = [
-        (str(len(summary["models"])), "models"),
-        (str(len(tasks_of(summary))), "tasks"),
-        (f"{sum(entry['n'] for entry in entries):,}", "answers scored"),
-        (f"{seeing} of {len(entries)}", "scores need the image"),
+        counted(len(summary["models"]), "model"),
+        counted(len(tasks_in_order(summary)), "task"),
+        counted(sum(entry["n"] for entry in entries), "answer", " scored"),
+        (
+            f"{seeing} of {len(entries)}",
+            "scores depend on the image" if len(entries) > 1 else "score depends on the image",
+        ),
     ]
     if summary["seconds"]:
-        tiles.append((duration(sum(summary["seconds"].values())), "in all steps together"))
+        tiles.append((format_duration(sum(summary["seconds"].values())), "total running time"))
     if summary["peak_rss_mb"] is not None:
         tiles.append((f"{summary['peak_rss_mb'] / 1024:.1f} GiB", "peak memory"))
     return tiles
 
 
-def render_page(run: RunLogs, summary: Summary, tables: Sequence[Table], *, title: str) -> str:
-    """The page as HTML: no script, nothing loaded, everything from logs escaped."""
+def render_page(run: RunLogs, summary: Summary, tables: Sequence[ReportTable], *, title: str) -> str:
+    """Render the page as HTML: no script, nothing loaded from elsewhere, everything from logs escaped."""
     environment = Environment(
         loader=PackageLoader("ndino.results"),
         autoescape=True,
@@ -108,7 +117,7 @@ def render_page(run: RunLogs, summary: Summary, tables: Sequence[Table], *, titl
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "costs": costs}
+    environment.filters |= {"format_duration": format_duration, "run_costs": run_costs}
     charts = [chart for chart in map(figures.loss_chart, run.training) if chart is not None]
     common, own = shared_facts(run.training)
     page = environment.get_template("report.html.j2").render(
@@ -120,7 +129,7 @@ def render_page(run: RunLogs, summary: Summary, tables: Sequence[Table], *, titl
         several=len(summary["models"]) > 1,
         gain_charts=figures.gain_charts(summary),
         loss_charts=charts,
-        examples=read_examples(run, tasks_of(summary)),
+        examples=read_examples(run, tasks_in_order(summary)),
         seconds=summary["seconds"],
         training=run.training,
         common_facts=common,
@@ -130,7 +139,7 @@ def render_page(run: RunLogs, summary: Summary, tables: Sequence[Table], *, titl
 
 
 def _write(path: Path, text: str) -> Path:
-    # Names and answers may hold half of a surrogate pair, which no page can show.
+    # Names and answers may hold lone surrogates, which UTF-8 cannot encode.
     write_text(path, text, errors="replace")
     return path
 
@@ -141,12 +150,12 @@ def write_report(
     title: str | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
     data: Sequence[Path] = (),
-) -> Report:
+) -> WrittenReport:
     """Write RUN/report/: index.html, tables.md, tables.csv, tables.tex and summary.json.
 
-    ``pairs`` are tested against each other (default: the paper's); ``data`` are data folders whose manifests
-    fill Tables 1, 2 and 4. Raises ResultsError when the run's logs are broken, incomplete or not comparable,
-    DataError when a data folder's manifest is.
+    ``pairs`` names the models to test against each other (default: the paper's pairs). ``data`` are data
+    folders whose manifests fill Tables 1, 2 and 4. Raises ResultsError when the run's logs are broken,
+    incomplete or not comparable, and DataError when a data folder's manifest is missing or broken.
     """
     run = read_run(folder)
     title = title or f"LLaVA-NDiNO: results of {folder.resolve().name}"
@@ -160,7 +169,7 @@ def write_report(
         "tables.csv": csv_text(tables),
         "tables.tex": latex(tables),
     }
-    return Report(
+    return WrittenReport(
         page=_write(out / "index.html", page),
         tables_files=[_write(out / name, text) for name, text in written.items()],
         summary_file=_write(out / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n"),

@@ -1,8 +1,8 @@
-"""Intervals and tests for scores on the same questions.
+"""Confidence intervals and tests for scores on the same questions.
 
-Pure functions on plain sequences; everything random is seeded, so the same scores give the same numbers.
-"a" and "b" are always the scores of two models (or of right and shuffled images) on the same documents, in
-the same order, each score between 0 and 1.
+Pure functions on plain sequences. Random draws are seeded, so the same scores give the same numbers. "a" and
+"b" are always per-document scores between 0 and 1 of two models (or with right and with shuffled images), for
+the same documents in the same order.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from statsmodels.stats.proportion import proportion_confint
 from ndino.common.bootstrap import CONFIDENCE, bootstrap
 
 ALPHA = 0.05
-EXACT_BELOW = 25  # discordant pairs; the chi-square approximation of McNemar's test is trusted from here on
+EXACT_BELOW = 25  # discordant pairs; McNemar's chi-square approximation is good from here on
 RESAMPLES = 9999
-SEED = 20241126
-_BATCH_ELEMENTS = 5_000_000  # numbers held at once while resampling: 40 MB
+SEED = 20241126  # arbitrary, but fixed: a report is repeatable
+_BATCH_ELEMENTS = 5_000_000  # float64 values held at once while resampling: 40 MB
 
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Outcome of a two-sided test on paired scores.
+    """Result of a two-sided test on paired scores.
 
     ``n01`` counts documents on which b scored higher than a (for 0/1 scores: a wrong, b right), ``n10`` those
-    on which a did.
+    on which a scored higher than b.
     """
 
     p: float
@@ -45,18 +45,18 @@ class PairedTest:
 
 
 def is_binary(values: Sequence[float]) -> bool:
-    """True when every score is exactly 0 or 1."""
+    """Whether every score is exactly 0 or 1."""
     return all(value in (0, 1) for value in values)
 
 
 def discordant(a: Sequence[float], b: Sequence[float]) -> tuple[int, int]:
-    """Count (n01, n10): documents where b scored higher, documents where a did.
+    """Count (n01, n10): documents on which b scored higher, documents on which a did.
 
-    Raises ValueError on empty or unequally long scores.
+    Raises ValueError for empty scores or different lengths.
     """
     if not a or len(a) != len(b):
         raise ValueError(
-            f"paired scores must be two equally long, non-empty lists, not {len(a)} and {len(b)}"
+            f"paired scores must be two non-empty lists of equal length, not {len(a)} and {len(b)}"
         )
     n01 = sum(y > x for x, y in zip(a, b, strict=True))
     n10 = sum(x > y for x, y in zip(a, b, strict=True))
@@ -64,7 +64,7 @@ def discordant(a: Sequence[float], b: Sequence[float]) -> tuple[int, int]:
 
 
 def mcnemar_test(n01: int, n10: int) -> PairedTest:
-    """McNemar's test from the two discordant counts (the concordant ones do not enter it).
+    """McNemar's test from the two discordant counts; concordant pairs do not matter.
 
     Exact binomial below ``EXACT_BELOW`` discordant pairs, otherwise chi-square with continuity correction.
     """
@@ -74,13 +74,16 @@ def mcnemar_test(n01: int, n10: int) -> PairedTest:
 
 
 def permutation_test(a: Sequence[float], b: Sequence[float], *, seed: int = SEED) -> PairedTest:
-    """Two-sided sign-flip permutation test on the mean difference; exact where all flips can be tried."""
+    """Two-sided sign-flip permutation test on the mean difference.
+
+    Exact if all sign patterns fit into ``RESAMPLES`` draws, otherwise a seeded sample of them.
+    """
     n01, n10 = discordant(a, b)
     differences = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
-    differences = differences[differences != 0]  # a zero does not change under a flip
+    differences = differences[differences != 0]  # flipping the sign of 0 changes nothing
     if differences.size == 0:
         return PairedTest(1.0, 0, 0, "permutation")
-    if differences.size == 1:  # both flips are as extreme; scipy wants two observations
+    if differences.size == 1:  # both signs are equally extreme; scipy needs two values
         return PairedTest(1.0, n01, n10, "permutation")
     outcome = stats.permutation_test(
         (differences,),
@@ -95,7 +98,7 @@ def permutation_test(a: Sequence[float], b: Sequence[float], *, seed: int = SEED
 
 
 def paired_test(a: Sequence[float], b: Sequence[float], *, seed: int = SEED) -> PairedTest:
-    """McNemar's test for 0/1 scores, the permutation test as soon as one score is fractional."""
+    """McNemar's test for 0/1 scores, the permutation test if any score is fractional."""
     if is_binary(a) and is_binary(b):
         return mcnemar_test(*discordant(a, b))
     return permutation_test(a, b, seed=seed)
@@ -109,15 +112,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def wilson_interval(successes: int, n: int) -> Interval:
-    """Wilson's score interval of a share of right answers. Raises ValueError when it is no share."""
+    """Wilson's score interval for a proportion. Raises ValueError unless 0 <= successes <= n and n > 0."""
     if not 0 <= successes <= n or n == 0:
-        raise ValueError(f"{successes} successes of {n} is no share")
+        raise ValueError(f"{successes} successes of {n} is not a proportion")
     low, high = proportion_confint(successes, n, alpha=1 - CONFIDENCE, method="wilson")
     return max(0.0, float(low)), min(1.0, float(high))
 
 
 def bootstrap_interval(values: Sequence[float], *, seed: int = SEED) -> Interval:
-    """Percentile bootstrap interval of the mean of fractional scores."""
+    """Percentile bootstrap interval for the mean of fractional scores. Raises ValueError without scores."""
     data = np.asarray(values, dtype=float)
     if data.size == 0:
         raise ValueError("no scores to resample")
@@ -127,18 +130,18 @@ def bootstrap_interval(values: Sequence[float], *, seed: int = SEED) -> Interval
 
 
 def score_interval(values: Sequence[float], *, seed: int = SEED) -> Interval:
-    """Interval of a mean score: Wilson for 0/1 scores, bootstrap for fractional ones."""
+    """Interval for a mean score: Wilson for 0/1 scores, bootstrap for fractional ones."""
     if is_binary(values):
         return wilson_interval(int(sum(values)), len(values))
     return bootstrap_interval(values, seed=seed)
 
 
 def difference_interval(a: Sequence[float], b: Sequence[float], *, seed: int = SEED) -> Interval:
-    """Interval of mean(a) - mean(b) on the same documents.
+    """Interval for mean(a) - mean(b) on the same documents.
 
-    For 0/1 scores Agresti and Min's (2005): half a document is added to each cell of the 2x2 table. A
-    bootstrap would give zero width where no document changed, and too little where few did. For fractional
-    scores the bootstrap.
+    For 0/1 scores this is Agresti and Min's (2005), which adds half a document to each cell of the 2x2 table;
+    a bootstrap would give zero width when no document changed, and too narrow an interval when few did. For
+    fractional scores it is the bootstrap.
     """
     n01, n10 = discordant(a, b)
     if not (is_binary(a) and is_binary(b)):
@@ -151,20 +154,20 @@ def difference_interval(a: Sequence[float], b: Sequence[float], *, seed: int = S
 
 
 def f1_score(true_positives: int, false_positives: int, false_negatives: int) -> float:
-    """Harmonic mean of precision and recall; 0 when nothing was found and nothing was there."""
+    """Harmonic mean of precision and recall; 0 if there are neither positives nor positive predictions."""
     total = 2 * true_positives + false_positives + false_negatives
     return 2 * true_positives / total if total else 0.0
 
 
 def bootstrap_f1_interval(gold: Sequence[bool], predicted: Sequence[bool], *, seed: int = SEED) -> Interval:
-    """Percentile bootstrap interval of F1 over (gold, predicted) pairs.
+    """Percentile bootstrap interval for F1 over (gold, predicted) pairs. Raises ValueError for bad lengths.
 
-    Drawing documents with replacement is the same as drawing the four cell counts from a multinomial, which
-    is quick at any number of documents; `bootstrap` would take 9,999 draws of each document.
+    Resampling documents is the same as drawing the four cell counts from a multinomial, which costs the same
+    for any number of documents; `bootstrap` would draw every document 9,999 times.
     """
     if not gold or len(gold) != len(predicted):
         raise ValueError(
-            f"gold and predicted must be equally long and non-empty, not {len(gold)}, {len(predicted)}"
+            f"gold and predicted must be non-empty and of equal length, not {len(gold)} and {len(predicted)}"
         )
     pairs = list(zip(gold, predicted, strict=True))
     counts = np.array(

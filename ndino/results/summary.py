@@ -1,4 +1,4 @@
-"""The summary of a run: one dictionary that the tables, the page and tests read (``report/summary.json``).
+"""Build the summary of a run: the dictionary behind the tables and the page (``report/summary.json``).
 
     {"models": {name: {task: {METRIC: value, ..., "metric": METRIC, "n": int, "interval": [lo, hi],
                               "shuffled": number|null, "majority": number|null,
@@ -10,9 +10,9 @@
      "mcnemar": [{"task", "a", "b", "p", "n01", "n10", "n", "test", "p_holm"}],
      "seconds": {step: s}, "peak_rss_mb": number|null}
 
-``metric`` names the primary one; ``interval``, ``shuffled`` and ``majority`` are its values. Scores are
+``metric`` names the primary metric; ``interval``, ``shuffled`` and ``majority`` belong to it. Scores are
 fractions. ``n01`` counts documents that only b got right (or scored higher on), ``n10`` those that only a
-did. ``p_holm`` is corrected over the tasks of its pair. Same logs, same bytes.
+did. ``p_holm`` is corrected over the tasks of its pair. The same logs give the same bytes.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ from ndino.languages.answers import read_yes_no
 from ndino.results import statistics
 from ndino.results.logs import ROUNDING, ModelLogs, PerplexityLog, ResultsError, RunLogs, TaskLog
 
-# What the Italian pre-training adds, with everything else equal; the first pair is the paper's (Table 5).
+# Models that differ only in the Italian pre-training; the paper tests the first pair (Table 5).
 PAPER_PAIRS = (("IT", "PT+IT"), ("LONG-IT", "PT+LONG-IT"), ("IT+LONG-IT", "PT+IT+LONG-IT"))
 DIGITS = 6
-F1_METRICS = {"pope_f1_score": "pope_accuracy", "robust_f1_score": "robust"}  # and which answers were right
+# F1 metrics, each with the metric that says which answers were right.
+F1_METRICS = {"pope_f1_score": "pope_accuracy", "robust_f1_score": "robust"}
+# The keys of an entry that are not metrics.
 RESERVED = frozenset({"metric", "n", "interval", "intervals", "shuffled", "majority"}) | {
     "right_minus_shuffled",
     "right_minus_shuffled_interval",
-}  # an entry's own fields; all others are metrics
+}
 
 
 def model_order(names: Sequence[str]) -> list[str]:
-    """Models outside the pairs (baselines, PT alone) by name, then the family in the order of its pairs."""
+    """Sort models: those outside the pairs (baselines, PT alone) by name, then the family in pair order."""
     family = list(itertools.chain.from_iterable(PAPER_PAIRS))
     return sorted(names, key=lambda name: (family.index(name) if name in family else -1, name))
 
@@ -50,10 +52,11 @@ def _bounds(interval: Sequence[float] | None) -> list[float | None] | None:
 
 
 def f1_interval(log: TaskLog, metric: str) -> statistics.Interval | None:
-    """Interval of a POPE F1 score, or None where the answers' scores do not tell it.
+    """Interval for a POPE F1 score, or None if it cannot be rebuilt from the answers' scores.
 
-    A right answer to a yes is a true positive; a wrong one to a no is a false positive if it could be read at
-    all. The released F1 also leaves out answers that are neither; with such answers it has no interval here.
+    A right answer to a "yes" question is a true positive; a wrong, parseable one to a "no" question is a
+    false positive. The released F1 score leaves out answers that are neither yes nor no. If there are such
+    answers, the F1 rebuilt here differs from it, and there is no interval.
     """
     gold = [read_yes_no(str(sample.target)) == "sì" for sample in log.samples]
     predicted = [
@@ -68,7 +71,7 @@ def f1_interval(log: TaskLog, metric: str) -> statistics.Interval | None:
 
 
 def _other_intervals(log: TaskLog) -> dict[str, list[float | None]]:
-    """Intervals of the metrics beside the primary one, where the log has what they need."""
+    """Intervals for the metrics other than the primary one, where the log has per-document scores."""
     scored = set.intersection(*(set(sample.metrics) for sample in log.samples)) - {log.primary}
     intervals = {}
     for metric in log.metrics:
@@ -82,11 +85,11 @@ def _other_intervals(log: TaskLog) -> dict[str, list[float | None]]:
 
 
 def summarise_task(log: TaskLog) -> dict[str, Any]:
-    """One model's entry for one task. Raises ResultsError for a metric named like a field of the entry."""
+    """One model's entry for one task. Raises ResultsError for a metric named like one of the entry's keys."""
     clash = RESERVED & log.metrics.keys()
     if clash:
         raise ResultsError(
-            log.path, f"a metric may not be called '{min(clash)}'", remedy="rename it in the task"
+            log.path, f"a metric cannot be named '{min(clash)}'", remedy="rename it in the task"
         )
     scores, control = log.scores(), log.shuffled_scores()
     return {metric: _rounded(value) for metric, value in log.metrics.items()} | {
@@ -105,9 +108,9 @@ def summarise_task(log: TaskLog) -> dict[str, Any]:
 
 
 def compare_pair(a: ModelLogs, b: ModelLogs) -> list[dict[str, Any]]:
-    """Paired tests on every task that both models answered, Holm-corrected over these tasks.
+    """Run a paired test on every task that both models answered, Holm-corrected over these tasks.
 
-    The logs must have passed ``check_comparable``.
+    The logs must have passed `check_comparable`.
     """
     tasks = sorted(a.tasks.keys() & b.tasks.keys())
     tests = [statistics.paired_test(a.tasks[task].scores(), b.tasks[task].scores()) for task in tasks]
@@ -141,17 +144,17 @@ def _summarise_perplexity(log: PerplexityLog) -> dict[str, Any]:
 
 
 def build_summary(run: RunLogs, *, pairs: Sequence[tuple[str, str]] | None = None) -> dict[str, Any]:
-    """Build the summary of a run that ``read_run`` has checked.
+    """Build the summary of a run that `read_run` has read and checked.
 
-    ``pairs`` are the models to test against each other, by default those of ``PAPER_PAIRS`` that the run has.
-    Raises ResultsError when a pair names a model that was not evaluated.
+    ``pairs`` names the models to test against each other, by default those of ``PAPER_PAIRS`` that the run
+    has. Raises ResultsError if a pair names a model that was not evaluated.
     """
     if pairs is None:
         pairs = [pair for pair in PAPER_PAIRS if set(pair) <= run.models.keys()]
     for name in itertools.chain.from_iterable(pairs):
         if name not in run.models:
             known = ", ".join(model_order(list(run.models)))
-            raise ResultsError(run.folder, f"model {name} was not evaluated", remedy=f"there are: {known}")
+            raise ResultsError(run.folder, f"model {name} was not evaluated", remedy=f"choose from {known}")
     return {
         "models": {
             name: {task: summarise_task(log) for task, log in run.models[name].tasks.items()}

@@ -1,8 +1,7 @@
-"""The paper's Tables 5 to 7 for whatever was run, built from the summary (``ndino.results.summary``).
+"""Build the paper's Tables 5 to 7, and further ones, from a run's summary (``ndino.results.summary``).
 
-A table is plain data, so that Markdown, terminal and page show the same cells. Unlike in the paper every
-score has its interval, the score with shuffled images, and the verdict whether the model needs the image at
-all.
+A table is plain data, so Markdown, terminal and page show the same cells. Unlike in the paper, every score
+has a confidence interval, the score with shuffled images, and a verdict on whether the model uses the image.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ndino.results.statistics import ALPHA
+from ndino.results.statistics import ALPHA, EXACT_BELOW
 from ndino.results.summary import RESERVED, model_order
 
-TRANSLATED = ("gqa-it", "ok-vqa-it", "seedbench-it", "pope-it")
-NATIVE = ("mtvqa-it", "exams-v-it")
-# Key, title and tasks of the paper's tables of scores.
+TRANSLATED_TASKS = ("gqa-it", "ok-vqa-it", "seedbench-it", "pope-it")
+NATIVE_TASKS = ("mtvqa-it", "exams-v-it")
+# Key, title and tasks of the paper's tables with scores.
 PAPER_TABLES = (
-    ("table-5", "Table 5: translated benchmarks", TRANSLATED),
-    ("table-6", "Table 6: native Italian benchmarks", NATIVE),
+    ("table-5", "Table 5: translated benchmarks", TRANSLATED_TASKS),
+    ("table-6", "Table 6: native Italian benchmarks", NATIVE_TASKS),
 )
 OTHER_TASKS = "Other tasks"
 PERPLEXITY = "Table 7: perplexity"
@@ -31,7 +30,7 @@ METRIC_NAMES = {
     "pope_accuracy": "accuracy",
     "chrf": "chrF",
 }
-COLUMNS = 4  # of a table of further tasks: what a page and a terminal can hold
+COLUMNS = 4  # tasks per table of other tasks; more would not fit a page or a terminal
 
 Verdict = Literal["sees", "blind", "no control", ""]
 Summary = Mapping[str, Any]
@@ -39,7 +38,7 @@ Summary = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure, the lines under it, and whether it is shown to come from the image."""
+    """A number as text, the lines below it, the verdict on the image, and whether it gets an asterisk."""
 
     score: str
     details: tuple[str, ...] = ()
@@ -54,8 +53,12 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
-    """``rows`` are (name, one cell or None a column); ``legend`` explains the cells in plain English."""
+class ReportTable:
+    """A table in plain data.
+
+    ``corner`` heads the column of row names. ``rows`` are (name, cells) with one cell or None per column.
+    ``legend`` explains the cells, one paragraph per entry.
+    """
 
     key: str
     title: str
@@ -66,8 +69,8 @@ class Table:
 
 
 def percent(fraction: float, *, signed: bool = False) -> str:
-    """A fraction in percent with one decimal and a real minus sign."""
-    value = round(100 * fraction, 1) + 0.0  # no "-0.0"
+    """Format a fraction as percent with one decimal and a typographic minus sign."""
+    value = round(100 * fraction, 1) + 0.0  # turns -0.0 into 0.0
     return f"{value:{'+' if signed else ''}.1f}".replace("-", "−")
 
 
@@ -76,7 +79,7 @@ def percent_interval(bounds: Sequence[float]) -> str:
 
 
 def perplexity_number(value: float) -> str:
-    """Two decimals for small values, none for large ones, powers of ten beyond a million."""
+    """Format a perplexity: two decimals below 100, none above, scientific notation from a million."""
     if value < 100:
         return f"{value:.2f}"
     return f"{value:,.0f}" if value < 1e6 else f"{value:.1e}"
@@ -87,41 +90,43 @@ def p_number(p: float) -> str:
 
 
 def verdict_of(entry: Mapping[str, Any]) -> Verdict:
-    """Whether right images score above shuffled ones by more than chance explains."""
+    """Judge by the gain over shuffled images: "sees" if its 95 % interval lies above 0, else "blind"."""
     interval = entry["right_minus_shuffled_interval"]
     if interval is None:
         return "no control"
     return "sees" if interval[0] > 0 else "blind"
 
 
-def tasks_of(summary: Summary) -> list[str]:
-    """All tasks of the run: the paper's in its order, then the others by name."""
+def tasks_in_order(summary: Summary) -> list[str]:
+    """All tasks of the run: the paper's tasks in its order, then the others by name."""
     found = {task for entries in summary["models"].values() for task in entries}
-    return [task for task in TRANSLATED + NATIVE if task in found] + sorted(found - {*TRANSLATED, *NATIVE})
+    return [task for task in TRANSLATED_TASKS + NATIVE_TASKS if task in found] + sorted(
+        found - {*TRANSLATED_TASKS, *NATIVE_TASKS}
+    )
 
 
 def other_tasks(summary: Summary) -> list[str]:
-    """The tasks of the run that are in none of the paper's tables."""
-    return [task for task in tasks_of(summary) if task not in TRANSLATED + NATIVE]
+    """The run's tasks that the paper's tables do not have."""
+    return [task for task in tasks_in_order(summary) if task not in TRANSLATED_TASKS + NATIVE_TASKS]
 
 
-def sets_of(summary: Summary) -> list[str]:
-    """All answer sets whose perplexity was measured: the paper's in its order, then the others by name."""
+def perplexity_sets(summary: Summary) -> list[str]:
+    """All answer sets with a perplexity: the paper's sets in its order, then the others by name."""
     found = {name for entries in summary["perplexity"].values() for name in entries}
     return [name for name in PERPLEXITY_SETS if name in found] + sorted(found - {*PERPLEXITY_SETS})
 
 
-def better(summary: Summary, row: Mapping[str, Any]) -> str | None:
-    """The better model of a tested pair, None when the corrected p-value does not tell them apart."""
+def better_model(summary: Summary, row: Mapping[str, Any]) -> str | None:
+    """The better model of a tested pair, None if the corrected p-value shows no significant difference."""
     if row["p_holm"] >= ALPHA:
         return None
     entries = {name: summary["models"][name][row["task"]] for name in (row["a"], row["b"])}
     return max(entries, key=lambda name: entries[name][entries[name]["metric"]])
 
 
-def winners(summary: Summary) -> set[tuple[str | None, str]]:
-    """(model, task) of the better ones of all tested pairs."""
-    return {(better(summary, row), row["task"]) for row in summary["mcnemar"]}
+def starred_scores(summary: Summary) -> set[tuple[str | None, str]]:
+    """(model, task) of every score that is significantly better than its partner's."""
+    return {(better_model(summary, row), row["task"]) for row in summary["mcnemar"]}
 
 
 def _score_cell(entry: Mapping[str, Any], starred: bool) -> Cell:
@@ -150,32 +155,33 @@ def _pair_names(summary: Summary) -> str:
 def score_legend(summary: Summary) -> tuple[str, ...]:
     """How to read a table of scores."""
     lines = [
-        "A cell reads from top to bottom: the score in percent with its 95 % interval; the score of the "
-        "same model on the same questions when every question gets another question's image (shuffled); "
-        "what the right image adds to that, with its 95 % interval.",
-        "sees: the right image raises the score. blind: the interval of the gain reaches 0, so nothing "
-        "shows that the model looks at the image, however high the score is. no control: shuffled images "
-        "were not run.",
-        "n is the number of questions, the same for every model; majority is what always giving the "
-        "commonest answer scores. ↑ means higher is better.",
+        "Each cell shows, from top to bottom: the score in percent; its 95 % confidence interval; the "
+        "score of the shuffled control; the gain over the control in points, with its 95 % confidence "
+        "interval. In the shuffled control the model answers the same questions, but each with another "
+        "question's image.",
+        "sees: the score is higher with the right image, and the interval of the gain lies above 0. blind: "
+        "the interval of the gain includes 0 or lies below it, so the score is no evidence that the model "
+        "uses the image, however high it is. no control: the shuffled control was not run.",
+        "n is the number of questions, the same for every model. majority is the score for always giving the "
+        "most common answer. ↑ means higher is better.",
     ]
     if summary["mcnemar"]:
         lines.append(
-            "* marks the better one of two models that differ significantly (McNemar's test, for "
-            f"fractional scores a permutation test; p < {ALPHA} after Holm's correction over all tasks). "
-            f"Tested: {_pair_names(summary)}."
+            "* marks the better model of a tested pair if the difference is significant: McNemar's test, "
+            f"or a permutation test for fractional scores, with p < {ALPHA} after Holm's correction over "
+            f"all tasks. Tested pairs: {_pair_names(summary)}."
         )
     return tuple(lines)
 
 
-def score_table(summary: Summary, key: str, title: str, tasks: Iterable[str]) -> Table | None:
-    """Models by tasks; None when no model answered any of them."""
-    found = tasks_of(summary)
+def score_table(summary: Summary, key: str, title: str, tasks: Iterable[str]) -> ReportTable | None:
+    """Models by tasks; None if no model answered any of these tasks."""
+    found = tasks_in_order(summary)
     tasks = list(tasks)
     present = [task for task in tasks if task in found]
     if not present:
         return None
-    starred = winners(summary)
+    starred = starred_scores(summary)
     rows = tuple(
         (
             name,
@@ -191,7 +197,9 @@ def score_table(summary: Summary, key: str, title: str, tasks: Iterable[str]) ->
     missing = [task.upper() for task in tasks if task not in found]
     if missing:
         legend += (f"Not run: {', '.join(missing)}.",)
-    return Table(key, title, "Model", tuple(_task_column(summary, task) for task in present), rows, legend)
+    return ReportTable(
+        key, title, "Model", tuple(_task_column(summary, task) for task in present), rows, legend
+    )
 
 
 def _perplexity_cell(entry: Mapping[str, Any]) -> Cell:
@@ -206,31 +214,31 @@ def _perplexity_cell(entry: Mapping[str, Any]) -> Cell:
     return Cell("⋄" if entry["paper"] is None else perplexity_number(entry["paper"]), tuple(details))
 
 
-def perplexity_table(summary: Summary) -> Table | None:
-    """Table 7: models by answer sets; None when no perplexity was measured."""
-    sets = sets_of(summary)
+def perplexity_table(summary: Summary) -> ReportTable | None:
+    """Table 7: models by answer sets; None if no perplexity was measured."""
+    sets = perplexity_sets(summary)
     if not sets:
         return None
     legend = (
-        "Perplexity says how surprised a model is by the reference answer: 1 is not at all, lower is "
-        "better (↓). It measures the style of the answers more than their truth: a model taught long "
-        "answers is surprised by short ones, and the reverse.",
-        "First the paper's number: the mean over answers, those above 1,000 left out as outliers; ⋄ when "
-        "all of them are. corpus: over all answer tokens together, nothing left out, with its 95 % "
-        "interval. skipped: what could not be scored (too long, empty, no image); the set's file tells why. "
-        "shuffled: corpus perplexity with another question's image; the nearer to corpus, the "
-        "less the image matters.",
+        "Perplexity measures how well a model predicts the reference answers: 1 is perfect, lower is better "
+        "(↓). It reflects the style of an answer more than its correctness: a model trained on long answers "
+        "has a high perplexity on short ones, and vice versa.",
+        "The number on top is the paper's: the mean over the answers, without outliers above 1,000; ⋄ if "
+        "every answer is an outlier. corpus: perplexity over all answer tokens, nothing left out, with its "
+        "95 % confidence interval. skipped: answers that could not be scored (too long, empty, no image); "
+        "the set's JSONL file gives the reasons. shuffled: corpus perplexity when each answer gets another "
+        "question's image; the closer it is to corpus, the less the image matters.",
     )
     rows = tuple(
         (name, tuple(_perplexity_cell(entries[key]) if key in entries else None for key in sets))
         for name, entries in summary["perplexity"].items()
     )
     columns = tuple(Column(f"{name.upper()} ↓", "perplexity of the answer") for name in sets)
-    return Table("table-7", PERPLEXITY, "Model", columns, rows, legend)
+    return ReportTable("table-7", PERPLEXITY, "Model", columns, rows, legend)
 
 
-def pair_table(summary: Summary) -> Table | None:
-    """Tasks by tested pairs; None when nothing was tested."""
+def pair_table(summary: Summary) -> ReportTable | None:
+    """Tasks by tested pairs; None if nothing was tested."""
     pairs = list(dict.fromkeys((row["a"], row["b"]) for row in summary["mcnemar"]))
     if not pairs:
         return None
@@ -245,26 +253,27 @@ def pair_table(summary: Summary) -> Table | None:
         )
         return Cell(p_number(row["p_holm"]), details, starred=row["p_holm"] < ALPHA)
 
-    tasks = [task for task in tasks_of(summary) if any((task, *pair) in tests for pair in pairs)]
+    tasks = [task for task in tasks_in_order(summary) if any((task, *pair) in tests for pair in pairs)]
     rows = tuple((task.upper(), tuple(cell(tests.get((task, *pair))) for pair in pairs)) for task in tasks)
     legend = (
-        "Do two models differ by more than chance, given that they answered the same questions? Only "
-        "questions that one of them got right and the other wrong count. The p-value on top is "
-        f"Holm-corrected over the tasks of its pair; * marks p < {ALPHA}.",
-        "exact: binomial McNemar test, for fewer than 25 such questions; chi-square: McNemar's with "
-        "continuity correction; permutation: sign flips of the differences, for scores between 0 and 1 "
-        "(only A: A scored higher).",
+        "Each cell tests whether the two models differ by more than chance on the same questions. Only "
+        "questions that one model got right and the other wrong matter; “only A: 10” means that A alone "
+        "was right on 10 (for fractional scores: that A scored higher). The p-value on top is "
+        f"Holm-corrected over the tasks of the pair; * marks p < {ALPHA}.",
+        f"exact: McNemar's exact binomial test, for fewer than {EXACT_BELOW} such questions. chi-square: "
+        "McNemar's test with continuity correction. permutation: sign-flip permutation test, for fractional "
+        "scores.",
     )
-    columns = tuple(Column(f"{a} or {b}") for a, b in pairs)
-    return Table("pairs", "Do the models of a pair differ?", "Task", columns, rows, legend)
+    columns = tuple(Column(f"{a} vs {b}") for a, b in pairs)
+    return ReportTable("pairs", "Do the models of a pair differ?", "Task", columns, rows, legend)
 
 
-def more_metrics_table(summary: Summary) -> Table | None:
-    """All metrics beside the primary ones: (task, metric) by models; None when there are none."""
+def more_metrics_table(summary: Summary) -> ReportTable | None:
+    """All metrics except the primary ones: (task, metric) by models; None if there are none."""
     models = summary["models"]
     lines: dict[tuple[str, str], dict[str, Cell]] = {}
     for name, entries in models.items():
-        for task in tasks_of(summary):
+        for task in tasks_in_order(summary):
             entry = entries.get(task, {})
             for metric in entry.keys() - RESERVED - {entry.get("metric")}:
                 bounds = entry["intervals"].get(metric)
@@ -275,23 +284,24 @@ def more_metrics_table(summary: Summary) -> Table | None:
     if not lines:
         return None
     names = model_order(list(models))
-    order = sorted(lines, key=lambda line: (tasks_of(summary).index(line[0]), line[1]))
+    order = sorted(lines, key=lambda line: (tasks_in_order(summary).index(line[0]), line[1]))
     rows = tuple(
         (f"{task.upper()} {metric.replace('_', ' ')}", tuple(lines[task, metric].get(name) for name in names))
         for task, metric in order
     )
     legend = (
-        "Shares in percent, with 95 % intervals where single answers tell them. robust: the same score "
-        "after ignoring accents, articles, number words and the form of an option letter, so it forgives "
-        "form, not content. unparseable: answers without a readable option or yes or no; they are wrong.",
+        "In percent, with 95 % confidence intervals where they can be computed from the single answers. "
+        "robust: the score when accents, articles, number words and the form of an option letter are "
+        "ignored. unparseable: answers in which no option letter, or no yes or no, can be found; they "
+        "count as wrong.",
     )
-    return Table(
+    return ReportTable(
         "more", "Other metrics of the same answers", "Metric", tuple(map(Column, names)), rows, legend
     )
 
 
-def build_tables(summary: Summary) -> list[Table]:
-    """All tables that the run has figures for, in reading order."""
+def build_tables(summary: Summary) -> list[ReportTable]:
+    """Build all tables that the run has results for, in reading order."""
     others = other_tasks(summary)
     chunks = [others[start : start + COLUMNS] for start in range(0, len(others), COLUMNS)]
     tables = [
@@ -312,19 +322,19 @@ def build_tables(summary: Summary) -> list[Table]:
     return [table for table in tables if table is not None]
 
 
-def data_tables(folders: Sequence[Path]) -> list[Table]:
-    """The paper's Tables 1, 2 and 4, those that the manifests of these data folders have something for.
+def data_tables(folders: Sequence[Path]) -> list[ReportTable]:
+    """Build those of the paper's Tables 1, 2 and 4 that the manifests of these data folders can fill.
 
     Raises:
         DataError: a folder has no manifest, or a broken one.
     """
     if not folders:
         return []
-    from ndino.data.commands import tables
+    from ndino.data.commands import tables  # imported late: most reports need no data package
 
-    legend = ("Counted when the data were made, from the manifests of their folders.",)
+    legend = ("Counts from the manifests that were written when the data sets were built.",)
     return [
-        Table(
+        ReportTable(
             table.name,
             table.title,
             table.header[0],
@@ -338,39 +348,3 @@ def data_tables(folders: Sequence[Path]) -> list[Table]:
 
 def _count_cell(value: str | int) -> Cell | None:
     return Cell(f"{value:,}" if isinstance(value, int) else value) if value != "" else None
-
-
-def findings(summary: Summary) -> list[str]:
-    """What the figures say, in a few sentences for a reader who stops there."""
-    entries = [
-        (name, task, entry) for name, tasks in summary["models"].items() for task, entry in tasks.items()
-    ]
-    judged = [row for row in entries if verdict_of(row[2]) != "no control"]
-    sentences = []
-    if judged:
-        seeing = [row for row in judged if verdict_of(row[2]) == "sees"]
-        sentences.append(
-            f"{len(seeing)} of {len(judged)} scores need the image; for the other "
-            f"{len(judged) - len(seeing)} nothing shows that the model looks at it (blind)."
-        )
-        if seeing:
-            name, task, entry = max(seeing, key=lambda row: row[2]["right_minus_shuffled"])
-            gain = percent(entry["right_minus_shuffled"], signed=True)
-            sentences.append(
-                f"The image helps most for {name} on {task.upper()}: {gain} points over shuffled images."
-            )
-    for a, b in dict.fromkeys((row["a"], row["b"]) for row in summary["mcnemar"]):
-        rows = [row for row in summary["mcnemar"] if (row["a"], row["b"]) == (a, b)]
-        won = [row["task"].upper() for row in rows if better(summary, row) == b]
-        lost = [row["task"].upper() for row in rows if better(summary, row) == a]
-        parts = [f"better on {', '.join(won)}"] * bool(won) + [f"worse on {', '.join(lost)}"] * bool(lost)
-        verdict = " and ".join(parts) if parts else "not told apart on any"
-        sentences.append(f"{b} against {a}: {verdict} of {len(rows)} tasks.")
-    for key in dict.fromkeys(key for sets in summary["perplexity"].values() for key in sets):
-        corpus = {name: sets[key]["corpus"] for name, sets in summary["perplexity"].items() if key in sets}
-        best = min(corpus, key=corpus.__getitem__)
-        value = perplexity_number(corpus[best])
-        sentences.append(
-            f"Least surprised by the answers of {key.upper()}: {best} (corpus perplexity {value})."
-        )
-    return sentences

@@ -52,10 +52,10 @@ def rows_of(chart: figures.Chart, span: tuple[float, float] = (0.0, 1.0)) -> lis
     found: dict[int, Row] = {}
 
     def row(y: float) -> Row:
-        return found.setdefault(int((y - figures.TOP) // figures.ROW), Row())
+        return found.setdefault(int((y - figures.TOP) // figures.ROW_HEIGHT), Row())
 
     def value(x: float) -> float:
-        return round(span[0] + (span[1] - span[0]) * (x - figures.NAMES) / figures.BARS, 3)
+        return round(span[0] + (span[1] - span[0]) * (x - figures.NAME_WIDTH) / figures.BAR_WIDTH, 3)
 
     for text in root.iter("text"):
         if "anchor: middle" not in text.get("style"):
@@ -106,7 +106,7 @@ def test_a_run_without_logged_loss_has_no_chart():
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=2000))
 def test_any_loss_curve_stays_on_its_canvas(losses):
     places = curve_of(figures.loss_chart(TrainingRun("mlp", {}, tuple(enumerate(losses, start=1)))))
-    assert 0 < len(places) <= figures.POINTS
+    assert 0 < len(places) <= figures.MAX_POINTS
     for x, y in places:
         assert figures.LOSS_LEFT <= x <= figures.WIDTH - figures.LOSS_RIGHT + 0.1
         assert figures.TOP - 0.1 <= y <= figures.LOSS_HEIGHT - figures.BOTTOM + 0.1

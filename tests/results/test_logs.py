@@ -36,13 +36,13 @@ def test_samples_come_sorted_by_document(tmp_path):
 @pytest.mark.parametrize(
     "change, reason",
     [
-        ({"doc_id": 0}, "row 2: document 0 is there twice"),
+        ({"doc_id": 0}, "row 2: document 0 appears twice"),
         ({"doc_id": "1"}, "row 2: field 'doc_id' must be int, found '1'"),
         ({"doc_id": True}, "row 2: field 'doc_id' must be int, found True"),
         ({"answer": None}, "row 2: field 'answer' must be str"),
         ({"metrics": {"exact_match": float("nan")}}, "row 2: field 'exact_match' is nan"),
         ({"metrics": {"exact_match": "1"}}, "row 2: field 'exact_match' must be int or float"),
-        ({"shuffled": True}, "row 2: this log is for right images"),
+        ({"shuffled": True}, "row 2: row has shuffled = True, but this is the log for right images"),
     ],
 )
 def test_a_wrong_row_is_named(tmp_path, change, reason):
@@ -103,19 +103,19 @@ def test_other_documents_are_refused(small_run):
     rewrite(log, lambda rows: rows[39].update(doc_id=77))
     rewrite(log.with_name("mtvqa-it.shuffled.jsonl"), lambda rows: rows[39].update(doc_id=77))
     message = refused(small_run)
-    assert message.startswith(f"{log}: other documents than IT: 1 only here [77], 1 only there [39]")
+    assert message.startswith(f"{log}: not the same documents as IT: 1 only here [77], 1 only there [39]")
 
 
 @pytest.mark.parametrize("field, value", [("doc_hash", "other"), ("target", "verde")])
 def test_changed_data_is_refused(small_run, field, value):
     for name in ("mtvqa-it.jsonl", "mtvqa-it.shuffled.jsonl"):
         rewrite(small_run / "eval" / "PT+IT" / name, lambda rows: rows[4].update({field: value}))
-    assert f"document 4 has another {field} than in IT" in refused(small_run)
+    assert f"document 4 has a different {field} than in IT" in refused(small_run)
 
 
 def test_a_control_of_other_documents_is_refused(small_run):
     rewrite(small_run / "eval" / "IT" / "gqa-it.shuffled.jsonl", lambda rows: rows.pop())
-    assert "gqa-it.shuffled.jsonl: other documents than gqa-it.jsonl" in refused(small_run)
+    assert "gqa-it.shuffled.jsonl: not the same documents as gqa-it.jsonl" in refused(small_run)
 
 
 def change_results(run: Path, model: str, change) -> None:
@@ -145,7 +145,7 @@ def test_results_that_contradict_the_logs_are_refused(small_run, change, reason)
 
 def test_a_score_beyond_one_is_refused(small_run):
     write_task(small_run / "eval" / "IT", "count-it", [57.0])
-    assert "document 0 has exact_match = 57.0, a score from 0 to 1 is needed" in refused(small_run)
+    assert "document 0 has exact_match = 57.0, not a score from 0 to 1" in refused(small_run)
 
 
 def test_an_unfinished_evaluation_is_refused(small_run):
@@ -158,7 +158,7 @@ def test_a_run_without_models_is_refused(tmp_path):
 
 
 def test_a_missing_folder_is_refused(tmp_path):
-    with pytest.raises(ResultsError, match="no such evaluation folder"):
+    with pytest.raises(ResultsError, match="evaluation folder not found"):
         read_model(tmp_path / "nowhere")
 
 
@@ -173,12 +173,12 @@ def test_broken_perplexity_is_refused(small_run):
     folder = small_run / "ppl" / "PT+IT"
     rows = (folder / "llava-bench-it.jsonl").read_text()
     (folder / "llava-bench-it.jsonl").write_text(rows + rows.splitlines()[0] + "\n")
-    assert "llava-bench-it.jsonl row 4: id q0 is there twice" in refused(small_run)
+    assert "llava-bench-it.jsonl row 4: id q0 appears twice" in refused(small_run)
 
 
 def test_perplexity_of_other_answers_is_refused(small_run):
     rewrite(small_run / "ppl" / "PT+IT" / "llava-bench-it.jsonl", lambda rows: rows.pop())
-    assert "llava-bench-it.json: other answers than IT: 1 differ, e.g. q2" in refused(small_run)
+    assert "llava-bench-it.json: not the same answers as IT: 1 differ, e.g. q2" in refused(small_run)
 
 
 @pytest.mark.parametrize("interval", [[1.0], ["a", 2], 3])

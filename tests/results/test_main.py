@@ -29,7 +29,7 @@ def test_compare_prints_scores_and_tests(small_run, capsys):
     shown = capsys.readouterr().out
     assert "42.5 sees" in shown
     assert "[28.5, 57.8]" in shown
-    assert "PT+IT or IT" in shown
+    assert "PT+IT vs IT" in shown
     assert "only PT+IT: 10, only IT: 3 of 40" in shown
     assert "uncorrected p = 0.092, exact" in shown
     assert "p = 0.185" in shown
@@ -39,7 +39,7 @@ def test_compare_takes_evaluation_folders(small_run, tmp_path, capsys):
     other = tmp_path / "elsewhere" / "IT"
     shutil.copytree(small_run / "eval" / "PT+IT", other)
     assert main(["compare", str(small_run / "eval" / "IT"), str(small_run / "eval" / "PT+IT")]) == 0
-    assert "IT or PT+IT" in capsys.readouterr().out
+    assert "IT vs PT+IT" in capsys.readouterr().out
     # two folders of the same name are told apart by their paths
     assert main(["compare", str(small_run / "eval" / "IT"), str(other)]) == 0
     assert "elsewhere" in capsys.readouterr().out
@@ -48,7 +48,7 @@ def test_compare_takes_evaluation_folders(small_run, tmp_path, capsys):
 def test_compare_tests_every_pair(family_run, capsys):
     assert main(["compare", str(family_run), "--models", "PT", "IT", "PT+IT"]) == 0
     shown = capsys.readouterr().out
-    assert all(pair in shown for pair in ("PT or IT", "PT or PT+IT", "IT or PT+IT"))
+    assert all(pair in shown for pair in ("PT vs IT", "PT vs PT+IT", "IT vs PT+IT"))
 
 
 @pytest.mark.parametrize("names", [["IT"], ["IT", "IT"]])
@@ -58,7 +58,7 @@ def test_compare_needs_two_models(small_run, capsys, names):
 
 def test_compare_names_a_missing_model(small_run, capsys):
     message = refused(capsys, "compare", small_run, "--models", "IT", "mblip")
-    assert f"{small_run / 'eval' / 'mblip'}: no such evaluation folder" in message
+    assert f"{small_run / 'eval' / 'mblip'}: evaluation folder not found" in message
 
 
 def test_compare_needs_a_common_task(small_run, capsys):
@@ -68,7 +68,7 @@ def test_compare_needs_a_common_task(small_run, capsys):
 
 
 def test_compare_refuses_names_with_folders(small_run, capsys):
-    assert "--models takes names" in refused(capsys, "compare", small_run, small_run, "--models", "IT")
+    assert "--models selects models" in refused(capsys, "compare", small_run, small_run, "--models", "IT")
 
 
 def test_compare_refuses_other_data(small_run, capsys):

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from ndino.results.logs import ResultsError, read_training
-from ndino.results.report import duration, shared_facts, write_report
-from tests.results.synthetic import write_rows, write_training
+from ndino.results.report import format_duration, shared_facts, write_report
+from tests.results.synthetic import write_rows, write_task, write_training
 
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x00\x08\x1b[31m\x85\ud800\u202e</bdi></li>"
@@ -78,7 +78,7 @@ def test_the_page_has_every_part(page, family_report):
     assert "4 min 10 s" in page.text
 
 
-def test_the_page_stands_alone(page, family_report):
+def test_the_page_loads_nothing(page, family_report):
     loading = {"script", "link", "iframe", "object", "embed", "base"}
     assert not loading & {tag for tag, _ in page.tags}
     for tag, attributes in page.tags:
@@ -214,11 +214,34 @@ def test_facts_are_split_into_common_and_own(small_run):
     assert not [key for key in {**common, **own["mlp"]} if "loss_curve" in key]
 
 
+def tiles(run: Path) -> list[str]:
+    page = write_report(run).page.read_text(encoding="utf-8")
+    tags = re.search(r'<ul class="tiles">(.*?)</ul>', page, re.DOTALL)[1]
+    return re.findall(r"<li><b>(.*?)</b><span>(.*?)</span>", tags)
+
+
+def test_the_key_figures_count_in_singular_and_plural(small_run, tmp_path):
+    assert tiles(small_run)[:4] == [
+        *(("2", "models"), ("3", "tasks"), ("172", "answers scored")),
+        ("2 of 6", "scores depend on the image"),
+    ]
+    write_task(tmp_path / "one" / "eval" / "PT", "gqa-it", [1] * 30, [0] * 30)
+    assert tiles(tmp_path / "one") == [
+        *(("1", "model"), ("1", "task"), ("30", "answers scored")),
+        ("1 of 1", "score depends on the image"),
+    ]
+
+
+def test_the_page_explains_the_control_and_the_asterisk(page):
+    assert "In the shuffled control the model answers the same questions, but each with another" in page.text
+    assert "* marks the better model of a tested pair if the difference is significant" in page.text
+
+
 @pytest.mark.parametrize(
     "seconds, text", [(3.24, "3.2 s"), (59.9, "59.9 s"), (80.4, "1 min 20 s"), (3725, "1 h 2 min 5 s")]
 )
 def test_duration(seconds, text):
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 MEASURE = """<!doctype html>

@@ -46,7 +46,7 @@ def test_discordant_counts_name_the_better_side():
 
 @pytest.mark.parametrize("a, b", [([], []), ([1], [1, 0])])
 def test_unpaired_scores_are_refused(a, b):
-    with pytest.raises(ValueError, match="equally long"):
+    with pytest.raises(ValueError, match="equal length"):
         s.paired_test(a, b)
 
 

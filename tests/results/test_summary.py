@@ -11,11 +11,6 @@ from ndino.results.summary import build_summary, model_order, summarise_task
 from tests.results.synthetic import FAMILY, write_task
 
 
-@pytest.fixture
-def summary(small_run):
-    return build_summary(read_run(small_run))
-
-
 def test_scores_control_and_intervals(summary):
     entry = summary["models"]["PT+IT"]["gqa-it"]
     assert {key: entry[key] for key in ("exact_match", "metric", "n", "shuffled", "majority")} == {
@@ -101,7 +96,7 @@ def test_default_pairs_are_those_the_run_has(family_run):
 
 
 def test_a_pair_with_an_unknown_model_is_refused(small_run):
-    with pytest.raises(ResultsError, match=r"model PT was not evaluated \(there are: IT, PT\+IT\)"):
+    with pytest.raises(ResultsError, match=r"model PT was not evaluated \(remedy: choose from IT, PT\+IT\)"):
         build_summary(read_run(small_run), pairs=[("PT", "IT")])
 
 
@@ -126,5 +121,5 @@ def test_f1_gets_an_interval_only_when_every_answer_is_yes_or_no(small_run):
 
 def test_a_metric_with_a_reserved_name_is_refused(small_run):
     write_task(small_run / "eval" / "IT", "count-it", [1, 0], metric="n")
-    with pytest.raises(ResultsError, match="a metric may not be called 'n'"):
+    with pytest.raises(ResultsError, match="a metric cannot be named 'n'"):
         build_summary(read_run(small_run))

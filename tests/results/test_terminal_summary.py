@@ -7,15 +7,10 @@ import io
 import pytest
 from rich.console import Console
 
-from ndino.results.compact import print_summary
 from ndino.results.logs import read_run
 from ndino.results.summary import build_summary
+from ndino.results.terminal_summary import print_summary
 from tests.results.synthetic import FAMILY, write_task
-
-
-@pytest.fixture
-def summary(small_run):
-    return build_summary(read_run(small_run))
 
 
 def shown(summary: dict, width: int = 100, **options: bool) -> str:
@@ -53,13 +48,13 @@ def test_heads_say_n_and_the_last_row_the_majority(summary):
     assert lines(text, "majority") == [["majority", "25.0", "25.0"], ["majority", "25.0"]]
 
 
-def test_one_legend_stands_below_all_tables(summary):
+def test_one_legend_is_printed_below_all_tables(summary):
     text = shown(summary, width=1000)
     assert text.count("86.2 (+66.2): score in percent") == 1
     assert text.rstrip().splitlines()[-1].startswith("86.2 (+66.2)")
-    assert "*: the better" in text and "5.00 / 31.75: perplexity" in text
+    assert "*: significantly better" in text and "5.00 / 31.75: perplexity" in text
     bare = shown(summary | {"mcnemar": [], "perplexity": {}}, width=1000)
-    assert "*: the better" not in bare and "perplexity" not in bare
+    assert "*: significantly better" not in bare and "perplexity" not in bare
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])
@@ -79,7 +74,7 @@ def test_the_family_fits_without_a_wrapped_line(family_run, width):
         assert tables == 3 + 3  # the paper's, and twelve other tasks
 
 
-def test_a_model_that_was_not_asked_has_no_line_or_a_dash(small_run):
+def test_a_model_that_was_not_evaluated_on_a_task_has_no_line_or_a_dash(small_run):
     write_task(small_run / "eval" / "IT", "count-it", [1, 0])
     write_task(small_run / "eval" / "PT+IT", "zebra-it", [1, 0])
     write_task(small_run / "eval" / "IT", "zebra-it", [1, 0])

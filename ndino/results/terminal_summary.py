@@ -1,4 +1,4 @@
-"""The summary at a glance, for the end of a run in a terminal: one line a model, tables as wide as it is."""
+"""Print a run's summary in the terminal: one line per model, tables split to fit the terminal's width."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from ndino.results.tables import (
     other_tasks,
     percent,
     perplexity_number,
-    sets_of,
+    perplexity_sets,
+    starred_scores,
     verdict_of,
-    winners,
 )
 
-GAP = 2  # columns of a terminal between those of a table
+GAP = 2  # characters between two columns of a table
 EMPTY = Text("    –")
 
 
 @dataclass(frozen=True)
-class _Column:
-    """``cells`` by model, and what stands below the models (None where nothing does)."""
+class _TerminalColumn:
+    """One column of a table: ``cells`` by model name, ``foot`` in the "majority" row (None: no such row)."""
 
     head: str
     cells: Mapping[str, Text]
@@ -45,8 +45,8 @@ class _Column:
 
 
 def print_summary(summary: Summary, console: Console) -> None:
-    """Print all scores and perplexities with one legend below them."""
-    starred = winners(summary)
+    """Print all scores and perplexities, followed by one legend."""
+    starred = starred_scores(summary)
     for title, tasks in (
         *((title, tasks) for _, title, tasks in PAPER_TABLES),
         (OTHER_TASKS, other_tasks(summary)),
@@ -58,12 +58,14 @@ def print_summary(summary: Summary, console: Console) -> None:
     console.print()
 
 
-def _score_column(summary: Summary, task: str, starred: set[tuple[str | None, str]]) -> _Column | None:
+def _score_column(
+    summary: Summary, task: str, starred: set[tuple[str | None, str]]
+) -> _TerminalColumn | None:
     entries = {name: tasks[task] for name, tasks in summary["models"].items() if task in tasks}
     if not entries:
         return None
     first = next(iter(entries.values()))
-    return _Column(
+    return _TerminalColumn(
         f"{task.upper()} ↑\nn = {first['n']}",
         {name: _score(entry, (name, task) in starred) for name, entry in entries.items()},
         EMPTY if first["majority"] is None else Text(f"{percent(first['majority']):>5}"),
@@ -79,20 +81,20 @@ def _score(entry: Mapping[str, Any], starred: bool) -> Text:
     return Text(text, style="dim" if verdict == "blind" else "")
 
 
-def _perplexity_columns(summary: Summary) -> list[_Column]:
+def _perplexity_columns(summary: Summary) -> list[_TerminalColumn]:
     def cell(entry: Mapping[str, Any]) -> Text:
         paper = "⋄" if entry["paper"] is None else perplexity_number(entry["paper"])
         return Text(f"{paper:>6} / {perplexity_number(entry['corpus'])}")
 
     columns = []
-    for key in sets_of(summary):
+    for key in perplexity_sets(summary):
         entries = {name: sets[key] for name, sets in summary["perplexity"].items() if key in sets}
         head = f"{key.upper()} ↓\nn = {next(iter(entries.values()))['n']}"
-        columns.append(_Column(head, {name: cell(entry) for name, entry in entries.items()}))
+        columns.append(_TerminalColumn(head, {name: cell(entry) for name, entry in entries.items()}))
     return columns
 
 
-def _print(title: str, models: Sequence[str], columns: Sequence[_Column], console: Console) -> None:
+def _print(title: str, models: Sequence[str], columns: Sequence[_TerminalColumn], console: Console) -> None:
     name_width = max([cell_len(name) for name in (*models, "majority")]) + GAP
     for part in _parts(columns, console.width - name_width - GAP):
         table = Table(
@@ -114,9 +116,9 @@ def _print(title: str, models: Sequence[str], columns: Sequence[_Column], consol
         console.print()
 
 
-def _parts(columns: Sequence[_Column], width: int) -> Iterator[list[_Column]]:
-    """As many columns at a time as fit, but at least one."""
-    part: list[_Column] = []
+def _parts(columns: Sequence[_TerminalColumn], width: int) -> Iterator[list[_TerminalColumn]]:
+    """Split the columns into groups that fit into ``width`` characters; a group has at least one column."""
+    part: list[_TerminalColumn] = []
     for column in columns:
         if part and sum(each.width for each in part) + column.width > width:
             yield part
@@ -128,15 +130,15 @@ def _parts(columns: Sequence[_Column], width: int) -> Iterator[list[_Column]]:
 
 def _legend(summary: Summary) -> Iterator[str]:
     yield (
-        "86.2 (+66.2): score in percent, and what the right image adds over shuffled ones, in points. "
-        "·: nothing shows that the image raises the score (blind)."
+        "86.2 (+66.2): score in percent and, in points, its gain over the score with shuffled images. "
+        "·: no measurable gain from the image (blind)."
     )
     if summary["mcnemar"]:
-        yield f"*: the better of a tested pair (p < {ALPHA})."
-    yield "majority: always giving the commonest answer."
+        yield f"*: significantly better than the other model of its pair (corrected p < {ALPHA})."
+    yield "majority: the score for always giving the most common answer."
     if summary["perplexity"]:
         yield (
-            "5.00 / 31.75: perplexity as in the paper (⋄: each answer above 1,000), and over all tokens of "
-            "the answers."
+            "5.00 / 31.75: perplexity as the paper computes it (⋄: every answer was above 1,000 and left "
+            "out) / over all answer tokens."
         )
-    yield "Intervals and tests are on the page."
+    yield "The report page shows confidence intervals and tests."

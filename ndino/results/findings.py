@@ -1,0 +1,42 @@
+"""Summarise a run's results in a few sentences, for the top of the page and the end of a run."""
+
+from __future__ import annotations
+
+from ndino.results.tables import Summary, better_model, percent, perplexity_number, verdict_of
+
+
+def findings(summary: Summary) -> list[str]:
+    """Say what the figures show, for a reader who reads nothing else."""
+    entries = [
+        (name, task, entry) for name, tasks in summary["models"].items() for task, entry in tasks.items()
+    ]
+    judged = [row for row in entries if verdict_of(row[2]) != "no control"]
+    sentences = []
+    if judged:
+        seeing = [row for row in judged if verdict_of(row[2]) == "sees"]
+        sentences.append(
+            f"{len(seeing)} of {len(judged)} scores measurably depend on the image; the other "
+            f"{len(judged) - len(seeing)} show no measurable gain from it (blind)."
+        )
+        if seeing:
+            name, task, entry = max(seeing, key=lambda row: row[2]["right_minus_shuffled"])
+            gain = percent(entry["right_minus_shuffled"], signed=True)
+            sentences.append(
+                f"The image helps {name} on {task.upper()} most: {gain} points over shuffled images."
+            )
+    for a, b in dict.fromkeys((row["a"], row["b"]) for row in summary["mcnemar"]):
+        rows = [row for row in summary["mcnemar"] if (row["a"], row["b"]) == (a, b)]
+        won = [row["task"].upper() for row in rows if better_model(summary, row) == b]
+        lost = [row["task"].upper() for row in rows if better_model(summary, row) == a]
+        parts = [f"better on {', '.join(won)}"] * bool(won) + [f"worse on {', '.join(lost)}"] * bool(lost)
+        verdict = " and ".join(parts) if parts else "no significant difference on any"
+        noun = "task" if len(rows) == 1 else "tasks"
+        sentences.append(f"{b} against {a}: {verdict} of {len(rows)} {noun}.")
+    for key in dict.fromkeys(key for sets in summary["perplexity"].values() for key in sets):
+        corpus = {name: sets[key]["corpus"] for name, sets in summary["perplexity"].items() if key in sets}
+        best = min(corpus, key=corpus.__getitem__)
+        value = perplexity_number(corpus[best])
+        sentences.append(
+            f"Lowest perplexity on the answers of {key.upper()}: {best} ({value} over all answer tokens)."
+        )
+    return sentences
