@@ -117,7 +117,7 @@ def test_a_second_start_finds_all_done_and_a_removed_log_is_all_it_repeats(run, 
     assert (folder / "mtvqa-it.jsonl").exists() and (folder / "gqa-it.shuffled.jsonl").exists()
 
 
-def test_other_data_and_other_weights_are_asked_anew(run, tmp_path, loads, tiny_model_folder):
+def test_other_data_and_other_weights_are_evaluated_again(run, tmp_path, loads, tiny_model_folder):
     folder = tmp_path / "eval" / "it"
     model = tmp_path / "model"
     shutil.copytree(tiny_model_folder, model)
@@ -250,7 +250,7 @@ def test_the_reading_of_images_is_shown(run, capfd, monkeypatch, backend):
     assert "Reading images: " in capfd.readouterr().err
 
 
-def test_a_stopped_run_says_that_it_can_go_on(run, monkeypatch, capsys):
+def test_a_stopped_run_says_how_to_resume(run, monkeypatch, capsys):
     def stop(self, model, name, *, shuffled):
         raise KeyboardInterrupt
 
@@ -259,7 +259,7 @@ def test_a_stopped_run_says_that_it_can_go_on(run, monkeypatch, capsys):
     assert "answers are kept, rerun to resume" in capsys.readouterr().err
 
 
-def test_a_second_run_at_the_same_time_is_refused(run, tmp_path, capsys, tiny_model_folder):
+def test_a_concurrent_run_is_rejected(run, tmp_path, capsys, tiny_model_folder):
     folder = tmp_path / "eval" / "it"
     with hold(folder):
         assert run("--tasks", "mtvqa-it") == 2
@@ -288,7 +288,7 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-def test_a_killed_run_has_lost_no_more_than_the_batch_in_hand(tmp_path, tiny_model_folder, monkeypatch):
+def test_a_killed_run_loses_at_most_the_batch_in_progress(tmp_path, tiny_model_folder, monkeypatch):
     tasks = ["gqa-it", "exams-v-it"]
     data = write_benchmarks(tmp_path / "data", rows=60)
 

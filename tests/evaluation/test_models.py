@@ -70,7 +70,7 @@ def test_the_fingerprint_is_that_of_weights_and_settings(tiny_model_folder, copy
         ("model.safetensors", "weights"),
     ],
 )
-def test_an_incomplete_folder_is_refused_by_the_name_of_what_it_lacks(copy, missing, named):
+def test_an_incomplete_folder_is_rejected_and_the_missing_file_named(copy, missing, named):
     for path in copy.glob(missing):
         path.unlink()
     with pytest.raises(SetupError, match=f"{copy}: has no {named}"):
@@ -96,7 +96,7 @@ def test_a_broken_file_is_named_before_weights_are_read(copy, name, content, bac
         find_model("x", str(copy), backend)
 
 
-def test_a_run_folder_is_told_from_the_model_in_it(copy, tmp_path):
+def test_a_run_folder_in_place_of_its_model_is_recognised(copy, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     copy.rename(run / "model")
@@ -143,7 +143,7 @@ def test_of_weights_in_parts_all_must_be_there_and_all_come_from_the_hub(tiny_mo
         find_model("x", str(parts), HF)
 
 
-def test_what_is_no_llava_next_is_refused(copy, tmp_path):
+def test_other_architectures_are_rejected(copy, tmp_path):
     (copy / "config.json").write_text('{"model_type": "llava"}')
     with pytest.raises(SetupError, match="is a llava model"):
         find_model("x", str(copy), HF)

@@ -37,7 +37,7 @@ def test_a_finished_task_is_found_again(tmp_path):
     assert names(tmp_path) == {"gqa-it.jsonl", "gqa-it.shuffled.jsonl", "results.json"}
 
 
-def test_a_task_asked_anew_loses_its_old_control(tmp_path):
+def test_a_task_evaluated_again_loses_its_old_control(tmp_path):
     store = ResultsStore(tmp_path, MODEL)
     save(store)
     save(store, shuffled=True)

@@ -146,7 +146,7 @@ def test_questions_about_the_same_images_get_llava_hfs_answers(
     assert len(set(odd_reference)) > len(odd_reference) / 2
 
 
-def test_questions_with_more_tokens_than_fit_behind_a_image_are_split(model, monkeypatch, odd_reference):
+def test_questions_with_more_tokens_than_fit_behind_an_image_are_split(model, monkeypatch, odd_reference):
     monkeypatch.setattr(batches, "PACKED_TOKENS", 50)
     assert ask(model, odd_documents()) == odd_reference
 
@@ -292,7 +292,7 @@ def test_it_stops_at_every_end_that_the_model_states(tiny_model_folder, model):
     assert model.stop_ids == [ends[1]]
 
 
-def test_a_image_is_processed_and_encoded_once_for_all_its_questions(model, monkeypatch):
+def test_an_image_is_processed_and_encoded_once_for_all_its_questions(model, monkeypatch):
     processed, encoded = [], []
     processor, tower = type(model.processor.image_processor), model.model.model.vision_tower
     process = processor.preprocess

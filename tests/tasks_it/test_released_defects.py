@@ -211,7 +211,7 @@ def test_gqa_reads_every_form_of_its_labels(benchmarks, label, target):
     assert task.process_results(label, ["il rosso"]) == {"exact_match": 0, "robust": 1}
 
 
-def test_gqa_decodes_only_the_image_in_hand(benchmarks, monkeypatch):
+def test_gqa_decodes_only_the_image_that_is_asked_about(benchmarks, monkeypatch):
     from datasets.features import Image as ImageFeature
 
     decoded = []

@@ -27,7 +27,7 @@ PROMPTS = {
 NEW_TOKENS = {**dict.fromkeys([*POPE, "seedbench-it"], 128), "llava-bench-it": 512}
 
 
-def test_lmms_eval_finds_every_task_and_both_groups_without_being_told_where():
+def test_lmms_eval_finds_every_task_and_both_groups_by_itself():
     found = TaskManager("WARNING").task_index
     assert {"ndino-it", "pope_full-it", *TASKS} <= set(found)
 
@@ -108,7 +108,7 @@ def test_the_best_constant_answer(benchmarks):
     assert benchmarks.majority("ok-vqa-it")["exact_match"] == 0.25
 
 
-def test_data_that_does_not_fit_is_refused_with_the_reason(benchmarks):
+def test_data_that_does_not_fit_its_schema_is_rejected_with_the_reason(benchmarks):
     from datasets import Dataset
 
     def process(name):
@@ -142,7 +142,7 @@ def test_data_that_does_not_fit_is_refused_with_the_reason(benchmarks):
         ("gqa-it", "answer", None, "answer is None, not a text"),
     ],
 )
-def test_what_cannot_be_scored_is_refused_before_anything_is_asked(benchmarks, name, column, value, said):
+def test_rows_that_cannot_be_scored_are_rejected_before_inference(benchmarks, name, column, value, said):
     from datasets import Dataset
 
     task = benchmarks.task(name, shuffled=False).task
@@ -154,7 +154,7 @@ def test_what_cannot_be_scored_is_refused_before_anything_is_asked(benchmarks, n
 
 
 @pytest.mark.parametrize("name, last", [("seedbench-it", "D"), ("exams-v-it", "H")])
-def test_options_texts_in_place_of_letters_are_refused_but_a_single_odd_row_is_not(benchmarks, name, last):
+def test_texts_of_options_instead_of_letters_are_rejected_but_a_single_odd_row_is_not(benchmarks, name, last):
     from datasets import Dataset
 
     task = benchmarks.task(name, shuffled=False).task

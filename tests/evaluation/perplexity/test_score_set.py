@@ -51,7 +51,7 @@ def test_rows_and_summary_are_written(tmp_path, tiny_model_folder, answer_items)
     assert control["corpus"] != pytest.approx(summary["corpus"], rel=1e-3)
 
 
-def test_a_cut_off_run_goes_on_to_the_same_bytes(tmp_path, tiny_model_folder, answer_items, monkeypatch):
+def test_a_resumed_run_writes_the_same_bytes(tmp_path, tiny_model_folder, answer_items, monkeypatch):
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
     for out in (whole, cut):
         score_set(find(tiny_model_folder), answer_items, out, batch=2)

@@ -79,7 +79,7 @@ def several(answer_items) -> list[AnswerItem]:
 
 
 @pytest.mark.parametrize("packed", [4096, 40])
-def test_answers_about_shares_prefix_share_it_and_score_as_alone(scorer, several, monkeypatch, packed):
+def test_answers_that_share_a_prefix_score_the_same_as_alone(scorer, several, monkeypatch, packed):
     alone = [scorer([item])[0] for item in several]
     monkeypatch.setattr("ndino.evaluation.perplexity.scorer.PACKED_TOKENS", packed)
     _, batches = scorer.plan(several, batch=4)
@@ -104,7 +104,7 @@ def test_answers_about_shares_prefix_share_it_and_score_as_alone(scorer, several
     assert [score.nll for score in together] == pytest.approx([score.nll for score in alone], rel=1e-5)
 
 
-def test_a_torn_image_takes_all_its_answers_and_no_others(scorer, several, answer_items):
+def test_a_truncated_image_skips_its_own_answers_only(scorer, several, answer_items):
     def torn() -> bytes:
         return answer_items[0].image()[:-40]
 
@@ -173,7 +173,7 @@ def test_the_image_and_the_question_matter(scorer, answer_items):
     assert all(abs(a.nll - b.nll) > 1e-3 for a, b in zip(right, scorer(other), strict=True))
 
 
-def test_a_image_is_scored_upright_as_the_tasks_show_it(scorer, answer_items, tmp_path):
+def test_the_exif_orientation_is_applied_before_scoring(scorer, answer_items, tmp_path):
     lying = Image.open(io.BytesIO(answer_items[2].image())).transpose(Image.Transpose.ROTATE_90)
     exif = lying.getexif()
     exif[ExifTags.Base.Orientation] = 6
