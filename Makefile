@@ -128,7 +128,7 @@ status: ## the family's jobs as a table: state, step, loss, time left
 	@launch/status.sh
 
 stage-weights: setup ## fetch models and benchmarks to folders, for nodes without a network (MODELS= BENCHMARKS=)
-	@$(PY) -m ndino.cluster stage-weights launch/recipes/family.yaml $(call flag,--models,MODELS) \
+	@$(PY) -m ndino cluster stage-weights launch/recipes/family.yaml $(call flag,--models,MODELS) \
 	  $(call flag,--benchmarks,BENCHMARKS)
 
 debian-packages:
@@ -147,16 +147,16 @@ eval: setup ## score MODEL= on the Italian tasks (TASKS= DATA= LIMIT= BATCH= BAC
 	  $(if $(filter-out 0,$(SHUFFLE)),--shuffle)
 
 ppl: setup ## perplexity of MODEL= on the answers of DATA= (IMAGES= SPLIT= ANSWER= QUESTION= BATCH= LIMIT= OUT= SHUFFLE=1)
-	@$(PY) evaluate_ppl.py $(call flag,--model,MODEL) $(call flag,--data,DATA) $(call flag,--images-dir,IMAGES) \
+	@$(PY) -m ndino perplexity $(call flag,--model,MODEL) $(call flag,--data,DATA) $(call flag,--images,IMAGES) \
 	  $(call flag,--split,SPLIT) $(call flag,--answer-field,ANSWER) $(call flag,--question-field,QUESTION) \
 	  $(call flag,--batch,BATCH) $(call flag,--limit,LIMIT) $(call flag,--out,OUT) \
 	  $(if $(filter-out 0,$(SHUFFLE)),--shuffle)
 
 compare: setup ## scores and paired tests of MODELS="a b" of RUN= (default runs/demo)
-	@$(PY) -m ndino.results compare "$(RUN)" --models $(MODELS)
+	@$(PY) -m ndino compare "$(RUN)" --models $(MODELS)
 
 report: setup ## write the tables and the page of RUN= (default runs/demo; DATA="data/cauldron ..." adds Tables 1, 2 and 4)
-	@$(PY) -m ndino.results report "$(RUN)" $(if $(DATA),--data $(DATA))
+	@$(PY) -m ndino report "$(RUN)" $(if $(DATA),--data $(DATA))
 
 lint: $(TOOLS) ## ruff check, ruff format --check
 	@$(PY) -m ruff check .

@@ -38,8 +38,8 @@ from fixtures.upstream_checkpoint import (
     write_tokenizer,
     write_tower,
 )
-from ndino.export import convert
 from ndino.export.checkpoint import open_checkpoint
+from ndino.export.converter import convert
 from ndino.export.names import plan
 from ndino.export.settings import build_config, read_tokenizer
 from ndino.export.tower import read_tower

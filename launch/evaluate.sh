@@ -54,13 +54,13 @@ case $what in
       data=${set#*=}
       [ ! -d "$BENCHMARKS/$data" ] || data=$BENCHMARKS/$data
       for shuffled in '' .shuffled; do
-        python evaluate_ppl.py --model "${1#*=}" --data "$data" ${shuffled:+--shuffle} ${LIMIT:+--limit "$LIMIT"} \
+        python -m ndino perplexity --model "${1#*=}" --data "$data" ${shuffled:+--shuffle} ${LIMIT:+--limit "$LIMIT"} \
           --out "$RUNS/ppl/$name/${set%%=*}$shuffled.jsonl"
       done
     done
     ;;
   report)
-    python -m ndino.results report "$RUNS"
+    python -m ndino report "$RUNS"
     ;;
 esac
 # Only the family's own jobs count as done: a run by hand may cover other tasks or a few questions.

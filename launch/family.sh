@@ -25,16 +25,16 @@ need_image "$NATIVE_IMAGE"
 site=("$FAMILY" --runs "$RUNS" --engine "$ENGINE" --models "$MODELS")
 site+=(--language-model "$LANGUAGE_MODEL" --vision-tower "$VISION_TOWER")
 [ -z "${OVERRIDES:-}" ] || site+=(--overrides "$OVERRIDES")
-site+=(--nodes "$NODES" --gpus "$GPUS_PER_NODE" --device "$DEVICE" --distributed "$DISTRIBUTED" --image "$IMAGE")
+site+=(--nodes "$NODES" --gpus "$GPUS_PER_NODE" --device "$DEVICE" --distributed "$DISTRIBUTED" --container "$IMAGE")
 site+=(--tasks "$TASKS" --perplexity-sets "$PERPLEXITY_SETS" --benchmarks "$BENCHMARKS")
 queue=$(in_queue --array-unique --format %i | tr '\n' ' ')
 if [ "${1:-}" = --dry-run ]; then
-  python -m ndino.cluster family "${site[@]}" --queue "$queue"
+  python -m ndino cluster family "${site[@]}" --queue "$queue"
   exit
 fi
 declare -A numbers
 # Everything that needs no trained parent is checked before anything is submitted.
-plan=$(python -m ndino.cluster family "${site[@]}" --queue "$queue" --submit)
+plan=$(python -m ndino cluster family "${site[@]}" --queue "$queue" --submit)
 mkdir -p "$RUNS/family"
 # Marks these jobs as the family's; scores made by hand may be incomplete and do not count (evaluate.sh).
 export NDINO_FAMILY=1

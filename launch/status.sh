@@ -17,4 +17,4 @@ site=("$FAMILY" --runs "$RUNS" --engine "$ENGINE" --models "$MODELS")
 site+=(--language-model "$LANGUAGE_MODEL" --vision-tower "$VISION_TOWER")
 [ -z "${OVERRIDES:-}" ] || site+=(--overrides "$OVERRIDES")
 queue=$(in_queue --format '%i|%T|%L|%r')
-python -m ndino.cluster status "${site[@]}" <<<"$queue"
+python -m ndino cluster status "${site[@]}" <<<"$queue"

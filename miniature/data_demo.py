@@ -28,7 +28,7 @@ import yaml
 from miniature.data_inputs import choose_stamps, make_inputs, write_wit
 from miniature.debian_files import DebianError
 from miniature.worlds.stamp_files import StampsError, find_stamps
-from ndino.__main__ import main as ndino
+from ndino.cli import main as ndino
 from ndino.common.files import atomic_folder, write_text
 from ndino.common.startup import prepare_process
 from ndino.formats.recipes import run_name
@@ -106,7 +106,7 @@ def build(out: Path, *, seed: int) -> None:
     for name, sources in MIXES.items():
         folders = [data / source for source in sources]
         # The demo has fewer rows than the paper, and no EXAMS-V: the command says so.
-        run("mix", name, "--from", *folders, "--out", data / name, "--seed", seed, "--allow-short")
+        run("mix", name, "--folders", *folders, "--out", data / name, "--seed", seed, "--allow-short")
     for name in DATA_SETS:
         run("check", data / name)
     run("tables", *(data / name for name in COUNTED), "--out", out / "tables")
@@ -191,7 +191,7 @@ def train(out: Path, *, seed: int) -> None:
     start += ["--vision-tower", backbones / "vision-tower"]
     for length, stage in enumerate(CHAIN, start=1):
         recipe = Path(os.path.relpath(RECIPES / f"{stage}.yaml"))
-        files = ["--data", data / stage / "data.jsonl", "--image-folder", data / stage / "images"]
+        files = ["--data", data / stage / "data.jsonl", "--images", data / stage / "images"]
         run_folder = out / "runs" / run_name(CHAIN[:length])
         _ndino("train", recipe, "--overrides", out / "recipes.yaml", *files, "--out", run_folder, *start)
         start = ["--model", run_folder / "model"]

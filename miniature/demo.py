@@ -241,9 +241,10 @@ def caption(report, name: str, folder: Path, data: Path, out: Path) -> None:
 
 def evaluate(report, models: dict[str, Path], data: Path, out: Path) -> None:
     from miniature.kinds import split_by_kind
-    from ndino.evaluation.command import main as evaluate_models
+    from ndino.cli import main as ndino
 
     arguments = [
+        "evaluate",
         "--tasks",
         TASKS,
         "--data",
@@ -256,7 +257,7 @@ def evaluate(report, models: dict[str, Path], data: Path, out: Path) -> None:
     ]
     for name, folder in models.items():
         arguments += ["--model", f"{name}={folder}"]
-    if evaluate_models(arguments):
+    if ndino(arguments):
         raise DemoError("the evaluation failed")
     kinds = json.loads((data / "benchmarks" / "kinds.json").read_text(encoding="utf-8"))
     for name, folder in models.items():
@@ -281,7 +282,7 @@ def _check_upstream() -> None:
 
 
 def _finish(out: Path, outcome: Outcome, console: Console, options: argparse.Namespace) -> None:
-    from ndino.results.__main__ import main as results
+    from ndino.cli import main as ndino
     from ndino.train.manifest import peak_rss_mb
 
     path = out / "timings.json"
@@ -298,7 +299,7 @@ def _finish(out: Path, outcome: Outcome, console: Console, options: argparse.Nam
     if options.fast:
         console.print("[bold]FAST: the models have hardly been trained; their scores mean nothing.[/bold]")
         arguments += ["--title", "Plumbing test: scores mean nothing"]
-    if results(arguments):
+    if ndino(arguments):
         raise DemoError("the report could not be made")
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 HERE = Path("/opt/ndino")
 MODULES = {
-    "llava_next": "torch transformers accelerate deepspeed datasets safetensors ijson yaml ndino.cluster "
-    "llava.train.train",
+    "llava_next": "torch transformers accelerate deepspeed datasets safetensors ijson yaml ndino.cli "
+    "ndino.cluster.command llava.train.train",
     "native": "torch transformers accelerate deepspeed datasets lmms_eval ctranslate2 pytesseract pypdfium2 "
-    "statsmodels ndino.train.engine ndino.export ndino.evaluation.command ndino.results ndino.cluster "
-    "ndino.data.__main__",
+    "statsmodels ndino.cli ndino.train.engine ndino.export.converter ndino.evaluation.command "
+    "ndino.evaluation.perplexity.score_set ndino.results.report ndino.cluster.command ndino.data.command",
 }
 PROGRAMS = {"llava_next": (), "native": ("tesseract", "apertium", "mksquashfs")}
 

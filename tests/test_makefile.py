@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import evaluate_ppl
-from ndino.evaluation import command as evaluate
+from ndino.cli import parser
 
 ROOT = Path(__file__).parents[1]
 # `make test` hands its own flags and variables down to every make below it; these tests start from none.
@@ -55,10 +54,10 @@ def test_eval_passes_on_what_it_is_told():
         "eval", "MODEL=my model", "TASKS=pope-it", "DATA=d", "LIMIT=3", "BATCH=2", "OUT=o", "SHUFFLE=1"
     )
     assert command[:3] == ["-m", "ndino", "evaluate"]
-    options = evaluate.parser().parse_args(command[3:])
-    assert (options.model, options.tasks, options.data) == (["my model"], "pope-it", Path("d"))
+    options = parser("evaluate").parse_args(command[3:])
+    assert (options.model, options.tasks, options.data) == (["my model"], ["pope-it"], Path("d"))
     assert (options.limit, options.batch, options.out, options.shuffle) == (3, 2, Path("o"), True)
-    assert not evaluate.parser().parse_args(passed_on("eval", "MODEL=m", "SHUFFLE=0")[3:]).shuffle
+    assert not parser("evaluate").parse_args(passed_on("eval", "MODEL=m", "SHUFFLE=0")[3:]).shuffle
 
 
 def test_eval_on_several_gpus_is_launched_by_accelerate():
@@ -73,9 +72,9 @@ def test_ppl_passes_on_what_it_is_told():
     command = passed_on(
         "ppl", "MODEL=m", "DATA=d", "IMAGES=i", "SPLIT=s", "ANSWER=a", "QUESTION=q", "LIMIT=3", "OUT=o"
     )
-    assert command[0] == "evaluate_ppl.py"
-    options = evaluate_ppl.parser().parse_args(command[1:])
-    assert (options.model, options.data, options.images_dir, options.split) == ("m", "d", Path("i"), "s")
+    assert command[:3] == ["-m", "ndino", "perplexity"]
+    options = parser("perplexity").parse_args(command[3:])
+    assert (options.model, options.data, options.images, options.split) == ("m", "d", Path("i"), "s")
     assert (options.answer_field, options.question_field, options.limit, options.out) == (
         "a",
         "q",
@@ -85,11 +84,11 @@ def test_ppl_passes_on_what_it_is_told():
     assert not options.shuffle
 
 
-@pytest.mark.parametrize("arguments", [["compare", "MODELS=IT PT+IT"], ["report"]])
-def test_results_commands_are_understood(tmp_path, arguments):
+@pytest.mark.parametrize(("arguments", "code"), [(["compare", "MODELS=IT PT+IT"], 2), (["report"], 1)])
+def test_results_commands_are_understood(tmp_path, arguments, code):
     command = passed_on(*arguments, f"RUN={tmp_path}")
     done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
+    assert done.returncode == code
     assert str(tmp_path) in done.stderr and "usage:" not in done.stderr
 
 

@@ -12,7 +12,7 @@ shift
 gpus=${SLURM_GPUS_ON_NODE:-0} ranks=$((SLURM_NNODES * ${SLURM_GPUS_ON_NODE:-0}))
 if [ "$ENGINE" = native ]; then
   program=python
-  module=(-m ndino.cluster.rank "$@")
+  module=(-m ndino.rank "$@")
 else
   [ -f "$out/arguments" ] || exit 0 # already trained; the rest is not this step's job
   mapfile -d '' -t arguments <"$out/arguments"
@@ -26,7 +26,7 @@ else
   fi
 fi
 in_engine() { inside "$IMAGE" python "$@"; }
-"$program" -m ndino.cluster gpus --nodes "$SLURM_NNODES" --gpus "$gpus" --device "$DEVICE"
+"$program" -m ndino cluster gpus --nodes "$SLURM_NNODES" --gpus "$gpus" --device "$DEVICE"
 if [ "$ranks" = 1 ]; then
   "$program" "${module[@]}"
 else

@@ -47,8 +47,8 @@ train() {
   need_image "$IMAGE"
   need_image "$NATIVE_IMAGE"
   if [ -n "$only_check" ] || [ -z "${SLURM_JOB_ID:-}" ]; then
-    python -m ndino.cluster check "${stage[@]}" --nodes "$NODES" --gpus "$GPUS_PER_NODE" --device "$DEVICE" \
-      --distributed "$DISTRIBUTED" --image "$IMAGE"
+    python -m ndino cluster check "${stage[@]}" --nodes "$NODES" --gpus "$GPUS_PER_NODE" --device "$DEVICE" \
+      --distributed "$DISTRIBUTED" --container "$IMAGE"
     [ -z "$only_check" ] || return 0
     submit "$(basename "$out")" "launch/train_from_$kind.sh" --nodes "$NODES" --gres "gpu:$GPUS_PER_NODE" \
       ${TIME:+--time "$TIME"} -- "$recipe"
@@ -61,12 +61,12 @@ train() {
 run_job() {
   local gpus=${SLURM_GPUS_ON_NODE:-0} step status=0 verdict=0 warned=''
   local place=(--nodes "$SLURM_NNODES" --gpus "$gpus" --device "$DEVICE" --distributed "$DISTRIBUTED")
-  place+=(--image "$IMAGE")
+  place+=(--container "$IMAGE")
   # Sent ahead of the time limit, and before preemption where SLURM signals the batch script.
   trap 'warned=1' USR1 TERM
   echo "== $(date -Is) job $SLURM_JOB_ID, start ${SLURM_RESTART_COUNT:-0}, on $SLURM_JOB_NODELIST =="
-  python -m ndino.cluster check "${stage[@]}" "${place[@]}" --begin
-  [ "$ENGINE" = native ] || python -m ndino.cluster prepare "${stage[@]}" "${place[@]}"
+  python -m ndino cluster check "${stage[@]}" "${place[@]}" --begin
+  [ "$ENGINE" = native ] || python -m ndino cluster prepare "${stage[@]}" "${place[@]}"
   [ -z "$warned" ] || requeue
 
   export NDINO_ROOT=$root IMAGE NATIVE_IMAGE BINDS SQUASHFS ENGINE DISTRIBUTED DEVICE
@@ -87,10 +87,10 @@ run_job() {
   # From here on an interrupted step is repeated from its start.
   trap requeue USR1 TERM
   if [ "$status" != 0 ]; then
-    python -m ndino.cluster outcome "${stage[@]}" >/dev/null 2>&1 || true
+    python -m ndino cluster outcome "${stage[@]}" >/dev/null 2>&1 || true
     die "$out: training failed with status $status (remedy: read the log above; the same command resumes)"
   fi
-  python -m ndino.cluster outcome "${stage[@]}" &
+  python -m ndino cluster outcome "${stage[@]}" &
   wait $! || verdict=$?
   [ "$verdict" != 75 ] || requeue
   exit "$verdict"

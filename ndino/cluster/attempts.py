@@ -20,7 +20,7 @@ JOB = "job.json"
 
 
 class AttemptOutcome(IntEnum):
-    """How a training job ended. launch/body/train.sh reads it as the exit status of ``outcome``."""
+    """How a training job ended. train.sh reads it as the exit code of ``ndino cluster outcome``."""
 
     FINISHED = 0
     FAILED = 1

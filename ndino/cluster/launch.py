@@ -1,6 +1,6 @@
 """``accelerate launch`` that survives the signals by which SLURM asks the ranks to save.
 
-    python -m ndino.cluster.launch --config_file launch/accelerate/zero3.yaml … -m ndino.cluster.rank …
+    python -m ndino.cluster.launch --config_file launch/accelerate/zero3.yaml … -m ndino.rank …
 
 SLURM sends USR1 and TERM to every process of a job step. PyTorch's launcher would forward TERM and kill ranks
 that are still saving after 30 seconds. Here both signals are blocked for the whole process; the ranks inherit

@@ -15,7 +15,7 @@ from huggingface_hub import is_offline_mode
 
 from ndino.cluster.checks import Allocation, check, check_before_parent
 from ndino.cluster.family import FamilyPaths, SlurmJob, start_of
-from ndino.evaluation.errors import SetupError
+from ndino.common.errors import UserError
 from ndino.formats.recipes import RecipeError, load_recipe
 from ndino.train.stage import Stage
 
@@ -90,7 +90,7 @@ def _task_problems(questions: EvaluationData) -> Iterator[str]:
         # lmms-eval prints warnings about its own tasks.
         with contextlib.redirect_stderr(io.StringIO()):
             Benchmarks(questions.tasks, data=folder)
-    except SetupError as error:
+    except UserError as error:
         yield f"TASKS={','.join(questions.tasks)}: {error}; {STAGING} fetches those of ndino-it"
 
 

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ndino.cluster.family import BASELINES
-from ndino.common.errors import reason_of
+from ndino.common.errors import UserError, reason_of
 from ndino.common.files import atomic_file
 
 LANGUAGE_MODEL = "meta-llama/Meta-Llama-3-8B"
@@ -36,7 +36,7 @@ GQA_IMAGES, GQA_IMAGES_CONFIG = "lmms-lab/GQA", "testdev_balanced_images"
 UNWANTED = ("original/*", "*.gguf", "*.msgpack", "*.h5", "tf_model*", "flax_model*", "*.onnx")
 
 
-class StagingError(RuntimeError):
+class StagingError(UserError):
     """A download failed; the message names it and the remedy."""
 
 

@@ -30,6 +30,14 @@ class UserError(ValueError):
     """Something that the user can put right: one line that says what is wrong, where, and the remedy."""
 
 
+class UsageError(UserError):
+    """A command line that cannot be right, such as a path or a task that does not exist."""
+
+
+class Stopped(Exception):
+    """Work that ended early because it was told to; the message says how far it got."""
+
+
 def shown(value: object, limit: int = SHOWN_VALUE) -> str:
     """A data value for a message: an image as base64 in place of its name would fill the screen."""
     text = str(value)

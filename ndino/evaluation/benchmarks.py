@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ndino.common.errors import UsageError
 from ndino.common.files import atomic_file, key_of
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.evaluator import EvaluatedSample, evaluate, group_totals, is_number
@@ -44,18 +45,6 @@ class TaskOutcome:
     rows: list[dict[str, Any]]
     metrics: Metrics
     errors: Metrics = field(default_factory=dict)
-
-
-def task_names(text: str) -> list[str]:
-    """The names in a comma-separated list, with or without spaces around them.
-
-    Raises:
-        SetupError: there is none.
-    """
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise SetupError("no task is named (write them comma-separated, such as --tasks pope-it,gqa-it)")
-    return names
 
 
 class Benchmarks:
@@ -130,9 +119,9 @@ class Benchmarks:
             )
         for dataset, name in missing:
             if dataset in self._metadata(name).get("not_on_hub", []):
-                raise SetupError(
-                    f"task {name}: {dataset} is not on the hub (get it as the task's README says and give "
-                    "its folder with --data, or choose others with --tasks)"
+                raise UsageError(
+                    f"task {name}: {dataset} is not on the hub (remedy: get it as the task's README says and "
+                    "give its folder with --data, or choose others with --tasks)"
                 )
 
     def load(self, *, shuffled: bool) -> None:

@@ -1,13 +1,4 @@
-"""Score models on the Italian tasks, or on any other task of lmms-eval.
-
-    python -m ndino evaluate --model runs/demo/mlp-pt-it/model --data runs/demo/data/benchmarks
-    python -m ndino evaluate --model IT=runs/a/model --model PT+IT=runs/b/model --tasks pope-it --shuffle
-
-Each finished task is written at once to OUT/NAME/TASK.jsonl (a line for each question) and to
-OUT/NAME/results.json. Every answer is kept in OUT/.cache/answers/NAME as soon as its batch is done: a second
-start asks only what is missing. Several GPUs: accelerate launch --num_processes N -m ndino evaluate ...
-Exit status: 0 when all is done, 2 when something is missing before the start, 1 when anything failed later.
-"""
+"""``ndino evaluate``: score models on the Italian tasks, or on any other task of lmms-eval."""
 
 from __future__ import annotations
 
@@ -16,18 +7,16 @@ import contextlib
 import gc
 import sys
 import traceback
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
-from ndino.common.errors import reason_of, remedy_for
+from ndino.common.errors import UsageError, reason_of, remedy_for
 from ndino.common.files import key_of
-from ndino.common.startup import prepare_process
+from ndino.common.options import CommandParser, comma_separated, need_folder, positive
 from ndino.evaluation.answer_store import AnswerStore
-from ndino.evaluation.benchmarks import Benchmarks, task_names
-from ndino.evaluation.errors import SetupError
+from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.lmms_eval_adapter.answering import attach_store
 from ndino.evaluation.lmms_eval_adapter.models import load_model, model_class
 from ndino.evaluation.lmms_eval_adapter.surroundings import (
@@ -49,39 +38,60 @@ from ndino.evaluation.processes import Processes
 from ndino.evaluation.progress import patience
 from ndino.evaluation.store import ResultsStore, hold
 
-BACKENDS = """backends:
+HELP = """
+Score models on the Italian tasks, or on any other task of lmms-eval.
+
+Each finished task is written to OUT/NAME/TASK.jsonl (one line for each question) and OUT/NAME/results.json.
+Every answer is kept in OUT/.cache/answers/NAME as soon as its batch is done; rerun to resume.
+
+On several GPUs: accelerate launch --num_processes N -m ndino evaluate ...
+
+Backends:
   hf                 our batched LLaVA-NeXT (llava_next_it), CPU or GPU; the default
-  lmms:NAME[,k=v…]   any model of lmms-eval, such as lmms:llava_hf; without a GPU it is told device=cpu
-  vllm[,k=v…]        lmms-eval's vLLM; passed on as it is, not tested: it needs a GPU and the package vllm
+  lmms:NAME[,k=v…]   any model of lmms-eval, such as lmms:llava_hf; without a GPU it is given device=cpu
+  vllm[,k=v…]        lmms-eval's vLLM, not tested here: it needs a GPU and the package vllm
 """
+EXAMPLES = (
+    "ndino evaluate --model runs/demo/mlp-pt-it/model --data runs/demo/data/benchmarks",
+    "ndino evaluate --model IT=runs/a/model --model PT+IT=runs/b/model --tasks pope-it,gqa-it --shuffle",
+)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m ndino evaluate",
-        description=__doc__,
-        epilog=BACKENDS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def add_arguments(parser: CommandParser) -> None:
+    add = parser.add_argument
+    add(
+        "--model",
+        action="append",
+        required=True,
+        metavar="[NAME=]FOLDER_OR_HUB_ID",
+        help="model to score, as NAME in the results; repeatable",
     )
-    add = made.add_argument
-    add("--model", action="append", required=True, metavar="[NAME=]FOLDER_OR_HUB_ID", help="may come often")
-    add("--name", help="name of the results' folder, with a single --model")
-    add("--tasks", default="ndino-it", help="tasks or groups, with commas (default: ndino-it)")
-    add("--data", type=Path, help="folder that holds the datasets under their hub names")
-    add("--limit", type=_positive, help="ask only the first LIMIT questions of each task")
-    add("--batch", type=_positive, help="questions answered at once (default: hf 16, vllm 64, others 1)")
-    add("--shuffle", action="store_true", help="ask again with wrong images (the control)")
-    add("--backend", default="hf", help="see below (default: hf)")
-    add("--out", type=Path, default=Path("runs/eval"), help="default: runs/eval")
-    return made
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
+    add("--name", help="name of the model in the results, with a single --model")
+    add(
+        "--tasks",
+        type=comma_separated,
+        default=["ndino-it"],
+        metavar="TASKS",
+        help="tasks or groups, comma-separated (default: ndino-it)",
+    )
+    add(
+        "--data",
+        type=Path,
+        metavar="FOLDER",
+        help="folder with the datasets under their hub names (default: the hub)",
+    )
+    add("--limit", type=positive, metavar="N", help="only the first N questions of each task (default: all)")
+    add(
+        "--batch",
+        type=positive,
+        metavar="N",
+        help="questions answered at once (default: hf 16, vllm 64, others 1)",
+    )
+    add("--shuffle", action="store_true", help="also ask with the wrong images, as a control")
+    add("--backend", default="hf", help="what runs the model, see above (default: %(default)s)")
+    add(
+        "--out", type=Path, default=Path("runs/eval"), metavar="FOLDER", help="results (default: %(default)s)"
+    )
 
 
 @dataclass
@@ -121,27 +131,16 @@ class EvaluationRun:
         ]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
+def run(args: argparse.Namespace) -> int:
     try:
         with contextlib.ExitStack() as held:
-            run = _prepare(options, held)
-            with working_directory(options.data):
+            run = _prepare(args, held)
+            with working_directory(args.data):
                 _evaluate(run)
                 if run.first:
                     _totals(run)
-    except SetupError as error:
-        print(f"ndino evaluate: {error}", file=sys.stderr)
-        return 2
     except _TogetherError:
         return 1
-    except OSError as error:
-        remedy = remedy_for(error, "rerun to resume; answers are kept")
-        print(f"ndino evaluate: {reason_of(error)} (remedy: {remedy})", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nndino evaluate: stopped; answers are kept, rerun to resume", file=sys.stderr)
-        return 130
     if run.first:
         print(_table(run))
     for failure in run.failures:
@@ -164,7 +163,9 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
     out = options.out.resolve()
     processes = Processes.join()
     if processes.count > 1 and backend.kind.startswith("vllm"):
-        raise SetupError("vllm runs in one process (for N GPUs: --backend vllm,tensor_parallel_size=N)")
+        raise UsageError(
+            "vllm runs in one process (remedy: --backend vllm,tensor_parallel_size=N for N GPUs)"
+        )
     with processes.first_alone():
         if processes.rank == 0:
             for model in models:
@@ -172,7 +173,7 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
         stores = {model.name: ResultsStore(out / model.name, model) for model in models}
         with quiet_libraries(), working_directory(options.data):
             benchmarks = Benchmarks(
-                task_names(options.tasks),
+                options.tasks,
                 data=options.data,
                 cache=out / ".cache",
                 limit=options.limit,
@@ -193,9 +194,9 @@ def _keep_what_is_there(run: EvaluationRun) -> None:
         for task in run.benchmarks.names:
             answers = store.results["tasks"].get(task, {}).get("n", 0)
             if limit is not None and answers > limit:
-                raise SetupError(
+                raise UsageError(
                     f"{store.folder}: holds {answers} answers to {task}, which --limit {limit} would replace "
-                    "(choose another --out)"
+                    "(remedy: choose another --out)"
                 )
 
 
@@ -203,9 +204,7 @@ def _environment(options: argparse.Namespace) -> None:
     set_library_environment()
     if options.data is None:
         return
-    if not options.data.is_dir():
-        raise SetupError(f"{options.data}: no such data folder (give the folder that holds the datasets)")
-    options.data = options.data.resolve()
+    options.data = need_folder(options.data, "name the folder that holds the datasets").resolve()
     if all(Path(parse_model(text)[1]).is_dir() for text in options.model):
         go_offline()
 
@@ -214,16 +213,16 @@ def _models(options: argparse.Namespace, backend: Backend) -> list[Model]:
     named = [parse_model(text) for text in options.model]
     if options.name:
         if len(named) > 1:
-            raise SetupError("--name goes with a single --model (write --model NAME=FOLDER for several)")
+            raise UsageError("--name goes with a single --model (remedy: --model NAME=FOLDER for each)")
         named = [(options.name, named[0][1])]
     names = [name for name, _ in named]
     for name in names:
         if name.startswith(".") or "/" in name:
-            raise SetupError(
-                f"'{name}' is no name for a folder of results (choose one without / and leading dot)"
+            raise UsageError(
+                f"'{name}' is no name for a folder of results (remedy: one without / and leading dot)"
             )
     if twice := {name for name in names if names.count(name) > 1}:
-        raise SetupError(f"two models are called {', '.join(twice)} (write --model NAME=FOLDER)")
+        raise UsageError(f"two models are called {', '.join(twice)} (remedy: --model NAME=FOLDER)")
     return [find_model(name, source, backend) for name, source in named]
 
 
@@ -344,8 +343,3 @@ def _table(run: EvaluationRun) -> str:
 
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f}"
-
-
-if __name__ == "__main__":
-    prepare_process()
-    sys.exit(main())

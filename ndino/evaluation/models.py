@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ndino.common.errors import reason_of, remedy_for
+from ndino.common.errors import UsageError, reason_of, remedy_for
 from ndino.common.files import WEIGHTS, fingerprint
 from ndino.evaluation.errors import SetupError
 
@@ -61,14 +61,14 @@ def parse_backend(text: str) -> Backend:
     """Read ``hf``, ``vllm[,key=value…]`` or ``lmms:NAME[,key=value…]``.
 
     Raises:
-        SetupError: anything else.
+        UsageError: anything else.
     """
     kind, _, arguments = text.partition(",")
     if kind in ("hf", "vllm"):
         return Backend(kind, arguments)
     if kind.startswith("lmms:") and len(kind) > len("lmms:"):
         return Backend(kind.removeprefix("lmms:"), arguments)
-    raise SetupError(f"unknown backend '{text}' (it is hf, vllm or lmms:NAME, such as lmms:llava_hf)")
+    raise UsageError(f"unknown backend '{text}' (remedy: hf, vllm or lmms:NAME, such as lmms:llava_hf)")
 
 
 def parse_model(text: str) -> tuple[str, str]:
@@ -129,12 +129,12 @@ def _snapshot(source: str, *, required: bool) -> Path | None:
             if required:
                 system = isinstance(error, OSError) and error.errno
                 reason = reason_of(error) if system else _first_line(error)
-                raise SetupError(
+                raise UsageError(
                     f"{source}: no such folder, nor on the hub: {reason} "
-                    "(give the folder that holds config.json, or see that the hub is in reach)"
+                    "(remedy: give the folder that holds config.json, or see that the hub is in reach)"
                 ) from error
     elif required:
-        raise SetupError(f"{source}: no such model folder (give the folder that holds config.json)")
+        raise UsageError(f"{source}: no such model folder (remedy: give the folder that holds config.json)")
     return None
 
 

@@ -9,8 +9,3 @@ but is slightly smaller, Hugging Face keeps one more row or column on each side 
 become 1,848 instead of 1,800 image tokens under the paper's grids. This happens for 6 of the 183,184 sizes
 from 336x336 to 763x763. No conversion of weights can fix it.
 """
-
-from ndino.export.converter import convert
-from ndino.export.errors import ConversionError
-
-__all__ = ["ConversionError", "convert"]

@@ -16,7 +16,7 @@ from typing import Any
 
 import ijson
 
-from ndino.common.errors import SHOWN_REASON, reason_of, remedy_for, shown
+from ndino.common.errors import SHOWN_REASON, UserError, reason_of, remedy_for, shown
 from ndino.common.files import atomic_file
 from ndino.formats.prompts import IMAGE_TOKEN, Role, Turn
 
@@ -25,11 +25,15 @@ LONGEST_NAME = 255  # bytes that file systems take
 ROLES: dict[str, Role] = {"human": "user", "gpt": "assistant"}  # LLaVA JSON's speakers
 
 
-class ConversationError(ValueError):
-    """A row that cannot be used: ``FILE row N: reason (remedy)``. Rows (in a .jsonl: lines) count from 1."""
+class ConversationError(UserError):
+    """A row that cannot be used: ``FILE row N: reason (remedy: REMEDY)``.
+
+    Rows (in a .jsonl: lines) count from 1; a ``row`` of 0 stands for the whole file.
+    """
 
     def __init__(self, path: Path, row: int, reason: str, remedy: str) -> None:
-        super().__init__(f"{path} row {row}: {reason} ({remedy})")
+        where = f"{path} row {row}" if row else f"{path}"
+        super().__init__(f"{where}: {reason} (remedy: {remedy})")
         self.path, self.row, self.reason, self.remedy = path, row, reason, remedy
 
 

@@ -57,6 +57,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from ndino.common.errors import UserError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -92,7 +94,7 @@ LLAMA3_CHAT_TEMPLATE = (
 )
 
 
-class PromptError(ValueError):
+class PromptError(UserError):
     """A conversation that cannot become a training sample; the message says why."""
 
 

@@ -15,7 +15,7 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from ndino.common.errors import reason_of
+from ndino.common.errors import UserError, reason_of
 from ndino.formats.prompts import PlainEnding, Supervision
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -25,7 +25,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(min_length=1)]
 
 
-class RecipeError(ValueError):
+class RecipeError(UserError):
     """A recipe or family file that cannot be used; the message names the file, the field and the remedy."""
 
 

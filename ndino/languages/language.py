@@ -10,14 +10,14 @@ from typing import Any
 
 import yaml
 
-from ndino.common.errors import UserError
+from ndino.common.errors import UsageError
 from ndino.common.files import key_of
 
 FOLDER = Path(__file__).parent
 MARKERS = ("question", "options", "answer", "explanation")
 
 
-class LanguageError(UserError):
+class LanguageError(UsageError):
     """There is no file for a language, or its file lacks a field."""
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from ndino.common.files import WEIGHTS, fingerprint, write_json
-from ndino.export import convert
+from ndino.export.converter import convert
 from ndino.export.errors import ConversionError
 from ndino.export.settings import read_tokenizer
 from ndino.export.verify import verify

@@ -14,11 +14,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ndino.common.errors import UserError
+
 SHUFFLED = ".shuffled"
 ROUNDING = 5e-4  # tolerance; scores in results.json may be rounded to three decimals
 
 
-class ResultsError(ValueError):
+class ResultsError(UserError):
     """Input that cannot be used; its message reads "FILE row N: reason (remedy: what to do)"."""
 
     def __init__(self, path: Path, reason: str, *, row: int | None = None, remedy: str = "") -> None:

@@ -36,7 +36,7 @@ from transformers.initialization import no_init_weights
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_next.modeling_llava_next import LlavaNextMultiModalProjector
 
-from ndino.common.errors import reason_of, remedy_for
+from ndino.common.errors import UserError, reason_of, remedy_for
 from ndino.common.files import atomic_folder
 from ndino.formats import model_folder
 from ndino.formats.prompts import IMAGE_TOKEN
@@ -46,7 +46,7 @@ from ndino.formats.recipes import Recipe
 CLIP_TYPES = ("clip", "clip_vision_model")
 
 
-class ModelFolderError(ValueError):
+class ModelFolderError(UserError):
     """A model folder that cannot be used; the message names the folder and the remedy."""
 
 

@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 from transformers import LlavaNextProcessor
 
+from ndino.common.errors import UserError
 from ndino.common.images import BROKEN_IMAGE, MAX_IMAGE_PIXELS
 
 
-class ImageError(ValueError):
+class ImageError(UserError):
     """An image that cannot be opened; the message names the file and the reason."""
 
 

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ndino.common.errors import no_room
+from ndino.common.errors import Stopped, UsageError, UserError, no_room
 from ndino.common.files import write_text
+from ndino.common.options import CommandParser, need_file
 from ndino.formats.recipes import Recipe, load_recipe
 
 OnStep = Callable[[int, int], None]  # called after each optimiser step with (step, total steps)
@@ -24,11 +25,11 @@ LOGGED_POINTS = 100  # points of the loss curve in a manifest
 DISK_RESERVE = 1 << 20  # bytes; with less free than this, a failed write failed because the disk is full
 
 
-class StageError(RuntimeError):
+class StageError(UserError):
     """A stage that cannot run; the message says what to change."""
 
 
-class StageStopped(RuntimeError):
+class StageStopped(Stopped):
     """A signal ended training before its last step; rerun to resume from the checkpoint that was saved."""
 
 
@@ -39,7 +40,7 @@ class Stage:
     ``model`` is the folder of an earlier stage, the other two are backbones to join by a new projector.
 
     Raises:
-        StageError: neither start is given, or both are.
+        UsageError: neither start is given, or both are.
     """
 
     recipe: Recipe
@@ -53,7 +54,10 @@ class Stage:
     def __post_init__(self) -> None:
         fresh = self.language_model is not None and self.vision_tower is not None
         if (self.model is not None) == fresh:
-            raise StageError("a stage starts either from --model or from --language-model and --vision-tower")
+            raise UsageError(
+                "a stage starts from an earlier one or from two backbones "
+                "(remedy: give either --model or --language-model and --vision-tower)"
+            )
 
     @property
     def start(self) -> dict[str, Path]:
@@ -64,43 +68,63 @@ class Stage:
         return {"language_model": self.language_model, "vision_tower": self.vision_tower}
 
 
-def add_stage_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that `stage_of` reads, and ``--engine``."""
-    parser.add_argument("recipe", type=Path, help="a YAML of launch/recipes")
-    parser.add_argument("--out", type=Path, required=True, help="folder of this run")
-    parser.add_argument(
-        "--engine", choices=("native", "llava-next"), default="native", help="default: native"
+def add_stage_arguments(parser: CommandParser) -> None:
+    """The arguments that `stage_of` reads, and ``--engine``."""
+    add = parser.add_argument
+    add("recipe", type=Path, metavar="RECIPE", help="recipe of the stage, a YAML file of launch/recipes")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="folder of this run")
+    add(
+        "--engine",
+        choices=("native", "llava-next"),
+        default="native",
+        help="native: our trainer; llava-next: the patched upstream trainer (default: %(default)s)",
     )
-    parser.add_argument(
+    add(
         "--model",
         type=Path,
-        help="start from an earlier stage: its model folder, or upstream with llava-next",
+        metavar="FOLDER",
+        help="start from an earlier stage: its folder model, or upstream with --engine llava-next",
     )
-    parser.add_argument(
-        "--language-model", type=Path, help="start from this LLaMA folder (with --vision-tower)"
+    add(
+        "--language-model",
+        type=Path,
+        metavar="FOLDER",
+        help="start from this LLaMA 3 model (with --vision-tower)",
     )
-    parser.add_argument(
-        "--vision-tower", type=Path, help="start from this CLIP folder (with --language-model)"
+    add(
+        "--vision-tower",
+        type=Path,
+        metavar="FOLDER",
+        help="start from this CLIP model (with --language-model)",
     )
-    parser.add_argument("--data", type=Path, help="LLaVA JSON or JSONL (default: the recipe's)")
-    parser.add_argument("--image-folder", type=Path, help="folder of its images (default: the recipe's)")
-    parser.add_argument(
-        "--overrides", type=Path, help="YAML {recipe: {field: value}} that changes the recipe"
+    add(
+        "--data", type=Path, metavar="FILE", help="training data, LLaVA JSON or JSONL (default: the recipe's)"
     )
+    add("--images", type=Path, metavar="FOLDER", help="folder of its images (default: the recipe's)")
+    add(
+        "--overrides",
+        type=Path,
+        metavar="FILE",
+        help="YAML {recipe: {field: value}} that changes fields of the recipe",
+    )
+    parser.keep_former_name("--image-folder", "--images")
 
 
 def stage_of(options: argparse.Namespace) -> Stage:
-    """The stage that the options of `add_stage_arguments` describe.
+    """What the options of `add_stage_arguments` ask for.
 
     Raises:
         RecipeError: the recipe cannot be used.
-        StageError: neither start is given, or both are.
+        UsageError: there is no start, or two, or the recipe or the overrides do not exist.
     """
+    need_file(options.recipe, "name a YAML file of launch/recipes")
+    if options.overrides is not None:
+        need_file(options.overrides, "name a YAML file, or leave --overrides out")
     recipe = load_recipe(options.recipe, options.overrides)
     return Stage(
         recipe=recipe,
         data=options.data or Path(recipe.data),
-        image_folder=options.image_folder or Path(recipe.image_folder),
+        image_folder=options.images or Path(recipe.image_folder),
         out=options.out,
         model=options.model,
         language_model=options.language_model,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ndino.common.errors import UserError
 
-class UpstreamError(RuntimeError):
+
+class UpstreamError(UserError):
     """An upstream tree or patch that cannot be used; the message names the file and the remedy."""
 
 

@@ -73,7 +73,7 @@ def test_a_request_that_no_node_can_meet_is_refused_by_sbatch(site):
 def long_run(site, rows, backbones, tmp_path) -> Path:
     """A run of 30 steps with a loader's worker, by two ranks that nothing disturbs."""
     site.change("mlp", max_steps=30, loader_workers=1)
-    arguments = ["-m", "ndino.train", site.recipes / "mlp.yaml", "--out", tmp_path / "undisturbed"]
+    arguments = ["-m", "ndino", "train", site.recipes / "mlp.yaml", "--out", tmp_path / "undisturbed"]
     arguments += ["--language-model", backbones.language_model, "--vision-tower", backbones.vision_tower]
     finish_ranks(start_ranks(arguments, 2))
     return tmp_path / "undisturbed"

@@ -15,9 +15,10 @@ from tests.cluster.conftest import ROOT, Site
 LLM, LMM = "launch/train_from_llm.sh", "launch/train_from_lmm.sh"
 
 
-def refused(site: Site, *command: str, **settings: str) -> str:
+def refused(site: Site, *command: str, code: int = 1, **settings: str) -> str:
+    """The line in which a script refuses: 1 for a stage that cannot run, 2 for a wrong call of the script."""
     done = site.call(*command, **settings)
-    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1, lines
     return lines[0]
@@ -33,7 +34,7 @@ def test_a_good_stage_is_told_what_it_will_do(login):
 def test_a_bad_recipe(login):
     login.change("mlp", learning_rat=1)
     assert "learning_rat: unknown field" in refused(login, LLM, "--check", "mlp")
-    assert "nowhere.yaml: No such file" in refused(login, LLM, "--check", "nowhere")
+    assert "nowhere.yaml: no such file (remedy: " in refused(login, LLM, "--check", "nowhere", code=2)
 
 
 def test_an_impossible_split_names_one_that_fits(login):
@@ -45,7 +46,7 @@ def test_an_impossible_split_names_one_that_fits(login):
 
 def test_a_missing_image(login):
     assert "nowhere.sif: no such image (remedy: make image" in refused(
-        login, LLM, "--check", "mlp", IMAGE="nowhere.sif"
+        login, LLM, "--check", "mlp", IMAGE="nowhere.sif", code=2
     )
 
 
@@ -80,9 +81,9 @@ def test_a_torn_image(login, rows, tmp_path):
 
 
 def test_settings_that_are_none(login):
-    assert "ENGINE=fast is unknown" in refused(login, LLM, "--check", ENGINE="fast")
-    assert "DISTRIBUTED=zero9 has no file" in refused(login, LLM, "--check", DISTRIBUTED="zero9")
-    assert "unknown option --chek" in refused(login, LLM, "--chek")
+    assert "ENGINE=fast is unknown" in refused(login, LLM, "--check", ENGINE="fast", code=2)
+    assert "DISTRIBUTED=zero9 has no file" in refused(login, LLM, "--check", DISTRIBUTED="zero9", code=2)
+    assert "unknown option --chek" in refused(login, LLM, "--chek", code=2)
 
 
 def test_zero_without_deepspeed(login, tmp_path):
@@ -195,7 +196,7 @@ def test_inside_an_image_data_sets_and_folders_are_bound(login, tmp_path):
         f"{ROOT}/data/pt.squashfs:/data/pt:image-src=/",
     ]
     assert before[before.index("--pwd") + 1] == str(ROOT)
-    assert words[words.index(image) + 1 :][:4] == ["python", "-m", "ndino.cluster", "check"]
+    assert words[words.index(image) + 1 :][:4] == ["python", "-m", "ndino", "cluster"]
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "launch").glob("*.sh")))

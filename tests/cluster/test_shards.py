@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ndino.data.__main__ import main
 from ndino.data.framework.merge import merge
+from tests.commands import data as main
 from tests.data.framework import toy
 from tests.data.same import assert_same_folders
 from tests.data.samples.native_samples import PAIRS, write_mtvqa

@@ -20,6 +20,7 @@ from fixtures.tiny import write_tiny_model
 from ndino.evaluation import command as evaluate
 from ndino.evaluation.store import hold
 from ndino.results.logs import read_model
+from tests.commands import evaluate as evaluate_command
 from tests.evaluation.benchmarks import NAMES, write_benchmarks
 
 TASKS = ["gqa-it", "ok-vqa-it", "seedbench-it", "mtvqa-it", "exams-v-it", "pope-it", "llava-bench-it"]
@@ -41,7 +42,7 @@ def run(benchmark_folder: Path, tiny_model_folder: Path, tmp_path: Path):
     ) -> int:
         common = ["--model", model, "--out", tmp_path / "eval", "--batch", 32]
         common += [] if data is None else ["--data", data]
-        return evaluate.main([str(argument) for argument in [*common, *arguments]])
+        return evaluate_command([str(argument) for argument in [*common, *arguments]])
 
     return call
 
@@ -179,16 +180,16 @@ def test_what_is_missing_is_named_before_anything_is_loaded(
     taken = tmp_path / "taken"
     taken.touch()
     for status, message, arguments, changed in [
-        (2, "taken/it: cannot be written: ", ["--out", taken], {}),
+        (1, "taken/it: cannot be written: ", ["--out", taken], {}),
         (2, "'../it' is no name for a folder", ["--name", "../it"], {}),
-        (2, f"{bare}: has no tokenizer", [], {"model": bare}),
-        (2, f"{torn}: model.safetensors is broken", [], {"model": torn}),
+        (1, f"{bare}: has no tokenizer", [], {"model": bare}),
+        (1, f"{torn}: model.safetensors is broken", [], {"model": torn}),
         (2, "no such model folder", [], {"model": tmp_path / "nowhere"}),
-        (2, "no such data folder", [], {"data": tmp_path / "nowhere"}),
-        (2, "has no crux82/gqa-it/ for the task gqa-it", [], {"data": empty}),
-        (2, "has no lmms-lab/GQA/ for the task gqa-it", [], {"data": gap}),
+        (2, "nowhere: no such folder", [], {"data": tmp_path / "nowhere"}),
+        (1, "has no crux82/gqa-it/ for the task gqa-it", [], {"data": empty}),
+        (1, "has no lmms-lab/GQA/ for the task gqa-it", [], {"data": gap}),
         (2, "task gqa-it: crux82/gqa-it is not on the hub", ["--tasks", "mtvqa-it,gqa-it"], {"data": None}),
-        (2, "unknown task 'pope-itt' (there are pope-it", ["--tasks", "gqa-it,pope-itt"], {}),
+        (2, "unknown task 'pope-itt' (remedy: pope-it", ["--tasks", "gqa-it,pope-itt"], {}),
         (2, "unknown backend 'gpu'", ["--backend", "gpu"], {}),
         (2, "two models are called it", ["--model", f"it={tiny_model_folder}"], {}),
         (2, "--name goes with a single --model", ["--model", f"b={tiny_model_folder}", "--name", "c"], {}),
@@ -208,7 +209,7 @@ def test_data_that_cannot_be_read_is_named(run, tmp_path, capsys, benchmark_fold
     data = tmp_path / "data"
     shutil.copytree(benchmark_folder, data)
     (data / "swap-uniba" / "MTVQA_IT" / "test.parquet").write_bytes(b"PAR1 but no more")
-    assert run("--tasks", "mtvqa-it", data=data) == 2
+    assert run("--tasks", "mtvqa-it", data=data) == 1
     assert "task mtvqa-it: " in capsys.readouterr().err
 
 
@@ -256,13 +257,13 @@ def test_a_stopped_run_says_how_to_resume(run, monkeypatch, capsys):
 
     monkeypatch.setattr(evaluate.Benchmarks, "ask", stop)
     assert run("--tasks", "mtvqa-it") == 130
-    assert "answers are kept, rerun to resume" in capsys.readouterr().err
+    assert "ndino evaluate: stopped (remedy: rerun to resume)" in capsys.readouterr().err
 
 
 def test_a_concurrent_run_is_rejected(run, tmp_path, capsys, tiny_model_folder):
     folder = tmp_path / "eval" / "it"
     with hold(folder):
-        assert run("--tasks", "mtvqa-it") == 2
+        assert run("--tasks", "mtvqa-it") == 1
         assert f"{folder}: another run is at work here" in capsys.readouterr().err
         # Jobs that score a model each may share a folder.
         assert run("--tasks", "mtvqa-it", model=f"other={tiny_model_folder}") == 0
@@ -275,7 +276,7 @@ def test_a_concurrent_run_is_rejected(run, tmp_path, capsys, tiny_model_folder):
 NOTED = """
 import sys, time
 from lmms_eval.models.simple.llava_next_it import LlavaNextIt
-from ndino.evaluation.command import main
+from tests.commands import evaluate as main
 answer = LlavaNextIt._answer
 def noted(self, batch, visuals):
     new = answer(self, batch, visuals)
@@ -313,11 +314,11 @@ def test_a_killed_run_loses_at_most_the_batch_in_progress(tmp_path, tiny_model_f
     asked = []
     answer = LlavaNextIt._answer
     monkeypatch.setattr(LlavaNextIt, "_answer", lambda *given: asked.append(new := answer(*given)) or new)
-    assert evaluate.main(arguments("killed")) == 0
+    assert evaluate_command(arguments("killed")) == 0
     in_hand = answered()[-1]
     assert 120 - sum(answered()) <= sum(map(len, asked)) <= 120 - sum(answered()) + in_hand
     assert (folder / "gqa-it.jsonl").stat().st_mtime_ns == finished
-    assert evaluate.main(arguments("undisturbed")) == 0
+    assert evaluate_command(arguments("undisturbed")) == 0
     assert results(folder) == results(tmp_path / "undisturbed" / "it")
     for task in tasks:
         undisturbed = tmp_path / "undisturbed" / "it" / f"{task}.jsonl"

@@ -11,6 +11,7 @@ from huggingface_hub.utils import filter_repo_objects
 from transformers import LlavaNextForConditionalGeneration
 
 from fixtures.tiny import write_tiny_model
+from ndino.common.errors import UsageError
 from ndino.evaluation import models
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import HF, Backend, find_model, parse_backend, parse_model
@@ -44,7 +45,7 @@ def test_backends():
     assert parse_backend("vllm,tensor_parallel_size=2") == Backend("vllm", "tensor_parallel_size=2")
     assert parse_backend("lmms:llava_hf,device=cpu") == Backend("llava_hf", "device=cpu")
     for wrong in ("", "lmms:", "transformers"):
-        with pytest.raises(SetupError, match="unknown backend"):
+        with pytest.raises(UsageError, match="unknown backend"):
             parse_backend(wrong)
 
 
@@ -151,11 +152,11 @@ def test_other_architectures_are_rejected(copy, tmp_path):
     (copy / "config.json").write_text("[]")
     with pytest.raises(SetupError, match="is a None model"):
         find_model("x", str(copy), HF)
-    with pytest.raises(SetupError, match="no such model folder"):
+    with pytest.raises(UsageError, match="no such model folder"):
         find_model("x", str(copy / "config.json"), HF)
-    with pytest.raises(SetupError, match="no such model folder"):
+    with pytest.raises(UsageError, match="no such model folder"):
         find_model("x", str(tmp_path / "nowhere"), HF)
-    with pytest.raises(SetupError, match="no such folder, nor on the hub"):
+    with pytest.raises(UsageError, match="no such folder, nor on the hub"):
         find_model("x", "nobody/nothing", HF)
     # Other backends may know models that are no folder at all.
     assert find_model("x", "gpt", Backend("openai")).fingerprint == "name:gpt"

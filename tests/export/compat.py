@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
 from fixtures.upstream_checkpoint import LLAMA31, llama, write_checkpoint, write_tower
-from ndino.export import convert
+from ndino.export.converter import convert
 from ndino.train.build import save_model
 
 VERSIONS = ("transformers==4.57.6", "transformers>=5,<6")

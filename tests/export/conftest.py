@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.upstream_checkpoint import write_checkpoint, write_tower
-from ndino.export import convert
+from ndino.export.converter import convert
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from ndino.export import ConversionError, convert
+from ndino.export.converter import convert
+from ndino.export.errors import ConversionError
 
 
 def change_config(folder: Path, **fields) -> None:

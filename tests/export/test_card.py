@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ndino.export import convert
+from ndino.export.converter import convert
 from tests.export.refusals import refusal
 
 

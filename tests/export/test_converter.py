@@ -30,8 +30,9 @@ from fixtures.upstream_checkpoint import (
     upstream_weights,
     write_checkpoint,
 )
-from ndino.export import ConversionError, convert
 from ndino.export.checkpoint import open_checkpoint
+from ndino.export.converter import convert
+from ndino.export.errors import ConversionError
 from ndino.formats.prompts import LLAMA3_CHAT_TEMPLATE, Turn, encode_llama3
 
 ROOT = Path(__file__).parents[2]
@@ -255,7 +256,7 @@ def test_memory_is_that_of_a_tensor_or_a_mapped_shard(tmp_path, tower, suffix, s
     script = """
 import re, sys
 from pathlib import Path
-from ndino.export import convert
+from ndino.export.converter import convert
 folder = Path(sys.argv[1])
 # Of this program alone: what getrusage says begins with the peak of the process that started it.
 peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024

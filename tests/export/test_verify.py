@@ -10,11 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import convert_llava_weights
 from fixtures.upstream_checkpoint import llama, write_checkpoint
-from ndino.export import ConversionError, convert
 from ndino.export import verify as checks
+from ndino.export.converter import convert
+from ndino.export.errors import ConversionError
 from ndino.export.sample_images import SHAPES
+from tests.commands import convert as convert_command
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def swap_grids(folder: Path) -> None:
 )
 def test_equal_to_upstream(tmp_path, tower, capsys, made):
     src = write_checkpoint(tmp_path / "src", tower, **made)
-    assert convert_llava_weights.main([str(src), str(tmp_path / "dst"), "--verify"]) == 0
+    assert convert_command([str(src), str(tmp_path / "dst"), "--verify"]) == 0
     printed = capsys.readouterr().out
     assert "equal: largest difference of logits" in printed
     assert all(f"{name}: largest difference" in printed for name in ("wide", "tall", "square", "small"))
@@ -111,8 +112,8 @@ def test_an_upstream_failure_is_shown(tmp_path, checkpoint, converted):
 
 
 def test_a_difference_fails_the_command(tmp_path, checkpoint, capsys, monkeypatch):
-    monkeypatch.setattr(convert_llava_weights, "verify", lambda *_, **__: checks.Verdict({"wide": 2e-4}))
-    assert convert_llava_weights.main([str(checkpoint), str(tmp_path / "dst"), "--verify"]) == 1
+    monkeypatch.setattr(checks, "verify", lambda *_, **__: checks.Verdict({"wide": 2e-4}))
+    assert convert_command([str(checkpoint), str(tmp_path / "dst"), "--verify"]) == 1
     assert "NOT equal: largest difference of logits 2.00e-04" in capsys.readouterr().out
 
 
@@ -121,7 +122,7 @@ def test_not_a_number_is_a_difference():
 
 
 def test_without_upstream_the_lesser_check_is_announced(tmp_path, checkpoint, capsys, without_upstream):
-    assert convert_llava_weights.main([str(checkpoint), str(tmp_path / "dst"), "--verify"]) == 0
+    assert convert_command([str(checkpoint), str(tmp_path / "dst"), "--verify"]) == 0
     assert "This is less than comparing logits" in capsys.readouterr().out
 
 
@@ -138,5 +139,9 @@ def test_without_upstream_faulty_weights_are_detected(tmp_path, checkpoint, copi
 
 
 def test_the_command_names_what_is_wrong(tmp_path, capsys):
-    assert convert_llava_weights.main([str(tmp_path / "no"), str(tmp_path / "dst")]) == 1
-    assert "convert_llava_weights.py: " in capsys.readouterr().err
+    assert convert_command([str(tmp_path / "no"), str(tmp_path / "dst")]) == 2
+    no_such = f"ndino convert: {tmp_path / 'no'}: no such folder (remedy: "
+    assert capsys.readouterr().err.startswith(no_such)
+    (tmp_path / "no").mkdir()
+    assert convert_command([str(tmp_path / "no"), str(tmp_path / "dst")]) == 1
+    assert capsys.readouterr().err.startswith(f"ndino convert: {tmp_path / 'no'}")

@@ -65,12 +65,12 @@ FAULTS = [
     ({"id": "1", "conversations": ["q"]}, "message 1 is from None"),
     (
         {"id": "1", "conversations": [{"from": "gpt", "value": "a"}]},
-        "message 1 is from gpt (it must be from human",
+        "message 1 is from gpt (remedy: it must be from human",
     ),
     ({"id": "1", "conversations": [{"from": "system", "value": "a"}]}, "message 1 is from 'system'"),
     ({"id": "1", "conversations": [{"from": ["human"], "value": "a"}]}, "message 1 is from ['human']"),
     ({"id": "1", "conversations": [{"from": "human", "value": "a"}] * 2}, "message 2 is from human"),
-    (row("q"), "the last message is from human (end with gpt's answer"),
+    (row("q"), "the last message is from human (remedy: end with gpt's answer"),
     (row("q", " \n"), "message 2 is empty"),
     (row("q", 5), "message 2 is empty or not text"),
     (row("<image>", "a"), "1 <image> but 0 image(s)"),
@@ -139,10 +139,12 @@ def test_files_as_other_programs_save_them(tmp_path):
         assert [item.row for item in read_conversations(tmp_path / name)] == [1, 2]
     for name, text in {"a.jsonl": lines, "a.json": whole}.items():
         (tmp_path / name).write_text(text, encoding="utf-16")
-        with pytest.raises(ConversationError, match=rf"{name} row 0: is UTF-16 text \(save it as UTF-8\)"):
+        with pytest.raises(ConversationError, match=rf"{name}: is UTF-16 text \(remedy: save it as UTF-8\)"):
             list(read_conversations(tmp_path / name, rejects=[]))
         (tmp_path / name).write_text(text, encoding="latin-1")
-        with pytest.raises(ConversationError, match=rf"{name} row \d: .*UTF.*\(save the file as UTF-8\)"):
+        with pytest.raises(
+            ConversationError, match=rf"{name} row \d: .*UTF.*\(remedy: save the file as UTF-8\)"
+        ):
             list(read_conversations(tmp_path / name))
 
 

@@ -156,8 +156,8 @@ def command(recipe, rows: Path, out: Path, start: list[str]) -> list[str]:
     fields = json.loads(json.dumps(dataclasses.asdict(recipe)))
     path = folder / f"{fields.pop('name')}.yaml"
     path.write_text(yaml.safe_dump(fields))
-    data = ["--data", str(rows / "rows.jsonl"), "--image-folder", str(rows / "images")]
-    engine = [sys.executable, "-m", "ndino.train", str(path), "--engine", "llava-next"]
+    data = ["--data", str(rows / "rows.jsonl"), "--images", str(rows / "images")]
+    engine = [sys.executable, "-m", "ndino", "train", str(path), "--engine", "llava-next"]
     return [*engine, "--out", str(out), *data, *start]
 
 

@@ -10,16 +10,14 @@ from pathlib import Path
 
 import pytest
 
-import evaluate_ppl
 from miniature.demo import make_world, model_folders
-from ndino.evaluation import command as evaluate
+from ndino.cli import main, parser
 from ndino.formats.recipes import load_family
 from tests.test_makefile import ROOT, passed_on
 
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("tasks_it/*/README.md"))]
 TASK_PAGES = PAGES[1:]
 LIMIT = ("--limit", "2")
-COMMANDS = {"evaluate": evaluate, "evaluate_ppl.py": evaluate_ppl}
 
 
 def lines_of(page: Path) -> list[str]:
@@ -33,7 +31,7 @@ IDS = [f"{page.parent.name}: {line}" for page, line in LINES]
 
 
 def command_of(line: str) -> tuple[str, list[str]]:
-    """What make would run: the program and its arguments."""
+    """What make would run: the command of `ndino` and its arguments."""
     program, *arguments = (part for part in passed_on(*shlex.split(line)[1:]) if part not in ("-m", "ndino"))
     return program, arguments
 
@@ -57,10 +55,10 @@ def demo(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.mark.parametrize(("page", "line"), LINES, ids=IDS)
 def test_a_line_names_tasks_that_there_are(page, line):
     program, arguments = command_of(line)
-    options = COMMANDS[program].parser().parse_args(arguments)
+    options = parser(program).parse_args(arguments)
     if program == "evaluate":
         folder = page.parent if page in TASK_PAGES else ROOT / "tasks_it"
-        assert set(options.tasks.split(",")) <= tasks_in(folder)
+        assert set(options.tasks) <= tasks_in(folder)
 
 
 @pytest.mark.parametrize("page", TASK_PAGES, ids=lambda page: page.parent.name)
@@ -82,6 +80,6 @@ def test_a_line_on_local_data_runs(demo, line, tmp_path, monkeypatch):
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
         monkeypatch.setenv(name, os.environ.get(name, "1"))  # the commands set them for their own process
     program, arguments = command_of(line)
-    assert COMMANDS[program].main([*arguments, *LIMIT]) == 0
+    assert main([program, *arguments, *LIMIT]) == 0
     kept = "eval/*/results.json" if program == "evaluate" else "ppl/*/WILD_IT.json"
     assert [path.parent.name for path in Path("runs").glob(kept)] == [arguments[1].split("/")[2]]

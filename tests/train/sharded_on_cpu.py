@@ -25,6 +25,6 @@ def shard() -> None:
 
 if __name__ == "__main__":
     shard()
-    from ndino.train.__main__ import main
+    from tests.commands import train as main
 
     sys.exit(main())

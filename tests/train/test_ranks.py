@@ -60,7 +60,7 @@ def command(backbones, rows, rank_recipe, tmp_path) -> list[str]:
     del values["name"]
     (tmp_path / "it.yaml").write_text(yaml.safe_dump(values))
     arguments = [tmp_path / "it.yaml", "--out", tmp_path / "run"]
-    arguments += ["--data", rows / "rows.jsonl", "--image-folder", rows / "images"]
+    arguments += ["--data", rows / "rows.jsonl", "--images", rows / "images"]
     arguments += ["--language-model", backbones.language_model, "--vision-tower", backbones.vision_tower]
     return [str(argument) for argument in arguments]
 
@@ -77,7 +77,7 @@ def assert_equal(one: Path, other: Path, tolerance: float) -> None:
 
 
 def test_two_ranks_train_as_one(alone, command, tmp_path):
-    finish_ranks(start_ranks(["-m", "ndino.train", *command], 2))
+    finish_ranks(start_ranks(["-m", "ndino", "train", *command], 2))
     assert_same_training(alone, tmp_path / "run")
 
 
@@ -127,7 +127,7 @@ def listens(rank: subprocess.Popen) -> bool:
 
 def test_a_signal_to_one_rank_stops_all_and_a_rerun_resumes(alone, command, tmp_path):
     out = tmp_path / "run"
-    ranks = start_ranks(["-m", "ndino.train", *command], 2)
+    ranks = start_ranks(["-m", "ndino", "train", *command], 2)
     # Before it listens, the signal would end the one rank and leave the other waiting for it.
     while not (out / "run.json").exists() or not listens(ranks[1]):
         assert [rank.poll() for rank in ranks] == [None, None], "a rank ended early"
@@ -143,7 +143,7 @@ def test_a_signal_to_one_rank_stops_all_and_a_rerun_resumes(alone, command, tmp_
     assert 0 < stopped_at < 6
     assert f"stopped after step {stopped_at}" in said[0]
     assert not (out / "model").exists()
-    finish_ranks(start_ranks(["-m", "ndino.train", *command], 2))
+    finish_ranks(start_ranks(["-m", "ndino", "train", *command], 2))
     found = manifest(out)
     assert (found["steps"], found["resumed_from"]) == (6, f"checkpoint-{stopped_at}")
     assert_equal(alone, out, 1e-4)

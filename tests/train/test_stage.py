@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ndino.common.errors import UsageError
+from ndino.common.options import CommandParser
 from ndino.train import stage as stage_module
 from ndino.train.stage import (
     Stage,
@@ -32,12 +33,12 @@ def test_a_stage_has_exactly_one_start(recipe):
     fresh = Stage(*where, language_model=Path("l"), vision_tower=Path("v"))
     assert fresh.start == {"language_model": Path("l"), "vision_tower": Path("v")}
     for start in ({}, {"language_model": Path("l")}, {"model": Path("m"), **fresh.start}):
-        with pytest.raises(StageError, match="starts either from --model or"):
+        with pytest.raises(UsageError, match="give either --model or"):
             Stage(*where, **start)
 
 
 def test_options_override_the_recipe_s_data():
-    parser = argparse.ArgumentParser()
+    parser = CommandParser()
     add_stage_arguments(parser)
     recipe = str(ROOT / "launch" / "recipes" / "pt.yaml")
     given = stage_of(parser.parse_args([recipe, "--out", "o", "--model", "m", "--data", "mine.jsonl"]))
@@ -71,7 +72,7 @@ def test_only_the_first_rank_writes_rejects(stage, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("free", "raised"), [(0, StageError), (1 << 30, RuntimeError)])
 def test_an_error_is_a_full_disk_only_when_the_disk_is_full(tmp_path, monkeypatch, free, raised):
     monkeypatch.setattr(stage_module.shutil, "disk_usage", lambda _: Usage(1 << 40, 0, free))
-    with pytest.raises(RuntimeError) as caught, report_full_disk(tmp_path):
+    with pytest.raises(raised) as caught, report_full_disk(tmp_path):
         raise RuntimeError("enforce fail at inline_container")
     assert caught.type is raised
     if raised is StageError:

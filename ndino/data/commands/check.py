@@ -16,9 +16,10 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from ndino.common.errors import reason_of, remedy_for, shown
+from ndino.common.errors import UsageError, reason_of, remedy_for, shown
 from ndino.common.files import sha256_of
 from ndino.common.images import BROKEN_IMAGE, MAX_IMAGE_PIXELS
+from ndino.common.options import need_folder, positive
 from ndino.data.errors import DataError
 from ndino.data.framework.folders import leaves_the_folder, read_manifest
 from ndino.data.framework.layout import DATA, IMAGES
@@ -42,22 +43,32 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         "check",
         help="validate any LLaVA data set, row by row",
         description="Check a LLaVA data set: shape, roles, one <image> for each image, unique ids, and "
-        "that every image opens to its last line. Prints what is wrong with which row; exit status 1 where "
-        "there is a fault.\n\nDATA is a folder with data.jsonl and images/, or a .json or .jsonl file.\n\n"
-        "Examples: ndino data check data/pt\n          ndino data check own.json --images photos",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "that every image can be decoded to its end. Prints what is wrong with each row, and exits with 1 if "
+        "anything is.",
+        examples=["ndino data check data/pt", "ndino data check own.json --images photos"],
     )
-    command.add_argument("data", type=Path, metavar="DATA", help="a data folder, or a .json or .jsonl file")
+    command.add_argument(
+        "data",
+        type=Path,
+        metavar="DATA",
+        help="a folder with data.jsonl and images/, or a .json or .jsonl file",
+    )
     command.add_argument(
         "--images", type=Path, metavar="FOLDER", help="folder of the images (default: images/ beside DATA)"
     )
     command.add_argument(
-        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that open images"
+        "--workers",
+        type=positive,
+        default=len(os.sched_getaffinity(0)),
+        metavar="N",
+        help="processes that open images (default: one for each CPU core, here %(default)s)",
     )
     command.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.images is not None:
+        need_folder(args.images, "name the folder that holds the images")
     if args.workers < 1:
         raise DataError(f"check: --workers {args.workers} is below 1 (remedy: 1 or more)")
     file = args.data / DATA if args.data.is_dir() else args.data
@@ -79,7 +90,7 @@ def check(file: Path, images: Path, *, workers: int = 1) -> CheckReport:
         DataError: the file does not exist, or a worker process was killed.
     """
     if not file.is_file():
-        raise DataError(f"{file}: no such file (remedy: name a data folder, or a .json or .jsonl file)")
+        raise UsageError(f"{file}: no such file (remedy: name a data folder, or a .json or .jsonl file)")
     report = CheckReport()
     used: dict[str, list[int]] = {}
     seen: dict[str, int] = {}

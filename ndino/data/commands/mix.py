@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 import yaml
 from tqdm import tqdm
 
+from ndino.common.errors import UsageError
 from ndino.common.files import atomic_file, key_of, sha256_of, write_json, write_text
 from ndino.common.locks import exclusive_lock
 from ndino.common.provenance import commit, versions
@@ -70,31 +71,41 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     command = subparsers.add_parser(
         "mix",
         help="sample finished sources to one data set for a recipe",
-        description="Sample finished sources to one data set: data.jsonl, images/ (hard links where the file "
-        "system has them, else copies), manifest.json, README.md.\n\nNamed mixes, one for each recipe:\n"
-        + "\n".join(f"  {name}: {_written(take)}" for name, take in mixes.items())
-        + "\n\nExamples: ndino data mix pt --from data/wit data/eurlex --out data/pt"
-        "\n          ndino data mix --take wit/caption=5000 --take eurlex=all --from data/wit data/eurlex "
-        "--out data/small",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Sample rows from finished source folders into one data set: data.jsonl, images/ (hard "
+        "links where the file system allows them, else copies), manifest.json and README.md.\n\n"
+        "Named mixes, one for each recipe:\n"
+        + "\n".join(f"  {name}: {_written(take)}" for name, take in mixes.items()),
+        examples=[
+            "ndino data mix pt --folders data/wit data/eurlex --out data/pt",
+            "ndino data mix --take wit/caption=5000 --take eurlex=all --folders data/wit data/eurlex "
+            "--out data/small",
+        ],
     )
     command.add_argument("name", nargs="?", choices=sorted(mixes), metavar="NAME", help="a named mix")
     command.add_argument(
-        "--take", action="append", type=_take, metavar="SOURCE=COUNT", help="rows of a source, or =all"
+        "--take",
+        action="append",
+        type=_take,
+        metavar="SOURCE=COUNT",
+        help="rows to take from a source, or SOURCE=all; repeatable",
     )
     command.add_argument(
-        "--from",
-        dest="folders",
+        "--folders",
         nargs="+",
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="finished sources",
+        help="finished source folders, space-separated",
     )
+    command.keep_former_name("--from", "--folders")
     command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the result")
-    command.add_argument("--seed", type=int, default=42, help="of the sample (default: 42)")
     command.add_argument(
-        "--allow-short", action="store_true", help="go on where a source has fewer rows than wanted"
+        "--seed", type=int, default=42, metavar="N", help="seed of the sample (default: %(default)s)"
+    )
+    command.add_argument(
+        "--allow-short",
+        action="store_true",
+        help="take what there is where a source has fewer rows than wanted",
     )
     command.set_defaults(run=_run)
 
@@ -112,10 +123,10 @@ def _written(take: Take) -> str:
 
 def _run(args: argparse.Namespace) -> int:
     if bool(args.name) == bool(args.take):
-        raise DataError("mix: give either the name of a mix or --take (example: ndino data mix pt ...)")
+        raise UsageError("mix: give either the name of a mix or --take (example: ndino data mix pt ...)")
     take = named_mixes()[args.name] if args.name else dict(args.take)
     if args.take and len(take) < len(args.take):
-        raise DataError("mix: --take names a source twice (remedy: once, with the whole count)")
+        raise UsageError("mix: --take names a source twice (remedy: once, with the whole count)")
     manifest = mix(
         args.folders, take, args.out, name=args.name or "own", seed=args.seed, allow_short=args.allow_short
     )
@@ -137,7 +148,7 @@ def mix(
     """
     for source in take:
         if above := [other for other in take if source.startswith(f"{other}/")]:
-            raise DataError(f"mix: {source} is part of {above[0]} (remedy: take one of them)")
+            raise UsageError(f"mix: {source} is part of {above[0]} (remedy: take one of them)")
     folders = [open_folder(path) for path in paths]
     found, hashes = _find_rows(folders, take, seed)
     taken = _sample(found, take, allow_short=allow_short)
@@ -156,7 +167,7 @@ def mix(
         if manifest and (manifest["settings"], manifest["inputs"]) == (settings, inputs):
             print(f"{out}: already complete")
             return manifest
-        raise DataError(f"{out}: holds something else (remedy: another --out, or remove it)")
+        raise UsageError(f"{out}: holds something else (remedy: another --out, or remove it)")
     partial = _partial(out, key_of(settings, inputs))
     with exclusive_lock(partial, f"{partial}: another process is writing it (remedy: wait for it)"):
         remove_left_over(partial, "**/.*.tmp")

@@ -30,11 +30,10 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     command = subparsers.add_parser(
         "pack",
         help="one SquashFS file of a data set, for clusters that limit the number of files",
-        description="Pack a finished data folder into one SquashFS file (needs mksquashfs). What only serves "
-        "to go on with a source is left out: shards/ and the translation memory.\n\n"
-        "Example: ndino data pack data/pt            writes data/pt.squashfs\n\n"
+        description="Pack a finished data folder into one SquashFS file (needs mksquashfs). Leaves out what "
+        "only serves to resume a source: shards/ and the translation memory.\n\n"
         + USE.format(file="data/pt.squashfs", folder="mnt"),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=["ndino data pack data/pt"],
     )
     command.add_argument("folder", type=Path, metavar="FOLDER", help="a finished data folder")
     command.add_argument(

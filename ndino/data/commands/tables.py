@@ -40,13 +40,15 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         "tables",
         help="the paper's Tables 1, 2 and 4 from the manifests",
         description="Print the paper's Table 1 (The Cauldron by task), 2 (native sets) and 4 (benchmarks) "
-        "with the counts in the manifests of data folders; a table without a folder is left out. With --out "
-        "also as table-1.md, .csv, .tex and so on.\n\n"
-        "Example: ndino data tables data/cauldron data/mtvqa data/exams-v data/benchmarks --out tables",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "with the counts in the manifests of data folders; a table without a folder is left out.",
+        examples=["ndino data tables data/cauldron data/mtvqa data/exams-v data/benchmarks --out tables"],
     )
-    command.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="data folders")
-    command.add_argument("--out", type=Path, metavar="FOLDER", help="also write the tables here")
+    command.add_argument(
+        "folders", nargs="+", type=Path, metavar="FOLDER", help="data folders, each with manifest.json"
+    )
+    command.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="also write the tables here, as Markdown, CSV and LaTeX"
+    )
     command.set_defaults(run=_run)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ndino.common.errors import UsageError
 from ndino.common.files import atomic_file, sha256_of, write_json, write_text
 from ndino.common.locks import exclusive_lock
 from ndino.common.provenance import commit, versions
@@ -41,12 +42,12 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     command = subparsers.add_parser(
         "merge",
         help="join the shards that --shard i/n made",
-        description="Join the shards in OUT/shards to OUT/data.jsonl, rejects.jsonl, manifest.json and "
-        "README.md. Refuses while a shard is missing, unfinished, torn, or made with other settings. The "
-        "result does not depend on the number of shards.\n\nExample: ndino data merge data/wit",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Join the shards in OUT/shards into OUT/data.jsonl, rejects.jsonl, manifest.json and "
+        "README.md. Fails while a shard is missing, unfinished, damaged, or made with other settings. The "
+        "result does not depend on the number of shards.",
+        examples=["ndino data merge data/wit"],
     )
-    command.add_argument("out", type=Path, metavar="OUT", help="the folder that was --out")
+    command.add_argument("out", type=Path, metavar="OUT", help="the folder that the source wrote with --out")
     command.set_defaults(run=_run)
 
 
@@ -136,7 +137,7 @@ def _whole_shards(out: Path) -> list[Path]:
     shards = out / "shards"
     begun = shard_folders(shards)
     if not begun:
-        raise DataError(f"{out}: has no shards (remedy: give the folder that was --out)")
+        raise UsageError(f"{out}: has no shards (remedy: give the folder that was --out)")
     count = begun[0][1]
     wanted = [shards / f"{index:05d}-of-{count:05d}" for index in range(count)]
     for index, folder in enumerate(wanted):

@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 from ndino.common.files import sha256_of, write_json
 from ndino.common.locks import exclusive_lock
+from ndino.common.options import positive
 from ndino.data.errors import DataError
 from ndino.data.framework.journal import Journal
 from ndino.data.framework.layout import BEGUN, DONE, JOURNAL, PARTIAL, refuse_other_settings, remove_left_over
@@ -98,13 +99,15 @@ class ItemOutcome:
 
 def add_shard_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--out``, ``--shard`` (default: this task of a SLURM array, else all) and ``--limit``."""
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the result")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="folder of the result; rerun to resume"
+    )
     parser.add_argument(
         "--shard",
         type=_shard,
         default=_slurm_shard(),
         metavar="i/n",
-        help="only part i of n, counted from 0; join them with `ndino data merge` "
+        help="only part i of n, counted from 0; join the parts with `ndino data merge` "
         "(default: this task of a SLURM array, else everything)",
     )
     parser.add_argument(
@@ -117,13 +120,6 @@ def _shard(text: str) -> Shard:
         return Shard.parse(text)
     except DataError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def positive(text: str) -> int:
-    """Argparse type: an integer above 0."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
 
 
 def _slurm_shard() -> str:

@@ -62,13 +62,12 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     command = subparsers.add_parser(
         "evaluation-folders",
         help="write benchmarks as make eval reads them",
-        description="Writes the rows of a finished folder of `ndino data benchmarks` or `ndino data native "
-        f"--split test` as Parquet to OUT/{FOLDER}/, under the names that the tasks know. Those commands do "
-        "so themselves unless they ran with --shard.\n\nExample: ndino data merge data/exams && ndino data "
-        f"evaluation-folders data/exams && make eval MODEL=... DATA=data/exams/{FOLDER}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Write the rows of a finished folder of `ndino data benchmarks` or `ndino data native "
+        f"--split test` as Parquet to OUT/{FOLDER}/, under the names that the tasks read. Those commands do "
+        "so themselves unless they ran with --shard.",
+        examples=["ndino data evaluation-folders data/exams"],
     )
-    command.add_argument("out", type=Path, metavar="OUT", help="the folder that was --out")
+    command.add_argument("out", type=Path, metavar="OUT", help="the folder that the source wrote with --out")
     command.set_defaults(run=lambda args: write_evaluation_folders(args.out))
 
 

@@ -22,7 +22,7 @@ from importlib.metadata import version
 import httpx
 import tenacity
 
-from ndino.common.errors import reason_of
+from ndino.common.errors import UsageError, reason_of
 from ndino.data.errors import DataError
 from ndino.data.io.file_kinds import SNIFF_BYTES, kind_of
 
@@ -100,7 +100,7 @@ def user_agent(contact: str) -> str:
         DataError: ``contact`` is not an e-mail or web address, or not valid in a header.
     """
     if not re.fullmatch(r"(?=.*[@/])[ -'*-~]+", contact):
-        raise DataError(
+        raise UsageError(
             f"--contact {contact!r}: not an e-mail or web address (remedy: give one; {WHY_CONTACT})"
         )
     return f"ndino/{version('ndino')} ({contact}) httpx/{httpx.__version__}"
@@ -115,21 +115,21 @@ def add_fetch_arguments(parser: argparse.ArgumentParser, *, seconds_between: flo
         type=float,
         default=seconds_between,
         metavar="S",
-        help="pause between requests to one host (default: %(default)s)",
+        help="seconds between two requests to a host (default: %(default)s)",
     )
     group.add_argument(
         "--connections",
         type=int,
         default=Politeness.connections_per_host,
         metavar="N",
-        help="downloads at the same time from one host (default: %(default)s)",
+        help="simultaneous downloads from a host (default: %(default)s)",
     )
     group.add_argument(
         "--max-bytes",
         type=int,
         default=max_bytes,
         metavar="N",
-        help="refuse larger files (default: %(default)s)",
+        help="refuse files of more bytes (default: %(default)s)",
     )
 
 
@@ -140,11 +140,11 @@ def politeness_from(args: argparse.Namespace) -> Politeness:
         DataError: the contact is missing, or a number is out of range.
     """
     if args.contact is None:
-        raise DataError(f"--contact is missing (remedy: give your e-mail or web address; {WHY_CONTACT})")
+        raise UsageError(f"--contact is missing (remedy: give your e-mail or web address; {WHY_CONTACT})")
     if not 0 <= args.seconds_between <= LONGEST_PAUSE:
-        raise DataError(f"--seconds-between {args.seconds_between}: expected 0 to {LONGEST_PAUSE}")
+        raise UsageError(f"--seconds-between {args.seconds_between}: expected 0 to {LONGEST_PAUSE}")
     if args.connections < 1 or args.max_bytes < 1:
-        raise DataError("--connections and --max-bytes must be at least 1")
+        raise UsageError("--connections and --max-bytes must be at least 1")
     return Politeness(
         user_agent(args.contact),
         seconds_between=args.seconds_between,

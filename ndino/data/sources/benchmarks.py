@@ -41,12 +41,14 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     command = subparsers.add_parser(
         "benchmarks",
         help="OK-VQA, SEED-Bench, POPE and LLaVA-Bench, translated",
-        description="Translates benchmarks and keeps the questions that pass the checks of `ndino data "
+        description="Translate benchmarks and keep the questions that pass the checks of `ndino data "
         f"cauldron`. Writes Parquet to OUT/{evaluation_folders.FOLDER}/ under the names and in the schemas "
-        "of the tasks (tasks_it/), ready for make eval DATA=; original and translated counts are in "
-        "manifest.json.\n\nExample: ndino data benchmarks --source data/lmms-lab --out data/benchmarks_it "
-        "--translator madlad --translator-model models/madlad400-3b-mt-int8",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "of the tasks (tasks_it/), ready for make eval DATA=. manifest.json counts the original and the "
+        "translated questions.",
+        examples=[
+            "ndino data benchmarks --source data/lmms-lab --out data/benchmarks_it --translator madlad "
+            "--translator-model models/madlad400-3b-mt-int8"
+        ],
     )
     command.add_argument(
         "--source",
@@ -54,7 +56,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         metavar="FOLDER",
         help="a folder with "
         + ", ".join(one.repository for one in BENCHMARKS.values())
-        + " in it, each as on the hub; or the organisation on the hub (default: %(default)s)",
+        + " in it, each as published; or the organisation on the hub (default: %(default)s)",
     )
     command.add_argument(
         "--only",
@@ -62,7 +64,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         choices=BENCHMARKS,
         default=list(BENCHMARKS),
         metavar="NAME",
-        help=f"only these (default: {', '.join(BENCHMARKS)})",
+        help=f"only these benchmarks, space-separated (default: all of {', '.join(BENCHMARKS)})",
     )
     add_translation_arguments(command)
     add_shard_arguments(command)
@@ -71,7 +73,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    source, target = language(args.source_lang), language(args.lang)
+    source, target = language(args.from_lang), language(args.lang)
     opened = []
     for name in BENCHMARKS:
         if name in args.only:
@@ -80,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     settings = {
         "source": "benchmarks",
         "lang": args.lang,
-        "from": args.source_lang,
+        "from": args.from_lang,
         "translator": translation_identity(args),
         "inputs": [
             {**one, "file": f"{benchmark.repository}/{one['file']}"}

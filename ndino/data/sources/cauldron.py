@@ -68,19 +68,20 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     command = subparsers.add_parser(
         "cauldron",
         help="The Cauldron's 15 tasks, translated and checked",
-        description="Translates the first 10,000 rows of each of the paper's 15 tasks, every question and "
-        "answer of a row, and keeps what passes the paper's three checks: question at the beginning, as many "
-        "options as before, answer at the end. The rest goes to rejects.jsonl with its reason, source and "
-        "translation. Rows, instances and translated instances of each task are in manifest.json.\n\n"
-        "Example: ndino data cauldron --source data/the_cauldron --out data/cauldron_it --translator madlad "
-        "--translator-model models/madlad400-3b-mt-int8",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Translate the first 10,000 rows of each of the paper's 15 tasks, every question and "
+        "answer of a row, and keep what passes the paper's three checks: question at the beginning, as many "
+        "options as before, answer at the end. The rest goes to rejects.jsonl with the reason, source and "
+        "translation. manifest.json counts rows, instances and translated instances of each task.",
+        examples=[
+            "ndino data cauldron --source data/the_cauldron --out data/cauldron_it --translator madlad "
+            "--translator-model models/madlad400-3b-mt-int8"
+        ],
     )
     command.add_argument(
         "--source",
         default=HUB,
         metavar="FOLDER",
-        help="a folder with one folder of Parquet files a task, or the data set on the hub "
+        help="a folder with one folder of Parquet files for each task, or the dataset on the hub "
         "(default: %(default)s)",
     )
     command.add_argument(
@@ -89,7 +90,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         choices=TASKS,
         default=TASKS,
         metavar="TASK",
-        help=f"only these (default: all of {', '.join(TASKS)})",
+        help=f"only these tasks, space-separated (default: all of {', '.join(TASKS)})",
     )
     add_translation_arguments(command)
     add_shard_arguments(command)
@@ -98,13 +99,13 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     tasks = sorted(set(args.tasks))
-    source, target = language(args.source_lang), language(args.lang)
+    source, target = language(args.from_lang), language(args.lang)
     repository = open_repository(args.source)
     tables = {task: open_table(repository, (f"{task}/*.parquet",), rows=ROWS_A_TASK) for task in tasks}
     settings = {
         "source": "cauldron",
         "lang": args.lang,
-        "from": args.source_lang,
+        "from": args.from_lang,
         "translator": translation_identity(args),
         "inputs": inputs_of(repository, list(tables.values())),
         "tasks": tasks,
@@ -115,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
 
     def body(writer: ShardWriter) -> None:
         with open_translation(args, writer.folder / MEMORY) as translation:
-            maker = CauldronMaker(writer, translation, args.source_lang, args.lang)
+            maker = CauldronMaker(writer, translation, args.from_lang, args.lang)
             rows = enumerate_rows(tables, writer, total)
             run_batches(writer, rows, maker.work, desc="cauldron", total=total, size=ROWS_AT_ONCE)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ndino.common.errors import reason_of
+from ndino.common.errors import UsageError, reason_of
 from ndino.common.files import sha256_of
 from ndino.data.errors import DataError
 
@@ -96,7 +96,7 @@ def _from_hub(source: str) -> Path:
     try:
         return Path(snapshot_download(source, repo_type="dataset", allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise DataError(
+        raise UsageError(
             f"{source}: no such file or folder, and not available from the hub: {reason_of(error)} "
             "(remedy: download it on a machine with internet and give the folder)"
         ) from error

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ndino.common.errors import UsageError
 from ndino.common.files import sha256_of
 from ndino.data.errors import DataError
 from ndino.data.framework.folders import leaves_the_folder
@@ -54,13 +55,14 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     command = subparsers.add_parser(
         "conversations",
         help="LLaVA Conversation 58k, translated",
-        description="Translates conversations in LLaVA JSON. A message is cut at its newlines, each line is "
-        "translated, and the newlines are put back. Every round becomes a row of its own (source "
-        "conversations/single, as in the paper), and the whole conversation one more (conversations/multi, "
-        "for multi-round training).\n\nExample: ndino data conversations conversation_58k.json "
-        "--images coco/train2017 --out data/conversations_it --translator madlad "
-        "--translator-model models/madlad400-3b-mt-int8",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Translate conversations in LLaVA JSON, line by line. Every round becomes a row of its "
+        "own (source conversations/single, as in the paper), and the whole conversation one more "
+        "(conversations/multi, for multi-round training).",
+        examples=[
+            "ndino data conversations conversation_58k.json --images coco/train2017 "
+            "--out data/conversations_it --translator madlad "
+            "--translator-model models/madlad400-3b-mt-int8"
+        ],
     )
     command.add_argument("file", type=Path, metavar="JSON", help="LLaVA JSON (.json or .jsonl)")
     command.add_argument(
@@ -68,7 +70,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="the images under COCO's file names (train2017 or train2014)",
+        help="folder of the images, under COCO's file names (train2017 or train2014)",
     )
     add_translation_arguments(command)
     add_shard_arguments(command)
@@ -77,13 +79,13 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if not args.file.is_file():
-        raise DataError(f"{args.file}: no such file (remedy: LLaVA's conversation_58k.json)")
+        raise UsageError(f"{args.file}: no such file (remedy: LLaVA's conversation_58k.json)")
     if not args.images.is_dir():
-        raise DataError(f"{args.images}: no such folder (remedy: --images FOLDER with COCO's images)")
+        raise UsageError(f"{args.images}: no such folder (remedy: --images FOLDER with COCO's images)")
     settings = {
         "source": "conversations",
         "lang": args.lang,
-        "from": args.source_lang,
+        "from": args.from_lang,
         "translator": translation_identity(args),
         "inputs": [{"file": args.file.name, "sha256": sha256_of(args.file)}],
     }

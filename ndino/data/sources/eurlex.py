@@ -20,14 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from ndino.common.errors import UsageError
 from ndino.common.files import fingerprint
+from ndino.common.options import positive
 from ndino.data.errors import DataError
 from ndino.data.framework.shards import (
     ItemOutcome,
     Reject,
     ShardWriter,
     add_shard_arguments,
-    positive,
     run_items,
     run_source,
 )
@@ -71,12 +72,15 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     command = subparsers.add_parser(
         "eurlex",
         help="EUR-Lex: pages of European laws and their text by Tesseract",
-        description="From CELEX numbers (multi_eurlex or a list), or a folder of PDFs, to LLaVA JSON: a row "
-        "is a page, its image and the text that Tesseract reads on it. PDFs are kept in OUT/pdfs, so that "
-        "none is fetched twice; --pdfs reads them again, with other settings and without a network.\n\n"
-        "Example: ndino data eurlex coastalcph/multi_eurlex --out data/eurlex --contact me@example.org "
-        "--limit 10000",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Turn CELEX numbers (multi_eurlex or a list), or a folder of PDFs, into LLaVA JSON: one "
+        "row for each page, with its image and the text that Tesseract reads in it. PDFs are kept in "
+        "OUT/pdfs, so that none is downloaded twice; --pdfs reads them again, with other settings and no "
+        "network.",
+        examples=[
+            "ndino data eurlex coastalcph/multi_eurlex --out data/eurlex --contact me@example.org "
+            "--limit 10000",
+            "ndino data eurlex --pdfs folder --out data/eurlex",
+        ],
     )
     source = command.add_mutually_exclusive_group(required=True)
     source.add_argument(
@@ -86,28 +90,32 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         help="CELEX numbers: a .txt with one a line; .parquet, .jsonl or .tar.gz with celex_id; a folder of "
         "these; or a data set on the hub",
     )
-    source.add_argument("--pdfs", type=Path, metavar="FOLDER", help="PDFs that are there already")
+    source.add_argument("--pdfs", type=Path, metavar="FOLDER", help="a folder of PDFs, instead of NUMBERS")
     command.add_argument(
-        "--lang", default="it", choices=LANGUAGES, metavar="CODE", help="of the documents (default: it)"
+        "--lang",
+        default="it",
+        choices=LANGUAGES,
+        metavar="CODE",
+        help="language of the documents (default: %(default)s)",
     )
     command.add_argument(
         "--url",
         default=URL,
-        help="where a PDF is, with {celex}, {lang} (it) or {LANG} (IT) in it (default: %(default)s)",
+        help="address of a PDF, with {celex}, and {lang} (it) or {LANG} (IT) (default: %(default)s)",
     )
     command.add_argument(
         "--pages",
         type=positive,
         default=Rendering.max_pages,
         metavar="N",
-        help="at most the first N pages of a document (default: %(default)s)",
+        help="only the first N pages of a document (default: %(default)s)",
     )
     command.add_argument(
         "--workers",
         type=positive,
         default=len(os.sched_getaffinity(0)),
         metavar="N",
-        help="pages read at the same time (default: one for each core, %(default)s)",
+        help="pages read at the same time (default: one for each CPU core, here %(default)s)",
     )
     add_shard_arguments(command)
     add_fetch_arguments(command, seconds_between=SECONDS_BETWEEN, max_bytes=MAX_BYTES)
@@ -173,7 +181,7 @@ def list_pdfs(folder: Path) -> list[Path]:
         DataError: the folder does not exist or holds no PDF.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder (remedy: give a folder with PDFs)")
+        raise UsageError(f"{folder}: no such folder (remedy: give a folder with PDFs)")
     paths = sorted(path for path in folder.glob(PDFS) if path.is_file())
     if not paths:
         raise DataError(f"{folder}: no PDF in it (remedy: give a folder with .pdf files)")
@@ -187,7 +195,7 @@ def check_template(url: str) -> None:
     except ValueError:
         fields = set()
     if "celex" not in fields or fields - {"celex", "lang", "LANG"}:
-        raise DataError(f"--url {url}: must hold {{celex}}, and may hold {{lang}} and {{LANG}}")
+        raise UsageError(f"--url {url}: must hold {{celex}}, and may hold {{lang}} and {{LANG}}")
 
 
 def check_numbers(numbers: Iterable[str]) -> Iterator[Document]:

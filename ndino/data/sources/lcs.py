@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ndino.common.errors import reason_of
+from ndino.common.errors import UsageError, reason_of
 from ndino.common.files import sha256_of
 from ndino.data.errors import DataError
 from ndino.data.framework.folders import leaves_the_folder
@@ -35,14 +35,15 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     command = subparsers.add_parser(
         "lcs",
         help="LCS-558K for the projector, verified",
-        description="Checks every row and image of LLaVA-Pretrain and indexes the good ones for the mlp "
-        "step. Images keep their names. From an unpacked folder they are hard links where the file system "
-        "allows it, so that the 558,000 files take no more room; from images.zip they are unpacked, once.\n\n"
-        "Example: ndino data lcs LLaVA-Pretrain/blip_laion_cc_sbu_558k.json "
-        "--images LLaVA-Pretrain/images.zip --out data/mlp",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Check every row and image of LLaVA-Pretrain and write the good ones for the mlp stage. "
+        "Images keep their names. From an unpacked folder they are hard links where the file system allows "
+        "them, so that the 558,000 files take no extra space; images.zip is unpacked once.",
+        examples=[
+            "ndino data lcs LLaVA-Pretrain/blip_laion_cc_sbu_558k.json --images LLaVA-Pretrain/images.zip "
+            "--out data/mlp"
+        ],
     )
-    command.add_argument("file", type=Path, metavar="JSON", help="blip_laion_cc_sbu_558k.json")
+    command.add_argument("file", type=Path, metavar="JSON", help="the file blip_laion_cc_sbu_558k.json")
     command.add_argument(
         "--images", type=Path, required=True, metavar="PATH", help="images.zip, or the folder it unpacks to"
     )
@@ -52,7 +53,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if not args.file.is_file():
-        raise DataError(f"{args.file}: no such file (remedy: blip_laion_cc_sbu_558k.json of LLaVA-Pretrain)")
+        raise UsageError(f"{args.file}: no such file (remedy: blip_laion_cc_sbu_558k.json of LLaVA-Pretrain)")
     settings = {
         "source": "lcs",
         "lang": "en",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ndino.common.errors import UsageError
 from ndino.data.errors import DataError
 from ndino.data.framework.shards import (
     ItemOutcome,
@@ -45,26 +46,34 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     command = subparsers.add_parser(
         "native",
         help="MTVQA, EXAMS-V and GQA-it, which are in the language by themselves",
-        description="Takes the rows of one language out of MTVQA or EXAMS-V. --split train makes LLaVA rows "
-        f"with the tasks' prompts; --split test writes Parquet to OUT/{evaluation_folders.FOLDER}/ as the "
-        "tasks read it (tasks_it/), and so does gqa-it, which has a test part only: its questions are a file "
-        "of https://github.com/crux82/gqa-it, its images lmms-lab/GQA on the hub.\n\n"
-        "Examples: ndino data native mtvqa --split train --out data/mtvqa\n"
-        "          ndino data native gqa-it --questions testdev3k_validated.json.gz --out data/gqa_it",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Take the rows of one language from MTVQA, EXAMS-V or GQA-it, which need no translation. "
+        "--split train makes LLaVA rows with the tasks' prompts; --split test writes Parquet to "
+        f"OUT/{evaluation_folders.FOLDER}/ as the tasks read it (tasks_it/). GQA-it has a test split only: "
+        "its questions are a file of https://github.com/crux82/gqa-it, its images lmms-lab/GQA on the hub.",
+        examples=[
+            "ndino data native mtvqa --split train --out data/mtvqa",
+            "ndino data native gqa-it --questions testdev3k_validated.json.gz --out data/gqa_it",
+        ],
     )
-    command.add_argument("set", choices=HUB, metavar="SET", help=", ".join(HUB))
+    command.add_argument("set", choices=HUB, metavar="SET", help=f"one of {', '.join(HUB)}")
     command.add_argument(
         "--source",
         metavar="FOLDER",
-        help="the set as on the hub (for gqa-it: the images), a folder or a name on the hub "
+        help="the set as published (for gqa-it: the images), a folder or a name on the hub "
         f"(default: {', '.join(HUB.values())})",
     )
     command.add_argument(
-        "--questions", type=Path, metavar="JSON", help="gqa-it: the file of questions (.json.gz or .json)"
+        "--questions",
+        type=Path,
+        metavar="JSON",
+        help="for gqa-it: the file of its questions (.json.gz or .json)",
     )
-    command.add_argument("--split", choices=(TRAIN, TEST), default=TEST, help="default: %(default)s")
-    command.add_argument("--lang", default="it", metavar="CODE", help="default: %(default)s")
+    command.add_argument(
+        "--split", choices=(TRAIN, TEST), default=TEST, help="split to read (default: %(default)s)"
+    )
+    command.add_argument(
+        "--lang", default="it", metavar="CODE", help="language of the rows (default: %(default)s)"
+    )
     add_shard_arguments(command)
     command.set_defaults(run=run)
 
@@ -73,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     words = language(args.lang)
     if args.set == "gqa-it":
         if args.questions is None or args.split == TRAIN:
-            raise DataError("native gqa-it: has a test split only (remedy: --split test --questions FILE)")
+            raise UsageError("native gqa-it: has a test split only (remedy: --split test --questions FILE)")
         return run_gqa(args, args.source or HUB[args.set])
     repository = open_repository(args.source or HUB[args.set])
     table = open_table(repository, (f"data/{args.split}-*.parquet", f"*{args.split}*.parquet"))

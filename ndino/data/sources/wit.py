@@ -16,8 +16,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ndino.common.errors import UsageError
 from ndino.common.files import sha256_of
-from ndino.data.errors import DataError
 from ndino.data.framework.shards import (
     ItemOutcome,
     Reject,
@@ -81,22 +81,26 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     command = subparsers.add_parser(
         "wit",
         help="Wikipedia (WIT): images with their captions and with the sections they stand in",
-        description="From Google's WIT tables (.tsv, .tsv.gz), or Parquet with the images in it "
-        "(wikimedia/wit_base), to LLaVA JSON: an image and its caption, and the same image and the text "
-        "of its section. Images of TSV tables are downloaded, from Wikimedia as thumbnails.\n\n"
-        "Example: ndino data wit wit_v1.train.all-*.tsv.gz --out data/wit --contact me@example.org",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Turn Google's WIT tables (.tsv, .tsv.gz), or Parquet with the images in it "
+        "(wikimedia/wit_base), into LLaVA JSON: an image with its caption, and the same image with the text "
+        "of its section. The images of TSV tables are downloaded, from Wikimedia as thumbnails.",
+        examples=["ndino data wit wit_v1.train.all-*.tsv.gz --out data/wit --contact me@example.org"],
     )
-    command.add_argument("tables", nargs="+", type=Path, metavar="TABLE", help=".tsv, .tsv.gz or .parquet")
     command.add_argument(
-        "--lang", default="it", metavar="CODE", help="as the tables' first column has it (default: it)"
+        "tables", nargs="+", type=Path, metavar="TABLE", help="tables, .tsv, .tsv.gz or .parquet"
+    )
+    command.add_argument(
+        "--lang",
+        default="it",
+        metavar="CODE",
+        help="language, as written in the tables' first column (default: %(default)s)",
     )
     command.add_argument(
         "--width",
         type=int,
         default=WIDTH,
         choices=WIDTHS,
-        help="of the thumbnails of larger images, in pixels (default: %(default)s)",
+        help="width of the thumbnails of larger images, in pixels (default: %(default)s)",
     )
     add_shard_arguments(command)
     add_fetch_arguments(command, seconds_between=SECONDS_BETWEEN, max_bytes=MAX_BYTES)
@@ -106,11 +110,11 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; see ``ndino data wit --help``."""
     if not re.fullmatch(r"[A-Za-z]{2,12}(-[A-Za-z]{2,8})*", args.lang):
-        raise DataError(f"--lang {args.lang!r}: not a language code (example: it)")
+        raise UsageError(f"--lang {args.lang!r}: not a language code (example: it)")
     paths = sorted(set(args.tables), key=lambda path: (path.name, path))
     for path in paths:
         if not path.is_file():
-            raise DataError(f"{path}: no such file (remedy: give .tsv, .tsv.gz or .parquet files of WIT)")
+            raise UsageError(f"{path}: no such file (remedy: give .tsv, .tsv.gz or .parquet files of WIT)")
         _open(path, args.lang)
     to_fetch = any(path.suffix != PARQUET for path in paths)
     politeness = politeness_from(args) if to_fetch else None

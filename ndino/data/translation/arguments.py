@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ndino.data.errors import DataError
+from ndino.common.errors import UsageError
+from ndino.common.options import CommandParser
 from ndino.data.translation.rejection import TextChecks
 from ndino.data.translation.translation import Translation, identity_of
 from ndino.data.translation.translator import Translator
@@ -17,8 +18,8 @@ TRANSLATORS = ("apertium", "madlad", "transformers")
 BATCH_CHARACTERS = {"apertium": 200_000, "madlad": 20_000, "transformers": 20_000}
 
 
-def add_translation_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--translator``, ``--translator-model``, ``--from`` (as ``source_lang``) and ``--lang``.
+def add_translation_arguments(parser: CommandParser) -> None:
+    """Add ``--translator``, ``--translator-model``, ``--from-lang`` and ``--lang``.
 
     A parser that already has ``--lang`` keeps its own.
     """
@@ -28,23 +29,23 @@ def add_translation_arguments(parser: argparse.ArgumentParser) -> None:
         choices=TRANSLATORS,
         default="apertium",
         help="madlad: converted MADLAD-400 through CTranslate2, for training data; transformers: the same "
-        "model the paper's way, slow; apertium: rules from Debian, quick, for trying things out "
+        "model the paper's way, slow; apertium: Debian's rule-based translator, fast, for tests "
         "(default: %(default)s)",
     )
     group.add_argument(
         "--translator-model",
         type=Path,
         metavar="FOLDER",
-        help="the model's folder: for madlad what `ndino data convert-madlad` wrote, "
+        help="folder of the model: for madlad what `ndino data convert-madlad` wrote, "
         "for transformers the model as published",
     )
     group.add_argument(
-        "--from",
-        dest="source_lang",
+        "--from-lang",
         default="en",
         metavar="CODE",
-        help="language of the texts (default: %(default)s)",
+        help="language of the source's texts (default: %(default)s)",
     )
+    parser.keep_former_name("--from", "--from-lang")
     if "--lang" not in parser._option_string_actions:
         group.add_argument(
             "--lang", default="it", metavar="CODE", help="language to translate to (default: %(default)s)"
@@ -80,11 +81,9 @@ def _translator(args: argparse.Namespace) -> Translator:
     if args.translator == "apertium":
         from ndino.data.translation.engines.apertium import Apertium
 
-        return Apertium(
-            *(language(code).words.get("apertium", code) for code in (args.source_lang, args.lang))
-        )
+        return Apertium(*(language(code).words.get("apertium", code) for code in (args.from_lang, args.lang)))
     if args.translator_model is None:
-        raise DataError(
+        raise UsageError(
             f"--translator {args.translator} needs its model (remedy: --translator-model FOLDER; "
             "docs/data/translation.md says how to get it)"
         )

@@ -7,6 +7,7 @@ import inspect
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from ndino.common.errors import UsageError
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import Backend, Model, batch_size
 
@@ -20,7 +21,8 @@ def model_class(backend: Backend) -> type[lmms]:
     """lmms-eval's class for a backend.
 
     Raises:
-        SetupError: lmms-eval has no such model, or a package that it needs is not installed.
+        UsageError: lmms-eval has no such model.
+        SetupError: a package that it needs is not installed.
     """
     from lmms_eval.models import get_model, list_available_models
 
@@ -30,7 +32,7 @@ def model_class(backend: Backend) -> type[lmms]:
         if backend.kind == "hf":
             raise SetupError("lmms-eval does not know our model wrapper (run make setup)")
         close = difflib.get_close_matches(name, known, n=3) or ["llava_hf", "…"]
-        raise SetupError(f"backend lmms:{name}: lmms-eval has no such model (there are {', '.join(close)})")
+        raise UsageError(f"backend lmms:{name}: lmms-eval has no such model (remedy: {', '.join(close)})")
     if name == "vllm" and find_spec("vllm") is None:
         raise SetupError("backend vllm: the package vllm is not installed (pip install vllm)")
     try:

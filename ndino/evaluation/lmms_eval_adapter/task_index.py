@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ndino.common.errors import reason_of, remedy_for
+from ndino.common.errors import UsageError, reason_of, remedy_for
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 
@@ -44,7 +44,7 @@ class TaskIndex:
         index = self.manager.task_index
         if name not in index:
             close = difflib.get_close_matches(name, index, n=3) or sorted(index)[:20]
-            raise SetupError(f"unknown task '{name}' (there are {', '.join(close)}, …)")
+            raise UsageError(f"unknown task '{name}' (remedy: {', '.join(close)}, …)")
         if index[name]["type"] == "group":
             return self.config(name)["task"]
         return index[name]["task"] if index[name]["type"] == "tag" else None

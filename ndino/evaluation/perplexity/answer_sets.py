@@ -13,8 +13,9 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from ndino.common.errors import SHOWN_REASON, no_room, reason_of, remedy_for, shown
+from ndino.common.errors import SHOWN_REASON, UsageError, UserError, no_room, reason_of, remedy_for, shown
 from ndino.common.images import BROKEN_IMAGE, image_digest
+from ndino.common.options import need_file
 from ndino.evaluation.local_data import is_hub_layout
 from ndino.evaluation.shuffle import shuffle_map
 from ndino.formats.hub_folders import load_folder
@@ -23,7 +24,7 @@ from ndino.formats.hub_folders import load_folder
 _HALF_A_PAIR = re.compile("[\\ud800-\\udfff]")
 
 
-class AnswerSetError(ValueError):
+class AnswerSetError(UserError):
     """Data that cannot be used at all; the message says what to change."""
 
 
@@ -65,7 +66,8 @@ def read_items(
         answer_field: by default ``gpt_answer`` where the data has it, else ``answer``.
 
     Raises:
-        AnswerSetError: no such data, split or column, or no rows.
+        UsageError: no such data, split or column.
+        AnswerSetError: no rows, or rows that cannot be read.
     """
     path = _plain_jsonl(Path(data), split) or Path(data)
     rows = _read_jsonl(path, images_dir) if path.suffix == ".jsonl" else _read_dataset(data, split)
@@ -77,8 +79,8 @@ def read_items(
     for field in (question_field, answer_field):
         if field not in columns:
             found = ", ".join(sorted(key for key in columns if not key.startswith("_")))
-            raise AnswerSetError(
-                f"{data}: no field {field} (it has {found}; choose with --question-field or --answer-field)"
+            raise UsageError(
+                f"{data}: no field {field} (remedy: --question-field or --answer-field with one of {found})"
             )
     seen: set[str] = set()
     items = []
@@ -107,16 +109,16 @@ def _plain_jsonl(folder: Path, split: str | None) -> Path | None:
         return (chosen or files)[0]
     if files:
         names = ", ".join(path.stem for path in files)
-        raise AnswerSetError(f"{folder}: choose one of its files with --split: {names}")
+        raise UsageError(f"{folder}: has several files (remedy: choose one with --split: {names})")
     return None
 
 
 def _read_jsonl(path: Path, images_dir: Path | None) -> list[dict[str, Any]]:
     folder = images_dir or path.parent
     if not path.is_file():
-        raise AnswerSetError(f"{path}: no such file")
+        raise UsageError(f"{path}: no such file (remedy: name a .jsonl, a .parquet or a dataset's folder)")
     if not folder.is_dir():
-        raise AnswerSetError(f"{folder}: no such folder of images (choose one with --images-dir)")
+        raise UsageError(f"{folder}: no such folder of images (remedy: choose one with --images)")
     rows = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if not line.strip():
@@ -138,6 +140,8 @@ def _read_dataset(data: str, split: str | None) -> list[dict[str, Any]]:
     from datasets import Image as ImageFeature
     from datasets.exceptions import DatasetsError
 
+    if data.endswith(".parquet"):
+        need_file(Path(data), "name a .jsonl, a .parquet or a dataset's folder")
     try:
         if data.endswith(".parquet"):
             found: Dataset | DatasetDict = load_dataset("parquet", data_files=data, split="train")
@@ -151,9 +155,9 @@ def _read_dataset(data: str, split: str | None) -> list[dict[str, Any]]:
     if isinstance(found, DatasetDict):
         names = ", ".join(map(str, found))
         if split is None and len(found) > 1:
-            raise AnswerSetError(f"{data}: choose one of its splits with --split: {names}")
+            raise UsageError(f"{data}: has several splits (remedy: choose one with --split: {names})")
         if split is not None and split not in found:
-            raise AnswerSetError(f"{data}: no split {split} (it has {names})")
+            raise UsageError(f"{data}: no split {split} (remedy: one of {names})")
         found = found[split or next(iter(found))]
     if not isinstance(found.features.get("image"), ImageFeature):
         raise AnswerSetError(

@@ -19,7 +19,7 @@ from PIL import ExifTags, Image, ImageOps
 from torch.nn.utils.rnn import pad_sequence
 from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
-from ndino.common.errors import reason_of, remedy_for
+from ndino.common.errors import UserError, reason_of, remedy_for
 from ndino.common.images import BROKEN_IMAGE
 from ndino.evaluation.inference.prefix_cache import encode_prefix, packed_attention
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing, common_length, prefix_key
@@ -45,7 +45,7 @@ PACKED_TOKENS = 4096
 LOGIT_ROWS = 256
 
 
-class PerplexityError(RuntimeError):
+class PerplexityError(UserError):
     """A model cannot be used or nothing can be scored; the message says what to change."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ndino.common.errors import SHOWN_PATH, shown
+from ndino.common.errors import SHOWN_PATH, UserError, shown
 from ndino.evaluation import shuffle
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 
 
-class TaskDataError(ValueError):
+class TaskDataError(UserError):
     """A benchmark's data does not fit its schema; the message names the dataset, the row and the field."""
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndino.data.__main__ import main
+from ndino.common.errors import UsageError
 from ndino.data.commands.check import check
-from ndino.data.framework.shards import DataError
+from tests.commands import data as main
 from tests.data.framework import toy
 
 GOOD = toy.row("good", "toy")
@@ -105,7 +105,7 @@ def test_a_file_that_does_not_match_its_manifest(finished):
 def test_nothing_to_check(tmp_path):
     write(tmp_path)
     assert faults_of(tmp_path) == [(0, "no rows (write the file again)")]
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(UsageError, match="no such file"):
         check(tmp_path / "none.jsonl", tmp_path)
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ndino.data.__main__ import main
+from ndino.common.errors import UsageError
 from ndino.data.commands.mix import mix, named_mixes
 from ndino.data.framework.shards import DataError
 from ndino.formats.llava_json import read_conversations, write_conversations
+from tests.commands import data as main
 from tests.data.framework import toy
 
 
@@ -46,7 +47,7 @@ def test_the_paper_s_distribution():
 
 def test_the_sample_is_the_same_on_every_machine(finished, tmp_path, capsys):
     out = tmp_path / "mix"
-    command = ["mix", "--take", "toy/images=5", "--take", "toy/text=3", "--from", str(finished)]
+    command = ["mix", "--take", "toy/images=5", "--take", "toy/text=3", "--folders", str(finished)]
     assert main([*command, "--out", str(out), "--seed", "1"]) == 0
     # Golden: sha256("1\0<id>") in ascending order, the first five and three.
     assert [row["id"] for row in rows_of(out)] == ["30-0", "26-1", "34-1", "8", "4", "49", "29", "52"]
@@ -72,7 +73,7 @@ def test_neither_the_order_of_folders_nor_other_sources_change_the_sample(finish
 
 
 def test_a_short_source_is_named_and_nothing_replaces_it(finished, tmp_path, capsys):
-    command = ["mix", "--take", "toy/text=31", "--take", "eurlex=all", "--from", str(finished), "--out"]
+    command = ["mix", "--take", "toy/text=31", "--take", "eurlex=all", "--folders", str(finished), "--out"]
     assert main([*command, str(tmp_path / "mix")]) == 1
     said = capsys.readouterr().err
     assert "toy/text has 30 rows of 31 wanted; eurlex has 0 rows of all wanted" in said
@@ -80,7 +81,9 @@ def test_a_short_source_is_named_and_nothing_replaces_it(finished, tmp_path, cap
     assert main([*command, str(tmp_path / "mix"), "--allow-short"]) == 0
     assert "short: toy/text has 30 rows of 31 wanted" in capsys.readouterr().out
     assert {row["source"] for row in rows_of(tmp_path / "mix")} == {"toy/text"}
-    assert main(["mix", "pt", "--from", str(finished), "--out", str(tmp_path / "no"), "--allow-short"]) == 1
+    assert (
+        main(["mix", "pt", "--folders", str(finished), "--out", str(tmp_path / "no"), "--allow-short"]) == 1
+    )
 
 
 def test_images_are_linked_or_copied(finished, tmp_path, monkeypatch):
@@ -124,7 +127,7 @@ def test_a_killed_mix_resumes_and_a_finished_one_is_not_changed(finished, tmp_pa
     capsys.readouterr()
     mix([finished], take, tmp_path / "out", name="own", seed=1)
     assert "already complete" in capsys.readouterr().out
-    with pytest.raises(DataError, match="holds something else"):
+    with pytest.raises(UsageError, match="holds something else"):
         mix([finished], take, tmp_path / "out", name="own", seed=2)
 
 
@@ -175,7 +178,7 @@ def test_unfinished_folders_and_overlapping_takes_are_refused(finished, tmp_path
     (finished / "data.jsonl").unlink()
     with pytest.raises(DataError, match="ndino data merge"):
         mix([finished], {"toy": None}, tmp_path / "mix", name="own", seed=1)
-    with pytest.raises(DataError, match="toy/text is part of toy"):
+    with pytest.raises(UsageError, match="toy/text is part of toy"):
         mix([finished], {"toy": 1, "toy/text": 1}, tmp_path / "mix", name="own", seed=1)
 
 
@@ -190,10 +193,10 @@ def test_images_of_one_name_must_be_equal(tmp_path):
 
 
 def test_missing_and_contradicting_arguments(finished, tmp_path, capsys):
-    folders = ["--from", str(finished), "--out", str(tmp_path / "mix")]
-    assert main(["mix", *folders]) == 1
-    assert main(["mix", "pt", "--take", "toy=1", *folders]) == 1
-    assert main(["mix", "--take", "toy=1", "--take", "toy=2", *folders]) == 1
+    folders = ["--folders", str(finished), "--out", str(tmp_path / "mix")]
+    assert main(["mix", *folders]) == 2
+    assert main(["mix", "pt", "--take", "toy=1", *folders]) == 2
+    assert main(["mix", "--take", "toy=1", "--take", "toy=2", *folders]) == 2
     for wrong in ("toy", "=3", "toy=0", "toy=-1", "toy=x"):
         with pytest.raises(SystemExit) as ended:
             main(["mix", "--take", wrong, *folders])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ndino.data.__main__ import main
 from ndino.data.commands.pack import pack
 from ndino.data.framework.shards import DataError
+from tests.commands import data as main
 from tests.data.framework import toy
 
 pytestmark = [

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ndino.common.files import write_json
-from ndino.data.__main__ import main
 from ndino.data.commands.tables import PaperTable, as_csv, data_tables, latex, markdown
 from ndino.data.framework.shards import DataError
+from tests.commands import data as main
 
 
 def manifest(folder: Path, source: str, counts: dict[str, int]) -> Path:

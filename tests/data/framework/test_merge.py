@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndino.data.__main__ import main
+from ndino.common.errors import UsageError
 from ndino.data.framework import merge as merging
 from ndino.data.framework.merge import merge
 from ndino.data.framework.shards import DataError, Shard, ShardWriter
 from ndino.data.translation.memory import TranslationMemory
 from ndino.data.translation.translator import Translated
+from tests.commands import data as main
 from tests.data.framework import toy
 
 
@@ -97,7 +98,7 @@ def test_missing_and_unfinished_shards_are_refused(shards, capsys):
 
 
 def test_a_folder_without_shards_is_refused(tmp_path):
-    with pytest.raises(DataError, match="has no shards"):
+    with pytest.raises(UsageError, match="has no shards"):
         merge(tmp_path)
 
 

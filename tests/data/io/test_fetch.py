@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ndino.common.errors import UsageError
 from ndino.data.framework.shards import DataError
 from ndino.data.io import fetch
 from ndino.data.io.fetch import Fetcher, FetchError, Politeness, SeveralFiles, only_kinds, user_agent
@@ -64,7 +65,7 @@ def test_the_content_and_the_user_agent() -> None:
 
 @pytest.mark.parametrize("contact", ["", "me", "a@b\r\nX: y", "a@b (x)", "è@b"])
 def test_an_invalid_contact_is_refused(contact: str) -> None:
-    with pytest.raises(DataError, match="--contact"):
+    with pytest.raises(UsageError, match="--contact"):
         user_agent(contact)
 
 
@@ -74,7 +75,7 @@ def test_an_invalid_contact_is_refused(contact: str) -> None:
 def test_settings_out_of_range(options: str) -> None:
     parser = argparse.ArgumentParser()
     fetch.add_fetch_arguments(parser, seconds_between=0.5, max_bytes=100)
-    with pytest.raises(DataError, match="--"):
+    with pytest.raises(UsageError, match="--"):
         fetch.politeness_from(parser.parse_args([*(options and "--contact a@b").split(), *options.split()]))
     found = fetch.politeness_from(parser.parse_args(["--contact", "a@b"]))
     assert (found.seconds_between, found.max_bytes, found.connections_per_host) == (0.5, 100, 2)

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ndino.data.__main__ import main
 from ndino.data.framework.merge import merge
 from ndino.data.sources import benchmarks
 from ndino.formats.hub_folders import load_folder
+from tests.commands import data as main
 from tests.data.samples.benchmark_samples import write_benchmark_sources
 from tests.data.samples.cauldron_samples import draw_image
 from tests.data.translation.apertium_there import needs_apertium

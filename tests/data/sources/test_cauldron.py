@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from ndino.data.__main__ import main
 from ndino.data.framework.merge import merge
 from ndino.data.sources import cauldron
 from ndino.data.translation.engines.apertium import END, _escape
 from ndino.evaluation.tasks import instructions
 from ndino.formats.llava_json import read_conversations
+from tests.commands import data as main
 from tests.data.same import assert_same_folders
 from tests.data.samples.cauldron_samples import TWO_IMAGES, draw_image, pairs, row, write_samples, write_task
 from tests.data.translation.apertium_there import needs_apertium
@@ -99,11 +99,11 @@ class TestWithApertium:
         )
         shim.chmod(0o755)
         environment = os.environ | {"PATH": f"{shim.parent}:{os.environ['PATH']}"}
-        small = "import sys; from ndino.data import __main__ as m; from ndino.data.sources import cauldron; "
+        small = "import sys; from ndino import cli; from ndino.data.sources import cauldron; "
         small += "cauldron.ROWS_AT_ONCE = 8; "
 
         def start(out: Path) -> subprocess.Popen:
-            command = [sys.executable, "-c", small + "sys.exit(m.main())", "cauldron"]
+            command = [sys.executable, "-c", small + "sys.exit(cli.main())", "data", "cauldron"]
             command += ["--source", str(samples), "--out", str(out)]
             return subprocess.Popen(
                 command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -264,6 +264,6 @@ def test_missing_tasks_folders_and_columns_are_named(marked, tmp_path, capsys):
 
 
 def test_a_language_without_words_is_refused_before_any_work(samples, tmp_path, capsys):
-    assert run(samples, tmp_path / "out", "--lang", "xx") == 1
+    assert run(samples, tmp_path / "out", "--lang", "xx") == 2
     assert "ndino/languages/xx.yaml" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

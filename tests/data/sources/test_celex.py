@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from ndino.common.errors import UsageError
 from ndino.data.errors import DataError
 from ndino.data.sources.celex import CELEX, LANGUAGES, identities, list_files, read_numbers
 from ndino.data.sources.eurlex import check_numbers
@@ -117,7 +118,7 @@ def test_a_data_set_on_the_hub(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert numbers_of("owner/laws") == NUMBERS
-    with pytest.raises(DataError, match=r"owner/others: no such file .* hub: .*remedy: download it"):
+    with pytest.raises(UsageError, match=r"owner/others: no such file .* hub: .*remedy: download it"):
         numbers_of("owner/others")
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ndino.data.__main__ import main
 from ndino.data.framework.merge import merge
 from ndino.data.sources import conversations
 from ndino.formats.llava_json import read_conversations
+from tests.commands import data as main
 from tests.data.same import assert_same_folders
 from tests.data.samples.cauldron_samples import draw_image
 from tests.data.translation.apertium_there import needs_apertium
@@ -159,9 +159,9 @@ def test_a_file_that_is_not_a_list_is_named(shouted, tmp_path, capsys, name, con
 
 def test_missing_files_and_folders_are_named(tmp_path, capsys):
     arguments = source(tmp_path)
-    assert main([*arguments[:3], str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 1
+    assert main([*arguments[:3], str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2
     assert "--images FOLDER" in capsys.readouterr().err
-    assert main(["conversations", "none.json", *arguments[2:], "--out", str(tmp_path / "out")]) == 1
+    assert main(["conversations", "none.json", *arguments[2:], "--out", str(tmp_path / "out")]) == 2
     assert "none.json: no such file" in capsys.readouterr().err
 
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from ndino.data.__main__ import main
 from ndino.data.errors import DataError
 from ndino.data.io.fetch import politeness_from
 from ndino.data.io.ocr import open_tesseract
 from ndino.data.sources import eurlex
 from ndino.formats.llava_json import read_conversations
+from tests.commands import data as main
 from tests.data.io.made_pdfs import ENGLISH, ITALIAN, blank, encrypted, italian, lines, pdf, sideways
 from tests.data.io.server import Server, broken, content, in_turn, slow, status
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ndino.data.__main__ import main
 from ndino.data.framework.merge import merge
 from ndino.data.framework.shards import Shard, ShardWriter
 from ndino.data.sources.gqa import GqaItem, gqa_outcome, read_gqa_questions
 from ndino.formats.hub_folders import load_folder
+from tests.commands import data as main
 from tests.data.same import assert_same_folders
 from tests.data.samples.cauldron_samples import draw_image
 from tests.data.samples.native_samples import write_gqa

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ndino.data.__main__ import main
 from ndino.data.framework.merge import merge
 from ndino.data.sources import lcs
 from ndino.formats.llava_json import read_conversations
+from tests.commands import data as main
 from tests.data.same import assert_same_folders
 from tests.data.samples.cauldron_samples import draw_image
 
@@ -104,5 +104,5 @@ def test_a_path_that_is_neither_folder_nor_zip_is_named(pretrain, capsys):
     for images in ("no.zip", "nowhere"):
         assert main([*command, str(pretrain / images)]) == 1
         assert images in capsys.readouterr().err
-    assert main(["lcs", "nowhere.json", "--images", str(pretrain), "--out", str(pretrain / "out")]) == 1
+    assert main(["lcs", "nowhere.json", "--images", str(pretrain), "--out", str(pretrain / "out")]) == 2
     assert "nowhere.json: no such file" in capsys.readouterr().err

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ndino.data.__main__ import main
 from ndino.data.sources.native import LONGEST_LIST, read_question_list
 from ndino.evaluation.tasks import instructions
 from ndino.formats.hub_folders import load_folder
+from tests.commands import data as main
 from tests.data.samples.native_samples import PAIRS, write_exams, write_mtvqa
 
 
@@ -101,7 +101,7 @@ def test_rows_that_cannot_be_read_are_rejected(tmp_path):
 
 def test_impossible_requests_are_explained(tmp_path, capsys):
     write_mtvqa(tmp_path / "hub")
-    assert run("gqa-it", tmp_path / "hub", tmp_path / "out") == 1
+    assert run("gqa-it", tmp_path / "hub", tmp_path / "out") == 2
     assert "--questions" in capsys.readouterr().err
     assert run("mtvqa", tmp_path / "hub", tmp_path / "out", "--lang", "en") == 1
     assert "no row of test is English" in capsys.readouterr().err

@@ -9,8 +9,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from ndino.data.__main__ import main
 from ndino.data.sources import wit_parquet
+from tests.commands import data as main
 from tests.data.samples.wit_tables import SVG, png, rejects_of, row, rows_of
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from ndino.common.errors import UsageError
+from ndino.common.options import CommandParser
 from ndino.data.errors import DataError
 from ndino.data.translation import add_translation_arguments, open_translation, translation_identity
 
 
 def arguments(*given: str, **more: object) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
+    parser = CommandParser()
     for name in more:
         parser.add_argument(f"--{name}", default=more[name])
     add_translation_arguments(parser)
@@ -54,7 +56,7 @@ def test_a_command_keeps_its_own_language_option() -> None:
 
 
 def test_a_missing_model_option_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"--translator-model.*translation\.md"):
+    with pytest.raises(UsageError, match=r"--translator-model.*translation\.md"):
         open_translation(arguments("--translator", "madlad"), tmp_path / "memory.sqlite")
     assert not (tmp_path / "memory.sqlite").exists()
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import evaluate_ppl
 from fixtures.tiny import write_tiny_model
 from ndino.evaluation.perplexity.score_set import score_set, summarise
 from ndino.evaluation.perplexity.scorer import PerplexityError, Score, Scorer, load_scorer
@@ -107,41 +106,3 @@ def test_a_file_that_is_not_ours_is_left_alone(answers_file, tiny_model_folder, 
     with pytest.raises(PerplexityError, match="exists and is not ours"):
         score_set(find(tiny_model_folder), answer_items, answers_file)
     assert answers_file.read_bytes() == before
-
-
-def test_command(tmp_path, answers_file, tiny_model_folder, capsys):
-    out = tmp_path / "out" / "set.jsonl"
-    answers_file.write_text(
-        f"{answers_file.read_text()}\n" + json.dumps({"question": "q", "answer": "a", "file_name": "no.png"})
-    )
-    command = [
-        "--model",
-        str(tiny_model_folder),
-        "--data",
-        str(answers_file),
-        "--images-dir",
-        str(tmp_path / "images"),
-    ]
-    assert evaluate_ppl.main([*command, "--out", str(out)]) == 0
-    printed = capsys.readouterr().out
-    assert "5 scored, 1 skipped" in printed
-    assert "skipped 1: image cannot be read (id 6; the first: " in printed and "no.png" in printed
-    assert "paper's mean       ⋄" in printed
-    assert f"{json.loads(out.with_suffix('.json').read_text())['corpus']:.4g}" in printed
-
-    assert evaluate_ppl.main([*command, "--answer-field", "risposta", "--out", str(out)]) == 1
-    assert "--answer-field" in capsys.readouterr().err
-    assert evaluate_ppl.main([*command[:2], "--data", str(tmp_path / "none.jsonl")]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
-    # Without asking a hub, whose answer takes half a minute where there is none.
-    assert evaluate_ppl.main(["--model", "none", *command[2:]]) == 1
-    assert capsys.readouterr().err == (
-        "evaluate_ppl: none: no such model folder (give the folder that holds config.json)\n"
-    )
-
-
-def test_default_output_is_named_after_run_and_data():
-    assert evaluate_ppl.default_out("runs/demo/mlp-pt/model", "x/WILD_IT", False) == Path(
-        "runs/ppl/mlp-pt/WILD_IT.jsonl"
-    )
-    assert evaluate_ppl.default_out("org/name", "a.jsonl", True) == Path("runs/ppl/name/a.shuffled.jsonl")

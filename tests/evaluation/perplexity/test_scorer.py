@@ -12,6 +12,7 @@ import torch
 from PIL import ExifTags, Image
 
 from fixtures.tiny import write_tiny_model
+from ndino.common.errors import UsageError
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.perplexity.answer_sets import AnswerItem, exchange_images, read_items
 from ndino.evaluation.perplexity.scorer import PerplexityError, Scorer, load_scorer
@@ -216,7 +217,7 @@ def test_what_cannot_be_scored_is_skipped_with_its_reason(answers_file, scorer, 
 
 
 def test_unusable_models_are_one_clear_line(tmp_path, monkeypatch):
-    with pytest.raises(SetupError, match="no such model folder"):
+    with pytest.raises(UsageError, match="no such model folder"):
         find(tmp_path / "none")
     wrong = write_tiny_model(tmp_path / "wrong", seed=0)
     config = json.loads((wrong / "config.json").read_text())

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.caches import cache_folder
-from ndino.common.errors import reason_of
+from ndino.common.errors import UsageError, reason_of
 from ndino.common.files import atomic_folder, fingerprint, key_of, write_json
 from ndino.data.errors import DataError
 
@@ -41,19 +41,20 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     command = subparsers.add_parser(
         "convert-madlad",
         help="MADLAD-400 as published, for the madlad translator",
-        description="Convert a MADLAD-400 model as published (a folder, or a hub id which is downloaded) "
-        "for CTranslate2, in an environment of its own, and compare the scores of both. Needs the internet "
-        "once, and twice the model's size in memory. Writes FOLDER for --translator-model.\n\n"
-        "Example: ndino data convert-madlad --model google/madlad400-3b-mt --out models/madlad400-3b-mt-int8",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Convert a published MADLAD-400 model for CTranslate2, in an environment of its own, and "
+        "compare the scores of both. Needs the internet once, and twice the model's size in memory. The "
+        "result is the folder for --translator-model.",
+        examples=[
+            "ndino data convert-madlad --model google/madlad400-3b-mt --out models/madlad400-3b-mt-int8"
+        ],
     )
-    command.add_argument("--model", required=True, metavar="FOLDER|HUB_ID", help="the model as published")
+    command.add_argument("--model", required=True, metavar="FOLDER_OR_HUB_ID", help="the model as published")
     command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the result")
     command.add_argument(
         "--quantization",
         choices=sorted(TOLERANCES),
         default="int8",
-        help="int8: a quarter of float32's size, quickest on CPUs; bfloat16: half, for GPUs; float32: as "
+        help="int8: a quarter of float32's size, fastest on CPUs; bfloat16: half, for GPUs; float32: as "
         "published (default: %(default)s)",
     )
     command.set_defaults(run=_run)
@@ -76,7 +77,7 @@ def convert_madlad(model: str, out: Path, quantization: str) -> dict[str, Any]:
         DataError: the model or the packages are not available, or the scores differ.
     """
     if out.exists() and not (out / RECORD).is_file():
-        raise DataError(f"{out}: exists and is not a converted model (remedy: another --out)")
+        raise UsageError(f"{out}: exists and is not a converted model (remedy: another --out)")
     src = _published(model)
     python = environment()
     with atomic_folder(out) as folder:

@@ -292,7 +292,7 @@ class LlavaNextIt(lmms):
         return widen_image_tokens(question.ids, self.image_token_id, counts)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        raise NotImplementedError("llava_next_it generates answers; for perplexity see evaluate_ppl.py")
+        raise NotImplementedError("llava_next_it generates answers; for perplexity use `ndino perplexity`")
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
         raise NotImplementedError("llava_next_it answers single questions")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ndino.data import __main__ as data
 from ndino.data.translation.engines import convert_madlad
 from ndino.data.translation.engines.madlad import Madlad
+from tests.commands import data
 from tests.data.translation.engines.test_madlad import TEXTS
 
 ASKED = "NDINO_TEST_CONVERT"
@@ -40,7 +40,7 @@ def test_a_converted_model_scores_as_the_original(
         "--quantization",
         quantization,
     ]
-    assert data.main(command) == 0
+    assert data(command) == 0
     record = json.loads((out / "conversion.json").read_text())
     assert record["same_tokens"]
     assert record["mean_difference"] <= convert_madlad.TOLERANCES[quantization]
@@ -84,10 +84,10 @@ def test_a_result_with_other_scores_is_refused_and_the_old_one_kept(
 ) -> None:
     command = ["convert-madlad", "--model", str(madlad_folder), "--out", str(tmp_path / "out")]
     fake(tmp_path, monkeypatch)
-    assert data.main(command) == 0
+    assert data(command) == 0
     before = (tmp_path / "out" / "conversion.json").read_bytes()
     fake(tmp_path, monkeypatch, **said)
-    assert data.main(command) == 1
+    assert data(command) == 1
     error = capsys.readouterr().err
     assert reason in error and "remedy" in error and "Traceback" not in error
     assert (tmp_path / "out" / "conversion.json").read_bytes() == before
@@ -98,7 +98,7 @@ def test_a_folder_with_other_content_is_not_overwritten(
 ) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "precious").write_text("data")
-    assert data.main(["convert-madlad", "--model", str(madlad_folder), "--out", str(tmp_path / "out")]) == 1
+    assert data(["convert-madlad", "--model", str(madlad_folder), "--out", str(tmp_path / "out")]) == 2
     assert "another --out" in capsys.readouterr().err
     assert (tmp_path / "out" / "precious").exists()
 
@@ -108,12 +108,12 @@ def test_an_incomplete_model_is_named(
 ) -> None:
     folder = shutil.copytree(madlad_folder, tmp_path / "model")
     (folder / "spiece.model").unlink()
-    assert data.main(["convert-madlad", "--model", str(folder), "--out", str(tmp_path / "out")]) == 1
+    assert data(["convert-madlad", "--model", str(folder), "--out", str(tmp_path / "out")]) == 1
     assert "spiece.model is missing" in capsys.readouterr().err
 
 
 def test_an_unreachable_hub_id_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert data.main(["convert-madlad", "--model", "google/none-such", "--out", str(tmp_path / "out")]) == 1
+    assert data(["convert-madlad", "--model", "google/none-such", "--out", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
     assert (
         error.startswith("ndino data: google/none-such: no such folder, and not available from the hub")

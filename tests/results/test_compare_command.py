@@ -1,5 +1,3 @@
-"""The two commands as a user runs them: output, one-line errors, exit status."""
-
 from __future__ import annotations
 
 import json
@@ -7,7 +5,7 @@ import shutil
 
 import pytest
 
-from ndino.results.__main__ import main
+from ndino.cli import main
 from tests.results.synthetic import write_task
 
 
@@ -16,10 +14,10 @@ def wide_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
 
 
-def refused(capsys, *arguments: object) -> str:
-    assert main([str(argument) for argument in arguments]) == 2
+def refused(capsys, *arguments: object, code: int = 1) -> str:
+    assert main([str(argument) for argument in arguments]) == code
     message = capsys.readouterr().err
-    assert message.startswith("ndino.results: ")
+    assert message.startswith(f"ndino {arguments[0]}: ") and "(remedy: " in message
     assert message.count("\n") == 1
     return message
 
@@ -53,11 +51,11 @@ def test_compare_tests_every_pair(family_run, capsys):
 
 @pytest.mark.parametrize("names", [["IT"], ["IT", "IT"]])
 def test_compare_needs_two_models(small_run, capsys, names):
-    assert "two or more different models" in refused(capsys, "compare", small_run, "--models", *names)
+    assert "two or more different models" in refused(capsys, "compare", small_run, "--models", *names, code=2)
 
 
 def test_compare_names_a_missing_model(small_run, capsys):
-    message = refused(capsys, "compare", small_run, "--models", "IT", "mblip")
+    message = refused(capsys, "compare", small_run, "--models", "IT", "mblip", code=2)
     assert f"{small_run / 'eval' / 'mblip'}: evaluation folder not found" in message
 
 
@@ -68,7 +66,9 @@ def test_compare_needs_a_common_task(small_run, capsys):
 
 
 def test_compare_refuses_names_with_folders(small_run, capsys):
-    assert "--models selects models" in refused(capsys, "compare", small_run, small_run, "--models", "IT")
+    assert "--models selects models" in refused(
+        capsys, "compare", small_run, small_run, "--models", "IT", code=2
+    )
 
 
 def test_compare_refuses_other_data(small_run, capsys):
@@ -79,41 +79,3 @@ def test_compare_refuses_other_data(small_run, capsys):
     assert "version of task gqa-it is 1 here and 7 for IT" in refused(
         capsys, "compare", small_run, "--models", "IT", "PT+IT"
     )
-
-
-def test_report_writes_and_says_where(small_run, capsys):
-    assert main(["report", str(small_run), "--title", "Mine <b>"]) == 0
-    shown = capsys.readouterr().out
-    for name in ("index.html", "tables.md", "summary.json"):
-        assert str(small_run / "report" / name) in shown
-        assert (small_run / "report" / name).exists()
-    assert "Table 5" in shown and "42.5 (+42.5)" in shown
-    assert shown.index("majority") < shown.index("86.2 (+66.2): score") < shown.index("• 2 of 5 scores")
-    assert "<title>Mine &lt;b&gt;</title>" in (small_run / "report" / "index.html").read_text()
-
-
-def test_report_takes_data_folders_and_refuses_what_is_none(small_run, tmp_path, capsys):
-    assert f"{tmp_path}: no manifest.json" in refused(capsys, "report", small_run, "--data", tmp_path)
-    rows = {"total": 1, "sources": {}}
-    manifest = {"source": "mtvqa", "lang": "it", "files": {}, "rows": rows, "counts": {"mtvqa/test": 884}}
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    assert main(["report", str(small_run), "--data", str(tmp_path)]) == 0
-    assert "table-2,mtvqa,# Test,884" in (small_run / "report" / "tables.csv").read_text()
-
-
-def test_report_refuses_a_broken_log(small_run, capsys):
-    log = small_run / "eval" / "IT" / "gqa-it.jsonl"
-    log.write_text(log.read_text() + "{")
-    assert f"{log} row 41: broken line" in refused(capsys, "report", small_run)
-
-
-def test_report_tells_when_it_cannot_write(small_run, capsys):
-    (small_run / "report").write_text("in the way")
-    assert main(["report", str(small_run)]) == 1
-    message = capsys.readouterr().err
-    assert str(small_run / "report") in message
-    assert message.count("\n") == 1
-
-
-def test_report_refuses_an_empty_folder(tmp_path, capsys):
-    assert "no evaluated model" in refused(capsys, "report", tmp_path)

@@ -1,0 +1,147 @@
+"""The command line: every command, and the one place that turns errors into a line and an exit code.
+
+A command's module has ``HELP`` and ``EXAMPLES`` for its help, ``add_arguments(parser)`` and ``run(args)``,
+which returns the exit code. It is imported when its command is called, and itself imports PyTorch and other
+large libraries only in ``run``, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
+from types import ModuleType
+
+from ndino.common.errors import Stopped, UsageError, UserError, reason_of, remedy_for
+from ndino.common.options import REMOVED_IN, CommandParser
+from ndino.common.provenance import commit
+from ndino.common.startup import prepare_process
+
+DONE, FAILED, WRONG_USAGE, STOPPED = 0, 1, 2, 130
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command's module is, what the list of commands says of it, and what a second run does."""
+
+    module: str
+    summary: str
+    rerun: str = "rerun to resume"
+
+    def load(self) -> ModuleType:
+        return import_module(self.module)
+
+
+COMMANDS = {
+    "data": Command("ndino.data.command", "build training data and benchmarks from published sources"),
+    "train": Command(
+        "ndino.train.command", "train one stage, with the native engine or the upstream trainer"
+    ),
+    "convert": Command(
+        "ndino.export.command", "convert an upstream checkpoint to Hugging Face format", "start it again"
+    ),
+    "evaluate": Command("ndino.evaluation.command", "score models on the Italian tasks"),
+    "perplexity": Command(
+        "ndino.evaluation.perplexity.command", "measure a model's perplexity on a set of answers"
+    ),
+    "compare": Command(
+        "ndino.results.compare_command", "compare evaluated models with paired tests", "start it again"
+    ),
+    "report": Command(
+        "ndino.results.report_command", "write a run's tables and its web page", "start it again"
+    ),
+    "cluster": Command("ndino.cluster.command", "check, plan and follow the SLURM jobs of launch/"),
+}
+FORMER_COMMANDS = {("results", "compare"): "compare", ("results", "report"): "report"}
+HELP = "\n".join(
+    [
+        "usage: ndino COMMAND [OPTIONS]",
+        "",
+        "Teach a vision-language model a language other than English, starting with Italian.",
+        "",
+        "commands:",
+        *(f"  {name:<11} {command.summary}" for name, command in COMMANDS.items()),
+        "",
+        "options:",
+        "  -h, --help  show this help; ndino COMMAND --help explains a command",
+        "  --version   show the version and the commit",
+        "",
+        "exit codes:",
+        "  0 done; 1 the work failed or the data were bad; 2 wrong usage; 130 stopped (Ctrl-C or a signal)",
+        "",
+        "Example:",
+        "  ndino evaluate --help",
+    ]
+)
+
+
+def main(arguments: Sequence[str] | None = None, *, command: str | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Args:
+        arguments: without them, those of this process, which `prepare_process` may then start again.
+        command: the command that ``arguments`` belong to, where its name is not the first of them.
+
+    Raises:
+        SystemExit: after ``--help``, and for a command line that cannot be parsed.
+    """
+    if arguments is None:
+        prepare_process()
+        arguments = sys.argv[1:]
+    arguments = [command, *arguments] if command else list(arguments)
+    if tuple(arguments[:2]) in FORMER_COMMANDS:
+        name = FORMER_COMMANDS[tuple(arguments[:2])]
+        _say("ndino", f"ndino results {name} is now ndino {name}; the old name goes away in {REMOVED_IN}")
+        del arguments[0]
+    if not arguments:
+        print(HELP, file=sys.stderr)
+        return WRONG_USAGE
+    name, *rest = arguments
+    if name in ("-h", "--help"):
+        print(HELP)
+        return DONE
+    if name == "--version":
+        print(f"ndino {version('ndino')} (commit {commit() or 'unknown: this is no Git checkout'})")
+        return DONE
+    if name not in COMMANDS:
+        _say("ndino", f"no command {name!r} (remedy: one of {', '.join(COMMANDS)})")
+        return WRONG_USAGE
+    return _run(name, rest)
+
+
+def parser(name: str) -> CommandParser:
+    """The parser of a command."""
+    module = COMMANDS[name].load()
+    made = CommandParser(prog=f"ndino {name}", description=module.HELP, examples=module.EXAMPLES)
+    module.add_arguments(made)
+    return made
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    program, rerun = f"ndino {name}", COMMANDS[name].rerun
+    try:
+        args: argparse.Namespace = parser(name).parse_args(arguments)
+        return COMMANDS[name].load().run(args)
+    except UsageError as error:
+        _say(program, str(error))
+        return WRONG_USAGE
+    except UserError as error:
+        _say(program, str(error))
+        return FAILED
+    except OSError as error:
+        _say(program, f"{reason_of(error)} (remedy: {remedy_for(error, rerun)})")
+        return FAILED
+    except Stopped as stopped:
+        _say(program, f"{stopped} (remedy: {rerun})")
+        return STOPPED
+    except KeyboardInterrupt:
+        print(file=sys.stderr)  # the terminal has printed ^C
+        _say(program, f"stopped (remedy: {rerun})")
+        return STOPPED
+
+
+def _say(program: str, line: str) -> None:
+    print(f"{program}: {line}", file=sys.stderr)

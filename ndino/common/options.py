@@ -1,0 +1,117 @@
+"""What the options of all commands share: help with examples, former names, types, paths that must exist."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ndino.common.errors import UsageError
+
+REMOVED_IN = "0.3"
+HELP_WIDTH = 100
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose help ends with examples and whose errors are one line; so are those of its subcommands.
+
+    Args:
+        description: paragraphs; the indented ones keep their line breaks.
+        examples: complete command lines.
+    """
+
+    def __init__(self, *, description: str = "", examples: Sequence[str] = (), **settings: Any) -> None:
+        self.examples = tuple(examples)
+        self._former_names: dict[str, str] = {}
+        heading = "Example:" if len(self.examples) == 1 else "Examples:"
+        super().__init__(
+            description=_wrapped(description),
+            epilog="\n".join([heading, *map(_broken, self.examples)]) if self.examples else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            # With abbreviations `--image` would mean `--images`, and every new option could break a script.
+            allow_abbrev=False,
+            **settings,
+        )
+
+    def keep_former_name(self, former: str, name: str) -> None:
+        """Accept the option ``name`` under its ``former`` name too, with a notice; the help leaves it out."""
+        self._former_names[former] = name
+
+    def parse_known_args(self, args=None, namespace=None):
+        # Here rather than as an alias of the option: a required option is then found under either name.
+        arguments = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args([self._renamed(text) for text in arguments], namespace)
+
+    def error(self, message: str):
+        """Say what is wrong with the command line in one line, and exit with 2."""
+        self.exit(2, f"{self.prog}: {message} (remedy: see {self.prog} --help)\n")
+
+    def _renamed(self, argument: str) -> str:
+        former, equals, value = argument.partition("=")
+        name = self._former_names.get(former)
+        if name is None:
+            return argument
+        print(f"{self.prog}: {former} is now {name}; the old name goes away in {REMOVED_IN}", file=sys.stderr)
+        return name + equals + value
+
+
+def _wrapped(text: str) -> str:
+    paragraphs = textwrap.dedent(text).strip().split("\n\n")
+    return "\n\n".join(
+        paragraph
+        if "\n  " in paragraph or paragraph.startswith(" ")
+        else textwrap.fill(paragraph, HELP_WIDTH)
+        for paragraph in paragraphs
+    )
+
+
+def _broken(example: str) -> str:
+    first, *options = re.split(r" (?=--)", example)
+    lines = [f"  {first}"]
+    for option in options:
+        if len(lines[-1]) + 1 + len(option) <= HELP_WIDTH:
+            lines[-1] += f" {option}"
+        else:
+            lines.append(f"      {option}")
+    return " \\\n".join(lines)
+
+
+def positive(text: str) -> int:
+    """The type of an option that takes a whole number above 0."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def comma_separated(text: str) -> list[str]:
+    """The type of an option that takes names; blanks around the commas do no harm."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError(f"{text!r} names nothing")
+    return names
+
+
+def need_file(path: Path, remedy: str) -> Path:
+    """``path``, which the command line names.
+
+    Raises:
+        UsageError: it is no file.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file (remedy: {remedy})")
+    return path
+
+
+def need_folder(path: Path, remedy: str) -> Path:
+    """``path``, which the command line names.
+
+    Raises:
+        UsageError: it is no folder.
+    """
+    if not path.is_dir():
+        raise UsageError(f"{path}: no such folder (remedy: {remedy})")
+    return path

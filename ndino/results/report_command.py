@@ -1,0 +1,66 @@
+"""``ndino report``: a run's tables, figures and page."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ndino.common.options import CommandParser, need_folder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+HELP = """
+Write RUN/report/: a page with tables, figures and examples, the tables as files, and a summary in JSON.
+
+Logs that are broken, incomplete or not comparable are refused with one line that names file and reason.
+"""
+EXAMPLES = (
+    'ndino report runs/demo --title "Miniature, drawn world"',
+    "ndino report runs/italian --data data/cauldron data/mtvqa data/benchmarks",
+)
+
+
+def add_arguments(parser: CommandParser) -> None:
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a run, with eval/ in it")
+    parser.add_argument("--title", metavar="TEXT", help="title of the page (default: named after RUN)")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        default=[],
+        type=Path,
+        metavar="FOLDER",
+        help="data folders, whose manifests give the paper's Tables 1, 2 and 4",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    need_folder(args.run_folder, "name a run's folder")
+    for folder in args.data:
+        need_folder(folder, "name a data folder with manifest.json")
+    report(args.run_folder, args.title, args.data, Console())
+    return 0
+
+
+def report(folder: Path, title: str | None, data: Sequence[Path], console: Console) -> None:
+    """Write the report, then print a summary and the paths of the written files.
+
+    Raises ResultsError when logs are rejected, DataError when a data folder is.
+    """
+    from ndino.results.report import write_report
+    from ndino.results.terminal_summary import print_summary
+
+    written = write_report(folder, title=title, data=data)
+    print_summary(written.summary, console)
+    lines = [
+        *(f"• {sentence}" for sentence in written.findings),
+        f"Page: {written.page}",
+        f"Tables: {', '.join(map(str, written.tables_files))}",
+        f"Summary: {written.summary_file}",
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

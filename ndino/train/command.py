@@ -1,0 +1,62 @@
+"""``ndino train``: one stage, with the native engine or with the pinned upstream trainer."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+from ndino.common.options import CommandParser, need_file, need_folder
+from ndino.train.stage import add_stage_arguments, stage_of
+
+HELP = """
+Train one stage, with the native engine or with the pinned upstream trainer.
+
+OUT/model is the trained model in Hugging Face format, OUT/manifest.json says how it was made, and
+OUT/rejects.txt lists the rows that could not be used. Rerun to resume from the newest complete checkpoint.
+
+SIGUSR1 and SIGTERM let the native engine finish its step and save a checkpoint; the exit code is then 130.
+"""
+EXAMPLES = (
+    "ndino train launch/recipes/mlp.yaml --out runs/italian/mlp --language-model models/llama-3-8b "
+    "--vision-tower models/clip-vit-large-patch14-336",
+    "ndino train launch/recipes/pt.yaml --out runs/italian/mlp-pt --model runs/italian/mlp/model",
+    "ndino train launch/recipes/pt.yaml --out runs/italian/mlp-pt --model runs/italian/mlp/upstream "
+    "--engine llava-next",
+)
+
+# By name: the upstream engine is built on the native one's checks and must not be imported by them.
+ENGINES = {"native": "ndino.train.engine", "llava-next": "ndino.llava_next.engine"}
+
+
+def add_arguments(parser: CommandParser) -> None:
+    add_stage_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    stage = stage_of(args)
+    _check_paths(args)
+    run_stage = import_module(ENGINES[args.engine]).run_stage
+    if args.engine == "native":
+        from ndino.train.callbacks import StopOnSignal
+
+        stop = StopOnSignal()
+        with stop.listening():
+            model = run_stage(stage, stop=stop)
+    else:
+        # The upstream trainer is a process of its own, with its own handling of signals.
+        model = run_stage(stage)
+    print(model)
+    return 0
+
+
+def _check_paths(args: argparse.Namespace) -> None:
+    if args.data is not None:
+        need_file(args.data, "name a LLaVA .json or .jsonl file")
+    if args.images is not None:
+        need_folder(args.images, "name the folder that holds the images of the data")
+    if args.model is not None:
+        need_folder(args.model, "train the stage before it first, or name its model folder")
+    if args.language_model is not None:
+        need_folder(args.language_model, "name the folder of a LLaMA 3 model")
+    if args.vision_tower is not None:
+        need_folder(args.vision_tower, "name the folder of a CLIP model")

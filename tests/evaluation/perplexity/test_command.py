@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ndino.evaluation.perplexity.command import default_out
+from tests.commands import perplexity
+
+
+def test_it_prints_the_summary_and_what_was_skipped(tmp_path, answers_file, tiny_model_folder, capsys):
+    out = tmp_path / "out" / "set.jsonl"
+    answers_file.write_text(
+        f"{answers_file.read_text()}\n" + json.dumps({"question": "q", "answer": "a", "file_name": "no.png"})
+    )
+    command = [
+        "--model",
+        str(tiny_model_folder),
+        "--data",
+        str(answers_file),
+        "--images",
+        str(tmp_path / "images"),
+    ]
+    assert perplexity([*command, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "5 scored, 1 skipped" in printed
+    assert "skipped 1: image cannot be read (id 6; the first: " in printed and "no.png" in printed
+    assert "paper's mean       ⋄" in printed
+    assert f"{json.loads(out.with_suffix('.json').read_text())['corpus']:.4g}" in printed
+
+    assert perplexity([*command, "--answer-field", "risposta", "--out", str(out)]) == 2
+    assert "--answer-field" in capsys.readouterr().err
+    assert perplexity([*command[:2], "--data", str(tmp_path / "none.jsonl")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    # Without asking a hub, whose answer takes half a minute where there is none.
+    assert perplexity(["--model", "none", *command[2:]]) == 2
+    assert capsys.readouterr().err == (
+        "ndino perplexity: none: no such model folder (remedy: give the folder that holds config.json)\n"
+    )
+
+
+def test_default_output_is_named_after_run_and_data():
+    assert default_out("runs/demo/mlp-pt/model", "x/WILD_IT", False) == Path("runs/ppl/mlp-pt/WILD_IT.jsonl")
+    assert default_out("org/name", "a.jsonl", True) == Path("runs/ppl/name/a.shuffled.jsonl")

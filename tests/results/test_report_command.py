@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ndino.cli import main
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def refused(capsys, *arguments: object, code: int = 1) -> str:
+    assert main([str(argument) for argument in arguments]) == code
+    message = capsys.readouterr().err
+    assert message.startswith(f"ndino {arguments[0]}: ") and "(remedy: " in message
+    assert message.count("\n") == 1
+    return message
+
+
+def test_report_writes_and_says_where(small_run, capsys):
+    assert main(["report", str(small_run), "--title", "Mine <b>"]) == 0
+    shown = capsys.readouterr().out
+    for name in ("index.html", "tables.md", "summary.json"):
+        assert str(small_run / "report" / name) in shown
+        assert (small_run / "report" / name).exists()
+    assert "Table 5" in shown and "42.5 (+42.5)" in shown
+    assert shown.index("majority") < shown.index("86.2 (+66.2): score") < shown.index("• 2 of 5 scores")
+    assert "<title>Mine &lt;b&gt;</title>" in (small_run / "report" / "index.html").read_text()
+
+
+def test_report_takes_data_folders_and_refuses_what_is_none(small_run, tmp_path, capsys):
+    assert f"{tmp_path}: no manifest.json" in refused(capsys, "report", small_run, "--data", tmp_path)
+    rows = {"total": 1, "sources": {}}
+    manifest = {"source": "mtvqa", "lang": "it", "files": {}, "rows": rows, "counts": {"mtvqa/test": 884}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert main(["report", str(small_run), "--data", str(tmp_path)]) == 0
+    assert "table-2,mtvqa,# Test,884" in (small_run / "report" / "tables.csv").read_text()
+
+
+def test_report_refuses_a_broken_log(small_run, capsys):
+    log = small_run / "eval" / "IT" / "gqa-it.jsonl"
+    log.write_text(log.read_text() + "{")
+    assert f"{log} row 41: broken line" in refused(capsys, "report", small_run)
+
+
+def test_report_tells_when_it_cannot_write(small_run, capsys):
+    (small_run / "report").write_text("in the way")
+    assert main(["report", str(small_run)]) == 1
+    message = capsys.readouterr().err
+    assert str(small_run / "report") in message
+    assert message.count("\n") == 1
+
+
+def test_report_refuses_an_empty_folder(tmp_path, capsys):
+    assert "no evaluated model" in refused(capsys, "report", tmp_path)
