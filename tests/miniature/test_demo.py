@@ -68,18 +68,18 @@ def test_a_second_start_finds_everything_done(undisturbed):
     assert weights.stat().st_mtime_ns == written
 
 
-@pytest.mark.parametrize("appears", ["mlp-pt-it/checkpoint-5", "eval/IT/ok-vqa-it.jsonl"])
-def test_a_killed_demo_ends_with_the_same_summary(undisturbed, tmp_path, appears):
+def test_a_demo_that_is_killed_twice_ends_with_the_same_summary(undisturbed, tmp_path):
     out = tmp_path / "killed"
-    process = subprocess.Popen(
-        demo(out), cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while not (out / appears).exists():
-        assert process.poll() is None, "ended before it could be killed"
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (out / "report" / "summary.json").exists()
+    for appears in ("mlp-pt-it/checkpoint-5", "eval/IT/ok-vqa-it.jsonl"):
+        process = subprocess.Popen(
+            demo(out), cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while not (out / appears).exists():
+            assert process.poll() is None, "ended before it could be killed"
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not (out / "report" / "summary.json").exists()
     subprocess.run(demo(out), cwd=ROOT, check=True, capture_output=True)
     assert summary_of(out) == summary_of(undisturbed)
 
@@ -105,8 +105,15 @@ def test_trained_at_full_length_the_models_look_at_the_image(tmp_path, monkeypat
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     family = Family(models={name: FAMILY.models[name] for name in ("PT", "PT+IT")})
+    # Nothing below reads these.
+    left_out = ("perplexity PT", "perplexity PT+IT", "tasks, part 1 of 2")
     jobs = plan(tmp_path / "run", family, world="drawn", seed=42, fast=False)
-    run_jobs(jobs, workers=2, console=Console(quiet=True), log=tmp_path / "log")
+    run_jobs(
+        [job for job in jobs if job.name not in left_out],
+        workers=2,
+        console=Console(quiet=True),
+        log=tmp_path / "log",
+    )
     models = build_summary(read_run(tmp_path / "run"), pairs=[])["models"]
     for kind in ("colour", "count"):
         entry = models["PT+IT"][kind]
