@@ -4,6 +4,7 @@ import pytest
 from lmms_eval.models.chat.llava_hf import LlavaHf
 from lmms_eval.models.simple.llava_next_it import LlavaNextIt
 
+from ndino.common.errors import UsageError
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.models import load_model, model_class
 from ndino.evaluation.models import HF, Backend, find_model
@@ -16,7 +17,7 @@ def test_a_backend_is_a_class_of_lmms_eval():
 
 
 def test_unknown_and_missing_backends_are_errors():
-    with pytest.raises(SetupError, match=r"lmms:lava_hf: lmms-eval has no such model \(there are llava_hf"):
+    with pytest.raises(UsageError, match=r"lmms:lava_hf: lmms-eval has no such model \(remedy: llava_hf"):
         model_class(Backend("lava_hf"))
     with pytest.raises(SetupError, match="the package vllm is not installed"):
         model_class(Backend("vllm"))

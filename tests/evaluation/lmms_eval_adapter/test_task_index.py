@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from ndino.common.errors import UsageError
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.task_index import TaskIndex
 
@@ -26,7 +27,7 @@ def test_a_group_has_parts_and_a_task_has_none(index):
 
 
 def test_an_unknown_name_is_an_error_with_close_ones(index):
-    with pytest.raises(SetupError, match=r"unknown task 'pope-itt' \(there are pope-it"):
+    with pytest.raises(UsageError, match=r"unknown task 'pope-itt' \(remedy: pope-it"):
         index.parts("pope-itt")
 
 
