@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ndino.evaluation.benchmarks import Benchmarks, best_constant, save_image, task_names
-from ndino.evaluation.errors import SetupError
+from ndino.evaluation.benchmarks import Benchmarks, best_constant, save_image
 from tests.evaluation.answerer import Answerer, guess, see
 
 PARTS = ["pope_adv-it", "pope_pop-it", "pope_random-it"]
@@ -18,13 +17,6 @@ def benchmarks(benchmark_folder: Path, tmp_path_factory: pytest.TempPathFactory)
         patch.chdir(benchmark_folder)
         cache = tmp_path_factory.mktemp("cache")
         yield Benchmarks(["pope_full-it", "mtvqa-it", "mtvqa-it"], data=benchmark_folder, cache=cache)
-
-
-@pytest.mark.parametrize("text", ["pope-it, gqa-it", "pope-it,gqa-it,", " pope-it ,, gqa-it"])
-def test_names_are_comma_separated_with_or_without_spaces(text):
-    assert task_names(text) == ["pope-it", "gqa-it"]
-    with pytest.raises(SetupError, match="no task is named"):
-        task_names(", ,")
 
 
 def test_groups_are_expanded_and_each_task_is_named_once(benchmarks):
