@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 CONFIDENCE = 0.95
 _BATCH_ELEMENTS = 5_000_000  # numbers held at once while resampling: 40 MB
@@ -43,6 +42,9 @@ def bootstrap(
     Raises:
         ValueError: fewer than two rows, or columns of different length.
     """
+    # Takes a second to import, which the help of commands would wait for.
+    from scipy import stats
+
     outcome = stats.bootstrap(
         columns,
         statistic,

@@ -15,7 +15,7 @@ with the reason), manifest.json and README.md. Rerun it to resume; --shard i/n p
 """
 EXAMPLES = (
     "ndino data wit wit_v1.train.all-*.tsv.gz --out data/wit --contact me@example.org --limit 1000",
-    "ndino data wit --help",
+    "ndino data check data/wit",
 )
 MODULES = (
     "sources.wit",

@@ -54,7 +54,8 @@ def _models(paths: Sequence[Path], names: Sequence[str]) -> list[ModelLogs]:
     """Read the models to compare: from one run and names, or from evaluation folders."""
     if names and len(paths) > 1:
         raise UsageError(
-            f"{paths[1]}: --models selects models of one run, but several folders were given (remedy: give one run folder)"
+            f"{paths[1]}: --models selects models of one run, but several folders were given "
+            "(remedy: give one run folder)"
         )
     folders = [paths[0] / "eval" / name for name in names] or paths
     for folder in folders:

@@ -22,6 +22,10 @@ EXAMPLES = (
     "ndino train launch/recipes/pt.yaml --out runs/italian/mlp-pt --model runs/italian/mlp/model",
     "ndino train launch/recipes/pt.yaml --out runs/italian/mlp-pt --model runs/italian/mlp/upstream "
     "--engine llava-next",
+    # On what `make demo` leaves.
+    "ndino train launch/recipes/mlp.yaml --overrides miniature/recipes.yaml --out runs/mlp "
+    "--data runs/demo/data/mlp.jsonl --images runs/demo/data/images "
+    "--language-model runs/demo/backbones/language-model --vision-tower runs/demo/backbones/vision-tower",
 )
 
 # By name: the upstream engine is built on the native one's checks and must not be imported by them.

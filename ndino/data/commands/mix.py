@@ -77,7 +77,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         + "\n".join(f"  {name}: {_written(take)}" for name, take in mixes.items()),
         examples=[
             "ndino data mix pt --folders data/wit data/eurlex --out data/pt",
-            "ndino data mix --take wit/caption=5000 --take eurlex=all --folders data/wit data/eurlex "
+            "ndino data mix --take wit/caption=20 --take eurlex=all --folders data/wit data/eurlex "
             "--out data/small",
         ],
     )
