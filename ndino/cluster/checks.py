@@ -236,9 +236,10 @@ def _broken(path: Path) -> str | None:
 
 def _disk(stage: Stage, allocation: Allocation, engine: str) -> Lines:
     weights = [count_parameters(folder) for folder in stage.start.values()]
-    if None in weights:
+    known = [count for count in weights if count is not None]
+    if len(known) < len(weights):
         return
-    needed = disk_needed(sum(weights), stage.recipe)
+    needed = disk_needed(sum(known), stage.recipe)
     existing = next(
         folder for folder in (stage.out.resolve(), *stage.out.resolve().parents) if folder.exists()
     )

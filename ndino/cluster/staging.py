@@ -84,8 +84,9 @@ def fetch(item: StagedRepository | QuestionFile) -> None:
         StagingError: it cannot be reached or read.
     """
     there = item.folder.is_dir() and any(item.folder.iterdir())
-    if isinstance(item, StagedRepository) and (not there or item.part is None):
-        _fetch_repository(item, there)
+    if isinstance(item, StagedRepository):
+        if not there or item.part is None:
+            _fetch_repository(item, there)
     elif not there:
         _fetch_questions(item)
 

@@ -50,9 +50,9 @@ def reason_of(error: BaseException) -> str:
     Where a library only says that it failed, it is what the system said: that the disk is full, that a file
     may not be read.
     """
-    cause = _system_error(error)
-    if cause is not None:
-        return f"{_path(cause)}: {os.strerror(cause.errno)}" if _path(cause) else os.strerror(cause.errno)
+    if (refused := _refused(error)) is not None:
+        cause, number = refused
+        return f"{_path(cause)}: {os.strerror(number)}" if _path(cause) else os.strerror(number)
     if no_room(error):
         return os.strerror(errno.ENOSPC)
     if str(error).startswith(_SAYS_NOTHING) and error.__cause__ is not None:
@@ -67,9 +67,8 @@ def reason_of(error: BaseException) -> str:
 
 def remedy_for(error: BaseException, otherwise: str) -> str:
     """What to do about an error: what helps against the system's refusal behind it, or ``otherwise``."""
-    cause = _system_error(error)
-    if cause is not None:
-        return _REMEDIES[cause.errno]
+    if (refused := _refused(error)) is not None:
+        return _REMEDIES[refused[1]]
     if no_room(error):
         return _REMEDIES[errno.ENOSPC]
     return otherwise
@@ -77,14 +76,16 @@ def remedy_for(error: BaseException, otherwise: str) -> str:
 
 def no_room(error: BaseException) -> bool:
     """Whether an error comes from a disk that is full, or full for this user."""
-    cause = _system_error(error)
+    refused = _refused(error)
     said = any(_NO_ROOM_SAID.search(str(each)) for each in _chain(error))
-    return said or (cause is not None and cause.errno in _NO_ROOM)
+    return said or (refused is not None and refused[1] in _NO_ROOM)
 
 
-def _system_error(error: BaseException) -> OSError | None:
-    """The refusal of the system that an error comes from, itself or behind a library's own."""
-    found = [each for each in _chain(error) if isinstance(each, OSError) and each.errno in _REMEDIES]
+def _refused(error: BaseException) -> tuple[OSError, int] | None:
+    """The refusal of the system that an error comes from, itself or behind a library's own; its number."""
+    found = [
+        (each, each.errno) for each in _chain(error) if isinstance(each, OSError) and each.errno in _REMEDIES
+    ]
     return found[-1] if found else None
 
 

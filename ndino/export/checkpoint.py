@@ -143,7 +143,9 @@ def _tensors_of(shard: Path) -> dict[str, Tensor]:
         with safe_open(shard, "pt") as file:
             views = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             return {
-                name: Tensor(shard, tuple(view.get_shape()), _DTYPES.get(view.get_dtype(), view.get_dtype()))
+                name: Tensor(
+                    shard, tuple(view.get_shape()), _DTYPES.get(view.get_dtype()) or view.get_dtype()
+                )
                 for name, view in views.items()
             }
     except (SafetensorError, OSError) as error:

@@ -12,6 +12,7 @@ from transformers import LlavaNextConfig, PreTrainedTokenizerFast
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
 from ndino.common.files import atomic_folder, write_json
+from ndino.common.transformers_types import text_config, vision_sizes
 from ndino.export.card import find_manifest, write_card
 from ndino.export.checkpoint import Checkpoint, open_checkpoint
 from ndino.export.errors import ConversionError
@@ -59,7 +60,7 @@ def convert(
     )
     config = build_config(checkpoint, tower, tokenizer)
     names = plan(checkpoint, config)
-    new_rows = config.text_config.vocab_size - require(checkpoint, "vocab_size")
+    new_rows = text_config(config).vocab_size - require(checkpoint, "vocab_size")
     _require_room(checkpoint, dst)
     with atomic_folder(dst) as made:
         _write_weights(checkpoint, names, new_rows, made, quiet=quiet)
@@ -121,6 +122,7 @@ def _grown(tensor: torch.Tensor, new_rows: int) -> Iterator[torch.Tensor]:
     yield tensor
     if new_rows:
         total = sum(part.double().sum(dim=0) for part in tensor.split(ROWS))
+        assert isinstance(total, torch.Tensor)  # split() gives at least one part
         yield (total / len(tensor)).to(tensor.dtype).expand(new_rows, -1)
 
 
@@ -140,15 +142,14 @@ def _processor(tokenizer: PreTrainedTokenizerFast, tower: Tower, config: LlavaNe
     )
     wanted = {name: tower.preprocessing[name] for name in names if name in tower.preprocessing}
     image_processor = LlavaNextImageProcessorPil(**wanted, image_grid_pinpoints=config.image_grid_pinpoints)
-    side = config.vision_config.image_size
+    vision = vision_sizes(config.vision_config)
+    side = vision.image_size
     if image_processor.crop_size["height"] != side or image_processor.size["shortest_edge"] != side:
         raise ConversionError(
             f"{tower.source}: preprocessor_config.json resizes images to {wanted.get('size')}, but the tower "
             f"takes {side} pixels"
         )
-    return model_folder.build_processor(
-        tokenizer, image_processor, patch_size=config.vision_config.patch_size
-    )
+    return model_folder.build_processor(tokenizer, image_processor, patch_size=vision.patch_size)
 
 
 def _require_room(checkpoint: Checkpoint, dst: Path) -> None:

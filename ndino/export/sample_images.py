@@ -39,7 +39,7 @@ def kept_features(
     ``rounded`` rounds the kept side: ``upstream`` or ``hugging_face``. After ``unpad_image`` in upstream's
     ``llava/model/llava_arch.py``.
     """
-    high, wide = (n // patch for n in select_best_resolution((height, width), pinpoints))
+    high, wide = (n // patch for n in select_best_resolution((height, width), list(pinpoints)))
     if width / height > wide / high:
         cut = (high - rounded(height * (wide / width))) // 2
         return wide, high - 2 * cut

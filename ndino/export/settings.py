@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from transformers import LlamaConfig, LlavaNextConfig, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlavaNextConfig, PreTrainedConfig, PreTrainedTokenizerFast
 
+from ndino.common.transformers_types import special_tokens, token_id, vision_sizes
 from ndino.export.checkpoint import Checkpoint
 from ndino.export.errors import ConversionError
 from ndino.export.names import EMBEDDINGS
@@ -100,17 +101,19 @@ def build_config(checkpoint: Checkpoint, tower: Tower, tokenizer: PreTrainedToke
     embeddings = checkpoint.tensors.get(EMBEDDINGS)
     if embeddings is None:
         raise ConversionError(f"{checkpoint.folder}: has no {EMBEDDINGS}")
+    special = special_tokens(tokenizer)
     config = LlavaNextConfig(
         text_config=LlamaConfig(
             **text,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=special.bos_token_id,
+            eos_token_id=special.eos_token_id,
+            pad_token_id=special.pad_token_id,
         ),
         vision_config=tower.config,
-        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        image_token_index=token_id(tokenizer, IMAGE_TOKEN),
         image_grid_pinpoints=[
-            [height, width] for width, height in grid_pinpoints(checkpoint, tower.config.image_size)
+            [height, width]
+            for width, height in grid_pinpoints(checkpoint, vision_sizes(tower.config).image_size)
         ],
         vision_feature_layer=layer,
         vision_feature_select_strategy="default",
@@ -118,6 +121,7 @@ def build_config(checkpoint: Checkpoint, tower: Tower, tokenizer: PreTrainedToke
     )
     config.architectures = ["LlavaNextForConditionalGeneration"]
     for part in (config, config.text_config, config.vision_config):
+        assert isinstance(part, PreTrainedConfig)  # annotated as optional or a dict, as passed
         part.dtype = embeddings.dtype
     return config
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import CLIPVisionConfig
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 from ndino.common.errors import reason_of
 from ndino.export.checkpoint import read_json
@@ -61,9 +61,11 @@ def _file(source: str, name: str) -> Path:
             raise ConversionError(f"{path}: the vision tower has no such file ({_REMEDY})")
         return path
     try:
-        return Path(cached_file(source, name))
+        found = cached_file(source, name)
     except (OSError, ValueError) as error:
         raise ConversionError(
             f"vision tower {source}: not a local folder, and the hub has no {name}: "
             f"{reason_of(error)[:200]} ({_REMEDY})"
         ) from error
+    assert found is not None  # as called here, it raises where there is none
+    return Path(found)

@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
+from ndino.common.transformers_types import load_with_report, vision_sizes
 from ndino.export.checkpoint import open_checkpoint
 from ndino.export.errors import ConversionError
 from ndino.export.sample_images import draw_images
@@ -73,8 +74,9 @@ def verify(src: Path, dst: Path, *, vision_tower: Path | None = None) -> Verdict
     """
     model = _load(dst)
     processor = AutoProcessor.from_pretrained(dst)
-    vision = model.config.vision_config
-    images = draw_images(vision.image_size, model.config.image_grid_pinpoints, vision.patch_size)
+    vision, pinpoints = vision_sizes(model.config.vision_config), model.config.image_grid_pinpoints
+    assert pinpoints is not None  # the configuration replaces None by its default
+    images = draw_images(vision.image_size, pinpoints, vision.patch_size)
     text = processor.apply_chat_template(
         [
             {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]},
@@ -113,9 +115,7 @@ def verify(src: Path, dst: Path, *, vision_tower: Path | None = None) -> Verdict
 
 
 def _load(folder: Path) -> LlavaNextForConditionalGeneration:
-    model, report = LlavaNextForConditionalGeneration.from_pretrained(
-        folder, dtype=torch.float32, output_loading_info=True
-    )
+    model, report = load_with_report(LlavaNextForConditionalGeneration, folder, dtype=torch.float32)
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if report[what]:
             raise ConversionError(f"{folder}: {what.replace('_', ' ')} {sorted(report[what])[:5]}")

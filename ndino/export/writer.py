@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,7 +23,8 @@ def write_safetensors(path: Path, layout: Layout, tensors: Iterable[Iterable[tor
     Raises:
         ValueError: a tensor's dtype or size is not that of the layout.
     """
-    header, offset = {"__metadata__": {"format": "pt"}}, 0
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    offset = 0
     sizes = []
     for name, (shape, dtype) in layout.items():
         sizes.append(torch.Size(shape).numel() * dtype.itemsize)
@@ -41,7 +43,7 @@ def write_safetensors(path: Path, layout: Layout, tensors: Iterable[Iterable[tor
             for piece in pieces:
                 if piece.dtype != layout[name][1]:
                     raise ValueError(f"{path}: {name} has dtype {piece.dtype}, not {layout[name][1]}")
-                data = memoryview(piece.contiguous().flatten().view(torch.uint8).numpy())
+                data = piece.contiguous().flatten().view(torch.uint8).numpy().data
                 for start in range(0, len(data), CHUNK_BYTES):
                     yield file.write(data[start : start + CHUNK_BYTES])
                 written += len(data)

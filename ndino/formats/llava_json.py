@@ -165,7 +165,7 @@ def _read_list(path: Path) -> Iterator[tuple[int, Any]]:
         )
 
 
-def _json_reason(error: ValueError) -> str:
+def _json_reason(error: Exception) -> str:
     # ijson's faster parser gives its words as bytes.
     if error.args and isinstance(error.args[0], bytes):
         error = ValueError(error.args[0].decode("utf-8", "backslashreplace"))

@@ -11,13 +11,13 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tokenizers.processors import ByteLevel
 from transformers import GenerationConfig, LlavaNextProcessor, PreTrainedTokenizerFast
 
 from ndino.common.files import write_json
-from ndino.formats.prompts import END_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE
+from ndino.formats.prompts import END_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, PromptFormat
 
 # LLaMA 3 has no pad token. Code that falls back to id 0 masks every "!", which is LLaMA 3's token 0.
 PAD_TOKEN = "<|pad|>"
@@ -98,9 +98,7 @@ def build_processor(
     )
 
 
-def set_end_of_answer(
-    tokenizer: PreTrainedTokenizerFast, prompt: Literal["plain", "llama3"]
-) -> GenerationConfig:
+def set_end_of_answer(tokenizer: PreTrainedTokenizerFast, prompt: PromptFormat) -> GenerationConfig:
     """Set the tokenizer's end-of-sequence token to the marker that ends ``prompt``'s answers.
 
     Evaluation harnesses stop at that token, whatever the generation settings say. The generation settings,

@@ -55,7 +55,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from ndino.common.transformers_types import special_tokens
 
 from ndino.common.errors import UserError
 
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Role = Literal["user", "assistant"]
+PromptFormat = Literal["plain", "llama3"]
 Supervision = Literal["paper", "answer"]
 PlainEnding = Literal["end_of_text", "newline"]
 
@@ -230,21 +233,24 @@ def encode_templated(
     from jinja2 import TemplateError
 
     content = [{"type": "image"}, {"type": "text", "text": question}]
+    conversation: list[dict[str, Any]] = [{"role": "user", "content": content}]
     try:
-        prompt = tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}],
-            chat_template=template,
-            tokenize=False,
-            add_generation_prompt=True,
+        # The annotation says what other arguments give, token ids among them.
+        prompt = cast(
+            "str",
+            tokenizer.apply_chat_template(
+                conversation, chat_template=template, tokenize=False, add_generation_prompt=True
+            ),
         )
     except (TemplateError, TypeError, ValueError) as error:
         raise PromptError(f"the chat template fails: {error}") from error
     if (found := prompt.count(IMAGE_TOKEN)) != 1:
         raise PromptError(f"{found} {IMAGE_TOKEN} in the text but 1 image(s)")
     # Some templates write BOS themselves, others leave it to the tokenizer; one BOS in either case.
-    begins = bool(tokenizer.bos_token) and prompt.startswith(tokenizer.bos_token)
+    begin = special_tokens(tokenizer).bos_token
+    begins = bool(begin) and prompt.startswith(begin)
     prompt_ids = tokenizer(prompt, add_special_tokens=not begins)["input_ids"]
-    answer_ids = _tokenise(tokenizer, answer + (tokenizer.eos_token or ""))
+    answer_ids = _tokenise(tokenizer, answer + (special_tokens(tokenizer).eos_token or ""))
     labels = [IGNORE_INDEX] * len(prompt_ids) + answer_ids
     return Encoded(prompt_ids + answer_ids, labels, len(prompt_ids))
 
@@ -285,6 +291,7 @@ def _tokenise(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 def _token_ids(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> list[int]:
     ids = tokenizer.convert_tokens_to_ids(list(tokens))
+    assert isinstance(ids, list)  # an int for a single token only
     for token, token_id in zip(tokens, ids, strict=True):
         if token_id is None or token_id == tokenizer.unk_token_id:
             raise PromptError(f"the tokenizer has no token {token}: start from a LLaMA 3 tokenizer")

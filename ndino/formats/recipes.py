@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from ndino.common.errors import UserError, reason_of
-from ndino.formats.prompts import PlainEnding, Supervision
+from ndino.formats.prompts import PlainEnding, PromptFormat, Supervision
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 Positive = Annotated[int, Field(gt=0)]
@@ -41,7 +41,7 @@ class Recipe:
     """
 
     name: Name
-    prompt: Literal["plain", "llama3"]
+    prompt: PromptFormat
     supervision: Supervision
     trainable: Literal["projector", "all"]
     data: Name

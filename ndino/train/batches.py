@@ -14,22 +14,29 @@ from ndino.formats.prompts import IGNORE_INDEX
 from ndino.train.dataset import TrainingSample
 
 
-class TrainingBatch(TypedDict):
-    """One micro-batch. Without images, the last three tensors are empty.
+class ImageBatch(TypedDict):
+    """The images of a micro-batch. Without images, all three tensors are empty.
 
     Attributes:
-        input_ids, labels, attention_mask: int64 ``(samples, length)``, padded on the right.
         tiles: float32 ``(tiles, 3, side, side)``, those of all images one after the other.
         tile_counts: int64 ``(images,)``, how many of ``tiles`` each image has.
         image_sizes: int64 ``(images, 2)``, the original (height, width) in pixels.
     """
 
-    input_ids: torch.Tensor
-    labels: torch.Tensor
-    attention_mask: torch.Tensor
     tiles: torch.Tensor
     tile_counts: torch.Tensor
     image_sizes: torch.Tensor
+
+
+class TrainingBatch(ImageBatch):
+    """One micro-batch: ``input_ids``, ``labels`` and ``attention_mask`` are int64 ``(samples, length)``.
+
+    They are padded on the right.
+    """
+
+    input_ids: torch.Tensor
+    labels: torch.Tensor
+    attention_mask: torch.Tensor
 
 
 def widen(sample: TrainingSample, image_token_id: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,8 +65,8 @@ class Collator:
             for tiles in sample["tiles"][: int((sample["input_ids"] == self.image_token_id).sum())]
         ]
         return TrainingBatch(
-            input_ids=pad_sequence(ids, batch_first=True, padding_value=self.pad_token_id),
-            labels=pad_sequence(labels, batch_first=True, padding_value=IGNORE_INDEX),
+            input_ids=pad_sequence(list(ids), batch_first=True, padding_value=self.pad_token_id),
+            labels=pad_sequence(list(labels), batch_first=True, padding_value=IGNORE_INDEX),
             attention_mask=pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
             tiles=torch.cat([image.pixels for image in images]) if images else torch.empty(0),
             tile_counts=torch.tensor([len(image.pixels) for image in images], dtype=torch.long),

@@ -30,6 +30,7 @@ from transformers import (
     LlavaNextConfig,
     LlavaNextForConditionalGeneration,
     LlavaNextProcessor,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 from transformers.initialization import no_init_weights
@@ -38,8 +39,9 @@ from transformers.models.llava_next.modeling_llava_next import LlavaNextMultiMod
 
 from ndino.common.errors import UserError, reason_of, remedy_for
 from ndino.common.files import atomic_folder
+from ndino.common.transformers_types import text_config, token_id, vision_sizes
 from ndino.formats import model_folder
-from ndino.formats.prompts import IMAGE_TOKEN
+from ndino.formats.prompts import IMAGE_TOKEN, PromptFormat
 from ndino.formats.recipes import Recipe
 
 # A folder may hold the tower alone or the whole CLIP, of which the tower is loaded.
@@ -96,13 +98,14 @@ def build_processor(
     tokenizer: PreTrainedTokenizerFast, vision: CLIPVisionConfig, recipe: Recipe
 ) -> LlavaNextProcessor:
     """The processor for a tower of this configuration, with the recipe's grid."""
-    side = vision.image_size
+    sizes = vision_sizes(vision)
+    side = sizes.image_size
     image_processor = LlavaNextImageProcessorPil(
         size={"shortest_edge": side},
         crop_size={"height": side, "width": side},
         image_grid_pinpoints=[list(pinpoint) for pinpoint in recipe.grid_pinpoints],
     )
-    return model_folder.build_processor(tokenizer, image_processor, patch_size=vision.patch_size)
+    return model_folder.build_processor(tokenizer, image_processor, patch_size=sizes.patch_size)
 
 
 def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
@@ -145,9 +148,10 @@ def build_model(
             "(start from a CLIP)"
         )
     vision = CLIPVisionConfig.from_pretrained(vision_tower)
-    if any(side % vision.image_size for pinpoint in recipe.grid_pinpoints for side in pinpoint):
+    image_size = vision_sizes(vision).image_size
+    if any(side % image_size for pinpoint in recipe.grid_pinpoints for side in pinpoint):
         raise ModelFolderError(
-            f"{vision_tower}: its image size {vision.image_size} does not divide the grid pinpoints "
+            f"{vision_tower}: its image size {image_size} does not divide the grid pinpoints "
             f"{list(recipe.grid_pinpoints)} (set grid_pinpoints in the recipe)"
         )
 
@@ -159,7 +163,7 @@ def build_model(
     config = LlavaNextConfig(
         text_config=language.config,
         vision_config=vision,
-        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        image_token_index=token_id(tokenizer, IMAGE_TOKEN),
         image_grid_pinpoints=[list(pinpoint) for pinpoint in recipe.grid_pinpoints],
         vision_feature_layer=recipe.vision_feature_layer,
         vision_feature_select_strategy="default",
@@ -180,7 +184,7 @@ def build_model(
     torch.manual_seed(recipe.seed)
     projector = LlavaNextMultiModalProjector(config).to(dtype)
     model.model.multi_modal_projector.load_state_dict(projector.state_dict(), assign=True)
-    hidden = config.text_config.hidden_size
+    hidden = text_config(config).hidden_size
     model.model.image_newline = torch.nn.Parameter((torch.randn(hidden) / math.sqrt(hidden)).to(dtype))
     return model, build_processor(tokenizer, vision, recipe)
 
@@ -210,7 +214,7 @@ def save_model(
     processor: LlavaNextProcessor,
     folder: Path,
     *,
-    prompt: str,
+    prompt: PromptFormat,
     weights: dict[str, torch.Tensor] | None = None,
 ) -> None:
     """Save model, processor and generation settings to ``folder``, atomically.
@@ -230,11 +234,13 @@ def save_model(
         model_folder.make_portable(made)
 
 
-def _grow_vocabulary(language: torch.nn.Module, size: int) -> None:
+def _grow_vocabulary(language: PreTrainedModel, size: int) -> None:
     # Not transformers' mean_resizing: it samples around the mean, so results would depend on the random
     # state.
     old_size = language.config.vocab_size
     language.resize_token_embeddings(size, mean_resizing=False)
-    for embedding in {language.get_input_embeddings().weight, language.get_output_embeddings().weight}:
+    head = language.get_output_embeddings()
+    assert head is not None  # a causal language model has one
+    for embedding in {language.get_input_embeddings().weight, head.weight}:
         with torch.no_grad():
             embedding[old_size:] = embedding[:old_size].mean(dim=0)

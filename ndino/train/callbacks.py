@@ -38,6 +38,7 @@ class MarkComplete(TrainerCallback):
             dist.barrier()
         if not state.is_world_process_zero:
             return
+        assert args.output_dir is not None  # TrainingArguments replaces None by its default
         out = Path(args.output_dir)
         mark_complete(out / f"checkpoint-{state.global_step}")
         older = sorted(step for step in checkpoints_of(out) if step < state.global_step)
@@ -115,7 +116,7 @@ class WriteProgress(TrainerCallback):
         self.began = (state.global_step, time.monotonic())
 
     def on_log(self, args, state, control, logs=None, **options) -> None:
-        if not state.is_world_process_zero or "loss" not in (logs or {}):
+        if not state.is_world_process_zero or logs is None or "loss" not in logs:
             return
         steps = state.global_step - self.began[0]
         write_json(

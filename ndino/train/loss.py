@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 import torch.distributed as dist
 from torch.nn.functional import cross_entropy
 from transformers import LlavaNextForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from ndino.common.transformers_types import vision_sizes
 from ndino.formats.prompts import IGNORE_INDEX
-from ndino.train.batches import TrainingBatch
+from ndino.train.batches import ImageBatch, TrainingBatch
 
 
 def patch_forward(model: LlavaNextForConditionalGeneration) -> None:
@@ -21,7 +24,7 @@ def patch_forward(model: LlavaNextForConditionalGeneration) -> None:
     """
     plain_forward = model.forward
 
-    def forward(*arguments, tiles: torch.Tensor | None = None, **options):
+    def forward(*arguments, tiles: torch.Tensor | None = None, **options) -> Any:
         if tiles is None:
             return plain_forward(*arguments, **options)
         supervised_tokens = options.pop("supervised_tokens", None)
@@ -30,7 +33,7 @@ def patch_forward(model: LlavaNextForConditionalGeneration) -> None:
     model.forward = forward
 
 
-def image_features(model: LlavaNextForConditionalGeneration, batch: TrainingBatch) -> list[torch.Tensor]:
+def image_features(model: LlavaNextForConditionalGeneration, batch: ImageBatch) -> list[torch.Tensor]:
     """Projected features of each image, ``(features, hidden)``, without padding and with newlines.
 
     transformers' ``get_image_features`` treats every image as an anyres grid. Here an image with one tile
@@ -53,7 +56,9 @@ def last_hidden_state(model: LlavaNextForConditionalGeneration, batch: TrainingB
     """The language model's last hidden state, ``(samples, length, hidden)``."""
     encoded = None
     if len(batch["tile_counts"]):
-        encoded = {"image": BaseModelOutputWithPooling(pooler_output=image_features(model, batch))}
+        # The field is annotated as one tensor; for LLaVA-NeXT it is a list, as images differ in length.
+        features = cast("torch.Tensor", image_features(model, batch))
+        encoded = {"image": BaseModelOutputWithPooling(pooler_output=features)}
     return model.model(
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],
@@ -94,10 +99,11 @@ def _idle_tower(model: LlavaNextForConditionalGeneration, batch: TrainingBatch) 
     # image must take part, or the others wait for it for ever: it encodes a blank tile and multiplies by 0.
     # The tile's device is taken from the ids, not from a weight of the tower: under ZeRO-3, touching a weight
     # gathers it, which would be out of turn.
-    side = model.config.vision_config.image_size
-    blank = TrainingBatch(
+    side = vision_sizes(model.config.vision_config).image_size
+    blank = ImageBatch(
         tiles=torch.zeros((1, 3, side, side), device=batch["input_ids"].device),
         tile_counts=torch.tensor([1]),
         image_sizes=torch.tensor([[side, side]]),
     )
-    return sum(features.sum() for features in image_features(model, blank)) * 0
+    (features,) = image_features(model, blank)
+    return features.sum() * 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
-from transformers import LlavaNextForConditionalGeneration, Trainer
+from transformers import LlavaNextForConditionalGeneration, PreTrainedModel, Trainer
 from transformers.trainer_pt_utils import get_parameter_names
 
+from ndino.common.transformers_types import vision_sizes
 from ndino.formats.recipes import Recipe
 from ndino.train.callbacks import MarkComplete, WriteProgress
 
@@ -28,9 +31,11 @@ def set_trainable(model: LlavaNextForConditionalGeneration, trainable: str) -> N
 
 def _unused(model: LlavaNextForConditionalGeneration) -> tuple[str, ...]:
     tower = "model.vision_tower."
-    layers = model.config.vision_config.num_hidden_layers
+    layers = vision_sizes(model.config.vision_config).num_hidden_layers
+    feature_layer = model.config.vision_feature_layer
+    assert isinstance(feature_layer, int)  # a recipe gives one layer; transformers would take a list too
     # hidden_states[0] are the embeddings, hidden_states[n] is the output of layer n - 1.
-    used = model.config.vision_feature_layer % (layers + 1)
+    used = feature_layer % (layers + 1)
     return (
         f"{tower}post_layernorm.",
         *(f"{tower}encoder.layers.{layer}." for layer in range(used, layers)),
@@ -39,6 +44,8 @@ def _unused(model: LlavaNextForConditionalGeneration) -> tuple[str, ...]:
 
 class NativeTrainer(Trainer):
     """Trains on the loss of supervised tokens; tower and projector may have their own learning rates."""
+
+    model: LlavaNextForConditionalGeneration  # for Trainer, any module or None
 
     def __init__(self, *, recipe: Recipe, **options) -> None:
         self.recipe = recipe
@@ -50,11 +57,11 @@ class NativeTrainer(Trainer):
     def gathered_weights(self) -> dict[str, torch.Tensor]:
         """All weights under the model's own names, complete on rank 0 only; every rank must call this."""
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            return self.accelerator.get_state_dict(self.model_wrapped)
-        return self.accelerator.unwrap_model(self.model).state_dict()
+            return cast("dict[str, torch.Tensor]", self.accelerator.get_state_dict(self.model_wrapped))
+        return cast("torch.nn.Module", self.accelerator.unwrap_model(self.model)).state_dict()
 
     def _load_from_checkpoint(
-        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
+        self, resume_from_checkpoint: str, model: LlavaNextForConditionalGeneration | None = None
     ) -> None:
         if self.is_fsdp_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
@@ -65,7 +72,7 @@ class NativeTrainer(Trainer):
         saved = type(model).from_pretrained(resume_from_checkpoint, dtype=model.dtype)
         model.load_state_dict(saved.state_dict())
 
-    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+    def create_optimizer(self, model: PreTrainedModel | None = None) -> torch.optim.Optimizer:
         model = self.model if model is None else model
         if self.optimizer is None:
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, model)

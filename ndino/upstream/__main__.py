@@ -93,6 +93,7 @@ def unpatch() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    assert __doc__ is not None
     parser = argparse.ArgumentParser(prog="python -m ndino.upstream", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("setup", help="fetch, verify, patch and lay over")
