@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
-    from transformers import LlavaNextConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 Loaded = TypeVar("Loaded", bound="PreTrainedModel")
 
@@ -34,11 +34,6 @@ class SpecialTokens(Protocol):
     pad_token_id: int | None
 
 
-def text_config(config: LlavaNextConfig) -> PreTrainedConfig:
-    """The language model's configuration. Annotated as optional or a dict, as its constructor accepts it."""
-    return cast("PreTrainedConfig", config.text_config)
-
-
 def vision_sizes(vision: PreTrainedConfig | dict[str, Any] | None) -> VisionSizes:
     """The configuration of a tower, with one number for each side, as in all CLIP towers."""
     return cast("VisionSizes", vision)
@@ -58,11 +53,6 @@ def load_with_report(kind: type[Loaded], folder: Path, **options: Any) -> tuple[
     """A model and its loading report. ``from_pretrained`` is annotated to return the model alone."""
     loaded = kind.from_pretrained(folder, output_loading_info=True, **options)
     return cast("tuple[Loaded, dict[str, Any]]", loaded)
-
-
-def to_device(model: Loaded, device: str) -> Loaded:
-    """``model.to(device)``. The library wraps the method in a way that loses its parameters' types."""
-    return cast("Any", model).to(device)
 
 
 def generate(model: PreTrainedModel, **options: Any) -> torch.Tensor:

@@ -12,7 +12,7 @@ from transformers import LlavaNextConfig, PreTrainedTokenizerFast
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
 from ndino.common.files import atomic_folder, write_json
-from ndino.common.transformers_types import text_config, vision_sizes
+from ndino.common.transformers_types import vision_sizes
 from ndino.export.card import find_manifest, write_card
 from ndino.export.checkpoint import Checkpoint, open_checkpoint
 from ndino.export.errors import ConversionError
@@ -60,7 +60,7 @@ def convert(
     )
     config = build_config(checkpoint, tower, tokenizer)
     names = plan(checkpoint, config)
-    new_rows = text_config(config).vocab_size - require(checkpoint, "vocab_size")
+    new_rows = config.get_text_config().vocab_size - require(checkpoint, "vocab_size")
     _require_room(checkpoint, dst)
     with atomic_folder(dst) as made:
         _write_weights(checkpoint, names, new_rows, made, quiet=quiet)

@@ -57,9 +57,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from ndino.common.transformers_types import special_tokens
-
 from ndino.common.errors import UserError
+from ndino.common.transformers_types import special_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

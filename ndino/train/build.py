@@ -39,7 +39,7 @@ from transformers.models.llava_next.modeling_llava_next import LlavaNextMultiMod
 
 from ndino.common.errors import UserError, reason_of, remedy_for
 from ndino.common.files import atomic_folder
-from ndino.common.transformers_types import text_config, token_id, vision_sizes
+from ndino.common.transformers_types import token_id, vision_sizes
 from ndino.formats import model_folder
 from ndino.formats.prompts import IMAGE_TOKEN, PromptFormat
 from ndino.formats.recipes import Recipe
@@ -184,7 +184,7 @@ def build_model(
     torch.manual_seed(recipe.seed)
     projector = LlavaNextMultiModalProjector(config).to(dtype)
     model.model.multi_modal_projector.load_state_dict(projector.state_dict(), assign=True)
-    hidden = text_config(config).hidden_size
+    hidden = config.get_text_config().hidden_size
     model.model.image_newline = torch.nn.Parameter((torch.randn(hidden) / math.sqrt(hidden)).to(dtype))
     return model, build_processor(tokenizer, vision, recipe)
 

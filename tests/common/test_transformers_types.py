@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, LlavaNextConfig, PreTrainedConfig
+from transformers import LlamaConfig, LlamaForCausalLM, LlavaNextConfig
 
 from fixtures.llama3 import llama3_tokenizer
 from ndino.common.transformers_types import (
     generate,
     load_with_report,
     special_tokens,
-    text_config,
     token_id,
     vision_sizes,
 )
-
-
-@pytest.mark.parametrize("given", [None, {"model_type": "llama", "hidden_size": 64}, LlamaConfig()])
-def test_a_language_models_configuration_is_never_a_dict_or_none(given):
-    config = LlavaNextConfig(text_config=given)
-    assert isinstance(text_config(config), PreTrainedConfig)
-    assert text_config(config) is config.text_config
 
 
 @pytest.mark.parametrize(
