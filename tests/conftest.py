@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -64,6 +65,11 @@ def answer_items(answers_file: Path) -> list[AnswerItem]:
     from tests.evaluation.answer_files import read_answers
 
     return read_answers(answers_file)
+
+
+def pytest_collection_finish() -> None:
+    """statsmodels collects garbage in every call: what is loaded by now is none."""
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.AnswerItem) -> None:
