@@ -345,7 +345,7 @@ def test_a_command_line_that_cannot_be_parsed_is_one_line_and_2(command, capsys)
 
 
 FORMER = [
-    ("train r.yaml --out o --image-folder i", "train", "--images", "--images"),
+    ("train r.yaml --out o --image-folder i", "train", "--image-folder", "--images"),
     ("perplexity --model m --data d --images-dir i", "perplexity", "--images-dir", "--images"),
     ("data mix pt --from f --out o", "data mix", "--from", "--folders"),
     ("data cauldron --from en --out o", "data cauldron", "--from", "--from-lang"),
@@ -355,7 +355,7 @@ FORMER = [
     (
         "cluster outcome r.yaml --out o --image-folder i",
         "cluster outcome",
-        "--images",
+        "--image-folder",
         "--images",
     ),
 ]
