@@ -1,1 +1,1 @@
-"""A world small enough for two CPU cores, and tiny models that go through the whole pipeline on it."""
+"""The miniature: tiny models and a small world, to run the whole pipeline on two CPU cores."""

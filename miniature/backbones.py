@@ -1,9 +1,8 @@
-"""Tiny backbones taught beforehand, as LLaMA 3 and CLIP are: a tokenizer, a language model, a vision tower.
+"""Pre-train tiny backbones, in place of LLaMA 3 and CLIP: a tokenizer, a language model, a vision tower.
 
-The tokenizer is a byte-level BPE with LLaMA 3's pattern and special tokens. The language model has read
-English captions only, so that Italian is new to it as it is (mostly) to LLaMA 3. The tower has learned to
-name the shape and colour that each patch belongs to, at the layer that LLaVA reads. Everything is drawn and
-trained under a seed.
+The tokenizer is a byte-level BPE with LLaMA 3's pattern and special tokens. The language model is trained on
+English captions only, because LLaMA 3, too, has seen little Italian. The tower is trained to classify the
+shape and the colour of each patch, at the layer that LLaVA reads. All random draws are seeded.
 """
 
 from __future__ import annotations
@@ -35,18 +34,18 @@ from ndino.formats.prompts import BEGIN_OF_TEXT, END_OF_TEXT, IMAGE_TOKEN, MARKE
 
 VOCABULARY = 2048
 LANGUAGE_STEPS, TOWER_STEPS = 300, 1600
-TILE = 56
-PATCH = 28
+TILE = 56  # pixels
+PATCH = 28  # pixels
 GRID = [[SIDE, SIDE]]
-# The layer that LLaVA reads the tower at; what lies above it is never used.
-TAUGHT_LAYER = -2
+# The hidden layer that LLaVA takes its image features from; layers above it are never used.
+FEATURE_LAYER = -2
 
 TEXT = dict(
     hidden_size=64, intermediate_size=176, num_hidden_layers=3, num_attention_heads=2, num_key_value_heads=2
 )
 VISION = dict(hidden_size=64, intermediate_size=128, num_hidden_layers=3, num_attention_heads=2)
 
-# LLaMA 3's way to cut text before merging bytes.
+# LLaMA 3's regular expression for splitting text before byte pairs are merged.
 PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -56,12 +55,12 @@ OnStep = Callable[[int, int], None]
 
 
 def texts_of(data: Path) -> Iterator[str]:
-    """Every text of the training files in ``data``."""
+    """Yield every text of the training files in the folder ``data``."""
     return texts_in(sorted(data.glob("*.jsonl")))
 
 
 def texts_in(files: Iterable[Path]) -> Iterator[str]:
-    """Every text of these training files."""
+    """Yield every text of these training files."""
     for path in files:
         for conversation in read_conversations(path):
             for turn in conversation.turns:
@@ -84,7 +83,8 @@ def make_tokenizer(texts: Iterator[str], folder: Path) -> PreTrainedTokenizerFas
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    # The headers' role names must be single tokens, as they are in LLaMA 3; repetition makes them win.
+    # Repeated so that BPE merges the role names of the headers, which are single tokens in LLaMA 3. Only
+    # "user" becomes one: "assistant" is learned with the space before it.
     backend.train_from_iterator([*texts, *["user assistant\n\n"] * 100], trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend,
@@ -96,7 +96,7 @@ def make_tokenizer(texts: Iterator[str], folder: Path) -> PreTrainedTokenizerFas
     return tokenizer
 
 
-def teach_language_model(
+def pretrain_language_model(
     tokenizer: PreTrainedTokenizerFast, folder: Path, *, seed: int, steps: int, on_step: OnStep | None = None
 ) -> None:
     """Pre-train a tiny LLaMA on English captions and save it to ``folder``."""
@@ -109,8 +109,7 @@ def teach_language_model(
             eos_token_id=tokenizer.eos_token_id,
             max_position_embeddings=512,
             tie_word_embeddings=False,
-            # LLaMA's own 0.02 suits a hidden size of 4096; at 64 it leaves the model on a plateau for
-            # minutes.
+            # LLaMA's default 0.02 suits a hidden size of 4096; at 64 the loss stays on a plateau for minutes.
             initializer_range=TEXT["hidden_size"] ** -0.5,
             **TEXT,
         )
@@ -126,13 +125,13 @@ def teach_language_model(
         labels = batch()
         return model(input_ids=labels.clamp(min=0), labels=labels).loss
 
-    _train(model, loss, steps, on_step, "Teaching the language model")
+    _train(model, loss, steps, on_step, "Pre-training the language model")
     model.save_pretrained(folder)
     follow_umask(folder)
 
 
-def teach_tower(folder: Path, *, seed: int, steps: int, on_step: OnStep | None = None) -> None:
-    """Teach a tiny CLIP tower to tell each patch's shape and colour; save to ``folder``."""
+def pretrain_tower(folder: Path, *, seed: int, steps: int, on_step: OnStep | None = None) -> None:
+    """Train a tiny CLIP tower to classify each patch's shape and colour, and save it to ``folder``."""
     torch.manual_seed(seed)
     rng = random.Random(f"{seed} tower")
     config = CLIPVisionConfig(image_size=TILE, patch_size=PATCH, **VISION)
@@ -147,33 +146,33 @@ def teach_tower(folder: Path, *, seed: int, steps: int, on_step: OnStep | None =
         pixels = processor([scene.draw(rng) for scene in scenes], return_tensors="np")["pixel_values"]
         pixels = torch.from_numpy(np.asarray(pixels, dtype=np.float32)).flatten(0, 1)
         labels = torch.tensor([label for scene in scenes for label in patch_labels(scene)])
-        patches = tower(pixels, output_hidden_states=True).hidden_states[TAUGHT_LAYER][:, 1:]
+        patches = tower(pixels, output_hidden_states=True).hidden_states[FEATURE_LAYER][:, 1:]
         shapes, colours = heads(patches).split([len(SHAPES) + 1, len(COLOURS) + 1], dim=-1)
         return cross_entropy(shapes.flatten(0, 1), labels[:, 0]) + cross_entropy(
             colours.flatten(0, 1), labels[:, 1]
         )
 
     both = torch.nn.ModuleList([tower, heads])
-    _train(both, loss, steps, on_step, "Teaching the vision tower")
+    _train(both, loss, steps, on_step, "Pre-training the vision tower")
     tower.save_pretrained(folder)
     processor.save_pretrained(folder)
     follow_umask(folder)
 
 
 def patch_labels(scene: Scene) -> list[tuple[int, int]]:
-    """(shape, colour) of every patch of a scene's five tiles; 0 is nothing.
+    """(shape, colour) labels of the 20 patches of a scene's five tiles; 0 means empty.
 
-    The first tile is the whole image, so its four patches are the four quadrants; each further tile is one
-    quadrant, and so are its four patches.
+    The first tile is the whole image, so its four patches are the four quadrants. Each further tile is one
+    quadrant, so its four patches all have the quadrant's label.
     """
-    quadrants = [(thing.shape + 1, thing.colour + 1) if thing else (0, 0) for thing in scene.quadrants]
+    quadrants = [(each.shape + 1, each.colour + 1) if each else (0, 0) for each in scene.quadrants]
     return quadrants + [label for label in quadrants for _ in range(4)]
 
 
 def _train(
     model: torch.nn.Module, loss: Callable[[], torch.Tensor], steps: int, on_step: OnStep | None, title: str
 ) -> None:
-    # Fused, as transformers' Trainer has it: see miniature/arithmetic.py.
+    # Fused, like the default of transformers' Trainer; miniature/arithmetic.py says why it must be.
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=2e-3, betas=(0.9, 0.95), weight_decay=0.0, fused=True
     )

@@ -1,10 +1,12 @@
-"""Captions after pre-training: the plain prompt, whose answer is compared with the scene's own caption."""
+"""Caption images with the plain prompt, the format of pre-training, and score exact matches."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
 from ndino.common.files import key_of
@@ -17,12 +19,18 @@ from ndino.formats.prompts import BEGIN_OF_TEXT, END_OF_TEXT, IMAGE_TOKEN
 
 TASK = "captions"
 VERSION = 1.0
-BATCH = 60
+BATCH = 60  # images per generation batch
 MAX_NEW_TOKENS = 64
 
 
-def score_captions(name: str, folder: Path, data: Path, out: Path, report) -> None:
-    """Caption the images of ``data`` and each other's, and keep both beside the model's other results."""
+def score_captions(
+    name: str, folder: Path, data: Path, out: Path, report: Callable[[int, int], object]
+) -> None:
+    """Caption the images of ``data``, then with shuffled images, and save both logs to ``out/name``.
+
+    ``folder`` is the model. ``report`` is called with (done, total). A log that exists for the same model and
+    data is kept.
+    """
     model = find_model(name, str(folder))
     store = ResultsStore(out / name, model)
     rows = load_folder(data, split="test")
@@ -32,7 +40,7 @@ def score_captions(name: str, folder: Path, data: Path, out: Path, report) -> No
         if store.done(TASK, key, shuffled=shuffled):
             continue
         images = [rows[order[index] if shuffled else index]["image"] for index in range(len(rows))]
-        outcome = _ask(folder, rows["answer"], images, shuffled, report)
+        outcome = _generate(folder, rows["answer"], images, shuffled, report)
         store.save(
             TASK,
             key,
@@ -47,10 +55,17 @@ def score_captions(name: str, folder: Path, data: Path, out: Path, report) -> No
                 save_image(images[index], out / "images" / TASK / f"{index}.png")
 
 
-def _ask(folder: Path, targets, images, shuffled: bool, report) -> TaskOutcome:
+def _generate(
+    folder: Path,
+    targets: Sequence[str],
+    images: Sequence[Image.Image],
+    shuffled: bool,
+    report: Callable[[int, int], object],
+) -> TaskOutcome:
     model = LlavaNextForConditionalGeneration.from_pretrained(folder).eval()
     processor = LlavaNextProcessor.from_pretrained(folder)
-    # An image's size tells how many tokens it becomes, and answers begin where all rows end.
+    # Images of different sizes become different numbers of tokens. With padding on the left, every prompt
+    # ends at the same position, where the answers start.
     processor.tokenizer.padding_side = "left"
     answers: list[str] = []
     for start in range(0, len(images), BATCH):

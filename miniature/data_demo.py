@@ -1,12 +1,12 @@
-"""A small Italian data set of every kind, built with the real commands, checked and trained on.
+"""Build a small Italian data set of every kind with the real commands, check it and train on it.
 
     python -m miniature.data_demo            what `make data-demo` calls; a few minutes on two cores
 
-Debian's Tux Paint stamps, served over HTTP on this machine, stand in for Wikipedia; the Debian reference in
-Italian for European laws; English questions about the stamps, translated by Apertium, for The Cauldron and
-LLaVA's conversations, for SEED-Bench and POPE; Italian ones for MTVQA. Then the mixes of the recipes,
-`ndino data check`, and a few steps of three recipes with tiny backbones. A second start goes on where the
-first stopped.
+The sources are replaced by what Debian has. Tux Paint's stamps, served over HTTP on this machine, replace
+Wikipedia; the Debian reference in Italian replaces European laws; English questions about the stamps,
+translated by Apertium, replace The Cauldron, LLaVA's conversations, SEED-Bench and POPE; Italian questions
+replace MTVQA. The demo then builds the recipes' mixes, runs `ndino data check`, and trains three recipes for
+a few steps with tiny backbones. Rerun it to resume.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "launch" / "recipes"
 OVERRIDES = Path(__file__).with_name("recipes.yaml")
 TASKS = ("cocoqa", "localized_narratives", "visual7w")
-# The book begins with its contents, whose dotted lines Tesseract is not sure of: those pages are set aside.
+# The first pages are the table of contents, which the command rejects: Tesseract is unsure of dotted lines.
 PAGES = 24
 MIXES = {
     "pt": ("wit", "eurlex"),
@@ -53,24 +53,24 @@ CHAIN = ("mlp", "pt", "it")
 STEPS = 10
 
 
-class DemoError(RuntimeError):
-    """A command that failed; it has said why."""
+class DataDemoError(RuntimeError):
+    """A command failed; it has printed the reason."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    # Read when libraries are imported.
+    # Libraries read these variables when they are imported.
     os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
     try:
         build(options.out, seed=options.seed)
         train(options.out, seed=options.seed)
-    except (DebianError, StampsError, DemoError) as error:
-        print(f"data demo: {error}\ndata demo: the same command goes on where this stopped", file=sys.stderr)
+    except (DebianError, StampsError, DataDemoError) as error:
+        print(f"data demo: {error}\ndata demo: rerun the same command to resume", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ndata demo: stopped; the same command goes on from here", file=sys.stderr)
+        print("\ndata demo: stopped; rerun the same command to resume", file=sys.stderr)
         return 130
-    print(f"\n{options.out}: every mix is checked, and a recipe has trained on three of them.")
+    print(f"\n{options.out}: checked every mix and trained a recipe on three of them.")
     return 0
 
 
@@ -87,10 +87,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def build(out: Path, *, seed: int) -> None:
-    """Make the sources, their data sets in ``out/data``, and the mixes; check them and count.
+    """Build the sources, their data sets in ``out/data`` and the mixes, check them, and write the tables.
 
     Raises:
-        DemoError: a command failed.
+        DataDemoError: a command failed.
     """
     inputs, data = out / "inputs", out / "data"
     make_inputs(inputs, seed=seed)
@@ -105,7 +105,7 @@ def build(out: Path, *, seed: int) -> None:
     run("lcs", inputs / "captions.json", "--images", images, "--out", data / "mlp")
     for name, sources in MIXES.items():
         folders = [data / source for source in sources]
-        # The demo has fewer rows than the paper, and no EXAMS-V: the command says so.
+        # --allow-short: the demo has fewer rows than the paper, and no EXAMS-V.
         run("mix", name, "--folders", *folders, "--out", data / name, "--seed", seed, "--allow-short")
     for name in DATA_SETS:
         run("check", data / name)
@@ -113,13 +113,13 @@ def build(out: Path, *, seed: int) -> None:
 
 
 def build_wit(out: Path, table: Path, *, seed: int) -> None:
-    """The wit source, its images downloaded from a server that serves the folder of stamps."""
+    """Build the WIT source, downloading its images from a local server of the stamps folder."""
     stamps, address = find_stamps(), table.with_name("wit.address")
     if not (out / "manifest.json").is_file():
         before = address.read_text() if address.is_file() else ""
         with serve(stamps, before) as server:
             if server != before:
-                # A begun source goes on with the same table only, and the addresses are part of it.
+                # The table holds the server's address, and a source can only be resumed with the same table.
                 shutil.rmtree(out, ignore_errors=True)
                 write_wit(table, choose_stamps(stamps, seed), server)
                 write_text(address, server)
@@ -134,12 +134,12 @@ def _run_wit(out: Path, table: Path) -> None:
 
 @contextlib.contextmanager
 def serve(folder: Path, before: str) -> Iterator[str]:
-    """Serve ``folder`` on this machine, at the address ``before`` if that is free; yields the address."""
+    """Serve ``folder`` over HTTP and yield the address: ``before`` if that port is free, else another one."""
     port = int(before.rpartition(":")[2]) if before else 0
     handler = functools.partial(QuietHandler, directory=str(folder))
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-    except OSError:  # somebody else has the port now
+    except OSError:  # the port is taken
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
@@ -151,33 +151,33 @@ def serve(folder: Path, before: str) -> Iterator[str]:
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves files and logs nothing."""
+    """Serve files without logging requests."""
 
     def log_message(self, *arguments: object) -> None:
         pass
 
 
 def run(command: str, *arguments: object) -> None:
-    """Run a data command as a user would, and show it.
+    """Print and run `ndino data COMMAND`.
 
     Raises:
-        DemoError: it failed.
+        DataDemoError: the command failed.
     """
-    _ndino("data", command, *arguments)
+    _run_ndino("data", command, *arguments)
 
 
-def _ndino(*words: object) -> None:
+def _run_ndino(*words: object) -> None:
     command = [str(word) for word in words]
     print(f"\n$ ndino {shlex.join(command)}", flush=True)
     if ndino(command):
-        raise DemoError(f"ndino {command[0]} failed")
+        raise DataDemoError(f"ndino {command[0]} failed")
 
 
 def train(out: Path, *, seed: int) -> None:
     """Train three stages for a few steps, each on its mix.
 
     Raises:
-        DemoError: a stage failed.
+        DataDemoError: a stage failed.
     """
     data = out / "data"
     backbones = make_backbones(
@@ -193,19 +193,19 @@ def train(out: Path, *, seed: int) -> None:
         recipe = Path(os.path.relpath(RECIPES / f"{stage}.yaml"))
         files = ["--data", data / stage / "data.jsonl", "--images", data / stage / "images"]
         run_folder = out / "runs" / run_name(CHAIN[:length])
-        _ndino("train", recipe, "--overrides", out / "recipes.yaml", *files, "--out", run_folder, *start)
+        _run_ndino("train", recipe, "--overrides", out / "recipes.yaml", *files, "--out", run_folder, *start)
         start = ["--model", run_folder / "model"]
 
 
 def make_backbones(folder: Path, texts: Sequence[Path], *, seed: int) -> Path:
-    """A tiny language model and vision tower that have hardly learned anything, in ``folder``."""
-    from miniature.backbones import make_tokenizer, teach_language_model, teach_tower, texts_in
+    """Make a tiny language model and vision tower in ``folder``, with very little training."""
+    from miniature.backbones import make_tokenizer, pretrain_language_model, pretrain_tower, texts_in
 
     if not folder.is_dir():
         with atomic_folder(folder) as made:
-            teach_tower(made / "vision-tower", seed=seed, steps=STEPS)
+            pretrain_tower(made / "vision-tower", seed=seed, steps=STEPS)
             tokenizer = make_tokenizer(texts_in(texts), made / "language-model")
-            teach_language_model(tokenizer, made / "language-model", seed=seed, steps=STEPS)
+            pretrain_language_model(tokenizer, made / "language-model", seed=seed, steps=STEPS)
     return folder
 
 

@@ -1,9 +1,9 @@
-"""Small sources in their published formats, made of what Debian has: stamps with captions, a book in Italian.
+"""Make small sources in their published formats from what Debian has: captioned stamps, an Italian book.
 
-INPUTS/wit.tsv.gz           a WIT table: the stamps with their Italian captions, among rows of other languages
-INPUTS/the_cauldron/        Parquet: English questions about the stamps in the forms of three of its tasks
-INPUTS/lmms-lab/            Parquet: English questions in the columns of SEED-Bench and POPE
-INPUTS/MTVQA/               Parquet: Italian questions about the stamps in MTVQA's columns
+INPUTS/wit.tsv.gz           a WIT table: the stamps with Italian captions, and rows of other languages
+INPUTS/the_cauldron/        Parquet: English questions about the stamps in the format of three of its tasks
+INPUTS/lmms-lab/            Parquet: English questions with the columns of SEED-Bench and POPE
+INPUTS/MTVQA/               Parquet: Italian questions about the stamps with MTVQA's columns
 INPUTS/conversations.json   LLaVA JSON of English conversations, with INPUTS/images/
 INPUTS/captions.json        LLaVA JSON of English captions, with the same images
 INPUTS/pdfs/                the Debian reference in Italian
@@ -22,29 +22,29 @@ from pathlib import Path
 
 from miniature.debian_files import reference_pdf
 from miniature.worlds.questions import make_choice
-from miniature.worlds.stages import save_image
-from miniature.worlds.stamp_files import Stamp, StampsError, find_stamps, read_stamps
-from miniature.worlds.stamps import TOPICS, Subject, compose
+from miniature.worlds.stamp_files import StampsError, TuxpaintStamp, find_stamps, read_stamps
+from miniature.worlds.stamps import TOPICS, StampQuestions, compose
+from miniature.worlds.training_files import save_image
 from ndino.common.files import atomic_file, write_json
 from ndino.data.sources.wit_table import COLUMNS
 from ndino.formats.llava_json import write_conversations
 from ndino.formats.prompts import IMAGE_TOKEN
 
 STAMPS = 120
-MADE = "made.json"  # written last: the inputs are whole
-DULL = ("symbols",)  # letters and digits
+MADE = "made.json"  # written last; if it exists, the inputs are complete
+UNUSED_TOPICS = ("symbols",)  # letters and digits
 ENGLISH_TOPICS = {"naturalforces": "forces of nature"}
 THING = re.compile(r"(An?) ([a-z]+(?: [a-z]+){0,2})\.")
-# Rows of the table that the command must pass over or set aside.
+# Rows of other languages, which the command must skip, and a missing image, whose row it must reject.
 OTHER_LANGUAGES = ("en", "fr", "de")
-GONE = "gone.png"
+MISSING_IMAGE = "gone.png"
 
 
 def make_inputs(folder: Path, *, seed: int, say: Callable[[str], object] = print) -> None:
-    """Write all sources but the WIT table, whose addresses are known once its server is up.
+    """Write all sources except the WIT table, which needs the address of a running server.
 
     Raises:
-        StampsError, DebianError: a package cannot be fetched, or holds too little.
+        StampsError, DebianError: a package cannot be downloaded, or has too few stamps.
     """
     if (folder / MADE).is_file():
         return
@@ -63,17 +63,19 @@ def make_inputs(folder: Path, *, seed: int, say: Callable[[str], object] = print
     write_json(folder / MADE, {"seed": seed, "stamps": [stamp.name for stamp in stamps]})
 
 
-def choose_stamps(folder: Path, seed: int) -> list[Stamp]:
-    """Stamps with captions in both languages, in an order drawn by ``seed``."""
+def choose_stamps(folder: Path, seed: int) -> list[TuxpaintStamp]:
+    """Choose stamps with captions in both languages, in a seeded order. Raises StampsError for too few."""
     stamps, _ = read_stamps(folder)
-    usable = [s for s in stamps if s.english and s.topic in TOPICS and s.topic not in DULL]
+    usable = [s for s in stamps if s.english and s.topic in TOPICS and s.topic not in UNUSED_TOPICS]
     if len(usable) < STAMPS:
-        raise StampsError(f"{folder}: {len(usable)} stamps can be used, {STAMPS} are needed")
+        raise StampsError(
+            f"{folder}: {len(usable)} usable stamps, {STAMPS} are needed (remedy: use a larger set of stamps)"
+        )
     return random.Random(f"{seed} stamps of the data demo").sample(usable, STAMPS)
 
 
-def write_wit(path: Path, stamps: Sequence[Stamp], server: str) -> None:
-    """Write the WIT table; images are at ``server`` under their names below the stamps' folder."""
+def write_wit(path: Path, stamps: Sequence[TuxpaintStamp], server: str) -> None:
+    """Write the WIT table. Image addresses are ``server`` and the file's path below the stamps folder."""
     text = io.StringIO()
     table = csv.writer(text, delimiter="\t", lineterminator="\n")
     table.writerow(COLUMNS)
@@ -81,13 +83,15 @@ def write_wit(path: Path, stamps: Sequence[Stamp], server: str) -> None:
         table.writerow(_wit_row("it", stamp, f"{server}/{stamp.name}.png", stamp.italian, _section(stamp)))
         other = OTHER_LANGUAGES[number % len(OTHER_LANGUAGES)]
         table.writerow(_wit_row(other, stamp, f"{server}/{stamp.name}.png", stamp.english, stamp.english))
-    table.writerow(_wit_row("it", stamps[0], f"{server}/{GONE}", stamps[0].italian, _section(stamps[0])))
+    table.writerow(
+        _wit_row("it", stamps[0], f"{server}/{MISSING_IMAGE}", stamps[0].italian, _section(stamps[0]))
+    )
     with atomic_file(path) as temporary:
-        # No date in it: equal tables are equal files.
+        # Without a time stamp, equal tables are equal files.
         temporary.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
 
 
-def _wit_row(language: str, stamp: Stamp, image: str, caption: str, section: str) -> list[str]:
+def _wit_row(language: str, stamp: TuxpaintStamp, image: str, caption: str, section: str) -> list[str]:
     fields = dict.fromkeys(COLUMNS, "")
     fields |= {
         "language": language,
@@ -106,18 +110,18 @@ def _wit_row(language: str, stamp: Stamp, image: str, caption: str, section: str
     return list(fields.values())
 
 
-def _section(stamp: Stamp) -> str:
-    return Subject(stamp, ()).description(stamp.image)
+def _section(stamp: TuxpaintStamp) -> str:
+    return StampQuestions(stamp, ()).description(stamp.image)
 
 
-def _topic(stamp: Stamp) -> str:
+def _topic(stamp: TuxpaintStamp) -> str:
     return ENGLISH_TOPICS.get(stamp.topic, stamp.topic)
 
 
 def _write_cauldron(
-    folder: Path, stamps: Sequence[Stamp], images: Sequence[Path], rng: random.Random
+    folder: Path, stamps: Sequence[TuxpaintStamp], images: Sequence[Path], rng: random.Random
 ) -> None:
-    """Three tasks of The Cauldron, in its columns: long answers, short answers, lettered options."""
+    """Write three tasks of The Cauldron: short answers, long answers, lettered options."""
     captions = sorted({stamp.english for stamp in stamps})
     topics = sorted({_topic(stamp) for stamp in stamps})
     rows: dict[str, list[dict]] = {"cocoqa": [], "localized_narratives": [], "visual7w": []}
@@ -153,9 +157,9 @@ def _lettered(question: str, right: str, all_options: Sequence[str], rng: random
 
 
 def _write_benchmarks(
-    folder: Path, stamps: Sequence[Stamp], images: Sequence[Path], rng: random.Random
+    folder: Path, stamps: Sequence[TuxpaintStamp], images: Sequence[Path], rng: random.Random
 ) -> None:
-    """SEED-Bench asks for the caption among four, POPE for a thing that is there and for one that is not."""
+    """Write SEED-Bench (the caption among four) and POPE (a thing that is there, and one that is not)."""
     captions = sorted({stamp.english for stamp in stamps})
     things = sorted({thing for stamp in stamps if (thing := _thing(stamp))})
     seed_bench, pope = [], []
@@ -177,24 +181,24 @@ def _write_benchmarks(
         _write_parquet(folder / name / "data" / "test-00000-of-00001.parquet", rows)
 
 
-def _thing(stamp: Stamp) -> str | None:
-    """What the English caption names, with its article, as it stands within a sentence."""
+def _thing(stamp: TuxpaintStamp) -> str | None:
+    """What the English caption names, with its article, as used inside a sentence; None if nothing."""
     found = THING.fullmatch(stamp.english)
     return f"{found[1].lower()} {found[2]}" if found else None
 
 
-def _write_mtvqa(folder: Path, stamps: Sequence[Stamp], images: Sequence[Path]) -> None:
-    """Questions in Italian with answers out of the stamps' captions; every fourth row is of no use."""
+def _write_mtvqa(folder: Path, stamps: Sequence[TuxpaintStamp], images: Sequence[Path]) -> None:
+    """Write Italian questions answered by the stamps' captions; every fourth row is marked as French."""
     rows = []
     for number, (stamp, image) in enumerate(zip(stamps, images, strict=True)):
-        subject = Subject(stamp, ())
+        subject = StampQuestions(stamp, ())
         asked = [question for question in (subject.topic(), subject.name()) if question]
         pairs = [{"question": question.text, "answer": question.answer} for question in asked]
         rows.append(
             {
                 "id": str(number),
                 "image": _cell(image),
-                # As published: a Python list in a string.
+                # The published data set has a Python list written as a string.
                 "qa_pairs": repr(pairs),
                 "lang": "fr" if number % 4 == 3 else "it",
             }
@@ -214,7 +218,7 @@ def _write_parquet(path: Path, rows: list[dict]) -> None:
         pq.write_table(pa.Table.from_pylist(rows), temporary)
 
 
-def _conversation(stamp: Stamp, image: str) -> dict:
+def _conversation(stamp: TuxpaintStamp, image: str) -> dict:
     width, height = stamp.image.size
     form = "wider than it is tall" if width > height else "taller than it is wide"
     return {
@@ -229,7 +233,7 @@ def _conversation(stamp: Stamp, image: str) -> dict:
     }
 
 
-def _caption(stamp: Stamp, image: str) -> dict:
+def _caption(stamp: TuxpaintStamp, image: str) -> dict:
     return {
         "id": image.removesuffix(".png"),
         "image": image,

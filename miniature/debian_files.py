@@ -1,4 +1,4 @@
-"""Files out of Debian packages, fetched once into the user's cache folder; needs no root."""
+"""Download Debian packages into the user's cache folder and unpack files from them, without root."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ REFERENCE_PDF = Path("/usr/share/debian-reference/debian-reference.it.pdf")
 
 
 class DebianError(RuntimeError):
-    """A package that cannot be fetched; the message is the reason alone, the remedy is the caller's."""
+    """A package cannot be downloaded. The message has no remedy; callers add theirs."""
 
 
 def fetch_package(
     package: str, suffixes: Sequence[str], *, size: str, say: Callable[[str], object] = print
 ) -> Path:
-    """The folder in which ``package`` is unpacked, of which only files with these suffixes are kept.
+    """Unpack ``package``, keeping only files with these suffixes, and return the folder.
 
-    It is fetched where it is not there yet; of several processes one does it and the others wait.
+    It is downloaded only once. If several processes need it, one downloads and the others wait.
 
     Args:
-        size: of the download, for the user.
+        size: size of the download, for the message.
         say: called with a line when there is something to wait for.
 
     Raises:
-        DebianError: no apt-get or dpkg, or one of them failed.
+        DebianError: apt-get or dpkg is missing or failed.
         OSError: the cache folder cannot be written.
     """
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     unpacked = cache / package
-    busy = f"{package}: waiting for a download that is under way"
+    busy = f"{package}: waiting for another process to download it"
     with exclusive_lock(cache / f"{package}.lock", busy, wait=say) as lock:
         if not unpacked.is_dir():
             say(f"{package}: downloading from Debian ({size}), once, into {cache}")
@@ -48,12 +48,12 @@ def fetch_package(
 
 
 def reference_pdf(say: Callable[[str], object] = print) -> Path:
-    """The Debian reference in Italian, some 270 pages of A4 with a text layer (GPL-2+).
+    """Find the Debian reference in Italian: about 270 A4 pages with a text layer (GPL-2+).
 
-    Installed, or fetched once into the user's cache folder.
+    It is either installed or downloaded once into the user's cache folder.
 
     Raises:
-        DebianError: it cannot be fetched; the message has the remedy.
+        DebianError: it cannot be downloaded; the message includes a remedy.
         OSError: the cache folder cannot be written.
     """
     if REFERENCE_PDF.is_file():
@@ -66,10 +66,13 @@ def reference_pdf(say: Callable[[str], object] = print) -> Path:
 
 
 def _unpack(package: str, suffixes: Sequence[str], folder: Path, lock: int) -> None:
-    """Fetch and unpack into ``folder``. The programs hold ``lock``, too: they may outlive a killed start."""
+    """Download and unpack into ``folder``.
+
+    The programs inherit ``lock``, as they may outlive this process.
+    """
     for program in ("apt-get", "dpkg"):
         if shutil.which(program) is None:
-            raise DebianError(f"no {program} to fetch Debian's {package} with")
+            raise DebianError(f"no {program} to download Debian's {package} with")
     _run(["apt-get", "download", package], folder, lock)
     archive = next(folder.glob("*.deb"))
     _run(["dpkg", "-x", archive.name, "."], folder, lock)

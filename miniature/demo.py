@@ -1,14 +1,13 @@
-"""The whole pipeline at a size that two CPU cores can run: what ``make demo`` calls.
+"""Run the whole pipeline at a size that two CPU cores can handle (``make demo``).
 
     python -m miniature.demo                    the drawn world, all stages, about five minutes on two cores
-    python -m miniature.demo --fast             the same steps with hardly any training: proves the plumbing
+    python -m miniature.demo --fast             the same steps with very little training: tests the pipeline
     python -m miniature.demo --world stamps     real images: Tux Paint's stamps with their Italian captions
     python -m miniature.demo --engine llava-next    train with the pinned upstream trainer, and convert
 
-World and backbones are made, the family of six models is trained as eight shared runs with the recipes of
-launch/recipes (sizes and steps from miniature/recipes.yaml), every model is scored with the unchanged tasks
-of tasks_it/, with its own and with shuffled images, and compared. A second start goes on where the first
-stopped.
+The demo makes the world and the backbones, and trains the model family as eight shared runs with the recipes
+of launch/recipes (sizes and steps from miniature/recipes.yaml). It evaluates every model on the unchanged
+tasks of tasks_it/, with the right and with shuffled images, and writes the report. Rerun it to resume.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from miniature.jobs import Job, JobError, Outcome, run_jobs
+from miniature.jobs import Job, JobError, JobOutcome, Report, run_jobs
 from miniature.worlds.stamp_files import StampsError, find_stamps
 from ndino.common.files import atomic_folder, write_json
 from ndino.common.locks import BusyError, exclusive_lock
@@ -51,26 +50,27 @@ def main(arguments: list[str] | None = None) -> int:
     )
     out = (options.out or Path("runs") / name).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    # Read when the workers import their libraries.
+    # The workers' libraries read these variables when they are imported.
     os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
     os.environ["HF_DATASETS_CACHE"] = str(out / "eval" / ".cache")
-    # Workers that Ctrl-C ends cannot put their semaphores away; the tracker does it, and need not tell.
+    # Workers stopped by Ctrl-C cannot release their semaphores. The resource tracker does, with a warning
+    # that would only confuse.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
     log = out / "demo.log"
     try:
-        busy = f"another demo is writing to {out} (wait for it, or choose another --out)"
+        busy = f"another demo is writing to {out} (remedy: wait for it, or choose another --out)"
         with exclusive_lock(out / ".lock", busy):
             _check_settings(out, options)
             if options.engine == "llava-next":
                 _check_upstream()
             if options.world == "stamps" and not (out / "data" / "world.json").exists():
-                # Here and not in a worker, so that the line that announces a long download is seen.
+                # Not in a worker, whose output goes to the log: the user should see that a download starts.
                 find_stamps(console.print)
             family = load_family(RECIPES / "family.yaml")
             jobs = plan(
                 out, family, world=options.world, seed=options.seed, fast=options.fast, engine=options.engine
             )
-            console.print(f"{len(jobs)} steps into {out}; what they print is in {log}")
+            console.print(f"{len(jobs)} steps into {out}; their output is in {log}")
             outcome = run_jobs(jobs, workers=WORKERS, console=console, log=log)
             _finish(out, outcome, console, options)
     except BusyError as error:
@@ -78,18 +78,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except (JobError, RecipeError, StampsError, DemoError) as error:
         print(
-            f"demo: {error}\ndemo: more in {log}; the same command goes on where this stopped",
+            f"demo: {error}\ndemo: see {log}; rerun the same command to resume",
             file=sys.stderr,
         )
         return 1
     except KeyboardInterrupt:
-        print("\ndemo: stopped; the same command goes on where this stopped", file=sys.stderr)
+        print("\ndemo: stopped; rerun the same command to resume", file=sys.stderr)
         return 130
     return 0
 
 
 class DemoError(RuntimeError):
-    """A demo that cannot start; the message says what to change."""
+    """The demo cannot start or finish; the message says why."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -112,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
 def plan(
     out: Path, family: Family, *, world: str, seed: int, fast: bool, engine: str = "native"
 ) -> list[Job]:
-    """Every step with what it needs, parents before children."""
+    """List every step with the steps it needs, parents before children."""
     data, backbones = out / "data", out / "backbones"
     jobs = [
         Job("world", make_world, (data, world, seed, fast)),
@@ -149,11 +149,11 @@ def plan(
 
 
 def model_folders(family: Family, out: Path) -> dict[str, Path]:
-    """Model names of the family and where their weights lie."""
+    """The model folder of every model of the family, by name."""
     return {name: out / run_name(chain) / "model" for name, chain in family.models.items()}
 
 
-def make_world(report, data: Path, world: str, seed: int, fast: bool) -> None:
+def make_world(report: Report, data: Path, world: str, seed: int, fast: bool) -> None:
     if (data / "world.json").exists():
         return
     if world == "stamps":
@@ -164,27 +164,27 @@ def make_world(report, data: Path, world: str, seed: int, fast: bool) -> None:
     write_json(data / "world.json", {"world": world, "seed": seed, "fast": fast})
 
 
-def make_tower(report, folder: Path, seed: int, fast: bool) -> None:
-    from miniature.backbones import TOWER_STEPS, teach_tower
+def make_tower(report: Report, folder: Path, seed: int, fast: bool) -> None:
+    from miniature.backbones import TOWER_STEPS, pretrain_tower
 
     if folder.exists():
         return
     with atomic_folder(folder) as made:
-        teach_tower(made, seed=seed, steps=FAST_STEPS if fast else TOWER_STEPS, on_step=report)
+        pretrain_tower(made, seed=seed, steps=FAST_STEPS if fast else TOWER_STEPS, on_step=report)
 
 
-def make_language_model(report, folder: Path, data: Path, seed: int, fast: bool) -> None:
-    from miniature.backbones import LANGUAGE_STEPS, make_tokenizer, teach_language_model, texts_of
+def make_language_model(report: Report, folder: Path, data: Path, seed: int, fast: bool) -> None:
+    from miniature.backbones import LANGUAGE_STEPS, make_tokenizer, pretrain_language_model, texts_of
 
     if folder.exists():
         return
     steps = FAST_STEPS if fast else LANGUAGE_STEPS
     with atomic_folder(folder) as made:
         tokenizer = make_tokenizer(texts_of(data), made)
-        teach_language_model(tokenizer, made, seed=seed, steps=steps, on_step=report)
+        pretrain_language_model(tokenizer, made, seed=seed, steps=steps, on_step=report)
 
 
-def train(report, out: Path, chain: tuple[str, ...], seed: int, fast: bool, engine: str) -> None:
+def train(report: Report, out: Path, chain: tuple[str, ...], seed: int, fast: bool, engine: str) -> None:
     from transformers.utils import logging
 
     from ndino.train.stage import Stage
@@ -216,7 +216,7 @@ def train(report, out: Path, chain: tuple[str, ...], seed: int, fast: bool, engi
     run_stage(stage, on_step=report)
 
 
-def perplexity(report, name: str, folder: Path, out: Path) -> None:
+def perplexity(report: Report, name: str, folder: Path, out: Path) -> None:
     from ndino.evaluation.models import find_model
     from ndino.evaluation.perplexity.answer_sets import read_items
     from ndino.evaluation.perplexity.score_set import score_set
@@ -233,13 +233,13 @@ def perplexity(report, name: str, folder: Path, out: Path) -> None:
         report(number, len(PERPLEXITY_SETS))
 
 
-def caption(report, name: str, folder: Path, data: Path, out: Path) -> None:
+def caption(report: Report, name: str, folder: Path, data: Path, out: Path) -> None:
     from miniature.captions import score_captions
 
     score_captions(name, folder, data / "benchmarks" / "captions", out / "eval", report)
 
 
-def evaluate(report, models: dict[str, Path], data: Path, out: Path) -> None:
+def evaluate(report: Report, models: dict[str, Path], data: Path, out: Path) -> None:
     from miniature.kinds import split_by_kind
     from ndino.cli import main as ndino
 
@@ -268,7 +268,9 @@ def _check_settings(out: Path, options: argparse.Namespace) -> None:
     wanted = {"world": options.world, "seed": options.seed, "fast": options.fast}
     path = out / "data" / "world.json"
     if path.exists() and (held := json.loads(path.read_text(encoding="utf-8"))) != wanted:
-        raise DemoError(f"{out} holds a demo with {held}, not {wanted} (remove it or choose another --out)")
+        raise DemoError(
+            f"{out} holds a demo with {held}, not {wanted} (remedy: remove it or choose another --out)"
+        )
 
 
 def _check_upstream() -> None:
@@ -281,7 +283,7 @@ def _check_upstream() -> None:
         raise DemoError(str(error)) from error
 
 
-def _finish(out: Path, outcome: Outcome, console: Console, options: argparse.Namespace) -> None:
+def _finish(out: Path, outcome: JobOutcome, console: Console, options: argparse.Namespace) -> None:
     from ndino.cli import main as ndino
     from ndino.train.manifest import peak_rss_mb
 
@@ -289,7 +291,7 @@ def _finish(out: Path, outcome: Outcome, console: Console, options: argparse.Nam
     before = (
         json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"seconds": {}, "peak_rss_mb": 0}
     )
-    # A step that an earlier start finished took its time then, not now.
+    # A step that an earlier start finished is skipped now, so its earlier, longer time is the right one.
     seconds = outcome.seconds | {
         step: s for step, s in before["seconds"].items() if s > outcome.seconds.get(step, 0)
     }
@@ -297,10 +299,10 @@ def _finish(out: Path, outcome: Outcome, console: Console, options: argparse.Nam
     write_json(path, {"seconds": seconds, "peak_rss_mb": max(peak, before["peak_rss_mb"])})
     arguments = ["report", str(out)]
     if options.fast:
-        console.print("[bold]FAST: the models have hardly been trained; their scores mean nothing.[/bold]")
-        arguments += ["--title", "Plumbing test: scores mean nothing"]
+        console.print("[bold]FAST: the models are barely trained; their scores mean nothing.[/bold]")
+        arguments += ["--title", "Pipeline test: scores mean nothing"]
     if ndino(arguments):
-        raise DemoError("the report could not be made")
+        raise DemoError("the report could not be written")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Jobs that need one another, side by side in worker processes of one thread each, under one display."""
+"""Run jobs that depend on each other in single-threaded worker processes, with a progress display."""
 
 from __future__ import annotations
 
@@ -30,12 +30,15 @@ Report = Callable[[int, int], None]
 
 
 class JobError(RuntimeError):
-    """A job failed; the message names it and says why."""
+    """A job failed; the message says which one and why."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """``run(report, *arguments)`` is called in a worker when all ``needs`` are done; reports (done, of)."""
+    """A job: a worker calls ``run(report, *arguments)`` once all ``needs`` are done.
+
+    ``run`` calls ``report(done, total)`` to move its progress bar.
+    """
 
     name: str
     run: Callable[..., Any]
@@ -44,21 +47,21 @@ class Job:
 
 
 @dataclass
-class Outcome:
-    """Seconds each job took, and the most memory (MiB) that each worker process has held."""
+class JobOutcome:
+    """Seconds per job, and the peak memory (MiB) of each worker process by process id."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     peak_rss_mb: dict[int, float] = field(default_factory=dict)
 
 
-def run_jobs(jobs: Iterable[Job], *, workers: int, console: Console, log: Path) -> Outcome:
-    """Run all jobs; earlier ones in the list go first where several could. What they print goes to ``log``.
+def run_jobs(jobs: Iterable[Job], *, workers: int, console: Console, log: Path) -> JobOutcome:
+    """Run all jobs; if several are ready, in the order of the list. Their output is appended to ``log``.
 
     Raises:
-        JobError: a job failed. Those that run beside it are stopped; what they have saved stays.
+        JobError: a job failed. Other running jobs are stopped; files that they have saved stay.
     """
     waiting = {job.name: job for job in jobs}
-    outcome = Outcome()
+    outcome = JobOutcome()
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, _progress(console) as progress:
         queue = manager.Queue()
@@ -144,19 +147,19 @@ def _prepare_worker(queue, log: Path) -> None:
     from miniature.arithmetic import pin_arithmetic
 
     pin_arithmetic()
-    # Two processes with one thread each do more than one with two, and never wait for each other's barriers.
+    # On models this small, two processes with one thread each are faster than one with two.
     torch.set_num_threads(1)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
 def _die_with_parent() -> None:
-    # A killed demo must not leave workers writing into a folder that the next start takes over.
+    # If the demo is killed, its workers must stop writing to a folder that a rerun will use.
     wait_for([multiprocessing.parent_process().sentinel])
     os._exit(1)
 
 
 def _work(job: Job) -> tuple[float, int, float] | str:
-    """Seconds, process id and peak memory; or the reason why the job failed."""
+    """Run a job; return (seconds, process id, peak memory in MiB), or the reason why it failed."""
     from ndino.train.manifest import peak_rss_mb
 
     started = last = time.monotonic()

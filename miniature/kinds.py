@@ -1,4 +1,4 @@
-"""Scores by kind of question: a benchmark's logs split as ``kinds.json`` tells, as tasks of their own."""
+"""Split a benchmark's logs by kind of question (``kinds.json``), so that each kind is scored as a task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ndino.evaluation.models import find_model
 from ndino.evaluation.store import ResultsStore
 
 TASKS = Path(__file__).parents[1] / "tasks_it"
-# Where each benchmark keeps its definition, and the field of its documents that holds the logged target.
+# Each benchmark's definition, and the field of its documents that is logged as the target.
 SOURCES = {
     "gqa-it": ("gqa_it/gqa_it.yaml", "answer"),
     "ok-vqa-it": ("ok-vqa_it/ok-vqa_it.yaml", "answers"),
@@ -22,7 +22,10 @@ SOURCES = {
 
 
 def split_by_kind(name: str, folder: Path, out: Path, kinds: Mapping[str, list[str]]) -> None:
-    """Write a log for each kind of question beside the model's logs, and its scores to ``results.json``."""
+    """Write a log for each kind of question beside the model's logs, and its scores to ``results.json``.
+
+    ``kinds`` maps a task to the kind of each of its documents, by document id.
+    """
     store = ResultsStore(out / name, find_model(name, str(folder)))
     for task, kind_of in kinds.items():
         for kind in dict.fromkeys(kind_of):
@@ -44,7 +47,7 @@ def _means(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _majority(task: str, rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Scores of the best constant answer, by the benchmark's own scoring."""
+    """Scores of the best constant answer under the benchmark's own scoring."""
     score, field = _scoring(task)
     targets = [row["target"] for row in rows]
     return best_constant(

@@ -1,1 +1,1 @@
-"""The miniature's two worlds, drawn scenes and real stamps, with their questions and benchmarks."""
+"""The miniature's two worlds, generated scenes and real stamps: their images, questions and benchmarks."""

@@ -1,4 +1,4 @@
-"""Scenes of the drawn world: up to four coloured shapes, one a quadrant, and what can be said about them.
+"""Scenes of the drawn world: one to four coloured shapes, at most one per quadrant; their texts and images.
 
 An image is 112 x 112 pixels, so each quadrant is exactly one 56-pixel tile of the anyres grid.
 """
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-SIDE = 112
+SIDE = 112  # pixels
 QUADRANT = SIDE // 2
 
 
 @dataclass(frozen=True)
-class Noun:
-    """A shape's name in Italian with its articles, and in English."""
+class ShapeName:
+    """A shape's name in Italian, with its articles and gender, and in English."""
 
     italian: str
     indefinite: str
@@ -26,7 +26,7 @@ class Noun:
 
 
 @dataclass(frozen=True)
-class Adjective:
+class ColourName:
     """A colour: Italian masculine and feminine, English, RGB, and a fruit of that colour."""
 
     masculine: str
@@ -37,33 +37,33 @@ class Adjective:
 
 
 SHAPES = (
-    Noun("cerchio", "un", "il", False, "circle"),
-    Noun("quadrato", "un", "il", False, "square"),
-    Noun("triangolo", "un", "il", False, "triangle"),
-    Noun("stella", "una", "la", True, "star"),
+    ShapeName("cerchio", "un", "il", False, "circle"),
+    ShapeName("quadrato", "un", "il", False, "square"),
+    ShapeName("triangolo", "un", "il", False, "triangle"),
+    ShapeName("stella", "una", "la", True, "star"),
 )
 COLOURS = (
-    Adjective("rosso", "rossa", "red", (205, 40, 40), "fragola"),
-    Adjective("verde", "verde", "green", (40, 150, 60), "kiwi"),
-    Adjective("blu", "blu", "blue", (45, 70, 200), "mirtillo"),
-    Adjective("giallo", "gialla", "yellow", (225, 190, 30), "limone"),
+    ColourName("rosso", "rossa", "red", (205, 40, 40), "fragola"),
+    ColourName("verde", "verde", "green", (40, 150, 60), "kiwi"),
+    ColourName("blu", "blu", "blue", (45, 70, 200), "mirtillo"),
+    ColourName("giallo", "gialla", "yellow", (225, 190, 30), "limone"),
 )
 PLACES = ("in alto a sinistra", "in alto a destra", "in basso a sinistra", "in basso a destra")
 PLACES_ENGLISH = ("top left", "top right", "bottom left", "bottom right")
 NUMBERS = ("zero", "una", "due", "tre", "quattro")
-# Some shapes are commoner than others, as objects are in POPE's images.
+# Some shapes are more common than others, like the objects in POPE's images.
 SHAPE_WEIGHTS = (0.31, 0.27, 0.23, 0.19)
 
 
 @dataclass(frozen=True)
-class Thing:
+class ColouredShape:
     """A coloured shape, as indices into SHAPES and COLOURS."""
 
     shape: int
     colour: int
 
     @property
-    def noun(self) -> Noun:
+    def name(self) -> ShapeName:
         return SHAPES[self.shape]
 
     @property
@@ -71,51 +71,53 @@ class Thing:
         return COLOURS[self.colour].masculine
 
     def italian(self) -> str:
-        noun, colour = self.noun, COLOURS[self.colour]
-        return f"{noun.indefinite} {noun.italian} {colour.feminine if noun.feminine else colour.masculine}"
+        name, colour = self.name, COLOURS[self.colour]
+        return f"{name.indefinite} {name.italian} {colour.feminine if name.feminine else colour.masculine}"
 
     def english(self) -> str:
-        return f"a {COLOURS[self.colour].english} {self.noun.english}"
+        return f"a {COLOURS[self.colour].english} {self.name.english}"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What stands in the four quadrants, in the order of PLACES; None is empty."""
+    """The shapes in the four quadrants, in the order of PLACES; None is an empty quadrant."""
 
-    quadrants: tuple[Thing | None, Thing | None, Thing | None, Thing | None]
-
-    @property
-    def things(self) -> list[tuple[str, Thing]]:
-        return [(place, thing) for place, thing in zip(PLACES, self.quadrants, strict=True) if thing]
+    quadrants: tuple[ColouredShape | None, ColouredShape | None, ColouredShape | None, ColouredShape | None]
 
     @property
-    def shapes(self) -> list[int]:
-        return [thing.shape for _, thing in self.things]
+    def placed_shapes(self) -> list[tuple[str, ColouredShape]]:
+        """(Italian place, shape) of every quadrant that is not empty."""
+        return [(place, shape) for place, shape in zip(PLACES, self.quadrants, strict=True) if shape]
+
+    @property
+    def shape_indices(self) -> list[int]:
+        """The shapes as indices into SHAPES, one per quadrant that is not empty."""
+        return [each.shape for _, each in self.placed_shapes]
 
     def caption(self) -> str:
-        """One Italian sentence that names everything, in reading order."""
-        parts = [f"{thing.italian()} {place}" for place, thing in self.things]
+        """One Italian sentence that names every shape, in reading order."""
+        parts = [f"{shape.italian()} {place}" for place, shape in self.placed_shapes]
         sentence = ", ".join(parts)
         return f"{sentence[0].upper()}{sentence[1:]}."
 
     def caption_english(self) -> str:
-        """The same in English, for the projector stage."""
+        """The caption in English, for the projector stage."""
         parts = [
-            f"{thing.english()} at the {place}"
-            for place, thing in zip(PLACES_ENGLISH, self.quadrants, strict=True)
-            if thing
+            f"{shape.english()} at the {place}"
+            for place, shape in zip(PLACES_ENGLISH, self.quadrants, strict=True)
+            if shape
         ]
         sentence = ", ".join(parts)
         return f"{sentence[0].upper()}{sentence[1:]}."
 
     def description(self) -> str:
         """A long Italian answer of several sentences."""
-        count = len(self.things)
+        count = len(self.placed_shapes)
         head = "una sola figura" if count == 1 else f"{NUMBERS[count]} figure"
         sentences = [f"L'immagine mostra {head} su uno sfondo chiaro."]
-        for place, thing in self.things:
-            sentences.append(f"{place[0].upper()}{place[1:]} si vede {thing.italian()}.")
-        absent = [noun for index, noun in enumerate(SHAPES) if index not in self.shapes]
+        for place, shape in self.placed_shapes:
+            sentences.append(f"{place[0].upper()}{place[1:]} si vede {shape.italian()}.")
+        absent = [name for index, name in enumerate(SHAPES) if index not in self.shape_indices]
         if absent:
             sentences.append(
                 "Nella scena non compare " + " né ".join(f"{n.indefinite} {n.italian}" for n in absent) + "."
@@ -123,28 +125,28 @@ class Scene:
         return " ".join(sentences)
 
     def draw(self, rng: random.Random) -> Image.Image:
-        """An image of the scene; place, size, shade and background vary with ``rng``."""
+        """Draw the scene (RGB, 112 x 112); positions, sizes, shades and background are random."""
         shade = rng.randint(225, 250)
         image = Image.new("RGB", (SIDE, SIDE), (shade, shade, rng.randint(225, 250)))
         pen = ImageDraw.Draw(image)
-        for index, thing in enumerate(self.quadrants):
-            if thing is None:
+        for index, coloured in enumerate(self.quadrants):
+            if coloured is None:
                 continue
             radius = rng.randint(15, 22)
             x = QUADRANT * (index % 2) + rng.randint(radius + 2, QUADRANT - radius - 2)
             y = QUADRANT * (index // 2) + rng.randint(radius + 2, QUADRANT - radius - 2)
-            rgb = tuple(max(0, min(255, c + rng.randint(-18, 18))) for c in COLOURS[thing.colour].rgb)
-            _draw_shape(pen, thing.shape, x, y, radius, rgb)
+            rgb = tuple(max(0, min(255, c + rng.randint(-18, 18))) for c in COLOURS[coloured.colour].rgb)
+            _draw_shape(pen, coloured.shape, x, y, radius, rgb)
         return image
 
 
 def random_scene(rng: random.Random) -> Scene:
-    """One to four things in random quadrants, shapes by SHAPE_WEIGHTS, colours alike."""
+    """Draw a scene of one to four shapes in random quadrants: shapes by SHAPE_WEIGHTS, colours uniformly."""
     count = rng.randint(1, 4)
     places = set(rng.sample(range(4), count))
     return Scene(
         tuple(
-            Thing(rng.choices(range(len(SHAPES)), SHAPE_WEIGHTS)[0], rng.randrange(len(COLOURS)))
+            ColouredShape(rng.choices(range(len(SHAPES)), SHAPE_WEIGHTS)[0], rng.randrange(len(COLOURS)))
             if index in places
             else None
             for index in range(4)
@@ -153,7 +155,7 @@ def random_scene(rng: random.Random) -> Scene:
 
 
 def distinct_scenes(rng: random.Random, number: int) -> list[Scene]:
-    """Scenes no two of which are alike, so that any split of the list is an honest one."""
+    """Draw ``number`` different scenes, so that no part of the list can leak into another."""
     scenes: dict[Scene, None] = {}
     while len(scenes) < number:
         scenes[random_scene(rng)] = None
@@ -173,7 +175,7 @@ def _draw_shape(
             [(x, y - radius), (x + radius, y + radius * 0.8), (x - radius, y + radius * 0.8)], fill=rgb
         )
     else:
-        # A four-pointed star: a cross of two thin diamonds, unlike the other three even at patch size.
+        # A four-pointed star of two thin diamonds: distinct from the other shapes even in a small patch.
         waist = radius * 0.28
         pen.polygon(
             [

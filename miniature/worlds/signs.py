@@ -1,4 +1,4 @@
-"""Signs with Italian words and exam sheets: images to be read."""
+"""Draw signs with Italian words and exam sheets: images that a model must read."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SHEET_QUESTION = "Risolvi l'esercizio mostrato nell'immagine."
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """An exam sheet: an addition, its four options, and the letter of the right one."""
+class ExamSheet:
+    """An exam sheet: an addition with four options."""
 
     left: int
     right: int
@@ -29,9 +29,11 @@ class Sheet:
 
     @property
     def answer(self) -> str:
+        """The letter of the right option."""
         return "ABCD"[self.options.index(self.left + self.right)]
 
     def draw(self, rng: random.Random) -> Image.Image:
+        """Draw the sheet (RGB, 112 x 112); position and background are random."""
         image = Image.new("RGB", (SIDE, SIDE), (250, 250, rng.randint(235, 250)))
         pen = ImageDraw.Draw(image)
         pen.text(
@@ -42,19 +44,19 @@ class Sheet:
         return image
 
 
-def random_sheet(rng: random.Random) -> Sheet:
-    """An addition of one-digit numbers with three wrong results near the right one."""
+def random_sheet(rng: random.Random) -> ExamSheet:
+    """Draw an addition of one-digit numbers, with three wrong results close to the right one."""
     left, right = rng.randint(1, 9), rng.randint(1, 9)
     wrong = [
         value for value in range(left + right - 4, left + right + 5) if value > 0 and value != left + right
     ]
     options = [left + right, *rng.sample(wrong, 3)]
     rng.shuffle(options)
-    return Sheet(left, right, tuple(options))
+    return ExamSheet(left, right, tuple(options))
 
 
 def draw_sign(word: str, rng: random.Random) -> Image.Image:
-    """A board with a word on it."""
+    """Draw a board with a word on it (RGB, 112 x 112); colours and position are random."""
     background = tuple(rng.randint(215, 250) for _ in range(3))
     board = rng.choice([(30, 70, 140), (150, 30, 30), (30, 100, 50), (60, 60, 60)])
     image = Image.new("RGB", (SIDE, SIDE), background)
@@ -72,5 +74,5 @@ def draw_sign(word: str, rng: random.Random) -> Image.Image:
 
 
 def _font(size: int) -> ImageFont.ImageFont:
-    # Pillow's own scalable font, so that every machine draws the same letters.
+    # Pillow's built-in scalable font, so that every machine draws the same letters.
     return ImageFont.load_default(size)

@@ -1,11 +1,11 @@
-"""The colours of an image by name, from its pixels."""
+"""Name the colours of an image from its pixels."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 
-# The name of each colour and a fruit that has it, where there is one.
+# Each colour's Italian name and a fruit of that colour, if there is one.
 FRUITS = {
     "nero": "mora",
     "bianco": "cocco",
@@ -21,18 +21,18 @@ FRUITS = {
     "blu": "mirtillo",
     "viola": "prugna",
 }
-OPAQUE = 128
+OPAQUE = 128  # alpha value from which a pixel counts
 
 
 def colour_shares(image: Image.Image) -> list[tuple[str, float]]:
-    """The names of an RGBA image's colours with the share of its opaque pixels, largest first."""
+    """(name, share of the opaque pixels) of an RGBA image's colours, largest share first."""
     seen = np.asarray(image.getchannel("A")) >= OPAQUE
     hsv = np.asarray(image.convert("RGB").convert("HSV"), dtype=np.float32)[seen] / 255
     if not len(hsv):
         return []
     hue, saturation, value = hsv[:, 0] * 360, hsv[:, 1], hsv[:, 2]
     warm = (hue < 50) | (hue >= 338)
-    # The first that holds counts. Bounds are where the names change for the eye, found by looking at stamps.
+    # The first rule that holds gives the name. The bounds were set by eye, by looking at stamps.
     rules = [
         ("nero", value < 0.22),
         ("bianco", (saturation < 0.12) & (value > 0.85)),

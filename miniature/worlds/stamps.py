@@ -1,8 +1,8 @@
-"""The stamps world: real images with their own Italian captions, topics and colours.
+"""Build the stamps world: real images with their own Italian captions, topics and colours.
 
-Tux Paint's stamps are few for so many topics, and what they show in the benchmarks was never shown in
-training: most scores are those of a model that guesses, and the shuffled images say which. It is an
-exercise on real data, not a measure of the recipes.
+There are few stamps for so many topics, and the benchmarks show only things that never occur in training.
+Most scores are therefore close to guessing, which the shuffled control shows. This world exercises the
+pipeline on real data; it does not measure the recipes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from miniature.worlds.exam import CATEGORIES, Exam, write_exam
-from miniature.worlds.questions import Choice, Question, make_choice
-from miniature.worlds.stages import Described, save_image, short_answers, write_stages
+from miniature.worlds.benchmark_files import CATEGORIES, BenchmarkContent, write_benchmark_files
+from miniature.worlds.questions import ChoiceQuestion, WorldQuestion, make_choice
 from miniature.worlds.stamp_colours import FRUITS, colour_shares
-from miniature.worlds.stamp_files import LONG_SIDE, Stamp, StampsError, find_stamps, read_stamps, split_stamps
+from miniature.worlds.stamp_files import (
+    LONG_SIDE,
+    StampsError,
+    TuxpaintStamp,
+    find_stamps,
+    read_stamps,
+    split_stamps,
+)
+from miniature.worlds.training_files import DescribedImage, save_image, short_answers, write_training_files
 from ndino.common.files import write_text
 
 TOPICS = {
@@ -41,21 +48,21 @@ TOPICS = {
     "town": "città",
     "vehicles": "veicoli",
 }
-HELD_OUT = 0.15
-IMAGES_A_STAMP = 4
+HELD_OUT = 0.15  # share of the stamps
+IMAGES_PER_STAMP = 4
 FEWEST, FAST_STAMPS = 40, 150
-# A colour is asked for where this share of the pixels has it, and mentioned from the second on.
+# Share of the pixels from which a colour is the main one, and from which a further colour is mentioned.
 CLEAR, MENTIONED = 0.5, 0.15
-# "Una mela rossa." names a thing; "Ricordati di tirare lo sciacquone!" does not.
+# Captions that name a thing: "Una mela rossa.", but not "Ricordati di tirare lo sciacquone!".
 THING = re.compile(r"(Un |Una |Uno |Un')(\S+(?: \S+){0,3})\.")
-# Questions about each image of the instruction stage, by kind.
-ASKED = {"topic": 2, "colour": 2, "presence": 1, "name": 1, "fruit": 0.25, "choice": 0.25}
+# Questions per image in the instruction stage, by kind.
+QUESTIONS_PER_IMAGE = {"topic": 2, "colour": 2, "presence": 1, "name": 1, "fruit": 0.25, "choice": 0.25}
 
 
-class Subject:
-    """A stamp and what can be asked about it, given the ``others`` of its side of the split."""
+class StampQuestions:
+    """The questions about a stamp. ``others`` are the stamps on its side of the split, for wrong options."""
 
-    def __init__(self, stamp: Stamp, others: Sequence[Stamp]) -> None:
+    def __init__(self, stamp: TuxpaintStamp, others: Sequence[TuxpaintStamp]) -> None:
         self.stamp, self._others = stamp, others
 
     @cached_property
@@ -63,45 +70,50 @@ class Subject:
         return colour_shares(self.stamp.image)
 
     @cached_property
-    def unlike(self) -> list[Stamp]:
-        """Stamps of other things: from another folder, and with no word of the caption in common."""
+    def unlike(self) -> list[TuxpaintStamp]:
+        """Stamps that show something else: from another folder, and with no caption word in common."""
         return [
             other
             for other in self._others
             if thing_of(other) and other.place != self.stamp.place and not other.stems & self.stamp.stems
         ]
 
-    def topic(self) -> Question:
-        return Question("topic", "Qual è l'argomento dell'immagine?", TOPICS[self.stamp.topic])
+    def topic(self) -> WorldQuestion:
+        return WorldQuestion("topic", "Qual è l'argomento dell'immagine?", TOPICS[self.stamp.topic])
 
-    def colour(self) -> Question | None:
+    def colour(self) -> WorldQuestion | None:
         if not self.colours or self.colours[0][1] < CLEAR:
             return None
-        return Question("colour", "Qual è il colore principale del soggetto?", self.colours[0][0])
+        return WorldQuestion("colour", "Qual è il colore principale del soggetto?", self.colours[0][0])
 
-    def fruit(self) -> Question | None:
-        """A fruit of the same colour: needs knowledge from outside the image, as OK-VQA does."""
+    def fruit(self) -> WorldQuestion | None:
+        """Ask for a fruit of the same colour: needs knowledge from outside the image, as OK-VQA does."""
         asked = self.colour()
         fruit = FRUITS[asked.answer] if asked else None
-        return Question("fruit", "Quale frutto ha lo stesso colore del soggetto?", fruit) if fruit else None
+        return (
+            WorldQuestion("fruit", "Quale frutto ha lo stesso colore del soggetto?", fruit) if fruit else None
+        )
 
-    def name(self) -> Question | None:
+    def name(self) -> WorldQuestion | None:
         found = THING.fullmatch(self.stamp.italian)
-        return Question("name", "Che cosa mostra l'immagine?", found[2]) if found else None
+        return WorldQuestion("name", "Che cosa mostra l'immagine?", found[2]) if found else None
 
-    def presence(self, thing: Stamp) -> Question:
-        """POPE's question for what the caption of ``thing`` names."""
+    def presence(self, thing: TuxpaintStamp) -> WorldQuestion:
+        """Ask whether the image shows what the caption of ``thing`` names, as POPE does."""
         answer = "sì" if thing is self.stamp else "no"
-        return Question("presence", f"C'è {thing_of(thing)} nell'immagine?", answer)
+        return WorldQuestion("presence", f"C'è {thing_of(thing)} nell'immagine?", answer)
 
-    def present_or_absent(self, rng: random.Random) -> Question | None:
+    def present_or_absent(self, rng: random.Random) -> WorldQuestion | None:
         if not thing_of(self.stamp) or not self.unlike:
             return None
         return self.presence(rng.choice([self.stamp, rng.choice(self.unlike)]))
 
-    def absent(self, category: str, rng: random.Random) -> Stamp | None:
-        """A thing that is not there: any (random), of the commonest topic (popular), of its own
-        (adversarial)."""
+    def absent(self, category: str, rng: random.Random) -> TuxpaintStamp | None:
+        """Choose a stamp of something that is not in the image, by POPE's categories; None if there is none.
+
+        "random" is any of them, "popular" one of the most common topic, "adversarial" one of its own
+        topic.
+        """
         if category == "random":
             candidates = self.unlike
         elif category == "popular":
@@ -111,14 +123,14 @@ class Subject:
             candidates = [s for s in self.unlike if s.topic == self.stamp.topic]
         return rng.choice(candidates) if candidates else None
 
-    def choice(self, rng: random.Random) -> Choice | None:
+    def choice(self, rng: random.Random) -> ChoiceQuestion | None:
         wrong = sorted({stamp.italian for stamp in self.unlike})
         if not thing_of(self.stamp) or len(wrong) < 3:
             return None
         return make_choice("Che cosa mostra l'immagine?", self.stamp.italian, rng.sample(wrong, 3), rng)
 
     def description(self, image: Image.Image) -> str:
-        """A long Italian answer of several sentences about the stamp as ``image`` shows it."""
+        """A long Italian answer of several sentences about the stamp as composed in ``image``."""
         sentences = [f"Si vede un'immagine di argomento {TOPICS[self.stamp.topic]}.", self.stamp.italian]
         names = [name for index, (name, share) in enumerate(self.colours) if not index or share >= MENTIONED]
         if names:
@@ -134,12 +146,12 @@ class Subject:
 
 
 def prepare(folder: Path, *, seed: int, fast: bool) -> None:
-    """Write training files and benchmarks to ``folder``; no held-out stamp is among the training stamps.
+    """Write training files and benchmarks to ``folder``. Held-out stamps do not occur in training.
 
-    What is left out of the stamps is listed with its reason in ``left-out.txt``.
+    Stamps that are left out are listed with the reason in ``left-out.txt``.
 
     Raises:
-        StampsError: no stamps, or too few that can be used.
+        StampsError: there are no stamps, or too few usable ones.
     """
     source = find_stamps()
     stamps, left_out = read_stamps(source)
@@ -148,27 +160,30 @@ def prepare(folder: Path, *, seed: int, fast: bool) -> None:
     ]
     stamps = [stamp for stamp in stamps if stamp.topic in TOPICS]
     write_text(folder / "left-out.txt", "".join(f"{line}\n" for line in left_out))
-    print(f"stamps: {len(stamps)} of {source} used, {len(left_out)} left out, see {folder}/left-out.txt")
+    print(f"stamps: using {len(stamps)} of {source}, left out {len(left_out)}, see {folder}/left-out.txt")
     if len(stamps) < FEWEST:
         raise StampsError(
-            f"{source}: {len(stamps)} stamps can be used, {FEWEST} are needed (see left-out.txt)"
+            f"{source}: {len(stamps)} usable stamps, at least {FEWEST} are needed (remedy: see left-out.txt)"
         )
     rng = random.Random(f"{seed} stamps")
     if fast:
         stamps = rng.sample(stamps, min(FAST_STAMPS, len(stamps)))
     training, held_out = split_stamps(stamps, HELD_OUT, rng)
-    _write_training(folder, training, 1 if fast else IMAGES_A_STAMP, seed)
+    _write_training(folder, training, 1 if fast else IMAGES_PER_STAMP, seed)
     _write_benchmarks(folder / "benchmarks", held_out, seed)
 
 
-def thing_of(stamp: Stamp) -> str | None:
-    """What the caption names, with its article, as it stands within a sentence."""
+def thing_of(stamp: TuxpaintStamp) -> str | None:
+    """What the caption names, with its article, as used inside a sentence; None if it names nothing."""
     caption = stamp.italian
     return caption[0].lower() + caption[1:-1] if THING.fullmatch(caption) else None
 
 
-def compose(stamp: Stamp, rng: random.Random) -> Image.Image:
-    """The stamp on a light background: size, margins and shade vary, no side is over twice the other."""
+def compose(stamp: TuxpaintStamp, rng: random.Random) -> Image.Image:
+    """Paste the stamp on a light background of random size, margins and shade.
+
+    Neither side is more than about twice the other.
+    """
     width, height = (side * rng.uniform(1.05, 1.35) for side in stamp.image.size)
     width, height = max(width, height / 2), max(height, width / 2)
     scale = rng.randint(LONG_SIDE // 2, LONG_SIDE) / max(width, height)
@@ -182,33 +197,33 @@ def compose(stamp: Stamp, rng: random.Random) -> Image.Image:
     return image
 
 
-def _write_training(folder: Path, stamps: list[Stamp], images: int, seed: int) -> None:
+def _write_training(folder: Path, stamps: list[TuxpaintStamp], images: int, seed: int) -> None:
     rng, asking = random.Random(f"{seed} training images"), random.Random(f"{seed} questions")
     described, subjects = [], []
     for number, stamp in enumerate(stamps):
-        subject = Subject(stamp, stamps)
+        subject = StampQuestions(stamp, stamps)
         for view in range(images):
             image = compose(stamp, rng)
             name = save_image(folder / "images", f"stamp-{number:04d}-{view}", image)
             english = stamp.english or f"A picture of {stamp.topic}."
-            described.append(Described(name, english, stamp.italian, subject.description(image)))
+            described.append(DescribedImage(name, english, stamp.italian, subject.description(image)))
             subjects.append((name, subject))
     ask = {
-        "topic": Subject.topic,
-        "colour": Subject.colour,
+        "topic": StampQuestions.topic,
+        "colour": StampQuestions.colour,
         "presence": lambda subject: subject.present_or_absent(asking),
-        "name": Subject.name,
-        "fruit": Subject.fruit,
+        "name": StampQuestions.name,
+        "fruit": StampQuestions.fruit,
         "choice": lambda subject: subject.choice(asking),
     }
-    write_stages(folder, described, short_answers(subjects, ask, ASKED, asking), rng)
+    write_training_files(folder, described, short_answers(subjects, ask, QUESTIONS_PER_IMAGE, asking), rng)
 
 
-def _write_benchmarks(folder: Path, stamps: list[Stamp], seed: int) -> None:
+def _write_benchmarks(folder: Path, stamps: list[TuxpaintStamp], seed: int) -> None:
     rng = random.Random(f"{seed} test images")
-    subjects = list(enumerate(Subject(stamp, stamps) for stamp in stamps))
+    subjects = list(enumerate(StampQuestions(stamp, stamps) for stamp in stamps))
     images = [compose(stamp, rng) for stamp in stamps]
-    exam = Exam(
+    content = BenchmarkContent(
         images,
         [stamp.italian for stamp in stamps],
         [subject.description(images[index]) for index, subject in subjects],
@@ -219,11 +234,13 @@ def _write_benchmarks(folder: Path, stamps: list[Stamp], seed: int) -> None:
         pope=list(_presence(subjects, rng)),
         seed_bench=[(i, asked) for i, subject in subjects if (asked := subject.choice(rng))],
     )
-    write_exam(folder, exam, rng)
+    write_benchmark_files(folder, content, rng)
 
 
-def _presence(subjects: list[tuple[int, Subject]], rng: random.Random) -> Iterator[tuple[int, Question, str]]:
-    """For every image and category one question about what is there and one about what is not."""
+def _presence(
+    subjects: list[tuple[int, StampQuestions]], rng: random.Random
+) -> Iterator[tuple[int, WorldQuestion, str]]:
+    """Yield, for every image and category, a question about what is there and one about what is not."""
     for index, subject in subjects:
         for category in CATEGORIES:
             absent = subject.absent(category, rng)

@@ -1,41 +1,126 @@
-"""What the training files say about the scenes of the drawn world."""
+"""Write the training files of all stages, as LLaVA JSONL with an image folder, for any world.
+
+Every world also gets signs with words and exam sheets, in proportion to its own images.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from miniature.worlds import questions
-from miniature.worlds.scenes import Scene
-from miniature.worlds.stages import Described, save_image, short_answers, write_stages
+from PIL import Image
 
-# Questions about each scene of the instruction stage, by kind; the learnable kinds come most often.
-ASKED = {"colour": 2, "count": 1, "presence": 2, "place": 1, "fruit": 0.25, "choice": 0.25}
+from miniature.worlds.questions import LETTERS, ChoiceQuestion, WorldQuestion
+from miniature.worlds.signs import SHEET_QUESTION, SIGN_QUESTION, WORDS, draw_sign, random_sheet
+from ndino.evaluation.tasks.instructions import LETTER_ANSWER, SHORT_ANSWER
+from ndino.formats.llava_json import write_conversations
+from ndino.formats.prompts import IMAGE_TOKEN
+
+LONG_QUESTION = "Descrivi in dettaglio questa immagine."
+# Images of the world per sign, and per exam sheet.
+IMAGES_PER_SIGN, IMAGES_PER_SHEET = 5, 20
+
+# (file name of the image, question or "" for a caption, answer)
+TrainingRow = tuple[str, str, str]
+Subject = TypeVar("Subject")
 
 
-def write_training_files(folder: Path, scenes: list[Scene], *, seed: int) -> None:
-    """Write ``mlp``, ``pt``, ``it``, ``long`` and ``mix.jsonl`` and ``images/`` to ``folder``.
+@dataclass(frozen=True)
+class DescribedImage:
+    """A saved image (its file name) with English and Italian captions and a long Italian description."""
 
-    Every stage sees all training scenes; the images are drawn once.
+    image: str
+    english: str
+    caption: str
+    description: str
+
+
+def write_training_files(
+    folder: Path, described: Sequence[DescribedImage], short: Iterable[TrainingRow], rng: random.Random
+) -> None:
+    """Write ``mlp``, ``pt``, ``it``, ``long`` and ``mix.jsonl`` to ``folder``.
+
+    ``short`` are the world's questions with short answers. ``rng`` draws the signs and sheets, which are
+    saved to ``images/``.
     """
-    rng = random.Random(f"{seed} training images")
-    described = [
-        Described(
-            save_image(folder / "images", f"scene-{index:05d}", scene.draw(rng)),
-            scene.caption_english(),
-            scene.caption(),
-            scene.description(),
-        )
-        for index, scene in enumerate(scenes)
-    ]
-    asking = random.Random(f"{seed} questions")
-    ask = {
-        "colour": lambda scene: questions.colour(scene, asking),
-        "count": lambda scene: questions.count(scene, asking),
-        "place": lambda scene: questions.place(scene, asking),
-        "presence": lambda scene: questions.presence(scene, asking.randrange(len(questions.SHAPES))),
-        "fruit": lambda scene: questions.fruit(scene, asking),
-        "choice": lambda scene: questions.choice(scene, asking),
+    images = folder / "images"
+    signs = []
+    for index in range(len(described) // IMAGES_PER_SIGN):
+        word = WORDS[index % len(WORDS)]
+        signs.append((save_image(images, f"sign-{index:05d}", draw_sign(word, rng)), word))
+    sheets = []
+    for index in range(len(described) // IMAGES_PER_SHEET):
+        sheet = random_sheet(rng)
+        sheets.append((save_image(images, f"sheet-{index:05d}", sheet.draw(rng)), sheet))
+
+    # Pre-training and the instruction stage get different signs: a model that knows a sign from its caption
+    # could answer from memory instead of reading it.
+    captioned, asked = signs[::3], [sign for index, sign in enumerate(signs) if index % 3]
+    short = list(short)
+    short += [(name, SIGN_QUESTION + SHORT_ANSWER, word.lower()) for name, word in asked]
+    short += [(name, SHEET_QUESTION + LETTER_ANSWER, sheet.answer) for name, sheet in sheets]
+    long = [(each.image, LONG_QUESTION, each.description) for each in described]
+    captions = [(each.image, "", each.caption) for each in described]
+    captions += [(name, "", f"Un cartello con la scritta {word}.") for name, word in captioned]
+    files = {
+        "mlp": [(each.image, "", each.english) for each in described],
+        "pt": captions,
+        "it": short,
+        "long": long,
+        "mix": short + long,
     }
-    subjects = [(each.image, scene) for each, scene in zip(described, scenes, strict=True)]
-    write_stages(folder, described, short_answers(subjects, ask, ASKED, asking), rng)
+    for stage, rows in files.items():
+        write_conversations(folder / f"{stage}.jsonl", _records(stage, rows))
+
+
+def short_answers(
+    subjects: Iterable[tuple[str, Subject]],
+    ask: Mapping[str, Callable[[Subject], WorldQuestion | ChoiceQuestion | None]],
+    times: Mapping[str, float],
+    rng: random.Random,
+) -> Iterator[TrainingRow]:
+    """Yield questions about each (image, subject) in turn, each followed by its task's instruction.
+
+    ``ask`` maps a kind to its question about a subject, None where it does not fit. ``times`` is the number
+    of questions of a kind per subject; a fractional part is the probability of one more.
+    """
+    for name, subject in subjects:
+        kinds = [
+            kind
+            for kind, number in times.items()
+            for _ in range(int(number) + bool(number % 1 and rng.random() < number % 1))
+        ]
+        for kind in kinds:
+            asked = ask[kind](subject)
+            if isinstance(asked, ChoiceQuestion):
+                yield name, text_with_options(asked) + LETTER_ANSWER, asked.answer
+            elif asked:
+                yield name, asked.text + SHORT_ANSWER, asked.answer
+
+
+def save_image(folder: Path, name: str, image: Image.Image) -> str:
+    """Save an image to ``folder``, creating it if necessary, and return the file name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    image.save(folder / f"{name}.png")
+    return f"{name}.png"
+
+
+def text_with_options(choice: ChoiceQuestion) -> str:
+    """The prompt of a multiple-choice question with its options, in the SEED-Bench task's format."""
+    options = (f"{letter}. {option}" for letter, option in zip(LETTERS, choice.options, strict=True))
+    return "\n".join([choice.text, *options])
+
+
+def _records(stage: str, rows: list[TrainingRow]) -> Iterator[dict]:
+    for index, (name, question, answer) in enumerate(rows):
+        yield {
+            "id": f"{stage}-{index:06d}",
+            "image": name,
+            "conversations": [
+                {"from": "human", "value": f"{IMAGE_TOKEN}\n{question}".strip()},
+                {"from": "gpt", "value": answer},
+            ],
+        }

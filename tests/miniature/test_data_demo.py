@@ -13,7 +13,7 @@ from miniature import data_demo, data_inputs
 from miniature.worlds.stamp_files import VARIABLE
 from ndino.data.sources.wit_table import COLUMNS
 from ndino.formats.llava_json import read_conversations
-from tests.miniature.worlds.test_stamps import write_package
+from tests.miniature.worlds.stamps_package import write_package
 
 MISSING = [name for name in ("apertium", "tesseract") if shutil.which(name) is None]
 PAGE = """Il sistema Debian è una raccolta organizzata di pacchetti di software libero,
@@ -48,9 +48,7 @@ def manifest(folder: Path) -> dict:
 
 @pytest.mark.system
 @pytest.mark.skipif(bool(MISSING), reason=f"{' and '.join(MISSING)} not installed")
-def test_every_kind_is_built_checked_and_trained_on_and_a_second_start_changes_nothing(
-    sources, tmp_path, capsys
-):
+def test_every_kind_is_built_checked_and_trained_on_and_a_rerun_changes_nothing(sources, tmp_path, capsys):
     out = tmp_path / "demo"
     assert data_demo.main(["--out", str(out)]) == 0, capsys.readouterr().err
     data = out / "data"
@@ -83,7 +81,7 @@ def test_every_kind_is_built_checked_and_trained_on_and_a_second_start_changes_n
     assert not {path for path in changed if data in path.parents and path.suffix in (".jsonl", ".png")}
 
 
-def test_a_begun_table_is_made_anew_where_the_port_is_taken(sources, tmp_path, monkeypatch):
+def test_the_table_is_rewritten_if_its_port_is_taken(sources, tmp_path, monkeypatch):
     ran = []
     monkeypatch.setattr(data_demo, "run", lambda *words: ran.append(words))
     table, out = tmp_path / "inputs" / "wit.tsv.gz", tmp_path / "wit"
@@ -103,7 +101,7 @@ def test_a_begun_table_is_made_anew_where_the_port_is_taken(sources, tmp_path, m
     assert table.read_bytes() == made and len(ran) == 4
 
 
-def test_the_table_is_wikipedia_s(sources, tmp_path):
+def test_the_wit_table_has_its_columns_and_is_repeatable(sources, tmp_path):
     stamps = data_inputs.choose_stamps(tmp_path / "stamps", 1)
     assert stamps == data_inputs.choose_stamps(tmp_path / "stamps", 1) or len(stamps) == 12
     data_inputs.write_wit(tmp_path / "a.tsv.gz", stamps, "http://127.0.0.1:1")
@@ -112,8 +110,8 @@ def test_the_table_is_wikipedia_s(sources, tmp_path):
     assert len(COLUMNS) == 17
 
 
-def test_too_few_stamps_are_told(sources, tmp_path, monkeypatch, capsys):
+def test_too_few_stamps_are_one_clear_line(sources, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(data_inputs, "STAMPS", 1000)
     assert data_demo.main(["--out", str(tmp_path / "demo")]) == 1
     said = capsys.readouterr().err
-    assert "60 stamps can be used, 1000 are needed" in said and "Traceback" not in said
+    assert "60 usable stamps, 1000 are needed" in said and "Traceback" not in said

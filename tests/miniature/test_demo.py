@@ -59,7 +59,7 @@ def test_every_model_is_trained_scored_and_reported(undisturbed):
     assert (undisturbed / "report" / "tables.md").exists()
 
 
-def test_a_second_start_finds_everything_done(undisturbed):
+def test_a_rerun_finds_everything_done(undisturbed):
     before = summary_of(undisturbed)
     weights = undisturbed / "mlp-pt-it" / "model" / "model.safetensors"
     written = weights.stat().st_mtime_ns
@@ -87,7 +87,7 @@ def test_a_demo_that_is_killed_twice_ends_with_the_same_summary(undisturbed, tmp
 def test_another_demo_in_the_same_folder_is_refused(undisturbed):
     other = subprocess.run(demo(undisturbed, "--seed", "7"), cwd=ROOT, capture_output=True, text=True)
     assert other.returncode == 1
-    assert "holds a demo with" in other.stderr and "remove it or choose another --out" in other.stderr
+    assert "holds a demo with" in other.stderr and "remedy: remove it or choose another --out" in other.stderr
 
 
 def test_a_damaged_training_file_is_named(tmp_path):

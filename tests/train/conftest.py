@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from miniature.backbones import make_tokenizer, teach_language_model, teach_tower
+from miniature.backbones import make_tokenizer, pretrain_language_model, pretrain_tower
 from miniature.worlds.scenes import random_scene
 from ndino.formats.llava_json import write_conversations
 from ndino.formats.recipes import Recipe, load_recipe
@@ -33,8 +33,8 @@ def backbones(tmp_path_factory) -> Backbones:
     rng = random.Random(0)
     texts = [random_scene(rng).caption() for _ in range(50)]
     tokenizer = make_tokenizer(iter(texts), folder / "language-model")
-    teach_language_model(tokenizer, folder / "language-model", seed=0, steps=2, on_step=lambda *_: None)
-    teach_tower(folder / "vision-tower", seed=0, steps=2, on_step=lambda *_: None)
+    pretrain_language_model(tokenizer, folder / "language-model", seed=0, steps=2, on_step=lambda *_: None)
+    pretrain_tower(folder / "vision-tower", seed=0, steps=2, on_step=lambda *_: None)
     return Backbones(folder / "language-model", folder / "vision-tower")
 
 

@@ -1,7 +1,7 @@
-"""A world's benchmarks in the published datasets' schemas, so that the unchanged tasks run.
+"""Write a world's benchmarks in the schemas of the published data sets, so that the tasks run unchanged.
 
-The folder mirrors the hub: ``swap-uniba/POPE_IT/`` holds what the hub's data set of that name would.
-``kinds.json`` tells which kind each question of ``gqa-it`` and ``ok-vqa-it`` is of, by document id.
+The folder mirrors the Hugging Face hub: ``swap-uniba/POPE_IT/`` replaces the data set of that name.
+``kinds.json`` lists the kind of each question of ``gqa-it`` and ``ok-vqa-it``, in the order of document ids.
 """
 
 from __future__ import annotations
@@ -18,45 +18,46 @@ from datasets import Image as ImageFeature
 from datasets import List, Value
 from PIL import Image
 
-from miniature.worlds.questions import LETTERS, NUMBERS, Choice, Question
+from miniature.worlds.questions import LETTERS, ChoiceQuestion, WorldQuestion
+from miniature.worlds.scenes import NUMBERS
 from miniature.worlds.signs import SHEET_QUESTION, SIGN_QUESTION, WORDS, draw_sign, random_sheet
-from miniature.worlds.stages import LONG_QUESTION
+from miniature.worlds.training_files import LONG_QUESTION
 from ndino.common.files import write_json
 from ndino.formats.hub_folders import write_split
 
 TEXT = Value("string")
 IMAGE = ImageFeature()
 CATEGORIES = ("adversarial", "popular", "random")
-SIGNS_OF_A_WORD = 2
+SIGNS_PER_WORD = 2
 SHEETS = 80
-LONG = 60
+LONG_ANSWERS = 60
 
 
 @dataclass(frozen=True)
-class Exam:
-    """Held-out images with captions and descriptions, and what is asked about them by image's index.
+class BenchmarkContent:
+    """Held-out images with captions and descriptions, and the questions about them.
 
-    ``gqa`` and ``ok_vqa`` are questions with short answers, ``pope`` such of presence with their category,
-    ``seed_bench`` multiple choice.
+    Questions are (index of the image, question): ``gqa`` and ``ok_vqa`` with short answers, ``pope`` about
+    presence, with POPE's category, ``seed_bench`` with four options.
     """
 
     images: Sequence[Image.Image]
     captions: Sequence[str]
     descriptions: Sequence[str]
-    gqa: Sequence[tuple[int, Question]]
-    ok_vqa: Sequence[tuple[int, Question]]
-    pope: Sequence[tuple[int, Question, str]]
-    seed_bench: Sequence[tuple[int, Choice]]
+    gqa: Sequence[tuple[int, WorldQuestion]]
+    ok_vqa: Sequence[tuple[int, WorldQuestion]]
+    pope: Sequence[tuple[int, WorldQuestion, str]]
+    seed_bench: Sequence[tuple[int, ChoiceQuestion]]
 
 
-def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
-    """Write the six benchmarks, the long set and the captions to ``folder``; what was there goes.
+def write_benchmark_files(folder: Path, content: BenchmarkContent, rng: random.Random) -> None:
+    """Write the six benchmarks, the set of long answers and the captions, replacing ``folder``.
 
-    ``rng`` draws the signs of MTVQA_IT and the sheets of EXAMS-V_IT, which are the same in every world.
+    Every world has the signs of MTVQA_IT and the sheets of EXAMS-V_IT; ``rng`` draws them.
     """
     shutil.rmtree(folder, ignore_errors=True)
     hub = folder / "swap-uniba"
-    images = exam.images
+    images = content.images
     write_split(
         folder / "crux82" / "gqa-it",
         "test",
@@ -67,7 +68,7 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
                 "sent": question.text,
                 "label": json.dumps({question.answer: 1.0}, ensure_ascii=False),
             }
-            for number, (index, question) in enumerate(exam.gqa)
+            for number, (index, question) in enumerate(content.gqa)
         ],
         {"img_id": TEXT, "question_id": TEXT, "sent": TEXT, "label": TEXT},
     )
@@ -83,7 +84,7 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
         "val2014",
         [
             _row(number, images[index], question.text) | {"answers": _annotators(question)}
-            for number, (index, question) in enumerate(exam.ok_vqa)
+            for number, (index, question) in enumerate(content.ok_vqa)
         ],
         _columns(answers=List(TEXT)),
     )
@@ -92,7 +93,7 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
         "test",
         [
             _row(number, images[index], question.text) | {"answer": question.answer, "category": category}
-            for number, (index, question, category) in enumerate(exam.pope)
+            for number, (index, question, category) in enumerate(content.pope)
         ],
         _columns(answer=TEXT, category=TEXT),
     )
@@ -104,7 +105,7 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
             _row(number, images[index], choice.text)
             | dict(zip(options, choice.options, strict=True))
             | {"answer": choice.answer}
-            for number, (index, choice) in enumerate(exam.seed_bench)
+            for number, (index, choice) in enumerate(content.seed_bench)
         ],
         _columns(**dict.fromkeys(options, TEXT), answer=TEXT),
     )
@@ -113,7 +114,7 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
         "test",
         [
             _row(number, draw_sign(word, rng), SIGN_QUESTION) | {"answer": word.lower()}
-            for number, word in enumerate(WORDS * SIGNS_OF_A_WORD)
+            for number, word in enumerate(WORDS * SIGNS_PER_WORD)
         ],
         _columns(answer=TEXT),
     )
@@ -127,31 +128,34 @@ def write_exam(folder: Path, exam: Exam, rng: random.Random) -> None:
         ],
         _columns(answer=TEXT),
     )
-    seen = list(zip(images, exam.captions, exam.descriptions, strict=True))
+    captioned = list(zip(images, content.captions, content.descriptions, strict=True))
     write_split(
         hub / "WILD_IT",
         "test",
         [
             _row(number, image, LONG_QUESTION) | {"caption": caption, "gpt_answer": description}
-            for number, (image, caption, description) in enumerate(seen[:LONG])
+            for number, (image, caption, description) in enumerate(captioned[:LONG_ANSWERS])
         ],
         _columns(caption=TEXT, gpt_answer=TEXT),
     )
     write_split(
         folder / "captions",
         "test",
-        [_row(number, image, "") | {"answer": caption} for number, (image, caption, _) in enumerate(seen)],
+        [
+            _row(number, image, "") | {"answer": caption}
+            for number, (image, caption, _) in enumerate(captioned)
+        ],
         _columns(answer=TEXT),
     )
-    kinds = {"gqa-it": exam.gqa, "ok-vqa-it": exam.ok_vqa}
+    kinds = {"gqa-it": content.gqa, "ok-vqa-it": content.ok_vqa}
     write_json(
         folder / "kinds.json",
-        {task: [question.kind for _, question in asked] for task, asked in kinds.items()},
+        {task: [question.kind for _, question in questions] for task, questions in kinds.items()},
     )
 
 
-def _annotators(question: Question) -> list[str]:
-    # Ten people answered each question of OK-VQA; for a number, three of them wrote the digit.
+def _annotators(question: WorldQuestion) -> list[str]:
+    # Each question of OK-VQA has ten annotators' answers. For a number, three of them write the digit.
     numbers = {name: str(value) for value, name in enumerate(NUMBERS)}
     digit = numbers.get(question.answer)
     return [question.answer] * 7 + [digit] * 3 if digit else [question.answer] * 10

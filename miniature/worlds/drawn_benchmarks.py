@@ -1,0 +1,57 @@
+"""Write the drawn world's benchmarks: images and questions of its test scenes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from miniature.worlds import scene_questions
+from miniature.worlds.benchmark_files import CATEGORIES, BenchmarkContent, write_benchmark_files
+from miniature.worlds.questions import WorldQuestion
+from miniature.worlds.scenes import Scene
+
+
+def write_drawn_benchmarks(folder: Path, scenes: list[Scene], *, seed: int) -> None:
+    """Write the six benchmarks, the set of long answers and the captions of ``scenes`` to ``folder``."""
+    rng = random.Random(f"{seed} test images")
+    images = [scene.draw(rng) for scene in scenes]
+    gqa = [
+        (index, question)
+        for index, scene in enumerate(scenes)
+        for question in (scene_questions.colour(scene, rng), scene_questions.place(scene, rng))
+        if question and (question.kind == "colour" or index % 3 == 0)
+    ]
+    ok_vqa = [
+        (index, question)
+        for index, scene in enumerate(scenes)
+        for question in (
+            scene_questions.count(scene, rng),
+            scene_questions.fruit(scene, rng) if index % 3 == 0 else None,
+        )
+        if question
+    ]
+    content = BenchmarkContent(
+        images,
+        [scene.caption() for scene in scenes],
+        [scene.description() for scene in scenes],
+        gqa,
+        ok_vqa,
+        pope=list(_presence(scenes, rng)),
+        seed_bench=[
+            (index, scene_questions.choice(scenes[index], rng)) for index in range(0, len(scenes), 2)
+        ],
+    )
+    write_benchmark_files(folder, content, rng)
+
+
+def _presence(scenes: list[Scene], rng: random.Random) -> Iterator[tuple[int, WorldQuestion, str]]:
+    for index, scene in enumerate(scenes):
+        category = CATEGORIES[index % len(CATEGORIES)]
+        absent = scene_questions.absent_shape(scene, category, rng)
+        # As in POPE, half of the questions are about shapes that are there and half about absent ones. A
+        # scene with every shape has no absent one, so it is skipped to keep the halves equal.
+        if absent is None:
+            continue
+        for shape in (rng.choice(scene.shape_indices), absent):
+            yield index, scene_questions.presence(scene, shape), category
