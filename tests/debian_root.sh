@@ -34,7 +34,7 @@ make_root() {
   mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 2>/dev/null | awk -v suite="$2" '$1 == suite { print $2; exit }')
   # A release that is out of date is still good for a test.
   APT_CONFIG=<(echo 'Acquire::Check-Valid-Until "false";') \
-    timeout 900 debootstrap --variant=minbase --include="$3" "$2" "$partial" "${mirror:-http://deb.debian.org/debian}" >"$1.log" 2>&1 ||
+    timeout 900 debootstrap --variant=minbase --include="$3" "$2" "$partial" ${mirror:+"$mirror"} >"$1.log" 2>&1 ||
     die "debootstrap of $2 failed: $(tail -n 1 "$1.log") (its log: $1.log)"
   rm -rf "$partial"/var/cache/apt/archives/*.deb
   mv "$partial" "$1"

@@ -11,6 +11,7 @@ import importlib.util
 import os
 import re
 import shutil
+import subprocess
 import urllib.request
 from collections import Counter
 from collections.abc import Generator
@@ -21,7 +22,6 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_name("allowed_skips.yaml")
-DEBIAN = "http://deb.debian.org/debian/dists/stable/Release"
 
 
 @functools.cache
@@ -54,11 +54,23 @@ def is_so(surrounding: str) -> bool:
 
 
 def _debian_answers() -> bool:
+    """Whether one of the archives that apt is set up for answers."""
     try:
-        with urllib.request.urlopen(DEBIAN, timeout=10):
-            return True
-    except OSError:
+        listed = subprocess.run(
+            ["apt-get", "indextargets", "--format", "$(REPO_URI)dists/$(RELEASE)/Release"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
         return False
+    for address in dict.fromkeys(line for line in listed.splitlines() if line.startswith("http")):
+        try:
+            with urllib.request.urlopen(address, timeout=10):
+                return True
+        except OSError:
+            continue
+    return False
 
 
 @functools.cache
