@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ndino.export.errors import ConversionError
 from ndino.export.checkpoint import Checkpoint
+from ndino.export.errors import ConversionError
 from ndino.export.settings import grid_pinpoints
 from tests.export.refusals import change_config, refusal
 
