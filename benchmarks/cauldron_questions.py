@@ -1,12 +1,12 @@
-"""Questions with answers of the kind that The Cauldron's 15 tasks have, as the lines that are translated.
+"""Generate questions with answers like those of The Cauldron's 15 tasks, as the lines that are translated.
 
-The data set itself is on a hub only, so its repetitions are imitated, from what is known of how its sources
-were made: CLEVR's and RAVEN's questions come from templates, those about COCO images are written by people
-who ask after the same things again and again, descriptions and reports are written once each. The share of a
-task is that of the first 10,000 rows of each times the questions a row (VQAv2 443,757 questions on 82,783
-images, CLEVR ten on each, the others rounded). What a template asks after is drawn with Zipf's law, a few
-things very often and many seldom. Words, templates and the law are ours: the figure that follows from them
-says how a memory pays, not what it saves on the real rows to the percent.
+The real data set is only on the hub, so its repetitions are imitated from how its sources were made: CLEVR's
+and RAVEN's questions come from templates, people ask about the same things again and again in COCO images,
+and descriptions and reports are written once each. A task's share is its first 10,000 rows times its
+questions per row (VQAv2 has 443,757 questions on 82,783 images, CLEVR has ten per image, the others are
+rounded). The words in a template follow Zipf's law: a few are very frequent, many are rare. Words, templates
+and the law are our own choice, so the results show roughly how much a translation memory saves, not the exact
+figure on the real rows.
 """
 
 from __future__ import annotations

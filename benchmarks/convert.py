@@ -1,13 +1,16 @@
-"""Memory and time of the converter against loading the whole checkpoint, on a synthetic one.
+"""Peak memory and time of the converter against loading the whole checkpoint, on a synthetic checkpoint.
 
     python -m benchmarks.convert                    4 GB, about two minutes and 12 GB of disk
     python -m benchmarks.convert --gigabytes 0.1
 
-The other way is what the released converter of the paper does: all weights into one dictionary, in float16,
-handed to the model, embeddings resized, saved. Two things are left out in its favour: the checkpoint is
-float16 already, so casting copies nothing, and new rows are the mean of the old instead of drawn from a
-distribution with the old rows' covariance. Each way runs in a process of its own, in turns; the peak is the
-largest resident size (mapped files included), the time is that of the conversion without imports.
+Compared with the paper's released converter, which loads all weights into one dictionary in float16, hands
+them to the model, resizes the embeddings and saves. The comparison favours it in two ways: the checkpoint is
+float16 already, so casting copies nothing, and new embedding rows are the mean of the old ones instead of
+samples from a distribution with their covariance. Each way runs in its own process, in turns. Memory is the
+largest resident size, including mapped files; time is that of the conversion without imports.
+
+Goal: at most 0.35 of the other way's peak memory, with equal weights. The last line is JSON: ``name``,
+``ratio`` (peak memory, ours over theirs), ``goal``, ``equal`` (bit-identical weights) and ``conditions``.
 """
 
 from __future__ import annotations
@@ -49,11 +52,11 @@ from ndino.formats import model_folder
 ROOT = Path(__file__).resolve().parents[1]
 GOAL = 0.35
 DTYPE = torch.float16
-BLOCK = 2**22  # random numbers drawn once and repeated
+BLOCK = 2**22  # random numbers; drawn once and repeated, as drawing 4 GB would take longer than the benchmark
 
 
 def write_synthetic(folder: Path, gigabytes: float) -> Path:
-    """A checkpoint of LLaMA 3's proportions, its layers as many as fit; one file, as upstream saves it."""
+    """Write a checkpoint in one file, with LLaMA 3's proportions and as many layers as fit."""
     hidden = 2048 if gigabytes >= 2 else 256
     shape = {
         "hidden_size": hidden,
@@ -89,7 +92,7 @@ def write_synthetic(folder: Path, gigabytes: float) -> Path:
 
 
 def load_everything(src: Path, dst: Path) -> None:
-    """Convert by way of the whole model in memory."""
+    """Convert with the whole model in memory."""
     checkpoint = open_checkpoint(src)
     tower = read_tower(checkpoint.config["mm_vision_tower"], src)
     tokenizer = read_tokenizer(src)
@@ -123,12 +126,12 @@ WAYS = {"streamed": convert, "everything": load_everything}
 
 
 def run_one(way: str, src: Path, dst: Path) -> None:
-    """In a process of its own: convert, then print seconds and peak memory."""
+    """Convert, then print seconds and peak memory. Runs in its own process."""
     torch.set_num_threads(1)
     started = time.perf_counter()
     WAYS[way](src, dst)
     seconds = time.perf_counter() - started
-    # Of this program alone: what getrusage says begins with the peak of the process that started it.
+    # VmHWM is this program's own peak; getrusage's value starts from the peak of the parent process.
     status = Path("/proc/self/status").read_text()
     peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
     print(json.dumps({"seconds": seconds, "peak_mib": peak}))
@@ -143,7 +146,7 @@ def measure(way: str, src: Path, dst: Path) -> dict[str, float]:
 
 
 def equal_weights(ours: Path, theirs: Path) -> bool:
-    """Whether both folders hold the same weights, bit by bit."""
+    """Whether both folders hold bit-identical weights."""
     found = [_where(folder) for folder in (ours, theirs)]
     if found[0].keys() != found[1].keys():
         return False

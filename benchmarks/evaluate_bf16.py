@@ -1,15 +1,17 @@
-"""bf16: does llava_next_it's shared cache change more answers than ordinary batches do?
+"""In bf16, does llava_next_it's shared prefix cache change more answers than ordinary batches do?
 
     python -m benchmarks.evaluate_bf16             2,016 questions; about four minutes
 
-In bf16 any other order of summation changes some answers. The same questions are answered in fp32 and, with
-the same weights (rounded to bf16 beforehand, so that only the arithmetic differs), in bf16 in three ways:
-packed behind a shared prefix as llava_next_it does it, in ordinary left-padded batches, and one at a time.
-The models are random, their seeds 0, 1, 2, …; none was chosen by its result.
+In bf16, every different order of summation changes some answers. The same questions are answered in fp32 and,
+with the same weights (rounded to bf16 beforehand, so that only the arithmetic differs), in bf16 in three
+ways: packed behind a shared prefix as llava_next_it does, in ordinary left-padded batches, and one at a time.
+The models are random, with seeds 0, 1, 2, …; none was selected by its result.
 
-It fails when packed answers differ from fp32's more often than ordinary batches' do and that is no chance:
-McNemar's two-sided test, question by question, over whole answers or over first tokens, gives p < 0.05.
-It fails, too, when packed and ordinary answers are not the same in fp32.
+Goal: packed answers differ from fp32's at most as often as those of ordinary batches, or more often only by
+chance. It fails if they differ significantly more often (McNemar's two-sided test over questions, p < 0.05),
+for whole answers or for first tokens, or if packed and ordinary answers differ in fp32. The last line is
+JSON: ``name``, ``ratio`` (different answers, packed over ordinary), ``goal``, ``equal`` (in fp32) and
+``conditions``.
 """
 
 from __future__ import annotations
@@ -42,16 +44,17 @@ from ndino.results.statistics import ALPHA, discordant, mcnemar_test, permutatio
 
 SEEDS, IMAGES, QUESTIONS = 8, 14, 18
 HIDDEN, LAYERS, VOCABULARY, SIDE = 256, 4, 1024, 112
-# As strong an answer to the input as that of the wider model in benchmarks/evaluate.py.
+# Scaled by width, so that this narrower model reacts to its input as strongly as that of
+# benchmarks/evaluate.py.
 SPREAD = evaluate.SPREAD * (evaluate.HIDDEN / HIDDEN) ** 0.5
-# Coarse squares: images of fine noise look alike to a random tower.
+# Squares per side of an image. They must be coarse: images of fine noise look alike to a random tower.
 SQUARES = 7
 
 Answer = tuple[int, ...]
 
 
-class Tokens(LlavaNextIt):
-    """llava_next_it whose answers are their token ids, the end included."""
+class TokenIdAnswers(LlavaNextIt):
+    """llava_next_it that returns token ids, including the end token, instead of text."""
 
     def _text(self, ids: Sequence[int]) -> str:
         ends = [place for place, token in enumerate(ids) if token in self.stop_ids]
@@ -59,7 +62,7 @@ class Tokens(LlavaNextIt):
 
 
 def write_model(folder: Path, seed: int) -> None:
-    """A random model whose weights are numbers of bf16, in Hugging Face format."""
+    """Write a random model whose weights are representable in bf16, in Hugging Face format."""
     tokenizer = tiny_tokenizer()
     text = LlamaConfig(
         hidden_size=HIDDEN,
@@ -75,7 +78,7 @@ def write_model(folder: Path, seed: int) -> None:
     pinpoints = [[SIDE, 2 * SIDE], [2 * SIDE, SIDE], [2 * SIDE, 2 * SIDE]]
     model = build_model(text, side=SIDE, pinpoints=pinpoints, tower_layers=3, tower_heads=3, seed=seed)
     with torch.no_grad():
-        model.lm_head.weight[len(tokenizer) :] = 0  # no token of the tokenizer
+        model.lm_head.weight[len(tokenizer) :] = 0  # ids that the tokenizer lacks
         model.lm_head.weight[tokenizer.eos_token_id] *= END_FACTOR
         for weight in model.parameters():
             weight.copy_(weight.bfloat16())
@@ -86,7 +89,7 @@ def write_model(folder: Path, seed: int) -> None:
 
 
 def documents(seed: int) -> list[dict]:
-    """`QUESTIONS` different ones about each of `IMAGES`."""
+    """``QUESTIONS`` different questions about each of ``IMAGES`` images."""
     noise = np.random.default_rng(seed)
     texts = [text.format(shape) + INSTRUCTION for text in ASKED for shape in SHAPES]
     made = []
@@ -99,7 +102,7 @@ def documents(seed: int) -> list[dict]:
 
 
 def answer(folder: Path, asked: list[dict], dtype: str, *, packed: bool, batch: int) -> list[Answer]:
-    model = Tokens(str(folder), device="cpu", dtype=dtype, batch_size=batch)
+    model = TokenIdAnswers(str(folder), device="cpu", dtype=dtype, batch_size=batch)
     if not packed:
         model.prefix_sharing = replace(model.prefix_sharing, model_blocker="ordinary batches are wanted")
     model.on_answered = lambda answered: None
@@ -108,7 +111,7 @@ def answer(folder: Path, asked: list[dict], dtype: str, *, packed: bool, batch: 
 
 
 def answers_of(seed: int) -> dict[str, list[Answer]]:
-    """All questions to the model of one seed, by every way."""
+    """Answer all questions with the model of one seed, in every way."""
     asked = documents(seed)
     with tempfile.TemporaryDirectory(prefix="ndino-bf16-") as temporary:
         folder = Path(temporary)
@@ -123,10 +126,10 @@ def answers_of(seed: int) -> dict[str, list[Answer]]:
 
 
 def compare(exact: Sequence[Answer], packed: Sequence[Answer], other: Sequence[Answer]) -> dict[str, object]:
-    """How often two ways differ from ``exact``, question by question.
+    """Count on how many questions two ways differ from ``exact``.
 
-    ``only_packed`` and ``only_other`` count the questions on which one alone differs; packed is ``worse``
-    where it differs significantly more often.
+    ``only_packed`` and ``only_other`` count the questions on which only that way differs. ``worse`` means
+    that packed answers differ significantly more often.
     """
     flips = [[int(a != b) for a, b in zip(way, exact, strict=True)] for way in (packed, other)]
     only_other, only_packed = discordant(*flips)
@@ -143,7 +146,7 @@ def compare(exact: Sequence[Answer], packed: Sequence[Answer], other: Sequence[A
 
 
 def p_over_images(exact: Sequence[Answer], packed: Sequence[Answer], other: Sequence[Answer]) -> float:
-    """As questions about one image share its rounding: a permutation test of whole images' shares."""
+    """p-value of a permutation test over images, as questions about one image share its rounding errors."""
     shares = [
         np.reshape([a != b for a, b in zip(way, exact, strict=True)], (-1, QUESTIONS)).mean(1).tolist()
         for way in (packed, other)
@@ -152,7 +155,7 @@ def p_over_images(exact: Sequence[Answer], packed: Sequence[Answer], other: Sequ
 
 
 def summary(found: dict[str, list[Answer]], seeds: Sequence[int]) -> tuple[dict[str, object], bool]:
-    """The line of results, and whether packed answers are as good as ordinary batches'."""
+    """The line of results, and whether packed answers are as good as those of ordinary batches."""
     exact, packed, ordinary = found["fp32"], found["packed"], found["ordinary"]
     first = {way: [answer[:1] for answer in answers] for way, answers in found.items()}
     whole = compare(exact, packed, ordinary)

@@ -1,18 +1,21 @@
-"""Perplexity with shared prefixes and logits on answer rows, against one sample at a time with full logits.
+"""Perplexity with shared prefixes and answer logits only, against one sample at a time with all logits.
 
     python -m benchmarks.perplexity             about a minute
     python -m benchmarks.perplexity --turns 1   less of it
 
-The other way is what the released script of the paper does: processor, model with labels, the model's own
-loss. Three measurements on random weights in float32, one thread:
+The other way is that of the paper's released script: processor, model with labels, the model's own loss.
+Three measurements with random weights, in float32 on one thread:
 
-  one answer an image     CPU seconds, the other way over ours, a model of the 8B model's proportions
-                           (LM head 7 to 8 % of the body, tower 4 to 5 %, tokens / hidden size 0.6)
-  eight answers an image  the same model
-  memory                   peak above the loaded model, ours over the other way, LLaMA 3's vocabulary; each
-                           way in a process of its own
+  one answer per image     CPU seconds, theirs over ours, on a model with the 8B model's proportions
+                           (output layer 7 to 8 % of the body, tower 4 to 5 %, tokens / hidden size 0.6)
+  eight answers per image  the same model
+  memory                   peak above the loaded model, ours over theirs, with LLaMA 3's vocabulary; each
+                           way in its own process
 
 Both ways read the same images and texts, preprocessing included, in turns within one run.
+
+Goals: 1.0, 3.0 and 0.2, with values that differ by at most 1e-5. The last line is JSON: ``name``, ``ratio``
+and ``goal`` (one value per measurement), ``equal`` (the values) and ``conditions``.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ from ndino.evaluation.perplexity.scorer import Scorer, load_scorer
 
 ROOT = Path(__file__).resolve().parents[1]
 GOALS = {"one_answer": 1.0, "eight_answers": 3.0, "memory": 0.2}
-RELATIVE = 1e-5
+RELATIVE = 1e-5  # largest relative difference of equal values
 SIDE = 112
 PINPOINTS = [[224, 224], [112, 224], [224, 112]]
 VOCABULARY = 128256
@@ -53,7 +56,7 @@ IMAGES, SHARED_IMAGES, ANSWERS = 16, 3, 8
 
 
 def write_model(folder: Path, *, vocabulary: int, hidden: int, layers: int) -> Path:
-    """A model for which an image of 200 × 200 becomes 336 tokens."""
+    """Write a model for which an image of 200 × 200 pixels becomes 336 tokens."""
     text = LlamaConfig(
         hidden_size=hidden,
         intermediate_size=hidden * 27 // 10,
@@ -70,7 +73,7 @@ def write_model(folder: Path, *, vocabulary: int, hidden: int, layers: int) -> P
 
 
 def make_items(images: int, answers: int) -> list[AnswerItem]:
-    """Questions on images of noise, with answers of 10 to 30 tokens or so; an image's come one by one."""
+    """Questions about images of noise, answers of about 10 to 30 tokens; neighbours differ in image."""
     draw = random.Random(0)
     words = " ".join(CORPUS).split()
     contents = []
@@ -89,7 +92,7 @@ def make_items(images: int, answers: int) -> list[AnswerItem]:
 
 @torch.inference_mode()
 def one_at_a_time(scorer: Scorer, items: Sequence[AnswerItem]) -> list[float]:
-    """The other way: logits of every position, the model's own loss; summed over the answer's tokens."""
+    """The other way: logits of all positions and the model's own loss, summed over the answer tokens."""
     losses = []
     tokenizer = scorer.processor.tokenizer
     for item in items:
@@ -123,11 +126,11 @@ WAYS: dict[str, Callable[[Scorer, Sequence[AnswerItem]], list[float]]] = {
 
 
 def seconds_of(scorer: Scorer, items: Sequence[AnswerItem], turns: int) -> tuple[dict[str, float], float]:
-    """CPU seconds of each way, the least of ``turns``, and the largest relative difference of the values."""
+    """Lowest CPU seconds of each way, and the largest relative difference of the values."""
     found: dict[str, list[float]] = {way: [] for way in WAYS}
     values: dict[str, list[float]] = {}
     for run in WAYS.values():
-        run(scorer, items[:2])  # first calls set up what later ones reuse
+        run(scorer, items[:2])  # warm-up: the first call allocates what later ones reuse
     for turn in range(turns):
         for way in list(WAYS)[:: 1 if turn % 2 == 0 else -1]:
             started = time.process_time()
@@ -141,12 +144,12 @@ def difference(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def peak_of(way: str, folder: Path) -> None:
-    """In a process of its own: print the peak of memory above the loaded model, and the values."""
+    """Print the peak memory above the loaded model, and the values. Runs in its own process."""
     torch.set_num_threads(1)
     scorer = load_scorer(find_model("large", str(folder)))
     items = make_items(4, 2)
-    WAYS[way](scorer, items[:1])  # libraries' own buffers
-    # Resets the kernel's high-water mark to what is held now.
+    WAYS[way](scorer, items[:1])  # warm-up: the libraries' own buffers do not count
+    # Writing 5 resets the kernel's high-water mark (VmHWM) to the current resident size.
     Path("/proc/self/clear_refs").write_text("5")
     before = memory("VmRSS")
     values = WAYS[way](scorer, items)

@@ -1,8 +1,9 @@
-"""A random LLaVA-NeXT whose parts stand to each other as those of the 8B model, for timings on a CPU.
+"""Build a random LLaVA-NeXT with the proportions of the 8B model, for timings on a CPU.
 
-Proportions decide on ratios: there the language model's head is 7 to 8 % of its body, the vision tower 4 to
-5 %, and a prompt is 0.6 times as long as the hidden state is wide. Tokenizer and vision tower are small ones
-that benchmarks share; the language model and the images' size are each benchmark's own.
+Ratios of run times depend on these proportions: in the 8B model the output layer is 7 to 8 % of the language
+model's body, the vision tower 4 to 5 %, and a prompt is 0.6 times as long as the hidden state is wide. The
+small tokenizer and vision tower are shared by the benchmarks; each chooses its own language model and image
+size.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ def build_model(
     tower_heads: int,
     seed: int = 0,
 ) -> LlavaNextForConditionalGeneration:
-    """The model, its weights drawn with ``seed``.
+    """Build the model with random weights.
 
     Args:
-        text: the language model; beginning, end and padding become the tokenizer's.
-        side: of the tower's images, in pixels.
-        pinpoints: resolutions (height, width) that an image is brought to.
+        text: the language model; its BOS, EOS and pad ids are set to the tokenizer's.
+        side: side of a tile, the vision tower's input, in pixels.
+        pinpoints: (height, width) resolutions that an image can be resized to.
+        seed: of the weights.
     """
     tokenizer = tiny_tokenizer()
     for name in ("pad", "bos", "eos"):
@@ -63,7 +65,7 @@ def build_model(
 
 
 def save_model(model: LlavaNextForConditionalGeneration, folder: Path) -> Path:
-    """Write ``model`` with tokenizer and processor to ``folder``, and return it."""
+    """Write ``model`` with tokenizer and processor to ``folder``, and return ``folder``."""
     side = model.config.vision_config.image_size
     image_processor = LlavaNextImageProcessorPil(
         size={"shortest_edge": side},
@@ -76,7 +78,7 @@ def save_model(model: LlavaNextForConditionalGeneration, folder: Path) -> Path:
 
 
 def proportions(model: LlavaNextForConditionalGeneration) -> dict[str, float]:
-    """Parameters of ``head`` and ``tower`` as shares of the language model's layers."""
+    """Parameters of the output layer (``head``) and ``tower``, relative to the language model's layers."""
     head, body, tower = (
         sum(weight.numel() for weight in part.parameters())
         for part in (model.lm_head, model.model.language_model.layers, model.model.vision_tower)

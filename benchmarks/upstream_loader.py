@@ -1,13 +1,16 @@
-"""Samples a second out of LLaVA-NeXT's data loader, patched against as it was, one 640x480 image a sample.
+"""Samples per second of LLaVA-NeXT's data loader, with and without our patch, one 640x480 image per sample.
 
     python -m benchmarks.upstream_loader                about two minutes
     python -m benchmarks.upstream_loader --samples 4
 
-Both ways run in upstream's environment, each in a process of its own, in turns, with LLaMA 3's own tokenizer
-(128,256 tokens), CLIP's preprocessing at 336 pixels, the paper's grids, no worker processes and one thread.
-The unpatched tree is the pinned commit, given what it cannot do without: the gated tokenizer at its hub path
-under the working directory, and a chat template. "Equal" means equal pixels, and equal ids and labels but for
-the system prompt that the unpatched code puts in front.
+Both run in upstream's environment, each in its own process, in turns, with LLaMA 3's own tokenizer (128,256
+tokens), CLIP's preprocessing at 336 pixels, the paper's grids, no worker processes and one thread. The
+unpatched tree is the pinned commit plus what it cannot run without: the gated tokenizer at its hub path below
+the working directory, and a chat template.
+
+Goal: 10 times the unpatched speed with equal samples: equal pixels, and equal ids and labels except for the
+system prompt that the unpatched code inserts. The last line is JSON: ``name``, ``ratio`` (samples per second,
+patched over unpatched), ``goal``, ``equal`` and ``conditions``.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ HUB_PATH = Path("meta-llama", "Meta-Llama-3-8B-Instruct")
 
 
 def write_inputs(folder: Path, samples: int) -> None:
-    """Tokenizer, images and rows."""
+    """Write tokenizer, images and rows to ``folder``."""
     tokenizer = llama3_tokenizer()
     tokenizer.chat_template = LLAMA3_CHAT_TEMPLATE
     tokenizer.save_pretrained(folder / HUB_PATH)
@@ -67,7 +70,7 @@ def write_inputs(folder: Path, samples: int) -> None:
 
 
 def unpatched(tree: Tree, folder: Path) -> Path:
-    """The pinned commit as it is upstream, in ``folder``."""
+    """Write the pinned commit without our patch to ``folder``."""
     folder.mkdir()
     archive = subprocess.run(
         ["git", "-C", tree.folder, "archive", "HEAD", "llava", "trl"], check=True, capture_output=True
@@ -77,7 +80,7 @@ def unpatched(tree: Tree, folder: Path) -> Path:
 
 
 def measure(tree: Tree, code: Path, folder: Path, out: Path) -> float:
-    """Samples a second with the code in ``code``; the samples themselves go to ``out``."""
+    """Samples per second with the source tree ``code``; the samples are saved to ``out``."""
     done = subprocess.run(
         [tree.python, SIDE, out],
         cwd=folder,
@@ -91,7 +94,7 @@ def measure(tree: Tree, code: Path, folder: Path, out: Path) -> float:
 
 
 def same_samples(patched: Path, plain: Path, samples: int) -> bool:
-    """Equal pixels; ids and labels that end alike, behind one BOS and, unpatched, the system prompt."""
+    """Whether pixels are equal, and ids and labels after the BOS and the unpatched system prompt."""
     ours, theirs = load_file(patched), load_file(plain)
     for number in range(samples):
         if not ours[f"{number}.pixels"].equal(theirs[f"{number}.pixels"]):

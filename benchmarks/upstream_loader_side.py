@@ -1,7 +1,7 @@
 """The timed part of upstream_loader.py, run by upstream's interpreter: ``upstream_loader_side.py OUT``.
 
-Reads tokenizer, images and rows from the working directory, prints samples a second, and writes the samples
-to OUT. ``llava`` is whichever tree PYTHONPATH names.
+Reads tokenizer, images and rows from the working directory, prints samples per second and saves the samples
+to OUT. ``llava`` is imported from the tree in PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
     loader = DataLoader(
         dataset, batch_size=1, collate_fn=train.DataCollatorForSupervisedDataset(tokenizer=tokenizer)
     )
-    dataset[0]  # what is loaded lazily is not the loader's time
+    dataset[0]  # warm-up: lazy loading does not count
     started = time.perf_counter()
     batches = list(loader)
     seconds = time.perf_counter() - started

@@ -1,13 +1,16 @@
-"""Rows a second of picking one language out of a WIT table, against pandas.read_csv in chunks.
+"""Rows per second of selecting one language from a WIT table, against pandas.read_csv in chunks.
 
-    python -m benchmarks.wit                     200 MB, some seconds
-    python -m benchmarks.wit --megabytes 1000    the memory for a large file; as much disk, removed in the end
+    python -m benchmarks.wit                     200 MB, a few seconds python -m benchmarks.wit --megabytes
+    1000    memory on a large file; needs as much disk, removed at the end
 
-The table is made: its languages have the shares that they have in WIT, roughly, each with its own letters; a
-third of the texts hold quotes and line breaks, as Python's csv module writes them. pandas gets what is fair:
-only the columns that the rows are made of, everything as text. Each side reads in a process of its own, in
-turns, and hands out the same columns of the same rows; the time is CPU seconds of reading, the memory the
-largest resident size of the process, imports included.
+The table is synthetic: its languages have roughly WIT's shares, each with its own letters, and a third of the
+texts contain quotes and line breaks, as written by Python's csv module. For a fair comparison pandas reads
+only the columns that are needed, all as text. Each side reads in its own process, in turns, and returns the
+same columns of the same rows. Time is CPU seconds of reading; memory is the process's largest resident size,
+imports included.
+
+Goal: 2 times pandas' rows per CPU second, with equal rows. The last line is JSON: ``name``, ``ratio`` (rows
+per CPU second, ours over pandas), ``goal``, ``equal`` (same rows) and ``conditions``.
 """
 
 from __future__ import annotations
@@ -40,8 +43,8 @@ TAKEN = (
     "original_width",
     "context_section_description",
 )
-CHUNK_ROWS = 100_000  # of pandas: the fastest of 2,000 to 100,000, which are also the most in memory
-POOL = 8000  # rows made; the file repeats them
+CHUNK_ROWS = 100_000  # for pandas: the fastest of 2,000 to 100,000, and the one that needs most memory
+POOL = 8000  # different rows; the file repeats them
 LATIN, CYRILLIC = "aeiounrtlscdpmàèò", "абвгдеиклмнопрст"
 ALPHABETS = {
     "ru": CYRILLIC,
@@ -50,14 +53,14 @@ ALPHABETS = {
     "zh": "的一是在不了有和人这中",
 }
 ALPHABETS["ar"] = ALPHABETS["fa"] = "ابتثجحخدذرزسش"
-# Percent of the rows; of what is missing here English takes the place.
+# Percent of the rows by language; English gets the rest.
 SHARES = {"de": 9, "fr": 8, "es": 5, "ru": 5, "it": 2.8, "pl": 4, "nl": 4, "ja": 4, "zh": 4, "pt": 4}
 SHARES |= {"uk": 4, "sv": 4, "ar": 2, "fa": 2, "be-tarask": 1}
 SHARES["en"] = 100 - sum(SHARES.values())
 
 
 def write_table(path: Path, megabytes: int) -> int:
-    """A made table of about this size; returns its rows."""
+    """Write a synthetic table of about this size; returns the number of its rows."""
     draw = random.Random(0)
     file = io.StringIO()
     writer = csv.writer(file, delimiter="\t", lineterminator="\n")
@@ -116,7 +119,7 @@ def _row(number: int, draw: random.Random) -> list[str]:
 def streamed(path: Path) -> Iterator[tuple[str, ...]]:
     for row in WitTable(path, LANGUAGE):
         if not isinstance(row, WitRow):
-            raise SystemExit(f"a sound table has no faults: {row}")
+            raise SystemExit(f"unexpected fault in the table: {row}")
         yield tuple(row.fields[column] for column in TAKEN)
 
 
@@ -132,9 +135,9 @@ WAYS = {"streamed": streamed, "pandas": pandas_chunks}
 
 
 def run_one(way: str, path: Path) -> None:
-    """In a process of its own: read all, then print CPU seconds, peak memory and a hash of the rows."""
+    """Read all rows, then print CPU seconds, peak memory and a hash of the rows. Runs in its own process."""
     if way == "pandas":
-        import pandas  # noqa: F401  not a part of reading
+        import pandas  # noqa: F401  importing it is not part of reading
     rows, total = 0, hashlib.sha256()
     seconds = 0.0
     found = WAYS[way](path)
@@ -146,7 +149,7 @@ def run_one(way: str, path: Path) -> None:
             break
         rows += 1
         total.update(json.dumps(row).encode())
-    # Of this program alone: what getrusage says begins with the peak of the process that started it.
+    # VmHWM is this program's own peak; getrusage's value starts from the peak of the parent process.
     peak = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
     print(json.dumps({"seconds": seconds, "peak_mib": peak, "found": rows, "sha256": total.hexdigest()}))
 
