@@ -97,6 +97,7 @@ def run_jobs(jobs: Iterable[Job], *, workers: int, console: Console, log: Path) 
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             queue.put(None)
+            listener.join(timeout=5)  # before the manager ends, which the listener reads from
     return outcome
 
 
