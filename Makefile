@@ -158,9 +158,10 @@ compare: setup ## scores and paired tests of MODELS="a b" of RUN= (default runs/
 report: setup ## write the tables and the page of RUN= (default runs/demo; DATA="data/cauldron ..." adds Tables 1, 2 and 4)
 	@$(PY) -m ndino report "$(RUN)" $(if $(DATA),--data $(DATA))
 
-lint: $(TOOLS) ## ruff check, ruff format --check
+lint: $(TOOLS) ## ruff check, ruff format --check, and types (pyright)
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
+	@.venv/bin/basedpyright
 
 format: $(TOOLS) ## put the code into the house's format
 	@$(PY) -m ruff check --fix .

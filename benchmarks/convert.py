@@ -41,6 +41,7 @@ from fixtures.upstream_checkpoint import (
     write_tokenizer,
     write_tower,
 )
+from ndino.common.transformers_types import vision_sizes
 from ndino.export.checkpoint import open_checkpoint
 from ndino.export.converter import convert
 from ndino.export.names import plan
@@ -98,8 +99,9 @@ def load_everything(src: Path, dst: Path) -> None:
     tokenizer = read_tokenizer(src)
     config = build_config(checkpoint, tower, tokenizer)
     names = plan(checkpoint, config)
-    rows, size = checkpoint.config["vocab_size"], config.text_config.vocab_size
-    config.text_config.vocab_size, config.text_config.pad_token_id = rows, None
+    text = config.get_text_config()
+    rows, size = checkpoint.config["vocab_size"], text.vocab_size
+    text.vocab_size, text.pad_token_id = rows, None
     weights = {}
     with safe_open(src / "model.safetensors", "pt") as file:
         for name in file.keys():  # noqa: SIM118
@@ -113,13 +115,13 @@ def load_everything(src: Path, dst: Path) -> None:
     model.resize_token_embeddings(size, mean_resizing=False)
     with torch.no_grad():
         for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+            assert isinstance(layer, torch.nn.Embedding | torch.nn.Linear)
             layer.weight[rows:] = layer.weight[:rows].double().mean(dim=0).to(DTYPE)
     named = {model_folder.saved_name(name): value for name, value in model.state_dict().items()}
     model.save_pretrained(dst, state_dict=named, save_original_format=False)
     processor = LlavaNextImageProcessorPil(image_grid_pinpoints=config.image_grid_pinpoints)
-    model_folder.build_processor(
-        tokenizer, processor, patch_size=config.vision_config.patch_size
-    ).save_pretrained(dst)
+    patch_size = vision_sizes(config.vision_config).patch_size
+    model_folder.build_processor(tokenizer, processor, patch_size=patch_size).save_pretrained(dst)
 
 
 WAYS = {"streamed": convert, "everything": load_everything}
@@ -133,7 +135,9 @@ def run_one(way: str, src: Path, dst: Path) -> None:
     seconds = time.perf_counter() - started
     # VmHWM is this program's own peak; getrusage's value starts from the peak of the parent process.
     status = Path("/proc/self/status").read_text()
-    peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found is not None
+    peak = int(found[1]) / 1024
     print(json.dumps({"seconds": seconds, "peak_mib": peak}))
 
 
@@ -174,6 +178,7 @@ def _where(folder: Path) -> dict[str, Path]:
 
 
 def main() -> int:
+    assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=4.0, help="size of the checkpoint (default: 4)")
     parser.add_argument("--turns", type=int, default=2, help="conversions each way (default: 2)")

@@ -25,6 +25,7 @@ import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,7 @@ from transformers import GenerationConfig, LlamaConfig
 
 from benchmarks.shape_matched import build_model, proportions, save_model
 from fixtures.tiny import tiny_tokenizer
+from ndino.common.transformers_types import special_tokens
 
 GOALS = {1: 0.9, 18: 9.0, 31: 14.0}
 HIDDEN, LAYERS, VOCABULARY = 1536, 2, 3072
@@ -76,7 +78,7 @@ def write_model(folder: Path) -> dict[str, float]:
     model = build_model(text, side=SIDE, pinpoints=PINPOINTS, tower_layers=6, tower_heads=3)
     with torch.no_grad():
         model.lm_head.weight[len(tokenizer) :] = 0  # ids that the tokenizer lacks
-        model.lm_head.weight[tokenizer.eos_token_id] *= END_FACTOR
+        model.lm_head.weight[special_tokens(tokenizer).eos_token_id] *= END_FACTOR
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
@@ -121,7 +123,7 @@ def measure(model: LlavaNextIt | LlavaHf, asked: list[dict]) -> tuple[float, lis
     return time.process_time() - started, answers
 
 
-def compare(ours: LlavaNextIt, theirs: LlavaHf, questions: int, turns: int) -> dict[str, object]:
+def compare(ours: LlavaNextIt, theirs: LlavaHf, questions: int, turns: int) -> dict[str, Any]:
     """Measure both sides, in turns, with this number of questions per image; returns the line of results."""
     images = 16 if questions == 1 else 1
     asked = documents(questions, images)
@@ -182,7 +184,7 @@ def main() -> int:
                 "turns": options.turns,
                 "threads": 1,
                 "dtype": "float32",
-                "attention": ours.model.config.text_config._attn_implementation,
+                "attention": ours.model.config.get_text_config()._attn_implementation,
                 "torch": torch.__version__,
                 "transformers": transformers.__version__,
                 "lmms_eval": version("lmms_eval"),

@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,6 +41,7 @@ from benchmarks import evaluate
 from benchmarks.evaluate import ASKED, END_FACTOR, INSTRUCTION, SHAPES, requests
 from benchmarks.shape_matched import build_model, save_model
 from fixtures.tiny import tiny_tokenizer
+from ndino.common.transformers_types import special_tokens
 from ndino.results.statistics import ALPHA, discordant, mcnemar_test, permutation_test
 
 SEEDS, IMAGES, QUESTIONS = 8, 14, 18
@@ -79,7 +81,7 @@ def write_model(folder: Path, seed: int) -> None:
     model = build_model(text, side=SIDE, pinpoints=pinpoints, tower_layers=3, tower_heads=3, seed=seed)
     with torch.no_grad():
         model.lm_head.weight[len(tokenizer) :] = 0  # ids that the tokenizer lacks
-        model.lm_head.weight[tokenizer.eos_token_id] *= END_FACTOR
+        model.lm_head.weight[special_tokens(tokenizer).eos_token_id] *= END_FACTOR
         for weight in model.parameters():
             weight.copy_(weight.bfloat16())
     model.generation_config = GenerationConfig(
@@ -125,7 +127,7 @@ def answers_of(seed: int) -> dict[str, list[Answer]]:
         }
 
 
-def compare(exact: Sequence[Answer], packed: Sequence[Answer], other: Sequence[Answer]) -> dict[str, object]:
+def compare(exact: Sequence[Answer], packed: Sequence[Answer], other: Sequence[Answer]) -> dict[str, Any]:
     """Count on how many questions two ways differ from ``exact``.
 
     ``only_packed`` and ``only_other`` count the questions on which only that way differs. ``worse`` means

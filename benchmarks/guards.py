@@ -63,6 +63,7 @@ FAULTS: dict[str, Callable[[str, str], str | None]] = {
 
 
 def main() -> int:
+    assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--scale", type=float, default=0.01, metavar="S", help="share of the lines (default: 0.01)"

@@ -130,6 +130,7 @@ def read_theirs(pdf: Path) -> list[str]:
 
 
 def main() -> int:
+    assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pages", type=int, default=len(PAGES), help=f"read our way (default: {len(PAGES)})")
     parser.add_argument(

@@ -15,6 +15,7 @@ from transformers import CLIPVisionConfig, LlamaConfig, LlavaNextConfig, LlavaNe
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
 from fixtures.tiny import tiny_tokenizer
+from ndino.common.transformers_types import token_id, vision_sizes
 from ndino.formats import model_folder
 from ndino.formats.prompts import IMAGE_TOKEN
 
@@ -54,7 +55,7 @@ def build_model(
     config = LlavaNextConfig(
         vision_config=vision,
         text_config=text,
-        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        image_token_index=token_id(tokenizer, IMAGE_TOKEN),
         image_grid_pinpoints=pinpoints,
         vision_feature_layer=-2,
         vision_feature_select_strategy="default",
@@ -66,7 +67,7 @@ def build_model(
 
 def save_model(model: LlavaNextForConditionalGeneration, folder: Path) -> Path:
     """Write ``model`` with tokenizer and processor to ``folder``, and return ``folder``."""
-    side = model.config.vision_config.image_size
+    side = vision_sizes(model.config.vision_config).image_size
     image_processor = LlavaNextImageProcessorPil(
         size={"shortest_edge": side},
         crop_size={"height": side, "width": side},

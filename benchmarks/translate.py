@@ -45,6 +45,7 @@ import transformers
 
 from benchmarks.cauldron_questions import THINGS, questions
 from fixtures.madlad import convert, write_madlad
+from ndino.common.transformers_types import generate
 from ndino.data.translation.engines.convert_madlad import TOLERANCES
 from ndino.data.translation.engines.madlad import BEAM, CPU_TOKENS, Madlad, batches
 from ndino.data.translation.engines.madlad_tokenizer import MadladTokenizer, limit_of
@@ -98,7 +99,8 @@ def compare(published: Path, converted: Path, texts: Sequence[str]) -> tuple[int
             [sources[i] for i in batch], beam_size=BEAM, max_decoding_length=limit, max_input_length=0
         )
         ids = [torch.tensor(pieces.encode_ids(texts[i])) for i in batch]
-        theirs = model.generate(
+        theirs = generate(
+            model,
             input_ids=torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=1),
             attention_mask=torch.nn.utils.rnn.pad_sequence(
                 [torch.ones_like(i) for i in ids], batch_first=True
@@ -188,6 +190,7 @@ def _vocabulary(converted: Path) -> list[str]:
 
 
 def main() -> int:
+    assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--segments", type=int, default=72, metavar="N", help="texts (default: 72)")
     parser.add_argument(

@@ -107,6 +107,7 @@ def same_samples(patched: Path, plain: Path, samples: int) -> bool:
 
 
 def main() -> int:
+    assert __doc__ is not None
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.RawDescriptionHelpFormatter
     )

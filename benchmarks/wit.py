@@ -76,7 +76,7 @@ def write_table(path: Path, megabytes: int) -> int:
 
 
 def _row(number: int, draw: random.Random) -> list[str]:
-    language = draw.choices(list(SHARES), SHARES.values())[0]
+    language = draw.choices(list(SHARES), list(SHARES.values()))[0]
     letters = ALPHABETS.get(language, LATIN)
 
     def words(count: int) -> str:
@@ -150,7 +150,9 @@ def run_one(way: str, path: Path) -> None:
         rows += 1
         total.update(json.dumps(row).encode())
     # VmHWM is this program's own peak; getrusage's value starts from the peak of the parent process.
-    peak = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+    said = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert said is not None
+    peak = int(said[1]) / 1024
     print(json.dumps({"seconds": seconds, "peak_mib": peak, "found": rows, "sha256": total.hexdigest()}))
 
 
@@ -161,6 +163,7 @@ def measure(way: str, path: Path) -> dict:
 
 
 def main() -> int:
+    assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--megabytes", type=int, default=200, help="size of the table (default: 200)")
     parser.add_argument("--turns", type=int, default=3, help="readings each way (default: 3)")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from transformers.models.llava_next.image_processing_pil_llava_next import Llava
 
 from miniature.worlds.scenes import COLOURS, SHAPES, SIDE, Scene, random_scene
 from ndino.common.files import follow_umask
+from ndino.common.transformers_types import special_tokens
 from ndino.formats.llava_json import read_conversations
 from ndino.formats.prompts import BEGIN_OF_TEXT, END_OF_TEXT, IMAGE_TOKEN, MARKERS
 
@@ -40,10 +42,12 @@ GRID = [[SIDE, SIDE]]
 # The hidden layer that LLaVA takes its image features from; layers above it are never used.
 FEATURE_LAYER = -2
 
-TEXT = dict(
+TEXT: dict[str, Any] = dict(
     hidden_size=64, intermediate_size=176, num_hidden_layers=3, num_attention_heads=2, num_key_value_heads=2
 )
-VISION = dict(hidden_size=64, intermediate_size=128, num_hidden_layers=3, num_attention_heads=2)
+VISION: dict[str, Any] = dict(
+    hidden_size=64, intermediate_size=128, num_hidden_layers=3, num_attention_heads=2
+)
 
 # LLaMA 3's regular expression for splitting text before byte pairs are merged.
 PATTERN = (
@@ -102,11 +106,12 @@ def pretrain_language_model(
     """Pre-train a tiny LLaMA on English captions and save it to ``folder``."""
     torch.manual_seed(seed)
     rng = random.Random(f"{seed} language model")
+    special = special_tokens(tokenizer)
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=-(-len(tokenizer) // 64) * 64,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=special.bos_token_id,
+            eos_token_id=special.eos_token_id,
             max_position_embeddings=512,
             tie_word_embeddings=False,
             # LLaMA's default 0.02 suits a hidden size of 4096; at 64 the loss stays on a plateau for minutes.

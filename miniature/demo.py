@@ -195,7 +195,8 @@ def train(report: Report, out: Path, chain: tuple[str, ...], seed: int, fast: bo
         from ndino.llava_next.engine import run_stage
 
     logging.disable_progress_bar()
-    recipe = replace(load_recipe(RECIPES / f"{chain[-1]}.yaml", OVERRIDES), seed=seed)
+    last = chain[-1]
+    recipe = replace(load_recipe(RECIPES / f"{last}.yaml", OVERRIDES), seed=seed)
     if fast:
         recipe = replace(recipe, max_steps=FAST_STEPS, save_steps=FAST_STEPS // 2)
     start = (
@@ -208,7 +209,7 @@ def train(report: Report, out: Path, chain: tuple[str, ...], seed: int, fast: bo
     )
     stage = Stage(
         recipe,
-        data=out / "data" / f"{chain[-1]}.jsonl",
+        data=out / "data" / f"{last}.jsonl",
         image_folder=out / "data" / "images",
         out=out / run_name(chain),
         **start,

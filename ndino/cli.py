@@ -55,7 +55,10 @@ COMMANDS = {
     ),
     "cluster": Command("ndino.cluster.command", "check, plan and follow the SLURM jobs of launch/"),
 }
-FORMER_COMMANDS = {("results", "compare"): "compare", ("results", "report"): "report"}
+FORMER_COMMANDS: dict[tuple[str, ...], str] = {
+    ("results", "compare"): "compare",
+    ("results", "report"): "report",
+}
 HELP = "\n".join(
     [
         "usage: ndino COMMAND [OPTIONS]",
@@ -92,8 +95,7 @@ def main(arguments: Sequence[str] | None = None, *, command: str | None = None) 
         prepare_process()
         arguments = sys.argv[1:]
     arguments = [command, *arguments] if command else list(arguments)
-    if tuple(arguments[:2]) in FORMER_COMMANDS:
-        name = FORMER_COMMANDS[tuple(arguments[:2])]
+    if (name := FORMER_COMMANDS.get(tuple(arguments[:2]))) is not None:
         _say("ndino", f"ndino results {name} is now ndino {name}; the old name goes away in {REMOVED_IN}")
         del arguments[0]
     if not arguments:

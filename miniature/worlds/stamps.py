@@ -192,8 +192,8 @@ def compose(stamp: TuxpaintStamp, rng: random.Random) -> Image.Image:
         "RGB", (round(width * scale), round(height * scale)), (shade, shade, rng.randint(225, 250))
     )
     inner = stamp.image.resize([max(1, round(side * scale)) for side in stamp.image.size])
-    corner = tuple(rng.randint(0, outer - own) for outer, own in zip(image.size, inner.size, strict=True))
-    image.paste(inner, corner, inner)
+    left, top = (rng.randint(0, outer - own) for outer, own in zip(image.size, inner.size, strict=True))
+    image.paste(inner, (left, top), inner)
     return image
 
 

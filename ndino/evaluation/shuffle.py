@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ndino.common.images import image_digest
 
@@ -58,8 +58,10 @@ def shuffle_images(dataset: Dataset, column: str = "image", seed: int = SEED) ->
     """
     from datasets import Image, concatenate_datasets
 
-    encoded: Iterable[Any] = dataset.select_columns([column]).cast_column(column, Image(decode=False))
-    digests = [image_digest(_content(row[column])) for row in encoded]
+    encoded = dataset.select_columns([column]).cast_column(column, Image(decode=False))
+    # Annotated to give lists too, as a data set formatted for another library would.
+    rows = cast("Iterable[dict[str, Any]]", encoded)
+    digests = [image_digest(_content(row[column])) for row in rows]
     row_of = {digest: row for row, digest in reversed(list(enumerate(digests)))}
     given = shuffle_map(digests, seed)
     wrong = dataset.select_columns([column]).select([row_of[given[digest]] for digest in digests])

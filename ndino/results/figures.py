@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 from markupsafe import Markup
@@ -217,7 +217,8 @@ def _svg(
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         matplotlib.rcdefaults()  # the user's matplotlibrc must not change the page
         # The salt makes ids repeatable and, as each chart has its own text, unique within the page.
-        matplotlib.rcParams.update(_SETTINGS | {"svg.hashsalt": ascii(alternative)})
+        settings = _SETTINGS | {"svg.hashsalt": ascii(alternative)}
+        matplotlib.rcParams.update(cast("dict[Any, Any]", settings))  # annotated with every key's literal
         figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
         axes = figure.add_axes(
             (left / WIDTH, BOTTOM / height, 1 - (left + right) / WIDTH, 1 - (TOP + BOTTOM) / height)

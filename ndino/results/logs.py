@@ -294,10 +294,13 @@ def _read_perplexity(path: Path) -> PerplexityLog:
         if row_id in ids:
             raise ResultsError(rows_path, f"id {row_id} appears twice", row=row, remedy="remove one row")
         ids.add(row_id)
-    interval = value.get("interval")
-    if interval is not None:
-        bounds = dict(zip(("low", "high"), _field(value, "interval", list, path), strict=False))
-        interval = tuple(float(_field(bounds, key, (int, float), path)) for key in ("low", "high"))
+    interval = None
+    if value.get("interval") is not None:
+        bounds: dict[str, Any] = dict(
+            zip(("low", "high"), _field(value, "interval", list, path), strict=False)
+        )
+        low, high = (float(_field(bounds, key, (int, float), path)) for key in ("low", "high"))
+        interval = (low, high)
     control = path.with_name(f"{path.stem}{SHUFFLED}.json")
     return PerplexityLog(
         path=path,

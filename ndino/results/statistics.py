@@ -8,16 +8,14 @@ the same documents in the same order.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats import contingency_tables, multitest, proportion
 
 from ndino.common.bootstrap import CONFIDENCE, bootstrap
 
@@ -26,6 +24,11 @@ EXACT_BELOW = 25  # discordant pairs; McNemar's chi-square approximation is good
 RESAMPLES = 9999
 SEED = 20241126  # arbitrary, but fixed: a report is repeatable
 _BATCH_ELEMENTS = 5_000_000  # float64 values held at once while resampling: 40 MB
+
+# Without annotations: what a type checker infers from their code is None or a whole table among others.
+mcnemar: Callable[..., Any] = contingency_tables.mcnemar
+multipletests: Callable[..., Any] = multitest.multipletests
+proportion_confint: Callable[..., Any] = proportion.proportion_confint
 
 Interval = tuple[float, float]
 

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     for kind, count in summary["reasons"].items():
         first = [score for score in scores if score.reason and kind_of(score.reason) == kind][:3]
         ids = ", ".join(score.id for score in first) + (", …" if count > len(first) else "")
-        detail = first[0].reason.removeprefix(kind)
+        detail = (first[0].reason or "").removeprefix(kind)
         print(f"  skipped {count}: {kind} (id {ids}{f'; the first{detail}' if detail else ''})")
     print(f"rows               {out}")
     return 0
