@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from PIL import Image
 from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
 from ndino.common.files import key_of
+from ndino.common.transformers_types import generate
 from ndino.evaluation.benchmarks import EXAMPLE_IMAGES, TaskOutcome, save_image
 from ndino.evaluation.models import find_model
 from ndino.evaluation.shuffle import shuffle_map
@@ -39,8 +41,8 @@ def score_captions(
     for shuffled in (False, True):
         if store.done(TASK, key, shuffled=shuffled):
             continue
-        images = [rows[order[index] if shuffled else index]["image"] for index in range(len(rows))]
-        outcome = _generate(folder, rows["answer"], images, shuffled, report)
+        images: list[Any] = [rows[order[index] if shuffled else index]["image"] for index in range(len(rows))]
+        outcome = _generate(folder, cast("Sequence[str]", rows["answer"]), images, shuffled, report)
         store.save(
             TASK,
             key,
@@ -58,7 +60,7 @@ def score_captions(
 def _generate(
     folder: Path,
     targets: Sequence[str],
-    images: Sequence[Image.Image],
+    images: list[Image.Image],
     shuffled: bool,
     report: Callable[[int, int], object],
 ) -> TaskOutcome:
@@ -78,7 +80,8 @@ def _generate(
             add_special_tokens=False,
         )
         with torch.inference_mode():
-            ids = model.generate(
+            ids = generate(
+                model,
                 **inputs,
                 max_new_tokens=MAX_NEW_TOKENS,
                 do_sample=False,

@@ -134,7 +134,7 @@ def _listen(queue, progress: Progress, bars: dict[str, Any]) -> None:
             progress.update(bars[name], completed=done, total=of)
 
 
-_queue = None
+_queue: Any = None  # set in a worker by `_prepare_worker`
 
 
 def _prepare_worker(queue, log: Path) -> None:
@@ -155,7 +155,9 @@ def _prepare_worker(queue, log: Path) -> None:
 
 def _die_with_parent() -> None:
     # If the demo is killed, its workers must stop writing to a folder that a rerun will use.
-    wait_for([multiprocessing.parent_process().sentinel])
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a worker
+    wait_for([parent.sentinel])
     os._exit(1)
 
 

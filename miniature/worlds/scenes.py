@@ -144,14 +144,13 @@ def random_scene(rng: random.Random) -> Scene:
     """Draw a scene of one to four shapes in random quadrants: shapes by SHAPE_WEIGHTS, colours uniformly."""
     count = rng.randint(1, 4)
     places = set(rng.sample(range(4), count))
-    return Scene(
-        tuple(
-            ColouredShape(rng.choices(range(len(SHAPES)), SHAPE_WEIGHTS)[0], rng.randrange(len(COLOURS)))
-            if index in places
-            else None
-            for index in range(4)
-        )
+    first, second, third, fourth = (
+        ColouredShape(rng.choices(range(len(SHAPES)), SHAPE_WEIGHTS)[0], rng.randrange(len(COLOURS)))
+        if index in places
+        else None
+        for index in range(4)
     )
+    return Scene((first, second, third, fourth))
 
 
 def distinct_scenes(rng: random.Random, number: int) -> list[Scene]:

@@ -52,7 +52,8 @@ def random_sheet(rng: random.Random) -> ExamSheet:
     ]
     options = [left + right, *rng.sample(wrong, 3)]
     rng.shuffle(options)
-    return ExamSheet(left, right, tuple(options))
+    first, second, third, fourth = options
+    return ExamSheet(left, right, (first, second, third, fourth))
 
 
 def draw_sign(word: str, rng: random.Random) -> Image.Image:
@@ -73,6 +74,6 @@ def draw_sign(word: str, rng: random.Random) -> Image.Image:
     return image
 
 
-def _font(size: int) -> ImageFont.ImageFont:
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     # Pillow's built-in scalable font, so that every machine draws the same letters.
     return ImageFont.load_default(size)
