@@ -25,6 +25,6 @@ def shard() -> None:
 
 if __name__ == "__main__":
     shard()
-    from tests.commands import train as main
+    from ndino.cli import main
 
-    sys.exit(main())
+    sys.exit(main(command="train"))
