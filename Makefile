@@ -58,14 +58,14 @@ $(1)/bin/python -c 'from importlib.metadata import files; assert files("torch")'
          $$pip install '$(TORCH)'; }; fi; }
 endef
 
-setup: $(READY) ## make the environments and the upstream trees (PYTHON=, TORCH_INDEX=, LLAVA_NEXT_URL=, LMMS_EVAL_URL=)
+setup: $(READY) ## create the environments and set up the upstream trees (PYTHON=, TORCH_INDEX=, LLAVA_NEXT_URL=, LMMS_EVAL_URL=)
 	@$(PY) -m ndino.upstream setup $(if $(filter setup,$(MAKECMDGOALS)),--retry)
 	@if [ -d third_party/LLaVA-NeXT ]; then $(MAKE) --silent $(LLAVA); fi
 
 deepspeed: $(READY) ## add DeepSpeed to the environment: ENGINE=native with DISTRIBUTED=zero2 or zero3, outside an image
 	@$(PIP) install --no-warn-conflicts -c constraints.txt --editable '.[train,eval,data,deepspeed]'
 
-unpatch: $(READY) ## give the upstream trees back as upstream wrote them (make setup patches them again)
+unpatch: $(READY) ## undo our changes to the upstream trees (make setup applies them again)
 	@$(PY) -m ndino.upstream unpatch
 
 $(READY): pyproject.toml constraints.txt
@@ -89,18 +89,18 @@ $(TOOLS): $(READY)
 	@$(PIP) install --no-warn-conflicts -c constraints.txt --editable '.[train,eval,data,deepspeed,test]'
 	@touch $@
 
-demo: setup ## train, score and compare the miniature family (FAST=1 proves the plumbing; WORLD=drawn|stamps, ENGINE=llava-next, SEED=)
+demo: setup ## train, score and compare the miniature family (FAST=1: a quick run whose scores mean nothing; WORLD=drawn|stamps, ENGINE=llava-next, SEED=)
 	@$(PY) -m miniature.demo --world "$(WORLD)" $(if $(filter-out 0,$(FAST)),--fast) $(call flag,--seed,SEED) \
 	  $(call flag,--engine,ENGINE)
 
 data-demo: setup debian-packages ## build, check and train on a small Italian data set of every kind (OUT= SEED=)
 	@$(PY) -m miniature.data_demo $(call flag,--out,OUT) $(call flag,--seed,SEED)
 
-test: setup $(TOOLS) debian-packages lint ## check style and run every test this machine can run
+test: setup $(TOOLS) debian-packages lint ## check style and types, and run every test that this machine can run
 	@OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
 	  --no-loadscope-reorder --cov --cov-report=
 
-test-compat: setup $(TOOLS) ## other versions of transformers: published models load, MADLAD is converted right
+test-compat: setup $(TOOLS) ## check with other versions of transformers: published models load, MADLAD converts correctly
 	@$(PY) -m tests.export.compat
 	@NDINO_TEST_CONVERT=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q tests/data/translation/engines/test_convert_madlad.py
 
@@ -111,23 +111,23 @@ image: ## build both images to runs/images/*.sif with Apptainer (TORCH_INDEX=, F
 	  apptainer build $(foreach name,TORCH_INDEX FLASH_ATTN CUDA_ARCHS,$(if $($(name)),--build-arg "$(name)=$($(name))")) \
 	    --build-arg COMMIT="$$(git rev-parse HEAD)" "runs/images/$$name.sif" "singularity/$$name.def" || exit 1; done
 
-test-bare: ## as root: make demo and make test on a bare Debian, in a root file system of its own
+test-bare: ## as root: make demo and make test in a bare Debian root file system
 	@tests/bare/run.sh
 
-test-image: ## as root: build the images on a plain root file system, without flash-attn, and run their %test
+test-image: ## as root: build the images on a Debian base without flash-attn, and run their %test
 	@tests/singularity/build.sh $(IMAGES)
 
 test-slurm: DEBIAN := $(SLURM)
-test-slurm: setup $(TOOLS) debian-packages ## as root: the launchers on a private SLURM of two nodes, the whole family among them
+test-slurm: setup $(TOOLS) debian-packages ## as root: the launchers and the whole family on a private two-node SLURM
 	@NDINO_TEST_SLURM=1 OMP_NUM_THREADS=1 $(PY) -m pytest tests/cluster
 
 family: setup ## submit the whole family as SLURM jobs (DRY_RUN=1 prints the graph): docs/cluster.md
 	@launch/family.sh $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
 
-status: ## the family's jobs as a table: state, step, loss, time left
+status: ## show the family's jobs: state, step, loss, time left
 	@launch/status.sh
 
-stage-weights: setup ## fetch models and benchmarks to folders, for nodes without a network (MODELS= BENCHMARKS=)
+stage-weights: setup ## download models and benchmarks to folders, for nodes without a network (MODELS= BENCHMARKS=)
 	@$(PY) -m ndino cluster stage-weights launch/recipes/family.yaml $(call flag,--models,MODELS) \
 	  $(call flag,--benchmarks,BENCHMARKS)
 
@@ -155,7 +155,7 @@ ppl: setup ## perplexity of MODEL= on the answers of DATA= (IMAGES= SPLIT= ANSWE
 compare: setup ## scores and paired tests of MODELS="a b" of RUN= (default runs/demo)
 	@$(PY) -m ndino compare "$(RUN)" --models $(MODELS)
 
-report: setup ## write the tables and the page of RUN= (default runs/demo; DATA="data/cauldron ..." adds Tables 1, 2 and 4)
+report: setup ## write the tables and the web page of RUN= (default runs/demo; DATA="data/cauldron ..." adds Tables 1, 2 and 4)
 	@$(PY) -m ndino report "$(RUN)" $(if $(DATA),--data $(DATA))
 
 lint: $(TOOLS) ## ruff check, ruff format --check, and types (pyright)
@@ -163,7 +163,7 @@ lint: $(TOOLS) ## ruff check, ruff format --check, and types (pyright)
 	@$(PY) -m ruff format --check .
 	@.venv/bin/basedpyright
 
-format: $(TOOLS) ## put the code into the house's format
+format: $(TOOLS) ## let ruff fix and format the code
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
@@ -176,5 +176,5 @@ lock: ## renew constraints.txt from pyproject.toml (keeps pins that still fit)
 	@# What a CUDA build of torch brings along is that build's business, and a CPU machine must not be sent to it.
 	@sed -i -E '/^(nvidia-[^m]|cuda|triton)/d' constraints.txt constraints-llava.txt
 
-clean: ## remove the environments and the caches; runs/ and third_party/ stay
+clean: ## remove the environments and caches; keeps runs/ and third_party/
 	rm -rf .venv .venv-llava .cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
