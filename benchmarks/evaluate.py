@@ -130,7 +130,8 @@ def compare(ours: LlavaNextIt, theirs: LlavaHf, questions: int, turns: int) -> d
     seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
     answers: dict[str, list[str]] = {}
     tokens: list[int] = []
-    counter = theirs.model.lm_head.register_forward_hook(lambda *_: tokens.append(1))
+    language_model: Any = theirs.model
+    counter = language_model.lm_head.register_forward_hook(lambda *_: tokens.append(1))
     for _ in range(turns):
         for name, model in (("ours", ours), ("theirs", theirs)):
             spent, answers[name] = measure(model, asked)

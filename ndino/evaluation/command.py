@@ -9,6 +9,7 @@ import sys
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -266,7 +267,7 @@ def _evaluate_model(run: EvaluationRun, model: Model, pending: list[tuple[str, b
     gc.collect()
 
 
-def _evaluate_task(run: EvaluationRun, model: Model, loaded: object, task: str, shuffled: bool) -> None:
+def _evaluate_task(run: EvaluationRun, model: Model, loaded: Any, task: str, shuffled: bool) -> None:
     benchmarks, store = run.benchmarks, run.stores[model.name]
     with logged_errors() as logged:
         outcome = benchmarks.ask(loaded, task, shuffled=shuffled)

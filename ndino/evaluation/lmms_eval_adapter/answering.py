@@ -85,8 +85,9 @@ def attach_store(
         size: questions that one of lmms-eval's wrappers gets at a time, and that a kill may lose.
     """
     if hasattr(model, "remember"):
-        model.remember(store, fingerprint)
-        model.on_answered = on_answered
+        ours: Any = model  # one of overlay/lmms_eval/models/
+        ours.remember(store, fingerprint)
+        ours.on_answered = on_answered
         return
     packages = (f"{name} {version(name)}" for name in ("lmms_eval", "transformers"))
     identity, answer = " ".join([backend, fingerprint, *packages]), model.generate_until
@@ -121,8 +122,9 @@ def request_key(model: lmms, request: Instance, identity: str) -> str | None:
     if not is_repeatable(settings):
         return None
     # Wrappers of the types simple and chat have settings and function in different orders.
-    prompt, to_media = (part for part in request.args[:3] if not isinstance(part, dict))
-    doc_id, task, split = request.args[3:6]
+    arguments: tuple[Any, ...] = request.args
+    prompt, to_media = (part for part in arguments[:3] if not isinstance(part, dict))
+    doc_id, task, split = arguments[3:6]
     digests: list[str] = []
     if not _add_digests(to_media(model.task_dict[task][split][doc_id]), digests):
         return None

@@ -121,7 +121,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _one_thread(simple_evaluate: Callable[..., Any]) -> dict[str, int]:
+def _one_thread(simple_evaluate: Callable[..., Any]) -> dict[str, Any]:
     # The release scores in several threads unless told otherwise; the pinned commit has no such option.
     option = "process_docs_parallel"
     return {option: 1} if option in inspect.signature(simple_evaluate).parameters else {}

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from ndino.evaluation.lmms_eval_adapter.metrics import is_mean
 
 if TYPE_CHECKING:
-    from lmms_eval.api.task import ConfigurableTask
     from PIL.Image import Image
 
 Totals = Mapping[str, Callable[[Sequence[Any]], float]]
@@ -20,12 +19,12 @@ class LoadedTask:
     """One task with its data.
 
     Attributes:
-        task: lmms-eval's object.
+        task: lmms-eval's ``ConfigurableTask``. Its annotations do not match what it returns, hence Any.
         is_ours: whether it is a task of ``tasks_it/``. Scoring of other tasks may want more than a text.
     """
 
     name: str
-    task: ConfigurableTask
+    task: Any
     is_ours: bool
 
     def __len__(self) -> int:

@@ -54,7 +54,7 @@ class TaskIndex:
         return OUR_FOLDER in Path(self.manager.task_index[name]["yaml_path"]).parts
 
     def load(
-        self, name: str, *, task_type: str, changes: Mapping[str, Any] | None = None, remedy: str = ""
+        self, name: str, *, task_type: Any, changes: Mapping[str, Any] | None = None, remedy: str = ""
     ) -> LoadedTask:
         """Load a task with its data; call it within `surroundings.task_environment`.
 

@@ -28,8 +28,10 @@ def exchange_task_images(loaded: LoadedTask, size: int) -> None:
     """
     from lmms_eval.api.task import ConfigurableMessagesTask
 
-    task, name = loaded.task, loaded.name
-    if isinstance(task, ConfigurableMessagesTask) and callable(task.config.doc_to_messages):
+    name, found = loaded.name, loaded.task
+    messages = found.config.doc_to_messages if isinstance(found, ConfigurableMessagesTask) else None
+    task: Any = loaded.task
+    if callable(messages):
         raise SetupError(f"task {name}: builds its messages itself, so its images cannot be exchanged")
     show = task.doc_to_visual
     where: dict[str, tuple[int, int]] = {}
