@@ -80,9 +80,8 @@ def test_workers_die_with_a_killed_parent(tmp_path):
         stdout=subprocess.DEVNULL,
     )
     mark = tmp_path / "worker"
-    for _ in range(300):
-        if mark.exists() and mark.read_text():
-            break
+    while not (mark.exists() and mark.read_text()):
+        assert parent.poll() is None, "ended before its worker began"
         time.sleep(0.1)
     worker = int(mark.read_text())
     parent.kill()

@@ -95,7 +95,7 @@ for _ in range(3000):
         os.kill(os.getpid(), signal.SIGTERM)
         while not stop.stop_requested:
             stop.on_step_end(SimpleNamespace(device="cpu"), None, SimpleNamespace())
-print("every signal was seen")
+print("every signal was seen", flush=True)
 os._exit(0)
 """
 
