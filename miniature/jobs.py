@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait as wait_for
+from multiprocessing.managers import SyncManager
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,9 @@ def run_jobs(jobs: Iterable[Job], *, workers: int, console: Console, log: Path) 
     waiting = {job.name: job for job in jobs}
     outcome = JobOutcome()
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, _progress(console) as progress:
+    manager = SyncManager(ctx=context)
+    manager.start(_watch_parent)
+    with manager, _progress(console) as progress:
         queue = manager.Queue()
         total = progress.add_task("All steps", total=len(waiting))
         bars: dict[str, Any] = {}
@@ -150,13 +153,18 @@ def _prepare_worker(queue, log: Path) -> None:
     pin_arithmetic()
     # On models this small, two processes with one thread each are faster than one with two.
     torch.set_num_threads(1)
+    _watch_parent()
+
+
+def _watch_parent() -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
 def _die_with_parent() -> None:
-    # If the demo is killed, its workers must stop writing to a folder that a rerun will use.
+    # If the demo is killed, its workers must stop writing to a folder that a rerun will use, and the manager
+    # would wait for ever.
     parent = multiprocessing.parent_process()
-    assert parent is not None  # this is a worker
+    assert parent is not None  # this is a child process
     wait_for([parent.sentinel])
     os._exit(1)
 
