@@ -22,7 +22,7 @@ def test_the_tasks_of_an_array_are_the_shards_of_a_source(slurm, tmp_path):
     options = ["--parsable", "--wait", "--array=1-5:2", f"--chdir={ROOT}", f"--output={tmp_path}/%a.log"]
     work = f"{sys.executable} -m tests.data.framework.toy --out {tmp_path / 'array'}"
     slurm.run("sbatch", *options, "--wrap", work)
-    assert "shard 1/3 is whole" in (tmp_path / "3.log").read_text()
+    assert "shard 1/3 is complete" in (tmp_path / "3.log").read_text()
     merge(tmp_path / "array")
     assert toy.run("--out", tmp_path / "alone") == 0
     assert toy.files_below(tmp_path / "array") == toy.files_below(tmp_path / "alone")

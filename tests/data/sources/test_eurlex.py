@@ -196,20 +196,20 @@ def test_other_settings_are_refused(done, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "code", "message"),
     [
-        (["--pdfs", "nowhere"], "nowhere: no such folder"),
-        (["--pdfs", "."], "no PDF in it"),
-        (["nowhere.txt", "--contact", "a@b"], "nowhere.txt: not a file, a folder or a data set"),
-        (["numbers.txt", "--contact", "me"], "--contact 'me': not an e-mail"),
-        (["numbers.txt", "--url", "http://a/{CELEX}"], "must hold {celex}"),
-        (["numbers.txt", "--url", "http://a/{celex}{0}"], "must hold {celex}"),
-        (["numbers.txt", "--url", "http://a/{celex"], "must hold {celex}"),
-        (["numbers.txt"], "--contact is missing"),
-        (["numbers.txt", "--lang", "mt"], "apt-get install tesseract-ocr-mlt"),
+        (["--pdfs", "nowhere"], 2, "nowhere: no such folder"),
+        (["--pdfs", "."], 1, "no PDF in it"),
+        (["nowhere.txt", "--contact", "a@b"], 1, "nowhere.txt: not a file, a folder or a data set"),
+        (["numbers.txt", "--contact", "me"], 2, "--contact 'me': not an e-mail"),
+        (["numbers.txt", "--url", "http://a/{CELEX}"], 2, "must hold {celex}"),
+        (["numbers.txt", "--url", "http://a/{celex}{0}"], 2, "must hold {celex}"),
+        (["numbers.txt", "--url", "http://a/{celex"], 2, "must hold {celex}"),
+        (["numbers.txt"], 2, "--contact is missing"),
+        (["numbers.txt", "--lang", "mt"], 1, "apt-get install tesseract-ocr-mlt"),
     ],
 )
-def test_mistakes_are_reported_before_any_work(tmp_path, monkeypatch, capsys, arguments, message):
+def test_mistakes_are_reported_before_any_work(tmp_path, monkeypatch, capsys, arguments, code, message):
     monkeypatch.chdir(tmp_path)
     listed(tmp_path, number_of(0))
     with Server() as server:
@@ -218,7 +218,7 @@ def test_mistakes_are_reported_before_any_work(tmp_path, monkeypatch, capsys, ar
             if "--url" not in arguments and "--pdfs" not in arguments
             else []
         )
-        assert main(["eurlex", *arguments, *url, "--out", "out"]) == 1
+        assert main(["eurlex", *arguments, *url, "--out", "out"]) == code
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
         assert not server.hits and not Path("out").exists()
