@@ -1,13 +1,13 @@
 """Rows per second of selecting one language from a WIT table, against pandas.read_csv in chunks.
 
-    python -m benchmarks.wit                     200 MB, a few seconds python -m benchmarks.wit --megabytes
-    1000    memory on a large file; needs as much disk, removed at the end
+    python -m benchmarks.wit                     200 MB, a few seconds
+    python -m benchmarks.wit --megabytes 1000    memory on a large file; needs as much disk for a while
 
 The table is synthetic: its languages have roughly WIT's shares, each with its own letters, and a third of the
 texts contain quotes and line breaks, as written by Python's csv module. For a fair comparison pandas reads
-only the columns that are needed, all as text. Each side reads in its own process, in turns, and returns the
-same columns of the same rows. Time is CPU seconds of reading; memory is the process's largest resident size,
-imports included.
+only the columns that are needed, all as text. The two sides alternate, each in its own process, and return
+the same columns of the same rows. Time is CPU seconds of reading; memory is the process's largest resident
+size, imports included.
 
 Goal: 2 times pandas' rows per CPU second, with equal rows. The last line is JSON: ``name``, ``ratio`` (rows
 per CPU second, ours over pandas), ``goal``, ``equal`` (same rows) and ``conditions``.

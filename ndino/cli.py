@@ -133,6 +133,12 @@ def _run(name: str, arguments: list[str]) -> int:
     except UserError as error:
         _say(program, str(error))
         return FAILED
+    except ModuleNotFoundError as error:
+        # An environment older than the code. A module of ours that is missing is a fault of ours.
+        if str(error.name).partition(".")[0] == "ndino":
+            raise
+        _say(program, f"the package {error.name} is not installed (remedy: make setup)")
+        return FAILED
     except OSError as error:
         _say(program, f"{reason_of(error)} (remedy: {remedy_for(error, rerun)})")
         return FAILED

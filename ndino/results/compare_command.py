@@ -62,7 +62,7 @@ def _models(paths: Sequence[Path], names: Sequence[str]) -> list[ModelLogs]:
         if not folder.is_dir():
             raise UsageError(
                 f"{folder}: evaluation folder not found "
-                f"(remedy: evaluate the model first, with OUT={folder.parent})"
+                f"(remedy: evaluate the model first, with --out {folder.parent})"
             )
     # Two folders with the same name, of different runs, are told apart by their full paths.
     ambiguous = len({path.resolve().name for path in folders}) < len(folders)

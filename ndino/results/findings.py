@@ -28,10 +28,14 @@ def findings(summary: Summary) -> list[str]:
         rows = [row for row in summary["mcnemar"] if (row["a"], row["b"]) == (a, b)]
         won = [row["task"].upper() for row in rows if better_model(summary, row) == b]
         lost = [row["task"].upper() for row in rows if better_model(summary, row) == a]
-        parts = [f"better on {', '.join(won)}"] * bool(won) + [f"worse on {', '.join(lost)}"] * bool(lost)
-        verdict = " and ".join(parts) if parts else "no significant difference on any"
+        parts = [
+            f"{word} on {len(tasks)} ({', '.join(tasks)})"
+            for word, tasks in (("better", won), ("worse", lost))
+            if tasks
+        ]
+        verdict = " and ".join(parts) if parts else "no significant difference"
         noun = "task" if len(rows) == 1 else "tasks"
-        sentences.append(f"{b} against {a}: {verdict} of {len(rows)} {noun}.")
+        sentences.append(f"{b} against {a} on {len(rows)} {noun}: {verdict}.")
     for key in dict.fromkeys(key for sets in summary["perplexity"].values() for key in sets):
         corpus = {name: sets[key]["corpus"] for name, sets in summary["perplexity"].items() if key in sets}
         best = min(corpus, key=corpus.__getitem__)

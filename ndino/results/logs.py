@@ -254,7 +254,7 @@ def _read_task(folder: Path, task: str, entry: dict[str, Any]) -> TaskLog:
 def read_model(folder: Path, *, name: str | None = None) -> ModelLogs:
     """Read one model's evaluation folder: results.json and every task's logs. Raises ResultsError."""
     if not folder.is_dir():
-        remedy = f"evaluate the model first, with OUT={folder.parent}"
+        remedy = f"evaluate the model first, with --out {folder.parent}"
         raise ResultsError(folder, "evaluation folder not found", remedy=remedy)
     results = folder / "results.json"
     tasks = _field(_read_json(results), "tasks", dict, results)
@@ -367,7 +367,7 @@ def read_run(folder: Path) -> RunLogs:
             unfinished[0], "has no results.json", remedy="rerun this model's evaluation to finish it"
         )
     if not evaluations:
-        remedy = f"evaluate a model first, with OUT={folder / 'eval'}"
+        remedy = f"evaluate a model first, with --out {folder / 'eval'}"
         raise ResultsError(folder, "no evaluated model (eval/MODEL/results.json)", remedy=remedy)
     models = [read_model(path) for path in evaluations]
     check_comparable(models)

@@ -221,8 +221,7 @@ def save_model(
 
     Args:
         prompt: the recipe's prompt format. Its end marker becomes the tokenizer's end-of-sequence token, at
-        which
-            evaluation harnesses stop.
+            which evaluation harnesses stop.
         weights: the model's state dict, where the model itself holds only this rank's shard.
     """
     model.generation_config = model_folder.set_end_of_answer(processor.tokenizer, prompt)

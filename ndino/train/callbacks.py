@@ -25,8 +25,7 @@ class MarkComplete(TrainerCallback):
     """Marks each finished checkpoint as complete, and only then removes older ones; keeps ``keep`` of them.
 
     The Trainer's own ``save_total_limit`` removes them as part of saving, before the new checkpoint is known
-    to be
-    complete: a kill at that moment would leave nothing to resume from.
+    to be complete: a kill at that moment would leave nothing to resume from.
     """
 
     def __init__(self, keep: int) -> None:

@@ -6,7 +6,7 @@ import argparse
 from importlib import import_module
 
 from ndino.common.options import CommandParser, need_file, need_folder
-from ndino.train.stage import add_stage_arguments, stage_of
+from ndino.train.stage import Stage, add_stage_arguments, stage_of
 
 HELP = """
 Train one stage, with the native engine or with the pinned upstream trainer.
@@ -38,7 +38,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     stage = stage_of(args)
-    _check_paths(args)
+    _check_paths(args, stage)
     run_stage = import_module(ENGINES[args.engine]).run_stage
     if args.engine == "native":
         from ndino.train.callbacks import StopOnSignal
@@ -53,11 +53,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check_paths(args: argparse.Namespace) -> None:
-    if args.data is not None:
-        need_file(args.data, "name a LLaVA .json or .jsonl file")
-    if args.images is not None:
-        need_folder(args.images, "name the folder that holds the images of the data")
+def _check_paths(args: argparse.Namespace, stage: Stage) -> None:
+    need_file(stage.data, "name a LLaVA .json or .jsonl file with --data, or in the recipe's data")
+    need_folder(stage.image_folder, "name the folder of the images with --images, or in image_folder")
     if args.model is not None:
         need_folder(args.model, "train the stage before it first, or name its model folder")
     if args.language_model is not None:

@@ -80,8 +80,7 @@ def supervised_loss(
 
     Args:
         supervised_tokens: by default those of this batch. The trainer gives those of the whole effective
-        batch,
-            so that each token counts the same whatever micro-batch it is in.
+            batch, so that each token counts the same whatever micro-batch it is in.
     """
     # Before the language model, where the features of images are computed too: with sharded weights all ranks
     # must use the modules in the same order.

@@ -9,7 +9,7 @@ def test_findings_tell_what_was_learned(summary):
     assert findings(summary) == [
         "2 of 5 scores measurably depend on the image; the other 3 show no measurable gain from it (blind).",
         "The image helps PT+IT on GQA-IT most: +42.5 points over shuffled images.",
-        "PT+IT against IT: better on MTVQA-IT of 3 tasks.",
+        "PT+IT against IT on 3 tasks: better on 1 (MTVQA-IT).",
         "Lowest perplexity on the answers of LLAVA-BENCH-IT: PT+IT (31.75 over all answer tokens).",
     ]
 
@@ -18,7 +18,7 @@ def test_findings_name_losses_too(summary):
     for row in summary["mcnemar"]:
         row["p_holm"] = 0.01 if row["task"] == "gqa-it" else 1.0
     summary["models"]["IT"]["gqa-it"]["exact_match"] = 0.9
-    assert "PT+IT against IT: worse on GQA-IT of 3 tasks." in findings(summary)
+    assert "PT+IT against IT on 3 tasks: worse on 1 (GQA-IT)." in findings(summary)
 
 
 def test_nothing_is_said_about_images_without_a_control(summary):

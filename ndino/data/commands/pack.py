@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
@@ -32,7 +33,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         help="one SquashFS file of a data set, for clusters that limit the number of files",
         description="Pack a finished data folder into one SquashFS file (needs mksquashfs). Leaves out what "
         "only serves to resume a source: shards/ and the translation memory.\n\n"
-        + USE.format(file="data/pt.squashfs", folder="mnt"),
+        + textwrap.indent(USE.format(file="data/pt.squashfs", folder="mnt"), "  "),
         examples=["ndino data pack data/pt"],
     )
     command.add_argument("folder", type=Path, metavar="FOLDER", help="a finished data folder")

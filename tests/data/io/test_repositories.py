@@ -15,7 +15,7 @@ from ndino.data.io.repositories import image_bytes, inputs_of, open_repository, 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three files of ten rows in two row groups each, and one more beside them."""
+    """Three Parquet files (ten rows, two row groups each) and one unrelated text file."""
     for number in range(3):
         rows = [{"n": number * 10 + row, "text": f"row {number * 10 + row}"} for row in range(10)]
         path = tmp_path / "data" / f"train-{number:05d}-of-00003.parquet"
