@@ -1,6 +1,6 @@
 """Run the whole pipeline at a size that two CPU cores can handle (``make demo``).
 
-    python -m miniature.demo                    the drawn world, all stages, about five minutes on two cores
+    python -m miniature.demo                    the drawn world, all stages, 13 minutes of CPU time
     python -m miniature.demo --fast             the same steps with very little training: tests the pipeline
     python -m miniature.demo --world stamps     real images: Tux Paint's stamps with their Italian captions
     python -m miniature.demo --engine llava-next    train with the pinned upstream trainer, and convert
