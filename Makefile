@@ -98,7 +98,7 @@ data-demo: setup debian-packages ## build, check and train on a small Italian da
 
 test: setup $(TOOLS) debian-packages lint ## check style and types, and run every test that this machine can run
 	@OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
-	  --no-loadscope-reorder --cov --cov-report=
+	  --no-loadscope-reorder --cov --cov-report=html:.cache/coverage
 
 test-compat: setup $(TOOLS) ## check with other versions of transformers: published models load, MADLAD converts correctly
 	@$(PY) -m tests.export.compat
