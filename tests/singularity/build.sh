@@ -5,7 +5,7 @@
 #   tests/singularity/build.sh [native] [llava_next]
 #
 # The docker header is swapped for a root file system made by debootstrap, PyTorch is its CPU build, and flash-attn,
-# which only nvcc compiles, is left out; all else is the definition as it stands. Where Apptainer is not installed
+# which only nvcc compiles, is left out; everything else is unchanged. Where Apptainer is not installed
 # it comes from Debian sid, in a root of its own. Both roots are kept in the user's cache. The upstream trees come from
 # the mirrors that `make setup` keeps there, or from their own addresses. Where LLaVA-NeXT can be had from neither,
 # llava_next is not built, and native without it.

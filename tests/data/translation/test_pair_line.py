@@ -155,7 +155,7 @@ def test_an_answer_moved_lost_changed_or_not_last_fails_the_third_check_alone(gi
         "empty": f"{head} Risposta: ",
         "another option": f"{head} Risposta: {other}.",
         "twice": f"{line} Risposta: {tail}",
-        "goes on": f"{line} E poi ancora.",
+        "continues": f"{line} E poi ancora.",
         "another question": f"{line} Domanda: e poi?",
     }
     assert fails(broken[data.draw(st.sampled_from(sorted(broken)))], expected) == (ANSWER,)
