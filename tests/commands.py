@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from ndino.cli import main
 
 
@@ -30,3 +32,12 @@ def convert(arguments: Sequence[str]) -> int:
 def evaluate(arguments: Sequence[str]) -> int:
     """``ndino evaluate`` with ``arguments``; returns the exit code."""
     return main(["evaluate", *arguments])
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 1) -> str:
+    """Call ``ndino`` with ``arguments``; returns the one line, with a remedy, in which it is refused."""
+    assert main([str(argument) for argument in arguments]) == code
+    message = capsys.readouterr().err
+    assert message.startswith(f"ndino {arguments[0]}: ") and "(remedy: " in message
+    assert message.count("\n") == 1
+    return message

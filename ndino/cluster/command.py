@@ -20,12 +20,12 @@ Exit codes: 0 all is well, 1 something is missing or wrong, 2 wrong usage. outco
 that was stopped and has to be started again, and with 1 for one that failed.
 """
 _STAGE = "launch/recipes/pt.yaml --out runs/italian/mlp-pt --model runs/italian/mlp/model"
-_PLACE = "--nodes 2 --gpus 4"
-_SITE = (
+_ALLOCATION = "--nodes 2 --gpus 4"
+_PATHS = (
     "launch/recipes/family.yaml --runs runs/italian --engine native --language-model models/Meta-Llama-3-8B "
     "--vision-tower models/clip-vit-large-patch14-336"
 )
-EXAMPLES = (f"ndino cluster check {_STAGE} {_PLACE}",)
+EXAMPLES = (f"ndino cluster check {_STAGE} {_ALLOCATION}",)
 ARGUMENTS = "arguments"  # of the upstream trainer, with a null byte after each
 
 
@@ -42,23 +42,23 @@ def add_arguments(parser: CommandParser) -> None:
         command.set_defaults(run=run)
         return command
 
-    check = add("check", run_check, "check a stage before its job waits or trains", f"{_STAGE} {_PLACE}")
+    check = add("check", run_check, "check a stage before its job waits or trains", f"{_STAGE} {_ALLOCATION}")
     add_stage_arguments(check)
-    _add_place(check)
+    _add_allocation(check)
     check.add_argument("--begin", action="store_true", help="if all is well, record that an attempt begins")
 
-    gpus = add("gpus", run_gpus, "check that PyTorch sees the GPUs of this node", _PLACE)
-    _add_place(gpus)
+    gpus = add("gpus", run_gpus, "check that PyTorch sees the GPUs of this node", _ALLOCATION)
+    _add_allocation(gpus)
 
     prepare = add(
         "prepare",
         run_prepare,
         "write what the upstream trainer reads",
         "launch/recipes/pt.yaml --engine llava-next --out runs/italian/mlp-pt "
-        f"--model runs/italian/mlp/upstream {_PLACE}",
+        f"--model runs/italian/mlp/upstream {_ALLOCATION}",
     )
     add_stage_arguments(prepare)
-    _add_place(prepare)
+    _add_allocation(prepare)
 
     outcome = add(
         "outcome", run_outcome, "say how an attempt ended, and publish the model of a finished one", _STAGE
@@ -69,11 +69,11 @@ def add_arguments(parser: CommandParser) -> None:
         "family",
         run_family,
         "print the family's jobs as a graph, or those to submit",
-        f"{_SITE} {_PLACE} --tasks ndino-it --perplexity-sets wild-it=swap-uniba/WILD_IT "
+        f"{_PATHS} {_ALLOCATION} --tasks ndino-it --perplexity-sets wild-it=swap-uniba/WILD_IT "
         "--benchmarks benchmarks-data",
     )
-    _add_site(plan)
-    _add_place(plan)
+    _add_paths(plan)
+    _add_allocation(plan)
     plan.add_argument(
         "--tasks",
         type=comma_separated,
@@ -100,9 +100,9 @@ def add_arguments(parser: CommandParser) -> None:
         "status",
         run_status,
         "print the family's jobs as a table, given squeue's lines on standard input",
-        _SITE,
+        _PATHS,
     )
-    _add_site(status)
+    _add_paths(status)
 
     stage_weights = add(
         "stage-weights",
@@ -120,7 +120,7 @@ def add_arguments(parser: CommandParser) -> None:
     )
 
 
-def _add_place(command: CommandParser) -> None:
+def _add_allocation(command: CommandParser) -> None:
     add = command.add_argument
     add("--nodes", type=int, required=True, metavar="N", help="nodes of the job")
     add("--gpus", type=int, required=True, metavar="N", help="GPUs of each node, with one rank each")
@@ -148,7 +148,7 @@ def _add_family(command: CommandParser) -> None:
     )
 
 
-def _add_site(command: CommandParser) -> None:
+def _add_paths(command: CommandParser) -> None:
     _add_family(command)
     add = command.add_argument
     add("--runs", type=Path, required=True, metavar="FOLDER", help="folder of the family's runs")
@@ -168,7 +168,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    stage, allocation = stage_of(args), _place(args)
+    stage, allocation = stage_of(args), _allocation(args)
     found = checks.check(stage, allocation, engine=args.engine)
     for fact in found.facts:
         print(f"  {fact}")
@@ -184,7 +184,7 @@ def run_gpus(args: argparse.Namespace) -> int:
         return 0
     import torch
 
-    problem = checks.gpus_seen(_place(args), torch.cuda.device_count)
+    problem = checks.gpus_seen(_allocation(args), torch.cuda.device_count)
     if problem:
         print(f"ndino cluster: {problem}", file=sys.stderr)
     return 1 if problem else 0
@@ -194,7 +194,7 @@ def run_prepare(args: argparse.Namespace) -> int:
     from ndino.llava_next.engine import prepare_stage
 
     stage = stage_of(args)
-    arguments = prepare_stage(stage, cpu=args.device == "cpu", ranks=_place(args).ranks)
+    arguments = prepare_stage(stage, cpu=args.device == "cpu", ranks=_allocation(args).ranks)
     path = stage.out / ARGUMENTS
     path.unlink(missing_ok=True)
     if arguments is not None:
@@ -218,7 +218,7 @@ def run_outcome(args: argparse.Namespace) -> int:
 
 
 def run_family(args: argparse.Namespace) -> int:
-    jobs = family.plan(load_family(args.family), _site(args))
+    jobs = family.plan(load_family(args.family), _family_paths(args))
     numbers, queued = family.submitted(args.runs), set(args.queue.split())
     if not args.submit:
         print("\n".join(family.graph(jobs, {name: it for name, it in numbers.items() if it in queued})))
@@ -230,7 +230,7 @@ def run_family(args: argparse.Namespace) -> int:
         tuple(args.tasks), tuple(args.perplexity_sets.split()), args.benchmarks
     )
     names = [job.name for job, _ in chosen]
-    problems = list(preflight.problems(jobs, names, _site(args), _place(args), questions))
+    problems = list(preflight.problems(jobs, names, _family_paths(args), _allocation(args), questions))
     for problem in problems:
         print(f"ndino cluster: {problem}", file=sys.stderr)
     if problems:
@@ -245,7 +245,7 @@ def run_status(args: argparse.Namespace) -> int:
 
     from ndino.cluster import status
 
-    jobs = family.plan(load_family(args.family), _site(args))
+    jobs = family.plan(load_family(args.family), _family_paths(args))
     queue = status.read_queue(sys.stdin.read())
     status.show(status.rows(jobs, family.submitted(args.runs), queue, args.runs), Console())
     return 0
@@ -259,11 +259,11 @@ def run_staging(args: argparse.Namespace) -> int:
     return 0
 
 
-def _place(args: argparse.Namespace) -> checks.Allocation:
+def _allocation(args: argparse.Namespace) -> checks.Allocation:
     return checks.Allocation(args.nodes, args.gpus, args.device, args.distributed, args.container)
 
 
-def _site(args: argparse.Namespace) -> family.FamilyPaths:
+def _family_paths(args: argparse.Namespace) -> family.FamilyPaths:
     return family.FamilyPaths(
         recipes=args.family.parent,
         runs=args.runs,

@@ -22,3 +22,9 @@ def summary(small_run: Path) -> dict:
 @pytest.fixture(scope="session")
 def family_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_family_run(tmp_path_factory.mktemp("runs") / "family")
+
+
+@pytest.fixture
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables that are printed are not cut."""
+    monkeypatch.setenv("COLUMNS", "120")

@@ -5,19 +5,9 @@ import json
 import pytest
 
 from ndino.cli import main
+from tests.commands import refused
 
-
-@pytest.fixture(autouse=True)
-def wide_terminal(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "120")
-
-
-def refused(capsys, *arguments: object, code: int = 1) -> str:
-    assert main([str(argument) for argument in arguments]) == code
-    message = capsys.readouterr().err
-    assert message.startswith(f"ndino {arguments[0]}: ") and "(remedy: " in message
-    assert message.count("\n") == 1
-    return message
+pytestmark = pytest.mark.usefixtures("wide_terminal")
 
 
 def test_report_writes_and_says_where(small_run, capsys):

@@ -24,6 +24,11 @@ def test_command_line_trains_and_names_what_is_missing(stage, backbones, rows, t
     assert "give either --model or --language-model" in capsys.readouterr().err
     assert main([*arguments, "--model", str(tmp_path / "nowhere")]) == 2
     assert "nowhere: no such folder" in capsys.readouterr().err
+    # The recipe's own data and images are checked as those of the command line are.
+    assert main([*arguments[:5], *start]) == 2
+    assert "data/mlp/data.jsonl: no such file (remedy: name a LLaVA .json" in capsys.readouterr().err
+    assert main([*arguments[:7], *start]) == 2
+    assert "no such folder (remedy: name the folder of the images" in capsys.readouterr().err
     assert not stage.out.exists()
     assert main([*arguments, *start]) == 0
     assert (stage.out / "model" / "config.json").exists()

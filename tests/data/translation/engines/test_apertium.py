@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,18 +12,9 @@ from hypothesis import strategies as st
 from ndino.data.errors import DataError
 from ndino.data.translation.engines import apertium
 from ndino.data.translation.engines.apertium import Apertium
+from tests.data.translation.apertium_there import needs_apertium
 
 BreakAt = Callable[[str], None]
-MODES = Path("/usr/share/apertium/modes")
-
-needs_apertium = [
-    pytest.mark.system,
-    pytest.mark.skipif(
-        shutil.which("apertium") is None
-        or not {"eng-spa", "spa-ita"} <= {m.stem for m in MODES.glob("*.mode")},
-        reason="needs Apertium (Debian packages apertium apertium-eng-spa apertium-spa-ita)",
-    ),
-]
 
 
 @pytest.fixture(scope="module")
