@@ -18,6 +18,21 @@ from pydantic.dataclasses import dataclass
 from ndino.common.errors import UserError, reason_of
 from ndino.formats.prompts import PlainEnding, PromptFormat, Supervision
 
+# Fields that may change when a run is resumed, because the trained weights do not depend on them. A new field
+# of this kind belongs here; any other field is part of a run's identity (`ndino.train.manifest.differences`).
+NOT_IN_IDENTITY = {
+    "name": "a label",
+    "data": "where the rows are; what they are is in the identity by its hash",
+    "image_folder": "where the images are",
+    # Equal but for rounding, as on another number of ranks. Only a loss averaged within micro-batches weighs
+    # samples by their neighbours in these; it does so on another number of ranks too.
+    "per_device_batch": "a step adds up the effective batch, whatever the micro-batches",
+    "gradient_checkpointing": "computes activations again instead of keeping them",
+    "save_steps": "how much a kill costs",
+    "save_total_limit": "how many checkpoints to choose from",
+    "loader_workers": "who prepares the batches; the sampler alone decides their order",
+}
+
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0)]

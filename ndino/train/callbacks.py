@@ -45,6 +45,15 @@ class MarkComplete(TrainerCallback):
             shutil.rmtree(out / f"checkpoint-{step}")
 
 
+class FollowArguments(TrainerCallback):
+    """On a resume, saves and logs as the recipe says now; the Trainer takes the checkpoint's settings."""
+
+    def on_train_begin(self, args: TrainingArguments, state, control, **options) -> None:
+        # Our arguments are numbers of steps, never shares of all steps.
+        state.save_steps, state.logging_steps = args.save_steps, args.logging_steps
+        state.train_batch_size = args.train_batch_size
+
+
 class StopOnSignal(TrainerCallback):
     """Saves a checkpoint and ends training after the step in which any rank received one of `STOP_SIGNALS`.
 

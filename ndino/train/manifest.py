@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import platform
 import resource
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
 from ndino.common.files import WEIGHTS, fingerprint, sha256_of
 from ndino.common.provenance import commit, versions
-from ndino.formats.recipes import Recipe
+from ndino.formats.recipes import NOT_IN_IDENTITY, Recipe
 
 PACKAGES = (
     "torch",
@@ -27,7 +28,7 @@ PACKAGES = (
 
 
 def identity(recipe: Recipe, data: Path, start: dict[str, Path]) -> dict[str, Any]:
-    """What must be equal for a run to be resumed: recipe, data and starting weights, in JSON's types.
+    """What a run is: recipe, data and starting weights, in JSON's types; `differences` compares two.
 
     ``start`` maps a role ("model", or "language_model" and "vision_tower") to its folder.
     """
@@ -38,6 +39,40 @@ def identity(recipe: Recipe, data: Path, start: dict[str, Path]) -> dict[str, An
     }
     # Through JSON, so that it equals what is read back from run.json: tuples become lists.
     return json.loads(json.dumps(identity))
+
+
+def differences(held: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
+    """What two identities differ in, of all that the trained weights depend on; empty for one run.
+
+    Fields of the recipe are named with both values. The recipe in ``held`` may be of an earlier version: a
+    field that it lacks has its default.
+    """
+    found = []
+    for key in run:
+        ours, theirs = _what_counts(key, run[key]), _what_counts(key, held.get(key))
+        if key == "recipe":
+            names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+            values = [f"{name} {theirs.get(name)}, now {ours.get(name)}" for name in names]
+            found += [f"recipe ({'; '.join(values)})"] if values else []
+        elif ours != theirs:
+            found.append(key)
+    return found
+
+
+def _what_counts(key: str, value: Any) -> Any:
+    if key == "data" and value is not None:
+        return {name: part for name, part in value.items() if name != "file"}
+    if key == "recipe":
+        complete = {**_DEFAULTS, **(value or {})}
+        return {name: part for name, part in complete.items() if name not in NOT_IN_IDENTITY}
+    return value
+
+
+_DEFAULTS = {
+    field.name: json.loads(json.dumps(field.default))
+    for field in fields(Recipe)
+    if field.default is not MISSING
+}
 
 
 def surroundings() -> dict[str, Any]:

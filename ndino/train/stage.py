@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ndino.common.errors import Stopped, UsageError, UserError, no_room
+from ndino.common.errors import Stopped, UsageError, UserError, no_room, reason_of, remedy_for
 from ndino.common.files import write_text
 from ndino.common.options import CommandParser, need_file
 from ndino.formats.recipes import Recipe, load_recipe
+from ndino.train.manifest import differences
 
 OnStep = Callable[[int, int], None]  # called after each optimiser step with (step, total steps)
 LOGGED_POINTS = 100  # points of the loss curve in a manifest
@@ -133,17 +134,20 @@ def stage_of(options: argparse.Namespace) -> Stage:
 
 
 def belongs_to(out: Path, run: dict) -> bool:
-    """Whether ``out`` holds exactly this run; False when it holds none.
+    """Whether ``out`` holds this run, as far as the result depends on it; False when it holds none.
 
     Raises:
-        StageError: it holds a different run.
+        StageError: it holds a different run, or run.json cannot be read.
     """
     path = out / "run.json"
     if not path.exists():
         return False
-    held = json.loads(path.read_text(encoding="utf-8"))
-    if held != run:
-        differing = [key for key in run if held.get(key) != run[key]]
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        remedy = remedy_for(error, "remove the folder or choose another --out")
+        raise StageError(f"{path}: {reason_of(error)} (remedy: {remedy})") from error
+    if differing := differences(held, run):
         raise StageError(
             f"{out}: holds a run with another {' and '.join(differing)} "
             "(remove the folder or choose another --out)"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import cast
 
 import torch
+from torch.utils.data import Dataset, RandomSampler, Sampler
 from transformers import LlavaNextForConditionalGeneration, PreTrainedModel, Trainer
 from transformers.trainer_pt_utils import get_parameter_names
 
 from ndino.common.transformers_types import vision_sizes
 from ndino.formats.recipes import Recipe
-from ndino.train.callbacks import MarkComplete, WriteProgress
+from ndino.train.callbacks import FollowArguments, MarkComplete, WriteProgress
 
 
 def set_trainable(model: LlavaNextForConditionalGeneration, trainable: str) -> None:
@@ -49,10 +51,20 @@ class NativeTrainer(Trainer):
 
     def __init__(self, *, recipe: Recipe, **options) -> None:
         self.recipe = recipe
-        super().__init__(**options, callbacks=[MarkComplete(recipe.save_total_limit), WriteProgress()])
+        super().__init__(
+            **options, callbacks=[FollowArguments(), MarkComplete(recipe.save_total_limit), WriteProgress()]
+        )
         # Makes Trainer count the supervised tokens of the whole effective batch and pass them to
         # compute_loss. Dividing by a micro-batch's own count would give tokens of short answers more weight.
         self.model_accepts_loss_kwargs = True
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
+        # An epoch is a multiple of the effective batch. Trainer would make a last, smaller step of the
+        # micro-batches that remain, whose number depends on per_device_batch: then so would the number of
+        # steps, and the epoch in which a resumed run continues.
+        dataset = cast("Sized", self.train_dataset if train_dataset is None else train_dataset)
+        rows, batch = len(dataset), self.recipe.effective_batch
+        return RandomSampler(dataset, num_samples=rows // batch * batch if rows >= batch else None)
 
     def gathered_weights(self) -> dict[str, torch.Tensor]:
         """All weights under the model's own names, complete on rank 0 only; every rank must call this."""

@@ -12,10 +12,12 @@ import torch
 from transformers import LlavaNextForConditionalGeneration
 
 from ndino.formats.recipes import load_recipe
+from ndino.train import engine
 from ndino.train.build import build_model
-from ndino.train.checkpoints import COMPLETE, newest_complete_checkpoint
+from ndino.train.checkpoints import COMPLETE, checkpoints_of, newest_complete_checkpoint
 from ndino.train.engine import run_stage, training_arguments
 from ndino.train.stage import Stage, StageError
+from ndino.train.trainer import NativeTrainer
 from tests.train.conftest import ROOT, ROWS
 
 
@@ -93,6 +95,45 @@ def test_accumulation_equals_the_whole_batch(stage, recipe, tmp_path):
     run_stage(split, on_step=quiet)
     curves = [json.loads((run.out / "manifest.json").read_text())["loss_curve"] for run in (stage, split)]
     assert [loss for _, loss in curves[0]] == pytest.approx([loss for _, loss in curves[1]], rel=1e-3)
+
+
+def test_out_of_memory_a_run_resumes_with_smaller_batches(stage, recipe, tmp_path, monkeypatch):
+    run_stage(stage, on_step=quiet)
+    stopped = dataclasses.replace(stage, out=tmp_path / "stopped")
+
+    def run_out_of_memory(step: int, of: int) -> None:
+        if step == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        run_stage(stopped, on_step=run_out_of_memory)
+    assert newest_complete_checkpoint(stopped.out).name == "checkpoint-2"
+    smaller = dataclasses.replace(
+        recipe, per_device_batch=1, gradient_checkpointing=True, save_steps=3, save_total_limit=9
+    )
+    batches = []
+
+    class Counting(NativeTrainer):
+        def compute_loss(self, model, inputs, **options):
+            batches.append(len(inputs["input_ids"]))
+            return super().compute_loss(model, inputs, **options)
+
+    monkeypatch.setattr(engine, "NativeTrainer", Counting)
+    run_stage(dataclasses.replace(stopped, recipe=smaller), on_step=quiet)
+    assert batches == [1] * 4 * 4
+    assert sorted(checkpoints_of(stopped.out)) == [2, 3, 6]
+    curves = [json.loads((run.out / "manifest.json").read_text())["loss_curve"] for run in (stage, stopped)]
+    assert [loss for _, loss in curves[0]] == pytest.approx([loss for _, loss in curves[1]], rel=1e-4)
+    expected, found = weights(stage), weights(stopped)
+    for name, value in expected.items():
+        assert torch.allclose(value, found[name], atol=1e-4), name
+
+
+def test_the_steps_of_an_epoch_do_not_depend_on_the_micro_batches(stage, recipe):
+    epoch = dataclasses.replace(recipe, effective_batch=8, per_device_batch=1, max_steps=None, epochs=2.0)
+    run_stage(dataclasses.replace(stage, recipe=epoch), on_step=quiet)
+    manifest = json.loads((stage.out / "manifest.json").read_text())
+    assert (manifest["rows"], manifest["steps"]) == (ROWS, 2), "one step of 8 of the 12 rows, twice"
 
 
 def test_the_folder_of_another_run_is_not_touched(stage, recipe):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from ndino.train.manifest import identity, peak_rss_mb, surroundings
+from ndino.formats.recipes import NOT_IN_IDENTITY, Recipe
+from ndino.train import manifest
+from ndino.train.manifest import differences, identity, peak_rss_mb, surroundings
 
 
 def test_recipe_data_and_starting_weights_make_a_run(recipe, rows, tmp_path):
@@ -27,6 +29,43 @@ def test_recipe_data_and_starting_weights_make_a_run(recipe, rows, tmp_path):
     assert [key for key in first if first[key] != other_weights[key]] == ["start"]
     assert [key for key in first if other_weights[key] != other_data[key]] == ["data"]
     assert [key for key in first if other_data[key] != other_recipe[key]] == ["recipe"]
+
+
+# Another value of every field without a bearing on the result.
+FREE = {
+    "name": "other",
+    "data": "elsewhere/rows.jsonl",
+    "image_folder": "elsewhere",
+    "per_device_batch": 1,
+    "gradient_checkpointing": True,
+    "save_steps": 5,
+    "save_total_limit": 3,
+    "loader_workers": 7,
+}
+
+
+def test_a_run_differs_in_what_its_result_depends_on_and_in_nothing_else(recipe, rows, tmp_path):
+    start = {"model": tmp_path}
+    run = identity(recipe, rows / "rows.jsonl", start)
+    assert FREE.items() - dataclasses.asdict(recipe).items() == FREE.items()
+    moved = tmp_path / "moved.jsonl"
+    moved.write_bytes((rows / "rows.jsonl").read_bytes())
+    assert differences(run, identity(dataclasses.replace(recipe, **FREE), moved, start)) == []
+    assert FREE.keys() <= NOT_IN_IDENTITY.keys() <= {field.name for field in dataclasses.fields(Recipe)}
+    other = {"learning_rate": 0.5, "effective_batch": 8, "seed": 3, "precision": "bf16", "max_length": 99}
+    for name, value in other.items():
+        changed = identity(dataclasses.replace(recipe, **{name: value}), moved, start)
+        assert differences(run, changed) == [f"recipe ({name} {getattr(recipe, name)}, now {value})"]
+    moved.write_text("other rows")
+    assert differences(run, identity(recipe, moved, start)) == ["data"]
+
+
+def test_a_field_that_an_earlier_version_had_not_counts_as_its_default(recipe, rows, tmp_path, monkeypatch):
+    run = identity(recipe, rows / "rows.jsonl", {"model": tmp_path})
+    monkeypatch.setitem(manifest._DEFAULTS, "newer", "as before")
+    assert differences(run, {**run, "recipe": {**run["recipe"], "newer": "as before"}}) == []
+    found = differences(run, {**run, "recipe": {**run["recipe"], "newer": "otherwise"}})
+    assert found == ["recipe (newer as before, now otherwise)"]
 
 
 def test_surroundings_name_versions():

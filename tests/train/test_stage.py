@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 from collections import namedtuple
@@ -47,11 +48,18 @@ def test_options_override_the_recipe_s_data():
 
 
 def test_a_folder_belongs_to_one_run(tmp_path):
-    assert not belongs_to(tmp_path, {"recipe": 1})
-    (tmp_path / "run.json").write_text('{"recipe": 1, "data": 2}')
-    assert belongs_to(tmp_path, {"recipe": 1, "data": 2})
-    with pytest.raises(StageError, match="another data"):
-        belongs_to(tmp_path, {"recipe": 1, "data": 3})
+    run = {"recipe": {"seed": 1}, "start": {"model": "a"}}
+    assert not belongs_to(tmp_path, run)
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    assert belongs_to(tmp_path, run)
+    with pytest.raises(StageError, match=r"another recipe \(seed 1, now 2\) and start"):
+        belongs_to(tmp_path, {"recipe": {"seed": 2}, "start": {"model": "b"}})
+
+
+def test_an_identity_that_cannot_be_read_is_not_another_run(tmp_path):
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(StageError, match=r"run\.json: Expecting .*remedy: remove the folder"):
+        belongs_to(tmp_path, {"recipe": {"seed": 1}})
 
 
 def test_rejects_are_written_and_counted(stage, tmp_path, capsys):

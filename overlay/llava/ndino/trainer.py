@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ndino.train.callbacks import MarkComplete, StopOnSignal, WriteProgress
+from ndino.train.callbacks import FollowArguments, MarkComplete, StopOnSignal, WriteProgress
 
 TRAINED = "trained.safetensors"  # weights in a checkpoint of the projector stage: the trained ones only
 
@@ -44,6 +44,7 @@ class StageTrainer(LLaVATrainer):
 
     def __init__(self, **options) -> None:
         super().__init__(**options)
+        self.add_callback(FollowArguments())
         self.add_callback(MarkComplete(self.args.save_total_limit))
         # MarkComplete removes older checkpoints instead, and only once the new one is complete.
         self.args.save_total_limit = None
@@ -60,6 +61,10 @@ class StageTrainer(LLaVATrainer):
             torch.serialization.register_package(
                 5, lambda storage: None, lambda storage, place: storage if place.startswith("cpu:") else None
             )
+
+    def _inner_training_loop(self, batch_size=None, *arguments, **options):
+        # On a resume, transformers 4.45 takes the checkpoint's batch size, but accumulates by the arguments.
+        return super()._inner_training_loop(self.args.train_batch_size, *arguments, **options)
 
     def _get_train_sampler(self) -> torch.utils.data.Sampler | None:
         if not (self.args.group_by_length or self.args.group_by_modality_length):
