@@ -31,9 +31,11 @@ class ImageBatch(TypedDict):
 class TrainingBatch(ImageBatch):
     """One micro-batch: ``input_ids``, ``labels`` and ``attention_mask`` are int64 ``(samples, length)``.
 
-    They are padded on the right.
+    They are padded on the right. ``rows`` are the samples' row numbers in the data file, int64
+    ``(samples,)``, for messages; the model does not get them.
     """
 
+    rows: torch.Tensor
     input_ids: torch.Tensor
     labels: torch.Tensor
     attention_mask: torch.Tensor
@@ -65,6 +67,7 @@ class Collator:
             for tiles in sample["tiles"][: int((sample["input_ids"] == self.image_token_id).sum())]
         ]
         return TrainingBatch(
+            rows=torch.tensor([sample["row"] for sample in samples], dtype=torch.long),
             input_ids=pad_sequence(list(ids), batch_first=True, padding_value=self.pad_token_id),
             labels=pad_sequence(list(labels), batch_first=True, padding_value=IGNORE_INDEX),
             attention_mask=pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),

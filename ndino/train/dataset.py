@@ -24,8 +24,15 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingSample(TypedDict):
-    """``input_ids`` and ``labels``: int64 ``(tokens,)``, an image is one id; ``tiles``: one per image."""
+    """A row to train on.
 
+    Attributes:
+        row: its number in the data file.
+        input_ids, labels: int64 ``(tokens,)``; an image is one id.
+        tiles: one per image.
+    """
+
+    row: int
     input_ids: torch.Tensor
     labels: torch.Tensor
     tiles: list[Tiles]
@@ -123,6 +130,7 @@ class ConversationDataset(torch.utils.data.Dataset):
                 logger.warning("%s row %d: %s; using the next row instead", self.data, row.row, error)
                 continue
             return TrainingSample(
+                row=row.row,
                 input_ids=torch.from_numpy(row.input_ids).long(),
                 labels=torch.from_numpy(row.labels).long(),
                 tiles=tiles,

@@ -110,6 +110,10 @@ class NativeTrainer(Trainer):
             return self.recipe.projector_learning_rate or self.recipe.learning_rate
         return self.recipe.learning_rate
 
+    def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
+        inputs.pop("rows")  # not for the model
+        return super().training_step(model, inputs, num_items_in_batch)
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         loss = model(**inputs, supervised_tokens=num_items_in_batch)
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:

@@ -23,6 +23,7 @@ def make_sample(processor, *images: Image.Image, answer: str = "un cerchio rosso
     encoded = encode_llama3(processor.tokenizer, turns, images=len(images))
     tile = tile_anyres if len(images) == 1 else tile_square
     return TrainingSample(
+        row=1,
         input_ids=torch.tensor(encoded.input_ids),
         labels=torch.tensor(encoded.labels),
         tiles=[tile(each, processor) for each in images],

@@ -51,13 +51,21 @@ def test_an_image_that_truncation_cut_off_is_left_out(built):
     pair = make_sample(processor, image((200, 50)), image((60, 150)))
     second = (pair["input_ids"] == model.config.image_token_id).nonzero()[1].item()
     cut = TrainingSample(
-        input_ids=pair["input_ids"][:second], labels=pair["labels"][:second], tiles=pair["tiles"]
+        row=1, input_ids=pair["input_ids"][:second], labels=pair["labels"][:second], tiles=pair["tiles"]
     )
     assert collate(built, cut)["tile_counts"].tolist() == [1]
 
 
 def test_a_batch_without_images_has_empty_tensors(built):
-    text = TrainingSample(input_ids=torch.tensor([1, 2, 3]), labels=torch.tensor([-100, 2, 3]), tiles=[])
+    text = TrainingSample(
+        row=1, input_ids=torch.tensor([1, 2, 3]), labels=torch.tensor([-100, 2, 3]), tiles=[]
+    )
     batch = collate(built, text)
     assert batch["tiles"].numel() == 0 and batch["tile_counts"].tolist() == []
     assert batch["image_sizes"].shape == (0, 2)
+
+
+def test_a_batch_names_the_rows_of_the_data_file(built):
+    _, processor = built
+    first, second = (make_sample(processor, image((112, 112))) for _ in range(2))
+    assert collate(built, first | {"row": 7}, second | {"row": 3})["rows"].tolist() == [7, 3]

@@ -63,7 +63,7 @@ def test_a_text_only_sample_is_scored_too(built):
     model, processor = built
     encoded = encode_llama3(processor.tokenizer, [Turn("user", "Ciao"), Turn("assistant", "sì")], images=0)
     text = TrainingSample(
-        input_ids=torch.tensor(encoded.input_ids), labels=torch.tensor(encoded.labels), tiles=[]
+        row=1, input_ids=torch.tensor(encoded.input_ids), labels=torch.tensor(encoded.labels), tiles=[]
     )
     with torch.no_grad():
         alone = supervised_loss(model, collate(built, text), 1)
