@@ -3,14 +3,44 @@
 from __future__ import annotations
 
 import hashlib
+import struct
+from pathlib import Path
 
 from PIL import Image
 
-# What Pillow raises for a file that is no image, for a truncated one, and for a decompression bomb.
-BROKEN_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+# What Pillow raises for a file that is no image, for a truncated one, and for a decompression bomb. Its
+# decoders add errors of their own for damaged files: RuntimeError (AVIF), struct.error, IndexError, KeyError,
+# TypeError and OverflowError (headers with impossible values), MemoryError (sizes that no machine can hold).
+BROKEN_IMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    Image.DecompressionBombError,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+    LookupError,
+    TypeError,
+    struct.error,
+)
 
-# The paper's training script raises Pillow's limit to this number of pixels; larger files count as bombs.
+# The paper's training script raises Pillow's limit to this number of pixels. Pillow warns above it, and
+# refuses files of more than twice as many as decompression bombs.
 MAX_IMAGE_PIXELS = 933_120_000
+
+
+def header_size(path: Path) -> tuple[int, int]:
+    """(height, width) of an image in pixels, from its header: nothing is decoded.
+
+    The limit is `MAX_IMAGE_PIXELS`, as for every reader of training images.
+
+    Raises:
+        BROKEN_IMAGE: the file is missing or not an image, or has too many pixels.
+    """
+    Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
+    with Image.open(path) as image:
+        return image.height, image.width
+
 
 # Stored answers and perplexity logs are keyed by these digests: another size or hash would orphan them.
 DIGEST_BYTES = 16

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,15 @@ def fault_of(record: Any) -> str | None:
         _check(record, 0)
     except _Fault as fault:
         return fault.reason
+    return None
+
+
+def file_fault(images: Sequence[str], folder: Path) -> str | None:
+    """Why one of ``images`` is not a file in ``folder``, with the remedy; None if all are."""
+    try:
+        _check_files(images, folder)
+    except _Fault as fault:
+        return f"{fault.reason} (remedy: {fault.remedy})"
     return None
 
 
@@ -227,7 +236,7 @@ def _text(value: Any, what: str) -> str:
     return value
 
 
-def _check_files(images: tuple[str, ...], folder: Path) -> None:
+def _check_files(images: Sequence[str], folder: Path) -> None:
     for image in images:
         try:
             found = (folder / image).is_file()

@@ -254,20 +254,48 @@ def encode_templated(
     return Encoded(prompt_ids + answer_ids, labels, len(prompt_ids))
 
 
-def truncate(encoded: Encoded, max_length: int) -> Encoded:
-    """The first ``max_length`` tokens, as upstream's collator keeps them. An image counts as one token here.
+def truncate(
+    encoded: Encoded, max_length: int, *, image_token_id: int, feature_counts: Sequence[int] = ()
+) -> tuple[Encoded, list[int]]:
+    """Cut a sample to ``max_length`` tokens, with each image counted as the features that it becomes.
+
+    This is what LLaVA-NeXT keeps: its collator cuts the ids, with an image as one of them, and its model cuts
+    again after widening. The second cut includes the first.
+
+    Args:
+        feature_counts: the number of features of each image, in order.
+
+    Returns:
+        The sample, an image still a single id, and the number of features that are kept of each image in it.
+        The last of these may be smaller than the image's own; images behind the cut are left out.
 
     Raises:
-        PromptError: no token of an answer would be left to learn from.
+        PromptError: no token of an answer would be left to learn from; or an image is so far back that
+            upstream's collator would cut its id, and then give its features to another sample.
     """
-    if len(encoded.input_ids) <= max_length:
-        return encoded
-    if encoded.answer_start >= max_length:
+    images = iter(feature_counts)
+    kept: list[int] = []
+    position = cut = 0  # in the widened sample; in ours
+    answer = 0
+    for index, token in enumerate(encoded.input_ids):
+        if index == encoded.answer_start:
+            answer = position
+        width = next(images) if token == image_token_id else 1
+        if token == image_token_id and index >= max_length:
+            raise PromptError(f"an image comes after the first {max_length} tokens of the text")
+        if position < max_length:
+            cut = index + 1
+            if token == image_token_id:
+                kept.append(min(width, max_length - position))
+        position += width
+    if answer >= max_length:
         raise PromptError(
             f"no supervised token is left after truncation to {max_length} tokens: "
-            f"the answer starts at token {encoded.answer_start + 1} of {len(encoded.input_ids)}"
+            f"the answer starts at token {answer + 1} of {position}"
         )
-    return Encoded(encoded.input_ids[:max_length], encoded.labels[:max_length], encoded.answer_start)
+    if cut == len(encoded.input_ids):
+        return encoded, kept
+    return Encoded(encoded.input_ids[:cut], encoded.labels[:cut], encoded.answer_start), kept
 
 
 def place_image(text: str) -> str:

@@ -30,6 +30,7 @@ NOT_IN_IDENTITY = {
     "gradient_checkpointing": "computes activations again instead of keeping them",
     "save_steps": "how much a kill costs",
     "save_total_limit": "how many checkpoints to choose from",
+    "max_rejected": "which data are refused",
     "loader_workers": "who prepares the batches; the sampler alone decides their order",
 }
 
@@ -48,11 +49,11 @@ class RecipeError(UserError):
 class Recipe:
     """The hyperparameters and data of one training stage, for both engines.
 
-    Batches are counted in samples, ``max_length`` in tokens (an image is one; the upstream engine cuts again
-    with image features counted), ``grid_pinpoints`` in pixels as (height, width). ``vision_learning_rate``
-    and ``projector_learning_rate`` default to ``learning_rate`` where they are None. ``data`` (LLaVA JSON)
-    and ``image_folder`` are relative to the working directory. Exactly one of ``epochs`` and ``max_steps``
-    is set.
+    Batches are counted in samples, ``max_length`` in tokens with each image counted as its features,
+    ``grid_pinpoints`` in pixels as (height, width), ``max_rejected`` as a share of all rows.
+    ``vision_learning_rate`` and ``projector_learning_rate`` default to ``learning_rate`` where they are None.
+    ``data`` (LLaVA JSON) and ``image_folder`` are relative to the working directory. Exactly one of
+    ``epochs`` and ``max_steps`` is set.
     """
 
     name: Name
@@ -82,6 +83,7 @@ class Recipe:
     seed: Annotated[int, Field(ge=0)]
     plain_ending: PlainEnding
     loader_workers: Annotated[int, Field(ge=0)]
+    max_rejected: Annotated[float, Field(ge=0, le=1)] = 0.01
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.max_steps is None):

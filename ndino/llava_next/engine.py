@@ -18,14 +18,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from transformers import CLIPVisionConfig
 
-from ndino.common.files import WEIGHTS, fingerprint, write_json
+from ndino.common.files import WEIGHTS, atomic_file, fingerprint, write_json
 from ndino.export.converter import convert
 from ndino.export.errors import ConversionError
 from ndino.export.settings import read_tokenizer
 from ndino.export.verify import verify
-from ndino.formats.llava_json import ROLES, Conversation, write_conversations
+from ndino.formats.llava_json import ROLES, Conversation, read_conversations, write_conversations
 from ndino.llava_next.arguments import Inputs, upstream_arguments
 from ndino.llava_next.start import (
     LANGUAGE_MODEL,
@@ -34,16 +36,17 @@ from ndino.llava_next.start import (
     link_vision_tower,
     recorded_tower,
 )
-from ndino.train.build import require_model_folder
+from ndino.train.build import build_processor, require_model_folder
 from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints
-from ndino.train.dataset import usable_rows
 from ndino.train.manifest import identity
+from ndino.train.rows.index import stage_index
 from ndino.train.stage import OnStep, Stage, StageError, belongs_to, report_full_disk, write_rejects
 from ndino.upstream import UpstreamError, llava_next_folder
 from ndino.upstream.pins import LLAVA_NEXT, ROOT, read_pins
 
 ENGINE = "llava-next"
 RESULT, FACTS, ROWS, LOG = "upstream", "training.json", "rows.json", "train.log"
+LENGTHS = "lengths.npy"  # read by overlay/llava/ndino/lengths.py
 PREPARED = "prepared.json"
 LAST_LINES = 40  # of the trainer's output, in which the reason of a failure is looked for
 
@@ -125,7 +128,7 @@ def prepare_stage(stage: Stage, *, cpu: bool, ranks: int = 1) -> list[str] | Non
             return None
         started = time.time()
         inputs = _write_start(stage, out)
-        rows, rejected = _write_rows(stage, out)
+        rows, rejected = _write_rows(stage, inputs.vision_tower, out)
         remove_incomplete_checkpoints(out)
         checkpoint = newest_complete_checkpoint(out)
         try:
@@ -222,20 +225,29 @@ def _write_start(stage: Stage, out: Path) -> Inputs:
     )
 
 
-def _write_rows(stage: Stage, out: Path) -> tuple[int, int]:
-    """Write the usable rows to ``out/rows.json``; returns the number of usable and of rejected rows.
+def _write_rows(stage: Stage, tower: Path, out: Path) -> tuple[int, int]:
+    """Write the usable rows to ``out/rows.json`` and their lengths to ``out/lengths.npy``, from the index.
 
     Rows are checked here because upstream retries a bad row for seconds, and then silently trains on another.
+
+    Returns:
+        The numbers of usable and of rejected rows.
     """
     try:
         tokenizer = read_tokenizer(out / "start" / LANGUAGE_MODEL)
     except ConversionError as error:
         raise StageError(str(error)) from error
-    rejects: list[str] = []
-    usable = usable_rows(stage.data, stage.image_folder, tokenizer, stage.recipe, rejects)
-    count = write_conversations(out / ROWS, (_record(conversation) for conversation, _ in usable))
-    write_rejects(rejects, count, stage)
-    return count, len(rejects)
+    processor = build_processor(tokenizer, CLIPVisionConfig.from_pretrained(tower), stage.recipe)
+    index = stage_index(stage, processor)
+    write_rejects(index.lines(stage.data), len(index), stage)
+    usable = set(index.row_numbers.tolist())
+    conversations = read_conversations(stage.data, rejects=[])  # which are in the index
+    write_conversations(
+        out / ROWS, (_record(conversation) for conversation in conversations if conversation.row in usable)
+    )
+    with atomic_file(out / LENGTHS) as path, path.open("wb") as file:
+        np.save(file, index.lengths)
+    return len(index), len(index.rejects)
 
 
 def _record(conversation: Conversation) -> dict:

@@ -15,17 +15,19 @@ from ndino.train.dataset import TrainingSample
 
 
 class ImageBatch(TypedDict):
-    """The images of a micro-batch. Without images, all three tensors are empty.
+    """The images of a micro-batch. Without images, all tensors are empty.
 
     Attributes:
         tiles: float32 ``(tiles, 3, side, side)``, those of all images one after the other.
         tile_counts: int64 ``(images,)``, how many of ``tiles`` each image has.
         image_sizes: int64 ``(images, 2)``, the original (height, width) in pixels.
+        image_tokens: int64 ``(images,)``, how many features of each image are used, the first ones.
     """
 
     tiles: torch.Tensor
     tile_counts: torch.Tensor
     image_sizes: torch.Tensor
+    image_tokens: torch.Tensor
 
 
 class TrainingBatch(ImageBatch):
@@ -74,4 +76,5 @@ class Collator:
             tiles=torch.cat([image.pixels for image in images]) if images else torch.empty(0),
             tile_counts=torch.tensor([len(image.pixels) for image in images], dtype=torch.long),
             image_sizes=torch.tensor([image.size for image in images], dtype=torch.long).reshape(-1, 2),
+            image_tokens=torch.tensor([image.tokens for image in images], dtype=torch.long),
         )

@@ -24,6 +24,8 @@ from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplet
 from ndino.train.dataset import ConversationDataset
 from ndino.train.loss import patch_forward
 from ndino.train.manifest import identity, peak_rss_mb, surroundings
+from ndino.train.rows.damage import RecordDamage
+from ndino.train.rows.index import stage_index
 from ndino.train.stage import (
     LOGGED_POINTS,
     OnStep,
@@ -36,6 +38,8 @@ from ndino.train.stage import (
     write_rejects,
 )
 from ndino.train.trainer import NativeTrainer, set_trainable
+
+PATIENCE_SECONDS = 3 * 3600  # until ranks that wait for another one give up
 
 
 class _ReportSteps(TrainerCallback):
@@ -73,20 +77,26 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
         stage.out.mkdir(parents=True, exist_ok=True)
         remove_incomplete_checkpoints(stage.out)
         write_json(stage.out / "run.json", run)
-    dataset = ConversationDataset(stage.data, stage.image_folder, processor, stage.recipe)
-    write_rejects(dataset.rejects, len(dataset), stage)
+    # Before the data: it joins the ranks, and only the first of them makes the index.
+    arguments = training_arguments(stage.recipe, stage.out, quiet=on_step is not None)
+    index = stage_index(stage, processor)
+    write_rejects(index.lines(stage.data), len(index), stage)
+    fit_to_rows(arguments, stage.recipe, len(index))
+    dataset = ConversationDataset(index, stage.image_folder, processor)
+    damage = RecordDamage(dataset, stage)
     set_trainable(model, stage.recipe.trainable)
     patch_forward(model)
     trainer = NativeTrainer(
         recipe=stage.recipe,
         model=model,
-        args=training_arguments(stage.recipe, stage.out, rows=len(dataset), quiet=on_step is not None),
+        args=arguments,
         train_dataset=dataset,
         data_collator=Collator(
             image_token_id=model.config.image_token_id, pad_token_id=processor.tokenizer.pad_token_id
         ),
         processing_class=processor,
     )
+    trainer.add_callback(damage)
     if on_step is not None:
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_ReportSteps(on_step))
@@ -110,7 +120,8 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
                 **run,
                 **surroundings(),
                 "rows": len(dataset),
-                "rejected_rows": len(dataset.rejects),
+                "rejected_rows": len(index.rejects),
+                "damaged_rows": len(damage.reasons),
                 "seed": stage.recipe.seed,
                 "ranks": trainer.args.world_size,
                 "steps": trainer.state.global_step,
@@ -129,11 +140,12 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
     return model_folder
 
 
-def training_arguments(recipe: Recipe, out: Path, *, rows: int, quiet: bool) -> TrainingArguments:
+def training_arguments(recipe: Recipe, out: Path, *, quiet: bool) -> TrainingArguments:
     """The recipe as transformers' arguments; gradient accumulation keeps the effective batch on any ranks.
 
+    `fit_to_rows` adds what depends on the data. Under a launcher this joins the ranks.
+
     Args:
-        rows: usable rows of the data.
         quiet: show no progress bar.
 
     Raises:
@@ -158,14 +170,13 @@ def training_arguments(recipe: Recipe, out: Path, *, rows: int, quiet: bool) -> 
         seed=recipe.seed,
         data_seed=recipe.seed,
         dataloader_num_workers=recipe.loader_workers,
-        # An epoch's last, smaller batch would be a step with noisier gradients. Where the data fill less than
-        # one batch, it is all there is.
-        dataloader_drop_last=rows >= recipe.effective_batch,
         dataloader_pin_memory=not cpu,
         remove_unused_columns=False,  # our batches' names are not those of the model's forward
         include_num_input_tokens_seen="non_padding",
         disable_tqdm=quiet,
         logging_strategy="steps",
+        # The other ranks wait while the first one indexes the data or writes the model.
+        ddp_timeout=PATIENCE_SECONDS,
         report_to="none",
         use_cpu=cpu,
     )
@@ -173,9 +184,16 @@ def training_arguments(recipe: Recipe, out: Path, *, rows: int, quiet: bool) -> 
         arguments.gradient_accumulation_steps = recipe.accumulation(arguments.world_size)
     except ValueError as error:
         raise StageError(str(error)) from error
+    return arguments
+
+
+def fit_to_rows(arguments: TrainingArguments, recipe: Recipe, rows: int) -> None:
+    """Set what depends on the number of usable rows."""
+    # An epoch's last, smaller batch would be a step with noisier gradients. Where the data fill less than one
+    # batch, it is all there is.
+    arguments.dataloader_drop_last = rows >= recipe.effective_batch
     steps = recipe.max_steps or max(1, int(rows * (recipe.epochs or 1)) // recipe.effective_batch)
     arguments.logging_steps = max(1, steps // LOGGED_POINTS)
-    return arguments
 
 
 def _starting_model(stage: Stage) -> tuple[LlavaNextForConditionalGeneration, LlavaNextProcessor]:

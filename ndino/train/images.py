@@ -24,7 +24,8 @@ class Tiles:
     Attributes:
         pixels: float32 ``(tiles, 3, side, side)``: the whole image first, then the grid's tiles row by row.
         size: the original (height, width) in pixels.
-        tokens: features that the image becomes, with an ``image_newline`` after each row of them.
+        tokens: features that the image becomes, with an ``image_newline`` after each row of them; fewer
+            where the length limit cuts through the image.
     """
 
     pixels: torch.Tensor
@@ -36,7 +37,8 @@ def open_image(path: Path) -> Image.Image:
     """Read an image file as RGB.
 
     Raises:
-        ImageError: the file is missing, truncated, not an image, or has more than ``MAX_IMAGE_PIXELS``.
+        ImageError: the file is missing, damaged or not an image, or has too many pixels
+            (``MAX_IMAGE_PIXELS``).
     """
     Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
     try:
@@ -53,11 +55,22 @@ def tile_anyres(image: Image.Image, processor: LlavaNextProcessor) -> Tiles:
     image_processor = processor.image_processor
     # Without padding to the largest number of tiles: batches concatenate tiles instead of stacking images.
     pixels = image_processor(image, return_tensors="pt", do_pad=False)["pixel_values"][0]
-    height, width = image.height, image.width
-    side = image_processor.crop_size["height"]
+    size = (image.height, image.width)
+    return Tiles(torch.as_tensor(pixels), size, anyres_tokens(*size, processor))
+
+
+def anyres_tokens(height: int, width: int, processor: LlavaNextProcessor) -> int:
+    """Features of a sample's only image, of this size in pixels, with its newlines."""
+    side = processor.image_processor.crop_size["height"]
     # The processor's count includes the class token, which the "default" strategy drops.
-    tokens = processor._get_number_of_features(height, width, side, side) - 1
-    return Tiles(torch.as_tensor(pixels), (height, width), tokens)
+    return processor._get_number_of_features(height, width, side, side) - 1
+
+
+def square_tokens(processor: LlavaNextProcessor) -> int:
+    """Features of one of several images of a sample, whatever its size."""
+    patches = processor.image_processor.crop_size["height"] // processor.patch_size
+    # A single tile is not a grid: its features get one image_newline at the end, not one a row.
+    return patches * patches + 1
 
 
 def tile_square(image: Image.Image, processor: LlavaNextProcessor) -> Tiles:
@@ -80,6 +93,4 @@ def tile_square(image: Image.Image, processor: LlavaNextProcessor) -> Tiles:
         do_center_crop=False,
         image_grid_pinpoints=[[side, side]],
     )["pixel_values"][0][:1]
-    patches = side // processor.patch_size
-    # A single tile is not a grid: its features get one image_newline at the end, not one a row.
-    return Tiles(torch.as_tensor(pixels), (image.height, image.width), patches * patches + 1)
+    return Tiles(torch.as_tensor(pixels), (image.height, image.width), square_tokens(processor))

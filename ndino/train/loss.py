@@ -36,6 +36,8 @@ def patch_forward(model: LlavaNextForConditionalGeneration) -> None:
 def image_features(model: LlavaNextForConditionalGeneration, batch: ImageBatch) -> list[torch.Tensor]:
     """Projected features of each image, ``(features, hidden)``, without padding and with newlines.
 
+    Those of an image that the length limit cuts through end there.
+
     transformers' ``get_image_features`` treats every image as an anyres grid. Here an image with one tile
     (one of several in a sample) stays a single tile, as in upstream.
     """
@@ -49,7 +51,8 @@ def image_features(model: LlavaNextForConditionalGeneration, batch: ImageBatch) 
         vision_feature_select_strategy="default",
         image_newline=inner.image_newline,
     )
-    return features
+    counts = batch["image_tokens"].tolist()
+    return [each[:count] for each, count in zip(features, counts, strict=True)]
 
 
 def last_hidden_state(model: LlavaNextForConditionalGeneration, batch: TrainingBatch) -> torch.Tensor:
@@ -103,6 +106,7 @@ def _idle_tower(model: LlavaNextForConditionalGeneration, batch: TrainingBatch) 
         tiles=torch.zeros((1, 3, side, side), device=batch["input_ids"].device),
         tile_counts=torch.tensor([1]),
         image_sizes=torch.tensor([[side, side]]),
+        image_tokens=torch.tensor([1]),
     )
     (features,) = image_features(model, blank)
     return features.sum() * 0

@@ -22,6 +22,7 @@ from ndino.formats.recipes import Recipe, load_recipe
 from ndino.train.manifest import differences
 
 OnStep = Callable[[int, int], None]  # called after each optimiser step with (step, total steps)
+REJECTS = "rejects.txt"
 LOGGED_POINTS = 100  # points of the loss curve in a manifest
 DISK_RESERVE = 1 << 20  # bytes; with less free than this, a failed write failed because the disk is full
 
@@ -164,14 +165,49 @@ def write_rejects(rejects: Sequence[str], usable: int, stage: Stage) -> None:
     """Write the reasons for the rejected rows to ``rejects.txt``, and print how many and the first.
 
     Raises:
-        StageError: no row is usable.
+        StageError: no row is usable, or more are rejected than the recipe's ``max_rejected`` allows.
     """
-    path = stage.out / "rejects.txt"
-    if rejects and is_first_rank():
-        write_text(path, "\n".join(rejects) + "\n")
-        print(f"{len(rejects)} row(s) of {stage.data} rejected, reasons in {path}; the first: {rejects[0]}")
+    path = stage.out / REJECTS
+    if is_first_rank():
+        path.unlink(missing_ok=True)
+        if rejects:
+            write_text(path, "\n".join(rejects) + "\n")
+            print(
+                f"{len(rejects)} row(s) of {stage.data} rejected, reasons in {path}; the first: {rejects[0]}"
+            )
     if not usable:
-        raise StageError(f"{stage.data}: no usable row" + (f" (see {path})" if rejects else ""))
+        first = f"; the first: {rejects[0]}" if rejects else ""
+        raise StageError(f"{stage.data}: no usable row{first}" + (f" (see {path})" if rejects else ""))
+    require_few_rejects(len(rejects), usable, stage)
+
+
+def append_rejects(lines: Sequence[str], stage: Stage) -> None:
+    """Add rows that were found unusable while training to ``rejects.txt``."""
+    path = stage.out / REJECTS
+    held = path.read_text(encoding="utf-8") if path.exists() else ""
+    write_text(path, held + "".join(f"{line}\n" for line in lines))
+
+
+def require_few_rejects(rejected: int, usable: int, stage: Stage) -> None:
+    """Refuse data of which too many rows are unusable: a folder of images may be missing.
+
+    Raises:
+        StageError: the share is above the recipe's ``max_rejected``.
+    """
+    problem = too_many_rejects(rejected, usable, stage)
+    if problem:
+        raise StageError(f"{problem}; the rows are in {stage.out / REJECTS}")
+
+
+def too_many_rejects(rejected: int, usable: int, stage: Stage) -> str | None:
+    """What is wrong if the share of rejected rows is above the recipe's ``max_rejected``, else None."""
+    allowed, share = stage.recipe.max_rejected, rejected / max(1, rejected + usable)
+    if share <= allowed:
+        return None
+    return (
+        f"{stage.data}: {rejected:,} of {rejected + usable:,} rows cannot be used, {share:.1%}, and "
+        f"max_rejected allows {allowed:.1%} (remedy: repair them, or raise max_rejected in the recipe)"
+    )
 
 
 @contextlib.contextmanager

@@ -147,14 +147,39 @@ def test_a_tokenizer_without_the_markers_is_refused(tokenizer):
         encode_plain(bare, "a")
 
 
-def test_truncation_keeps_what_upstream_keeps_and_refuses_a_sample_without_labels(tokenizer):
+def cut(encoded, tokenizer, limit, *counts):
+    image = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+    return truncate(encoded, limit, image_token_id=image, feature_counts=counts)
+
+
+def test_truncation_counts_an_image_as_its_features(tokenizer):
     encoded = encode_llama3(tokenizer, turns_of("<image>\nChi è la persona?", "Una signora anziana."))
-    kept = truncate(encoded, encoded.answer_start + 1)
+    features = 24
+    answer = encoded.answer_start + features - 1  # in the widened sample
+    kept, counts = cut(encoded, tokenizer, answer + 1, features)
     assert kept.input_ids == encoded.input_ids[: encoded.answer_start + 1]
     assert kept.labels[-1] == encoded.input_ids[encoded.answer_start]
-    assert truncate(encoded, 1000) is encoded
-    with pytest.raises(PromptError, match="no supervised token is left after truncation"):
-        truncate(encoded, encoded.answer_start)
+    assert counts == [features]
+    assert cut(encoded, tokenizer, 1000, features) == (encoded, [features])
+    with pytest.raises(
+        PromptError, match=f"truncation to {answer} tokens: the answer starts at token {answer + 1} "
+    ):
+        cut(encoded, tokenizer, answer, features)
+
+
+def test_truncation_cuts_a_later_image_short_and_leaves_the_next_out(tokenizer):
+    turns = turns_of("<image>\nChi?", "Una.", "<image>\nE qui?", "Due.", "<image>\nE lì?", "Tre.")
+    encoded = encode_llama3(tokenizer, turns, images=3)
+    image = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+    _, second, third = (place for place, token in enumerate(encoded.input_ids) if token == image)
+    limit = second + 39 + 3  # the first image has 40 features in place of 1; 3 of the second fit
+    kept, counts = cut(encoded, tokenizer, limit, 40, 50, 50)
+    assert (len(kept.input_ids), counts) == (second + 1, [40, 3])
+    assert len(kept.input_ids) - 2 + sum(counts) == limit
+    # Upstream's collator would cut the third image's id, and shift the images of the batch's other samples.
+    with pytest.raises(PromptError, match=f"an image comes after the first {third} tokens"):
+        cut(encoded, tokenizer, third, 5, 50, 50)
+    cut(encoded, tokenizer, third + 1, 5, 50, 50)
 
 
 plain_text = st.text(min_size=1, max_size=60).filter(

@@ -140,7 +140,7 @@ def test_bad_rows_are_rejected_before_upstream_sees_them(first_recipe, backbones
     good = [json.loads(line) for line in (rows / "rows.jsonl").read_text().splitlines()]
     bad = [{**good[0], "id": "x", "image": name} for name in ("missing.png", "torn.png")]
     write_conversations(folder / "rows.jsonl", good + bad)
-    recipe = dataclasses.replace(first_recipe, max_steps=1, save_steps=1)
+    recipe = dataclasses.replace(first_recipe, max_steps=1, save_steps=1, max_rejected=0.2)
     stage = first_stage(recipe, backbones, folder, tmp_path / "out")
     run_stage(stage, on_step=quiet)
     manifest = json.loads((stage.out / "manifest.json").read_text())

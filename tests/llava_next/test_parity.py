@@ -17,6 +17,7 @@ from ndino.train.batches import Collator
 from ndino.train.build import load_model
 from ndino.train.dataset import ConversationDataset
 from ndino.train.loss import patch_forward, supervised_loss
+from ndino.train.rows.index import make_index, open_index
 
 pytestmark = pytest.mark.upstream
 
@@ -99,8 +100,9 @@ def test_both_engines_have_equal_inputs_loss_and_gradient(
 
     model, processor = load_model(first_run / "model", recipe)
     patch_forward(model)
-    dataset = ConversationDataset(data, images, processor, recipe)
-    assert dataset.rejects == []
+    index = open_index(make_index(data, images, processor, recipe, beside=data.parent))
+    assert index.rejects == ()
+    dataset = ConversationDataset(index, images, processor)
     image = processor.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     samples = [dataset[index] for index in range(len(dataset))]
     for index, sample in enumerate(samples):

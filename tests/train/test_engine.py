@@ -156,7 +156,12 @@ def test_bad_rows_are_rejected_with_their_reason(stage, rows, tmp_path, capsys):
     reversed_row["conversations"].reverse()
     data = tmp_path / "bad.jsonl"
     data.write_text("\n".join([missing, *good, broken, '{"id": ', json.dumps(reversed_row)]) + "\n")
-    run_stage(dataclasses.replace(stage, data=data, image_folder=images), on_step=quiet)
+    stage = dataclasses.replace(stage, data=data, image_folder=images)
+    with pytest.raises(StageError, match="4 of 16 rows cannot be used"):
+        run_stage(stage, on_step=quiet)
+    shutil.rmtree(stage.out)
+    recipe = dataclasses.replace(stage.recipe, max_rejected=0.25)
+    run_stage(dataclasses.replace(stage, recipe=recipe), on_step=quiet)
     manifest = json.loads((stage.out / "manifest.json").read_text())
     assert (manifest["rows"], manifest["rejected_rows"]) == (ROWS, 4)
     rejects = (stage.out / "rejects.txt").read_text()
@@ -198,13 +203,13 @@ def test_no_usable_row_ends_before_training(stage, tmp_path):
 def test_a_batch_that_cannot_be_split_is_refused(recipe, tmp_path):
     recipe = dataclasses.replace(recipe, effective_batch=6, per_device_batch=4)
     with pytest.raises(StageError, match="cannot be split over 1 rank"):
-        training_arguments(recipe, tmp_path, rows=10, quiet=True)
+        training_arguments(recipe, tmp_path, quiet=True)
 
 
 @pytest.mark.parametrize("name", ["mlp", "pt", "it", "long", "mix"])
 def test_every_recipe_becomes_arguments(name, tmp_path):
     recipe = load_recipe(ROOT / "launch" / "recipes" / f"{name}.yaml")
-    arguments = training_arguments(recipe, tmp_path, rows=10_000, quiet=True)
+    arguments = training_arguments(recipe, tmp_path, quiet=True)
     per_step = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
     assert per_step == recipe.effective_batch
     assert arguments.get_warmup_steps(1000) == 30

@@ -30,12 +30,20 @@ from tests.train.conftest import ROOT, mix_in_texts
 @pytest.fixture(scope="module")
 def rank_recipe(recipe):
     """Answers of different lengths in micro-batches of one, so that a mean of means would show."""
-    return dataclasses.replace(recipe, per_device_batch=1, gradient_checkpointing=True, save_total_limit=2)
+    return dataclasses.replace(
+        recipe, per_device_batch=1, gradient_checkpointing=True, save_total_limit=2, max_rejected=0.1
+    )
 
 
 @pytest.fixture(scope="module")
 def rows(rows, tmp_path_factory) -> Path:
-    return mix_in_texts(rows, tmp_path_factory.mktemp("mixed-rows"))
+    """Some rows without images, and one with an image cut off behind its header: a rank fails to read it."""
+    folder = mix_in_texts(rows, tmp_path_factory.mktemp("mixed-rows"))
+    (folder / "images").unlink()
+    shutil.copytree(rows / "images", folder / "images")
+    torn = folder / "images" / "5.png"
+    torn.write_bytes(torn.read_bytes()[:200])
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +93,43 @@ def assert_same_training(alone: Path, together: Path) -> None:
     one, two = manifest(alone), manifest(together)
     assert (one["ranks"], two["ranks"]) == (1, 2)
     assert one["tokens"] == two["tokens"]
+    assert (one["damaged_rows"], two["damaged_rows"]) == (1, 1)
     assert [loss for _, loss in one["loss_curve"]] == pytest.approx(
         [loss for _, loss in two["loss_curve"]], rel=1e-4
     )
     assert_equal(alone, together, 1e-4)
+
+
+# Ranks on two nodes may see different files for a while.
+OWN_IMAGES = "import os, sys, ndino.cli; sys.exit(ndino.cli.main([*sys.argv[1:], os.environ['RANK']]))"
+
+
+def test_ranks_that_see_different_images_agree_on_the_rows_and_stop_together(command, rows, tmp_path):
+    for rank in (0, 1):
+        shutil.copytree(rows / "images", tmp_path / str(rank))
+    for name in range(12):  # but one: a rank on which every row fails cannot train
+        if name != 3:
+            (tmp_path / "1" / f"{name}.png").unlink()
+    ranks = start_ranks(
+        [
+            "-c",
+            OWN_IMAGES.replace("os.environ['RANK']", f"'{tmp_path}/' + os.environ['RANK']"),
+            "train",
+            *command,
+            "--images",
+        ],
+        2,
+    )
+    try:
+        printed = [rank.communicate(timeout=120)[0] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    assert [rank.returncode for rank in ranks] == [1, 1], printed
+    for text in printed:
+        assert re.search(r"\d of 16 rows cannot be used, .* max_rejected allows 10\.0%", text), text
+    assert "0 row(s)" not in printed[0]
+    assert len((tmp_path / "run" / "rejects.txt").read_text().splitlines()) >= 2
 
 
 @pytest.mark.parametrize("how", ["fsdp", "zero2", "zero3"])

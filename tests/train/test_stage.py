@@ -63,17 +63,31 @@ def test_an_identity_that_cannot_be_read_is_not_another_run(tmp_path):
 
 
 def test_rejects_are_written_and_counted(stage, tmp_path, capsys):
-    stage = dataclasses.replace(stage, out=tmp_path)
+    stage = dataclasses.replace(
+        stage, out=tmp_path, recipe=dataclasses.replace(stage.recipe, max_rejected=0.4)
+    )
     write_rejects(["row 1: bad", "row 7: worse"], 3, stage)
     assert (tmp_path / "rejects.txt").read_text() == "row 1: bad\nrow 7: worse\n"
     assert "2 row(s)" in (printed := capsys.readouterr().out) and "row 1: bad" in printed
-    with pytest.raises(StageError, match=r"no usable row \(see .*rejects\.txt\)"):
+    with pytest.raises(StageError, match=r"no usable row; the first: row 1: bad \(see .*rejects\.txt\)"):
         write_rejects(["row 1: bad"], 0, stage)
+
+
+def test_more_rejects_than_the_recipe_allows_stop_the_stage(stage, tmp_path):
+    stage = dataclasses.replace(stage, out=tmp_path)
+    write_rejects(["row 1: bad"], 99, stage)  # the default allows 1 %
+    with pytest.raises(
+        StageError, match=r"2 of 100 rows cannot be used, 2\.0%, and max_rejected allows 1\.0%"
+    ):
+        write_rejects(["row 1: bad", "row 7: worse"], 98, stage)
+    assert (tmp_path / "rejects.txt").read_text() == "row 1: bad\nrow 7: worse\n"
+    write_rejects([], 100, stage)
+    assert not (tmp_path / "rejects.txt").exists(), "of the data before they were repaired"
 
 
 def test_only_the_first_rank_writes_rejects(stage, tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")
-    write_rejects(["row 1: bad"], 3, dataclasses.replace(stage, out=tmp_path))
+    write_rejects(["row 1: bad"], 300, dataclasses.replace(stage, out=tmp_path))
     assert not (tmp_path / "rejects.txt").exists()
 
 

@@ -40,9 +40,7 @@ def test_all_leaves_out_what_the_features_do_not_depend_on(model):
 
 def test_tower_and_projector_have_their_own_rates(model, recipe, tmp_path):
     recipe = dataclasses.replace(recipe, projector_learning_rate=0.5)
-    trainer = NativeTrainer(
-        recipe=recipe, model=model, args=training_arguments(recipe, tmp_path, rows=8, quiet=True)
-    )
+    trainer = NativeTrainer(recipe=recipe, model=model, args=training_arguments(recipe, tmp_path, quiet=True))
     rates = {}
     for group in trainer.create_optimizer().param_groups:
         for parameter in group["params"]:
@@ -60,9 +58,7 @@ def test_tower_and_projector_have_their_own_rates(model, recipe, tmp_path):
 
 def test_norms_and_biases_do_not_decay(model, recipe, tmp_path):
     recipe = dataclasses.replace(recipe, weight_decay=0.1)
-    trainer = NativeTrainer(
-        recipe=recipe, model=model, args=training_arguments(recipe, tmp_path, rows=8, quiet=True)
-    )
+    trainer = NativeTrainer(recipe=recipe, model=model, args=training_arguments(recipe, tmp_path, quiet=True))
     decay = {
         id(parameter): group["weight_decay"]
         for group in trainer.create_optimizer().param_groups

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
 from llava.mm_utils import get_anyres_image_grid_shape
 from llava.model.llava_arch import unpad_image
@@ -35,9 +37,15 @@ def square_features(tile: int, patch: int) -> int:
 def true_lengths(dataset, *, tile: int, patch: int, limit: int) -> list[int]:
     """Tokens of each row of a ``LazySupervisedDataset``, at most ``limit``.
 
+    Taken from ``lengths.npy`` beside the rows where `ndino.llava_next.engine` has written it, so that no rank
+    tokenises the data or opens images again.
+
     ``tile`` and ``patch`` are the tower's image and patch size in pixels. A row that cannot be used counts as
     one token; the dataset replaces it when it is reached.
     """
+    known = Path(dataset.data_args.data_path).with_name("lengths.npy")
+    if known.is_file() and len(lengths := np.load(known)) == len(dataset.list_data_dict):
+        return lengths.tolist()
     pinpoints = dataset.data_args.image_grid_pinpoints
     folder = dataset.data_args.image_folder
 
