@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.files import write_json
-from ndino.train.checkpoints import newest_complete_checkpoint, step_of
+from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints, step_of
 
 JOB = "job.json"
 
@@ -30,6 +30,8 @@ class AttemptOutcome(IntEnum):
 def begin(out: Path, environment: Mapping[str, str], *, nodes: int, ranks: int) -> None:
     """Record the start of an attempt in ``out``, from the job's ``environment``."""
     attempts = _attempts(out)
+    # First, because from_step has to be the step from which training will resume.
+    remove_incomplete_checkpoints(out)
     attempts.append(
         {
             "job": environment.get("SLURM_JOB_ID"),

@@ -16,8 +16,10 @@ from safetensors import SafetensorError, safe_open
 from ndino.common.images import BROKEN_IMAGE
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 from ndino.formats.recipes import Recipe
+from ndino.llava_next.arguments import lacks_master_weights
+from ndino.train.distribution import planned
 from ndino.train.manifest import identity
-from ndino.train.stage import Stage, StageError, belongs_to
+from ndino.train.stage import Stage, StageError, belongs_to, require_resumable
 
 IMAGES = 64  # number of images that are decoded completely, from the first rows
 GIB = 1024**3
@@ -114,7 +116,7 @@ def _ranks(stage: Stage, allocation: Allocation, engine: str) -> Lines:
 
 def _packages(stage: Stage, allocation: Allocation, engine: str) -> Lines:
     if engine == "llava-next":
-        yield from _upstream(allocation)
+        yield from _upstream(stage, allocation)
     elif allocation.ranks > 1 and allocation.distributed.startswith("zero") and not find_spec("deepspeed"):
         yield (
             False,
@@ -123,7 +125,10 @@ def _packages(stage: Stage, allocation: Allocation, engine: str) -> Lines:
         )
 
 
-def _upstream(allocation: Allocation) -> Lines:
+def _upstream(stage: Stage, allocation: Allocation) -> Lines:
+    distribution = planned(allocation.distributed, allocation.ranks)
+    if problem := lacks_master_weights(stage.recipe, distribution, cpu=allocation.device == "cpu"):
+        yield False, problem
     if allocation.ranks > 1 and allocation.distributed == "fsdp":
         # Its transformers cannot save a whole model from FSDP shards. It would fail only after the last step.
         yield False, "DISTRIBUTED=fsdp is for ENGINE=native (remedy: DISTRIBUTED=zero3)"
@@ -215,6 +220,7 @@ def _out(stage: Stage, allocation: Allocation, engine: str) -> Lines:
             )
         # The upstream engine records more than recipe, data and starting point.
         belongs_to(stage.out, held | wanted)
+        require_resumable(stage.out, planned(allocation.distributed, allocation.ranks))
     except StageError as error:
         yield False, str(error)
     else:

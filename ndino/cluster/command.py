@@ -193,8 +193,10 @@ def run_gpus(args: argparse.Namespace) -> int:
 def run_prepare(args: argparse.Namespace) -> int:
     from ndino.llava_next.engine import prepare_stage
 
-    stage = stage_of(args)
-    arguments = prepare_stage(stage, cpu=args.device == "cpu", ranks=_allocation(args).ranks)
+    stage, allocation = stage_of(args), _allocation(args)
+    arguments = prepare_stage(
+        stage, cpu=args.device == "cpu", ranks=allocation.ranks, launcher=allocation.distributed
+    )
     path = stage.out / ARGUMENTS
     path.unlink(missing_ok=True)
     if arguments is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ndino.formats.recipes import Recipe
+from ndino.train.distribution import Distribution
 from ndino.train.stage import LOGGED_POINTS
 
 VERSIONS = {"plain": "plain", "llama3": "llava_llama_3"}  # prompt -> upstream's --version
@@ -31,6 +32,25 @@ class Inputs:
     out: Path
 
 
+def lacks_master_weights(recipe: Recipe, distribution: Distribution, *, cpu: bool) -> str | None:
+    """Why the recipe cannot be trained so, with the remedy; None if it can.
+
+    In bf16 upstream loads the weights as bf16, and DeepSpeed alone keeps a copy in fp32 for the optimiser.
+    Steps of 1e-5 round to nothing in bf16: 15 % of the weights moved in 500 steps, against 99 %.
+    """
+    if not in_half_precision(recipe, cpu) or distribution.kind.startswith("zero"):
+        return None
+    return (
+        f"recipe {recipe.name}: in bf16 with {distribution} the upstream engine keeps no fp32 weights, so "
+        "most steps round to nothing (remedy: DISTRIBUTED=zero2 or zero3 on 2 or more GPUs, ENGINE=native, "
+        "or precision: fp32)"
+    )
+
+
+def in_half_precision(recipe: Recipe, cpu: bool) -> bool:
+    return recipe.precision == "bf16" and not cpu
+
+
 def upstream_arguments(
     recipe: Recipe, inputs: Inputs, *, rows: int, ranks: int = 1, cpu: bool = False
 ) -> list[str]:
@@ -46,7 +66,6 @@ def upstream_arguments(
     """
     accumulation = recipe.accumulation(ranks)
     steps = recipe.max_steps or max(1, int(rows * (recipe.epochs or 1)) // recipe.effective_batch)
-    half = recipe.precision == "bf16" and not cpu
     values = {
         "model_name_or_path": inputs.language_model,
         "version": VERSIONS[recipe.prompt],
@@ -81,7 +100,7 @@ def upstream_arguments(
         "weight_decay": recipe.weight_decay,
         "adam_beta1": recipe.adam_betas[0],
         "adam_beta2": recipe.adam_betas[1],
-        "bf16": half,
+        "bf16": in_half_precision(recipe, cpu),
         "tf32": None if cpu else True,
         "gradient_checkpointing": recipe.gradient_checkpointing,
         "attn_implementation": "sdpa" if cpu else None,

@@ -28,7 +28,7 @@ from ndino.export.errors import ConversionError
 from ndino.export.settings import read_tokenizer
 from ndino.export.verify import verify
 from ndino.formats.llava_json import ROLES, Conversation, read_conversations, write_conversations
-from ndino.llava_next.arguments import Inputs, upstream_arguments
+from ndino.llava_next.arguments import Inputs, lacks_master_weights, upstream_arguments
 from ndino.llava_next.start import (
     LANGUAGE_MODEL,
     TOWER,
@@ -38,9 +38,18 @@ from ndino.llava_next.start import (
 )
 from ndino.train.build import build_processor, require_model_folder
 from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints
+from ndino.train.distribution import planned
 from ndino.train.manifest import identity
 from ndino.train.rows.index import stage_index
-from ndino.train.stage import OnStep, Stage, StageError, belongs_to, report_full_disk, write_rejects
+from ndino.train.stage import (
+    OnStep,
+    Stage,
+    StageError,
+    belongs_to,
+    report_full_disk,
+    require_resumable,
+    write_rejects,
+)
 from ndino.upstream import UpstreamError, llava_next_folder
 from ndino.upstream.pins import LLAVA_NEXT, ROOT, read_pins
 
@@ -110,17 +119,21 @@ def is_finished(stage: Stage) -> bool:
     return belongs_to(out, _identity(stage)) and (out / "manifest.json").exists() and (out / "model").exists()
 
 
-def prepare_stage(stage: Stage, *, cpu: bool, ranks: int = 1) -> list[str] | None:
+def prepare_stage(stage: Stage, *, cpu: bool, ranks: int = 1, launcher: str = "ddp") -> list[str] | None:
     """Write the trainer's input files; returns its arguments, or None if training is already done.
 
-    The trainer can then be started by any launcher on the same file system, as ``ranks`` processes with
-    ``stage.out`` as the working directory.
+    The trainer can then be started on the same file system as ``ranks`` processes with ``stage.out`` as the
+    working directory, by accelerate with the file ``launcher`` of ``launch/accelerate``.
 
     Raises:
         StageError, ModelFolderError: as `run_stage`.
     """
     run, out = _identity(stage), stage.out.resolve()
     belongs_to(out, run)
+    distribution = planned(launcher, ranks)
+    require_resumable(out, distribution)
+    if problem := lacks_master_weights(stage.recipe, distribution, cpu=cpu):
+        raise StageError(problem)
     out.mkdir(parents=True, exist_ok=True)
     with report_full_disk(out):
         write_json(out / "run.json", run)

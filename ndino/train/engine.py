@@ -22,6 +22,7 @@ from ndino.train.build import build_model, load_model, save_model
 from ndino.train.callbacks import StopOnSignal
 from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints
 from ndino.train.dataset import ConversationDataset
+from ndino.train.distribution import current
 from ndino.train.loss import patch_forward
 from ndino.train.manifest import identity, peak_rss_mb, surroundings
 from ndino.train.rows.damage import RecordDamage
@@ -35,6 +36,7 @@ from ndino.train.stage import (
     belongs_to,
     is_first_rank,
     report_full_disk,
+    require_resumable,
     write_rejects,
 )
 from ndino.train.trainer import NativeTrainer, set_trainable
@@ -70,6 +72,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
     run = identity(stage.recipe, stage.data, stage.start)
     if belongs_to(stage.out, run) and (stage.out / "manifest.json").exists() and model_folder.exists():
         return model_folder
+    require_resumable(stage.out, current())
     started = time.time()
     set_seed(stage.recipe.seed)
     model, processor = _starting_model(stage)

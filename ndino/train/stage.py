@@ -19,6 +19,8 @@ from ndino.common.errors import Stopped, UsageError, UserError, no_room, reason_
 from ndino.common.files import write_text
 from ndino.common.options import CommandParser, need_file
 from ndino.formats.recipes import Recipe, load_recipe
+from ndino.train.checkpoints import newest_complete_checkpoint, written_by
+from ndino.train.distribution import Distribution, resumes, way_out
 from ndino.train.manifest import differences
 
 OnStep = Callable[[int, int], None]  # called after each optimiser step with (step, total steps)
@@ -154,6 +156,30 @@ def belongs_to(out: Path, run: dict) -> bool:
             "(remove the folder or choose another --out)"
         )
     return True
+
+
+def require_resumable(out: Path, now: Distribution) -> None:
+    """Check that ranks of ``now`` can read the newest complete checkpoint of ``out``, if it has one.
+
+    Nothing is resumed in part: without the optimiser's state training would warm up again and end with other
+    weights.
+
+    Raises:
+        StageError: they cannot; the message says which ranks can.
+    """
+    checkpoint = newest_complete_checkpoint(out)
+    if checkpoint is None:
+        return
+    try:
+        held = written_by(checkpoint)
+    except FileNotFoundError:  # the first rank sets a damaged checkpoint aside
+        return
+    if resumes(held, now):
+        return
+    raise StageError(
+        f"{checkpoint}: was written by {held}; {now} cannot read its optimiser's state (remedy: resume with "
+        f"{way_out(held)}, or choose another OUT= to start over)"
+    )
 
 
 def is_first_rank() -> bool:

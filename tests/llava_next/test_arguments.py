@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ndino.formats.recipes import Recipe, load_recipe
-from ndino.llava_next.arguments import Inputs, upstream_arguments
+from ndino.llava_next.arguments import Inputs, lacks_master_weights, upstream_arguments
+from ndino.train.distribution import planned
 
 RECIPES = Path(__file__).parents[2] / "launch" / "recipes"
 INPUTS = Inputs("start/llama", Path("/tower"), Path("/rows.json"), Path("/images"), Path("/out"))
@@ -17,6 +18,19 @@ INPUTS = Inputs("start/llama", Path("/tower"), Path("/rows.json"), Path("/images
 def arguments(recipe: Recipe, **options) -> dict[str, str]:
     flat = upstream_arguments(recipe, INPUTS, **{"rows": 10_000, **options})
     return {name.removeprefix("--"): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+@pytest.mark.parametrize("launcher, ranks", [("ddp", 1), ("zero3", 1), ("ddp", 8), ("fsdp", 8)])
+def test_bf16_without_a_copy_in_fp32_is_refused(launcher, ranks):
+    """A rank alone is started without a launcher, so without DeepSpeed too."""
+    recipe = load_recipe(RECIPES / "pt.yaml")
+    problem = lacks_master_weights(recipe, planned(launcher, ranks), cpu=False)
+    assert "keeps no fp32 weights" in problem and "remedy: DISTRIBUTED=zero2 or zero3" in problem
+    full = dataclasses.replace(recipe, precision="fp32")
+    assert lacks_master_weights(full, planned(launcher, ranks), cpu=False) is None
+    assert lacks_master_weights(recipe, planned(launcher, ranks), cpu=True) is None, "trains in fp32"
+    for zero in ("zero2", "zero3"):
+        assert lacks_master_weights(recipe, planned(zero, 8), cpu=False) is None
 
 
 def test_the_paper_s_pretraining_is_its_released_script():

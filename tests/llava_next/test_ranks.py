@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from ndino.llava_next.engine import Tree, prepare_stage, publish_stage
-from ndino.train.stage import Stage
+from ndino.train.stage import Stage, StageError
 from tests.kernels import with_kernel
 from tests.llava_next.conftest import first_stage
 from tests.ranks import free_port
@@ -30,7 +30,7 @@ def mixed_rows(rows, tmp_path_factory) -> Path:
 
 def train(tree: Tree, stage: Stage, how: str) -> Path:
     """Run a stage on two ranks; ``how`` names a file in ``launch/accelerate``."""
-    arguments = prepare_stage(stage, cpu=True, ranks=2)
+    arguments = prepare_stage(stage, cpu=True, ranks=2, launcher=how)
     program = [tree.python, "-m", "accelerate.commands.launch"]
     program += ["--config_file", ROOT / f"launch/accelerate/{how}.yaml", "--num_machines", "1"]
     program += ["--num_processes", "2", "--main_process_port", str(free_port())]
@@ -87,6 +87,8 @@ def test_sharded_ranks_train_as_unsharded_ones_and_resume(
         assert_equal(one, other)
     for stage in (mlp, it):
         lose_the_end(stage.out)
+        with pytest.raises(StageError, match="was written by zero3 on 2 ranks; ddp on 2 ranks cannot"):
+            prepare_stage(stage, cpu=True, ranks=2, launcher="ddp")
         train(tree, stage, how)
         manifest = json.loads((stage.out / "manifest.json").read_text())
         assert (manifest["resumed_from"], manifest["steps"]) == ("checkpoint-4", 6)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 from pathlib import Path
 
+import pytest
+
 from ndino.train.checkpoints import (
     checkpoints_of,
+    damaged_files,
     is_complete,
     mark_complete,
     newest_complete_checkpoint,
     remove_incomplete_checkpoints,
     step_of,
+    written_by,
 )
+from ndino.train.distribution import Distribution
 
 
 def write_checkpoint(out: Path, step: int, *, complete: bool = True) -> Path:
@@ -37,6 +44,71 @@ def test_a_checkpoint_that_lacks_its_mark_a_file_or_a_byte_does_not_count(tmp_pa
     assert newest_complete_checkpoint(tmp_path / "nowhere") is None
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "shards/0.pt"])
+@pytest.mark.parametrize("content", [b"\0" * 9, b"optimizer"])
+def test_a_checkpoint_whose_content_changed_is_passed_over_and_kept_aside(tmp_path, capsys, name, content):
+    older, newer = write_checkpoint(tmp_path, 2), write_checkpoint(tmp_path, 4)
+    size = (newer / name).stat().st_size
+    (newer / name).write_bytes(content[:size])
+    remove_incomplete_checkpoints(tmp_path)
+    assert newest_complete_checkpoint(tmp_path) == older
+    said = capsys.readouterr().out
+    assert f"checkpoint-4: its content is not what was written ({name}): passed over" in said
+    assert "resuming from checkpoint-2" in said
+    assert (tmp_path / "damaged-checkpoint-4" / name).exists()
+    # A rerun has nothing more to say; without a sound one, training starts over.
+    remove_incomplete_checkpoints(tmp_path)
+    assert capsys.readouterr().out == ""
+    (older / name).write_bytes(content[:size])
+    remove_incomplete_checkpoints(tmp_path)
+    assert newest_complete_checkpoint(tmp_path) is None
+    assert "no other checkpoint: starting over" in capsys.readouterr().out
+
+
+def test_a_list_of_an_earlier_version_holds_sizes_alone(tmp_path):
+    folder = write_checkpoint(tmp_path, 2)
+    (folder / "rng_state.pth").write_bytes(b"random")
+    sizes = {"model.safetensors": 7, "shards/0.pt": 9, "rng_state.pth": 6}
+    (folder / "whole.json").write_text(json.dumps(sizes))
+    assert is_complete(folder) and damaged_files(folder) == []
+    assert written_by(folder) == Distribution("single", 1)
+    (folder / "whole.json").write_text(json.dumps(sizes | {"rng_state.pth": 5}))
+    assert not is_complete(folder)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["optimizer.pt", "rng_state.pth"], Distribution("single", 1)),
+        (["optimizer.pt", "rng_state_0.pth", "rng_state_1.pth"], Distribution("ddp", 2)),
+        (
+            ["pytorch_model_fsdp_0/__0_0.distcp", "rng_state_0.pth", "rng_state_1.pth"],
+            Distribution("fsdp2", 2),
+        ),
+        (
+            ["global_step4/mp_rank_00_model_states.pt"]
+            + [f"global_step4/bf16_zero_pp_rank_{rank}_mp_rank_00_optim_states.pt" for rank in range(3)],
+            Distribution("zero2", 3),
+        ),
+        (
+            [
+                f"global_step4/zero_pp_rank_{rank}_mp_rank_00_{part}_states.pt"
+                for rank in range(2)
+                for part in ("model", "optim")
+            ],
+            Distribution("zero3", 2),
+        ),
+    ],
+)
+def test_a_checkpoint_records_how_the_model_was_shared(tmp_path, files, expected):
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    mark_complete(tmp_path)
+    assert written_by(tmp_path) == expected
+    assert json.loads((tmp_path / "whole.json").read_text())["written_by"] == dataclasses.asdict(expected)
+
+
 def test_steps_are_numbers_and_other_names_are_no_checkpoints(tmp_path):
     ten = write_checkpoint(tmp_path, 10)
     (tmp_path / "checkpoint-best").mkdir()
@@ -46,7 +118,7 @@ def test_steps_are_numbers_and_other_names_are_no_checkpoints(tmp_path):
 
 def test_a_mark_that_is_not_a_list_of_sizes_does_not_count(tmp_path):
     folder = write_checkpoint(tmp_path, 2)
-    for content in ("[1, 2]", "{", ""):
+    for content in ("[1, 2]", "{", "", '{"files": {"model.safetensors": 7}}', '{"files": 1}'):
         (folder / "whole.json").write_text(content)
         assert not is_complete(folder)
 

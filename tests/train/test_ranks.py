@@ -19,6 +19,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from ndino.cli import main
 from ndino.train.checkpoints import newest_complete_checkpoint, step_of
 from ndino.train.engine import run_stage
 from ndino.train.stage import Stage
@@ -84,14 +85,29 @@ def assert_equal(one: Path, other: Path, tolerance: float) -> None:
         assert torch.allclose(value, theirs[name], atol=tolerance, rtol=0), name
 
 
+def lose_the_end(out: Path) -> None:
+    """The state after a job that was killed after the fourth of six steps."""
+    for folder in ("checkpoint-6", "model"):
+        shutil.rmtree(out / folder)
+    (out / "manifest.json").unlink()
+
+
+def test_two_ranks_resume_what_one_began(alone, command, tmp_path):
+    shutil.copytree(alone, tmp_path / "run")
+    lose_the_end(tmp_path / "run")
+    finish_ranks(start_ranks(["-m", "ndino", "train", *command], 2))
+    assert manifest(tmp_path / "run")["resumed_from"] == "checkpoint-4"
+    assert_same_training(alone, tmp_path / "run")
+
+
 def test_two_ranks_train_as_one(alone, command, tmp_path):
     finish_ranks(start_ranks(["-m", "ndino", "train", *command], 2))
     assert_same_training(alone, tmp_path / "run")
 
 
-def assert_same_training(alone: Path, together: Path) -> None:
+def assert_same_training(alone: Path, together: Path, ranks: int = 2) -> None:
     one, two = manifest(alone), manifest(together)
-    assert (one["ranks"], two["ranks"]) == (1, 2)
+    assert (one["ranks"], two["ranks"]) == (1, ranks)
     assert one["tokens"] == two["tokens"]
     assert (one["damaged_rows"], two["damaged_rows"]) == (1, 1)
     assert [loss for _, loss in one["loss_curve"]] == pytest.approx(
@@ -132,24 +148,29 @@ def test_ranks_that_see_different_images_agree_on_the_rows_and_stop_together(com
     assert len((tmp_path / "run" / "rejects.txt").read_text().splitlines()) >= 2
 
 
-@pytest.mark.parametrize("how", ["fsdp", "zero2", "zero3"])
-def test_sharded_ranks_train_as_one_and_resume(how, alone, command, tmp_path):
+@pytest.mark.parametrize("how, ranks", [("fsdp", 4), ("zero2", 2), ("zero3", 2)])
+def test_sharded_ranks_train_as_one_and_resume(how, ranks, alone, command, tmp_path, capsys):
+    """FSDP2 on another number of ranks."""
     environment = with_kernel(sys.executable) if how.startswith("zero") else os.environ
     out = tmp_path / "run"
-    train_sharded(how, command, environment)
+    train_sharded(how, 2, command, environment)
     assert_same_training(alone, out)
-    # The state after a job that was killed after the fourth of six steps.
-    for folder in ("checkpoint-6", "model"):
-        shutil.rmtree(out / folder)
-    (out / "manifest.json").unlink()
-    train_sharded(how, command, environment)
+    lose_the_end(out)
+    before = sorted(out.rglob("*"))
+    assert main(["train", *command]) == 1
+    refusal = capsys.readouterr().err
+    kind = "fsdp2" if how == "fsdp" else how
+    assert f"checkpoint-4: was written by {kind} on 2 ranks; single cannot read its optimiser's" in refusal
+    assert f"remedy: resume with DISTRIBUTED={how} on " in refusal
+    assert sorted(out.rglob("*")) == before
+    train_sharded(how, ranks, command, environment)
     assert manifest(out)["resumed_from"] == "checkpoint-4"
-    assert_same_training(alone, out)
+    assert_same_training(alone, out, ranks)
 
 
-def train_sharded(how: str, command: list[str], environment: Mapping[str, str]) -> None:
+def train_sharded(how: str, ranks: int, command: list[str], environment: Mapping[str, str]) -> None:
     launch = ["-m", "accelerate.commands.launch", "--config_file", f"launch/accelerate/{how}.yaml"]
-    launch += ["--num_machines", "1", "--num_processes", "2", "--main_process_port", str(free_port())]
+    launch += ["--num_machines", "1", "--num_processes", str(ranks), "--main_process_port", str(free_port())]
     done = subprocess.run(
         [sys.executable, *launch, "-m", "tests.train.sharded_on_cpu", *command],
         cwd=ROOT,
@@ -166,7 +187,7 @@ def listens(rank: subprocess.Popen) -> bool:
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
-def test_a_signal_to_one_rank_stops_all_and_a_rerun_resumes(alone, command, tmp_path):
+def test_a_signal_to_one_rank_stops_all_and_one_alone_resumes(alone, command, tmp_path):
     out = tmp_path / "run"
     ranks = start_ranks(["-m", "ndino", "train", *command], 2)
     # Before it listens, the signal would end the one rank and leave the other waiting for it.
@@ -184,7 +205,7 @@ def test_a_signal_to_one_rank_stops_all_and_a_rerun_resumes(alone, command, tmp_
     assert 0 < stopped_at < 6
     assert f"stopped after step {stopped_at}" in said[0]
     assert not (out / "model").exists()
-    finish_ranks(start_ranks(["-m", "ndino", "train", *command], 2))
+    assert main(["train", *command]) == 0
     found = manifest(out)
     assert (found["steps"], found["resumed_from"]) == (6, f"checkpoint-{stopped_at}")
     assert_equal(alone, out, 1e-4)

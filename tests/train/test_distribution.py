@@ -1,0 +1,48 @@
+"""How ranks share a model: what a launcher sets, and who can read whose checkpoints."""
+
+from __future__ import annotations
+
+import pytest
+
+from ndino.train.distribution import Distribution, current, planned, resumes, way_out
+
+SINGLE, DDP, FSDP = Distribution("single", 1), Distribution("ddp", 4), Distribution("fsdp2", 4)
+ZERO2, ZERO3 = Distribution("zero2", 4), Distribution("zero3", 4)
+ALL = (SINGLE, DDP, FSDP, ZERO2, ZERO3)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "variables", "expected"),
+    [
+        ("ddp", {"WORLD_SIZE": "4"}, DDP),
+        ("fsdp", {"WORLD_SIZE": "4", "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}, FSDP),
+        (
+            "zero2",
+            {"WORLD_SIZE": "4", "ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"},
+            ZERO2,
+        ),
+        (
+            "zero3",
+            {"WORLD_SIZE": "4", "ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"},
+            ZERO3,
+        ),
+    ],
+)
+def test_a_job_s_plan_is_what_its_ranks_find(launcher, variables, expected):
+    assert planned(launcher, 4) == current(variables) == expected
+    assert planned(launcher, 1) == current({}) == SINGLE
+
+
+def test_who_can_resume_whose_checkpoints():
+    can = {(held, now) for held in ALL for now in ALL if resumes(held, now)}
+    assert can == {(one, one) for one in ALL} | {(SINGLE, DDP), (DDP, SINGLE)}
+    more = {one: Distribution(one.kind, 8) for one in (DDP, FSDP, ZERO2, ZERO3)}
+    assert [one.kind for one, other in more.items() if resumes(one, other)] == ["ddp", "fsdp2"]
+
+
+def test_the_way_out_resumes():
+    for held in ALL:
+        words = way_out(held).split()
+        launcher = words[0].removeprefix("DISTRIBUTED=")
+        ranks = int(words[2]) if words[2].isdigit() else 8
+        assert resumes(held, planned(launcher, ranks)), way_out(held)
