@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
-from ndino.train.images import ImageError, open_image, tile_anyres, tile_square
+from ndino.train.images import ImageError, _normalised, open_image, tile_anyres, tile_square
 from ndino.train.loss import image_features
 from tests.train.samples import collate, image, make_sample
 
@@ -51,6 +55,66 @@ def test_square_padding_keeps_the_whole_image(built):
     assert middle[0] > middle[1]
     # The padding is the processor's mean colour, which is 0 after normalising.
     assert top.abs().max() < 0.02 and mean.shape == (3,)
+
+
+@pytest.fixture(scope="module")
+def paper_processor() -> SimpleNamespace:
+    """The image processor of the paper's grid and tower side, as a processor holds it."""
+    image_processor = LlavaNextImageProcessorPil(
+        size={"shortest_edge": 336},
+        crop_size={"height": 336, "width": 336},
+        image_grid_pinpoints=[[672, 336], [336, 672], [672, 672], [336, 1008], [1008, 336]],
+    )
+    tokens = {"patch_size": 14, "_get_number_of_features": lambda *size: 1}
+    return SimpleNamespace(image_processor=image_processor, **tokens)
+
+
+def noise(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
+    width, height = size
+    values = np.random.default_rng(0).integers(0, 256, (height, width, 4), dtype=np.uint8)
+    return Image.fromarray(values).convert(mode)
+
+
+@pytest.mark.parametrize(
+    ("size", "mode"),
+    [((640, 480), "RGB"), ((479, 641), "L"), ((336, 336), "RGBA"), ((30, 21), "P"), ((1008, 336), "CMYK"),
+     ((37, 900), "1"), ((1300, 5), "LA"), ((4, 4), "RGB"), ((673, 671), "YCbCr")],
+)  # fmt: skip
+def test_tiles_are_bit_for_bit_those_of_transformers(paper_processor, size, mode):
+    read = noise(size, mode).convert("RGB")
+    theirs = paper_processor.image_processor(read, return_tensors="pt", do_pad=False)["pixel_values"][0]
+    assert torch.equal(tile_anyres(read, paper_processor).pixels, torch.as_tensor(theirs))
+
+
+def test_images_that_transformers_takes_for_another_layout_are_tiled_like_their_neighbours(paper_processor):
+    # With a side of 1 or 3 pixels it takes rows or columns for channels, and fails.
+    for size in ((1, 1), (3, 200), (200, 3)):
+        assert tile_anyres(noise(size), paper_processor).pixels.shape[1:] == (3, 336, 336)
+
+
+def test_every_value_of_a_pixel_is_normalised_as_transformers_does(paper_processor):
+    values = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(16, 16, 3)
+    image_processor = paper_processor.image_processor
+    scaled = image_processor.rescale(image=values.transpose(2, 0, 1), scale=image_processor.rescale_factor)
+    theirs = image_processor.normalize(
+        image=scaled, mean=image_processor.image_mean, std=image_processor.image_std
+    )
+    assert np.array_equal(_normalised(values[None], image_processor)[0].numpy(), theirs)
+
+
+def test_one_of_several_images_is_bit_for_bit_what_transformers_makes_of_its_square(paper_processor):
+    image_processor = paper_processor.image_processor
+    read = noise((500, 300))
+    square = Image.new("RGB", (500, 500), tuple(int(channel * 255) for channel in image_processor.image_mean))
+    square.paste(read, (0, 100))
+    theirs = image_processor(
+        square.resize((336, 336), Image.Resampling.BICUBIC),
+        return_tensors="pt",
+        do_resize=False,
+        do_center_crop=False,
+        image_grid_pinpoints=[[336, 336]],
+    )["pixel_values"][0][:1]
+    assert torch.equal(tile_square(read, paper_processor).pixels, torch.as_tensor(theirs))
 
 
 @settings(max_examples=40, deadline=None)
