@@ -40,7 +40,12 @@ train() {
   else
     out=${OUT:-$RUNS/$(basename "$from")-$name}
     # FROM is the folder of one of our runs, or a model from elsewhere.
-    if [ -f "$from/config.json" ]; then stage+=(--model "$from"); else stage+=(--model "$from/$folder"); fi
+    [ -f "$from/config.json" ] || from=$from/$folder
+    stage+=(--model "$from")
+    # A checkpoint of the original code from elsewhere names its CLIP by a name on the hub.
+    if [ "$ENGINE" = llava-next ] && [ ! -f "$from/training.json" ] && [ -d "$VISION_TOWER" ]; then
+      stage+=(--vision-tower "$VISION_TOWER")
+    fi
   fi
   stage+=(--out "$out")
 

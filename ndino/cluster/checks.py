@@ -15,11 +15,13 @@ from safetensors import SafetensorError, safe_open
 
 from ndino.common.images import BROKEN_IMAGE
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
+from ndino.formats.model_kinds import ModelFolderError, weight_files
 from ndino.formats.recipes import Recipe
 from ndino.llava_next.arguments import lacks_master_weights
 from ndino.train.distribution import planned
 from ndino.train.manifest import identity
 from ndino.train.stage import Stage, StageError, belongs_to, require_resumable
+from ndino.train.start import check_folder
 
 IMAGES = 64  # number of images that are decoded completely, from the first rows
 GIB = 1024**3
@@ -148,24 +150,15 @@ def _folders(stage: Stage, allocation: Allocation, engine: str) -> Lines:
         "vision_tower": "VISION_TOWER= names a CLIP folder; make stage-weights fetches one",
     }
     for role, folder in stage.start.items():
-        missing = [name for name in _wanted(role, engine) if not (folder / name).is_file()]
         if not folder.is_dir():
             yield False, f"{folder}: no such folder (remedy: {remedies[role]})"
-        elif missing:
-            yield False, f"{folder}: {missing[0]} is missing (remedy: {remedies[role]})"
-        elif not weight_files(folder):
-            yield False, f"{folder}: no weights (remedy: {remedies[role]})"
+            continue
+        try:
+            check_folder(stage, role, upstream=engine == "llava-next")
+        except ModelFolderError as error:
+            yield False, str(error)
         else:
             yield True, f"start: {folder}"
-
-
-def _wanted(role: str, engine: str) -> tuple[str, ...]:
-    if role == "vision_tower":
-        return ("config.json", "preprocessor_config.json") if engine == "llava-next" else ("config.json",)
-    if role == "model" and engine == "llava-next":
-        # training.json holds settings that the upstream engine needs again, such as its vision tower's path.
-        return ("config.json", "tokenizer.json", "training.json")
-    return ("config.json", "tokenizer.json")
 
 
 def _data(stage: Stage, allocation: Allocation, engine: str) -> Lines:
@@ -265,11 +258,6 @@ def disk_needed(parameters: int, recipe: Recipe) -> int:
     # The projector stage trains 0.5 % of the 8B model, but its checkpoints contain the frozen weights too.
     checkpoint = parameters * (BYTES_TRAINED if recipe.trainable == "all" else BYTES_PUBLISHED)
     return checkpoint * (recipe.save_total_limit + 1) + parameters * BYTES_PUBLISHED
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a folder; its ``.bin`` files if there are none."""
-    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
 
 
 def count_parameters(folder: Path) -> int | None:

@@ -8,9 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ndino.common.errors import UsageError, reason_of, remedy_for
+from ndino.common.errors import UsageError, reason_of, remedy_for, shown
 from ndino.common.files import WEIGHTS, fingerprint
 from ndino.evaluation.errors import SetupError
+from ndino.formats.model_kinds import (
+    ADAPTER,
+    LANGUAGE_MODEL,
+    PUBLISHED,
+    TOWER,
+    UPSTREAM,
+    ModelFolderError,
+    read_json_object,
+    require_kind,
+)
 
 # Says which file holds which weights, where there are several.
 INDEX = "*.index.json"
@@ -22,6 +32,14 @@ SETTINGS = (
 FILES = (*WEIGHTS, *SETTINGS)
 
 WHOLE = "give a whole model folder in Hugging Face format"
+PROCESSORS = ("processor_config.json", "preprocessor_config.json")
+_REMEDIES = {
+    UPSTREAM: "convert it with `ndino convert`, and give the result",
+    LANGUAGE_MODEL: WHOLE,
+    TOWER: WHOLE,
+    ADAPTER: "merge it into its base model and save the whole model",
+    "": f"{WHOLE}, or choose --backend lmms:NAME",
+}
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -99,8 +117,10 @@ def find_model(name: str, source: str, backend: Backend = HF) -> Model:
             return Model(name, source, source, f"name:{source}")
         folder = snapshot
     _check_files(folder, source)
+    if backend.kind == "hf":
+        _check_kind(folder)
     if backend.kind in ("hf", "vllm"):
-        _check(folder, source, backend)
+        _check(folder, source)
     return Model(name, source, str(folder.resolve()), fingerprint(folder, FILES))
 
 
@@ -165,11 +185,29 @@ def _check_files(folder: Path, source: str) -> None:
             raise SetupError(f"{source}: has no {part}, which {index} names (copy the model again)")
 
 
-def _check(folder: Path, source: str, backend: Backend) -> None:
+def _check_kind(folder: Path) -> None:
+    """Check that it is a LLaVA-NeXT in Hugging Face format, whose model and processor tile images alike."""
+    try:
+        config = require_kind(folder, PUBLISHED, _REMEDIES)
+        ours = config.get("image_grid_pinpoints")
+        for name in PROCESSORS:
+            settings = read_json_object(folder / name) if (folder / name).is_file() else {}
+            part = settings.get("image_processor")
+            theirs = (part if isinstance(part, dict) else settings).get("image_grid_pinpoints")
+            if None not in (ours, theirs) and ours != theirs:
+                raise SetupError(
+                    f"{folder}: image_grid_pinpoints is {shown(ours)} in config.json and {shown(theirs)} in "
+                    f"{name} (remedy: write into both the grid that the model was trained with)"
+                )
+    except ModelFolderError as error:
+        raise SetupError(str(error)) from error
+
+
+def _check(folder: Path, source: str) -> None:
     wanted = {
         "config.json": ("config.json",),
         "tokenizer": ("tokenizer.json", "tokenizer.model", "tokenizer_config.json"),
-        "processor": ("processor_config.json", "preprocessor_config.json"),
+        "processor": PROCESSORS,
         "weights (*.safetensors)": WEIGHTS,
     }
     for what, patterns in wanted.items():
@@ -178,10 +216,6 @@ def _check(folder: Path, source: str, backend: Backend) -> None:
             inner = folder / "model"
             remedy = f"did you mean {inner}?" if (inner / "config.json").exists() else WHOLE
             raise SetupError(f"{source}: has no {what} ({remedy})")
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    if backend.kind == "hf" and kind != "llava_next":
-        raise SetupError(f"{source}: is a {kind} model, not LLaVA-NeXT (choose --backend lmms:NAME)")
 
 
 def batch_size(backend: Backend, batch: int | None) -> int:

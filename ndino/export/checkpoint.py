@@ -13,9 +13,16 @@ from safetensors import SafetensorError, safe_open
 
 from ndino.common.errors import reason_of
 from ndino.export.errors import ConversionError
+from ndino.formats.model_kinds import ADAPTER, PUBLISHED, UPSTREAM, ModelFolderError, require_kind
 
 # transformers' file names, in the order in which it looks for them.
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_REMEDIES = {
+    PUBLISHED: "use it as it is: it needs no conversion",
+    ADAPTER: "merge it into its base model and save the whole model",
+    "": "name a checkpoint of the original code with a LLaMA, a run's folder upstream or one from elsewhere; "
+    "fetch one from the hub with: hf download NAME --local-dir FOLDER",
+}
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
@@ -70,12 +77,10 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     Raises:
         ConversionError: a file is missing or damaged, or a weight is not float32, float16 or bfloat16.
     """
-    if not folder.is_dir():
-        raise ConversionError(
-            f"{folder}: no such checkpoint folder (fetch a model from the hub with: "
-            "hf download NAME --local-dir FOLDER)"
-        )
-    config = read_json(folder / "config.json")
+    try:
+        config = require_kind(folder, UPSTREAM, _REMEDIES, weights=False)
+    except ModelFolderError as error:
+        raise ConversionError(str(error)) from error
     tensors: dict[str, Tensor] = {}
     for shard in _shards(folder):
         for name, tensor in _tensors_of(shard).items():

@@ -14,8 +14,8 @@ from ndino.export.checkpoint import Checkpoint
 from ndino.export.errors import ConversionError
 from ndino.export.names import EMBEDDINGS
 from ndino.export.tower import Tower
-from ndino.formats.model_folder import PAD_TOKEN, padded_vocabulary, prepare_tokenizer
-from ndino.formats.prompts import END_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, MARKERS
+from ndino.formats.model_folder import padded_vocabulary, prepare_tokenizer
+from ndino.formats.prompts import IMAGE_TOKEN, MARKERS
 
 # Fields of a LLaMA without a safe default: a wrong guess would silently change the logits.
 _TEXT_REQUIRED = (
@@ -71,9 +71,6 @@ def check_kind(checkpoint: Checkpoint) -> None:
         ConversionError: it does not; names the field.
     """
     path = checkpoint.folder / "config.json"
-    kinds = [checkpoint.config.get("model_type"), *(checkpoint.config.get("architectures") or ())]
-    if not {"llava_llama", "LlavaLlamaForCausalLM"} & set(kinds):
-        raise ConversionError(f"{path}: model_type is {kinds[0]}; other backbones than llava_llama: not yet")
     for field, (expected, default) in _FIXED.items():
         if checkpoint.config.get(field, default) != expected:
             raise ConversionError(
@@ -139,11 +136,6 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     missing = [marker for marker in MARKERS if marker not in tokenizer.get_vocab()]
     if missing:
         raise ConversionError(f"{path}: has no token {missing[0]}: not a LLaMA 3 tokenizer")
-    # A pad token that also has a meaning (an ordinary token, an end marker) would be masked there too.
-    if tokenizer.pad_token is not None and tokenizer.pad_token not in tokenizer.added_tokens_encoder:
-        tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
-    if tokenizer.pad_token in (END_OF_TEXT, END_OF_TURN):
-        tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
     return prepare_tokenizer(tokenizer)
 
 

@@ -17,7 +17,15 @@ from tokenizers.processors import ByteLevel
 from transformers import GenerationConfig, LlavaNextProcessor, PreTrainedTokenizerFast
 
 from ndino.common.files import write_json
-from ndino.formats.prompts import END_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, PromptFormat
+from ndino.common.transformers_types import special_tokens
+from ndino.formats.prompts import (
+    END_OF_TEXT,
+    END_OF_TURN,
+    IMAGE_TOKEN,
+    LLAMA3_CHAT_TEMPLATE,
+    MARKERS,
+    PromptFormat,
+)
 
 # LLaMA 3 has no pad token. Code that falls back to id 0 masks every "!", which is LLaMA 3's token 0.
 PAD_TOKEN = "<|pad|>"
@@ -69,12 +77,19 @@ def padded_vocabulary(size: int) -> int:
 
 
 def prepare_tokenizer(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
-    """Add ``<image>`` and a pad token to a LLaMA 3 tokenizer and stop it from adding BOS; in place."""
+    """Add ``<image>`` and a pad token to a LLaMA 3 tokenizer and stop it from adding BOS; in place.
+
+    A pad token that has a meaning of its own is replaced: what is masked as padding would be masked where it
+    stands in the text as well. Many models derived from LLaMA 3 pad with ``<|end_of_text|>`` or
+    ``<|eot_id|>``, and would never learn to end an answer.
+    """
     tokenizer.add_special_tokens(
         {"additional_special_tokens": [IMAGE_TOKEN]},
         False,  # keep the present ones; by position, since transformers 4 and 5 name this differently
     )
-    if tokenizer.pad_token is None:
+    special = special_tokens(tokenizer)
+    pad, meaningful = tokenizer.pad_token, (*MARKERS, IMAGE_TOKEN, special.bos_token, special.eos_token)
+    if pad is None or pad in meaningful or pad not in tokenizer.added_tokens_encoder:
         tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
     # prompts.py and the chat template write BOS; a tokenizer that adds its own would make it two. LLaMA 3's
     # adds it in the post-processor, and evaluation harnesses do not switch that off.

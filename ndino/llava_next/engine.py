@@ -34,9 +34,8 @@ from ndino.llava_next.start import (
     TOWER,
     link_language_model,
     link_vision_tower,
-    recorded_tower,
 )
-from ndino.train.build import build_processor, require_model_folder
+from ndino.train.build import build_processor
 from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints
 from ndino.train.distribution import planned
 from ndino.train.manifest import identity
@@ -50,6 +49,7 @@ from ndino.train.stage import (
     require_resumable,
     write_rejects,
 )
+from ndino.train.start import check_start, find_tower
 from ndino.upstream import UpstreamError, llava_next_folder
 from ndino.upstream.pins import LLAVA_NEXT, ROOT, read_pins
 
@@ -130,6 +130,10 @@ def prepare_stage(stage: Stage, *, cpu: bool, ranks: int = 1, launcher: str = "d
     """
     run, out = _identity(stage), stage.out.resolve()
     belongs_to(out, run)
+    if (out / RESULT).exists():
+        return None
+    # Before anything is written: the folder of a run that cannot start must not be kept from the next one.
+    check_start(stage, upstream=True)
     distribution = planned(launcher, ranks)
     require_resumable(out, distribution)
     if problem := lacks_master_weights(stage.recipe, distribution, cpu=cpu):
@@ -137,8 +141,6 @@ def prepare_stage(stage: Stage, *, cpu: bool, ranks: int = 1, launcher: str = "d
     out.mkdir(parents=True, exist_ok=True)
     with report_full_disk(out):
         write_json(out / "run.json", run)
-        if (out / RESULT).exists():
-            return None
         started = time.time()
         inputs = _write_start(stage, out)
         rows, rejected = _write_rows(stage, inputs.vision_tower, out)
@@ -203,32 +205,14 @@ def _read(path: Path) -> dict:
 
 
 def _write_start(stage: Stage, out: Path) -> Inputs:
+    tower = stage.vision_tower
     if stage.model is not None:
-        require_model_folder(
-            stage.model,
-            files=("config.json", FACTS),
-            remedy=f"give the {RESULT} folder of an earlier stage that this engine trained, "
-            "or --language-model and --vision-tower",
-        )
-        tower = source = recorded_tower(stage.model)
-        language_model = stage.model
-    else:
-        assert stage.vision_tower is not None and stage.language_model is not None  # see Stage
-        source, language_model = stage.vision_tower.resolve(), stage.language_model
-        tower = None
-    require_model_folder(
-        source,
-        files=("config.json", "preprocessor_config.json"),
-        remedy="a vision tower folder holds config.json, preprocessor_config.json and the weights of CLIP",
-    )
-    require_model_folder(
-        language_model,
-        files=("config.json", "tokenizer.json", "tokenizer_config.json"),
-        remedy="a language model folder holds config.json, the weights and a LLaMA 3 tokenizer.json",
-    )
-    if tower is None:
-        tower = link_vision_tower(source, out / "start" / TOWER)
-    link_language_model(language_model.resolve(), out / "start" / LANGUAGE_MODEL)
+        tower = find_tower(stage.model, tower)
+    assert tower is not None  # see Stage
+    tower = link_vision_tower(tower.resolve(), out / "start" / TOWER)
+    language_model = stage.model or stage.language_model
+    assert language_model is not None  # see Stage
+    link_language_model(language_model.resolve(), out / "start" / LANGUAGE_MODEL, tower)
     return Inputs(
         language_model=f"start/{LANGUAGE_MODEL}",
         vision_tower=tower,

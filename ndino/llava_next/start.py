@@ -17,31 +17,32 @@ from safetensors.torch import save_file
 
 from ndino.common.files import atomic_folder, write_json
 from ndino.formats import model_folder
+from ndino.train.start import TOWER_FIELD
 
 # Upstream chooses the model class by this word in the path.
 LANGUAGE_MODEL = "llama"
 TOWER = "vision-tower"
-TOWER_FIELD = "mm_vision_tower"
 TOWER_PREFIX = "vision_model."
 REWRITTEN = ("config.json", "tokenizer_config.json")
 
 
-def link_language_model(source: Path, folder: Path) -> Path:
-    """Make ``folder`` a copy of ``source`` (a LLaMA, or an earlier stage's result) that 4.x can read."""
+def link_language_model(source: Path, folder: Path, tower: Path | None = None) -> Path:
+    """Make ``folder`` a copy of ``source`` (a LLaMA, or a checkpoint of upstream's) that 4.x can read.
+
+    ``tower`` replaces the vision tower that a checkpoint records: upstream loads that one before any other.
+    """
     with atomic_folder(folder) as made:
         for path in sorted(source.iterdir()):
             if path.is_file() and path.name not in REWRITTEN:
                 (made / path.name).symlink_to(path.resolve())
-        write_json(made / "config.json", readable_config(_read(source / "config.json")))
+        config = readable_config(_read(source / "config.json"))
+        if tower is not None and TOWER_FIELD in config:
+            config[TOWER_FIELD] = str(tower)
+        write_json(made / "config.json", config)
         settings = _read(source / "tokenizer_config.json")
         model_folder.make_tokenizer_portable(settings)
         write_json(made / "tokenizer_config.json", settings)
     return folder
-
-
-def recorded_tower(result: Path) -> Path:
-    """The vision tower that an earlier stage was trained with, from its config.json."""
-    return Path(_read(result / "config.json")[TOWER_FIELD])
 
 
 def readable_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ and patch size come from the two config.json files. To add a backbone, these mod
 
 - `ndino.formats.prompts`: LLaMA 3's markers and turns, in the prompt and in the chat template;
 - `ndino.formats.model_folder`: pad and end tokens, how BOS is switched off, names of saved weights;
-- this module: the two checks, and the classes that load the backbones;
+- this module and `ndino.train.start`: the classes that load the backbones, and the checks;
 - `ndino.train.loss`: drops CLIP's class token; `ndino.train.trainer`: names of CLIP's layers;
 - `ndino.train.images`: the image processor's settings and the count of features;
 - `ndino.export` (names, settings, tower): weight names and fields of upstream's LlavaLlama with a CLIP;
@@ -15,14 +15,14 @@ and patch size come from the two config.json files. To add a backbone, these mod
 
 from __future__ import annotations
 
-import json
+import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     CLIPVisionConfig,
@@ -37,61 +37,36 @@ from transformers.initialization import no_init_weights
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_next.modeling_llava_next import LlavaNextMultiModalProjector
 
-from ndino.common.errors import UserError, reason_of, remedy_for
+from ndino.common.errors import reason_of, remedy_for
 from ndino.common.files import atomic_folder
 from ndino.common.transformers_types import token_id, vision_sizes
 from ndino.formats import model_folder
-from ndino.formats.prompts import IMAGE_TOKEN, PromptFormat
+from ndino.formats.model_kinds import ModelFolderError, require_model_folder
+from ndino.formats.prompts import IMAGE_TOKEN, MARKERS, PromptFormat
 from ndino.formats.recipes import Recipe
+from ndino.train.start import check_language_model, check_model, check_tower
 
-# A folder may hold the tower alone or the whole CLIP, of which the tower is loaded.
-CLIP_TYPES = ("clip", "clip_vision_model")
-
-
-class ModelFolderError(UserError):
-    """A model folder that cannot be used; the message names the folder and the remedy."""
-
-
-def require_model_folder(folder: Path, *, files: tuple[str, ...], remedy: str) -> None:
-    """Check that ``folder`` holds ``files``, and that settings among them are JSON.
-
-    Raises:
-        ModelFolderError: the folder or a file is missing, broken, or may not be read.
-    """
-    try:
-        if not folder.is_dir():
-            raise ModelFolderError(f"{folder}: no such model folder ({remedy})")
-        for name in files:
-            path = folder / name
-            if not path.is_file():
-                # A run's folder in place of the model in it.
-                inner = folder / "model"
-                hint = f"did you mean {inner}?" if (inner / name).is_file() else remedy
-                raise ModelFolderError(f"{folder}: has no {name} ({hint})")
-            with path.open("rb") as file:
-                if path.suffix == ".json":
-                    json.load(file)
-    except ValueError as error:
-        if isinstance(error, ModelFolderError):
-            raise
-        raise ModelFolderError(f"{path}: broken JSON: {reason_of(error)} (copy the model again)") from error
-    except OSError as error:
-        remedy = remedy_for(error, "copy the model again")
-        raise ModelFolderError(f"{reason_of(error)} ({remedy})") from error
+logger = logging.getLogger(__name__)
 
 
 def load_tokenizer(language_model: Path) -> PreTrainedTokenizerFast:
     """The folder's LLaMA 3 tokenizer, with ``<image>`` and a pad token added and without its automatic BOS.
 
     Raises:
-        ModelFolderError: the folder or a file is missing.
+        ModelFolderError: the folder or a file is missing, or it is another tokenizer.
     """
     require_model_folder(
         language_model,
         files=("config.json", "tokenizer.json"),
         remedy="a language model folder holds config.json, the weights and a LLaMA 3 tokenizer.json",
     )
-    return model_folder.prepare_tokenizer(AutoTokenizer.from_pretrained(language_model))
+    tokenizer = _read(AutoTokenizer.from_pretrained, language_model)
+    if missing := [marker for marker in MARKERS if marker not in tokenizer.get_vocab()]:
+        raise ModelFolderError(
+            f"{language_model}: its tokenizer has no token {missing[0]}: not a LLaMA 3 tokenizer (start "
+            "from a LLaMA 3)"
+        )
+    return model_folder.prepare_tokenizer(tokenizer)
 
 
 def build_processor(
@@ -108,9 +83,22 @@ def build_processor(
     return model_folder.build_processor(tokenizer, image_processor, patch_size=sizes.patch_size)
 
 
+def _read(reader: Callable[..., Any], folder: Path, **options: Any) -> Any:
+    """What one of transformers' readers makes of a folder.
+
+    Raises:
+        ModelFolderError: it fails, on a setting of a wrong type for instance.
+    """
+    try:
+        return reader(folder, **options)
+    except Exception as error:  # every reader has errors of its own
+        remedy = remedy_for(error, "copy the model again")
+        raise ModelFolderError(f"{folder}: cannot be loaded: {reason_of(error)} ({remedy})") from error
+
+
 def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
-    model, loading = kind.from_pretrained(
-        folder, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
+    model, loading = _read(
+        kind.from_pretrained, folder, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
     )
     if missing := model_folder.missing_weights(loading):
         raise ModelFolderError(f"{folder}: {missing} (copy the model again)")
@@ -129,36 +117,14 @@ def build_model(
         ModelFolderError: a folder is missing, incomplete or another kind of model, or the tower's image size
             does not divide the recipe's grid.
     """
-    require_model_folder(
-        vision_tower,
-        files=("config.json",),
-        remedy="a vision tower folder holds config.json and the weights of CLIP",
-    )
+    check_language_model(language_model)
+    check_tower(vision_tower, recipe)
     tokenizer = load_tokenizer(language_model)
-    text_type = AutoConfig.from_pretrained(language_model).model_type
-    if text_type != "llama":
-        raise ModelFolderError(
-            f"{language_model}: is a {text_type} model; language models other than LLaMA: not yet "
-            "(start from a LLaMA)"
-        )
-    tower_type = CLIPVisionConfig.get_config_dict(vision_tower)[0].get("model_type", "clip")
-    if tower_type not in CLIP_TYPES:
-        raise ModelFolderError(
-            f"{vision_tower}: is a {tower_type} model; vision towers other than CLIP: not yet "
-            "(start from a CLIP)"
-        )
-    vision = CLIPVisionConfig.from_pretrained(vision_tower)
-    image_size = vision_sizes(vision).image_size
-    if any(side % image_size for pinpoint in recipe.grid_pinpoints for side in pinpoint):
-        raise ModelFolderError(
-            f"{vision_tower}: its image size {image_size} does not divide the grid pinpoints "
-            f"{list(recipe.grid_pinpoints)} (set grid_pinpoints in the recipe)"
-        )
-
+    vision = _read(CLIPVisionConfig.from_pretrained, vision_tower)
     language = _load(AutoModelForCausalLM, language_model, dtype)
     size = model_folder.padded_vocabulary(max(len(tokenizer), language.config.vocab_size))
     if size != language.config.vocab_size:
-        _grow_vocabulary(language, size)
+        _grow_vocabulary(language, size, language.config.vocab_size)
     language.config.pad_token_id = tokenizer.pad_token_id
     config = LlavaNextConfig(
         text_config=language.config,
@@ -195,18 +161,36 @@ def load_model(
     """Load a model that an earlier stage saved, with its processor for this recipe.
 
     Raises:
-        ModelFolderError: the folder is missing or incomplete.
+        ModelFolderError: the folder is missing, incomplete or another kind of model, or the recipe's grid or
+            layer does not fit its tower.
     """
-    require_model_folder(
-        folder,
-        files=("config.json", "model.safetensors", "tokenizer.json")
-        if not (folder / "model.safetensors.index.json").exists()
-        else ("config.json", "tokenizer.json"),
-        remedy="give a folder that an earlier stage wrote, or --language-model and --vision-tower",
-    )
+    check_model(folder, recipe)
     model = _load(LlavaNextForConditionalGeneration, folder, dtype)
-    processor = build_processor(load_tokenizer(folder), model.config.vision_config, recipe)
-    return model, processor
+    tokenizer = load_tokenizer(folder)
+    if len(tokenizer) > (rows := model.get_input_embeddings().weight.shape[0]):
+        _grow_vocabulary(model, model_folder.padded_vocabulary(len(tokenizer)), rows)
+    _follow_recipe(model, folder, recipe)
+    if (image := token_id(tokenizer, IMAGE_TOKEN)) != model.config.image_token_index:
+        raise ModelFolderError(
+            f"{folder}: {IMAGE_TOKEN} is token {image} of its tokenizer, but image_token_index is "
+            f"{model.config.image_token_index} in config.json (copy the model again)"
+        )
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    return model, build_processor(tokenizer, model.config.vision_config, recipe)
+
+
+def _follow_recipe(model: LlavaNextForConditionalGeneration, folder: Path, recipe: Recipe) -> None:
+    """Write the recipe's grid and layer into the model's configuration, as the upstream engine does."""
+    # A model remembers both. Its own would tile images differently from the processor, which is the recipe's.
+    wanted = {
+        "image_grid_pinpoints": [list(pinpoint) for pinpoint in recipe.grid_pinpoints],
+        "vision_feature_layer": recipe.vision_feature_layer,
+    }
+    for name, value in wanted.items():
+        held = getattr(model.config, name)
+        if [*map(list, held)] != value if isinstance(held, list | tuple) else held != value:
+            logger.warning("%s: %s is %s; the recipe's replaces it: %s", folder, name, held, value)
+            setattr(model.config, name, value)
 
 
 def save_model(
@@ -227,19 +211,20 @@ def save_model(
     model.generation_config = model_folder.set_end_of_answer(processor.tokenizer, prompt)
     weights = model.state_dict() if weights is None else weights
     weights = {model_folder.saved_name(name): value for name, value in weights.items()}
+    # The trainer switches the cache off, and whoever loads the model to generate wants it.
+    model.config.use_cache = model.config.get_text_config().use_cache = True
     with atomic_folder(folder) as made:
         model.save_pretrained(made, state_dict=weights, save_original_format=False)
         processor.save_pretrained(made)
         model_folder.make_portable(made)
 
 
-def _grow_vocabulary(language: PreTrainedModel, size: int) -> None:
+def _grow_vocabulary(model: PreTrainedModel, size: int, old_size: int) -> None:
     # Not transformers' mean_resizing: it samples around the mean, so results would depend on the random
     # state.
-    old_size = language.config.vocab_size
-    language.resize_token_embeddings(size, mean_resizing=False)
-    head = language.get_output_embeddings()
+    model.resize_token_embeddings(size, mean_resizing=False)
+    head = model.get_output_embeddings()
     assert head is not None  # a causal language model has one
-    for embedding in {language.get_input_embeddings().weight, head.weight}:
+    for embedding in {model.get_input_embeddings().weight, head.weight}:
         with torch.no_grad():
             embedding[old_size:] = embedding[:old_size].mean(dim=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 
+from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser, need_file, need_folder
 from ndino.train.stage import Stage, add_stage_arguments, stage_of
 
@@ -54,6 +55,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_paths(args: argparse.Namespace, stage: Stage) -> None:
+    if args.engine == "native" and args.model is not None and args.vision_tower is not None:
+        raise UsageError(
+            "a model of the native engine holds its vision tower (remedy: leave --vision-tower out, or train "
+            "with --engine llava-next)"
+        )
     need_file(stage.data, "name a LLaVA .json or .jsonl file with --data, or in the recipe's data")
     need_folder(stage.image_folder, "name the folder of the images with --images, or in image_folder")
     if args.model is not None:

@@ -41,7 +41,8 @@ class StageStopped(Stopped):
 class Stage:
     """What to train, and where to start: from ``model``, or from ``language_model`` and ``vision_tower``.
 
-    ``model`` is the folder of an earlier stage, the other two are backbones to join by a new projector.
+    ``model`` is the folder of an earlier stage, the other two are backbones to join by a new projector. For
+    the upstream engine ``vision_tower`` may stand beside ``model``: where that model's tower is.
 
     Raises:
         UsageError: neither start is given, or both are.
@@ -57,7 +58,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         fresh = self.language_model is not None and self.vision_tower is not None
-        if (self.model is not None) == fresh:
+        if (self.model is not None) == fresh or (self.model and self.language_model):
             raise UsageError(
                 "a stage starts from an earlier one or from two backbones "
                 "(remedy: give either --model or --language-model and --vision-tower)"
@@ -67,7 +68,8 @@ class Stage:
     def start(self) -> dict[str, Path]:
         """The folders the stage starts from, by role; part of the run's identity."""
         if self.model is not None:
-            return {"model": self.model}
+            tower = {} if self.vision_tower is None else {"vision_tower": self.vision_tower}
+            return {"model": self.model, **tower}
         assert self.language_model is not None and self.vision_tower is not None  # see __post_init__
         return {"language_model": self.language_model, "vision_tower": self.vision_tower}
 
@@ -99,7 +101,8 @@ def add_stage_arguments(parser: CommandParser) -> None:
         "--vision-tower",
         type=Path,
         metavar="FOLDER",
-        help="start from this CLIP model (with --language-model)",
+        help="start from this CLIP model (with --language-model); with --model and --engine llava-next, the "
+        "folder of that model's CLIP, where its config.json names another place",
     )
     add(
         "--data", type=Path, metavar="FILE", help="training data, LLaVA JSON or JSONL (default: the recipe's)"

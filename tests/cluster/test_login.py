@@ -103,12 +103,22 @@ def test_what_the_upstream_trainer_cannot_do_or_start_from(login, tmp_path):
     assert "DISTRIBUTED=fsdp is for ENGINE=native (remedy: " in refused(
         login, LLM, "--check", "mlp", **how, DISTRIBUTED="fsdp"
     )
+    # The layout of the checkpoints that LLaVA-NeXT's authors published: the tower is a name on the hub.
     elsewhere = tmp_path / "model"
     elsewhere.mkdir()
-    for name in ("config.json", "tokenizer.json", "model.safetensors"):
-        (elsewhere / name).touch()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (elsewhere / name).write_text("{}")
+    (elsewhere / "model.safetensors").touch()
+    config = {"model_type": "llava_llama", "mm_vision_tower": "openai/clip-vit-large-patch14-336"}
+    (elsewhere / "config.json").write_text(json.dumps(config))
+    line = refused(login, LMM, "--check", "it", **how, FROM=str(elsewhere), VISION_TOWER="nowhere")
+    assert f"{elsewhere}: its vision tower openai/clip-vit-large-patch14-336 is not on this machine" in line
+    assert "or VISION_TOWER= in launch/cluster.env)" in line
+    there = login.call(LMM, "--check", "it", **how, FROM=str(elsewhere))
+    assert f"start: {elsewhere}" in there.stdout and "start: " in there.stdout.split(f"start: {elsewhere}")[1]
+    (elsewhere / "config.json").write_text('{"model_type": "llava_next"}')
     line = refused(login, LMM, "--check", "it", **how, FROM=str(elsewhere))
-    assert "model: training.json is missing" in line
+    assert "is a LLaVA-NeXT in Hugging Face format, not a model of the original LLaVA-NeXT code" in line
 
 
 def test_an_image_of_the_upstream_trainer_is_for_nothing_else(login, tmp_path):

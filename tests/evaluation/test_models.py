@@ -150,7 +150,7 @@ def test_other_architectures_are_rejected(copy, tmp_path):
         find_model("x", str(copy), HF)
     assert fingerprint(copy, Backend("llava_hf"))
     (copy / "config.json").write_text("[]")
-    with pytest.raises(SetupError, match="is a None model"):
+    with pytest.raises(SetupError, match=r"config\.json: is not a JSON object"):
         find_model("x", str(copy), HF)
     with pytest.raises(UsageError, match="no such model folder"):
         find_model("x", str(copy / "config.json"), HF)

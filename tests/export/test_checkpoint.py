@@ -76,6 +76,6 @@ def upstream_weights_small() -> dict[str, torch.Tensor]:
 
 def test_unreadable_settings(copied):
     (copied / "config.json").write_text("{")
-    assert "config.json: cannot be read as JSON" in refusal(copied)
+    assert "config.json: broken JSON: " in refusal(copied)
     (copied / "config.json").unlink()
-    assert "config.json: no such file" in refusal(copied)
+    assert f"{copied}: has no config.json (remedy: " in refusal(copied)

@@ -54,7 +54,7 @@ def test_what_hugging_face_does_not_implement(copied, field, value):
 
 def test_another_kind_of_model(copied):
     change_config(copied, model_type="llava_qwen", architectures=["LlavaQwenForCausalLM"])
-    assert "model_type is llava_qwen" in refusal(copied)
+    assert "is a llava_qwen model, not a model of the original LLaVA-NeXT code" in refusal(copied)
 
 
 @pytest.mark.parametrize("value", ["elsewhere", [], [[112]], [[0, 56]], [[112, "56"]], [[100, 56]], 7])

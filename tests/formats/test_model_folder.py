@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import json
 
 import pytest
@@ -19,7 +21,15 @@ from ndino.formats.model_folder import (
     saved_name,
     set_end_of_answer,
 )
-from ndino.formats.prompts import IMAGE_TOKEN
+from ndino.formats.prompts import (
+    END_OF_TEXT,
+    END_OF_TURN,
+    IMAGE_TOKEN,
+    MARKERS,
+    Turn,
+    encode_llama3,
+    encode_plain,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +79,22 @@ def test_llama_3_s_own_bos_is_switched_off():
     tokenizer = prepare_tokenizer(llama3_tokenizer())
     assert tokenizer.bos_token_id not in tokenizer("Ciao")["input_ids"]
     assert tokenizer.decode(tokenizer("Perché così?")["input_ids"]) == "Perché così?"
+
+
+def test_a_pad_token_with_a_meaning_of_its_own_is_replaced_and_any_other_is_kept():
+    """Many models derived from LLaMA 3 pad with an end marker; their end labels would be masked."""
+    tokenizer = copy.deepcopy(llama3_tokenizer())
+    turns = [Turn("user", "<image>\nChi è?"), Turn("assistant", "!")]
+    for eos, pad in itertools.product([END_OF_TEXT, END_OF_TURN], [*MARKERS, IMAGE_TOKEN, "!", "<unk>"]):
+        tokenizer.eos_token, tokenizer.pad_token = eos, pad
+        assert prepare_tokenizer(tokenizer).pad_token == PAD_TOKEN, (eos, pad)
+        for encoded in (encode_llama3(tokenizer, turns), encode_plain(tokenizer, "Ciao!")):
+            assert tokenizer.pad_token_id not in encoded.input_ids
+            assert encoded.labels[-1] in tokenizer.convert_tokens_to_ids([END_OF_TEXT, END_OF_TURN])
+    for pad in ("<|reserved_special_token_3|>", "<|finetune_right_pad_id|>"):
+        tokenizer.add_special_tokens({"pad_token": pad})
+        size = len(tokenizer)
+        assert prepare_tokenizer(tokenizer).pad_token == pad and len(tokenizer) == size
 
 
 @pytest.mark.parametrize(("prompt", "end"), [("plain", "<|end_of_text|>"), ("llama3", "<|eot_id|>")])

@@ -8,8 +8,15 @@ import shutil
 
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, CLIPVisionModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    CLIPVisionModel,
+)
 
 from ndino.train.build import ModelFolderError, build_model, load_model, save_model
 
@@ -90,6 +97,74 @@ def test_a_saved_model_loads_with_the_same_weights(built, recipe, tmp_path):
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
 
 
+def test_the_recipe_s_grid_and_layer_replace_the_parent_s(built, recipe, tmp_path, caplog):
+    save_model(*built, tmp_path / "parent", prompt="llama3")
+    grid = ((112, 112), (56, 168), (168, 56))
+    other = dataclasses.replace(recipe, grid_pinpoints=grid, vision_feature_layer=-1)
+    model, processor = load_model(tmp_path / "parent", other)
+    assert (
+        "image_grid_pinpoints is [[112, 112], [56, 112], [112, 56]]; the recipe's replaces it" in caplog.text
+    )
+    wide = Image.new("RGB", (220, 60), "red")
+    text = processor.apply_chat_template(
+        [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Cosa vedi?"}]}]
+    )
+    save_model(model, processor, tmp_path / "child", prompt="llama3")
+    config = json.loads((tmp_path / "child" / "config.json").read_text())
+    settings = json.loads((tmp_path / "child" / "processor_config.json").read_text())["image_processor"]
+    assert config["image_grid_pinpoints"] == settings["image_grid_pinpoints"] == [list(pair) for pair in grid]
+    assert config["vision_feature_layer"] == -1
+    assert config["use_cache"] is True and config["text_config"]["use_cache"] is True
+    again = AutoModelForImageTextToText.from_pretrained(tmp_path / "child")
+    batch = AutoProcessor.from_pretrained(tmp_path / "child")(images=wide, text=text, return_tensors="pt")
+    assert again(**batch).logits.isfinite().all()
+    caplog.clear()
+    load_model(tmp_path / "child", other)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"grid_pinpoints": ((100, 100),)}, "image size 56 does not divide the grid pinpoints"),
+        ({"vision_feature_layer": -9}, "its vision tower has 3 layers, vision_feature_layer is -9"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_the_tower_is_refused(built, backbones, recipe, tmp_path, changes, said):
+    save_model(*built, tmp_path / "parent", prompt="llama3")
+    other = dataclasses.replace(recipe, **changes)
+    with pytest.raises(ModelFolderError, match=said):
+        load_model(tmp_path / "parent", other)
+    with pytest.raises(ModelFolderError, match=said):
+        build_model(backbones.language_model, backbones.vision_tower, other)
+
+
+def test_another_image_token_is_refused_and_a_full_vocabulary_grows(built, recipe, tmp_path):
+    save_model(*built, tmp_path / "parent", prompt="llama3")
+    path = tmp_path / "parent" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "image_token_index": 3}))
+    with pytest.raises(ModelFolderError, match=r"<image> is token \d+ of .*, but image_token_index is 3"):
+        load_model(tmp_path / "parent", recipe)
+    path.write_text(json.dumps(config))
+    # As many tokens as rows, and <|eot_id|> to pad with: the pad token needs a row more.
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "parent")
+    tokenizer.add_tokens(
+        [f"parola{number}" for number in range(config["text_config"]["vocab_size"] - len(tokenizer))]
+    )
+    tokenizer.pad_token = "<|eot_id|>"
+    path = tmp_path / "parent" / "tokenizer.json"
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] != "<|pad|>"]
+    path.write_text(json.dumps(content))
+    settings = tmp_path / "parent" / "tokenizer_config.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "pad_token": "<|eot_id|>"}))
+    model, processor = load_model(tmp_path / "parent", recipe)
+    rows = model.get_input_embeddings().weight
+    assert processor.tokenizer.pad_token == "<|pad|>" and processor.tokenizer.pad_token_id < len(rows)
+    assert model.config.text_config.vocab_size == len(rows) == len(model.lm_head.weight)
+
+
 def test_unusable_folders_are_named(backbones, recipe, tmp_path):
     bare = tmp_path / "bare"
     shutil.copytree(backbones.language_model, bare)
@@ -107,12 +182,14 @@ def test_unusable_folders_are_named(backbones, recipe, tmp_path):
     other = tmp_path / "gpt"
     shutil.copytree(backbones.language_model, other)
     (other / "config.json").write_text('{"model_type": "gpt2"}')
-    with pytest.raises(ModelFolderError, match="is a gpt2 model; language models other than LLaMA: not yet"):
+    with pytest.raises(ModelFolderError, match=r"is a gpt2 model, not a LLaMA.*than LLaMA: not yet"):
         build_model(other, backbones.vision_tower, recipe)
     tower = tmp_path / "siglip"
     shutil.copytree(backbones.vision_tower, tower)
     (tower / "config.json").write_text('{"model_type": "siglip_vision_model"}')
-    with pytest.raises(ModelFolderError, match=r"is a siglip_vision_model model; .* other than CLIP"):
+    with pytest.raises(
+        ModelFolderError, match=r"is a siglip_vision_model model, not a CLIP.* other than CLIP: not"
+    ):
         build_model(backbones.language_model, tower, recipe)
 
 
