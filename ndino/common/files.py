@@ -96,6 +96,12 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
 
 
+def require_open(folder: Path) -> None:
+    """Raise PermissionError for a folder that may not be read: to ``glob``, it has no files."""
+    if folder.is_dir():
+        os.scandir(folder).close()
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file as hexadecimal digits."""
     content = hashlib.sha256()
@@ -109,7 +115,11 @@ def fingerprint(folder: Path, patterns: Sequence[str]) -> str:
     """A hash of the names and contents of the files in ``folder`` that match any of the glob ``patterns``.
 
     32 hexadecimal digits. Manifests and stores keep it: the computation must not change.
+
+    Raises:
+        OSError: the folder or a file may not be read.
     """
+    require_open(folder)
     total = hashlib.sha256()
     for path in sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}):
         large = path.stat().st_size > WHOLE_FILE_BYTES and any(map(path.match, WEIGHTS))

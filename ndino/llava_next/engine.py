@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from transformers import CLIPVisionConfig
 
-from ndino.common.files import WEIGHTS, atomic_file, fingerprint, write_json
+from ndino.common.files import WEIGHTS, atomic_file, fingerprint, require_open, write_json
 from ndino.export.converter import convert
 from ndino.export.errors import ConversionError
 from ndino.export.settings import read_tokenizer
@@ -136,6 +136,7 @@ def prepare_stage(stage: Stage, *, cpu: bool, ranks: int = 1, launcher: str = "d
     check_start(stage, upstream=True)
     distribution = planned(launcher, ranks)
     require_resumable(out, distribution)
+    require_open(stage.image_folder)
     if problem := lacks_master_weights(stage.recipe, distribution, cpu=cpu):
         raise StageError(problem)
     out.mkdir(parents=True, exist_ok=True)

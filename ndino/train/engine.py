@@ -15,7 +15,7 @@ from transformers import (
 )
 from transformers.trainer_utils import set_seed
 
-from ndino.common.files import WEIGHTS, fingerprint, write_json
+from ndino.common.files import WEIGHTS, fingerprint, require_open, write_json
 from ndino.formats.recipes import Recipe
 from ndino.train.batches import Collator
 from ndino.train.build import build_model, load_model, save_model
@@ -73,6 +73,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
     if belongs_to(stage.out, run) and (stage.out / "manifest.json").exists() and model_folder.exists():
         return model_folder
     require_resumable(stage.out, current())
+    require_open(stage.image_folder)
     started = time.time()
     set_seed(stage.recipe.seed)
     model, processor = _starting_model(stage)

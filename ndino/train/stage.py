@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ndino.common.errors import Stopped, UsageError, UserError, no_room, reason_of, remedy_for
+from ndino.common.errors import Stopped, UsageError, UserError, no_room, reason_of
 from ndino.common.files import write_text
 from ndino.common.options import CommandParser, need_file
 from ndino.formats.recipes import Recipe, load_recipe
@@ -143,16 +143,16 @@ def belongs_to(out: Path, run: dict) -> bool:
     """Whether ``out`` holds this run, as far as the result depends on it; False when it holds none.
 
     Raises:
-        StageError: it holds a different run, or run.json cannot be read.
+        StageError: it holds a different run, or run.json is broken.
+        OSError: run.json may not be read.
     """
     path = out / "run.json"
     if not path.exists():
         return False
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        remedy = remedy_for(error, "remove the folder or choose another --out")
-        raise StageError(f"{path}: {reason_of(error)} (remedy: {remedy})") from error
+    except ValueError as error:
+        raise StageError(f"{path}: {reason_of(error)} (remove the folder or choose another --out)") from error
     if differing := differences(held, run):
         raise StageError(
             f"{out}: holds a run with another {' and '.join(differing)} "

@@ -67,6 +67,9 @@ def test_a_run_leaves_what_the_native_engine_leaves(first_run, first_recipe):
     assert manifest["largest_logit_difference"] < 1e-4
     held = json.loads((first_run / "run.json").read_text())
     assert {key: manifest[key] for key in held} == held
+    written = [path for path in first_run.rglob("*") if path.is_file() and not path.is_symlink()]
+    modes = {path.stat().st_mode & 0o777 for path in written if (first_run / "start") not in path.parents}
+    assert modes == {(first_run / "run.json").stat().st_mode & 0o777}
     LlavaNextForConditionalGeneration.from_pretrained(first_run / "model")
     assert AutoProcessor.from_pretrained(first_run / "model").tokenizer.pad_token == "<|pad|>"
 
