@@ -59,6 +59,8 @@ def convert(
         tokenizer, "plain" if run.get("recipe", {}).get("prompt") == "plain" else "llama3"
     )
     config = build_config(checkpoint, tower, tokenizer)
+    # Upstream's trainer saves the recipe's limit on training samples; what the model can take is its context.
+    tokenizer.model_max_length = config.get_text_config().max_position_embeddings
     names = plan(checkpoint, config)
     new_rows = config.get_text_config().vocab_size - require(checkpoint, "vocab_size")
     _require_room(checkpoint, dst)
