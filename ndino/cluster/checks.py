@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,20 +9,18 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from PIL import Image
 from safetensors import SafetensorError, safe_open
 
-from ndino.common.images import BROKEN_IMAGE
-from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
+from ndino.cluster.survey import decode_fault, survey_images
+from ndino.formats.llava_json import ConversationError
 from ndino.formats.model_kinds import ModelFolderError, weight_files
 from ndino.formats.recipes import Recipe
 from ndino.llava_next.arguments import lacks_master_weights
 from ndino.train.distribution import planned
 from ndino.train.manifest import identity
-from ndino.train.stage import Stage, StageError, belongs_to, require_resumable
+from ndino.train.stage import Stage, StageError, belongs_to, require_resumable, too_many_rejects
 from ndino.train.start import check_folder
 
-IMAGES = 64  # number of images that are decoded completely, from the first rows
 GIB = 1024**3
 # Bytes per weight in a checkpoint: AdamW's two moments and the weights in fp32 (bf16 runs keep fp32 masters),
 # and under ZeRO the weights once more in bf16. Bytes per weight of the published model: fp32 at most.
@@ -61,9 +58,15 @@ class Findings:
     facts: tuple[str, ...]
 
 
-def check(stage: Stage, allocation: Allocation, *, engine: str) -> Findings:
-    """Run every check that needs no GPU, and report all problems, not only the first."""
-    return _run((_ranks, _packages, _folders, _data, _out, _disk), stage, allocation, engine)
+def check(stage: Stage, allocation: Allocation, *, engine: str, every_image: bool = True) -> Findings:
+    """Run every check that needs no GPU, and report all problems, not only the first.
+
+    Args:
+        every_image: open the header of every image. Not needed where the stage begins at once: it opens them
+            itself, and only if its data are not indexed yet.
+    """
+    data = _data if every_image else _first_images
+    return _run((_ranks, _packages, _folders, data, _out, _disk), stage, allocation, engine)
 
 
 def check_before_parent(stage: Stage, allocation: Allocation, *, engine: str) -> Findings:
@@ -162,41 +165,49 @@ def _folders(stage: Stage, allocation: Allocation, engine: str) -> Lines:
 
 
 def _data(stage: Stage, allocation: Allocation, engine: str) -> Lines:
+    return _rows(stage, every_image=True)
+
+
+def _first_images(stage: Stage, allocation: Allocation, engine: str) -> Lines:
+    return _rows(stage, every_image=False)
+
+
+def _rows(stage: Stage, *, every_image: bool) -> Lines:
     if not stage.image_folder.is_dir():
         yield False, f"{stage.image_folder}: no such image folder (remedy: image_folder in the recipe)"
         return
-    faulty: list[ConversationError] = []
-    rows = 0
-    first: list[Conversation] = []
     try:
-        for conversation in read_conversations(stage.data, rejects=faulty):
-            rows += 1
-            if conversation.images and len(first) < IMAGES:
-                first.append(conversation)
+        changed = stage.data.stat().st_mtime_ns
+        survey = survey_images(stage.data, stage.image_folder, every_image, changed)
     except ConversationError as error:
         yield False, str(error)
         return
     except OSError as error:
         yield False, f"{stage.data}: {error.strerror} (remedy: data in the recipe)"
         return
-    if not rows:
-        yield False, f"{stage.data}: no usable row" + (f"; the first: {faulty[0]}" if faulty else "")
+    if not survey.rows:
+        first = f"; the first: {survey.first_fault}" if survey.faulty else ""
+        yield False, f"{stage.data}: no usable row{first}"
         return
-    yield (
-        True,
-        f"data: {stage.data}, {rows} rows" + (f", {len(faulty)} faulty rows left out" if faulty else ""),
-    )
-    images = list(itertools.islice(_images(first, stage.image_folder), IMAGES))
-    broken = [line for image in images if (line := _broken(image))]
-    if images and len(broken) == len(images):
-        yield False, f"none of the first {len(images)} images opens; the first: {broken[0]}"
-    elif broken:
-        yield (
-            False,
-            f"{len(broken)} of the first {len(images)} images do not open; the first: {broken[0]}",
-        )
+    rejected = survey.faulty + survey.without_image
+    problem = too_many_rejects(rejected, survey.rows - survey.without_image, stage)
+    if problem:
+        kinds = f"{survey.faulty} faulty, {survey.without_image} without an image that opens"
+        yield False, f"{problem}: {kinds}; the first: {survey.first_fault}"
+        return
+    left_out = f", {rejected} left out; the first: {survey.first_fault}" if rejected else ""
+    yield True, f"data: {stage.data}, {survey.rows} rows{left_out}"
+    first_images = [stage.image_folder / image for image in survey.first_images]
+    broken = [line for image in first_images if (line := decode_fault(image))]
+    if len(broken) > stage.recipe.max_rejected * len(first_images):
+        which = f"{len(broken)} of the first {len(first_images)} images do not open"
+        if len(broken) == len(first_images):
+            which = f"none of the first {len(first_images)} images opens"
+        yield False, f"{which}; the first: {broken[0]}"
+    elif every_image:
+        yield True, f"images: {survey.images} have a header, the first {len(first_images)} open"
     else:
-        yield True, f"images: the first {len(images)} open"
+        yield True, f"images: the first {len(first_images)} open"
 
 
 def _out(stage: Stage, allocation: Allocation, engine: str) -> Lines:
@@ -218,19 +229,6 @@ def _out(stage: Stage, allocation: Allocation, engine: str) -> Lines:
         yield False, str(error)
     else:
         yield True, f"resumes in {stage.out}"
-
-
-def _images(conversations: list[Conversation], folder: Path) -> Iterator[Path]:
-    return (folder / image for conversation in conversations for image in conversation.images)
-
-
-def _broken(path: Path) -> str | None:
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except BROKEN_IMAGE as error:
-        return f"{path}: {error} (remedy: copy it again or remove its row)"
-    return None
 
 
 def _disk(stage: Stage, allocation: Allocation, engine: str) -> Lines:

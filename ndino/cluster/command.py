@@ -169,7 +169,7 @@ def run(args: argparse.Namespace) -> int:
 
 def run_check(args: argparse.Namespace) -> int:
     stage, allocation = stage_of(args), _allocation(args)
-    found = checks.check(stage, allocation, engine=args.engine)
+    found = checks.check(stage, allocation, engine=args.engine, every_image=not args.begin)
     for fact in found.facts:
         print(f"  {fact}")
     for problem in found.problems:

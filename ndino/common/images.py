@@ -8,9 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-# What Pillow raises for a file that is no image, for a truncated one, and for a decompression bomb. Its
-# decoders add errors of their own for damaged files: RuntimeError (AVIF), struct.error, IndexError, KeyError,
-# TypeError and OverflowError (headers with impossible values), MemoryError (sizes that no machine can hold).
+# What Pillow raises for a file that is no image, for a truncated one, and for a decompression bomb. The last
+# five come from decoders: RuntimeError from damaged AVIF files, MemoryError for a size that does not fit.
 BROKEN_IMAGE = (
     OSError,
     SyntaxError,
@@ -19,8 +18,7 @@ BROKEN_IMAGE = (
     RuntimeError,
     MemoryError,
     OverflowError,
-    LookupError,
-    TypeError,
+    EOFError,
     struct.error,
 )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ndino.cluster.checks import Allocation, check
 from ndino.train.checkpoints import mark_complete
@@ -56,3 +58,40 @@ def test_ranks_that_cannot_read_the_optimizer_are_refused(stage):
         (problem,) = check(stage, other, engine="native").problems
         assert "checkpoint-4: was written by zero3 on 2 ranks" in problem
         assert "remedy: resume with DISTRIBUTED=zero3 on 2 ranks, or choose another OUT=" in problem
+
+
+def with_missing_images(stage: Stage, folder: Path, rows: int, missing: int) -> Stage:
+    """The stage on ``rows`` rows with an image each, of which the last ``missing`` are not there."""
+    record = json.loads(stage.data.read_text().splitlines()[0])
+    images = folder / f"images-{missing}"
+    images.mkdir()
+    for number in range(rows - missing):
+        (images / f"{number}.png").symlink_to(stage.image_folder / record["image"])
+    data = folder / f"{missing}.jsonl"
+    records = ({**record, "id": number, "image": f"{number}.png"} for number in range(rows))
+    data.write_text("".join(json.dumps(each) + "\n" for each in records))
+    return dataclasses.replace(stage, data=data, image_folder=images)
+
+
+def test_every_image_is_looked_for(stage, tmp_path):
+    # Behind the first 64, which are decoded.
+    (problem,) = check(
+        with_missing_images(stage, tmp_path, 300, 200), Allocation(1, 1, "cpu"), engine="native"
+    ).problems
+    assert "200 of 300 rows cannot be used, 66.7%, and max_rejected allows 1.0%" in problem
+    assert "200 without an image that opens; the first: " in problem and "image 100.png is not in" in problem
+    few = check(with_missing_images(stage, tmp_path, 300, 3), Allocation(1, 1, "cpu"), engine="native")
+    assert not few.problems
+    assert any("300 rows, 3 left out; the first: " in fact for fact in few.facts)
+    assert any("297 have a header, the first 64 open" in fact for fact in few.facts)
+
+
+def test_a_job_that_begins_leaves_the_headers_to_the_index(stage, tmp_path):
+    late = with_missing_images(stage, tmp_path, 300, 200)
+    found = check(late, Allocation(1, 1, "cpu"), engine="native", every_image=False)
+    assert found.problems == () and any("300 rows" in fact for fact in found.facts)
+
+
+def test_an_image_above_pillow_s_own_limit_passes_as_it_does_in_training(stage, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert check(stage, Allocation(1, 1, "cpu"), engine="native").problems == ()

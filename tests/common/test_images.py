@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import io
+import random
+import subprocess
+import sys
+import zlib
 
 import pytest
 from PIL import Image
 
-from ndino.common.images import BROKEN_IMAGE, MAX_IMAGE_PIXELS, image_digest, pixel_digest
+from ndino.common.images import BROKEN_IMAGE, MAX_IMAGE_PIXELS, header_size, image_digest, pixel_digest
 
 RED = Image.new("RGB", (4, 6), "red")
 
@@ -16,6 +20,61 @@ def test_a_truncated_image_raises_what_is_caught(kept):
     Image.effect_noise((60, 60), 50).save(whole, "PNG")
     with pytest.raises(BROKEN_IMAGE):
         Image.open(io.BytesIO(whole.getvalue()[:kept])).load()
+
+
+def test_damaged_avif_files_raise_what_is_caught():
+    whole = io.BytesIO()
+    Image.effect_noise((60, 40), 80).convert("RGB").save(whole, "AVIF")
+    rng = random.Random(0)
+    found = set()
+    for _ in range(120):
+        damaged = bytearray(whole.getvalue())
+        for _ in range(rng.choice([1, 2, 8])):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        try:
+            with Image.open(io.BytesIO(damaged)) as image:
+                image.load()
+        except BROKEN_IMAGE as error:
+            found.add(type(error))
+    assert RuntimeError in found, "of libavif, in an undamaged container"
+
+
+# 900 megapixels are allowed, and take 3.6 GB as RGB.
+TOO_LARGE_FOR_MEMORY = """
+import resource, sys
+from PIL import Image
+from ndino.common.images import BROKEN_IMAGE, MAX_IMAGE_PIXELS
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
+try:
+    with Image.open(sys.argv[1]) as image:
+        image.load()
+except BROKEN_IMAGE as error:
+    print(type(error).__name__)
+"""
+
+
+def test_an_image_that_does_not_fit_into_memory_raises_what_is_caught(tmp_path):
+    path = tmp_path / "huge.png"
+    Image.new("RGB", (30, 30)).save(path)
+    content = bytearray(path.read_bytes())
+    content[16:24] = (30_000).to_bytes(4, "big") * 2  # width and height in the header
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    path.write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-c", TOO_LARGE_FOR_MEMORY, path], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "MemoryError\n"
+
+
+def test_the_header_of_an_image_above_pillow_s_limit_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    Image.new("L", (60, 40)).save(tmp_path / "large.png")
+    assert header_size(tmp_path / "large.png") == (40, 60)
+    (tmp_path / "none.png").write_text("no image")
+    for name in ("none.png", "nowhere.png"):
+        with pytest.raises(BROKEN_IMAGE):
+            header_size(tmp_path / name)
 
 
 def test_a_decompression_bomb_raises_what_is_caught(monkeypatch):

@@ -21,7 +21,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -37,9 +36,9 @@ from transformers import LlavaNextProcessor
 from ndino.common.caches import can_write
 from ndino.common.errors import reason_of
 from ndino.common.files import atomic_file, key_of, sha256_of, write_json
-from ndino.common.images import BROKEN_IMAGE, header_size
 from ndino.common.locks import exclusive_lock
-from ndino.formats.llava_json import Conversation, ConversationError, file_fault, read_conversations
+from ndino.formats.image_files import ImageHeader, read_headers
+from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 from ndino.formats.prompts import IGNORE_INDEX, PromptError
 from ndino.formats.recipes import Recipe
 from ndino.train.checkpoints import newest_complete_checkpoint
@@ -50,9 +49,6 @@ FOLDER = ".index"
 META = "index.json"
 RECORD = "index.json"  # in the run folder: which index the run uses
 SHARD_ROWS = 20_000  # rows of the data in one Arrow file; a build that was killed repeats at most so many
-CHUNK_ROWS = 512  # rows whose images are opened together
-# Threads that open headers. They wait for the disk or the network, not for a processor.
-HEADER_THREADS = 16
 # A network file system may show a new folder to other nodes only after a while.
 VISIBLE_SECONDS = 120
 LOCK_WAIT_NOTICE = "another process is indexing this data; waiting for it"
@@ -299,18 +295,7 @@ def _newest(place: Path, name: str) -> Path | None:
 def _repaired(folder: Path, image_folder: Path) -> bool:
     """Whether an image for which a row was rejected can be read now."""
     images = [reject.image for reject in open_index(folder).rejects if reject.image is not None]
-    with ThreadPoolExecutor(HEADER_THREADS) as threads:
-        faults = threads.map(lambda image: image_fault(image, image_folder)[1], images)
-        return any(fault is None for fault in faults)
-
-
-def image_fault(image: str, folder: Path) -> tuple[tuple[int, int], str | None]:
-    """(height, width) of an image of the data, from its header; and why it cannot be used, None if it can."""
-    try:
-        return header_size(folder / image), None
-    except BROKEN_IMAGE as error:
-        missing = file_fault([image], folder)
-        return (0, 0), missing or f"{folder / image}: cannot be read as an image ({error})"
+    return any(header.fault is None for header in read_headers(images, image_folder))
 
 
 def _build(
@@ -327,16 +312,14 @@ def _build(
     unreadable: list[ConversationError] = []
     rows = read_conversations(data, rejects=unreadable)
     number = 0
-    with (
-        ThreadPoolExecutor(HEADER_THREADS) as threads,
-        tqdm(desc=f"Indexing {data.name}", unit=" rows", leave=False) as bar,
-    ):
+    with tqdm(desc=f"Indexing {data.name}", unit=" rows", leave=False, delay=3) as bar:
         # Shards have a fixed number of rows, so that a resumed build makes the same ones. Empty data have
         # one, without rows.
         while (part := list(islice(rows, SHARD_ROWS))) or not number:
             if not _shard(made, number).exists():
-                _write_shard(made, number, _encoded(part, image_folder, processor, recipe, threads))
-            bar.update(len(part))
+                _write_shard(made, number, _encoded(part, image_folder, processor, recipe, bar))
+            else:
+                bar.update(len(part))
             number += 1
     broken = [
         asdict(RejectedRow(error.row, f"{error.reason} (remedy: {error.remedy})")) for error in unreadable
@@ -350,25 +333,26 @@ def _encoded(
     image_folder: Path,
     processor: LlavaNextProcessor,
     recipe: Recipe,
-    threads: ThreadPoolExecutor,
+    bar: tqdm,
 ) -> Iterator[EncodedRow | RejectedRow]:
-    for start in range(0, len(conversations), CHUNK_ROWS):
-        chunk = conversations[start : start + CHUNK_ROWS]
-        names = list(dict.fromkeys(image for conversation in chunk for image in conversation.images))
-        headers = dict(
-            zip(names, threads.map(lambda name: image_fault(name, image_folder), names), strict=True)
-        )
-        for conversation in chunk:
-            faulty = next((image for image in conversation.images if headers[image][1]), None)
-            try:
-                encoded = encode(conversation, processor.tokenizer, recipe)
-                if faulty is not None:
-                    yield RejectedRow(conversation.row, headers[faulty][1] or "", faulty)
-                    continue
-                sizes = [headers[image][0] for image in conversation.images]
-                yield cut_row(conversation, encoded, sizes, processor, recipe)
-            except PromptError as error:
-                yield RejectedRow(conversation.row, str(error))
+    names = dict.fromkeys(image for conversation in conversations for image in conversation.images)
+    headers = read_headers(names, image_folder)
+    known: dict[str, ImageHeader] = {}
+    for conversation in conversations:
+        bar.update()
+        while any(image not in known for image in conversation.images):
+            header = next(headers)
+            known[header.name] = header
+        faulty = next((known[image] for image in conversation.images if known[image].fault), None)
+        try:
+            encoded = encode(conversation, processor.tokenizer, recipe)
+            if faulty is not None:
+                yield RejectedRow(conversation.row, str(faulty.fault), faulty.name)
+                continue
+            sizes = [known[image].size for image in conversation.images]
+            yield cut_row(conversation, encoded, sizes, processor, recipe)
+        except PromptError as error:
+            yield RejectedRow(conversation.row, str(error))
 
 
 def _write_shard(folder: Path, number: int, rows: Iterable[EncodedRow | RejectedRow]) -> None:
