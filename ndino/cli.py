@@ -126,6 +126,7 @@ def _run(name: str, arguments: list[str]) -> int:
     program, rerun = f"ndino {name}", COMMANDS[name].rerun
     try:
         args: argparse.Namespace = parser(name).parse_args(arguments)
+        program = args.program
         return COMMANDS[name].load().run(args)
     except UsageError as error:
         _say(program, str(error))

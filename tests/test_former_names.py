@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ndino.cli import main
+from ndino.common.options import OTHER_NAMES
 from tests.test_cli import PARSERS, parse
 
 FORMER = [
@@ -31,6 +32,53 @@ def test_a_former_name_means_the_same_and_says_so(command, program, former, name
     assert said == f"ndino {program}: {former} is now {name}; the old name goes away in 0.3\n"
     assert args == parse(f"ndino {command.replace(f'{former} ', f'{name} ')}")[1]
     assert f"{former} " not in PARSERS[f"ndino {program}"].format_help().replace(f"{former}-lang", "")
+
+
+# Names that options had in another command or version, or have in other programs.
+PLAUSIBLE = [
+    ("train r.yaml --out o --images-dir i", "--images-dir", "--images"),
+    ("train r.yaml --output-dir o", "--output-dir", "--out"),
+    ("train r.yaml --out o --llm m --vision-tower v", "--llm", "--language-model"),
+    ("data check d --images-dir i", "--images-dir", "--images"),
+    ("data check d --image-folder=i", "--image-folder", "--images"),
+    ("data lcs j --images-dir i --out o", "--images-dir", "--images"),
+    ("data conversations j --image_folder i --out o", "--image_folder", "--images"),
+    ("data mix pt --folder f --out o", "--folder", "--folders"),
+    ("data wit t --language it --out o", "--language", "--lang"),
+    ("data cauldron --max-samples 3 --out o", "--max-samples", "--limit"),
+    ("perplexity --model m --data d --image-folder i", "--image-folder", "--images"),
+    ("evaluate --model m --task pope-it", "--task", "--tasks"),
+    ("evaluate --pretrained m", "--pretrained", "--model"),
+    ("evaluate --model m --batch_size 3", "--batch_size", "--batch"),
+    ("compare r --model A", "--model", "--models"),
+    ("report r --titel x", "--titel", "--title"),
+    ("convert a b --tower t", "--tower", "--vision-tower"),
+    ("cluster check r --out o --image-dir i --nodes 1 --gpus 1", "--image-dir", "--images"),
+]
+
+
+@pytest.mark.parametrize(("command", "given", "name"), PLAUSIBLE)
+def test_a_plausible_name_is_refused_with_the_right_one(command, given, name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(command.split())
+    assert ended.value.code == 2
+    words = command.split()
+    program = " ".join(words[: 2 if words[0] in ("data", "cluster") else 1])
+    assert capsys.readouterr().err == f"ndino {program}: unknown option {given} (remedy: {name})\n"
+
+
+@pytest.mark.parametrize("program", sorted(PARSERS))
+def test_another_name_of_an_option_is_none_of_its_own(program, capsys):
+    made = PARSERS[program]
+    if made._subparsers is not None:
+        return
+    known = set(made._option_string_actions)
+    for name in known & set(OTHER_NAMES):
+        for other in set(OTHER_NAMES[name]) - known - set(made._former_names):
+            with pytest.raises(SystemExit):
+                made.parse_args([other, "x"])
+            said = capsys.readouterr().err
+            assert said.startswith(f"{program}: unknown option {other} (remedy: --"), said
 
 
 def test_the_former_commands_of_results(capsys, tmp_path):

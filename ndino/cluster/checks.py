@@ -220,7 +220,7 @@ def _out(stage: Stage, allocation: Allocation, engine: str) -> Lines:
     try:
         if len(engines) == 2:
             raise StageError(
-                f"{stage.out}: holds a run of the other engine (remove it or choose another OUT=)"
+                f"{stage.out}: holds a run of the other engine (remedy: remove it or choose another OUT=)"
             )
         # The upstream engine records more than recipe, data and starting point.
         belongs_to(stage.out, held | wanted)

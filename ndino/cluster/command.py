@@ -11,7 +11,7 @@ from pathlib import Path
 from ndino.cluster import attempts, checks, family, staging
 from ndino.common.options import CommandParser, comma_separated, need_file
 from ndino.formats.recipes import load_family
-from ndino.train.stage import add_stage_arguments, stage_of
+from ndino.train.stage import add_stage_arguments, require_inputs, stage_of
 
 HELP = """
 Check, plan and follow SLURM jobs. The scripts of launch/ call these commands; docs/cluster.md describes them.
@@ -173,7 +173,7 @@ def run_check(args: argparse.Namespace) -> int:
     for fact in found.facts:
         print(f"  {fact}")
     for problem in found.problems:
-        print(f"ndino cluster: {problem}", file=sys.stderr)
+        print(f"{args.program}: {problem}", file=sys.stderr)
     if not found.problems and args.begin:
         attempts.begin(stage.out, os.environ, nodes=allocation.nodes, ranks=allocation.ranks)
     return 1 if found.problems else 0
@@ -186,7 +186,7 @@ def run_gpus(args: argparse.Namespace) -> int:
 
     problem = checks.gpus_seen(_allocation(args), torch.cuda.device_count)
     if problem:
-        print(f"ndino cluster: {problem}", file=sys.stderr)
+        print(f"{args.program}: {problem}", file=sys.stderr)
     return 1 if problem else 0
 
 
@@ -194,6 +194,7 @@ def run_prepare(args: argparse.Namespace) -> int:
     from ndino.llava_next.engine import prepare_stage
 
     stage, allocation = stage_of(args), _allocation(args)
+    require_inputs(stage)
     arguments = prepare_stage(
         stage, cpu=args.device == "cpu", ranks=allocation.ranks, launcher=allocation.distributed
     )
@@ -214,7 +215,8 @@ def run_outcome(args: argparse.Namespace) -> int:
     attempts.end(stage.out)
     outcome, line = attempts.outcome(stage.out)
     print(
-        f"ndino cluster: {line}", file=sys.stderr if outcome is attempts.AttemptOutcome.FAILED else sys.stdout
+        f"{args.program}: {line}",
+        file=sys.stderr if outcome is attempts.AttemptOutcome.FAILED else sys.stdout,
     )
     return outcome
 
@@ -234,7 +236,7 @@ def run_family(args: argparse.Namespace) -> int:
     names = [job.name for job, _ in chosen]
     problems = list(preflight.problems(jobs, names, _family_paths(args), _allocation(args), questions))
     for problem in problems:
-        print(f"ndino cluster: {problem}", file=sys.stderr)
+        print(f"{args.program}: {problem}", file=sys.stderr)
     if problems:
         return 1
     for job, waits in chosen:

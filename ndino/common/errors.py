@@ -65,6 +65,11 @@ def reason_of(error: BaseException) -> str:
     return text or type(error).__name__
 
 
+def with_remedy(text: str, remedy: str) -> str:
+    """A message with a remedy; with its own, where it is another error's message and already names one."""
+    return text if "(remedy: " in text else f"{text} (remedy: {remedy})"
+
+
 def remedy_for(error: BaseException, otherwise: str) -> str:
     """What to do about an error: what helps against the system's refusal behind it, or ``otherwise``."""
     if (refused := _refused(error)) is not None:

@@ -26,6 +26,16 @@ BROKEN_IMAGE = (
 # refuses files of more than twice as many as decompression bombs.
 MAX_IMAGE_PIXELS = 933_120_000
 
+# The remedy for any of these, in every command's messages.
+REPLACE_IMAGE = "copy the image again, or remove the row"
+
+LONGEST_NAME = 255  # bytes that file systems take
+# How a data URL begins, and JPEG, PNG, GIF and WebP in base64.
+_EMBEDDED = ("data:", "/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR")
+
+# Stored answers and perplexity logs are keyed by these digests: another size or hash would orphan them.
+DIGEST_BYTES = 16
+
 
 def header_size(path: Path) -> tuple[int, int]:
     """(height, width) of an image in pixels, from its header: nothing is decoded.
@@ -40,8 +50,22 @@ def header_size(path: Path) -> tuple[int, int]:
         return image.height, image.width
 
 
-# Stored answers and perplexity logs are keyed by these digests: another size or hash would orphan them.
-DIGEST_BYTES = 16
+def is_embedded(name: str) -> bool:
+    """Whether the name of an image that is no file is the image itself, in base64 or as a data URL."""
+    return len(name) > LONGEST_NAME or name.startswith(_EMBEDDED)
+
+
+def missing_image(name: str, folder: Path) -> tuple[str, str]:
+    """What is wrong with a row whose image ``name`` is no file in ``folder``, and the remedy.
+
+    An image in place of its name is not repeated: it would fill the screen.
+    """
+    if is_embedded(name):
+        return (
+            f"image holds {len(name):,} characters of data in place of a file name",
+            f"save the image as a file in {folder}, and write the file's name into the row",
+        )
+    return f"image {name} is not in {folder}", "copy it there or correct the image folder"
 
 
 def image_digest(encoded: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 import sys
 import textwrap
@@ -14,6 +15,35 @@ from ndino.common.errors import UsageError
 
 REMOVED_IN = "0.3"
 HELP_WIDTH = 100
+# What an option is called elsewhere, or was called here: an error then names ours.
+OTHER_NAMES = {
+    "--images": (
+        "--images-dir",
+        "--images-folder",
+        "--image-folder",
+        "--image-dir",
+        "--image-path",
+        "--image",
+    ),
+    "--out": ("--output", "--output-dir", "--output-path", "--out-dir", "--output-file"),
+    "--lang": ("--language", "--target-lang", "--to-lang", "--to"),
+    "--from-lang": ("--from", "--source-lang"),
+    "--folders": ("--from", "--folder", "--data", "--inputs"),
+    "--source": ("--data", "--input", "--repository"),
+    "--limit": ("--max-samples", "--num-samples", "--samples", "--first", "--max-rows"),
+    "--batch": ("--batch-size", "--per-device-batch"),
+    "--model": ("--models", "--model-path", "--pretrained", "--checkpoint"),
+    "--models": ("--model",),
+    "--data": ("--data-path", "--data-dir", "--dataset", "--data-folder", "--answers"),
+    "--tasks": ("--task", "--benchmarks"),
+    "--only": ("--tasks", "--task", "--benchmarks"),
+    "--shuffle": ("--shuffled", "--shuffle-images"),
+    "--workers": ("--jobs", "--num-workers", "--processes"),
+    "--container": ("--image", "--sif"),
+    "--overrides": ("--override", "--config"),
+    "--language-model": ("--llm", "--lm", "--backbone"),
+    "--vision-tower": ("--tower", "--clip", "--vision-model"),
+}
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -22,6 +52,8 @@ class CommandParser(argparse.ArgumentParser):
     Args:
         description: paragraphs; the indented ones keep their line breaks.
         examples: complete command lines.
+
+    The parsed arguments have the command's whole name, such as ``ndino data check``, as ``program``.
     """
 
     def __init__(self, *, description: str = "", examples: Sequence[str] = (), **settings: Any) -> None:
@@ -43,12 +75,31 @@ class CommandParser(argparse.ArgumentParser):
 
     def parse_known_args(self, args=None, namespace=None):
         # Here rather than as an alias of the option: a required option is then found under either name.
-        arguments = list(sys.argv[1:] if args is None else args)
-        return super().parse_known_args([self._renamed(text) for text in arguments], namespace)
+        arguments = [self._renamed(text) for text in (sys.argv[1:] if args is None else args)]
+        if self._subparsers is None:
+            self._refuse_unknown(arguments)
+        found, rest = super().parse_known_args(arguments, namespace)
+        if not hasattr(found, "program"):  # a subcommand's parser comes first, and its name is the whole one
+            found.program = self.prog
+        return found, rest
 
     def error(self, message: str):
         """Say what is wrong with the command line in one line, and exit with 2."""
         self.exit(2, f"{self.prog}: {message} (remedy: see {self.prog} --help)\n")
+
+    def _refuse_unknown(self, arguments: Sequence[str]) -> None:
+        # Before argparse, which would first miss the required option that was given under another name.
+        for argument in arguments[: arguments.index("--")] if "--" in arguments else arguments:
+            name = argument.partition("=")[0]
+            if name.startswith("--") and " " not in name and name not in self._option_string_actions:
+                self.exit(2, f"{self.prog}: unknown option {name} (remedy: {self._meant_by(name)})\n")
+
+    def _meant_by(self, option: str) -> str:
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        spelled = option.replace("_", "-").lower()
+        meant = [name for name in known if spelled == name or spelled in OTHER_NAMES.get(name, ())]
+        close = meant[:1] or difflib.get_close_matches(spelled, known, n=1, cutoff=0.75)
+        return close[0] if close else f"see {self.prog} --help"
 
     def _renamed(self, argument: str) -> str:
         former, equals, value = argument.partition("=")

@@ -50,7 +50,7 @@ class AnswerStore:
             with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as database, database:
                 yield database
         except sqlite3.Error as error:
-            raise SetupError(f"{path}: {error} (remove it to ask its questions again)") from error
+            raise SetupError(f"{path}: {error} (remedy: remove it to ask its questions again)") from error
 
     def find(self, keys: Iterable[str]) -> dict[str, str]:
         """The stored answers among ``keys``, from all processes' databases."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # The report's example cards show this many documents of a task, at most this many pixels a side.
 EXAMPLE_IMAGES, EXAMPLE_PIXELS = 8, 672
 # The best constant answer is looked for among this many of the commonest targets.
+PREPARE = "prepare the data as the task's README says"
 CONSTANT_ANSWERS = 10
 
 Metrics = dict[str, float]
@@ -115,7 +116,7 @@ class Benchmarks:
             lacks = ", no ".join(f"{dataset}/ for the task {name}" for dataset, name in missing)
             raise SetupError(
                 f"{self.data}: has no {lacks} "
-                "(put it there as the task's README says, or choose others with --tasks)"
+                "(remedy: put it there as the task's README says, or choose others with --tasks)"
             )
         for dataset, name in missing:
             if dataset in self._metadata(name).get("not_on_hub", []):
@@ -141,7 +142,9 @@ class Benchmarks:
                     name,
                     task_type=self.task_type,
                     changes=self._changes(name),
-                    remedy="" if self.data else "see that the hub is in reach, or give the data with --data",
+                    remedy=PREPARE
+                    if self.data
+                    else "see that the hub is in reach, or give the data with --data",
                 )
             if loaded.is_ours:
                 _check_markers(loaded)
@@ -221,7 +224,7 @@ def _check_markers(task: LoadedTask) -> None:
     for number in range(len(task)):
         if (found := task.prompt(number).count(IMAGE_TOKEN)) > 1:
             raise SetupError(
-                f"task {task.name} document {number}: {found} {IMAGE_TOKEN} for one image (keep one)"
+                f"task {task.name} document {number}: {found} {IMAGE_TOKEN} for one image (remedy: keep one)"
             )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ndino.common.errors import UsageError, reason_of, remedy_for
+from ndino.common.errors import UsageError, reason_of, remedy_for, with_remedy
 from ndino.common.files import key_of
 from ndino.common.options import CommandParser, comma_separated, need_folder, positive
 from ndino.evaluation.answer_store import AnswerStore
@@ -292,8 +292,8 @@ def _evaluate_task(run: EvaluationRun, model: Model, loaded: Any, task: str, shu
 
 
 def _fail(run: EvaluationRun, what: str, error: Exception, *, expected: bool = False) -> None:
-    remedy = remedy_for(error, "")
-    run.failures.append(f"{what}: {reason_of(error)}" + (f" (remedy: {remedy})" if remedy else ""))
+    remedy = remedy_for(error, "put it right and rerun; what is finished is kept")
+    run.failures.append(with_remedy(f"{what}: {reason_of(error)}", remedy))
     # lmms-eval's wrappers use assertions to say what they support, such as the size of a batch.
     if not expected and not isinstance(error, (ValueError, RuntimeError, OSError, AssertionError)):
         traceback.print_exception(error, file=sys.__stderr__)

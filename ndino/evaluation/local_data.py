@@ -33,15 +33,17 @@ def files_of(folder: Path, split: str) -> tuple[str, list[Path]]:
     named = [path for path in found if _stem(path) == split or _stem(path).startswith(f"{split}-")]
     chosen = named or found
     if not chosen:
-        raise SetupError(f"{folder}: has no .jsonl or .parquet file (see the task's README)")
+        raise SetupError(f"{folder}: has no .jsonl or .parquet file (remedy: as the task's README says)")
     if not named and len(found) > 1:
         names = ", ".join(path.name for path in found[:5])
         raise SetupError(
-            f"{folder}: which of {names} is the split {split}? (name it {split}.jsonl or .parquet)"
+            f"{folder}: which of {names} is the split {split}? (remedy: name it {split}.jsonl or .parquet)"
         )
     readers = {READERS[_ending(path)] for path in chosen}
     if len(readers) > 1:
-        raise SetupError(f"{folder}: holds the split {split} twice, as JSON and as Parquet (keep one)")
+        raise SetupError(
+            f"{folder}: holds the split {split} twice, as JSON and as Parquet (remedy: keep one)"
+        )
     for path in chosen:
         if path.suffix == ".jsonl":
             _check_rows(path)
@@ -77,9 +79,9 @@ def _check_rows(path: Path) -> None:
                 rows += bool(value)
             except ValueError as error:
                 raise SetupError(
-                    f"{path} row {number}: broken JSON: {error} (repair or remove it)"
+                    f"{path} row {number}: broken JSON: {error} (remedy: repair or remove it)"
                 ) from error
             if not isinstance(value, dict):
-                raise SetupError(f"{path} row {number}: is no JSON object (repair or remove it)")
+                raise SetupError(f"{path} row {number}: is no JSON object (remedy: repair or remove it)")
     if not rows:
-        raise SetupError(f"{path}: holds no rows")
+        raise SetupError(f"{path}: holds no rows (remedy: as the task's README says)")

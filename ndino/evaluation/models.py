@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ndino.common.errors import UsageError, reason_of, remedy_for, shown
 from ndino.common.files import WEIGHTS, fingerprint
+from ndino.common.hub import hub_reason, may_be_on_hub
 from ndino.evaluation.errors import SetupError
 from ndino.formats.model_kinds import (
     ADAPTER,
@@ -40,8 +40,6 @@ _REMEDIES = {
     ADAPTER: "merge it into its base model and save the whole model",
     "": f"{WHOLE}, or choose --backend lmms:NAME",
 }
-
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -136,31 +134,24 @@ def require_readable(folder: Path) -> None:
                 path.open("rb").close()
     except OSError as error:
         remedy = remedy_for(error, "copy the model again")
-        raise SetupError(f"{reason_of(error)} ({remedy})") from error
+        raise SetupError(f"{reason_of(error)} (remedy: {remedy})") from error
 
 
 def _snapshot(source: str, *, required: bool) -> Path | None:
-    if HUB_ID.fullmatch(source) and not Path(source).exists() and source.split("/")[0] not in (".", ".."):
+    if may_be_on_hub(source):
         from huggingface_hub import snapshot_download
 
         try:
             return Path(snapshot_download(source, allow_patterns=list(FILES)))
         except Exception as error:
             if required:
-                system = isinstance(error, OSError) and error.errno
-                reason = reason_of(error) if system else _first_line(error)
                 raise UsageError(
-                    f"{source}: no such folder, nor on the hub: {reason} "
+                    f"{source}: no such folder, nor on the hub: {hub_reason(error)} "
                     "(remedy: give the folder that holds config.json, or see that the hub is in reach)"
                 ) from error
     elif required:
         raise UsageError(f"{source}: no such model folder (remedy: give the folder that holds config.json)")
     return None
-
-
-def _first_line(error: Exception) -> str:
-    # The lines after the first are the hub client's general advice.
-    return (str(error).strip() or type(error).__name__).splitlines()[0].removeprefix("Got: ")
 
 
 def _check_files(folder: Path, source: str) -> None:
@@ -178,11 +169,11 @@ def _check_files(folder: Path, source: str) -> None:
                     pass
         except (ValueError, TypeError, KeyError, AttributeError, OSError, SafetensorError) as error:
             raise SetupError(
-                f"{source}: {path.name} is broken: {reason_of(error)} (save or copy the model again)"
+                f"{source}: {path.name} is broken: {reason_of(error)} (remedy: save or copy the model again)"
             ) from error
     for part, index in sorted(parts.items()):
         if not (folder / part).is_file():
-            raise SetupError(f"{source}: has no {part}, which {index} names (copy the model again)")
+            raise SetupError(f"{source}: has no {part}, which {index} names (remedy: copy the model again)")
 
 
 def _check_kind(folder: Path) -> None:
@@ -214,8 +205,8 @@ def _check(folder: Path, source: str) -> None:
         if not any(path for pattern in patterns for path in folder.glob(pattern)):
             # A run's folder may have been given instead of the model in it.
             inner = folder / "model"
-            remedy = f"did you mean {inner}?" if (inner / "config.json").exists() else WHOLE
-            raise SetupError(f"{source}: has no {what} ({remedy})")
+            remedy = f"give {inner}" if (inner / "config.json").exists() else WHOLE
+            raise SetupError(f"{source}: has no {what} (remedy: {remedy})")
 
 
 def batch_size(backend: Backend, batch: int | None) -> int:

@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from ndino.common.errors import UserError
 from ndino.common.images import image_digest
 
 if TYPE_CHECKING:
@@ -34,11 +35,14 @@ def shuffle_map(ids: Iterable[Id], seed: int = SEED) -> dict[Id, Id]:
     wrong image whatever else is asked.
 
     Raises:
-        ValueError: fewer than two distinct ids.
+        UserError: fewer than two distinct ids.
     """
     distinct = sorted(set(ids))
     if len(distinct) < 2:
-        raise ValueError(f"{len(distinct)} distinct image(s): the shuffled control needs two or more")
+        raise UserError(
+            f"{len(distinct)} distinct image(s): the shuffled control needs two or more "
+            "(remedy: evaluate without --shuffle)"
+        )
     given = list(range(len(distinct)))
     generator = random.Random(seed)
     # Sattolo's algorithm: a single cycle through all ids, hence none is mapped to itself.
@@ -54,7 +58,7 @@ def shuffle_images(dataset: Dataset, column: str = "image", seed: int = SEED) ->
     Images are told apart by their encoded content, so rows with the same image get the same wrong image.
 
     Raises:
-        ValueError: fewer than two distinct images.
+        UserError: fewer than two distinct images.
     """
     from datasets import Image, concatenate_datasets
 

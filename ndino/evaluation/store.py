@@ -28,7 +28,7 @@ def hold(folder: Path) -> Iterator[None]:
         SetupError: another run holds the lock, or the folder cannot be written.
     """
     lock = folder.parent / ".cache" / f"{folder.name}.lock"
-    busy = f"{folder}: another run is at work here (wait for it, or choose another --name or --out)"
+    busy = f"{folder}: another run is at work here (remedy: wait for it, or choose another --name or --out)"
     with contextlib.ExitStack() as held:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def hold(folder: Path) -> Iterator[None]:
             raise SetupError(str(error)) from error
         except OSError as error:
             raise SetupError(
-                f"{folder}: cannot be written: {error.strerror} (choose another --out)"
+                f"{folder}: cannot be written: {error.strerror} (remedy: choose another --out)"
             ) from error
         yield
 
@@ -65,7 +65,9 @@ class ResultsStore:
             found = json.loads(self._results_path.read_text(encoding="utf-8"))
             same_weights, same_source = (found[k] == self.results[k] for k in ("fingerprint", "source"))
         except (ValueError, KeyError, TypeError) as error:
-            raise SetupError(f"{self._results_path}: broken, {error!r} (remove it and rerun)") from error
+            raise SetupError(
+                f"{self._results_path}: broken, {error!r} (remedy: remove it and rerun)"
+            ) from error
         if same_weights:
             self.results.update(tasks=found["tasks"], groups=found.get("groups", {}))
         elif same_source:
@@ -77,7 +79,7 @@ class ResultsStore:
         else:
             raise SetupError(
                 f"{folder}: holds results of {found['source']}, which has other weights "
-                "(choose another --name or --out, or remove that folder)"
+                "(remedy: choose another --name or --out, or remove that folder)"
             )
 
     def _log(self, task: str, shuffled: bool) -> Path:

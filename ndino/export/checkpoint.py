@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ndino.common.errors import reason_of
+from ndino.common.errors import reason_of, remedy_for
 from ndino.export.errors import ConversionError
 from ndino.formats.model_kinds import ADAPTER, PUBLISHED, UPSTREAM, ModelFolderError, require_kind
 
@@ -86,11 +86,11 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         for name, tensor in _tensors_of(shard).items():
             if name in tensors:
                 raise ConversionError(
-                    f"{shard}: {name} is also in {tensors[name].shard.name} (fetch the checkpoint again)"
+                    f"{shard}: {name} is also in {tensors[name].shard.name} (remedy: fetch it again)"
                 )
             if tensor.dtype not in _DTYPES.values():
                 raise ConversionError(
-                    f"{shard}: {name} is of type {tensor.dtype} (convert the checkpoint from before "
+                    f"{shard}: {name} is of type {tensor.dtype} (remedy: convert the checkpoint from before "
                     "quantisation: float32, float16 or bfloat16)"
                 )
             tensors[name] = tensor
@@ -106,11 +106,14 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConversionError(f"{path}: no such file") from None
+        raise ConversionError(f"{path}: no such file (remedy: copy the whole folder)") from None
     except (OSError, ValueError) as error:
-        raise ConversionError(f"{path}: cannot be read as JSON: {reason_of(error)}") from error
+        remedy = remedy_for(error, "fetch or save it again")
+        raise ConversionError(
+            f"{path}: cannot be read as JSON: {reason_of(error)} (remedy: {remedy})"
+        ) from error
     if not isinstance(content, dict):
-        raise ConversionError(f"{path}: is not a JSON object")
+        raise ConversionError(f"{path}: is not a JSON object (remedy: fetch or save it again)")
     return content
 
 
@@ -120,22 +123,23 @@ def _shards(folder: Path) -> list[Path]:
         if index.exists():
             files = read_json(index).get("weight_map")
             if not isinstance(files, dict):
-                raise ConversionError(f"{index}: has no weight_map")
+                raise ConversionError(f"{index}: has no weight_map (remedy: fetch or save it again)")
             shards = [folder / name for name in dict.fromkeys(files.values())]
             for shard in shards:
                 if shard.parent != folder or not shard.is_file():
-                    raise ConversionError(f"{shard}: is missing, but {index.name} lists it (fetch it again)")
+                    raise ConversionError(
+                        f"{shard}: is missing, but {index.name} lists it (remedy: fetch it again)"
+                    )
             return shards
         if (folder / name).is_file():
             return [folder / name]
     if list(folder.glob("*mm_projector*")):
         raise ConversionError(
             f"{folder}: contains only a projector, as saved by the first stage "
-            "(convert a later stage's model)"
+            "(remedy: convert a later stage's model)"
         )
-    raise ConversionError(
-        f"{folder}: has no weights (looked for {', '.join(f'{name}[.index.json]' for name in _WEIGHTS)})"
-    )
+    wanted = " or ".join(f"{name}[.index.json]" for name in _WEIGHTS)
+    raise ConversionError(f"{folder}: has no weights (remedy: fetch or save it whole, with {wanted})")
 
 
 def _tensors_of(shard: Path) -> dict[str, Tensor]:
@@ -155,7 +159,7 @@ def _tensors_of(shard: Path) -> dict[str, Tensor]:
             }
     except (SafetensorError, OSError) as error:
         raise ConversionError(
-            f"{shard}: is truncated or damaged: {reason_of(error)} (fetch it again)"
+            f"{shard}: is truncated or damaged: {reason_of(error)} (remedy: fetch it again)"
         ) from error
 
 
@@ -165,10 +169,12 @@ def _load_bin(shard: Path) -> dict[str, torch.Tensor]:
     except Exception as error:  # a damaged archive raises many types
         raise ConversionError(
             f"{shard}: is truncated or damaged, or contains more than weights: "
-            f"{reason_of(error)[:200]} (fetch it again, or save it as safetensors)"
+            f"{reason_of(error)[:200]} (remedy: fetch it again, or save it as safetensors)"
         ) from error
     if not isinstance(weights, dict) or not all(
         isinstance(value, torch.Tensor) for value in weights.values()
     ):
-        raise ConversionError(f"{shard}: is not a dictionary of weights (save the model's state_dict)")
+        raise ConversionError(
+            f"{shard}: is not a dictionary of weights (remedy: save the model's state_dict)"
+        )
     return weights

@@ -49,7 +49,7 @@ def convert(
         ConversionError: the checkpoint cannot be converted; names the file, key or field.
     """
     if dst.exists():
-        raise ConversionError(f"{dst}: already exists (remove it or choose another name)")
+        raise ConversionError(f"{dst}: already exists (remedy: remove it or choose another name)")
     checkpoint = open_checkpoint(src)
     check_kind(checkpoint)
     run = find_manifest(src, manifest)
@@ -149,7 +149,7 @@ def _processor(tokenizer: PreTrainedTokenizerFast, tower: Tower, config: LlavaNe
     if image_processor.crop_size["height"] != side or image_processor.size["shortest_edge"] != side:
         raise ConversionError(
             f"{tower.source}: preprocessor_config.json resizes images to {wanted.get('size')}, but the tower "
-            f"takes {side} pixels"
+            f"takes {side} pixels (remedy: take both files from one model)"
         )
     return model_folder.build_processor(tokenizer, image_processor, patch_size=vision.patch_size)
 
@@ -160,5 +160,6 @@ def _require_room(checkpoint: Checkpoint, dst: Path) -> None:
     free = shutil.disk_usage(there).free
     if free < needed:
         raise ConversionError(
-            f"{there}: {needed / 1e9:.1f} GB are needed but {free / 1e9:.1f} GB are free (free some space)"
+            f"{there}: {needed / 1e9:.1f} GB are needed but {free / 1e9:.1f} GB are free "
+            "(remedy: make room on that disk)"
         )

@@ -46,7 +46,8 @@ def plan(checkpoint: Checkpoint, config: LlavaNextConfig) -> dict[str, str]:
         if tensor.shape != wanted[name][1]:
             raise ConversionError(
                 f"{tensor.shard}: {name} is {list(tensor.shape)}, but the configurations of the checkpoint "
-                f"and its tower make it {list(wanted[name][1])}"
+                f"and its tower make it {list(wanted[name][1])} "
+                "(remedy: give the tower that it was trained with)"
             )
     return {name: wanted[name][0] for name in found}
 
@@ -71,6 +72,6 @@ def _refuse(checkpoint: Checkpoint, what: str, names: Iterable[str]) -> None:
     if listed:
         more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
         raise ConversionError(
-            f"{checkpoint.folder}: {what} {', '.join(listed[:NAMED])}{more} (is it a complete LLaVA-NeXT "
-            "checkpoint with a LLaMA and a CLIP tower?)"
+            f"{checkpoint.folder}: {what} {', '.join(listed[:NAMED])}{more} "
+            "(remedy: give a complete LLaVA-NeXT checkpoint with a LLaMA and a CLIP tower)"
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import LlamaConfig, LlavaNextConfig, PreTrainedConfig, PreTrainedTokenizerFast
 
+from ndino.common.errors import shown
 from ndino.common.transformers_types import special_tokens, token_id, vision_sizes
 from ndino.export.checkpoint import Checkpoint
 from ndino.export.errors import ConversionError
@@ -17,6 +18,7 @@ from ndino.export.tower import Tower
 from ndino.formats.model_folder import padded_vocabulary, prepare_tokenizer
 from ndino.formats.prompts import IMAGE_TOKEN, MARKERS
 
+_PINPOINTS = "a list of (width, height) in pixels"
 # Fields of a LLaMA without a safe default: a wrong guess would silently change the logits.
 _TEXT_REQUIRED = (
     "hidden_act",
@@ -60,7 +62,9 @@ def require(checkpoint: Checkpoint, field: str) -> Any:
     """
     value = checkpoint.config.get(field)
     if value is None:
-        raise ConversionError(f"{checkpoint.folder / 'config.json'}: the field {field} is missing")
+        raise ConversionError(
+            f"{checkpoint.folder / 'config.json'}: the field {field} is missing (remedy: fetch it again)"
+        )
     return value
 
 
@@ -75,7 +79,7 @@ def check_kind(checkpoint: Checkpoint) -> None:
         if checkpoint.config.get(field, default) != expected:
             raise ConversionError(
                 f"{path}: {field} is {checkpoint.config.get(field, default)}; Hugging Face's LLaVA-NeXT "
-                f"implements only {expected}"
+                f"implements only {expected} (remedy: give a model trained so)"
             )
 
 
@@ -93,11 +97,11 @@ def build_config(checkpoint: Checkpoint, tower: Tower, tokenizer: PreTrainedToke
     if not isinstance(layer, int) or not -layers - 1 <= layer <= layers:
         raise ConversionError(
             f"{checkpoint.folder / 'config.json'}: mm_vision_select_layer is {layer}, but the tower has "
-            f"{layers} layers"
+            f"{layers} layers (remedy: give the tower that it was trained with)"
         )
     embeddings = checkpoint.tensors.get(EMBEDDINGS)
     if embeddings is None:
-        raise ConversionError(f"{checkpoint.folder}: has no {EMBEDDINGS}")
+        raise ConversionError(f"{checkpoint.folder}: has no {EMBEDDINGS} (remedy: fetch or save it whole)")
     special = special_tokens(tokenizer)
     config = LlavaNextConfig(
         text_config=LlamaConfig(
@@ -131,11 +135,14 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise ConversionError(f"{path}: no such file (put the tokenizer of the trained model beside it)")
+        raise ConversionError(f"{path}: no such file (remedy: put the trained model's tokenizer there)")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     missing = [marker for marker in MARKERS if marker not in tokenizer.get_vocab()]
     if missing:
-        raise ConversionError(f"{path}: has no token {missing[0]}: not a LLaMA 3 tokenizer")
+        raise ConversionError(
+            f"{path}: has no token {missing[0]}: not a LLaMA 3 tokenizer "
+            "(remedy: put the trained model's there)"
+        )
     return prepare_tokenizer(tokenizer)
 
 
@@ -160,15 +167,18 @@ def grid_pinpoints(checkpoint: Checkpoint, side: int) -> list[tuple[int, int]]:
         try:
             value = json.loads(value.replace("(", "[").replace(")", "]"))
         except ValueError:
-            raise ConversionError(f"{path}: image_grid_pinpoints cannot be read: {value[:80]}") from None
+            raise ConversionError(
+                f"{path}: image_grid_pinpoints cannot be read: {value[:80]} (remedy: {_PINPOINTS})"
+            ) from None
     pairs = value if isinstance(value, list) else []
     if not pairs or not all(
         isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, int) and n > 0 for n in pair)
         for pair in pairs
     ):
-        raise ConversionError(f"{path}: image_grid_pinpoints is not a list of (width, height): {value}")
+        raise ConversionError(f"{path}: image_grid_pinpoints is {shown(value)} (remedy: {_PINPOINTS})")
     if any(n % side for pair in pairs for n in pair):
         raise ConversionError(
-            f"{path}: image_grid_pinpoints {pairs} are not multiples of the tower's image size {side}"
+            f"{path}: image_grid_pinpoints {pairs} are not multiples of the tower's image size {side} "
+            "(remedy: give the tower that it was trained with)"
         )
     return [(width, height) for width, height in pairs]

@@ -9,7 +9,7 @@ from typing import Any
 from transformers import CLIPVisionConfig
 from transformers.utils.hub import cached_file
 
-from ndino.common.errors import reason_of
+from ndino.common.hub import hub_reason
 from ndino.export.checkpoint import read_json
 from ndino.export.errors import ConversionError
 
@@ -37,12 +37,16 @@ def read_tower(recorded: str, checkpoint: Path, override: Path | None = None) ->
     source = str(override) if override is not None else _located(recorded, checkpoint)
     if source.startswith(_FOREIGN):
         raise ConversionError(
-            f"{checkpoint / 'config.json'}: the vision tower is {source}; others than CLIP: not yet"
+            f"{checkpoint / 'config.json'}: the vision tower is {source}; others than CLIP: not yet "
+            "(remedy: give a model with a CLIP)"
         )
     settings = read_json(_file(source, "config.json"))
     kind = settings.get("model_type")
     if kind not in _KINDS:
-        raise ConversionError(f"{source}: the vision tower is a {kind} model; others than CLIP: not yet")
+        raise ConversionError(
+            f"{source}: the vision tower is a {kind} model; others than CLIP: not yet "
+            "(remedy: give a model with a CLIP)"
+        )
     config = CLIPVisionConfig.from_dict(settings.get("vision_config", {}) if kind == "clip" else settings)
     return Tower(source, config, read_json(_file(source, "preprocessor_config.json")))
 
@@ -58,14 +62,14 @@ def _file(source: str, name: str) -> Path:
     if Path(source).is_absolute() or source.startswith("."):
         path = Path(source, name)
         if not path.is_file():
-            raise ConversionError(f"{path}: the vision tower has no such file ({_REMEDY})")
+            raise ConversionError(f"{path}: the vision tower has no such file (remedy: {_REMEDY})")
         return path
     try:
         found = cached_file(source, name)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # see `hub_reason`
         raise ConversionError(
             f"vision tower {source}: not a local folder, and the hub has no {name}: "
-            f"{reason_of(error)[:200]} ({_REMEDY})"
+            f"{hub_reason(error)} (remedy: {_REMEDY})"
         ) from error
     assert found is not None  # as called here, it raises where there is none
     return Path(found)

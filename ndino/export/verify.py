@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
+from ndino.common.errors import SHOWN_REASON, shown
 from ndino.common.transformers_types import load_with_report, vision_sizes
 from ndino.export.checkpoint import open_checkpoint
 from ndino.export.errors import ConversionError
@@ -28,6 +29,7 @@ UPSTREAM_TREE = _UPSTREAM / "third_party" / "LLaVA-NeXT"
 UPSTREAM_PYTHON = _UPSTREAM / ".venv-llava" / "bin" / "python"
 UPSTREAM_IMAGE_ID = -200  # IMAGE_TOKEN_INDEX in upstream's llava/constants.py
 TOLERANCE = 1e-4  # of logits in fp32; measured differences are about 4e-7
+_AGAIN = "remove it and convert again; if that does not help, report it"
 QUESTION = "Che cosa si vede nell'immagine?"
 ANSWER = "Un quadrato rosso e due cerchi blu."
 
@@ -91,7 +93,9 @@ def verify(src: Path, dst: Path, *, vision_tower: Path | None = None) -> Verdict
     if not upstream_is_there():
         for name, batch in ours.items():
             if not torch.isfinite(_logits(model, batch)).all():
-                raise ConversionError(f"{dst}: the logits of the {name} image are not finite")
+                raise ConversionError(
+                    f"{dst}: the logits of the {name} image are not finite (remedy: train {src} again)"
+                )
         return Verdict({})
     ids = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
     image_id = processor.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
@@ -118,12 +122,14 @@ def _load(folder: Path) -> LlavaNextForConditionalGeneration:
     model, report = load_with_report(LlavaNextForConditionalGeneration, folder, dtype=torch.float32)
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if report[what]:
-            raise ConversionError(f"{folder}: {what.replace('_', ' ')} {sorted(report[what])[:5]}")
+            raise ConversionError(
+                f"{folder}: {what.replace('_', ' ')} {sorted(report[what])[:5]} (remedy: {_AGAIN})"
+            )
     tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
     if tied != model.config.tie_word_embeddings:
         raise ConversionError(
             f"{folder}: input and output embeddings are {'' if tied else 'not '}tied, the configuration says "
-            "otherwise"
+            f"otherwise (remedy: {_AGAIN})"
         )
     return model.eval()
 
@@ -142,14 +148,22 @@ def _run_upstream(src: Path, tower: str, folder: Path) -> None:
     }
     done = subprocess.run(command, cwd=UPSTREAM_TREE, env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise ConversionError(f"upstream's code failed on {src}:\n{done.stderr[-2000:]}")
+        raise ConversionError(
+            f"{src}: upstream's code fails: {_last_line(done.stderr)} "
+            "(remedy: make setup, or without --verify)"
+        )
+
+
+def _last_line(said: str) -> str:
+    lines = said.strip().splitlines()
+    return shown(lines[-1].strip(), SHOWN_REASON) if lines else "without a message"
 
 
 def _difference(name: str, theirs: torch.Tensor, ours: torch.Tensor) -> float:
     if len(theirs) != len(ours):
         raise ConversionError(
             f"the {name} image: {len(ours)} positions here, but {len(theirs)} in upstream "
-            "(image grids or tower differ)"
+            "(remedy: give the tower that it was trained with)"
         )
     vocabulary = min(theirs.shape[1], ours.shape[1])
     return (theirs[:, :vocabulary] - ours[:, :vocabulary]).abs().max().item()

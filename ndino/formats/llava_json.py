@@ -18,10 +18,10 @@ import ijson
 
 from ndino.common.errors import SHOWN_REASON, UserError, reason_of, remedy_for, shown
 from ndino.common.files import atomic_file
+from ndino.common.images import missing_image
 from ndino.formats.prompts import IMAGE_TOKEN, Role, Turn
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-LONGEST_NAME = 255  # bytes that file systems take
 ROLES: dict[str, Role] = {"human": "user", "gpt": "assistant"}  # LLaVA JSON's speakers
 
 
@@ -246,7 +246,4 @@ def _check_files(images: Sequence[str], folder: Path) -> None:
         except (OSError, ValueError):  # a name that is too long, or has a null byte
             found = False
         if not found:
-            remedy = "copy it there or correct the image folder"
-            if len(image) > LONGEST_NAME:
-                remedy = "an image's file goes there and its name into the row, not the image itself"
-            raise _Fault(f"image {shown(image)} is not in {folder}", remedy)
+            raise _Fault(*missing_image(image, folder))

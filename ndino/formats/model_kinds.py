@@ -51,24 +51,26 @@ def require_model_folder(folder: Path, *, files: tuple[str, ...], remedy: str) -
     """
     try:
         if not folder.is_dir():
-            raise ModelFolderError(f"{folder}: no such model folder ({remedy})")
+            raise ModelFolderError(f"{folder}: no such model folder (remedy: {remedy})")
         for name in files:
             path = folder / name
             if not path.is_file():
                 # A run's folder in place of the model in it.
                 inner = folder / "model"
-                hint = f"did you mean {inner}?" if (inner / name).is_file() else remedy
-                raise ModelFolderError(f"{folder}: has no {name} ({hint})")
+                hint = f"give {inner}" if (inner / name).is_file() else remedy
+                raise ModelFolderError(f"{folder}: has no {name} (remedy: {hint})")
             with path.open("rb") as file:
                 if path.suffix == ".json":
                     json.load(file)
     except ValueError as error:
         if isinstance(error, ModelFolderError):
             raise
-        raise ModelFolderError(f"{path}: broken JSON: {reason_of(error)} (copy the model again)") from error
+        raise ModelFolderError(
+            f"{path}: broken JSON: {reason_of(error)} (remedy: copy the model again)"
+        ) from error
     except OSError as error:
         remedy = remedy_for(error, "copy the model again")
-        raise ModelFolderError(f"{reason_of(error)} ({remedy})") from error
+        raise ModelFolderError(f"{reason_of(error)} (remedy: {remedy})") from error
 
 
 def require_kind(
@@ -93,8 +95,8 @@ def require_kind(
         inner = [folder / name for name in _INNER if (folder / name / "config.json").is_file()]
         # Of a run by the upstream engine, its folder model or upstream, whichever is of this kind.
         named = [path for path in inner if _kind(path, read_config(path)) == wanted] or inner
-        remedy = f"did you mean {named[0]}?" if named else f"remedy: {otherwise}"
-        raise ModelFolderError(f"{folder}: has no config.json ({remedy})")
+        remedy = f"give {named[0]}" if named else otherwise
+        raise ModelFolderError(f"{folder}: has no config.json (remedy: {remedy})")
     config = read_config(folder)
     found = _kind(folder, config)
     if found != wanted:
@@ -118,7 +120,7 @@ def require_readable_folder(folder: Path, remedy: str) -> None:
             next(folder.iterdir(), None)
             return
     except OSError as error:
-        raise ModelFolderError(f"{reason_of(error)} ({remedy_for(error, remedy)})") from error
+        raise ModelFolderError(f"{reason_of(error)} (remedy: {remedy_for(error, remedy)})") from error
     broken = f"is a link to {folder.readlink()}, which is not there" if folder.is_symlink() else ""
     raise ModelFolderError(f"{folder}: {broken or 'no such model folder'} (remedy: {remedy})")
 
@@ -133,11 +135,13 @@ def require_weights(folder: Path, remedy: str) -> None:
     for path in sorted(folder.glob("*.index.json")):
         parts = read_json_object(path).get("weight_map")
         if not isinstance(parts, dict) or not all(isinstance(part, str) for part in parts.values()):
-            raise ModelFolderError(f"{path}: has no weight_map (copy the model again)")
+            raise ModelFolderError(f"{path}: has no weight_map (remedy: copy the model again)")
         listed |= dict.fromkeys(parts.values(), path.name)
     for part, index in sorted(listed.items()):
         if not (folder / part).is_file():
-            raise ModelFolderError(f"{folder}: has no {part}, which {index} names (copy the model again)")
+            raise ModelFolderError(
+                f"{folder}: has no {part}, which {index} names (remedy: copy the model again)"
+            )
     if not listed and not weight_files(folder):
         raise ModelFolderError(f"{folder}: has no weights, {' or '.join(WEIGHTS)} (remedy: {remedy})")
 
@@ -174,12 +178,14 @@ def read_json_object(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelFolderError(
-            f"{path}: {reason_of(error)} ({remedy_for(error, 'copy the model again')})"
+            f"{path}: {reason_of(error)} (remedy: {remedy_for(error, 'copy the model again')})"
         ) from error
     except ValueError as error:
-        raise ModelFolderError(f"{path}: broken JSON: {reason_of(error)} (copy the model again)") from error
+        raise ModelFolderError(
+            f"{path}: broken JSON: {reason_of(error)} (remedy: copy the model again)"
+        ) from error
     if not isinstance(content, dict):
-        raise ModelFolderError(f"{path}: is not a JSON object (copy the model again)")
+        raise ModelFolderError(f"{path}: is not a JSON object (remedy: copy the model again)")
     return content
 
 

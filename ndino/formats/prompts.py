@@ -321,7 +321,7 @@ def _token_ids(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> lis
     assert isinstance(ids, list)  # an int for a single token only
     for token, token_id in zip(tokens, ids, strict=True):
         if token_id is None or token_id == tokenizer.unk_token_id:
-            raise PromptError(f"the tokenizer has no token {token}: start from a LLaMA 3 tokenizer")
+            raise PromptError(f"the tokenizer has no token {token} (remedy: start from a LLaMA 3 tokenizer)")
     return ids
 
 

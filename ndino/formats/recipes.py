@@ -15,7 +15,7 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from ndino.common.errors import UserError, reason_of
+from ndino.common.errors import UserError, reason_of, shown, with_remedy
 from ndino.formats.prompts import PlainEnding, PromptFormat, Supervision
 
 # Fields that may change when a run is resumed, because the trained weights do not depend on them. A new field
@@ -87,19 +87,21 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.max_steps is None):
-            raise ValueError("set exactly one of epochs and max_steps, the other to null")
+            raise ValueError(
+                "epochs and max_steps cannot both be set or both be null (remedy: set one to null)"
+            )
 
     def accumulation(self, ranks: int) -> int:
         """Gradient accumulation steps: micro-batches that each of ``ranks`` processes adds up for one step.
 
         Raises:
-            ValueError: the effective batch is not a multiple of per-device batch times ranks.
+            RecipeError: the effective batch is not a multiple of per-device batch times ranks.
         """
         share = self.per_device_batch * ranks
         if self.effective_batch % share:
-            raise ValueError(
+            raise RecipeError(
                 f"recipe {self.name}: an effective batch of {self.effective_batch} cannot be split over "
-                f"{ranks} rank(s) x {self.per_device_batch} samples ({self._remedy(ranks)})"
+                f"{ranks} rank(s) x {self.per_device_batch} samples (remedy: {self._remedy(ranks)})"
             )
         return self.effective_batch // share
 
@@ -148,7 +150,9 @@ def load_recipe(path: Path, overrides: Path | None = None) -> Recipe:
                 f"{overrides}: no recipe {name!r} beside {path} (remedy: name a recipe of that folder)"
             )
         if not isinstance(fields, dict):
-            raise RecipeError(f"{overrides}: {name}: expected a mapping of fields, found {fields!r}")
+            raise RecipeError(
+                f"{overrides}: {name}: is {shown(fields)}, not fields and values (remedy: write FIELD: VALUE)"
+            )
     values: dict[str, Any] = {}
     for file in _lineage(path):
         values |= {key: value for key, value in _mapping(file).items() if key != "extends"}
@@ -201,9 +205,11 @@ def _mapping(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise RecipeError(f"{path}: {error.strerror} (remedy: check the path)") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not readable as YAML: {reason_of(error)}") from error
+        raise RecipeError(f"{path}: broken YAML: {reason_of(error)} (remedy: correct it there)") from error
     if not isinstance(content, dict):
-        raise RecipeError(f"{path}: expected a mapping of fields, found {type(content).__name__}")
+        raise RecipeError(
+            f"{path}: is a {type(content).__name__}, not fields and values (remedy: write FIELD: VALUE)"
+        )
     return content
 
 
@@ -213,7 +219,8 @@ def _validate(kind: type, values: dict[str, Any], where: str) -> Any:
         # and still never a string for a number.
         return TypeAdapter(kind).validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        raise RecipeError(f"{where}: {'; '.join(_problem(item) for item in error.errors())}") from error
+        problems = "; ".join(_problem(item) for item in error.errors())
+        raise RecipeError(with_remedy(f"{where}: {problems}", "correct it there")) from error
 
 
 def _problem(item: Any) -> str:

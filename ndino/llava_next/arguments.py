@@ -62,7 +62,7 @@ def upstream_arguments(
         cpu: train on the CPU, in fp32 and without flash attention.
 
     Raises:
-        ValueError: the effective batch is not a multiple of per-device batch times ranks.
+        RecipeError: the effective batch is not a multiple of per-device batch times ranks.
     """
     accumulation = recipe.accumulation(ranks)
     steps = recipe.max_steps or max(1, int(rows * (recipe.epochs or 1)) // recipe.effective_batch)

@@ -28,6 +28,7 @@ from ndino.export.errors import ConversionError
 from ndino.export.settings import read_tokenizer
 from ndino.export.verify import verify
 from ndino.formats.llava_json import ROLES, Conversation, read_conversations, write_conversations
+from ndino.formats.recipes import RecipeError
 from ndino.llava_next.arguments import Inputs, lacks_master_weights, upstream_arguments
 from ndino.llava_next.start import (
     LANGUAGE_MODEL,
@@ -149,7 +150,7 @@ def prepare_stage(stage: Stage, *, cpu: bool, ranks: int = 1, launcher: str = "d
         checkpoint = newest_complete_checkpoint(out)
         try:
             arguments = upstream_arguments(stage.recipe, inputs, rows=rows, ranks=ranks, cpu=cpu)
-        except ValueError as error:
+        except RecipeError as error:
             raise StageError(str(error)) from error
         write_json(
             out / PREPARED,
@@ -275,7 +276,9 @@ def _run(tree: Tree, arguments: list[str], out: Path, on_step: OnStep | None) ->
             else:
                 print(f"\rstep {step[0]} of {step[1]}", end="\n" if step[0] == step[1] else "", flush=True)
     if process.returncode:
-        raise StageError(f"the upstream trainer failed: {_reason(last, process.returncode)} ({out / LOG})")
+        raise StageError(
+            f"the upstream trainer failed: {_reason(last, process.returncode)} (remedy: see {out / LOG})"
+        )
 
 
 @contextmanager
@@ -325,5 +328,7 @@ def _publish(result: Path, model: Path) -> float | None:
     except ConversionError as error:
         raise StageError(f"{result}: cannot be converted: {error}") from error
     if not verdict.passed:
-        raise StageError(f"{model}: its logits differ from upstream's: {'; '.join(verdict.lines())}")
+        raise StageError(
+            f"{model}: its logits differ from upstream's: {'; '.join(verdict.lines())} (remedy: report it)"
+        )
     return max(verdict.differences.values(), default=None)

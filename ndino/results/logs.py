@@ -18,14 +18,15 @@ from ndino.common.errors import UserError
 
 SHUFFLED = ".shuffled"
 ROUNDING = 5e-4  # tolerance; scores in results.json may be rounded to three decimals
+_WRITE_AGAIN = "rerun the step that writes it"
 
 
 class ResultsError(UserError):
     """Input that cannot be used; its message reads "FILE row N: reason (remedy: what to do)"."""
 
-    def __init__(self, path: Path, reason: str, *, row: int | None = None, remedy: str = "") -> None:
+    def __init__(self, path: Path, reason: str, *, row: int | None = None, remedy: str) -> None:
         where = f"{path} row {row}" if row is not None else str(path)
-        super().__init__(f"{where}: {reason}" + (f" (remedy: {remedy})" if remedy else ""))
+        super().__init__(f"{where}: {reason} (remedy: {remedy})")
 
 
 @dataclass(frozen=True)
@@ -121,13 +122,11 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ResultsError(path, "file is missing", remedy="rerun the step that writes it") from None
+        raise ResultsError(path, "file is missing", remedy=_WRITE_AGAIN) from None
     except (OSError, ValueError) as error:
-        raise ResultsError(
-            path, f"not readable as JSON: {error}", remedy="rerun the step that writes it"
-        ) from None
+        raise ResultsError(path, f"not readable as JSON: {error}", remedy=_WRITE_AGAIN) from None
     if not isinstance(value, dict):
-        raise ResultsError(path, "not a JSON object", remedy="rerun the step that writes it")
+        raise ResultsError(path, "not a JSON object", remedy=_WRITE_AGAIN)
     return value
 
 
@@ -156,9 +155,13 @@ def _field(
     unwanted_bool = isinstance(found, bool) and kind is not bool  # a bool is also an int in Python
     if key not in value or not isinstance(found, kind) or unwanted_bool:
         names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
-        raise ResultsError(path, f"field '{key}' must be {names}, found {found!r:.80}", row=row)
+        raise ResultsError(
+            path, f"field '{key}' must be {names}, found {found!r:.80}", row=row, remedy=_WRITE_AGAIN
+        )
     if isinstance(found, float) and not math.isfinite(found):
-        raise ResultsError(path, f"field '{key}' is {found}, not a finite number", row=row)
+        raise ResultsError(
+            path, f"field '{key}' is {found}, not a finite number", row=row, remedy=_WRITE_AGAIN
+        )
     return found
 
 
@@ -235,7 +238,7 @@ def _read_task(folder: Path, task: str, entry: dict[str, Any]) -> TaskLog:
     )
     metrics = _number_fields(entry, "metrics", results)
     if not metrics:
-        raise ResultsError(results, f"task {task} has no metric")
+        raise ResultsError(results, f"task {task} has no metric", remedy=_WRITE_AGAIN)
     primary = next(iter(metrics))
     samples = read_samples(path)
     if len(samples) != _field(entry, "n", int, results):

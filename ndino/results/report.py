@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -20,6 +22,7 @@ from ndino.results.render import csv_text, latex, markdown
 from ndino.results.summary import build_summary
 from ndino.results.tables import ReportTable, Summary, build_tables, data_tables, tasks_in_order, verdict_of
 
+_DEFAULT_TITLE = "LLaVA-NDiNO: results of "
 FACT_LENGTH = 300  # characters shown of a manifest's value
 # Browsers do not show control characters, and a raw one could truncate the page (NUL) or hide text.
 CONTROLS = {
@@ -144,6 +147,15 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
+def _kept_title(page: Path) -> str | None:
+    """The title of an earlier page, unless it was named after its folder, which may have been renamed."""
+    if not page.is_file():
+        return None
+    found = re.search(r"<title>(.+?)</title>", page.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
+    title = html.unescape(found[1]) if found else ""
+    return None if not title or title.startswith(_DEFAULT_TITLE) else title
+
+
 def write_report(
     folder: Path,
     *,
@@ -153,16 +165,18 @@ def write_report(
 ) -> WrittenReport:
     """Write RUN/report/: index.html, tables.md, tables.csv, tables.tex and summary.json.
 
-    ``pairs`` names the models to test against each other (default: the paper's pairs). ``data`` are data
-    folders whose manifests fill Tables 1, 2 and 4. Raises ResultsError when the run's logs are broken,
-    incomplete or not comparable, and DataError when a data folder's manifest is missing or broken.
+    Without ``title``, the one that an earlier report was given stays, such as a quick run's warning that its
+    scores mean nothing. ``pairs`` names the models to test against each other (default: the paper's pairs).
+    ``data`` are data folders whose manifests fill Tables 1, 2 and 4. Raises ResultsError when the run's logs
+    are broken, incomplete or not comparable, and DataError when a data folder's manifest is missing or
+    broken.
     """
     run = read_run(folder)
-    title = title or f"LLaVA-NDiNO: results of {folder.resolve().name}"
+    out = folder / "report"
+    title = title or _kept_title(out / "index.html") or f"{_DEFAULT_TITLE}{folder.resolve().name}"
     summary = build_summary(run, pairs=pairs)
     tables, sentences = [*data_tables(data), *build_tables(summary)], findings(summary)
     page = render_page(run, summary, tables, title=title)
-    out = folder / "report"
     out.mkdir(exist_ok=True)
     written = {
         "tables.md": markdown(title, sentences, tables),

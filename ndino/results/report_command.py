@@ -25,7 +25,9 @@ EXAMPLES = (
 
 def add_arguments(parser: CommandParser) -> None:
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a run, with eval/ in it")
-    parser.add_argument("--title", metavar="TEXT", help="title of the page (default: named after RUN)")
+    parser.add_argument(
+        "--title", metavar="TEXT", help="title of the page (default: that of the last report, or RUN's name)"
+    )
     parser.add_argument(
         "--data",
         nargs="+",

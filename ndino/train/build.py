@@ -63,8 +63,8 @@ def load_tokenizer(language_model: Path) -> PreTrainedTokenizerFast:
     tokenizer = _read(AutoTokenizer.from_pretrained, language_model)
     if missing := [marker for marker in MARKERS if marker not in tokenizer.get_vocab()]:
         raise ModelFolderError(
-            f"{language_model}: its tokenizer has no token {missing[0]}: not a LLaMA 3 tokenizer (start "
-            "from a LLaMA 3)"
+            f"{language_model}: its tokenizer has no token {missing[0]}: not a LLaMA 3 tokenizer "
+            "(remedy: start from a LLaMA 3)"
         )
     return model_folder.prepare_tokenizer(tokenizer)
 
@@ -93,7 +93,9 @@ def _read(reader: Callable[..., Any], folder: Path, **options: Any) -> Any:
         return reader(folder, **options)
     except Exception as error:  # every reader has errors of its own
         remedy = remedy_for(error, "copy the model again")
-        raise ModelFolderError(f"{folder}: cannot be loaded: {reason_of(error)} ({remedy})") from error
+        raise ModelFolderError(
+            f"{folder}: cannot be loaded: {reason_of(error)} (remedy: {remedy})"
+        ) from error
 
 
 def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
@@ -101,7 +103,7 @@ def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
         kind.from_pretrained, folder, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
     )
     if missing := model_folder.missing_weights(loading):
-        raise ModelFolderError(f"{folder}: {missing} (copy the model again)")
+        raise ModelFolderError(f"{folder}: {missing} (remedy: copy the model again)")
     return model
 
 
@@ -173,7 +175,7 @@ def load_model(
     if (image := token_id(tokenizer, IMAGE_TOKEN)) != model.config.image_token_index:
         raise ModelFolderError(
             f"{folder}: {IMAGE_TOKEN} is token {image} of its tokenizer, but image_token_index is "
-            f"{model.config.image_token_index} in config.json (copy the model again)"
+            f"{model.config.image_token_index} in config.json (remedy: copy the model again)"
         )
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return model, build_processor(tokenizer, model.config.vision_config, recipe)

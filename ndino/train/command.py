@@ -6,8 +6,8 @@ import argparse
 from importlib import import_module
 
 from ndino.common.errors import UsageError
-from ndino.common.options import CommandParser, need_file, need_folder
-from ndino.train.stage import Stage, add_stage_arguments, stage_of
+from ndino.common.options import CommandParser
+from ndino.train.stage import Stage, add_stage_arguments, require_inputs, stage_of
 
 HELP = """
 Train one stage, with the native engine or with the pinned upstream trainer.
@@ -60,11 +60,4 @@ def _check_paths(args: argparse.Namespace, stage: Stage) -> None:
             "a model of the native engine holds its vision tower (remedy: leave --vision-tower out, or train "
             "with --engine llava-next)"
         )
-    need_file(stage.data, "name a LLaVA .json or .jsonl file with --data, or in the recipe's data")
-    need_folder(stage.image_folder, "name the folder of the images with --images, or in image_folder")
-    if args.model is not None:
-        need_folder(args.model, "train the stage before it first, or name its model folder")
-    if args.language_model is not None:
-        need_folder(args.language_model, "name the folder of a LLaMA 3 model")
-    if args.vision_tower is not None:
-        need_folder(args.vision_tower, "name the folder of a CLIP model")
+    require_inputs(stage)

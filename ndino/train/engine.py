@@ -16,7 +16,7 @@ from transformers import (
 from transformers.trainer_utils import set_seed
 
 from ndino.common.files import WEIGHTS, fingerprint, require_open, write_json
-from ndino.formats.recipes import Recipe
+from ndino.formats.recipes import Recipe, RecipeError
 from ndino.train.batches import Collator
 from ndino.train.build import build_model, load_model, save_model
 from ndino.train.callbacks import StopOnSignal
@@ -186,7 +186,7 @@ def training_arguments(recipe: Recipe, out: Path, *, quiet: bool) -> TrainingArg
     )
     try:
         arguments.gradient_accumulation_steps = recipe.accumulation(arguments.world_size)
-    except ValueError as error:
+    except RecipeError as error:
         raise StageError(str(error)) from error
     return arguments
 

@@ -13,8 +13,8 @@ from transformers import LlavaNextProcessor
 from transformers.image_processing_utils import get_patch_output_size, select_best_resolution
 from transformers.image_utils import ChannelDimension
 
-from ndino.common.errors import UserError
-from ndino.common.images import BROKEN_IMAGE, MAX_IMAGE_PIXELS
+from ndino.common.errors import UserError, reason_of
+from ndino.common.images import BROKEN_IMAGE, MAX_IMAGE_PIXELS, REPLACE_IMAGE
 
 
 class ImageError(UserError):
@@ -49,9 +49,11 @@ def open_image(path: Path) -> Image.Image:
         with Image.open(path) as image:
             return image.convert("RGB")
     except FileNotFoundError:
-        raise ImageError(f"{path}: no such image") from None
+        raise ImageError(f"{path}: no such image (remedy: {REPLACE_IMAGE})") from None
     except BROKEN_IMAGE as error:
-        raise ImageError(f"{path}: cannot be read as an image ({error})") from error
+        raise ImageError(
+            f"{path}: cannot be read as an image: {reason_of(error)} (remedy: {REPLACE_IMAGE})"
+        ) from error
 
 
 def tile_anyres(image: Image.Image, processor: LlavaNextProcessor) -> Tiles:

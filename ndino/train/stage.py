@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ndino.common.errors import Stopped, UsageError, UserError, no_room, reason_of
+from ndino.common.errors import Stopped, UsageError, UserError, no_room, reason_of, with_remedy
 from ndino.common.files import write_text
-from ndino.common.options import CommandParser, need_file
+from ndino.common.options import CommandParser, need_file, need_folder
 from ndino.formats.recipes import Recipe, load_recipe
 from ndino.train.checkpoints import newest_complete_checkpoint, written_by
 from ndino.train.distribution import Distribution, resumes, way_out
@@ -139,6 +139,22 @@ def stage_of(options: argparse.Namespace) -> Stage:
     )
 
 
+def require_inputs(stage: Stage) -> None:
+    """Check that the data and the models to start from exist.
+
+    Raises:
+        UsageError: one does not; names it.
+    """
+    need_file(stage.data, "name a LLaVA .json or .jsonl file with --data, or in the recipe's data")
+    need_folder(stage.image_folder, "name the folder of the images with --images, or in image_folder")
+    if stage.model is not None:
+        need_folder(stage.model, "train the stage before it first, or name its model folder")
+    if stage.language_model is not None:
+        need_folder(stage.language_model, "name the folder of a LLaMA 3 model")
+    if stage.vision_tower is not None:
+        need_folder(stage.vision_tower, "name the folder of a CLIP model")
+
+
 def belongs_to(out: Path, run: dict) -> bool:
     """Whether ``out`` holds this run, as far as the result depends on it; False when it holds none.
 
@@ -152,11 +168,13 @@ def belongs_to(out: Path, run: dict) -> bool:
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise StageError(f"{path}: {reason_of(error)} (remove the folder or choose another --out)") from error
+        raise StageError(
+            f"{path}: {reason_of(error)} (remedy: remove the folder or choose another --out)"
+        ) from error
     if differing := differences(held, run):
         raise StageError(
             f"{out}: holds a run with another {' and '.join(differing)} "
-            "(remove the folder or choose another --out)"
+            "(remedy: remove the folder or choose another --out)"
         )
     return True
 
@@ -205,8 +223,8 @@ def write_rejects(rejects: Sequence[str], usable: int, stage: Stage) -> None:
                 f"{len(rejects)} row(s) of {stage.data} rejected, reasons in {path}; the first: {rejects[0]}"
             )
     if not usable:
-        first = f"; the first: {rejects[0]}" if rejects else ""
-        raise StageError(f"{stage.data}: no usable row{first}" + (f" (see {path})" if rejects else ""))
+        first = f"; {path} lists {len(rejects)}, the first: {rejects[0]}" if rejects else ""
+        raise StageError(with_remedy(f"{stage.data}: no usable row{first}", "give a file with usable rows"))
     require_few_rejects(len(rejects), usable, stage)
 
 
@@ -223,19 +241,21 @@ def require_few_rejects(rejected: int, usable: int, stage: Stage) -> None:
     Raises:
         StageError: the share is above the recipe's ``max_rejected``.
     """
-    problem = too_many_rejects(rejected, usable, stage)
-    if problem:
-        raise StageError(f"{problem}; the rows are in {stage.out / REJECTS}")
+    if problem := too_many_rejects(rejected, usable, stage, listed_in=stage.out / REJECTS):
+        raise StageError(problem)
 
 
-def too_many_rejects(rejected: int, usable: int, stage: Stage) -> str | None:
+def too_many_rejects(
+    rejected: int, usable: int, stage: Stage, *, listed_in: Path | None = None
+) -> str | None:
     """What is wrong if the share of rejected rows is above the recipe's ``max_rejected``, else None."""
     allowed, share = stage.recipe.max_rejected, rejected / max(1, rejected + usable)
     if share <= allowed:
         return None
+    rows = f"the rows in {listed_in}" if listed_in else "them"
     return (
         f"{stage.data}: {rejected:,} of {rejected + usable:,} rows cannot be used, {share:.1%}, and "
-        f"max_rejected allows {allowed:.1%} (remedy: repair them, or raise max_rejected in the recipe)"
+        f"max_rejected allows {allowed:.1%} (remedy: repair {rows}, or raise max_rejected in the recipe)"
     )
 
 
@@ -249,5 +269,5 @@ def report_full_disk(out: Path) -> Iterator[None]:
         if not no_room(error) and shutil.disk_usage(out).free > DISK_RESERVE:
             raise
         raise StageError(
-            f"{out}: the disk is full (free some space; rerun to resume from the newest complete checkpoint)"
+            f"{out}: the disk is full (remedy: make room, then rerun to resume from the newest checkpoint)"
         ) from error

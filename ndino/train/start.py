@@ -185,19 +185,19 @@ def _check_fit(folder: Path, vision: Mapping[str, Any], recipe: Recipe) -> None:
     if any(length % side for pinpoint in recipe.grid_pinpoints for length in pinpoint):
         raise ModelFolderError(
             f"{folder}: its image size {side} does not divide the grid pinpoints "
-            f"{list(recipe.grid_pinpoints)} (set grid_pinpoints in the recipe)"
+            f"{list(recipe.grid_pinpoints)} (remedy: set grid_pinpoints in the recipe)"
         )
     if not -layers - 1 <= recipe.vision_feature_layer <= layers:
         raise ModelFolderError(
             f"{folder}: its vision tower has {layers} layers, vision_feature_layer is "
-            f"{recipe.vision_feature_layer} (set vision_feature_layer in the recipe)"
+            f"{recipe.vision_feature_layer} (remedy: set vision_feature_layer in the recipe)"
         )
 
 
 def _part(folder: Path, config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = config.get(name)
     if not isinstance(part, dict):
-        raise ModelFolderError(f"{folder / 'config.json'}: has no {name} (copy the model again)")
+        raise ModelFolderError(f"{folder / 'config.json'}: has no {name} (remedy: copy the model again)")
     return part
 
 
@@ -206,6 +206,7 @@ def _number(folder: Path, settings: Mapping[str, Any], name: str, default: int) 
     value = settings.get(name, default)
     if not isinstance(value, int) or value < 1:
         raise ModelFolderError(
-            f"{folder / 'config.json'}: {name} is {value!r}, not a number above 0 (copy the model again)"
+            f"{folder / 'config.json'}: {name} is {value!r}, not a number above 0 "
+            "(remedy: copy the model again)"
         )
     return value

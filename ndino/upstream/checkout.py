@@ -200,7 +200,10 @@ def _build(pin: Pin, mirror: Path, series: list[Patch], key: str | None) -> Path
         stamp = TreeStamp(key or "pristine", pin.commit, pin.patched if key is not None else {})
         write_json(tree / STAMP, asdict(stamp))
         if key is None and (left := git("status", "--porcelain", "--ignored", folder=tree)):
-            raise UpstreamError(f"{tree} is not the pristine commit: {left.splitlines()[0]}")
+            raise UpstreamError(
+                f"{tree} is not the pristine commit: {left.splitlines()[0]} "
+                f"(remedy: rm -r {tree}, then make setup)"
+            )
     except BaseException:
         shutil.rmtree(tree, ignore_errors=True)
         raise

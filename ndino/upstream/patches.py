@@ -78,10 +78,13 @@ def read_patch(path: Path) -> Patch:
     announced = sum(int(hunk[1] or 1) for hunk in map(_HUNK.match, changes) if hunk)
     held = sum(line.startswith("+") and not line.startswith("+++ b/") for line in changes)
     if announced != held:  # git would drop lines beyond the announced ones
-        raise UpstreamError(f"{path}: its hunks announce {announced} line(s) and hold {held}")
+        raise UpstreamError(
+            f"{path}: its hunks announce {announced} line(s) and hold {held} "
+            "(remedy: correct the numbers after @@)"
+        )
     files = tuple(dict.fromkeys(_FILE.findall("\n".join(changes))))
     if not files:
-        raise UpstreamError(f"{path} patches nothing")
+        raise UpstreamError(f"{path} patches nothing (remedy: remove it and its line in series)")
     if not reason:
         raise UpstreamError(f"{path} gives no reason (remedy: start it with why it is needed)")
     return Patch(path, reason, files)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ndino.common.errors import reason_of
 from ndino.upstream.errors import UpstreamError
 
 if sys.version_info >= (3, 11):
@@ -84,14 +85,16 @@ def read_pins(root: Path = ROOT) -> dict[str, Pin]:
     try:
         tables = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise UpstreamError(f"{path} cannot be read: {error}") from error
+        raise UpstreamError(
+            f"{path} cannot be read: {reason_of(error)} (remedy: correct it, or git checkout {path})"
+        ) from error
     return {name: _pin(path, root, name, table) for name, table in tables.items()}
 
 
 def _pin(path: Path, root: Path, name: str, table: dict[str, Any]) -> Pin:
     def wanted(field: str, value: Any, pattern: str, what: str) -> str:
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            raise UpstreamError(f"{path}: [{name}] {field} is {value!r}, expected {what}")
+            raise UpstreamError(f"{path}: [{name}] {field} is {value!r} (remedy: give {what})")
         return value
 
     def hashes(table_name: str) -> dict[str, str]:
@@ -103,11 +106,12 @@ def _pin(path: Path, root: Path, name: str, table: dict[str, Any]) -> Pin:
     known = {"url", "commit", "sha256", "patched"} | ({"release"} if name == LMMS_EVAL else set())
     if name not in overlays(root) or (unknown := sorted(set(table) - known)):
         what = f"[{name}] has unknown field {unknown[0]}" if name in overlays(root) else f"unknown [{name}]"
-        raise UpstreamError(f"{path}: {what}")
+        raise UpstreamError(f"{path}: {what} (remedy: remove it)")
     sha256, patched = hashes("sha256"), hashes("patched")
     if one_sided := sorted(sha256.keys() ^ patched.keys()):
         raise UpstreamError(
-            f"{path}: [{name}] {one_sided[0]} must be in both sha256 (before the patches) and patched (after)"
+            f"{path}: [{name}] {one_sided[0]} is in one of sha256 (before the patches) and patched (after) "
+            "(remedy: add it to the other)"
         )
     return Pin(
         name=name,

@@ -58,7 +58,7 @@ def test_every_problem_is_told_at_once_and_nothing_is_submitted(family, tmp_path
     shutil.rmtree(tmp_path / "benchmarks" / "crux82")
     shutil.rmtree(tmp_path / "models")
     lines = problems(family, PERPLEXITY_SETS=f"{PERPLEXITY} none=swap-uniba/NONE")
-    assert len(lines) == 7 and all(line.startswith("ndino cluster: ") for line in lines)
+    assert len(lines) == 7 and all(line.startswith("ndino cluster family: ") for line in lines)
     said = [
         "nowhere: no such image folder (remedy: image_folder in the recipe)",
         "learning_rat: unknown field",

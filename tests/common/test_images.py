@@ -1,15 +1,29 @@
 from __future__ import annotations
 
+import base64
 import io
+import json
 import random
 import subprocess
 import sys
 import zlib
 
 import pytest
+from datasets import Dataset
 from PIL import Image
 
-from ndino.common.images import BROKEN_IMAGE, MAX_IMAGE_PIXELS, header_size, image_digest, pixel_digest
+from ndino.common.images import (
+    BROKEN_IMAGE,
+    MAX_IMAGE_PIXELS,
+    header_size,
+    image_digest,
+    missing_image,
+    pixel_digest,
+)
+from ndino.data.commands.check import image_fault
+from ndino.evaluation.perplexity.answer_sets import read_items
+from ndino.evaluation.tasks.preparation import TaskDataError, with_images
+from ndino.formats.llava_json import ConversationError, read_conversations
 
 RED = Image.new("RGB", (4, 6), "red")
 
@@ -97,3 +111,33 @@ def test_pixels_decide_whatever_the_file_and_so_do_mode_and_size():
     assert pixel_digest(Image.open(encoded)) == pixel_digest(RED)
     assert len({pixel_digest(image) for image in (RED, RED.resize((6, 4)), RED.convert("L"))}) == 3
     assert image_digest(encoded.getvalue()) != image_digest(encoded.getvalue() + b"\0")
+
+
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(3000)).decode()
+
+
+@pytest.mark.parametrize("data", [PNG, PNG[:120], f"data:image/png;base64,{PNG}", "/9j/" + "A" * 50])
+def test_an_image_in_place_of_its_name_is_never_printed_and_every_command_says_the_same(
+    data, tmp_path, monkeypatch
+):
+    reason, remedy = missing_image(data, tmp_path)
+    assert reason == f"image holds {len(data):,} characters of data in place of a file name"
+    assert image_fault(tmp_path, data) == f"{reason} (remedy: {remedy})"
+    turns = [{"from": "human", "value": "<image>\nDove?"}, {"from": "gpt", "value": "Qui."}]
+    row = {"id": "1", "image": data, "conversations": turns, "question": "Dove?", "answer": "Qui."}
+    (tmp_path / "data.jsonl").write_text(json.dumps(row))
+    rejects: list[ConversationError] = []
+    assert not list(read_conversations(tmp_path / "data.jsonl", image_folder=tmp_path, rejects=rejects))
+    assert str(rejects[0]) == f"{tmp_path / 'data.jsonl'} row 1: {reason} (remedy: {remedy})"
+    (item,) = read_items(str(tmp_path / "data.jsonl"), images_dir=tmp_path)
+    assert item.fault == reason
+    (tmp_path / "owner").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TaskDataError) as caught:
+        with_images(Dataset.from_list([row]), "owner")
+    said = f"owner row 1: {reason} (remedy: {remedy})".replace(f"{tmp_path},", f"{tmp_path / 'owner'},")
+    assert str(caught.value) == said
+
+
+def test_a_name_of_a_file_that_is_missing_is_shown(tmp_path):
+    assert missing_image("città/a.png", tmp_path)[0] == f"image città/a.png is not in {tmp_path}"

@@ -52,8 +52,15 @@ def test_long_examples_are_continued_before_an_option():
     assert shown == f"  ndino x {'a' * 60} \\\n      --first {'b' * 30} --second c d\n"
 
 
+def test_an_option_is_not_abbreviated_but_recognised(parser, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(["--imag", "a"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "ndino demo: unknown option --imag (remedy: --images)\n"
+
+
 def test_a_wrong_command_line_is_one_line_and_code_2(parser, capsys):
-    for wrong in ([], ["--images"], ["--imag", "a"], ["--images", "a", "b"]):
+    for wrong in ([], ["--images"], ["--nonsense", "a"], ["--images", "a", "b"]):
         with pytest.raises(SystemExit) as ended:
             parser.parse_args(wrong)
         assert ended.value.code == 2

@@ -30,9 +30,9 @@ def test_a_command_of_data_must_be_named(capsys):
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        (DataError("x: broken (remedy: mend it)"), 1, "ndino data: x: broken (remedy: mend it)\n"),
+        (DataError("x: broken (remedy: mend it)"), 1, "ndino data merge: x: broken (remedy: mend it)\n"),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "device (remedy: make room on that disk)\n"),
-        (KeyboardInterrupt(), 130, "ndino data: stopped (remedy: rerun to resume)\n"),
+        (KeyboardInterrupt(), 130, "ndino data merge: stopped (remedy: rerun to resume)\n"),
     ],
 )
 def test_errors_are_a_line_and_a_status(monkeypatch, capsys, tmp_path, error, status, said):

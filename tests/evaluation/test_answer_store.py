@@ -19,7 +19,7 @@ def test_answers_come_back_whatever_they_hold_and_from_every_process(tmp_path):
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0 torn"])
 def test_a_broken_database_is_named(tmp_path, content):
     (tmp_path / "answers-0.sqlite").write_bytes(content)
-    with pytest.raises(SetupError, match=r"answers-0\.sqlite: .* \(remove it"):
+    with pytest.raises(SetupError, match=r"answers-0\.sqlite: .* \(remedy: remove it"):
         AnswerStore(tmp_path).find(["a"])
 
 

@@ -122,7 +122,10 @@ def test_a_missing_image_is_named_with_its_row(benchmark_folder, tmp_path, cache
     plain = plain_copy(benchmark_folder, tmp_path / "data", kind="files")
     shutil.rmtree(plain / "swap-uniba" / "POPE_IT" / "images")
     monkeypatch.chdir(plain)
-    with pytest.raises(SetupError, match=r"task pope-it: swap-uniba/POPE_IT row 1: no image .*\.png"):
+    with pytest.raises(
+        SetupError,
+        match=r"task pope-it: swap-uniba/POPE_IT row 1: image .*\.png is not in .*POPE_IT \(remedy: ",
+    ):
         Benchmarks(["pope-it"], data=plain, cache=cache).load(shuffled=False)
 
 

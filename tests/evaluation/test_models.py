@@ -93,7 +93,7 @@ def test_an_incomplete_folder_is_rejected_and_the_missing_file_named(copy, missi
 def test_a_broken_file_is_named_before_weights_are_read(copy, name, content, backend):
     half = (copy / "model.safetensors").stat().st_size // 2
     (copy / name).write_bytes((copy / name).read_bytes()[:half] if content is None else content)
-    with pytest.raises(SetupError, match=rf"{copy}: {name} is broken: .*\(save or copy"):
+    with pytest.raises(SetupError, match=rf"{copy}: {name} is broken: .*\(remedy: save or copy"):
         find_model("x", str(copy), backend)
 
 
@@ -101,7 +101,7 @@ def test_a_run_folder_in_place_of_its_model_is_recognised(copy, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     copy.rename(run / "model")
-    with pytest.raises(SetupError, match=rf"{run}: has no config.json \(did you mean {run / 'model'}\?"):
+    with pytest.raises(SetupError, match=rf"{run}: has no config.json \(remedy: give {run / 'model'}\)"):
         find_model("x", str(run), HF)
 
 
@@ -122,7 +122,7 @@ except ValueError as error:
         command = user_without_rights().command(sys.executable, "-c", script, folder)
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        remedy = "(ask the owner for chmod -R a+rX, or choose another place)"
+        remedy = "(remedy: ask the owner for chmod -R a+rX, or choose another place)"
         assert done.stdout.strip() == f"{folder / closed}: Permission denied {remedy}"
 
 

@@ -61,7 +61,7 @@ def test_folders_without_a_model(tmp_path, copied, tower):
     (copied / "model.safetensors").unlink()
     # A trainer's saved state does not count as weights.
     torch.save({"a": torch.ones(1)}, copied / "training_args.bin")
-    assert "has no weights (looked for model.safetensors" in refusal(copied)
+    assert "has no weights (remedy: fetch or save it whole, with model.safetensors" in refusal(copied)
     torch.save({"model.mm_projector.0.weight": torch.ones(1)}, copied / "mm_projector.bin")
     assert "contains only a projector" in refusal(copied)
     save_weights(copied, upstream_weights_small(), suffix="bin", shards=1)

@@ -16,8 +16,9 @@ def test_a_tower_that_is_not_clip_or_not_there(copied, tmp_path):
     change_config(copied, mm_vision_tower="open_clip_hub:x")
     assert "the vision tower is open_clip_hub:x; others than CLIP: not yet" in refusal(copied)
     change_config(copied, mm_vision_tower="/nowhere/clip")
-    assert "/nowhere/clip/config.json: the vision tower has no such file (give its folder with" in refusal(
-        copied
+    assert (
+        "/nowhere/clip/config.json: the vision tower has no such file (remedy: give its folder with"
+        in refusal(copied)
     )
 
 

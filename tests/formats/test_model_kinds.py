@@ -24,7 +24,7 @@ KINDS = {
     "adapter": "is an adapter (LoRA) without its base model ",
     "other": "is a llava_qwen model, not ",
     "empty": "has no config.json ",
-    "run": "has no config.json (did you mean ",
+    "run": "has no config.json (remedy: give ",
     "list": "config.json: is not a JSON object ",
 }
 # What each command takes, and in what words its remedy begins for a folder of the kinds that are mixed up.

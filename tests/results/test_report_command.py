@@ -21,6 +21,20 @@ def test_report_writes_and_says_where(small_run, capsys):
     assert "<title>Mine &lt;b&gt;</title>" in (small_run / "report" / "index.html").read_text()
 
 
+def test_a_report_without_a_title_keeps_the_one_it_had(small_run):
+    page = small_run / "report" / "index.html"
+    assert main(["report", str(small_run)]) == 0
+    assert f"<title>LLaVA-NDiNO: results of {small_run.name}</title>" in page.read_text()
+    assert main(["report", str(small_run), "--title", "Pipeline test: scores mean <nothing>"]) == 0
+    before = page.read_text()
+    assert main(["report", str(small_run)]) == 0
+    assert page.read_text() == before
+    renamed = small_run.rename(small_run.with_name("renamed"))
+    assert main(["report", str(renamed), "--title", f"LLaVA-NDiNO: results of {small_run.name}"]) == 0
+    assert main(["report", str(renamed)]) == 0
+    assert "<title>LLaVA-NDiNO: results of renamed</title>" in (renamed / "report" / "index.html").read_text()
+
+
 def test_report_takes_data_folders_and_refuses_what_is_none(small_run, tmp_path, capsys):
     assert f"{tmp_path}: no manifest.json" in refused(capsys, "report", small_run, "--data", tmp_path)
     rows = {"total": 1, "sources": {}}

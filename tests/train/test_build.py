@@ -197,11 +197,13 @@ def test_settings_that_are_no_json_and_a_runs_folder_are_named(built, backbones,
     run = tmp_path / "run"
     save_model(*built, run / "model", prompt="llama3")
     with pytest.raises(
-        ModelFolderError, match=rf"{run}: has no config.json \(did you mean {run / 'model'}\?"
+        ModelFolderError, match=rf"{run}: has no config.json \(remedy: give {run / 'model'}\)"
     ):
         load_model(run, recipe)
     (run / "model" / "config.json").write_text("{")
-    with pytest.raises(ModelFolderError, match=r"config.json: broken JSON: .* \(copy the model again\)"):
+    with pytest.raises(
+        ModelFolderError, match=r"config.json: broken JSON: .* \(remedy: copy the model again\)"
+    ):
         load_model(run / "model", recipe)
 
 

@@ -69,7 +69,9 @@ def test_rejects_are_written_and_counted(stage, tmp_path, capsys):
     write_rejects(["row 1: bad", "row 7: worse"], 3, stage)
     assert (tmp_path / "rejects.txt").read_text() == "row 1: bad\nrow 7: worse\n"
     assert "2 row(s)" in (printed := capsys.readouterr().out) and "row 1: bad" in printed
-    with pytest.raises(StageError, match=r"no usable row; the first: row 1: bad \(see .*rejects\.txt\)"):
+    with pytest.raises(
+        StageError, match=r"no usable row; .*rejects\.txt lists 1, the first: row 1: bad \(remedy: "
+    ):
         write_rejects(["row 1: bad"], 0, stage)
 
 

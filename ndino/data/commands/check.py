@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from ndino.common.errors import UsageError, reason_of, remedy_for, shown
 from ndino.common.files import sha256_of
-from ndino.common.images import BROKEN_IMAGE, MAX_IMAGE_PIXELS
+from ndino.common.images import BROKEN_IMAGE, MAX_IMAGE_PIXELS, REPLACE_IMAGE, is_embedded, missing_image
 from ndino.common.options import need_folder, positive
 from ndino.data.errors import DataError
 from ndino.data.framework.folders import leaves_the_folder, read_manifest
@@ -30,7 +30,10 @@ CHUNK = 32  # images sent to a worker process at a time
 
 @dataclass
 class CheckReport:
-    """What was counted and found; ``faults`` are (row, what is wrong), with row 0 for the file itself."""
+    """What was counted and found; ``faults`` are (row, what is wrong), with row 0 for the file itself.
+
+    ``rows`` are those without a fault; ``turns`` and ``images`` are of all rows that could be read.
+    """
 
     rows: int = 0
     turns: int = 0
@@ -70,7 +73,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.images is not None:
         need_folder(args.images, "name the folder that holds the images")
     if args.workers < 1:
-        raise DataError(f"check: --workers {args.workers} is below 1 (remedy: 1 or more)")
+        raise UsageError(f"--workers {args.workers} is below 1 (remedy: 1 or more)")
     file = args.data / DATA if args.data.is_dir() else args.data
     report = check(file, args.images or file.parent / IMAGES, workers=args.workers)
     for row, fault in sorted(report.faults, key=lambda item: item[0]):
@@ -92,17 +95,18 @@ def check(file: Path, images: Path, *, workers: int = 1) -> CheckReport:
     if not file.is_file():
         raise UsageError(f"{file}: no such file (remedy: name a data folder, or a .json or .jsonl file)")
     report = CheckReport()
+    good: set[int] = set()
     used: dict[str, list[int]] = {}
     seen: dict[str, int] = {}
     for conversation in _rows(file, report):
-        report.rows += 1
+        good.add(conversation.row)
         report.turns += len(conversation.turns)
         first = seen.setdefault(conversation.id, conversation.row)
         if first != conversation.row:
             report.faults.append(
                 (
                     conversation.row,
-                    f"id {conversation.id!r} is also the id of row {first} (change one of them)",
+                    f"id {conversation.id!r} is also the id of row {first} (remedy: change one of them)",
                 )
             )
         for image in conversation.images:
@@ -110,12 +114,15 @@ def check(file: Path, images: Path, *, workers: int = 1) -> CheckReport:
     report.images = len(used)
     for image, fault in zip(used, _image_faults(images, list(used), workers), strict=True):
         if fault:
-            report.faults += [(row, f"image {shown(image)}: {fault}") for row in used[image]]
-    if not report.rows and not report.faults:
-        report.faults.append((0, "no rows (write the file again)"))
+            report.faults += [(row, fault) for row in used[image]]
+    report.rows = len(good.difference(row for row, _ in report.faults))
+    if not good and not report.faults:
+        report.faults.append((0, "no rows (remedy: write the file again)"))
     manifest = read_manifest(file.parent)
     if manifest and file.name in manifest["files"] and manifest["files"][file.name] != sha256_of(file):
-        report.faults.append((0, "does not match manifest.json: it was changed or is torn (rebuild it)"))
+        report.faults.append(
+            (0, "does not match manifest.json: it was changed or is torn (remedy: rebuild it)")
+        )
     return report
 
 
@@ -126,7 +133,7 @@ def _rows(file: Path, report: CheckReport) -> Iterator[Conversation]:
         yield from tqdm(rows, desc=f"Reading {file.name}", unit=" rows", leave=False)
     except ConversationError as error:  # nothing after it can be read
         rejects.append(error)
-    report.faults += [(error.row, f"{error.reason} ({error.remedy})") for error in rejects]
+    report.faults += [(error.row, f"{error.reason} (remedy: {error.remedy})") for error in rejects]
 
 
 def _image_faults(folder: Path, names: Sequence[str], workers: int) -> Iterator[str | None]:
@@ -142,21 +149,28 @@ def _image_faults(folder: Path, names: Sequence[str], workers: int) -> Iterator[
             yield from bar(pool.map(find, names, chunksize=CHUNK))
         except BrokenProcessPool:
             raise DataError(
-                "check: a worker process was killed, probably out of memory (remedy: --workers 1)"
+                "a worker process was killed, probably out of memory (remedy: --workers 1)"
             ) from None
 
 
 def image_fault(folder: Path, name: str) -> str | None:
     """Why the image ``name`` in ``folder`` cannot be used for training, or None."""
-    if leaves_the_folder(name):
-        return "is outside the image folder (copy it there)"
+    if leaves_the_folder(name) and not is_embedded(name):
+        return f"image {shown(name)} is outside the image folder (remedy: copy it there)"
     Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
+    try:
+        there = (folder / name).exists()
+    except PermissionError:
+        there = True  # opening it says so
+    except (OSError, ValueError):  # a name that is too long, or has a null byte
+        there = False
+    if not there:
+        reason, remedy = missing_image(name, folder)
+        return f"{reason} (remedy: {remedy})"
     try:
         with Image.open(folder / name) as image:
             image.load()
-    except FileNotFoundError:
-        return f"is not in {folder} (copy it there, or give --images)"
     except BROKEN_IMAGE as error:
-        remedy = remedy_for(error, "replace it, or remove the row")
-        return f"does not open: {reason_of(error)} ({remedy})"
+        remedy = remedy_for(error, REPLACE_IMAGE)
+        return f"image {shown(name)} cannot be read: {reason_of(error)} (remedy: {remedy})"
     return None

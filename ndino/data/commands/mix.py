@@ -123,10 +123,12 @@ def _written(take: Take) -> str:
 
 def _run(args: argparse.Namespace) -> int:
     if bool(args.name) == bool(args.take):
-        raise UsageError("mix: give either the name of a mix or --take (example: ndino data mix pt ...)")
+        raise UsageError(
+            "neither a mix nor --take, or both (remedy: give one of them, as in ndino data mix pt ...)"
+        )
     take = named_mixes()[args.name] if args.name else dict(args.take)
     if args.take and len(take) < len(args.take):
-        raise UsageError("mix: --take names a source twice (remedy: once, with the whole count)")
+        raise UsageError("--take names a source twice (remedy: once, with the whole count)")
     manifest = mix(
         args.folders, take, args.out, name=args.name or "own", seed=args.seed, allow_short=args.allow_short
     )
@@ -148,7 +150,7 @@ def mix(
     """
     for source in take:
         if above := [other for other in take if source.startswith(f"{other}/")]:
-            raise UsageError(f"mix: {source} is part of {above[0]} (remedy: take one of them)")
+            raise UsageError(f"{source} is part of {above[0]} (remedy: take one of them)")
     folders = [open_folder(path) for path in paths]
     found, hashes = _find_rows(folders, take, seed)
     taken = _sample(found, take, allow_short=allow_short)
@@ -267,9 +269,9 @@ def _sample(found: Mapping[str, list[_Place]], take: Take, *, allow_short: bool)
         if len(found[source]) < (1 if count is None else count)
     ]
     if short and not allow_short:
-        raise DataError(f"mix: {'; '.join(short)} (remedy: get more of it, or --allow-short)")
+        raise DataError(f"{'; '.join(short)} (remedy: get more of it, or --allow-short)")
     if not any(found.values()):
-        raise DataError("mix: none of the sources is in the folders (remedy: --take what their cards list)")
+        raise DataError("none of the sources is in the folders (remedy: --take what their cards list)")
     for line in short:
         print(f"mix: short: {line}")
     return {source: sorted(found[source])[:count] for source, count in take.items()}

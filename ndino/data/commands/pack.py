@@ -63,7 +63,7 @@ def pack(folder: Path, out: Path) -> int:
     """
     for program in ("mksquashfs", "unsquashfs"):
         if shutil.which(program) is None:
-            raise DataError(f"pack: {program} is not installed (remedy: apt-get install squashfs-tools)")
+            raise DataError(f"{program} is not installed (remedy: apt-get install squashfs-tools)")
     data = open_folder(folder)
     digest = sha256_of(data.data)
     if data.manifest is not None and data.manifest["files"].get(DATA) != digest:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.files import write_text
+from ndino.common.options import need_folder
 from ndino.data.errors import DataError
 from ndino.data.framework.folders import read_manifest
 from ndino.data.framework.layout import MANIFEST
@@ -66,16 +67,18 @@ def data_tables(folders: Iterable[Path]) -> list[PaperTable]:
     """Those of Tables 1, 2 and 4 that the merged data folders have rows for.
 
     Raises:
+        UsageError: there is no such folder.
         DataError: a folder has no manifest or a broken one, or there are no rows for any table.
     """
     manifests = [_manifest(Path(folder)) for folder in folders]
     tables = (_table_1(manifests), _table_2(manifests), _table_4(manifests))
     if not any(table.rows for table in tables):
-        raise DataError("tables: no folder holds The Cauldron, a native set or benchmarks (remedy: give one)")
+        raise DataError("no folder holds The Cauldron, a native set or benchmarks (remedy: give one)")
     return [table for table in tables if table.rows]
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
+    need_folder(folder, "give finished data folders")
     manifest = read_manifest(folder)
     if manifest is None:
         raise DataError(f"{folder}: no {MANIFEST} (remedy: give finished data folders)")

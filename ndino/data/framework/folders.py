@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ndino.common.options import need_folder
 from ndino.data.errors import DataError
 from ndino.data.framework.layout import DATA, IMAGES, MANIFEST
 
@@ -40,8 +41,10 @@ def open_folder(path: Path) -> DataFolder:
     """Open a finished folder.
 
     Raises:
-        DataError: it does not exist, is not finished, or its manifest is broken.
+        UsageError: it does not exist.
+        DataError: it is not finished, or its manifest is broken.
     """
+    need_folder(path, "name a data folder")
     if not (path / DATA).is_file():
         begun = (path / "shards").is_dir()
         remedy = f"finish its command, or: ndino data merge {path}" if begun else "name a data folder"

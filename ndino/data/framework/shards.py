@@ -60,7 +60,7 @@ class Shard:
         found = re.fullmatch(r"(\d{1,5})/(\d{1,5})", text.strip(), re.ASCII)
         shard = cls(*map(int, found.groups())) if found else None
         if shard is None or shard.index >= shard.count:
-            raise DataError(f"shard {text!r}: expected i/n, counted from 0 (example: 0/7 to 6/7)")
+            raise DataError(f"shard {text!r}: not i/n, counted from 0 (remedy: for seven shards, 0/7 to 6/7)")
         return shard
 
     @property

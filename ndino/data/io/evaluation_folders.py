@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ndino.common.options import need_folder
 from ndino.data.errors import DataError
 from ndino.data.framework.journal import json_rows
 from ndino.data.framework.layout import DATA, IMAGES, MANIFEST
@@ -83,8 +84,10 @@ def write_evaluation_folders(out: Path) -> int:
     """Write ``out``'s benchmarks to ``out/benchmarks``; returns the exit status.
 
     Raises:
+        UsageError: there is no such folder.
         DataError: ``out`` is not finished, or its rows are not those of a benchmark.
     """
+    need_folder(out, "name a folder that ndino data benchmarks or native has written")
     try:
         lang = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["lang"]
     except (OSError, ValueError, KeyError) as error:

@@ -27,6 +27,7 @@ from ndino.data.errors import DataError
 from ndino.data.io.file_kinds import SNIFF_BYTES, kind_of
 
 WHY_CONTACT = "it is sent to the servers, so that they can reach you"
+_STOPPED = "downloading was stopped (remedy: rerun to resume)"
 LATER = {202, 429, 503}
 REDIRECTS = 5
 LONGEST_PAUSE = 3600
@@ -142,9 +143,11 @@ def politeness_from(args: argparse.Namespace) -> Politeness:
     if args.contact is None:
         raise UsageError(f"--contact is missing (remedy: give your e-mail or web address; {WHY_CONTACT})")
     if not 0 <= args.seconds_between <= LONGEST_PAUSE:
-        raise UsageError(f"--seconds-between {args.seconds_between}: expected 0 to {LONGEST_PAUSE}")
+        raise UsageError(
+            f"--seconds-between {args.seconds_between}: out of range (remedy: 0 to {LONGEST_PAUSE})"
+        )
     if args.connections < 1 or args.max_bytes < 1:
-        raise UsageError("--connections and --max-bytes must be at least 1")
+        raise UsageError("--connections or --max-bytes is below 1 (remedy: 1 or more)")
     return Politeness(
         user_agent(args.contact),
         seconds_between=args.seconds_between,
@@ -238,7 +241,7 @@ class Fetcher:
             raise
         except FetchError as error:
             if self._closed.is_set():
-                raise DataError("stopped") from error
+                raise DataError(_STOPPED) from error
             self._count(error, url)
             raise FetchError(error.reason, error.detail) from error.__cause__
         self._failures = 0
@@ -265,7 +268,7 @@ class Fetcher:
 
     def _sleep(self, seconds: float) -> None:
         if self._closed.wait(seconds):
-            raise DataError("stopped")
+            raise DataError(_STOPPED)
 
     def _once(self, url: str, wanted: ContentCheck, headers: Mapping[str, str] | None) -> bytes:
         try:

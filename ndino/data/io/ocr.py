@@ -72,8 +72,9 @@ class Tesseract:
             )
         except pytesseract.TesseractError as error:
             if error.status >= 0:
-                said = f"tesseract failed: {reason_of(error)} (remedy: check free disk space)"
-                raise DataError(said) from error
+                raise DataError(
+                    f"tesseract failed: {reason_of(error)} (remedy: check free disk space)"
+                ) from error
             if -error.status in STOPPED_BY:
                 raise DataError(STOPPED) from error
             raise OcrError("Tesseract crashed") from error
@@ -92,16 +93,16 @@ def open_tesseract(language: str, *, seconds_a_page: float = Tesseract.seconds_a
     """
     os.environ["OMP_THREAD_LIMIT"] = "1"
     package = f"tesseract-ocr-{language.replace('_', '-').lower()}"  # which depends on the program's package
-    remedy = f"remedy, as root: apt-get install {package}"
+    remedy = f"as root, apt-get install {package}"
     try:
         version = pytesseract.get_tesseract_version()
     except pytesseract.TesseractNotFoundError:
-        raise DataError(f"tesseract is not installed ({remedy})") from None
+        raise DataError(f"tesseract is not installed (remedy: {remedy})") from None
     command = [pytesseract.pytesseract.tesseract_cmd, "--list-langs"]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     title, *languages = said.splitlines() or [""]
     if language not in languages:
-        raise DataError(f"tesseract has no data for the language {language!r} ({remedy})")
+        raise DataError(f"tesseract has no data for the language {language!r} (remedy: {remedy})")
     folder = re.search(r'"(.+)"', title)
     data = Path(folder[1] if folder else "", f"{language}.traineddata")
     digest = sha256_of(data)[:16] if data.is_file() else "unknown"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ndino.common.errors import reason_of
+from ndino.common.errors import UsageError, reason_of, remedy_for
+from ndino.common.hub import hub_reason, require_dataset
 from ndino.data.errors import DataError
 
 
@@ -46,7 +47,12 @@ class LocalRepository:
 
 
 class HubRepository:
-    """A data set on the Hugging Face hub; its files are kept in the hub's cache."""
+    """A data set on the Hugging Face hub; its files are kept in the hub's cache.
+
+    Raises:
+        UsageError: on listing, the hub has no such data set or does not answer.
+        DataError: a file of it cannot be fetched.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -56,28 +62,31 @@ class HubRepository:
         if self._listed is None:
             from huggingface_hub import HfApi
 
-            self._listed = sorted(
-                self._from_hub(lambda: HfApi().list_repo_files(self.name, repo_type="dataset"))
-            )
+            try:
+                require_dataset(self.name)
+                self._listed = sorted(HfApi().list_repo_files(self.name, repo_type="dataset"))
+            except Exception as error:  # see `hub_reason`
+                raise UsageError(
+                    f"{self.name}: no such folder, nor on the hub: {hub_reason(error)} "
+                    f"(remedy: {self._remedy})"
+                ) from error
         return _first_match(self._listed, patterns)
 
     def path(self, file: str) -> Path:
         from huggingface_hub import hf_hub_download
 
-        return Path(self._from_hub(lambda: hf_hub_download(self.name, file, repo_type="dataset")))
-
-    def _from_hub(self, ask: Callable[[], Any]) -> Any:
-        import httpx
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
         try:
-            return ask()
-        except (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError) as error:
-            raise DataError(
-                f"{self.name}: no such folder, and not available from the hub: {reason_of(error)} (remedy: "
-                f"hf download {self.name} --repo-type dataset --local-dir FOLDER on a machine with internet, "
-                "then give FOLDER)"
-            ) from error
+            return Path(hf_hub_download(self.name, file, repo_type="dataset"))
+        except Exception as error:
+            remedy = remedy_for(error, self._remedy)
+            raise DataError(f"{self.name}: {file}: {hub_reason(error)} (remedy: {remedy})") from error
+
+    @property
+    def _remedy(self) -> str:
+        return (
+            f"hf download {self.name} --repo-type dataset --local-dir FOLDER on a machine with internet, "
+            "then give FOLDER"
+        )
 
 
 def open_repository(name: str) -> DataRepository:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ndino.common.errors import UsageError, reason_of
 from ndino.common.files import sha256_of
+from ndino.common.hub import HUB_ID, hub_reason
 from ndino.data.errors import DataError
 
 COLUMN = "celex_id"
@@ -24,7 +25,6 @@ it ita, lt lit, lv lav, mt mlt, nl nld, pl pol, pt por, ro ron, sk slk, sl slv, 
 LANGUAGES = {code: name for code, name in (pair.split() for pair in _EUROPEAN.split(","))}
 # Sector, year, type and number; optionally a second number, a corrigendum, and the date of a consolidation.
 CELEX = re.compile(r"[0-9CE]\d{4}[A-Z]{1,2}\d{3,4}(?:\(\d{2}\))?(?:R\(\d{2}\))?(?:-\d{8})?", re.ASCII)
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 SUFFIXES = (".txt", ".parquet", ".jsonl", ".jsonl.gz", ".tar.gz")
 
 
@@ -86,18 +86,17 @@ def read_numbers(files: Iterable[Path]) -> Iterator[str]:
 
 def _from_hub(source: str) -> Path:
     if not HUB_ID.fullmatch(source):
-        raise DataError(
+        raise UsageError(
             f"{source}: not a file, a folder or a data set on the hub (remedy: for the hub, owner/name)"
         )
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     patterns = [f"*{suffix}" for suffix in SUFFIXES if suffix != ".txt"]
     try:
         return Path(snapshot_download(source, repo_type="dataset", allow_patterns=patterns))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:  # see `hub_reason`
         raise UsageError(
-            f"{source}: no such file or folder, and not available from the hub: {reason_of(error)} "
+            f"{source}: no such file or folder, nor on the hub: {hub_reason(error)} "
             "(remedy: download it on a machine with internet and give the folder)"
         ) from error
 
@@ -109,7 +108,10 @@ def _from_parquet(file: Path) -> Iterator[str]:
     try:
         with parquet.ParquetFile(file) as table:
             if COLUMN not in table.schema_arrow.names:
-                raise DataError(f"{file}: no column {COLUMN} (it has {', '.join(table.schema_arrow.names)})")
+                found = ", ".join(table.schema_arrow.names)
+                raise DataError(
+                    f"{file}: no column {COLUMN} among {found} (remedy: rename the column of CELEX numbers)"
+                )
             for batch in table.iter_batches(columns=[COLUMN]):
                 yield from map(str, batch.column(0).to_pylist())
     except pyarrow.ArrowException as error:
@@ -124,9 +126,11 @@ def _from_lines(lines: Iterable[bytes] | None, name: str) -> Iterator[str]:
             row: Any = json.loads(line)
             yield str(row[COLUMN])
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{name} row {number}: broken JSON, {reason_of(error)}") from error
+            raise DataError(
+                f"{name} row {number}: broken JSON, {reason_of(error)} (remedy: repair or remove the line)"
+            ) from error
         except (KeyError, TypeError):
-            raise DataError(f"{name} row {number}: no {COLUMN}") from None
+            raise DataError(f"{name} row {number}: no {COLUMN} (remedy: repair or remove the line)") from None
 
 
 @contextmanager

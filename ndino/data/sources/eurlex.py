@@ -195,7 +195,9 @@ def check_template(url: str) -> None:
     except ValueError:
         fields = set()
     if "celex" not in fields or fields - {"celex", "lang", "LANG"}:
-        raise UsageError(f"--url {url}: must hold {{celex}}, and may hold {{lang}} and {{LANG}}")
+        raise UsageError(
+            f"--url {url}: no template (remedy: with {{celex}}, and if need be {{lang}} or {{LANG}})"
+        )
 
 
 def check_numbers(numbers: Iterable[str]) -> Iterator[Document]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ndino.common.errors import reason_of
 from ndino.common.files import sha256_of
+from ndino.common.options import need_file
 from ndino.data.errors import DataError
 from ndino.data.framework.shards import ItemOutcome, Reject, ShardWriter, run_items
 from ndino.data.io.evaluation_folders import run_and_write
@@ -78,8 +79,10 @@ def read_gqa_questions(file: Path) -> list[dict[str, Any]]:
     """The questions of GQA-it: a JSON list, gzipped or not.
 
     Raises:
-        DataError: the file cannot be read or is not a list of questions.
+        UsageError: there is no such file.
+        DataError: it cannot be read or is not a list of questions.
     """
+    need_file(file, "give a .json.gz of crux82/gqa-it")
     try:
         content = file.read_bytes()
         found = json.loads(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)

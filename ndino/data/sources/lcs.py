@@ -30,6 +30,8 @@ from ndino.data.sources.conversations import ConversationItem, read_items
 from ndino.formats.llava_json import ConversationError
 from ndino.formats.prompts import IMAGE_TOKEN
 
+_IMAGES = "--images with images.zip of LLaVA-Pretrain, or its folder"
+
 
 def add_command(subparsers: argparse._SubParsersAction) -> None:
     command = subparsers.add_parser(
@@ -54,6 +56,8 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     if not args.file.is_file():
         raise UsageError(f"{args.file}: no such file (remedy: blip_laion_cc_sbu_558k.json of LLaVA-Pretrain)")
+    if not args.images.exists():
+        raise UsageError(f"{args.images}: no such file or folder (remedy: {_IMAGES})")
     settings = {
         "source": "lcs",
         "lang": "en",
@@ -129,9 +133,7 @@ def open_images(path: Path) -> Iterator[ImageSource]:
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path}: {reason_of(error)} (remedy: --images with images.zip of LLaVA-Pretrain, or its folder)"
-        ) from error
+        raise DataError(f"{path}: {reason_of(error)} (remedy: {_IMAGES})") from error
     with archive:
         yield ImageSource(None, archive)
 

@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     words = language(args.lang)
     if args.set == "gqa-it":
         if args.questions is None or args.split == TRAIN:
-            raise UsageError("native gqa-it: has a test split only (remedy: --split test --questions FILE)")
+            raise UsageError("gqa-it has a test split only (remedy: --split test --questions FILE)")
         return run_gqa(args, args.source or HUB[args.set])
     repository = open_repository(args.source or HUB[args.set])
     table = open_table(repository, (f"data/{args.split}-*.parquet", f"*{args.split}*.parquet"))

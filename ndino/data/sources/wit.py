@@ -110,7 +110,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; see ``ndino data wit --help``."""
     if not re.fullmatch(r"[A-Za-z]{2,12}(-[A-Za-z]{2,8})*", args.lang):
-        raise UsageError(f"--lang {args.lang!r}: not a language code (example: it)")
+        raise UsageError(f"--lang {args.lang!r}: not a language code (remedy: such as it)")
     paths = sorted(set(args.tables), key=lambda path: (path.name, path))
     for path in paths:
         if not path.is_file():

@@ -41,7 +41,9 @@ class WitParquetTable:
         try:
             self._file = parquet.ParquetFile(path)
         except (ArrowException, OSError) as error:
-            raise DataError(f"{path}: not a WIT table ({reason_of(error)})") from error
+            raise DataError(
+                f"{path}: not a WIT table: {reason_of(error)} (remedy: fetch it again)"
+            ) from error
         schema = self._file.schema_arrow
         self._nested = FEATURES in schema.names
         there = set(schema.names)

@@ -213,14 +213,16 @@ def _columns(path: Path) -> tuple[tuple[str, ...], bool]:
                 break
     except _Broken as error:
         if not head:
-            raise DataError(f"{path}: not a WIT table ({error})") from error
+            raise DataError(f"{path}: not a WIT table: {error} (remedy: fetch it again)") from error
     first = head[: max(_end_of_row(head), head.find(_LINE_END), 0)]
     fields: tuple[str, ...] = ()
     with contextlib.suppress(csv.Error):  # without fields it is refused below
         fields = tuple(map(str.strip, next(csv.reader([first.decode(errors="replace")], delimiter="\t"), [])))
     if fields[:2] == COLUMNS[:2] and set(NEEDED) <= set(fields):
         if len(set(fields)) < len(fields):
-            raise DataError(f"{path}: not a WIT table (its first line names a column twice)")
+            raise DataError(
+                f"{path}: not a WIT table: its first line names a column twice (remedy: remove one)"
+            )
         return fields, True
     url = "".join(fields[1:2])
     if len(fields) == len(COLUMNS) and _LANGUAGE.fullmatch(first.split(_TAB)[0]) and "://" in url:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ndino.common.errors import UsageError
-from ndino.common.options import CommandParser
+from ndino.common.options import CommandParser, need_folder
 from ndino.data.translation.rejection import TextChecks
 from ndino.data.translation.translation import Translation, identity_of
 from ndino.data.translation.translator import Translator
@@ -87,6 +87,7 @@ def _translator(args: argparse.Namespace) -> Translator:
             f"--translator {args.translator} needs its model (remedy: --translator-model FOLDER; "
             "docs/data/translation.md says how to get it)"
         )
+    need_folder(args.translator_model, "docs/data/translation.md says how to get the model")
     if args.translator == "madlad":
         from ndino.data.translation.engines.madlad import Madlad
 

@@ -30,15 +30,15 @@ def model_class(backend: Backend) -> type[lmms]:
     name = OUR_WRAPPER if backend.kind == "hf" else backend.kind
     if name not in known:
         if backend.kind == "hf":
-            raise SetupError("lmms-eval does not know our model wrapper (run make setup)")
+            raise SetupError("lmms-eval does not know our model wrapper (remedy: make setup)")
         close = difflib.get_close_matches(name, known, n=3) or ["llava_hf", "…"]
         raise UsageError(f"backend lmms:{name}: lmms-eval has no such model (remedy: {', '.join(close)})")
     if name == "vllm" and find_spec("vllm") is None:
-        raise SetupError("backend vllm: the package vllm is not installed (pip install vllm)")
+        raise SetupError("backend vllm: the package vllm is not installed (remedy: pip install vllm)")
     try:
         return get_model(name)
     except ImportError as error:
-        raise SetupError(f"backend {backend}: {error} (install what it needs)") from error
+        raise SetupError(f"backend {backend}: {error} (remedy: install what it needs)") from error
 
 
 def load_model(model: Model, backend: Backend, batch: int | None) -> lmms:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ndino.common.errors import UsageError, reason_of, remedy_for
+from ndino.common.errors import UsageError, reason_of, remedy_for, with_remedy
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 # The folder in lmms-eval's `tasks/` to which `tasks_it/` is linked.
 OUR_FOLDER = "ndino_it"
+# difflib's share of equal characters from which a name counts as a misspelling. lmms-eval has over a thousand
+# names: at difflib's 0.6, one of them is close to anything.
+REALLY_CLOSE = 0.8
 
 
 class TaskIndex:
@@ -43,18 +46,26 @@ class TaskIndex:
         """
         index = self.manager.task_index
         if name not in index:
-            close = difflib.get_close_matches(name, index, n=3) or sorted(index)[:20]
-            raise UsageError(f"unknown task '{name}' (remedy: {', '.join(close)}, …)")
+            close = difflib.get_close_matches(name, index, n=3, cutoff=REALLY_CLOSE)
+            meant = f"{' or '.join(close)}; otherwise " if close else ""
+            known = f"{meant}one of {', '.join(self._ours())}, or a task of lmms-eval"
+            raise UsageError(f"unknown task '{name}' (remedy: {known})")
         if index[name]["type"] == "group":
             return self.config(name)["task"]
         return index[name]["task"] if index[name]["type"] == "tag" else None
 
+    def _ours(self) -> list[str]:
+        """The groups of ``tasks_it/``, then its tasks."""
+        index = self.manager.task_index
+        return sorted(filter(self.is_ours, index), key=lambda name: (index[name]["type"] != "group", name))
+
     def is_ours(self, name: str) -> bool:
         """Whether a task is one of ``tasks_it/``."""
-        return OUR_FOLDER in Path(self.manager.task_index[name]["yaml_path"]).parts
+        # A tag has -1 for a path.
+        return OUR_FOLDER in Path(str(self.manager.task_index[name]["yaml_path"])).parts
 
     def load(
-        self, name: str, *, task_type: Any, changes: Mapping[str, Any] | None = None, remedy: str = ""
+        self, name: str, *, task_type: Any, changes: Mapping[str, Any] | None = None, remedy: str
     ) -> LoadedTask:
         """Load a task with its data; call it within `surroundings.task_environment`.
 
@@ -74,15 +85,15 @@ class TaskIndex:
                 loaded = self.manager.load_task_or_group([description], task_type)
         except RetryError as error:
             reason = error.last_attempt.exception() or error
-            raise SetupError(_failed(name, reason, remedy_for(reason, remedy))) from reason
+            raise SetupError(_failed(name, reason, remedy)) from reason
         except (OSError, SyntaxError) as error:
             # lmms-eval reads the first document when it loads a task, image and all.
-            raise SetupError(_failed(name, error, remedy_for(error, ""))) from error
+            raise SetupError(_failed(name, error, remedy)) from error
         return LoadedTask(name, loaded[name], self.is_ours(name))
 
 
 def _failed(task: str, error: BaseException, remedy: str) -> str:
-    return f"task {task}: {reason_of(error)}" + (f" ({remedy})" if remedy else "")
+    return with_remedy(f"task {task}: {reason_of(error)}", remedy_for(error, remedy))
 
 
 def _manager(names: Sequence[str]) -> TaskManager:
@@ -91,7 +102,7 @@ def _manager(names: Sequence[str]) -> TaskManager:
     # Indexing our own tasks takes milliseconds, all of lmms-eval's seconds.
     ours = Path(lmms_eval.tasks.__file__).parent / OUR_FOLDER
     if not ours.is_dir():
-        raise SetupError("our tasks are not laid over lmms-eval (run make setup)")
+        raise SetupError("our tasks are not laid over lmms-eval (remedy: make setup)")
     manager = lmms_eval.tasks.TaskManager("WARNING", include_path=str(ours), include_defaults=False)
     if all(name in manager.task_index for name in names):
         return manager

@@ -11,10 +11,13 @@ from typing import Any
 
 from PIL.Image import Image
 
+from ndino.common.errors import UserError
 from ndino.common.images import pixel_digest
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.shuffle import shuffle_map
+
+_REMEDY = "without --shuffle for this task"
 
 
 def exchange_task_images(loaded: LoadedTask, size: int) -> None:
@@ -32,7 +35,9 @@ def exchange_task_images(loaded: LoadedTask, size: int) -> None:
     messages = found.config.doc_to_messages if isinstance(found, ConfigurableMessagesTask) else None
     task: Any = loaded.task
     if callable(messages):
-        raise SetupError(f"task {name}: builds its messages itself, so its images cannot be exchanged")
+        raise SetupError(
+            f"task {name}: builds its messages itself, so its images cannot be exchanged (remedy: {_REMEDY})"
+        )
     show = task.doc_to_visual
     where: dict[str, tuple[int, int]] = {}
     for number in range(size):
@@ -40,7 +45,7 @@ def exchange_task_images(loaded: LoadedTask, size: int) -> None:
             where.setdefault(pixel_digest(image), (number, place))
     try:
         given = shuffle_map(where)
-    except ValueError as error:
+    except UserError as error:
         raise SetupError(f"task {name}: {error}") from error
 
     def show_wrong(document: Mapping[str, Any]) -> list[Image]:
@@ -53,5 +58,7 @@ def exchange_task_images(loaded: LoadedTask, size: int) -> None:
 def _images(shown: Any, name: str) -> list[Image]:
     images = list(shown or [])
     if not all(isinstance(image, Image) for image in images):
-        raise SetupError(f"task {name}: shows something other than images, which cannot be exchanged")
+        raise SetupError(
+            f"task {name}: shows something other than images, which cannot be exchanged (remedy: {_REMEDY})"
+        )
     return images

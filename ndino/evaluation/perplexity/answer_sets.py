@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from ndino.common.errors import SHOWN_REASON, UsageError, UserError, no_room, reason_of, remedy_for, shown
-from ndino.common.images import BROKEN_IMAGE, image_digest
-from ndino.common.options import need_file
+from ndino.common.hub import hub_reason, may_be_on_hub
+from ndino.common.images import BROKEN_IMAGE, image_digest, is_embedded, missing_image
+from ndino.common.options import need_file, need_folder
 from ndino.evaluation.local_data import is_hub_layout
 from ndino.evaluation.shuffle import shuffle_map
 from ndino.formats.hub_folders import load_folder
@@ -47,6 +49,21 @@ class AnswerItem:
     fault: str | None = None
 
 
+def require_answers(data: str, *, images_dir: Path | None = None, split: str | None = None) -> None:
+    """Check what can be checked of the arguments of `read_items` without reading anything.
+
+    Raises:
+        UsageError: no such data or folder of images, or images for data that hold their own.
+    """
+    if not Path(data).exists() and not may_be_on_hub(data):
+        raise UsageError(f"{data}: no such data (remedy: name a .jsonl, a .parquet or a dataset's folder)")
+    if images_dir is None:
+        return
+    need_folder(images_dir, "name the folder of the images")
+    if (_plain_jsonl(Path(data), split) or Path(data)).suffix != ".jsonl":
+        raise UsageError(f"--images {images_dir}: {data} has images of its own (remedy: leave --images out)")
+
+
 def read_items(
     data: str,
     *,
@@ -69,10 +86,11 @@ def read_items(
         UsageError: no such data, split or column.
         AnswerSetError: no rows, or rows that cannot be read.
     """
+    require_answers(data, images_dir=images_dir, split=split)
     path = _plain_jsonl(Path(data), split) or Path(data)
     rows = _read_jsonl(path, images_dir) if path.suffix == ".jsonl" else _read_dataset(data, split)
     if not rows:
-        raise AnswerSetError(f"{data}: no rows")
+        raise AnswerSetError(f"{data}: no rows (remedy: a data set with questions and answers)")
     columns = {key for row in rows for key in row}
     if answer_field is None:
         answer_field = "gpt_answer" if "gpt_answer" in columns else "answer"
@@ -115,10 +133,7 @@ def _plain_jsonl(folder: Path, split: str | None) -> Path | None:
 
 def _read_jsonl(path: Path, images_dir: Path | None) -> list[dict[str, Any]]:
     folder = images_dir or path.parent
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file (remedy: name a .jsonl, a .parquet or a dataset's folder)")
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder of images (remedy: choose one with --images)")
+    need_file(path, "name a .jsonl, a .parquet or a dataset's folder")
     rows = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if not line.strip():
@@ -127,6 +142,8 @@ def _read_jsonl(path: Path, images_dir: Path | None) -> list[dict[str, Any]]:
             row = json.loads(line)
             name = row.get("file_name") or row["image"]
             row["_image"] = (folder / name).read_bytes
+            if is_embedded(name) and not os.path.exists(folder / name):
+                row["_fault"] = missing_image(name, folder)[0]
         except ValueError as error:
             row = {"_fault": f"broken JSON: {path} row {number}: {shown(error, SHOWN_REASON)}"}
         except (AttributeError, KeyError, TypeError):
@@ -148,10 +165,17 @@ def _read_dataset(data: str, split: str | None) -> list[dict[str, Any]]:
         else:
             found = load_folder(Path(data)) if Path(data).is_dir() else load_dataset(data)
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        if may_be_on_hub(data) and not no_room(error):
+            raise UsageError(
+                f"{data}: no such data, nor on the hub: {hub_reason(error)} "
+                "(remedy: fetch it where there is a network, and name its folder)"
+            ) from error
         remedy = remedy_for(error, "give a .jsonl, a .parquet, or a folder as the hub lays it out")
         if no_room(error):
             remedy += f", where {config.HF_DATASETS_CACHE} lies, or set HF_DATASETS_CACHE"
-        raise AnswerSetError(f"{data}: cannot be read as a dataset: {reason_of(error)} ({remedy})") from error
+        raise AnswerSetError(
+            f"{data}: cannot be read as a dataset: {reason_of(error)} (remedy: {remedy})"
+        ) from error
     if isinstance(found, DatasetDict):
         names = ", ".join(map(str, found))
         if split is None and len(found) > 1:
@@ -161,7 +185,8 @@ def _read_dataset(data: str, split: str | None) -> list[dict[str, Any]]:
         found = found[split or next(iter(found))]
     if not isinstance(found.features.get("image"), ImageFeature):
         raise AnswerSetError(
-            f"{data}: no column image that holds images (it has {', '.join(found.column_names)})"
+            f"{data}: no column image with images among {', '.join(found.column_names)} "
+            "(remedy: name it image)"
         )
     encoded = found.select_columns("image").cast_column("image", ImageFeature(decode=False))
 
@@ -208,8 +233,8 @@ def exchange_images(items: Sequence[AnswerItem]) -> list[AnswerItem]:
     holders = {item.digest: item for item in items if item.fault is None}
     try:
         given = shuffle_map(holders)
-    except ValueError as error:
-        raise AnswerSetError(str(error)) from error
+    except UserError as error:
+        raise AnswerSetError(f"the answers show {error}") from error
     return [
         item
         if item.fault

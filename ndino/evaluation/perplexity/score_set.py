@@ -38,7 +38,8 @@ def summarise(scores: Sequence[Score]) -> dict[str, Any]:
     scored = [score for score in scores if not score.skipped]
     if not scored:
         raise PerplexityError(
-            f"not one of {len(scores)} samples could be scored; the first: {scores[0].reason}"
+            f"not one of {len(scores)} samples could be scored; the first: {scores[0].reason} "
+            "(remedy: mend the samples)"
         )
     perplexities = [score.perplexity for score in scored if score.perplexity is not None]
     within = [value for value in perplexities if value <= OUTLIER]
@@ -99,7 +100,7 @@ def score_set(
         if another and out.exists():
             raise PerplexityError(
                 f"{out}: holds rows of {held['model']}, which has other weights "
-                "(choose another --out, or remove that file)"
+                "(remedy: choose another --out, or remove that file)"
             )
         summary.unlink(missing_ok=True)
         out.unlink(missing_ok=True)

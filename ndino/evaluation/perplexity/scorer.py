@@ -354,10 +354,12 @@ def load_scorer(model: Model) -> Scorer:
         loaded, loading = found
     except Exception as error:  # every reader has errors of its own
         remedy = remedy_for(error, "save or copy the model again")
-        raise PerplexityError(f"{model.source}: cannot be loaded: {reason_of(error)} ({remedy})") from error
+        raise PerplexityError(
+            f"{model.source}: cannot be loaded: {reason_of(error)} (remedy: {remedy})"
+        ) from error
     if missing := missing_weights(loading):
-        raise PerplexityError(f"{model.source}: {missing} (save the model again)")
+        raise PerplexityError(f"{model.source}: {missing} (remedy: save the model again)")
     tokenizer = processor.tokenizer
     if not (has_llama3_markers(tokenizer) or processor.chat_template or tokenizer.chat_template):
-        raise PerplexityError(f"{model.source}: has no chat template (save the model with one)")
+        raise PerplexityError(f"{model.source}: has no chat template (remedy: save the model with one)")
     return Scorer(loaded.to("cuda" if gpu else "cpu").eval(), processor)

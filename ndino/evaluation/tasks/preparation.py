@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ndino.common.errors import SHOWN_PATH, UserError, shown
+from ndino.common.errors import UserError
+from ndino.common.images import missing_image
 from ndino.evaluation import shuffle
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Document = Mapping[str, Any]
+_AS_DOCUMENTED = "prepare the data as the task's README says"
 
 
 class TaskDataError(UserError):
@@ -32,9 +34,11 @@ def require_columns(dataset: Dataset, source: str, *columns: str) -> None:
     missing = [name for name in columns if name not in dataset.column_names]
     if missing:
         found = ", ".join(dataset.column_names)
-        raise TaskDataError(f"{source}: no column {', '.join(missing)} among {found} (see the task's README)")
+        raise TaskDataError(
+            f"{source}: no column {', '.join(missing)} among {found} (remedy: {_AS_DOCUMENTED})"
+        )
     if not len(dataset):
-        raise TaskDataError(f"{source}: no rows")
+        raise TaskDataError(f"{source}: no rows (remedy: {_AS_DOCUMENTED})")
 
 
 def require_texts(dataset: Dataset, source: str, *columns: str, several: bool = False) -> None:
@@ -49,7 +53,8 @@ def require_texts(dataset: Dataset, source: str, *columns: str, several: bool = 
             texts = value if several and isinstance(value, list) else [None if several else value]
             if not all(isinstance(text, str) for text in texts):
                 raise TaskDataError(
-                    f"{source} row {row}: {column} is {value!r:.80}, not {wanted} (put numbers in quotes)"
+                    f"{source} row {row}: {column} is {value!r:.80}, not {wanted} "
+                    "(remedy: put numbers in quotes)"
                 )
 
 
@@ -65,7 +70,7 @@ def require_letters(dataset: Dataset, source: str, letters: str) -> None:
     if len(answers) and not any(answer.strip().upper() in set(letters) for answer in answers):
         raise TaskDataError(
             f"{source}: no answer is a letter from {letters[0]} to {letters[-1]}; "
-            f"row 1 has {answers[0]!r:.80}"
+            f"row 1 has {answers[0]!r:.80} (remedy: {_AS_DOCUMENTED})"
         )
 
 
@@ -94,7 +99,7 @@ def prepare(dataset: Dataset, source: str, *columns: str, lists: Sequence[str] =
         return dataset
     try:
         return shuffle.shuffle_images(dataset)
-    except ValueError as error:
+    except UserError as error:
         raise TaskDataError(f"{source}: {error}") from error
 
 
@@ -114,14 +119,16 @@ def with_images(dataset: Dataset, source: str) -> Dataset:
         folder = Path.cwd() / source
         for row, name in enumerate(dataset["image"], start=1):
             if name is None or not _is_file(folder / name):
-                path = shown(folder / (name or ""), SHOWN_PATH)
-                raise TaskDataError(f"{source} row {row}: no image {path}")
+                reason, remedy = missing_image(name or "(none)", folder)
+                raise TaskDataError(f"{source} row {row}: {reason} (remedy: {remedy})")
         paths = [str(folder / name) for name in dataset["image"]]
         dataset = dataset.remove_columns("image").add_column("image", paths)
     try:
         return dataset.cast_column("image", ImageFeature())
     except (ValueError, TypeError, NotImplementedError) as error:
-        raise TaskDataError(f"{source}: column image holds no images but {feature}") from error
+        raise TaskDataError(
+            f"{source}: column image holds no images but {feature} (remedy: {_AS_DOCUMENTED})"
+        ) from error
 
 
 def _is_file(path: Path) -> bool:

@@ -45,7 +45,7 @@ def test_a_good_set_passes(finished, capsys):
         ({**GOOD, "conversations": GOOD["conversations"][::-1]}, "message 1 is from gpt"),
         ({**GOOD, "conversations": [{"from": "system", "value": "x"}]}, "message 1 is from 'system'"),
         ({**GOOD, "image": "a.png"}, "0 <image> but 1 image(s)"),
-        (toy.row("x", "toy", "gone.png"), "image gone.png: is not in"),
+        (toy.row("x", "toy", "gone.png"), "image gone.png is not in"),
         (toy.row("x", "toy", "../toy.png"), "outside the image folder"),
         (toy.row("x", "toy", "/etc/hostname"), "outside the image folder"),
         ({**GOOD}, "id 'good' is also the id of row 1"),
@@ -56,8 +56,9 @@ def test_each_fault_is_printed_with_its_row(tmp_path, row, said, capsys):
     assert main(["check", str(tmp_path), "--workers", "1"]) == 1
     printed = capsys.readouterr()
     (line,) = printed.out.splitlines()
+    assert line.endswith(")") and line.count("(remedy: ") == 1
     assert line.startswith(f"{tmp_path / 'data.jsonl'} row 2: ") and said in line
-    assert "1 faults" in printed.err
+    assert "2 good rows, " in printed.err and "1 faults" in printed.err
 
 
 def test_images_are_decoded_fully_and_every_row_of_a_bad_one_is_named(tmp_path):
@@ -66,7 +67,8 @@ def test_images_are_decoded_fully_and_every_row_of_a_bad_one_is_named(tmp_path):
     (tmp_path / "images" / "0.png").write_bytes(whole)
     (tmp_path / "images" / "1.png").write_bytes(whole[:-20])
     assert [row for row, _ in faults_of(tmp_path)] == [2, 4]
-    assert all("1.png: does not open" in fault for _, fault in faults_of(tmp_path))
+    assert check(tmp_path / "data.jsonl", tmp_path / "images").rows == 2, "rows 2 and 4 are not good"
+    assert all("image 1.png cannot be read: " in fault for _, fault in faults_of(tmp_path))
 
 
 def test_several_processes_find_the_same_faults(finished):
@@ -104,7 +106,7 @@ def test_a_file_that_does_not_match_its_manifest(finished):
 
 def test_nothing_to_check(tmp_path):
     write(tmp_path)
-    assert faults_of(tmp_path) == [(0, "no rows (write the file again)")]
+    assert faults_of(tmp_path) == [(0, "no rows (remedy: write the file again)")]
     with pytest.raises(UsageError, match="no such file"):
         check(tmp_path / "none.jsonl", tmp_path)
 

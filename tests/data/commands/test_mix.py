@@ -201,4 +201,4 @@ def test_missing_and_contradicting_arguments(finished, tmp_path, capsys):
         with pytest.raises(SystemExit) as ended:
             main(["mix", "--take", wrong, *folders])
         assert ended.value.code == 2
-    assert "give either the name of a mix or --take" in capsys.readouterr().err
+    assert "neither a mix nor --take, or both" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ndino.common.errors import UsageError
 from ndino.data.errors import DataError
 from ndino.data.io.repositories import image_bytes, inputs_of, open_repository, open_table
 
@@ -65,6 +66,7 @@ def test_only_the_needed_files_are_downloaded_from_the_hub(folder, monkeypatch):
         return str(folder / file)
 
     listed = [path.relative_to(folder).as_posix() for path in folder.rglob("*.*")]
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", lambda *_, **__: None)
     monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda *_, **__: listed)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
     table = open_table(open_repository("somebody/something"), ("data/train-*.parquet",), rows=15)
@@ -75,7 +77,7 @@ def test_only_the_needed_files_are_downloaded_from_the_hub(folder, monkeypatch):
 @pytest.mark.parametrize("name", ["somebody/something", "no folder: at all"])
 def test_an_unreachable_data_set_is_named_with_a_remedy(name):
     # Tests run without the hub.
-    with pytest.raises(DataError, match="remedy: hf download"):
+    with pytest.raises(UsageError, match="remedy: hf download"):
         open_repository(name).files(("*",))
 
 

@@ -251,7 +251,7 @@ def test_missing_tasks_folders_and_columns_are_named(marked, tmp_path, capsys):
     assert run(tmp_path / "source", tmp_path / "out") == 1
     assert "aokvqa/*.parquet" in capsys.readouterr().err
     # Tests run without the hub.
-    assert run(tmp_path / "nowhere", tmp_path / "out") == 1
+    assert run(tmp_path / "nowhere", tmp_path / "out") == 2
     assert "hf download" in capsys.readouterr().err
     file = next((tmp_path / "source").rglob("*.parquet"))
     other = tmp_path / "other" / "vqav2" / "a.parquet"

@@ -145,12 +145,12 @@ def test_what_cannot_be_read_is_named(tmp_path, name, content, message):
 
 def test_a_table_without_the_column(tmp_path):
     parquet.write_table(pa.table({"text": ["a"], "labels": [1]}), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match=r"no column celex_id \(it has text, labels\)"):
+    with pytest.raises(DataError, match=r"no column celex_id among text, labels \(remedy: "):
         numbers_of(tmp_path)
 
 
 def test_a_missing_source_is_named(tmp_path):
     with pytest.raises(DataError, match="no file with CELEX numbers"):
         numbers_of(tmp_path)
-    with pytest.raises(DataError, match="not a file, a folder or a data set on the hub"):
+    with pytest.raises(UsageError, match="not a file, a folder or a data set on the hub"):
         numbers_of(tmp_path / "numbers.txt")

@@ -101,8 +101,8 @@ def test_shards_give_the_same_bytes(pretrain):
 def test_a_path_that_is_neither_folder_nor_zip_is_named(pretrain, capsys):
     (pretrain / "no.zip").write_bytes(b"no zip")
     command = ["lcs", str(pretrain / "l.json"), "--out", str(pretrain / "out"), "--images"]
-    for images in ("no.zip", "nowhere"):
-        assert main([*command, str(pretrain / images)]) == 1
+    for images, code in (("no.zip", 1), ("nowhere", 2)):
+        assert main([*command, str(pretrain / images)]) == code
         assert images in capsys.readouterr().err
     assert main(["lcs", "nowhere.json", "--images", str(pretrain), "--out", str(pretrain / "out")]) == 2
     assert "nowhere.json: no such file" in capsys.readouterr().err

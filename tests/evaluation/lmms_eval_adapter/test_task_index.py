@@ -26,9 +26,18 @@ def test_a_group_has_parts_and_a_task_has_none(index):
     assert index.parts("pope-it") is None
 
 
-def test_an_unknown_name_is_an_error_with_close_ones(index):
-    with pytest.raises(UsageError, match=r"unknown task 'pope-itt' \(remedy: pope-it"):
+OURS = "one of ndino-it, pope_full-it, exams-v-it, gqa-it, llava-bench-it, mtvqa-it, ok-vqa-it, pope-it, "
+
+
+def test_an_unknown_name_is_an_error_with_close_ones_first_and_all_of_ours(index):
+    with pytest.raises(UsageError, match=rf"unknown task 'pope-itt' \(remedy: pope-it; otherwise {OURS}"):
         index.parts("pope-itt")
+
+
+def test_a_name_that_is_close_to_none_gets_no_odd_suggestions():
+    with pytest.raises(UsageError, match=rf"unknown task 'nope' \(remedy: {OURS}") as error:
+        TaskIndex(["nope"]).parts("nope")
+    assert str(error.value).endswith("seedbench-it, or a task of lmms-eval)")
 
 
 def test_a_yaml_includes_what_it_names(index):
@@ -43,7 +52,7 @@ def test_a_file_that_cannot_be_read_is_named_once_with_the_remedy(index, tmp_pat
     (tmp_path / "test.parquet").write_bytes(b"PAR1 but no more")
     files = {"test": [str(tmp_path / "test.parquet")]}
     changes = {"dataset_path": "parquet", "dataset_name": None, "dataset_kwargs": {"data_files": files}}
-    with pytest.raises(SetupError, match=r"^task mtvqa-it: .*\(copy it again\)$"):
+    with pytest.raises(SetupError, match=r"^task mtvqa-it: .*\(remedy: copy it again\)$"):
         index.load("mtvqa-it", task_type="simple", changes=changes, remedy="copy it again")
     # Loading leaves lmms-eval's own number of tries in place.
     assert ConfigurableTask.download.retry.stop.__class__.__name__ == "stop_any"

@@ -146,7 +146,7 @@ except ValueError as error:
     )
     assert done.stdout.splitlines() == [
         f"{parquet}: cannot be read as a dataset: No space left on device "
-        f"(make room on that disk, where {cache} lies, or set HF_DATASETS_CACHE)"
+        f"(remedy: make room on that disk, where {cache} lies, or set HF_DATASETS_CACHE)"
     ]
 
 

@@ -51,13 +51,13 @@ def test_names_of_files_become_images(tmp_path, monkeypatch, column):
     prepared = prepare(rows(question=["?"], **{column: ["a.png"]}), SOURCE, "question")
     (image,) = document_images(prepared[0])
     assert image.mode == "RGB" and image.getpixel((0, 0)) == (255, 0, 0)
-    with pytest.raises(TaskDataError, match=r"owner/Set row 1: no image .*none\.png"):
+    with pytest.raises(TaskDataError, match=r"owner/Set row 1: image none\.png is not in .*Set \(remedy: "):
         prepare(rows(question=["?"], **{column: ["none.png"]}), SOURCE, "question")
 
 
 def test_a_name_that_no_file_can_have_is_a_missing_image(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(TaskDataError, match=r"row 1: no image .*…"):
+    with pytest.raises(TaskDataError, match=r"row 1: image holds [\d,]+ characters of data in place of"):
         prepare(rows(question=["?"], image=["QUJD" * 1000]), SOURCE, "question")
 
 

@@ -108,8 +108,8 @@ def _route(source: str, target: str) -> tuple[str, ...]:
     if not between:
         installed = ", ".join(sorted("-".join(pair) for pair in pairs)) or "none"
         raise DataError(
-            f"apertium has no pair from {source} to {target}, direct or over one language in between "
-            f"(installed pairs: {installed}; remedy: {_remedy(source, target)})"
+            f"apertium has no pair from {source} to {target}, direct or over one language in between; "
+            f"installed: {installed} (remedy: {_remedy(source, target)})"
         )
     return f"{source}-{between[0]}", f"{between[0]}-{target}"
 

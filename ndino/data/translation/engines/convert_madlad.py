@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.caches import cache_folder
-from ndino.common.errors import UsageError, reason_of
+from ndino.common.errors import UsageError
 from ndino.common.files import atomic_folder, fingerprint, key_of, write_json
+from ndino.common.hub import hub_reason
 from ndino.data.errors import DataError
 
 # Versions that convert correctly. CTranslate2 and PyTorch come from the current environment.
@@ -155,9 +156,9 @@ def _published(model: str) -> Path:
 
     try:
         return Path(snapshot_download(model, allow_patterns=list(WANTED)))
-    except Exception as error:  # the errors of the hub's client have no common base class
-        raise DataError(
-            f"{model}: no such folder, and not available from the hub: {reason_of(error)} "
+    except Exception as error:  # see `hub_reason`
+        raise UsageError(
+            f"{model}: no such folder, nor on the hub: {hub_reason(error)} "
             "(remedy: a machine with internet, or a folder)"
         ) from error
 
