@@ -21,6 +21,7 @@ from ndino.export.settings import build_config, check_kind, read_tokenizer, requ
 from ndino.export.tower import Tower, read_tower
 from ndino.export.writer import Layout, write_safetensors
 from ndino.formats import model_folder
+from ndino.formats.finite import is_finite
 
 SPARE_BYTES = 64 * 1024**2  # disk space for everything that is not weights
 ROWS = 8192  # embedding rows averaged at a time, in float64
@@ -96,7 +97,7 @@ def _write_weights(
                 else f"model-{number:05}-of-{len(layouts):05}.safetensors"
             )
             tensors = (
-                _grown(tensor, new_rows if name in (EMBEDDINGS, HEAD) else 0)
+                _grown(_finite(tensor, name, shard), new_rows if name in (EMBEDDINGS, HEAD) else 0)
                 for name, tensor in checkpoint.read(shard)
                 if name in names
             )
@@ -118,6 +119,15 @@ def _layout(checkpoint: Checkpoint, names: dict[str, str], shard: Path, new_rows
             grown = new_rows if name in (EMBEDDINGS, HEAD) else 0
             layout[names[name]] = ((rows + grown, *rest), tensor.dtype)
     return layout
+
+
+def _finite(tensor: torch.Tensor, name: str, shard: Path) -> torch.Tensor:
+    if not is_finite(tensor):
+        raise ConversionError(
+            f"{shard}: {name} has values that are not finite (remedy: take an earlier checkpoint, or copy "
+            "this one again)"
+        )
+    return tensor
 
 
 def _grown(tensor: torch.Tensor, new_rows: int) -> Iterator[torch.Tensor]:

@@ -20,6 +20,7 @@ from ndino.export.errors import ConversionError
 from ndino.export.sample_images import draw_images
 from ndino.export.settings import require
 from ndino.export.tower import read_tower
+from ndino.formats.finite import non_finite_in_model
 from ndino.formats.prompts import IMAGE_TOKEN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,6 +126,8 @@ def _load(folder: Path) -> LlavaNextForConditionalGeneration:
             raise ConversionError(
                 f"{folder}: {what.replace('_', ' ')} {sorted(report[what])[:5]} (remedy: {_AGAIN})"
             )
+    if problem := non_finite_in_model(model, folder):
+        raise ConversionError(problem)
     tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
     if tied != model.config.tie_word_embeddings:
         raise ConversionError(

@@ -128,8 +128,11 @@ def test_without_upstream_the_lesser_check_is_announced(tmp_path, checkpoint, ca
 
 def test_without_upstream_faulty_weights_are_detected(tmp_path, checkpoint, copied, without_upstream):
     dst = convert(copied, tmp_path / "dst")
-    change_weight(dst, "language_model.model.norm.weight", lambda value: value * float("nan"))
+    change_weight(dst, "language_model.model.norm.weight", lambda value: value * 1e38)
     with pytest.raises(ConversionError, match="logits of the wide image are not finite"):
+        checks.verify(checkpoint, dst)
+    change_weight(dst, "language_model.model.norm.weight", lambda value: value * float("nan"))
+    with pytest.raises(ConversionError, match=r"safetensors: \S+norm\.weight has values that are not finite"):
         checks.verify(checkpoint, dst)
     weights = load_file(dst / "model.safetensors")
     weights["image_new_line"] = weights.pop("image_newline")

@@ -12,6 +12,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from ndino.evaluation.inference.prefix_cache import encode_prefix, packed_attent
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing, common_length, prefix_key
 from ndino.evaluation.models import Model
 from ndino.evaluation.perplexity.answer_sets import AnswerItem
+from ndino.formats.finite import non_finite_in_model
 from ndino.formats.image_tokens import widen_image_tokens
 from ndino.formats.model_folder import missing_weights
 from ndino.formats.prompts import (
@@ -339,8 +341,8 @@ def load_scorer(model: Model) -> Scorer:
     """Load a LLaVA-NeXT, in bfloat16 on a GPU and float32 on a CPU.
 
     Raises:
-        PerplexityError: a file is broken, weights are missing, or there are neither LLaMA 3's markers nor
-            a chat template.
+        PerplexityError: a file is broken, weights are missing or not finite, or there are neither LLaMA 3's
+            markers nor a chat template.
     """
     gpu = torch.cuda.is_available()
     try:
@@ -359,7 +361,10 @@ def load_scorer(model: Model) -> Scorer:
         ) from error
     if missing := missing_weights(loading):
         raise PerplexityError(f"{model.source}: {missing} (remedy: save the model again)")
+    loaded = loaded.to("cuda" if gpu else "cpu").eval()
+    if problem := non_finite_in_model(loaded, Path(model.path)):
+        raise PerplexityError(problem)
     tokenizer = processor.tokenizer
     if not (has_llama3_markers(tokenizer) or processor.chat_template or tokenizer.chat_template):
         raise PerplexityError(f"{model.source}: has no chat template (remedy: save the model with one)")
-    return Scorer(loaded.to("cuda" if gpu else "cpu").eval(), processor)
+    return Scorer(loaded, processor)
