@@ -91,11 +91,9 @@ run_job() {
   done
   # From here on an interrupted step is repeated from its start.
   trap requeue USR1 TERM
-  if [ "$status" != 0 ]; then
-    python -m ndino cluster outcome "${stage[@]}" >/dev/null 2>&1 || true
-    die "$out: training failed with status $status (remedy: read the log above; the same command resumes)"
-  fi
-  python -m ndino cluster outcome "${stage[@]}" &
+  # The run's folder decides, not the exit status: a rank can abort after the manifest is written, and a crash
+  # after progress is worth another start.
+  python -m ndino cluster outcome "${stage[@]}" --status "$status" &
   wait $! || verdict=$?
   [ "$verdict" != 75 ] || requeue
   exit "$verdict"

@@ -15,8 +15,10 @@ from typing import Any
 
 from ndino.common.files import write_json
 from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints, step_of
+from ndino.train.health.ending import failure_since
 
 JOB = "job.json"
+MOST_TRIES = 3  # attempts in a row that crash without a newer checkpoint
 
 
 class AttemptOutcome(IntEnum):
@@ -24,7 +26,7 @@ class AttemptOutcome(IntEnum):
 
     FINISHED = 0
     FAILED = 1
-    RESUME = 75  # stopped, but with progress: requeue the job
+    RESUME = 75  # stopped or crashed, but with progress: requeue the job
 
 
 def begin(out: Path, environment: Mapping[str, str], *, nodes: int, ranks: int) -> None:
@@ -61,18 +63,41 @@ def end(out: Path) -> None:
         write_json(path, {**manifest, "attempts": attempts, "wall_seconds": seconds})
 
 
-def outcome(out: Path) -> tuple[AttemptOutcome, str]:
-    """How the latest attempt ended, and a message that says so."""
+def outcome(out: Path, status: int = 0) -> tuple[AttemptOutcome, str]:
+    """How the latest attempt ended, and a message that says so.
+
+    ``status`` is the exit status of the ranks. A finished run is finished whatever it is: ranks can abort at
+    exit, with the manifest written.
+    """
+    attempts = _attempts(out)
     if (out / "manifest.json").exists():
         return AttemptOutcome.FINISHED, f"{out}: finished"
-    before = _attempts(out)[-1]["from_step"] if _attempts(out) else 0
+    before, began = (attempts[-1]["from_step"], attempts[-1]["started"]) if attempts else (0, 0)
+    if status and (reason := failure_since(out, began)) is not None:
+        return AttemptOutcome.FAILED, f"{out}: not started again, as the same would happen: {reason}"
     now = step_of(newest_complete_checkpoint(out))
     if now > before:
-        return AttemptOutcome.RESUME, f"{out}: stopped after step {now}, will be resumed"
+        how = f"crashed (status {status})" if status else "stopped"
+        return AttemptOutcome.RESUME, f"{out}: {how} after step {now}, will be resumed"
+    if status:
+        return _crashed_without_progress(out, status, attempts, now)
     return AttemptOutcome.FAILED, (
         f"{out}: ended without a checkpoint later than step {before} (remedy: read the log above; if "
         "time ran out, use a longer --time or a smaller save_steps)"
     )
+
+
+def _crashed_without_progress(
+    out: Path, status: int, attempts: list[dict[str, Any]], now: int
+) -> tuple[AttemptOutcome, str]:
+    # Of the job's own attempts: one that never got anywhere has a fault that is there from the start, and who
+    # submits a job again wants to see it try.
+    steps = [each["from_step"] for each in attempts if each["job"] == attempts[-1]["job"]]
+    tries = sum(step >= now for step in steps)
+    crashed = f"{out}: crashed (status {status}) without a checkpoint later than step {now}"
+    if tries < min(len(steps), MOST_TRIES):
+        return AttemptOutcome.RESUME, f"{crashed}, {tries} of {MOST_TRIES} tries: will be started again"
+    return AttemptOutcome.FAILED, f"{crashed} (remedy: read the log above; the same command resumes)"
 
 
 def _attempts(out: Path) -> list[dict[str, Any]]:

@@ -18,7 +18,14 @@ from ndino.formats.recipes import Recipe
 from ndino.llava_next.arguments import lacks_master_weights
 from ndino.train.distribution import planned
 from ndino.train.manifest import identity
-from ndino.train.stage import Stage, StageError, belongs_to, require_resumable, too_many_rejects
+from ndino.train.stage import (
+    Stage,
+    StageError,
+    belongs_to,
+    nothing_to_learn,
+    require_resumable,
+    too_many_rejects,
+)
 from ndino.train.start import check_folder
 
 GIB = 1024**3
@@ -197,6 +204,8 @@ def _rows(stage: Stage, *, every_image: bool) -> Lines:
         return
     left_out = f", {rejected} left out; the first: {survey.first_fault}" if rejected else ""
     yield True, f"data: {stage.data}, {survey.rows} rows{left_out}"
+    if problem := nothing_to_learn(stage.recipe, stage.data, images=bool(survey.first_images)):
+        yield False, problem
     first_images = [stage.image_folder / image for image in survey.first_images]
     broken = [line for image in first_images if (line := decode_fault(image))]
     if len(broken) > stage.recipe.max_rejected * len(first_images):

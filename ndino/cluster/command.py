@@ -64,6 +64,9 @@ def add_arguments(parser: CommandParser) -> None:
         "outcome", run_outcome, "say how an attempt ended, and publish the model of a finished one", _STAGE
     )
     add_stage_arguments(outcome)
+    outcome.add_argument(
+        "--status", type=int, default=0, metavar="N", help="exit status of the ranks (default: %(default)s)"
+    )
 
     plan = add(
         "family",
@@ -213,7 +216,7 @@ def run_outcome(args: argparse.Namespace) -> int:
         if (stage.out / RESULT).exists():
             publish_stage(stage)
     attempts.end(stage.out)
-    outcome, line = attempts.outcome(stage.out)
+    outcome, line = attempts.outcome(stage.out, args.status)
     print(
         f"{args.program}: {line}",
         file=sys.stderr if outcome is attempts.AttemptOutcome.FAILED else sys.stdout,

@@ -31,6 +31,7 @@ NOT_IN_IDENTITY = {
     "save_steps": "how much a kill costs",
     "save_total_limit": "how many checkpoints to choose from",
     "max_rejected": "which data are refused",
+    "on_divergence": "whether to go on when training diverges; steps that were skipped are in the manifest",
     "loader_workers": "who prepares the batches; the sampler alone decides their order",
 }
 
@@ -84,6 +85,7 @@ class Recipe:
     plain_ending: PlainEnding
     loader_workers: Annotated[int, Field(ge=0)]
     max_rejected: Annotated[float, Field(ge=0, le=1)] = 0.01
+    on_divergence: Literal["stop", "skip"] = "stop"
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.max_steps is None):

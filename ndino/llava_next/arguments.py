@@ -108,6 +108,7 @@ def upstream_arguments(
         "save_steps": recipe.save_steps,
         "save_total_limit": recipe.save_total_limit,
         "logging_steps": max(1, steps // LOGGED_POINTS),
+        "logging_nan_inf_filter": False,  # it would log another loss for one that is no number
         "seed": recipe.seed,
         "dataloader_num_workers": recipe.loader_workers,
         "dataloader_drop_last": rows >= recipe.effective_batch,

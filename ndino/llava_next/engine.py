@@ -28,6 +28,7 @@ from ndino.export.errors import ConversionError
 from ndino.export.settings import read_tokenizer
 from ndino.export.verify import verify
 from ndino.formats.llava_json import ROLES, Conversation, read_conversations, write_conversations
+from ndino.formats.model_kinds import ModelFolderError
 from ndino.formats.recipes import RecipeError
 from ndino.llava_next.arguments import Inputs, lacks_master_weights, upstream_arguments
 from ndino.llava_next.start import (
@@ -39,6 +40,8 @@ from ndino.llava_next.start import (
 from ndino.train.build import build_processor
 from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints
 from ndino.train.distribution import planned
+from ndino.train.health.ending import failure_since
+from ndino.train.health.finite import non_finite_in_folder, not_finite
 from ndino.train.manifest import identity
 from ndino.train.rows.index import stage_index
 from ndino.train.stage import (
@@ -173,6 +176,11 @@ def publish_stage(stage: Stage) -> Path:
     run, out = _identity(stage), stage.out.resolve()
     model_folder, result = out / "model", out / RESULT
     with report_full_disk(out):
+        if (ruined := non_finite_in_folder(result)) is not None:
+            raise StageError(
+                f"{ruined} is not finite, nothing is published (remedy: train again with a lower "
+                "learning_rate in another --out)"
+            )
         if not (result / "manifest.json").exists():
             ended = time.time()
             prepared = _read(out / PREPARED)
@@ -214,6 +222,11 @@ def _write_start(stage: Stage, out: Path) -> Inputs:
     tower = link_vision_tower(tower.resolve(), out / "start" / TOWER)
     language_model = stage.model or stage.language_model
     assert language_model is not None  # see Stage
+    if newest_complete_checkpoint(out) is None:
+        for folder in (language_model, tower):
+            if (ruined := non_finite_in_folder(folder)) is not None:
+                message = not_finite(ruined)
+                raise ModelFolderError(message)
     link_language_model(language_model.resolve(), out / "start" / LANGUAGE_MODEL, tower)
     return Inputs(
         language_model=f"start/{LANGUAGE_MODEL}",
@@ -253,6 +266,7 @@ def _record(conversation: Conversation) -> dict:
     names = {role: speaker for speaker, role in ROLES.items()}
     record = {
         "id": conversation.id,
+        "row": conversation.row,  # for messages (overlay/llava/ndino/trainer.py)
         "conversations": [{"from": names[turn.role], "value": turn.text} for turn in conversation.turns],
     }
     if conversation.images:
@@ -263,6 +277,7 @@ def _record(conversation: Conversation) -> dict:
 
 def _run(tree: Tree, arguments: list[str], out: Path, on_step: OnStep | None) -> None:
     last: deque[str] = deque(maxlen=LAST_LINES)
+    began = time.time()
     with (out / LOG).open("a", encoding="utf-8") as log, _trainer(tree, arguments, out) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -276,6 +291,8 @@ def _run(tree: Tree, arguments: list[str], out: Path, on_step: OnStep | None) ->
             else:
                 print(f"\rstep {step[0]} of {step[1]}", end="\n" if step[0] == step[1] else "", flush=True)
     if process.returncode:
+        if (known := failure_since(out, began)) is not None:
+            raise StageError(known)
         raise StageError(
             f"the upstream trainer failed: {_reason(last, process.returncode)} (remedy: see {out / LOG})"
         )

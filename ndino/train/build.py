@@ -44,6 +44,7 @@ from ndino.formats import model_folder
 from ndino.formats.model_kinds import ModelFolderError, require_model_folder
 from ndino.formats.prompts import IMAGE_TOKEN, MARKERS, PromptFormat
 from ndino.formats.recipes import Recipe
+from ndino.train.health.finite import file_of, first_non_finite, not_finite
 from ndino.train.start import check_language_model, check_model, check_tower
 
 logger = logging.getLogger(__name__)
@@ -104,6 +105,9 @@ def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     )
     if missing := model_folder.missing_weights(loading):
         raise ModelFolderError(f"{folder}: {missing} (remedy: copy the model again)")
+    if name := first_non_finite(model.state_dict().items()):
+        message = not_finite(f"{file_of(folder, model_folder.saved_name(name))}: tensor {name}")
+        raise ModelFolderError(message)
     return model
 
 

@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import shutil
 import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
-import torch
 import torch.distributed as dist
 from transformers import TrainerCallback, TrainingArguments
 
 from ndino.common.files import write_json
-from ndino.train.checkpoints import PROGRESS, checkpoints_of, mark_complete
+from ndino.train.checkpoints import PROGRESS, checkpoints_of, is_complete, mark_complete
+from ndino.train.health.divergence import DivergenceGuard
+from ndino.train.health.ranks import any_rank
+from ndino.train.stage import is_first_rank
 
 # SLURM sends SIGUSR1 before the time limit, if the job asks for it, and SIGTERM before preemption.
 STOP_SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
 
 
 class MarkComplete(TrainerCallback):
-    """Marks each finished checkpoint as complete, and only then removes older ones; keeps ``keep`` of them.
+    """Marks finished checkpoints as complete; keeps ``keep`` of them once the newest is known to be good.
 
-    The Trainer's own ``save_total_limit`` removes them as part of saving, before the new checkpoint is known
-    to be complete: a kill at that moment would leave nothing to resume from.
+    The Trainer's own ``save_total_limit`` removes older ones as part of saving, before the new checkpoint is
+    known to be complete: a kill at that moment would leave nothing to resume from. And weights may be finite
+    and still ruined, which shows in the loss of the step after: until then the older ones stay.
     """
 
-    def __init__(self, keep: int) -> None:
+    def __init__(self, keep: int, guard: DivergenceGuard) -> None:
         self.keep = keep
+        self.guard = guard
+        self.unproven = True  # whether a checkpoint may be there that no later step has shown to be good
 
-    def on_save(self, args: TrainingArguments, state, control, **options) -> None:
+    def on_save(self, args: TrainingArguments, state, control, model=None, **options) -> None:
+        assert model is not None
+        self.guard.check_weights(args, state, model)
         # Every rank writes into the checkpoint: its random state, and its shard if the model is sharded.
         if dist.is_initialized():
             dist.barrier()
@@ -40,9 +51,25 @@ class MarkComplete(TrainerCallback):
         assert args.output_dir is not None  # TrainingArguments replaces None by its default
         out = Path(args.output_dir)
         mark_complete(out / f"checkpoint-{state.global_step}")
-        older = sorted(step for step in checkpoints_of(out) if step < state.global_step)
-        for step in older[: max(0, len(older) + 1 - self.keep)]:
-            shutil.rmtree(out / f"checkpoint-{step}")
+        self.unproven = True
+
+    def on_pre_optimizer_step(self, args: TrainingArguments, state, control, **options) -> None:
+        # The guard has looked at the step before this callback is reached.
+        if self.guard.proven == state.global_step + 1:
+            self._remove_older(args, state)
+
+    def on_train_end(self, args: TrainingArguments, state, control, **options) -> None:
+        if state.global_step >= state.max_steps:  # no step after it will show more
+            self._remove_older(args, state)
+
+    def _remove_older(self, args: TrainingArguments, state) -> None:
+        if not self.unproven or not state.is_world_process_zero:
+            return
+        self.unproven = False
+        assert args.output_dir is not None  # TrainingArguments replaces None by its default
+        found = checkpoints_of(Path(args.output_dir))
+        for step in sorted(step for step, path in found.items() if is_complete(path))[: -self.keep]:
+            shutil.rmtree(found[step])
 
 
 class FollowArguments(TrainerCallback):
@@ -61,10 +88,14 @@ class StopOnSignal(TrainerCallback):
     handling them, because SLURM sends them to every process of a job and child processes inherit the mask.
     Otherwise SIGTERM would end the data loader's workers, and PyTorch then ends the rank before anything is
     saved.
+
+    Ctrl-C stops in the same way while training runs; a second one ends the process at once. Before training
+    there is nothing to save, and it ends the process as usual.
     """
 
     def __init__(self) -> None:
         self.stop_requested = False
+        self._on_interrupt: Any = None
 
     def listen(self) -> None:
         """Hold the signals back from now on; call it from the main thread."""
@@ -83,10 +114,20 @@ class StopOnSignal(TrainerCallback):
         try:
             yield
         finally:
+            self._restore_interrupt()
             self._take_pending()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+    def on_train_begin(self, args, state, control, **options) -> None:
+        # Handled rather than blocked, so that a second Ctrl-C does not wait for a step. The loader's workers,
+        # which the terminal interrupts too, inherit the handler.
+        if self._on_interrupt is None and threading.current_thread() is threading.main_thread():
+            self._on_interrupt = signal.signal(signal.SIGINT, self._interrupt)
+
+    def on_train_end(self, args, state, control, **options) -> None:
+        self._restore_interrupt()
 
     def on_step_end(self, args, state, control, **options) -> None:
         self._take_pending()
@@ -101,17 +142,20 @@ class StopOnSignal(TrainerCallback):
         while (pending := signal.sigtimedwait(STOP_SIGNALS, 0)) is not None:
             self._request_stop(pending.si_signo)
 
-    def _request_stop(self, number: int, frame: FrameType | None = None) -> None:
+    def _interrupt(self, number: int, frame: FrameType | None = None) -> None:
+        if self.stop_requested:
+            raise KeyboardInterrupt
+        if is_first_rank() and multiprocessing.parent_process() is None:
+            print("\nstopping after this step; Ctrl-C again to end without a checkpoint", file=sys.stderr)
         self.stop_requested = True
 
+    def _restore_interrupt(self) -> None:
+        if self._on_interrupt is not None:
+            signal.signal(signal.SIGINT, self._on_interrupt)
+            self._on_interrupt = None
 
-def any_rank(value: bool, device: torch.device) -> bool:
-    """Whether ``value`` is true on at least one rank; all ranks must call this."""
-    if not dist.is_initialized():
-        return value
-    flag = torch.tensor(int(value), device=device)
-    dist.all_reduce(flag, op=dist.ReduceOp.MAX)
-    return bool(flag.item())
+    def _request_stop(self, number: int, frame: FrameType | None = None) -> None:
+        self.stop_requested = True
 
 
 class WriteProgress(TrainerCallback):

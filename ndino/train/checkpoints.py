@@ -79,6 +79,11 @@ def mark_complete(checkpoint: Path) -> None:
     write_json(checkpoint / COMPLETE, content)
 
 
+def unmark(checkpoint: Path) -> None:
+    """Declare that a checkpoint is not to be resumed from; the next start removes it."""
+    (checkpoint / COMPLETE).unlink(missing_ok=True)
+
+
 def is_complete(checkpoint: Path) -> bool:
     """Whether the checkpoint was finished and still has all its files, in their sizes.
 

@@ -15,7 +15,10 @@ Train one stage, with the native engine or with the pinned upstream trainer.
 OUT/model is the trained model in Hugging Face format, OUT/manifest.json says how it was made, and
 OUT/rejects.txt lists the rows that could not be used. Rerun to resume from the newest complete checkpoint.
 
-SIGUSR1 and SIGTERM let the native engine finish its step and save a checkpoint; the exit code is then 130.
+Ctrl-C, SIGUSR1 and SIGTERM let the native engine finish its step and save a checkpoint; the exit code is then
+130. A second Ctrl-C ends it at once.
+
+Training that diverges stops with exit code 1 and keeps its last good checkpoint: docs/training.md.
 """
 EXAMPLES = (
     "ndino train launch/recipes/mlp.yaml --out runs/italian/mlp --language-model models/llama-3-8b "
@@ -43,9 +46,10 @@ def run(args: argparse.Namespace) -> int:
     run_stage = import_module(ENGINES[args.engine]).run_stage
     if args.engine == "native":
         from ndino.train.callbacks import StopOnSignal
+        from ndino.train.health.ranks import ending_together
 
         stop = StopOnSignal()
-        with stop.listening():
+        with stop.listening(), ending_together(stage.out):
             model = run_stage(stage, stop=stop)
     else:
         # The upstream trainer is a process of its own, with its own handling of signals.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from pathlib import Path
 
@@ -20,9 +21,12 @@ from ndino.formats.recipes import Recipe, RecipeError
 from ndino.train.batches import Collator
 from ndino.train.build import build_model, load_model, save_model
 from ndino.train.callbacks import StopOnSignal
-from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints
+from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints, step_of
 from ndino.train.dataset import ConversationDataset
 from ndino.train.distribution import current
+from ndino.train.health.divergence import Diverged, skip_notice
+from ndino.train.health.finite import first_non_finite
+from ndino.train.health.ranks import any_rank
 from ndino.train.loss import patch_forward
 from ndino.train.manifest import identity, peak_rss_mb, surroundings
 from ndino.train.rows.damage import RecordDamage
@@ -35,6 +39,7 @@ from ndino.train.stage import (
     StageStopped,
     belongs_to,
     is_first_rank,
+    nothing_to_learn,
     report_full_disk,
     require_resumable,
     write_rejects,
@@ -64,6 +69,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
 
     Raises:
         StageStopped: ``stop`` received a signal.
+        Diverged: training diverged, and the recipe does not say to skip the batch, or too many were skipped.
         StageError: the output folder holds another run, no row is usable, the batch cannot be split over the
             ranks, or the disk is full.
         ModelFolderError: a starting folder is unusable.
@@ -75,6 +81,23 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
     require_resumable(stage.out, current())
     require_open(stage.image_folder)
     started = time.time()
+    while True:
+        try:
+            return _train(stage, run, started, on_step, stop)
+        except Diverged as error:
+            if not error.event.skipped:
+                raise
+            if is_first_rank():
+                print(skip_notice(stage.out, error.event), flush=True)
+        # The error's traceback held the model, the trainer and the optimiser; everything is built anew.
+        gc.collect()
+
+
+def _train(
+    stage: Stage, run: dict, started: float, on_step: OnStep | None, stop: StopOnSignal | None
+) -> Path:
+    """`run_stage` from the newest complete checkpoint to the manifest, or to a divergence."""
+    model_folder = stage.out / "model"
     set_seed(stage.recipe.seed)
     model, processor = _starting_model(stage)
     if is_first_rank():
@@ -88,6 +111,8 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
     fit_to_rows(arguments, stage.recipe, len(index))
     dataset = ConversationDataset(index, stage.image_folder, processor)
     damage = RecordDamage(dataset, stage)
+    if problem := nothing_to_learn(stage.recipe, stage.data, images=index.has_images):
+        raise StageError(problem)
     set_trainable(model, stage.recipe.trainable)
     patch_forward(model)
     trainer = NativeTrainer(
@@ -109,11 +134,13 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
     # The first rank removes torn checkpoints above; no rank may look for one to resume from before that.
     trainer.accelerator.wait_for_everyone()
     checkpoint = newest_complete_checkpoint(stage.out)
+    trainer.guard.load_skips(stage.out, step_of(checkpoint))
     with report_full_disk(stage.out):
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if trainer.state.global_step < trainer.state.max_steps:
             raise StageStopped(f"{stage.out}: stopped after step {trainer.state.global_step}")
         weights = trainer.gathered_weights()
+        _require_finite(weights, trainer)
         if trainer.is_world_process_zero():
             save_model(model, processor, model_folder, weights=weights, prompt=stage.recipe.prompt)
     if trainer.is_world_process_zero():
@@ -129,6 +156,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
                 "seed": stage.recipe.seed,
                 "ranks": trainer.args.world_size,
                 "steps": trainer.state.global_step,
+                "skipped_steps": list(trainer.guard.skip),
                 "tokens": trainer.state.num_input_tokens_seen,
                 "train_loss": result.training_loss,
                 "loss_curve": [[row["step"], row["loss"]] for row in history if "loss" in row],
@@ -181,6 +209,7 @@ def training_arguments(recipe: Recipe, out: Path, *, quiet: bool) -> TrainingArg
         logging_strategy="steps",
         # The other ranks wait while the first one indexes the data or writes the model.
         ddp_timeout=PATIENCE_SECONDS,
+        logging_nan_inf_filter=False,  # it would log 0 for a loss that is no number
         report_to="none",
         use_cpu=cpu,
     )
@@ -188,6 +217,11 @@ def training_arguments(recipe: Recipe, out: Path, *, quiet: bool) -> TrainingArg
         arguments.gradient_accumulation_steps = recipe.accumulation(arguments.world_size)
     except RecipeError as error:
         raise StageError(str(error)) from error
+    if arguments.n_gpu > 1:
+        # Without a launcher, Trainer would split each batch over all of them (DataParallel): another
+        # effective batch, and ours cannot be split.
+        print(f"{arguments.n_gpu} GPUs are visible; one process trains on one of them", flush=True)
+        arguments._n_gpu = 1
     return arguments
 
 
@@ -198,6 +232,15 @@ def fit_to_rows(arguments: TrainingArguments, recipe: Recipe, rows: int) -> None
     arguments.dataloader_drop_last = rows >= recipe.effective_batch
     steps = recipe.max_steps or max(1, int(rows * (recipe.epochs or 1)) // recipe.effective_batch)
     arguments.logging_steps = max(1, steps // LOGGED_POINTS)
+
+
+def _require_finite(weights: dict[str, torch.Tensor], trainer: NativeTrainer) -> None:
+    name = first_non_finite(weights.items()) if trainer.is_world_process_zero() else None
+    if any_rank(name is not None, trainer.args.device):
+        raise StageError(
+            f"{trainer.args.output_dir}: {name or 'a weight'} is not finite after the last step, nothing is "
+            "published (remedy: train again with a lower learning_rate in another --out)"
+        )
 
 
 def _starting_model(stage: Stage) -> tuple[LlavaNextForConditionalGeneration, LlavaNextProcessor]:

@@ -93,6 +93,9 @@ def supervised_loss(
     supervised = targets != IGNORE_INDEX
     logits = model.lm_head(hidden[:, :-1][supervised]).float()
     total = cross_entropy(logits, targets[supervised], reduction="sum") + idle
+    if torch.is_grad_enabled() and not total.requires_grad:
+        # Text alone where only the projector is trained: it has no part in the loss, and learns nothing.
+        total = total + _idle_tower(model, batch)
     return total / (supervised.sum() if supervised_tokens is None else supervised_tokens)
 
 

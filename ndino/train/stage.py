@@ -259,6 +259,16 @@ def too_many_rejects(
     )
 
 
+def nothing_to_learn(recipe: Recipe, data: Path, *, images: bool) -> str | None:
+    """What is wrong if a stage that trains only the projector has no image in its data, else None."""
+    if images or recipe.trainable != "projector":
+        return None
+    return (
+        f"{data}: no row has an image, so a stage that trains only the projector would learn nothing "
+        "(remedy: name data with images, or set trainable: all in the recipe)"
+    )
+
+
 @contextlib.contextmanager
 def report_full_disk(out: Path) -> Iterator[None]:
     """Turn any error raised while the disk of ``out`` is full into a StageError that says so."""

@@ -13,6 +13,7 @@ from transformers.trainer_pt_utils import get_parameter_names
 from ndino.common.transformers_types import vision_sizes
 from ndino.formats.recipes import Recipe
 from ndino.train.callbacks import FollowArguments, MarkComplete, WriteProgress
+from ndino.train.health.divergence import DivergenceGuard
 
 
 def set_trainable(model: LlavaNextForConditionalGeneration, trainable: str) -> None:
@@ -51,9 +52,9 @@ class NativeTrainer(Trainer):
 
     def __init__(self, *, recipe: Recipe, **options) -> None:
         self.recipe = recipe
-        super().__init__(
-            **options, callbacks=[FollowArguments(), MarkComplete(recipe.save_total_limit), WriteProgress()]
-        )
+        self.guard = DivergenceGuard(skipping=recipe.on_divergence == "skip")
+        callbacks = [FollowArguments(), self.guard, MarkComplete(recipe.save_total_limit, self.guard)]
+        super().__init__(**options, callbacks=[*callbacks, WriteProgress()])
         # Makes Trainer count the supervised tokens of the whole effective batch and pass them to
         # compute_loss. Dividing by a micro-batch's own count would give tokens of short answers more weight.
         self.model_accepts_loss_kwargs = True
@@ -111,8 +112,20 @@ class NativeTrainer(Trainer):
         return self.recipe.learning_rate
 
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
-        inputs.pop("rows")  # not for the model
-        return super().training_step(model, inputs, num_items_in_batch)
+        rows = inputs.pop("rows")  # not for the model
+        if self.state.global_step + 1 in self.guard.skip:
+            # Without a backward pass there are no gradients, and the optimiser leaves the weights alone. The
+            # data stay in step with the count of steps, so a resume needs to know nothing. The log gets the
+            # usual loss in place of the one that was bad.
+            share = (self.guard.spikes.median or 0.0) / self.current_gradient_accumulation_steps
+            return torch.tensor(share, device=self.args.device)
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self.guard.saw(rows, loss)
+        return loss
+
+    def _get_grad_norm(self, model, grad_norm=None):
+        self.guard.norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        return self.guard.norm
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         loss = model(**inputs, supervised_tokens=num_items_in_batch)

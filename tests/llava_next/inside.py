@@ -148,11 +148,12 @@ def large_image(path: str, seed: int) -> dict:
         before = True
     except Image.DecompressionBombError:
         before = False
-    arguments = SimpleNamespace(seed=seed, attn_implementation="flash_attention_2")
+    arguments = SimpleNamespace(seed=seed, attn_implementation="flash_attention_2", n_gpu=4, _n_gpu=4)
     begin(arguments)
     return {
         "before": before,
         "after": list(Image.open(path).size),
+        "gpus": arguments._n_gpu,
         "attention": arguments.attn_implementation,
         "flash_attn": is_flash_attn_2_available(),
     }

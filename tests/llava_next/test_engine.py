@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, AutoTokenizer, LlavaNextForConditionalGeneration
 
 from ndino.formats.llava_json import write_conversations
 from ndino.llava_next.engine import run_stage
 from ndino.train.build import ModelFolderError
-from ndino.train.checkpoints import COMPLETE, mark_complete
+from ndino.train.checkpoints import COMPLETE, mark_complete, newest_complete_checkpoint, step_of
+from ndino.train.health.divergence import events
 from ndino.train.stage import Stage, StageError
 from tests.llava_next.conftest import first_stage
 
@@ -122,6 +123,40 @@ def test_a_finished_stage_returns_at_once(first_run, first_recipe, backbones, ro
     steps = []
     run_stage(stage, on_step=lambda *step: steps.append(step))
     assert steps == []
+
+
+def test_a_run_that_diverges_stops_with_its_rows_and_publishes_nothing(
+    first_run, recipe, backbones, rows, tmp_path
+):
+    hot = dataclasses.replace(recipe, learning_rate=1.0e8, vision_learning_rate=None, per_device_batch=2)
+    stage = next_stage(hot, rows, first_run, tmp_path / "out")
+    with pytest.raises(StageError, match=r"training diverged at step (\d): .* is nan") as caught:
+        run_stage(stage, on_step=quiet)
+    (event,) = events(stage.out)
+    said = str(caught.value)
+    assert f"step {event.step}: " in said and "of rows.jsonl in it" in said and "skip" not in said
+    assert len(event.batches) == 2 and event.rows and set(event.rows) <= set(range(1, 13))
+    assert not (stage.out / "upstream").exists() and not (stage.out / "model").exists()
+    assert step_of(newest_complete_checkpoint(stage.out)) < event.step - 1
+    assert "'loss': 0.0" not in (stage.out / "train.log").read_text()
+
+
+def test_a_result_or_a_start_that_is_not_finite_is_refused(
+    first_run, first_recipe, recipe, backbones, rows, tmp_path
+):
+    run = first_stage(first_recipe, backbones, rows, tmp_path / "run")
+    shutil.copytree(first_run, run.out)
+    shutil.rmtree(run.out / "model")
+    (run.out / "manifest.json").unlink()
+    weights = load_file(run.out / "upstream" / "model.safetensors")
+    weights["model.image_newline"][3] = float("nan")
+    save_file(weights, run.out / "upstream" / "model.safetensors", metadata={"format": "pt"})
+    where = "upstream/model.safetensors: tensor model.image_newline"
+    with pytest.raises(StageError, match=f"{where} is not finite, nothing is published"):
+        run_stage(run, on_step=quiet)
+    assert not (run.out / "model").exists() and not (run.out / "manifest.json").exists()
+    with pytest.raises(ModelFolderError, match=f"{where} has values that are not finite"):
+        run_stage(next_stage(recipe, rows, run.out, tmp_path / "next"), on_step=quiet)
 
 
 def test_another_run_in_the_folder_is_refused(first_run, first_recipe, backbones, rows):

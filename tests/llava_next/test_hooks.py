@@ -139,6 +139,7 @@ def test_an_image_of_the_paper_s_largest_size_opens(inside, tmp_path):
     Image.new("1", (14_000, 13_000)).save(path)
     found = inside("large_image", path=path, seed=1)
     assert (found["before"], found["after"]) == (False, [14_000, 13_000])
+    assert found["gpus"] == 1, "several visible GPUs would become DataParallel"
     assert found["attention"] == ("flash_attention_2" if found["flash_attn"] else "sdpa")
 
 

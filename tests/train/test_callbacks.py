@@ -7,24 +7,41 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
+import pytest
 import torch
 
-from ndino.train.callbacks import STOP_SIGNALS, MarkComplete, StopOnSignal, WriteProgress, any_rank
+from ndino.train.callbacks import STOP_SIGNALS, MarkComplete, StopOnSignal, WriteProgress
 from ndino.train.checkpoints import newest_complete_checkpoint
+from ndino.train.health.divergence import DivergenceGuard
+from ndino.train.health.ranks import any_rank
 from tests.train.test_checkpoints import write_checkpoint
 
 
-def test_older_checkpoints_are_removed_once_the_new_one_is_complete(tmp_path):
+@pytest.mark.parametrize("shown_by", ["the loss of the next step", "the end"])
+def test_older_checkpoints_are_removed_once_the_new_one_is_known_to_be_good(tmp_path, shown_by):
     for step in (2, 4, 10):
         write_checkpoint(tmp_path, step)
     write_checkpoint(tmp_path, 12, complete=False)
-    args = SimpleNamespace(output_dir=str(tmp_path))
-    state = SimpleNamespace(global_step=12, is_world_process_zero=True)
-    MarkComplete(keep=2).on_save(args, state, None)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-12"]
+    args = SimpleNamespace(output_dir=str(tmp_path), device=torch.device("cpu"))
+    state = SimpleNamespace(global_step=12, max_steps=20, is_world_process_zero=True, log_history=[])
+    marks = MarkComplete(keep=2, guard=DivergenceGuard())
+    marks.on_save(args, state, None, model=torch.nn.Linear(2, 2))
+    marks.on_train_end(args, state, None)  # as after a stop signal
     assert newest_complete_checkpoint(tmp_path).name == "checkpoint-12"
+    assert len(list(tmp_path.iterdir())) == 4
+    if shown_by == "the end":
+        state.max_steps = 12
+        marks.on_train_end(args, state, None)
+    else:
+        marks.on_pre_optimizer_step(args, state, None)
+        assert len(list(tmp_path.iterdir())) == 4, "the guard has not seen the step"
+        marks.guard.saw([1], torch.tensor(1.0))
+        marks.guard.on_pre_optimizer_step(args, state, None)
+        marks.on_pre_optimizer_step(args, state, None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-12"]
 
 
 WORKERS = """
@@ -103,6 +120,26 @@ os._exit(0)
 def test_a_signal_taken_by_another_thread_is_seen_and_not_waited_for():
     done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("every signal was seen\n", 0), done.stderr[-3000:]
+
+
+def test_control_c_stops_after_the_step_and_a_second_one_at_once(capsys):
+    before = signal.getsignal(signal.SIGINT)
+    stop = StopOnSignal()
+    control = SimpleNamespace(should_training_stop=False)
+    with stop.listening():
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        for _ in range(2):  # an attempt that diverged and was begun anew
+            stop.on_train_begin(None, None, None)
+        os.kill(os.getpid(), signal.SIGINT)
+        stop.on_step_end(SimpleNamespace(device="cpu"), None, control)
+        assert control.should_save and control.should_training_stop
+        assert "stopping after this step" in capsys.readouterr().err
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_progress_has_step_loss_and_speed_since_the_resume(tmp_path):

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
+import signal
 import subprocess
 
 import pytest
 import torch
-from transformers import LlavaNextForConditionalGeneration
+from transformers import LlavaNextForConditionalGeneration, TrainingArguments
 
+from ndino.cluster.checks import Allocation, check
 from ndino.formats.recipes import load_recipe
 from ndino.train import engine
 from ndino.train.build import build_model
+from ndino.train.callbacks import StopOnSignal
 from ndino.train.checkpoints import COMPLETE, checkpoints_of, newest_complete_checkpoint
 from ndino.train.engine import run_stage, training_arguments
-from ndino.train.stage import Stage, StageError
+from ndino.train.stage import Stage, StageError, StageStopped
 from ndino.train.trainer import NativeTrainer
-from tests.train.conftest import ROOT, ROWS
+from tests.train.conftest import ROOT, ROWS, mix_in_texts
 
 
 def quiet(step: int, of: int) -> None: ...
@@ -213,3 +217,55 @@ def test_every_recipe_becomes_arguments(name, tmp_path):
     per_step = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
     assert per_step == recipe.effective_batch
     assert arguments.get_warmup_steps(1000) == 30
+
+
+def test_control_c_saves_a_checkpoint_and_a_rerun_resumes(stage, recipe):
+    stage = dataclasses.replace(stage, recipe=dataclasses.replace(recipe, save_steps=100))
+
+    def interrupt(step: int, of: int) -> None:
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stop = StopOnSignal()
+    with stop.listening(), pytest.raises(StageStopped, match="stopped after step 3"):
+        run_stage(stage, on_step=interrupt, stop=stop)
+    resumed = []
+    run_stage(stage, on_step=lambda step, of: resumed.append(step))
+    assert resumed == [4, 5, 6]
+
+
+def test_a_projector_stage_trains_on_rows_some_of_which_have_no_image(stage, recipe, tmp_path):
+    mixed = mix_in_texts(stage.data.parent, tmp_path)
+    recipe = dataclasses.replace(recipe, trainable="projector", per_device_batch=1)
+    stage = dataclasses.replace(stage, recipe=recipe, data=mixed / "rows.jsonl")
+    run_stage(stage, on_step=quiet)
+    manifest = json.loads((stage.out / "manifest.json").read_text())
+    assert manifest["rows"] == ROWS + 4 and manifest["steps"] == 6
+
+
+def test_a_projector_stage_without_any_image_is_refused(stage, recipe, tmp_path):
+    texts = [
+        json.dumps({"id": str(number), "conversations": [{"from": "human", "value": "Chi sei?"}, answer]})
+        for number in range(8)
+        for answer in [{"from": "gpt", "value": f"Il numero {number}."}]
+    ]
+    data = tmp_path / "texts.jsonl"
+    data.write_text("\n".join(texts) + "\n")
+    stage = dataclasses.replace(stage, data=data, recipe=dataclasses.replace(recipe, trainable="projector"))
+    said = "no row has an image, so a stage that trains only the projector would learn nothing"
+    with pytest.raises(StageError, match=said):
+        run_stage(stage, on_step=quiet)
+    problems = check(stage, Allocation(nodes=1, gpus=1), engine="native").problems
+    assert [said in problem for problem in problems] == [True]
+
+
+def test_one_process_trains_on_one_of_several_gpus(recipe, tmp_path, monkeypatch, capsys):
+    class Several(TrainingArguments):
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self._n_gpu = 4
+
+    monkeypatch.setattr(engine, "TrainingArguments", Several)
+    arguments = training_arguments(recipe, tmp_path, quiet=True)
+    assert (arguments.n_gpu, arguments.train_batch_size) == (1, recipe.per_device_batch)
+    assert "4 GPUs are visible" in capsys.readouterr().out

@@ -99,6 +99,11 @@ class RowIndex:
         return self._column("row")
 
     @property
+    def has_images(self) -> bool:
+        """Whether any row has an image."""
+        return any(len(chunk.flatten()) for chunk in self.table.data.column("images").chunks)
+
+    @property
     def digest(self) -> str:
         """Which rows are usable and how long they are, as a hash."""
         return hashlib.sha256(self.row_numbers.tobytes() + self.lengths.tobytes()).hexdigest()[:32]

@@ -12,12 +12,16 @@ from ndino.common.images import MAX_IMAGE_PIXELS
 
 
 def begin(training_args) -> None:
-    """Prepare the process: seed, limit on image size, attention kernels.
+    """Prepare the process: one GPU, seed, limit on image size, attention kernels.
 
     Upstream draws the projector before it sets a seed, and replaces images above Pillow's default limit by
     the next sample. The paper raises that limit.
     """
     follow_parent()
+    if training_args.n_gpu > 1:
+        # Without a launcher, the Trainer would split each batch over all of them: another effective batch.
+        print(f"{training_args.n_gpu} GPUs are visible; one process trains on one of them")
+        training_args._n_gpu = 1
     set_seed(training_args.seed)
     Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
     # flash_attention_2 is upstream's default. Only the container image has it, and that can be built without.

@@ -9,6 +9,7 @@ from pathlib import Path
 from llava.model.language_model.llava_llama import LlavaConfig
 
 from ndino.common.files import atomic_folder, write_json
+from ndino.train.health.ranks import leave
 from ndino.train.manifest import peak_rss_mb, surroundings
 
 RESULT = "upstream"
@@ -22,8 +23,13 @@ def save_stage(trainer, output_dir: str) -> None:
     does not save language model, tower and image_newline. Saves nothing if training was stopped before its
     last step.
     """
-    if trainer.state.global_step < trainer.state.max_steps:
-        return
+    if trainer.state.global_step >= trainer.state.max_steps:
+        trainer.guard.check_weights(trainer.args, trainer.state, trainer.model)
+        _save(trainer, output_dir)
+    leave()
+
+
+def _save(trainer, output_dir: str) -> None:
     folder = Path(output_dir) / RESULT
     writes = trainer.args.should_save
     # All ranks gather the weights together, and save_model wants the same folder name on each.

@@ -16,6 +16,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ndino.train.callbacks import FollowArguments, MarkComplete, StopOnSignal, WriteProgress
+from ndino.train.health.divergence import DivergenceGuard
 
 TRAINED = "trained.safetensors"  # weights in a checkpoint of the projector stage: the trained ones only
 
@@ -45,7 +46,11 @@ class StageTrainer(LLaVATrainer):
     def __init__(self, **options) -> None:
         super().__init__(**options)
         self.add_callback(FollowArguments())
-        self.add_callback(MarkComplete(self.args.save_total_limit))
+        self.guard = DivergenceGuard(skipping=None)
+        self.add_callback(self.guard)
+        _note_gradient_norms(self)
+        _name_rows(self)
+        self.add_callback(MarkComplete(self.args.save_total_limit, self.guard))
         # MarkComplete removes older checkpoints instead, and only once the new one is complete.
         self.args.save_total_limit = None
         self.add_callback(ReportSteps())
@@ -88,7 +93,10 @@ class StageTrainer(LLaVATrainer):
     def training_step(self, model, inputs) -> torch.Tensor:
         tokens = torch.tensor(self._tokens(inputs), device=self.args.device)
         self.state.num_input_tokens_seen += int(self.accelerator.gather(tokens).sum())
-        return super().training_step(model, inputs)
+        rows = inputs.pop("rows")
+        loss = super().training_step(model, inputs)
+        self.guard.saw(rows, loss)
+        return loss
 
     def _tokens(self, inputs) -> int:
         config, tower = self.model.config, self.model.get_vision_tower().config
@@ -136,6 +144,33 @@ class StageTrainer(LLaVATrainer):
     def _load_rng_state(self, checkpoint) -> None:
         with _random_state_readable():
             super()._load_rng_state(checkpoint)
+
+
+def _note_gradient_norms(trainer: StageTrainer) -> None:
+    """Let the guard know of each step's gradient norm, which the Trainer keeps to itself."""
+    clip = trainer.accelerator.clip_grad_norm_
+
+    def clip_and_note(*arguments, **options):
+        norm = clip(*arguments, **options)
+        # DeepSpeed clips on its own, as part of the backward pass.
+        deepspeed = trainer.model_wrapped if trainer.is_deepspeed_enabled else None
+        trainer.guard.norm = norm if deepspeed is None else deepspeed.get_global_grad_norm()
+        return norm
+
+    trainer.accelerator.clip_grad_norm_ = clip_and_note
+
+
+def _name_rows(trainer: StageTrainer) -> None:
+    """Carry each sample's row number in the data file through dataset and collator, as a batch's ``rows``."""
+    dataset, read, collate = trainer.train_dataset, trainer.train_dataset._get_item, trainer.data_collator
+
+    def read_named(index: int) -> dict:
+        return {**read(index), "row": dataset.list_data_dict[index]["row"]}
+
+    def collate_named(samples: list[dict]) -> dict:
+        return {**collate(samples), "rows": [sample["row"] for sample in samples]}
+
+    dataset._get_item, trainer.data_collator = read_named, collate_named
 
 
 def _random_state_readable() -> contextlib.AbstractContextManager:

@@ -1,0 +1,288 @@
+"""Stops training that diverges, on all ranks in the same step; for both engines.
+
+A step is looked at after its backward pass and before its update counts: a loss or a gradient norm that is
+not finite, or a loss far above the recent ones for several steps in a row, ends training with `Diverged`.
+Nothing of it is saved: a checkpoint from which a bad step was computed no longer counts as complete.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import time
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from transformers import TrainerCallback
+
+from ndino.common.files import write_json
+from ndino.train.checkpoints import checkpoints_of, newest_complete_checkpoint, unmark
+from ndino.train.health.ending import note_failure
+from ndino.train.health.finite import first_non_finite, local_weights
+from ndino.train.stage import StageError
+
+RECORD = "divergence.json"  # in a run's folder: what happened, and in which step
+# A loss is a spike when it is above FACTOR times the median of the last WINDOW steps, and MARGIN nats above
+# it. Losses start high and fall, so warm-up makes none; a batch of hard samples stays below. SPIKES of them
+# in a row are a divergence: a single one comes from a batch, and gradient clipping bounds what it does.
+WINDOW, FEWEST = 128, 32
+FACTOR, MARGIN = 3.0, 3.0
+SPIKES = 3
+MAX_SKIPS = 3  # steps that a run may skip with on_divergence: skip
+ROWS_SHOWN = 16
+
+
+class Diverged(StageError):
+    """Training diverged; `event` is what `RECORD` holds about it."""
+
+    def __init__(self, message: str, *, event: Event) -> None:
+        super().__init__(message)
+        self.event = event
+
+
+@dataclass
+class Event:
+    """A divergence.
+
+    Attributes:
+        step: the first bad step, counted from 1.
+        noticed: the step in which it was noticed.
+        what: what is wrong, in words.
+        checkpoint: the newest complete checkpoint before it; None if there is none.
+        batches: of each bad step, every rank's micro-batches: ``{step, rank, rows, loss}``. ``rows`` are row
+            numbers of the data file, ``loss`` is the micro-batch's share of the step's loss, in words.
+        skipped: whether training went back to ``checkpoint`` and left out the batch of ``step``.
+        time: Unix time.
+    """
+
+    step: int
+    noticed: int
+    what: str
+    checkpoint: str | None
+    batches: list[dict[str, Any]]
+    skipped: bool = False
+    time: int = field(default_factory=lambda: round(time.time()))
+
+    @property
+    def rows(self) -> list[int]:
+        """The rows of the first bad step; of its micro-batches without a finite loss, if there are any."""
+        batches = [each for each in self.batches if each["step"] == self.step]
+        bad = [each for each in batches if not math.isfinite(float(each["loss"]))]
+        return sorted({row for each in bad or batches for row in each["rows"]})
+
+
+def events(out: Path) -> list[Event]:
+    """The divergences of the run in ``out``, oldest first."""
+    try:
+        return [Event(**each) for each in json.loads((out / RECORD).read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def skipped_steps(out: Path) -> list[int]:
+    """The steps whose batches the run in ``out`` has skipped."""
+    return sorted(event.step for event in events(out) if event.skipped)
+
+
+def record(out: Path, event: Event) -> None:
+    """Add an event to ``out/divergence.json``; it replaces an earlier one of the same step."""
+    kept = [each for each in events(out) if each.step != event.step]
+    write_json(out / RECORD, [asdict(each) for each in [*kept, event]])
+
+
+class SpikeDetector:
+    """Counts losses in a row that are far above the running median."""
+
+    def __init__(self) -> None:
+        self.losses: deque[float] = deque(maxlen=WINDOW)
+        self.in_a_row = 0
+
+    @property
+    def median(self) -> float | None:
+        """Of the last `WINDOW` losses that were no spikes; None before there are any."""
+        return statistics.median(self.losses) if self.losses else None
+
+    @property
+    def limit(self) -> float:
+        """Above it a loss is a spike; infinite until there are enough losses for a median."""
+        if self.median is None or len(self.losses) < FEWEST:
+            return math.inf
+        return max(FACTOR * self.median, self.median + MARGIN)
+
+    def add(self, loss: float) -> None:
+        """Take in the loss of a step."""
+        if loss > self.limit:
+            self.in_a_row += 1
+        else:
+            self.in_a_row = 0
+            self.losses.append(loss)
+
+
+class DivergenceGuard(TrainerCallback):
+    """Looks at each step's loss and gradient norm, and raises `Diverged` on all ranks together.
+
+    The trainer tells it of every micro-batch by `saw` and of the gradient norm by setting `norm`. It has to
+    come before callbacks that count on a good step.
+
+    Attributes:
+        skip: steps that the trainer leaves out, because training diverged in them before.
+        proven: the last step whose loss showed that the weights before it are good.
+    """
+
+    def __init__(self, *, skipping: bool | None = False) -> None:
+        self.skipping = skipping  # None: the engine cannot
+        self.skip: Collection[int] = ()
+        self.norm: Any = None
+        self.spikes = SpikeDetector()
+        self.proven = 0
+        self._batches: list[tuple[Any, torch.Tensor]] = []
+        self._suspects: dict[int, list[tuple[Any, torch.Tensor]]] = {}
+
+    def saw(self, rows: Any, loss: torch.Tensor) -> None:
+        """Note a micro-batch: its rows (tensor or list) and its share of the step's loss, a scalar."""
+        # Kept on their device: reading them here would wait for it in every micro-batch.
+        self._batches.append((rows, loss.detach()))
+
+    def on_train_begin(self, args, state, control, **options) -> None:
+        # After a resume, what was logged before stands for the losses of its steps.
+        self.spikes.losses.extend([row["loss"] for row in state.log_history if "loss" in row][-FEWEST:])
+
+    def on_pre_optimizer_step(self, args, state, control, **options) -> None:
+        step = state.global_step + 1
+        batches, self._batches = self._batches, []
+        norm, self.norm = self.norm, None
+        if step in self.skip:
+            return
+        loss, norm = self._of_all_ranks(batches, norm, args.device)
+        self._suspects[step] = batches
+        what = None
+        if not math.isfinite(loss):
+            what = f"the loss is {loss}"
+        elif not math.isfinite(norm):
+            what = f"the gradient norm is {norm}, the loss {loss:.4g}"
+        else:
+            self.spikes.add(loss)
+            if self.spikes.in_a_row >= SPIKES:
+                what = f"the loss is {loss:.4g} after a median of {self.spikes.median:.4g}"
+        if what is not None:
+            # A spike began some steps ago; a loss that is not finite may end one.
+            self._stop(args, state, first=min(self._suspects), noticed=step, what=what)
+        if not self.spikes.in_a_row:
+            self._suspects.clear()
+            self.proven = step
+
+    def load_skips(self, out: Path, resumed_at: int) -> None:
+        """Take over which steps to skip from ``out``; all ranks must call this.
+
+        With ``on_divergence: skip`` these are also the steps after ``resumed_at`` at which an earlier start
+        of the run stopped.
+        """
+        steps: list[Any] = []
+        if not dist.is_initialized() or dist.get_rank() == 0:
+            for event in events(out) if self.skipping else []:
+                if not event.skipped and event.step > resumed_at and len(skipped_steps(out)) < MAX_SKIPS:
+                    record(out, replace(event, skipped=True))
+            steps = skipped_steps(out)
+        if dist.is_initialized():
+            shared = [steps]
+            dist.broadcast_object_list(shared)
+            (steps,) = shared
+        self.skip = steps
+
+    def check_weights(self, args, state, model: torch.nn.Module) -> None:
+        """Stop if weights of any rank are not finite after the last update; all ranks must call this."""
+        name = first_non_finite(local_weights(model))
+        names = [name]
+        if dist.is_initialized():
+            names = [None] * dist.get_world_size()
+            dist.all_gather_object(names, name)
+        bad = next((each for each in names if each is not None), None)
+        if bad is not None:
+            step = state.global_step
+            first = min(self._suspects, default=step)
+            self._stop(args, state, first=first, noticed=step, what=f"{bad} is not finite after its update")
+
+    def _of_all_ranks(self, batches, norm: Any, device: torch.device) -> tuple[float, float]:
+        loss = torch.stack([loss.float().to(device) for _, loss in batches]).sum()
+        if hasattr(norm, "full_tensor"):  # FSDP's norm is spread over the ranks, too
+            norm = norm.full_tensor()
+        norm = torch.as_tensor(0.0 if norm is None else norm, dtype=torch.float32, device=device)
+        both = torch.stack([loss, norm.reshape(())])
+        if dist.is_initialized():
+            # The norm is the same everywhere, unless one rank alone sees that it is not finite.
+            dist.all_reduce(both)
+            both /= dist.get_world_size()
+        loss, norm = both.tolist()
+        return loss, math.nan if norm < 0 else norm  # DeepSpeed has -1 for a norm that is not finite
+
+    def _stop(self, args, state, *, first: int, noticed: int, what: str) -> None:
+        out = Path(args.output_dir)
+        batches = list(_described(self._suspects))
+        if dist.is_initialized():
+            gathered: list[Any] = [None] * dist.get_world_size()
+            dist.all_gather_object(gathered, batches)
+            batches = [each for rank in gathered for each in rank]
+        event = Event(first, noticed, what, None, batches)
+        if state.is_world_process_zero:
+            # The first bad step was computed from the weights after the step before it.
+            for step, path in checkpoints_of(out).items():
+                if step >= first - 1:
+                    unmark(path)
+            good = newest_complete_checkpoint(out)
+            event.checkpoint = good.name if good else None
+            event.skipped = (
+                bool(self.skipping) and first not in self.skip and len(skipped_steps(out)) < MAX_SKIPS
+            )
+            record(out, event)
+        if dist.is_initialized():
+            shared = [event]
+            dist.broadcast_object_list(shared)
+            event = shared[0]
+        message = _message(out, event, skipping=self.skipping)
+        if state.is_world_process_zero and not event.skipped:
+            note_failure(out, message)
+        raise Diverged(message, event=event)
+
+
+def _described(suspects: Mapping[int, list[tuple[Any, torch.Tensor]]]) -> Iterator[dict[str, Any]]:
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    for step, batches in suspects.items():
+        for rows, loss in batches:
+            numbers = rows.tolist() if isinstance(rows, torch.Tensor) else list(rows)
+            yield {"step": step, "rank": rank, "rows": numbers, "loss": str(loss.item())}
+
+
+def skip_notice(out: Path, event: Event) -> str:
+    """What to say when training goes back and skips the step of ``event``."""
+    return f"{_what(out, event)}; back to {event.checkpoint or 'the start'}, and on without this step's batch"
+
+
+def _what(out: Path, event: Event) -> str:
+    shown = ", ".join(map(str, event.rows[:ROWS_SHOWN]))
+    more = len(event.rows) - ROWS_SHOWN
+    rows = f"row(s) {shown}{f' and {more} more' if more > 0 else ''} of {_data_file(out)} in it"
+    since = f" in step {event.noticed}, since step {event.step}" if event.noticed != event.step else ""
+    return f"{out}: training diverged at step {event.step}: {event.what}{since}; {rows}"
+
+
+def _message(out: Path, event: Event, *, skipping: bool | None) -> str:
+    remedy = "look at these rows; or train again with a lower learning_rate in another --out"
+    if skipping:
+        remedy += f"; {MAX_SKIPS} steps were skipped, which is the most"
+    elif skipping is False:
+        remedy += "; or set on_divergence: skip in the recipe and rerun to resume from "
+        remedy += f"{event.checkpoint or 'the start'} without this step's batch"
+    return f"{_what(out, event)}, details in {out / RECORD} (remedy: {remedy})"
+
+
+def _data_file(out: Path) -> str:
+    try:
+        return json.loads((out / "run.json").read_text(encoding="utf-8"))["data"]["file"]
+    except (OSError, ValueError, KeyError):
+        return "the data"

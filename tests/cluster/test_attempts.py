@@ -1,0 +1,119 @@
+"""How an attempt ended: what is started again, and what is not."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from ndino.cluster import attempts
+from ndino.cluster.attempts import MOST_TRIES, AttemptOutcome
+from ndino.train.checkpoints import mark_complete
+from ndino.train.health import ending
+from ndino.train.health.ending import note_failure
+from tests.cluster.conftest import ROOT, Site
+
+FINISHED, FAILED, RESUME = AttemptOutcome
+
+
+def save(out: Path, step: int) -> None:
+    folder = out / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    (folder / "weights").write_bytes(b"1")
+    mark_complete(folder)
+
+
+def begin(out: Path, job: str = "1") -> None:
+    attempts.begin(out, {"SLURM_JOB_ID": job}, nodes=1, ranks=1)
+
+
+def test_a_manifest_makes_a_stage_finished_whatever_its_exit_status(tmp_path):
+    begin(tmp_path)
+    (tmp_path / "manifest.json").write_text("{}")
+    for status in (0, 1, 134):
+        assert attempts.outcome(tmp_path, status)[0] is FINISHED
+
+
+def test_a_crash_is_tried_again_after_progress_and_a_few_times_without(tmp_path):
+    begin(tmp_path)
+    assert attempts.outcome(tmp_path, 1)[0] is FAILED, "it never got anywhere"
+    for step in (2, 4, 6):
+        save(tmp_path, step)
+        assert attempts.outcome(tmp_path, 137)[0] is RESUME
+        for attempt in range(1, MOST_TRIES + 1):
+            begin(tmp_path)
+            verdict, line = attempts.outcome(tmp_path, 137)
+            assert verdict is (RESUME if attempt < MOST_TRIES else FAILED), line
+    begin(tmp_path, job="2")
+    assert attempts.outcome(tmp_path, 137)[0] is FAILED, "another job's progress"
+
+
+def test_a_stop_without_progress_is_not_tried_again(tmp_path):
+    begin(tmp_path)
+    save(tmp_path, 2)
+    assert attempts.outcome(tmp_path)[0] is RESUME
+    begin(tmp_path)
+    assert attempts.outcome(tmp_path)[0] is FAILED
+
+
+def test_a_failure_that_names_its_cause_is_not_tried_again(tmp_path, monkeypatch):
+    now = time.time()
+    monkeypatch.setattr(ending.time, "time", lambda: now - 100)
+    note_failure(tmp_path, "of an earlier start")
+    monkeypatch.setattr(ending.time, "time", lambda: now)
+    begin(tmp_path)
+    save(tmp_path, 2)
+    assert attempts.outcome(tmp_path, 1)[0] is RESUME
+    monkeypatch.setattr(ending.time, "time", lambda: now + 100)
+    note_failure(tmp_path, "training diverged at step 3: the loss is nan")
+    verdict, line = attempts.outcome(tmp_path, 1)
+    assert verdict is FAILED and "diverged at step 3" in line
+
+
+SRUN = """#!/bin/bash
+# In place of SLURM's: what the ranks leave behind, and a launcher's exit status.
+mkdir -p "$LEAVES"
+if [ "$LEAVES" = "$OUT/checkpoint-2" ]; then echo '{}' >"$LEAVES/whole.json"; exit 1; fi
+echo '{}' >"$OUT/manifest.json"
+exit 134
+"""
+SCONTROL = """#!/bin/bash
+[ "$1" != show ] || echo "JobState=RUNNING $2"
+echo "$*" >>"$CALLS"
+"""
+
+
+@pytest.mark.parametrize(
+    ("leaves", "requeued", "said"),
+    [
+        ("checkpoint-2", True, "crashed (status 1) after step 2, will be resumed"),
+        ("model", False, "finished"),
+    ],
+)
+def test_train_sh_believes_the_run_s_folder(login: Site, tmp_path, leaves, requeued, said):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in {"srun": SRUN, "scontrol": SCONTROL}.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    out = login.runs / "mlp"
+    done = login.call(
+        "launch/train_from_llm.sh",
+        "mlp",
+        PATH=f"{programs}:{os.environ['PATH']}",
+        SLURM_JOB_ID="7",
+        SLURM_SUBMIT_DIR=str(ROOT),
+        SLURM_NNODES="1",
+        SLURM_GPUS_ON_NODE="1",
+        SLURM_JOB_NODELIST="node0",
+        MASTER_ADDR="127.0.0.1",
+        OUT=str(out),
+        LEAVES=str(out / leaves),
+        CALLS=str(tmp_path / "calls"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout
+    calls = (tmp_path / "calls").read_text() if (tmp_path / "calls").exists() else ""
+    assert ("requeue 7" in calls) == requeued
