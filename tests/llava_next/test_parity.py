@@ -112,6 +112,11 @@ def test_both_engines_have_equal_inputs_loss_and_gradient(
         assert theirs["labels"][index][kept].tolist() == sample["labels"].tolist()
 
     ours = Collator(image_token_id=image, pad_token_id=processor.tokenizer.pad_token_id)(samples)
+    newline = any(record.get("image") for record in batch)
+    assert_equal_training(model, ours, theirs, upstream_loss, newline=newline)
+
+
+def assert_equal_training(model, ours, theirs: dict, upstream_loss: float, *, newline: bool) -> None:
     assert theirs["widened_labels"].tolist() == ours["labels"].tolist()
     loss = supervised_loss(model, ours)
     assert loss.item() == pytest.approx(upstream_loss, abs=1e-5)
@@ -124,13 +129,70 @@ def test_both_engines_have_equal_inputs_loss_and_gradient(
         "2.weight": projector.linear_2.weight,
         "2.bias": projector.linear_2.bias,
     }
-    for parameter, ours in gradients.items():
-        difference = (theirs[f"gradient.{parameter}"] - _gradient(ours)).abs().max().item()
+    for parameter, weight in gradients.items():
+        difference = (theirs[f"gradient.{parameter}"] - _gradient(weight)).abs().max().item()
         assert difference < 1e-4, parameter
-    if any(record.get("image") for record in batch):
+    if newline:
         assert gradients["2.weight"].grad.abs().max() > 1e-3
         newline = (theirs["gradient.image_newline"] - model.model.image_newline.grad).abs().max().item()
         assert newline < 1e-4
+
+
+SHORT = 96  # tokens; a row's image takes 24 of them, or 5 where it has several
+
+
+def rows_around_the_limit() -> list[dict]:
+    """Answers that end on both sides of ``SHORT`` tokens, or leave a second image there, and behind it."""
+    rows = [row(("square",), "<image>\nChe cosa vedi?", "blu " * n + "!") for n in range(8, 90, 6)]
+    for n in range(36, 66):
+        rows.append(
+            row(("wide", "tall"), "<image>\nQuale?", "blu " * n + "!", "<image>\nE qui?", "Il primo.")
+        )
+    return [{**record, "id": str(number)} for number, record in enumerate(rows)]
+
+
+def test_both_engines_cut_the_same_rows_at_the_same_token(first_run, first_recipe, images, inside, tmp_path):
+    """Upstream cuts the text with an image as one token, and again when the image has become its features."""
+    made: dict[str, tuple] = {}
+    for prompt, version in VERSIONS.items():
+        recipe = dataclasses.replace(first_recipe, prompt=prompt, max_length=SHORT)
+        model, processor = load_model(first_run / "model", recipe)
+        patch_forward(model)
+        data = tmp_path / f"{prompt}.json"
+        # The last row's question alone is too long: nothing of its answer is left.
+        lost = row(("square",), "<image>\n" + "che " * SHORT, "Un cerchio.")
+        records = [
+            record
+            for record in rows_around_the_limit()
+            if prompt == "llama3" or len(record["conversations"]) == 2
+        ]
+        data.write_text(json.dumps([*records, lost] if prompt == "llama3" else records))
+        index = open_index(make_index(data, images, processor, recipe, beside=data))
+        usable = tmp_path / f"{version}.usable.json"
+        usable.write_text(json.dumps([records[number - 1] for number in index.row_numbers]))
+        dataset = ConversationDataset(index, images, processor)
+        made[prompt] = usable, model, processor, dataset, index
+    losses = inside(
+        "parity",
+        checkpoint=first_run / "upstream",
+        batches=[each[0] for each in made.values()],
+        images=images,
+        limit=SHORT,
+    )
+    for usable, model, processor, dataset, index in made.values():
+        samples = [dataset[position] for position in range(len(dataset))]
+        image = processor.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+        ours = Collator(image_token_id=image, pad_token_id=processor.tokenizer.pad_token_id)(samples)
+        assert ours["attention_mask"].sum(dim=1).tolist() == index.lengths.tolist()
+        assert index.lengths.max() == SHORT and (index.lengths < SHORT).any()
+        theirs = load_file(usable.with_suffix(".safetensors"))
+        assert_equal_training(model, ours, theirs, losses[str(usable)], newline=True)
+    *_, index = made["llama3"]
+    cut_images = {
+        row.image_tokens[1:] for row in (index[n] for n in range(len(index))) if len(row.images) == 2
+    }
+    assert {(5,), ()} <= cut_images and cut_images & {(1,), (2,), (3,), (4,)}, "no row had its image cut"
+    assert "no supervised token is left after truncation to 96 tokens" in index.rejects[-1].reason
 
 
 def _gradient(parameter: torch.nn.Parameter) -> torch.Tensor:
