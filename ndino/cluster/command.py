@@ -199,7 +199,11 @@ def run_prepare(args: argparse.Namespace) -> int:
     stage, allocation = stage_of(args), _allocation(args)
     require_inputs(stage)
     arguments = prepare_stage(
-        stage, cpu=args.device == "cpu", ranks=allocation.ranks, launcher=allocation.distributed
+        stage,
+        cpu=args.device == "cpu",
+        ranks=allocation.ranks,
+        ranks_here=allocation.gpus,
+        launcher=allocation.distributed,
     )
     path = stage.out / ARGUMENTS
     path.unlink(missing_ok=True)

@@ -52,6 +52,7 @@ class Recipe:
 
     Batches are counted in samples, ``max_length`` in tokens with each image counted as its features,
     ``grid_pinpoints`` in pixels as (height, width), ``max_rejected`` as a share of all rows.
+    ``loader_workers`` is by the CPUs there are where it is None.
     ``vision_learning_rate`` and ``projector_learning_rate`` default to ``learning_rate`` where they are None.
     ``data`` (LLaVA JSON) and ``image_folder`` are relative to the working directory. Exactly one of
     ``epochs`` and ``max_steps`` is set.
@@ -83,7 +84,7 @@ class Recipe:
     save_total_limit: Positive
     seed: Annotated[int, Field(ge=0)]
     plain_ending: PlainEnding
-    loader_workers: Annotated[int, Field(ge=0)]
+    loader_workers: Annotated[int, Field(ge=0)] | None
     max_rejected: Annotated[float, Field(ge=0, le=1)] = 0.01
     on_divergence: Literal["stop", "skip"] = "stop"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ndino.formats.recipes import Recipe
 from ndino.train.distribution import Distribution
+from ndino.train.rows.workers import loader_workers
 from ndino.train.stage import LOGGED_POINTS
 
 VERSIONS = {"plain": "plain", "llama3": "llava_llama_3"}  # prompt -> upstream's --version
@@ -52,13 +53,20 @@ def in_half_precision(recipe: Recipe, cpu: bool) -> bool:
 
 
 def upstream_arguments(
-    recipe: Recipe, inputs: Inputs, *, rows: int, ranks: int = 1, cpu: bool = False
+    recipe: Recipe,
+    inputs: Inputs,
+    *,
+    rows: int,
+    ranks: int = 1,
+    ranks_here: int | None = None,
+    cpu: bool = False,
 ) -> list[str]:
     """Arguments for ``python -m llava.train.train_mem``.
 
     Args:
         rows: number of rows in the file ``inputs.rows``.
         ranks: processes that train together; gradient accumulation keeps the recipe's effective batch.
+        ranks_here: those on one machine, by default all of them; loader workers share its CPUs.
         cpu: train on the CPU, in fp32 and without flash attention.
 
     Raises:
@@ -66,6 +74,7 @@ def upstream_arguments(
     """
     accumulation = recipe.accumulation(ranks)
     steps = recipe.max_steps or max(1, int(rows * (recipe.epochs or 1)) // recipe.effective_batch)
+    workers = loader_workers(recipe.loader_workers, rows=rows, ranks_here=ranks_here or ranks)
     values = {
         "model_name_or_path": inputs.language_model,
         "version": VERSIONS[recipe.prompt],
@@ -110,7 +119,7 @@ def upstream_arguments(
         "logging_steps": max(1, steps // LOGGED_POINTS),
         "logging_nan_inf_filter": False,  # it would log another loss for one that is no number
         "seed": recipe.seed,
-        "dataloader_num_workers": recipe.loader_workers,
+        "dataloader_num_workers": workers,
         "dataloader_drop_last": rows >= recipe.effective_batch,
         "dataloader_pin_memory": not cpu,
         "use_cpu": cpu,

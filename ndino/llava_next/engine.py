@@ -123,11 +123,14 @@ def is_finished(stage: Stage) -> bool:
     return belongs_to(out, _identity(stage)) and (out / "manifest.json").exists() and (out / "model").exists()
 
 
-def prepare_stage(stage: Stage, *, cpu: bool, ranks: int = 1, launcher: str = "ddp") -> list[str] | None:
+def prepare_stage(
+    stage: Stage, *, cpu: bool, ranks: int = 1, ranks_here: int | None = None, launcher: str = "ddp"
+) -> list[str] | None:
     """Write the trainer's input files; returns its arguments, or None if training is already done.
 
     The trainer can then be started on the same file system as ``ranks`` processes with ``stage.out`` as the
-    working directory, by accelerate with the file ``launcher`` of ``launch/accelerate``.
+    working directory, by accelerate with the file ``launcher`` of ``launch/accelerate``. ``ranks_here`` of
+    them, by default all, are on one machine.
 
     Raises:
         StageError, ModelFolderError: as `run_stage`.
@@ -152,7 +155,9 @@ def prepare_stage(stage: Stage, *, cpu: bool, ranks: int = 1, launcher: str = "d
         remove_incomplete_checkpoints(out)
         checkpoint = newest_complete_checkpoint(out)
         try:
-            arguments = upstream_arguments(stage.recipe, inputs, rows=rows, ranks=ranks, cpu=cpu)
+            arguments = upstream_arguments(
+                stage.recipe, inputs, rows=rows, ranks=ranks, ranks_here=ranks_here, cpu=cpu
+            )
         except RecipeError as error:
             raise StageError(str(error)) from error
         write_json(

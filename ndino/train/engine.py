@@ -31,6 +31,7 @@ from ndino.train.loss import patch_forward
 from ndino.train.manifest import identity, peak_rss_mb, surroundings
 from ndino.train.rows.damage import RecordDamage
 from ndino.train.rows.index import stage_index
+from ndino.train.rows.workers import loader_workers, ranks_on_this_machine
 from ndino.train.stage import (
     LOGGED_POINTS,
     OnStep,
@@ -201,7 +202,6 @@ def training_arguments(recipe: Recipe, out: Path, *, quiet: bool) -> TrainingArg
         save_steps=recipe.save_steps,
         seed=recipe.seed,
         data_seed=recipe.seed,
-        dataloader_num_workers=recipe.loader_workers,
         dataloader_pin_memory=not cpu,
         remove_unused_columns=False,  # our batches' names are not those of the model's forward
         include_num_input_tokens_seen="non_padding",
@@ -229,6 +229,9 @@ def fit_to_rows(arguments: TrainingArguments, recipe: Recipe, rows: int) -> None
     """Set what depends on the number of usable rows."""
     # An epoch's last, smaller batch would be a step with noisier gradients. Where the data fill less than one
     # batch, it is all there is.
+    arguments.dataloader_num_workers = loader_workers(
+        recipe.loader_workers, rows=rows, ranks_here=ranks_on_this_machine()
+    )
     arguments.dataloader_drop_last = rows >= recipe.effective_batch
     steps = recipe.max_steps or max(1, int(rows * (recipe.epochs or 1)) // recipe.effective_batch)
     arguments.logging_steps = max(1, steps // LOGGED_POINTS)

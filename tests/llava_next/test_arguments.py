@@ -61,7 +61,6 @@ def test_the_paper_s_pretraining_is_its_released_script():
         "tf32": "True",
         "model_max_length": "8192",
         "gradient_checkpointing": "True",
-        "dataloader_num_workers": "16",
         "dataloader_drop_last": "True",
     }
     assert {name: found[name] for name in released} == released
