@@ -128,10 +128,21 @@ def set_end_of_answer(tokenizer: PreTrainedTokenizerFast, prompt: PromptFormat) 
     )
 
 
-def make_portable(folder: Path) -> None:
-    """Rewrite the settings of a folder that transformers 5 saved, so that 4.57 reads the same values."""
+def make_portable(folder: Path, *, dtype: str | None = None) -> None:
+    """Rewrite the settings of a folder that transformers 5 saved, so that 4.57 reads the same values.
+
+    Args:
+        dtype: that of the weights, such as ``bfloat16``, where the configuration has to say it.
+    """
     _rewrite(folder / "tokenizer_config.json", make_tokenizer_portable)
-    _rewrite(folder / "config.json", _make_config_portable)
+
+    def settle(config: dict[str, Any]) -> None:
+        _make_config_portable(config)
+        for part in (config, *(value for value in config.values() if isinstance(value, dict))):
+            if dtype is not None and "dtype" in part:
+                part["dtype"] = dtype
+
+    _rewrite(folder / "config.json", settle)
 
 
 def make_tokenizer_portable(settings: dict[str, Any]) -> None:

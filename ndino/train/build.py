@@ -206,6 +206,7 @@ def save_model(
     *,
     prompt: PromptFormat,
     weights: dict[str, torch.Tensor] | None = None,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Save model, processor and generation settings to ``folder``, atomically.
 
@@ -213,16 +214,32 @@ def save_model(
         prompt: the recipe's prompt format. Its end marker becomes the tokenizer's end-of-sequence token, at
             which evaluation harnesses stop.
         weights: the model's state dict, where the model itself holds only this rank's shard.
+        dtype: of the saved weights; without it, the one that they have.
     """
     model.generation_config = model_folder.set_end_of_answer(processor.tokenizer, prompt)
     weights = model.state_dict() if weights is None else weights
+    if dtype is not None:
+        weights = _cast(weights, dtype)
     weights = {model_folder.saved_name(name): value for name, value in weights.items()}
+    # save_pretrained notes the model's dtype, which need not be that of the weights, and empties the dict.
+    found = {value.dtype for value in weights.values() if value.is_floating_point()}
+    saved_as = str(found.pop()).removeprefix("torch.") if len(found) == 1 else None
     # The trainer switches the cache off, and whoever loads the model to generate wants it.
     model.config.use_cache = model.config.get_text_config().use_cache = True
     with atomic_folder(folder) as made:
         model.save_pretrained(made, state_dict=weights, save_original_format=False)
         processor.save_pretrained(made)
-        model_folder.make_portable(made)
+        model_folder.make_portable(made, dtype=saved_as)
+
+
+def _cast(weights: dict[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    # Tied weights stay one tensor: save_pretrained writes these once.
+    made: dict[tuple, torch.Tensor] = {}
+    for value in weights.values():
+        key = (value.data_ptr(), value.shape)
+        if key not in made:
+            made[key] = value.to(dtype) if value.is_floating_point() else value
+    return {name: made[value.data_ptr(), value.shape] for name, value in weights.items()}
 
 
 def _grow_vocabulary(model: PreTrainedModel, size: int, old_size: int) -> None:

@@ -143,7 +143,16 @@ def _train(
         weights = trainer.gathered_weights()
         _require_finite(weights, trainer)
         if trainer.is_world_process_zero():
-            save_model(model, processor, model_folder, weights=weights, prompt=stage.recipe.prompt)
+            save_model(
+                model,
+                processor,
+                model_folder,
+                weights=weights,
+                prompt=stage.recipe.prompt,
+                # What rank 0 gathers depends on the launcher: DDP and FSDP2 have the fp32 masters, ZeRO their
+                # bf16 copies.
+                dtype=torch.bfloat16 if trainer.args.bf16 else torch.float32,
+            )
     if trainer.is_world_process_zero():
         history = trainer.state.log_history
         write_json(

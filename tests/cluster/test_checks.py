@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ndino.cluster.checks import Allocation, check
+from ndino.cluster.checks import Allocation, check, memory_needed
 from ndino.train.checkpoints import mark_complete
 from ndino.train.manifest import identity
 from ndino.train.stage import Stage
@@ -41,6 +41,26 @@ def test_the_upstream_engine_is_not_trained_in_bf16_alone(stage, distributed, gp
     assert len(problems("llava-next")) == 1
     assert problems("native") == problems("llava-next", device="cpu") == []
     assert problems("llava-next", gpus=2, distributed="zero2") == []
+
+
+def test_memory_to_load_on_is_told_and_refused_where_the_job_has_less(stage, monkeypatch):
+    for name in ("SLURM_JOB_ID", "SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_CPUS_ON_NODE"):
+        monkeypatch.delenv(name, raising=False)
+    allocation = Allocation(1, 2, "cpu", "ddp")
+    line = "GiB a node to load the weights on 2 rank(s)"
+    (fact,) = [fact for fact in check(stage, allocation, engine="native").facts if "memory: " in fact]
+    assert fact.endswith(line), "on the login node a compute node's memory is not known"
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    assert "GiB granted" in " ".join(check(stage, allocation, engine="native").facts)
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "2")
+    for name in ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU"):
+        monkeypatch.setenv(name, "1")
+        (problem,) = check(stage, allocation, engine="native").problems
+        assert f"{line}, and the job has 0.0 (remedy: sbatch --mem=0" in problem
+        monkeypatch.delenv(name)
+    # LLaMA 3 8B with its tower on four ranks.
+    assert memory_needed(8_360_000_000, 4, half=False) / 1e9 == pytest.approx(150, abs=1)
+    assert memory_needed(8_360_000_000, 4, half=True) / 1e9 == pytest.approx(84, abs=1)
 
 
 def test_ranks_that_cannot_read_the_optimizer_are_refused(stage):

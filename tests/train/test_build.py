@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import shutil
@@ -10,12 +11,14 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import load_file
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoProcessor,
     AutoTokenizer,
     CLIPVisionModel,
+    LlavaNextForConditionalGeneration,
 )
 
 from ndino.train.build import ModelFolderError, build_model, load_model, save_model
@@ -233,3 +236,23 @@ def test_missing_weights_are_not_drawn_at_random(built, backbones, recipe, tmp_p
             load_model(folders["model"], recipe)
         else:
             build_model(folders["language_model"], folders["vision_tower"], recipe)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_dtype_of_published_weights_is_the_one_asked_for(built, tmp_path, tied):
+    """Whatever the model is held in: fp32 masters are published in bf16, and loaded so."""
+    model, processor = copy.deepcopy(built)
+    if tied:
+        config = model.config
+        config.tie_word_embeddings = config.get_text_config().tie_word_embeddings = True
+        model = LlavaNextForConditionalGeneration(config)
+    expected = {name: value.bfloat16() for name, value in model.state_dict().items()}
+    save_model(model, processor, tmp_path / "half", prompt="llama3", dtype=torch.bfloat16)
+    saved = load_file(tmp_path / "half" / "model.safetensors")
+    assert {value.dtype for value in saved.values()} == {torch.bfloat16}
+    assert any("lm_head" in name for name in saved) != tied
+    config = json.loads((tmp_path / "half" / "config.json").read_text())
+    assert {config["dtype"], config["text_config"]["dtype"], config["vision_config"]["dtype"]} == {"bfloat16"}
+    loaded = LlavaNextForConditionalGeneration.from_pretrained(tmp_path / "half", dtype="auto")
+    assert all(torch.equal(value, expected[name]) for name, value in loaded.state_dict().items())
+    assert next(model.parameters()).dtype == torch.float32, "the model itself is not changed"
