@@ -39,7 +39,7 @@ def test_a_bad_recipe(login):
 
 def test_an_impossible_split_names_one_that_fits(login):
     line = refused(login, LLM, "--check", "mlp", NODES="2", GPUS_PER_NODE="2")
-    assert "4 cannot be split over 4 rank(s) x 2 samples (set per_device_batch: 1" in line
+    assert "4 cannot be split over 4 rank(s) x 2 samples (remedy: set per_device_batch: 1" in line
     line = refused(login, LLM, "--check", "mlp", NODES="3")
     assert "take a number of ranks that divides 4" in line
 
