@@ -21,6 +21,22 @@ def shard() -> None:
     PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
     arguments = engine.TrainingArguments
     engine.TrainingArguments = lambda **options: arguments(**options | {"use_cpu": False})
+    engine.NativeTrainer.training_step = _then_look_at_gradients(engine.NativeTrainer.training_step)
+
+
+def _then_look_at_gradients(training_step):
+    """FSDP2 must split the gradients of every micro-batch: until it does, a rank holds them whole."""
+
+    def step(trainer, model, *arguments):
+        loss = training_step(trainer, model, *arguments)
+        if trainer.is_fsdp_enabled:
+            from torch.distributed.tensor import DTensor
+
+            gradient = model.lm_head.weight.grad
+            assert isinstance(gradient, DTensor), f"unsharded gradients are kept: {type(gradient)}"
+        return loss
+
+    return step
 
 
 if __name__ == "__main__":
