@@ -26,7 +26,7 @@ ACCELERATE = -m accelerate.commands.launch --multi_gpu --num_machines 1 --num_pr
 
 flag = $(if $($(2)),$(1) "$($(2))")
 # A target's missing variable is reported before anything is installed.
-need = $(if $(filter $(1),$(MAKECMDGOALS)),$(if $($(2)),,$(error make $(1): $(2) is missing. Example: $(3))))
+need = $(if $(filter $(1),$(MAKECMDGOALS)),$(if $($(2)),,$(error make $(1): $(2) is missing (remedy: $(3)))))
 $(call need,eval,MODEL,make eval MODEL=runs/demo/mlp-pt-it/model DATA=runs/demo/data/benchmarks)
 $(call need,ppl,MODEL,make ppl MODEL=runs/demo/mlp-long/model DATA=runs/demo/data/benchmarks/swap-uniba/WILD_IT)
 $(call need,ppl,DATA,make ppl MODEL=runs/demo/mlp-long/model DATA=runs/demo/data/benchmarks/swap-uniba/WILD_IT)
@@ -42,9 +42,9 @@ help: ## list the targets
 # where there is no GPU (a cluster's login node has none).
 define environment
 @$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \
-  { echo "make: '$(PYTHON)' is not Python 3.10, 3.11 or 3.12. Remedy: make setup PYTHON=python3.11" >&2; exit 1; }
+  { echo "make: '$(PYTHON)' is not Python 3.10, 3.11 or 3.12 (remedy: make setup PYTHON=python3.11)" >&2; exit 1; }
 @$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-  { echo "make: '$(PYTHON)' cannot make environments. Remedy: apt-get install python3-venv" >&2; exit 1; }
+  { echo "make: '$(PYTHON)' cannot make environments (remedy: apt-get install python3-venv)" >&2; exit 1; }
 @$(1)/bin/python -m pip --version >/dev/null 2>&1 || \
   { echo "Making $(1) ..."; $(PYTHON) -m venv --clear $(1); }
 @# pip writes a package's list of files last: without it an earlier installation was cut off.
@@ -105,7 +105,7 @@ test-compat: setup $(TOOLS) ## check with other versions of transformers: publis
 	@NDINO_TEST_CONVERT=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q tests/data/translation/engines/test_convert_madlad.py
 
 image: ## build both images to runs/images/*.sif with Apptainer (TORCH_INDEX=, FLASH_ATTN=, CUDA_ARCHS=80)
-	@command -v apptainer >/dev/null || { echo "make image: Apptainer is not here. Remedy: module load apptainer" >&2; exit 1; }
+	@command -v apptainer >/dev/null || { echo "make image: Apptainer is not here (remedy: module load apptainer)" >&2; exit 1; }
 	@mkdir -p runs/images
 	@for name in llava_next native; do \
 	  apptainer build $(foreach name,TORCH_INDEX FLASH_ATTN CUDA_ARCHS,$(if $($(name)),--build-arg "$(name)=$($(name))")) \

@@ -28,7 +28,10 @@ if [ -n "${SLURM_JOB_ID:-}" ]; then root=$SLURM_SUBMIT_DIR; else root=$(cd "$(di
 }
 # shellcheck source=launch/body/common.sh
 . "$root/launch/body/common.sh"
-case ${1:-} in --help | '') show_help "$root/launch/$me" && exit 0 ;; esac
+case ${1:-} in
+  --help) show_help "$root/launch/$me" && exit 0 ;;
+  '') die "no source given (remedy: such as wit or eurlex, as $me --help explains)" ;;
+esac
 cd "$root"
 read_settings
 need_image "$NATIVE_IMAGE"
@@ -46,6 +49,8 @@ if [ -n "${SLURM_JOB_ID:-}" ]; then
   exit
 fi
 
+# Here rather than in each job: that there is no such source.
+python -m ndino data "$source" --help >/dev/null
 shards=1
 if [[ ${1:-} =~ ^[0-9]+$ ]]; then
   shards=$1

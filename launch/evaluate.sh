@@ -29,7 +29,8 @@ if [ -n "${SLURM_JOB_ID:-}" ]; then root=$SLURM_SUBMIT_DIR; else root=$(cd "$(di
 # shellcheck source=launch/body/common.sh
 . "$root/launch/body/common.sh"
 case ${1:-} in
-  --help | '') show_help "$root/launch/$me" && exit 0 ;;
+  --help) show_help "$root/launch/$me" && exit 0 ;;
+  '') die "no command given (remedy: tasks, perplexity or report, as $me --help explains)" ;;
   tasks | perplexity) [ $# -ge 2 ] || die "$1: no model given (remedy: $me $1 NAME=FOLDER)" ;;
   report) ;;
   *) die "unknown command $1 (remedy: tasks, perplexity or report)" ;;

@@ -7,10 +7,11 @@ me=status.sh
 root=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=launch/body/common.sh
 . "$root/launch/body/common.sh"
-if [ "${1:-}" = --help ]; then
-  show_help "$root/launch/$me"
-  exit 0
-fi
+case ${1:-} in
+  --help) show_help "$root/launch/$me" && exit 0 ;;
+  '') ;;
+  *) die "unknown option $1 (remedy: none, or --help)" ;;
+esac
 cd "$root"
 read_settings
 site=("$FAMILY" --runs "$RUNS" --engine "$ENGINE" --models "$MODELS")

@@ -46,7 +46,7 @@ def test_a_missing_variable_is_one_line_with_an_example_before_any_work(argument
     assert done.returncode != 0
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
-    assert f"{missing} is missing. Example: make {arguments[0]} " in done.stderr
+    assert f"{missing} is missing (remedy: make {arguments[0]} " in done.stderr
 
 
 def test_eval_passes_on_what_it_is_told():
@@ -124,7 +124,7 @@ def test_an_unfit_interpreter_is_refused_with_the_remedy(tmp_path, interpreter):
     command = ["make", "setup", f"PYTHON={interpreter}"]
     done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
-    assert f"'{interpreter}' is not Python 3.10, 3.11 or 3.12. Remedy: make setup PYTHON=" in done.stderr
+    assert f"'{interpreter}' is not Python 3.10, 3.11 or 3.12 (remedy: make setup PYTHON=" in done.stderr
     assert not (tmp_path / ".venv").exists()
 
 

@@ -19,7 +19,10 @@ train() {
     case $1 in
       --check) only_check=1 ;;
       -*) die "unknown option $1 (remedy: --check or --help)" ;;
-      *) recipe=$1 ;;
+      *)
+        [ -z "$recipe" ] || die "two recipes, $recipe and $1 (remedy: one for each job)"
+        recipe=$1
+        ;;
     esac
     shift
   done

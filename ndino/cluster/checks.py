@@ -13,6 +13,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from ndino.cluster.survey import decode_fault, survey_images
+from ndino.common.errors import with_remedy
 from ndino.formats.llava_json import ConversationError
 from ndino.formats.model_kinds import ModelFolderError, weight_files
 from ndino.formats.recipes import Recipe
@@ -183,6 +184,8 @@ def _first_images(stage: Stage, allocation: Allocation, engine: str) -> Lines:
 def _rows(stage: Stage, *, every_image: bool) -> Lines:
     if not stage.image_folder.is_dir():
         yield False, f"{stage.image_folder}: no such image folder (remedy: image_folder in the recipe)"
+        if not stage.data.exists():
+            yield False, f"{stage.data}: no such file (remedy: data in the recipe)"
         return
     try:
         changed = stage.data.stat().st_mtime_ns
@@ -195,7 +198,7 @@ def _rows(stage: Stage, *, every_image: bool) -> Lines:
         return
     if not survey.rows:
         first = f"; the first: {survey.first_fault}" if survey.faulty else ""
-        yield False, f"{stage.data}: no usable row{first}"
+        yield False, with_remedy(f"{stage.data}: no usable row{first}", "data in the recipe")
         return
     rejected = survey.faulty + survey.without_image
     problem = too_many_rejects(rejected, survey.rows - survey.without_image, stage)
@@ -213,7 +216,7 @@ def _rows(stage: Stage, *, every_image: bool) -> Lines:
         which = f"{len(broken)} of the first {len(first_images)} images do not open"
         if len(broken) == len(first_images):
             which = f"none of the first {len(first_images)} images opens"
-        yield False, f"{which}; the first: {broken[0]}"
+        yield False, with_remedy(f"{which}; the first: {broken[0]}", "copy the images again")
     elif every_image:
         yield True, f"images: {survey.images} have a header, the first {len(first_images)} open"
     else:

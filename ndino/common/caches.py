@@ -52,10 +52,20 @@ def can_write(folder: Path) -> bool:
     try:
         for place in (folder, *folder.absolute().parents):
             if place.exists():
-                return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+                allowed = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+                return allowed and (place == folder or _can_make_folders(place))
     except OSError:  # below a folder that may not be searched
         pass
     return False
+
+
+def _can_make_folders(place: Path) -> bool:
+    # Root is told that it may write to /proc, and to a network file system that denies it.
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".ndino-", dir=place))
+    except OSError:
+        return False
+    return True
 
 
 def cache_changes(environment: Mapping[str, str] = os.environ) -> dict[str, str]:

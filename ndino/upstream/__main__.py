@@ -78,7 +78,7 @@ def _without(pins: list[Pin], reason: str) -> str:
     ]
     settings = " ".join(f"{pin.setting}=<mirror or clone>" for pin in pins)
     return (
-        f"Out of reach: {names} ({reason}). Without: {'; '.join(consequence)}. Remedy: make setup {settings}"
+        f"Out of reach: {names} ({reason}). Without: {'; '.join(consequence)} (remedy: make setup {settings})"
     )
 
 

@@ -209,6 +209,32 @@ def test_inside_an_image_data_sets_and_folders_are_bound(login, tmp_path):
     assert words[words.index(image) + 1 :][:4] == ["python", "-m", "ndino", "cluster"]
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("evaluate.sh", "evaluate.sh: no command given (remedy: tasks, perplexity or report"),
+        ("evaluate.sh tasks", "evaluate.sh: tasks: no model given (remedy: evaluate.sh tasks NAME=FOLDER)"),
+        ("evaluate.sh nonsense", "evaluate.sh: unknown command nonsense (remedy: tasks, "),
+        ("data.sh", "data.sh: no source given (remedy: such as wit or eurlex"),
+        ("data.sh nonsense", "ndino data: argument COMMAND: invalid choice: 'nonsense'"),
+        ("train_from_llm.sh mlp pt", "train_from_llm.sh: two recipes, mlp and pt (remedy: one for each job)"),
+        ("train_from_lmm.sh --nonsense", "train_from_lmm.sh: unknown option --nonsense (remedy: "),
+        ("family.sh nonsense", "family.sh: unknown option nonsense (remedy: "),
+        ("status.sh nonsense", "status.sh: unknown option nonsense (remedy: "),
+    ],
+)
+def test_a_wrong_call_of_a_script_is_one_line_with_a_remedy_and_2(login, command, said):
+    line = refused(login, *f"launch/{command}".split(), code=2)
+    assert line.startswith(said) and line.endswith(")")
+
+
+def test_all_that_a_stage_lacks_is_named_at_once(login):
+    login.change("mlp", image_folder="nowhere", data="nowhere.jsonl")
+    lines = login.call(LLM, "--check", "mlp", VISION_TOWER="notower").stderr.splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["notower", "nowhere", "nowhere.jsonl"]
+    assert all(line.startswith("ndino cluster check: ") and "(remedy: " in line for line in lines)
+
+
 @pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "launch").glob("*.sh")))
 def test_every_script_explains_itself(login, script):
     done = login.call(f"launch/{script}", "--help")

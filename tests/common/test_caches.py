@@ -24,6 +24,17 @@ def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("home", ["/proc", "/sys"])
+def test_a_home_that_only_claims_to_be_writable_is_seen_through(home: str) -> None:
+    # Root is told that it may write there.
+    assert not can_write(Path(home) / ".cache")
+
+
+def test_asking_whether_a_folder_can_be_made_leaves_nothing(tmp_path: Path) -> None:
+    assert can_write(tmp_path / "a" / "b") and can_write(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_home_that_can_be_written_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cache_changes({"HOME": str(tmp_path), "USER": "anna"}) == {}
     assert capsys.readouterr().err == ""
