@@ -29,7 +29,10 @@ _UPSTREAM = Path(os.environ.get("NDINO_UPSTREAM", ROOT))
 UPSTREAM_TREE = _UPSTREAM / "third_party" / "LLaVA-NeXT"
 UPSTREAM_PYTHON = _UPSTREAM / ".venv-llava" / "bin" / "python"
 UPSTREAM_IMAGE_ID = -200  # IMAGE_TOKEN_INDEX in upstream's llava/constants.py
-TOLERANCE = 1e-4  # of logits in fp32; measured differences are about 4e-7
+# Of logits in fp32, in units of their standard deviation where that is above 1. Small models with random
+# weights differ by about 4e-7. In trained LLaMAs one channel is a thousand times the others, and equal code
+# differs by more: there, the model's own difference between two attention kernels counts, ten times it.
+TOLERANCE, KERNELS, LARGEST_TOLERANCE = 1e-4, 10, 1e-2
 _AGAIN = "remove it and convert again; if that does not help, report it"
 QUESTION = "Che cosa si vede nell'immagine?"
 ANSWER = "Un quadrato rosso e due cerchi blu."
@@ -37,13 +40,18 @@ ANSWER = "Un quadrato rosso e due cerchi blu."
 
 @dataclass(frozen=True)
 class Verdict:
-    """The largest difference of logits for each image; empty if upstream's code is not set up."""
+    """The largest difference of logits for each image; empty if upstream's code is not set up.
+
+    Attributes:
+        tolerance: the largest difference that counts as equal (see ``TOLERANCE``).
+    """
 
     differences: dict[str, float]
+    tolerance: float = TOLERANCE
 
     @property
     def passed(self) -> bool:
-        return all(value <= TOLERANCE for value in self.differences.values())
+        return all(value <= self.tolerance for value in self.differences.values())
 
     def lines(self) -> list[str]:
         """The verdict as lines of text."""
@@ -56,7 +64,7 @@ class Verdict:
         verdict = "equal" if self.passed else "NOT equal"
         return [
             *(f"{name}: largest difference {value:.2e}" for name, value in self.differences.items()),
-            f"{verdict}: largest difference of logits {largest:.2e}, tolerance {TOLERANCE:.0e} in fp32",
+            f"{verdict}: largest difference of logits {largest:.2e}, tolerance {self.tolerance:.1e} in fp32",
         ]
 
 
@@ -109,14 +117,19 @@ def verify(src: Path, dst: Path, *, vision_tower: Path | None = None) -> Verdict
         inputs |= {f"{name}.ids": ids.clone() for name in images}
         save_file(inputs, folder / "inputs.safetensors")
         _run_upstream(src, tower, folder)
-        return Verdict(
-            {
-                name: _difference(
-                    name, load_file(folder / f"{name}.safetensors")["logits"], _logits(model, batch)
-                )
-                for name, batch in ours.items()
-            }
-        )
+        found = {
+            name: _difference(
+                name, load_file(folder / f"{name}.safetensors")["logits"], _logits(model, batch)
+            )
+            for name, batch in ours.items()
+        }
+    differences = {name: difference for name, (difference, _) in found.items()}
+    scale = max(1.0, *(spread for _, spread in found.values()))
+    verdict = Verdict(differences, TOLERANCE * scale)
+    if verdict.passed:
+        return verdict
+    kernels = KERNELS * max(_difference_of_kernels(model, batch) for batch in ours.values())
+    return Verdict(differences, min(max(TOLERANCE * scale, kernels), LARGEST_TOLERANCE * scale))
 
 
 def _load(folder: Path) -> LlavaNextForConditionalGeneration:
@@ -142,9 +155,9 @@ def _logits(model: LlavaNextForConditionalGeneration, batch) -> torch.Tensor:
         return model(**batch).logits[0].float()
 
 
-def _run_upstream(src: Path, tower: str, folder: Path) -> None:
+def _run_upstream(src: Path, tower: str, folder: Path, attention: str = "sdpa") -> None:
     command = [str(UPSTREAM_PYTHON), "-m", "ndino.llava_next.upstream_logits"]
-    command += [str(src.resolve()), str(folder), "--vision-tower", tower]
+    command += [str(src.resolve()), str(folder), "--vision-tower", tower, "--attention", attention]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(map(str, (UPSTREAM_TREE, ROOT))),
         "CUDA_VISIBLE_DEVICES": "",
@@ -162,11 +175,23 @@ def _last_line(said: str) -> str:
     return shown(lines[-1].strip(), SHOWN_REASON) if lines else "without a message"
 
 
-def _difference(name: str, theirs: torch.Tensor, ours: torch.Tensor) -> float:
+def _difference_of_kernels(model: LlavaNextForConditionalGeneration, batch) -> float:
+    """The largest difference of logits between two exact ways to compute the same attention."""
+    with_sdpa, kernel = _logits(model, batch), model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        return (_logits(model, batch) - with_sdpa).abs().max().item()
+    finally:
+        model.set_attn_implementation(kernel)
+
+
+def _difference(name: str, theirs: torch.Tensor, ours: torch.Tensor) -> tuple[float, float]:
+    """The largest difference, and the standard deviation of upstream's logits."""
     if len(theirs) != len(ours):
         raise ConversionError(
             f"the {name} image: {len(ours)} positions here, but {len(theirs)} in upstream "
             "(remedy: give the tower that it was trained with)"
         )
     vocabulary = min(theirs.shape[1], ours.shape[1])
-    return (theirs[:, :vocabulary] - ours[:, :vocabulary]).abs().max().item()
+    theirs = theirs[:, :vocabulary]
+    return (theirs - ours[:, :vocabulary]).abs().max().item(), theirs.std().item()

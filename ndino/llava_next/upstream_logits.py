@@ -22,7 +22,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 
-def write_logits(checkpoint: Path, folder: Path, tower: str | None) -> None:
+def write_logits(checkpoint: Path, folder: Path, tower: str | None, attention: str = "sdpa") -> None:
     """Write the logits for ``folder``'s inputs, in fp32; ``tower`` overrides the checkpoint's own."""
     inputs = load_file(folder / "inputs.safetensors")
     config = LlavaConfig.from_pretrained(checkpoint)
@@ -30,7 +30,7 @@ def write_logits(checkpoint: Path, folder: Path, tower: str | None) -> None:
     if tower is not None:
         config.mm_vision_tower = tower
     model = LlavaLlamaForCausalLM.from_pretrained(
-        checkpoint, config=config, torch_dtype=torch.float32, attn_implementation="sdpa"
+        checkpoint, config=config, torch_dtype=torch.float32, attn_implementation=attention
     ).eval()
     processor = model.get_vision_tower().image_processor
     for name in sorted(key.removesuffix(".ids") for key in inputs if key.endswith(".ids")):
@@ -51,8 +51,9 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--vision-tower", help="folder or hub name; without it, the recorded one")
+    parser.add_argument("--attention", default="sdpa", help="transformers' attn_implementation")
     options = parser.parse_args()
-    write_logits(options.checkpoint, options.folder, options.vision_tower)
+    write_logits(options.checkpoint, options.folder, options.vision_tower, options.attention)
 
 
 if __name__ == "__main__":
