@@ -15,9 +15,8 @@ from typing import Any
 
 from ndino.common.files import write_json
 from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints, step_of
-from ndino.train.health.ending import failure_since
+from ndino.train.health.ending import JOB, failure_since
 
-JOB = "job.json"
 MOST_TRIES = 3  # attempts in a row that crash without a newer checkpoint
 
 

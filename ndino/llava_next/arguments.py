@@ -8,7 +8,7 @@ from pathlib import Path
 from ndino.formats.recipes import Recipe
 from ndino.train.distribution import Distribution
 from ndino.train.rows.workers import loader_workers
-from ndino.train.stage import LOGGED_POINTS
+from ndino.train.stage import LOGGED_POINTS, PATIENCE_SECONDS
 
 VERSIONS = {"plain": "plain", "llama3": "llava_llama_3"}  # prompt -> upstream's --version
 TUNABLE = {
@@ -117,6 +117,8 @@ def upstream_arguments(
         "save_steps": recipe.save_steps,
         "save_total_limit": recipe.save_total_limit,
         "logging_steps": max(1, steps // LOGGED_POINTS),
+        # Other ranks wait while the first one writes the model or a checkpoint.
+        "ddp_timeout": PATIENCE_SECONDS,
         "logging_nan_inf_filter": False,  # it would log another loss for one that is no number
         "seed": recipe.seed,
         "dataloader_num_workers": workers,

@@ -8,13 +8,8 @@ starts.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import time
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +26,7 @@ from ndino.formats.llava_json import ROLES, Conversation, read_conversations, wr
 from ndino.formats.model_kinds import ModelFolderError
 from ndino.formats.recipes import RecipeError
 from ndino.llava_next.arguments import Inputs, lacks_master_weights, upstream_arguments
+from ndino.llava_next.process import run_trainer
 from ndino.llava_next.start import (
     LANGUAGE_MODEL,
     TOWER,
@@ -38,9 +34,8 @@ from ndino.llava_next.start import (
     link_vision_tower,
 )
 from ndino.train.build import build_processor
-from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints
+from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints, step_of
 from ndino.train.distribution import planned
-from ndino.train.health.ending import failure_since
 from ndino.train.health.finite import non_finite_in_folder, not_finite
 from ndino.train.manifest import identity
 from ndino.train.rows.index import stage_index
@@ -48,6 +43,7 @@ from ndino.train.stage import (
     OnStep,
     Stage,
     StageError,
+    StageStopped,
     belongs_to,
     report_full_disk,
     require_resumable,
@@ -58,10 +54,9 @@ from ndino.upstream import UpstreamError, llava_next_folder
 from ndino.upstream.pins import LLAVA_NEXT, ROOT, read_pins
 
 ENGINE = "llava-next"
-RESULT, FACTS, ROWS, LOG = "upstream", "training.json", "rows.json", "train.log"
+RESULT, FACTS, ROWS = "upstream", "training.json", "rows.json"
 LENGTHS = "lengths.npy"  # read by overlay/llava/ndino/lengths.py
 PREPARED = "prepared.json"
-LAST_LINES = 40  # of the trainer's output, in which the reason of a failure is looked for
 
 
 @dataclass(frozen=True)
@@ -109,7 +104,10 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
     if arguments is not None:
         out = stage.out.resolve()
         with report_full_disk(out):
-            _run(tree, arguments, out, on_step)
+            run_trainer(tree.python, tree.folder, arguments, out, on_step)
+        if not (out / RESULT).exists():
+            step = step_of(newest_complete_checkpoint(out))
+            raise StageStopped(f"{out}: stopped after step {step}")
     return publish_stage(stage)
 
 
@@ -278,66 +276,6 @@ def _record(conversation: Conversation) -> dict:
         images = list(conversation.images)
         record["image"] = images[0] if len(images) == 1 else images
     return record
-
-
-def _run(tree: Tree, arguments: list[str], out: Path, on_step: OnStep | None) -> None:
-    last: deque[str] = deque(maxlen=LAST_LINES)
-    began = time.time()
-    with (out / LOG).open("a", encoding="utf-8") as log, _trainer(tree, arguments, out) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            step = _step(line)
-            if step is None:
-                log.write(line)
-                log.flush()
-                last.append(line.strip())
-            elif on_step is not None:
-                on_step(*step)
-            else:
-                print(f"\rstep {step[0]} of {step[1]}", end="\n" if step[0] == step[1] else "", flush=True)
-    if process.returncode:
-        if (known := failure_since(out, began)) is not None:
-            raise StageError(known)
-        raise StageError(
-            f"the upstream trainer failed: {_reason(last, process.returncode)} (remedy: see {out / LOG})"
-        )
-
-
-@contextmanager
-def _trainer(tree: Tree, arguments: list[str], out: Path) -> Iterator[subprocess.Popen]:
-    # The trainer ends when its standard input is closed (overlay/llava/ndino/parent.py), so it cannot outlive
-    # this process.
-    process = subprocess.Popen(
-        [tree.python, "-m", "llava.train.train_mem", *arguments],
-        cwd=out,
-        env=os.environ | {"PYTHONPATH": str(tree.folder), "NDINO_FOLLOW_STDIN": "1", "PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    try:
-        yield process
-        process.wait()
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _step(line: str) -> tuple[int, int] | None:
-    if not line.startswith('{"step"'):
-        return None
-    report = json.loads(line)
-    return report["step"], report["of"]
-
-
-def _reason(lines: deque[str], status: int) -> str:
-    for line in reversed(lines):
-        name = line.partition(":")[0]
-        if name.endswith(("Error", "Exception", "Interrupt")) and " " not in name:
-            return line
-    return f"exit status {status}" + (f" after: {lines[-1]}" if lines else "")
 
 
 def _publish(result: Path, model: Path) -> float | None:

@@ -34,6 +34,7 @@ from ndino.train.rows.index import stage_index
 from ndino.train.rows.workers import loader_workers, ranks_on_this_machine
 from ndino.train.stage import (
     LOGGED_POINTS,
+    PATIENCE_SECONDS,
     OnStep,
     Stage,
     StageError,
@@ -46,8 +47,6 @@ from ndino.train.stage import (
     write_rejects,
 )
 from ndino.train.trainer import NativeTrainer, set_trainable
-
-PATIENCE_SECONDS = 3 * 3600  # until ranks that wait for another one give up
 
 
 class _ReportSteps(TrainerCallback):

@@ -26,6 +26,7 @@ from ndino.train.manifest import differences
 OnStep = Callable[[int, int], None]  # called after each optimiser step with (step, total steps)
 REJECTS = "rejects.txt"
 LOGGED_POINTS = 100  # points of the loss curve in a manifest
+PATIENCE_SECONDS = 3 * 3600  # until ranks that wait for another one give up
 DISK_RESERVE = 1 << 20  # bytes; with less free than this, a failed write failed because the disk is full
 
 

@@ -13,6 +13,8 @@ from ndino.cluster.attempts import MOST_TRIES, AttemptOutcome
 from ndino.train.checkpoints import mark_complete
 from ndino.train.health import ending
 from ndino.train.health.ending import note_failure
+from ndino.train.health.ranks import ending_together
+from ndino.train.stage import StageError, StageStopped
 from tests.cluster.conftest import ROOT, Site
 
 FINISHED, FAILED, RESUME = AttemptOutcome
@@ -70,6 +72,20 @@ def test_a_failure_that_names_its_cause_is_not_tried_again(tmp_path, monkeypatch
     note_failure(tmp_path, "training diverged at step 3: the loss is nan")
     verdict, line = attempts.outcome(tmp_path, 1)
     assert verdict is FAILED and "diverged at step 3" in line
+
+
+@pytest.mark.parametrize("a_job", [True, False])
+def test_an_error_that_a_rank_explains_is_noted_for_its_job(tmp_path, a_job):
+    if a_job:
+        begin(tmp_path)
+    for error in (
+        StageError("rows.jsonl: no usable row"),
+        RuntimeError("CUDA error"),
+        StageStopped("stopped"),
+    ):
+        with pytest.raises(type(error)), ending_together(tmp_path):
+            raise error
+    assert ending.failure_since(tmp_path, 0) == ("rows.jsonl: no usable row" if a_job else None)
 
 
 SRUN = """#!/bin/bash

@@ -24,7 +24,7 @@ from ndino.llava_next.engine import run_stage
 from ndino.train.build import ModelFolderError
 from ndino.train.checkpoints import COMPLETE, mark_complete, newest_complete_checkpoint, step_of
 from ndino.train.health.divergence import events
-from ndino.train.stage import Stage, StageError
+from ndino.train.stage import Stage, StageError, StageStopped
 from tests.llava_next.conftest import first_stage
 
 pytestmark = pytest.mark.upstream
@@ -139,6 +139,20 @@ def test_a_run_that_diverges_stops_with_its_rows_and_publishes_nothing(
     assert not (stage.out / "upstream").exists() and not (stage.out / "model").exists()
     assert step_of(newest_complete_checkpoint(stage.out)) < event.step - 1
     assert "'loss': 0.0" not in (stage.out / "train.log").read_text()
+
+
+def test_control_c_saves_a_checkpoint(tree, first_recipe, backbones, rows, tmp_path):
+    recipe = dataclasses.replace(first_recipe, save_steps=100)
+    stage = first_stage(recipe, backbones, rows, tmp_path / "out")
+
+    def interrupt(step: int, of: int) -> None:
+        if step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(StageStopped, match=r"stopped after step \d"):
+        run_stage(stage, on_step=interrupt)
+    assert 0 < step_of(newest_complete_checkpoint(stage.out)) < 6
+    assert not (stage.out / "upstream").exists() and not (stage.out / "manifest.json").exists()
 
 
 def test_a_result_or_a_start_that_is_not_finite_is_refused(

@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from ndino.cli import main
 from ndino.train.checkpoints import newest_complete_checkpoint, step_of
 from ndino.train.engine import run_stage
+from ndino.train.health.divergence import events
 from ndino.train.stage import Stage
 from tests.kernels import with_kernel
 from tests.ranks import finish_ranks, free_port, start_ranks
@@ -100,9 +101,55 @@ def test_two_ranks_resume_what_one_began(alone, command, tmp_path):
     assert_same_training(alone, tmp_path / "run")
 
 
+# ndino train, on the second rank with a loss that is NaN in the steps SPOIL. At exit it says whether it has
+# left the process group, without which a rank may abort when all is done.
+RANK = """
+import atexit, math, os, sys
+import torch.distributed as dist
+from ndino.cli import main
+from ndino.train.trainer import NativeTrainer
+
+atexit.register(lambda: print("still in the group" if dist.is_initialized() else "left the group"))
+compute = NativeTrainer.compute_loss
+
+def spoiled(self, *arguments, **options):
+    bad = os.environ["RANK"] == "1" and str(self.state.global_step + 1) in os.environ.get("SPOIL", "").split()
+    return compute(self, *arguments, **options) * (math.nan if bad else 1)
+
+NativeTrainer.compute_loss = spoiled
+sys.exit(main(sys.argv[1:], command="train"))
+"""
+
+
 def test_two_ranks_train_as_one(alone, command, tmp_path):
-    finish_ranks(start_ranks(["-m", "ndino", "train", *command], 2))
+    for said in finish_ranks(start_ranks(["-c", RANK, *command], 2)):
+        assert said.endswith("left the group\n")
     assert_same_training(alone, tmp_path / "run")
+
+
+def test_one_rank_that_diverges_takes_all_back_to_the_last_good_checkpoint(command, tmp_path):
+    recipe = yaml.safe_load((tmp_path / "it.yaml").read_text())
+    (tmp_path / "it.yaml").write_text(yaml.safe_dump({**recipe, "on_divergence": "skip"}))
+    ranks = start_ranks(["-c", RANK, *command], 2, SPOIL="2 3 4 6")
+    try:
+        said = [rank.communicate(timeout=200)[0] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    # Three steps are skipped, the fourth ends it: on both ranks, in one line.
+    assert [rank.returncode for rank in ranks] == [1, 1], said
+    for each in said:
+        assert each.count("ndino train: ") == 1 and each.endswith("left the group\n")
+        assert "training diverged at step 6: the loss is nan" in each and "3 steps were skipped" in each
+    out = tmp_path / "run"
+    held = events(out)
+    assert [(event.step, event.skipped) for event in held] == [(2, True), (3, True), (4, True), (6, False)]
+    for event in held:
+        spoiled = [each for each in event.batches if each["loss"] == "nan"]
+        assert len(event.batches) == 4 and [each["rank"] for each in spoiled] == [1, 1]
+        assert event.rows == sorted({row for each in spoiled for row in each["rows"]})
+    assert newest_complete_checkpoint(out).name == held[-1].checkpoint == "checkpoint-4"
+    assert not (out / "model").exists() and not (out / "manifest.json").exists()
 
 
 def assert_same_training(alone: Path, together: Path, ranks: int = 2) -> None:

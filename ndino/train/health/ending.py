@@ -13,6 +13,13 @@ from pathlib import Path
 from ndino.common.files import write_json
 
 FAILURE = "failure.json"  # in a run's folder: reason and Unix time of the last failure that has a reason
+JOB = "job.json"  # in the folder of a run that a job trains: its attempts (ndino.cluster.attempts)
+
+
+def note_failure_of_job(out: Path, reason: str) -> None:
+    """`note_failure`, if it is a job that trains in ``out``: a command that is refused changes no file."""
+    if (out / JOB).is_file():
+        note_failure(out, reason)
 
 
 def note_failure(out: Path, reason: str) -> None:

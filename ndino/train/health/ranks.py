@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 
 from ndino.common.errors import Stopped, UserError
-from ndino.train.health.ending import note_failure
+from ndino.train.health.ending import note_failure_of_job
 
 
 def any_rank(value: bool, device: torch.device) -> bool:
@@ -36,7 +36,7 @@ def ending_together(out: Path) -> Iterator[None]:
         raise
     except BaseException as error:
         if isinstance(error, UserError):
-            note_failure(out, str(error))
+            note_failure_of_job(out, str(error))
         leave(failed=True)
         raise
     leave()
