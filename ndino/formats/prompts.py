@@ -80,16 +80,27 @@ MARKERS = (BEGIN_OF_TEXT, END_OF_TEXT, START_HEADER, END_HEADER, END_OF_TURN)
 
 # Listing 2 in Jinja, for the models that we save. It contains BOS, so their tokenizers must not add one:
 # evaluation harnesses render the template first and tokenise the text afterwards, and would get two.
+# Images are placed as in `place_image`: a message's only image goes to its front, several stay where they are
+# among the texts, and those in front of all text get a line each.
 LLAMA3_CHAT_TEMPLATE = (
     "{{ '" + BEGIN_OF_TEXT + "' }}"
     "{% for message in messages %}"
     "{{ '" + START_HEADER + "' + message['role'] + '" + END_HEADER + "\\n\\n' }}"
-    "{% if message['content'] is string %}{{ message['content'] | trim }}"
+    "{% set made = namespace(text='', texts=0) %}"
+    "{% if message['content'] is string %}{% set made.text = message['content'] %}"
     "{% else %}"
-    "{% for part in message['content'] if part['type'] == 'image' %}"
-    "{{ '" + IMAGE_TOKEN + "\\n' }}{% endfor %}"
-    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] | trim }}{% endfor %}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}"
+    "{% set made.text = made.text + ('" + IMAGE_TOKEN + "' if made.texts else '" + IMAGE_TOKEN + "\\n') %}"
+    "{% elif part['type'] == 'text' %}"
+    "{% set made.text = made.text + part['text'] %}{% set made.texts = made.texts + 1 %}"
     "{% endif %}"
+    "{% endfor %}"
+    "{% endif %}"
+    "{% set pieces = made.text.split('" + IMAGE_TOKEN + "') %}"
+    "{% if pieces | length == 2 and (pieces[0] or message['content'] is not string) %}"
+    "{{ ('" + IMAGE_TOKEN + "\\n' + (pieces[0] + pieces[1]) | trim) | trim }}"
+    "{% else %}{{ made.text | trim }}{% endif %}"
     "{{ '" + END_OF_TURN + "' }}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '" + START_HEADER + "assistant" + END_HEADER + "\\n\\n' }}{% endif %}"

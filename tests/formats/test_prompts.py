@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fixtures.llama3 import llama3_tokenizer
+from fixtures.tiny import tiny_tokenizer
 from ndino.formats import prompts
+from ndino.formats.model_folder import prepare_tokenizer
 from ndino.formats.prompts import (
     IGNORE_INDEX,
     IMAGE_TOKEN,
@@ -108,6 +111,66 @@ def test_chat_template_renders_the_training_prompt(tokenizer):
         add_generation_prompt=True,
     )
     assert rendered.startswith(question)
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    """``rendered(messages)``: the ids of what the published template makes of them."""
+    tokenizer = prepare_tokenizer(tiny_tokenizer(base=True))
+
+    def ids(messages: list[dict]) -> list[int]:
+        text = tokenizer.apply_chat_template(messages, chat_template=LLAMA3_CHAT_TEMPLATE, tokenize=False)
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    ids.tokenizer = tokenizer
+    return ids
+
+
+TEXTS = ["Prima ", " e poi ", "  Chi è?\n", "", " ", "\n\n"]
+IMAGE = {"type": "image"}
+
+
+def written(parts: list[str | dict]) -> str:
+    """The text of a training row that says the same as a message's parts."""
+    images, texts = parts.count(IMAGE), [part for part in parts if part is not IMAGE]
+    if images == 1:
+        return f"{IMAGE_TOKEN}\n{''.join(texts).strip()}"
+    leading = next((place for place, part in enumerate(parts) if part is not IMAGE), len(parts))
+    first = f"{IMAGE_TOKEN}\n" * leading
+    return first + "".join(IMAGE_TOKEN if part is IMAGE else part for part in parts[leading:])
+
+
+def test_the_published_template_says_what_training_says_of_texts_and_images_in_any_order(rendered):
+    seen = set()
+    for length in range(1, 5):
+        for kinds in itertools.product([True, False], repeat=length):
+            for shift in range(len(TEXTS)):
+                texts = itertools.cycle(TEXTS[shift:] + TEXTS[:shift])
+                parts = [IMAGE if image else next(texts) for image in kinds]
+                row = written(parts)
+                seen.add(images := parts.count(IMAGE))
+                turns = [Turn("user", row), Turn("assistant", " Sì. "), Turn("user", "E poi?")]
+                ours = encode_llama3(rendered.tokenizer, turns, images=images).input_ids
+                content = [part if part is IMAGE else {"type": "text", "text": part} for part in parts]
+                rest = [{"role": turn.role, "content": turn.text} for turn in turns[1:]]
+                assert rendered([{"role": "user", "content": content}, *rest]) == ours, parts
+                assert rendered([{"role": "user", "content": row}, *rest]) == ours, row
+    assert seen == {0, 1, 2, 3, 4}
+
+
+@given(st.lists(st.sampled_from([IMAGE_TOKEN, "\n", " ", "Chi", "è ?"]), max_size=7))
+@settings(max_examples=60)
+def test_the_published_template_places_images_in_a_written_message_as_training_does(rendered, pieces):
+    text = "".join(pieces)
+    turns = [Turn("user", text), Turn("assistant", "Sì.")]
+    ours = encode_llama3(rendered.tokenizer, turns, images=text.count(IMAGE_TOKEN)).input_ids
+    assert rendered([{"role": turn.role, "content": turn.text} for turn in turns]) == ours
+
+
+def test_texts_are_not_glued_and_two_images_stay_in_place(rendered):
+    parts = [{"type": "text", "text": "Prima "}, IMAGE, {"type": "text", "text": " e poi "}, IMAGE]
+    shown = rendered.tokenizer.decode(rendered([{"role": "user", "content": parts}]))
+    assert "user<|end_header_id|>\n\nPrima <image> e poi <image><|eot_id|>" in shown
 
 
 def test_two_plain_images_follow_each_other(tokenizer):

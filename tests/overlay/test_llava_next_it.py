@@ -264,7 +264,12 @@ def test_several_images_and_none_in_one_batch(model, one_stop_folder):
         {"question": "Prima <image>, poi <image>, infine <image>!", "images": shown},
     ]
     texts = [{"question": question, "images": []} for question in ("Ciao", "Ciao a tutti", "")]
+    logged = []
+    sink = logger.add(logged.append, level="WARNING")
     answers = ask(model, documents + texts)
+    logger.remove(sink)
+    # Said once, as it is so for every question of the task.
+    assert str(logged).count("questions with several images. Training saw each as one square tile") == 1
     assert answers[:6] == answered_by_llava_hf(one_stop_folder, documents)
     # llava_hf answers a text alone with the inputs of the question before.
     for text, answer in zip(texts, answers[6:], strict=True):

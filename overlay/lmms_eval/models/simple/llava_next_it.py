@@ -112,6 +112,7 @@ class LlavaNextIt(lmms):
             self.remember(AnswerStore(Path(answers), self._rank), find_model("", pretrained, HF).fingerprint)
         # Called with the number of questions just answered; without it a progress bar is shown.
         self.on_answered: Callable[[int], object] | None = None
+        self._warned: set[str] = set()
         self._tokens_of_size: dict[tuple[int, int], int] = {}
 
     def _default_template(self, pretrained: str) -> str:
@@ -183,6 +184,12 @@ class LlavaNextIt(lmms):
         context, settings, doc_to_visual, doc_id, task, split = request.args
         visuals = self._visuals(task, split, doc_id, doc_to_visual)
         images = tuple(self._image(visual) for visual in visuals)
+        if len(images) > 1 and task not in self._warned:
+            self._warned.add(task)
+            logger.warning(
+                f"{task}: questions with several images. Training saw each as one square tile, transformers' "
+                "processor divides each into tiles: answers may be worse (docs/evaluation.md)"
+            )
         key = name
         if is_repeatable(settings):
             key = answer_key(self.identity, context, [image.digest for image in images], settings)
