@@ -148,9 +148,8 @@ def index_key(
     """
     package = Path(__file__).parents[2]
     image_processor = processor.image_processor
-    tokenizer = json.loads(processor.tokenizer.backend_tokenizer.to_str())
-    for setting in ("padding", "truncation"):  # left behind by the last call, and set again by each
-        tokenizer.pop(setting, None)
+    # Padding and truncation come before this in the text. Each call of the tokenizer leaves its own behind.
+    tokenizer = processor.tokenizer.backend_tokenizer.to_str().partition('"added_tokens"')[2]
     return json.loads(
         json.dumps(
             {
@@ -330,7 +329,12 @@ def _build(
         asdict(RejectedRow(error.row, f"{error.reason} (remedy: {error.remedy})")) for error in unreadable
     ]
     write_json(made / META, {"shards": number, "file": str(data), "unreadable": broken, **key})
-    os.replace(made, folder)
+    try:
+        os.replace(made, folder)
+    except OSError:
+        # Where the file system has no locks, another process may have made the same index meanwhile.
+        if not (folder / META).is_file():
+            raise
 
 
 def _encoded(

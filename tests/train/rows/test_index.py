@@ -64,13 +64,15 @@ def test_it_holds_every_row_as_it_will_be_trained_on(made, data, built):
         index[ROWS]
 
 
-def test_it_is_beside_the_data_and_made_once(made, data, monkeypatch):
+def test_it_is_beside_the_data_and_made_once(made, data, built, monkeypatch):
     folder = made()
     assert folder.parent == data.parent / ".index" and (folder / META).is_file()
     monkeypatch.setattr(index_module, "_build", never)
     # Fields that do not change a row's encoding, and another time of change, make no difference.
     assert made(learning_rate=0.5, trainable="projector", per_device_batch=1) == folder
     data.touch()
+    tokenizer = built[1].tokenizer
+    tokenizer(["uno", "due tre"], padding=True, truncation=True, max_length=1)
     assert made() == folder
 
 
