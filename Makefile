@@ -104,7 +104,7 @@ test-compat: setup $(TOOLS) ## check with other versions of transformers: publis
 	@$(PY) -m tests.export.compat
 	@NDINO_TEST_CONVERT=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q tests/data/translation/engines/test_convert_madlad.py
 
-image: ## build both images to runs/images/*.sif with Apptainer (TORCH_INDEX=, FLASH_ATTN=, CUDA_ARCHS=80)
+image: ## build both images to runs/images/*.sif with Apptainer (TORCH_INDEX=, FLASH_ATTN=, CUDA_ARCHS=80;90)
 	@command -v apptainer >/dev/null || { echo "make image: Apptainer is not here (remedy: module load apptainer)" >&2; exit 1; }
 	@mkdir -p runs/images
 	@for name in llava_next native; do \

@@ -23,11 +23,11 @@ PROGRAMS = {"llava_next": (), "native": ("tesseract", "apertium", "mksquashfs")}
 
 def check(image: str) -> None:
     """Import everything, find every program; AssertionError or ImportError names what is missing."""
-    modules = MODULES[image].split()
-    if (HERE / "flash-attn").read_text().strip() != "none":
-        modules.append("flash_attn")
-    for name in modules:
+    for name in MODULES[image].split():
         importlib.import_module(name)
+    attention = ""
+    if (HERE / "flash-attn").read_text().strip() != "none":
+        attention = f"; flash-attn {_try_flash_attention()}"
     for program in PROGRAMS[image]:
         assert shutil.which(program), f"{program} is not on the path"
     left_out = ""
@@ -39,7 +39,29 @@ def check(image: str) -> None:
             left_out = " but for LLaVA-NeXT, which was left out"
         else:
             _check_upstream()
-    print(f"{image}: whole{left_out}; torch {version('torch')}, transformers {version('transformers')}")
+    libraries = f"torch {version('torch')}, transformers {version('transformers')}{attention}"
+    print(f"{image}: whole{left_out}; {libraries}")
+
+
+def _try_flash_attention() -> str:
+    """Run flash-attn once where there is a GPU: built for other GPUs, it imports and then fails."""
+    import torch
+    from flash_attn import flash_attn_func
+
+    if not torch.cuda.is_available():
+        return "not run: no GPU here (remedy: apptainer test --nv on a node with one)"
+    name, capability = torch.cuda.get_device_name(), "".join(map(str, torch.cuda.get_device_capability()))
+    query, key, value = torch.randn(3, 1, 16, 2, 64, device="cuda", dtype=torch.bfloat16)
+    try:
+        found = flash_attn_func(query, key, value, causal=True)
+    except RuntimeError as error:
+        raise AssertionError(
+            f"flash-attn fails on {name}: {error} (remedy: build with CUDA_ARCHS={capability})"
+        ) from error
+    heads = [part.transpose(1, 2) for part in (query, key, value)]
+    exact = torch.nn.functional.scaled_dot_product_attention(*heads, is_causal=True).transpose(1, 2)
+    assert torch.allclose(found, exact, atol=2e-2), f"flash-attn computes something else on {name}"
+    return f"runs on {name}"
 
 
 def _check_tree() -> None:

@@ -48,13 +48,18 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     next run removes what a killed one left: folders of weights are large. Files get the permissions of the
     umask (`follow_umask`).
     """
-    temporary = folder.with_name(f"{folder.name}.partial")
+    temporary = partial_of(folder)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     yield temporary
     follow_umask(temporary)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(temporary, folder)
+
+
+def partial_of(folder: Path) -> Path:
+    """Where `atomic_folder` writes before it renames."""
+    return folder.with_name(f"{folder.name}.partial")
 
 
 def follow_umask(folder: Path) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from PIL import Image
 from tqdm import tqdm
 from transformers import LlavaNextConfig, PreTrainedTokenizerFast
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
-from ndino.common.files import atomic_folder, write_json
+from ndino.common.errors import no_room, reason_of
+from ndino.common.files import atomic_folder, partial_of, write_json
 from ndino.common.transformers_types import vision_sizes
 from ndino.export.card import find_manifest, write_card
 from ndino.export.checkpoint import Checkpoint, open_checkpoint
-from ndino.export.errors import ConversionError
+from ndino.export.errors import ConversionError, settings_of
 from ndino.export.names import EMBEDDINGS, HEAD, plan
 from ndino.export.settings import build_config, check_kind, read_tokenizer, require
 from ndino.export.tower import Tower, read_tower
@@ -49,7 +52,7 @@ def convert(
     Raises:
         ConversionError: the checkpoint cannot be converted; names the file, key or field.
     """
-    if dst.exists():
+    if dst.exists() or dst.is_symlink():
         raise ConversionError(f"{dst}: already exists (remedy: remove it or choose another name)")
     checkpoint = open_checkpoint(src)
     check_kind(checkpoint)
@@ -59,21 +62,39 @@ def convert(
     generation = model_folder.set_end_of_answer(
         tokenizer, "plain" if run.get("recipe", {}).get("prompt") == "plain" else "llama3"
     )
-    config = build_config(checkpoint, tower, tokenizer)
+    with settings_of(src / "config.json"):
+        config = build_config(checkpoint, tower, tokenizer)
+        names = plan(checkpoint, config)
     # Upstream's trainer saves the recipe's limit on training samples; what the model can take is its context.
     tokenizer.model_max_length = config.get_text_config().max_position_embeddings
-    names = plan(checkpoint, config)
+    processor = _processor(tokenizer, tower, config)
     new_rows = config.get_text_config().vocab_size - require(checkpoint, "vocab_size")
+    # What a killed conversion left would be removed anyway, and must not count as room that is missing.
+    shutil.rmtree(partial_of(dst), ignore_errors=True)
     _require_room(checkpoint, dst)
-    with atomic_folder(dst) as made:
+    with _full_disk_is_said(dst), atomic_folder(dst) as made:
         _write_weights(checkpoint, names, new_rows, made, quiet=quiet)
         config.save_pretrained(made)
         generation.save_pretrained(made)
-        _processor(tokenizer, tower, config).save_pretrained(made)
+        processor.save_pretrained(made)
         model_folder.make_portable(made)
         name = dst.resolve().parent.name if dst.name == "model" else dst.name
         write_card(made / "README.md", name=name, tower=tower.source, run=run)
     return dst
+
+
+@contextlib.contextmanager
+def _full_disk_is_said(dst: Path) -> Iterator[None]:
+    """Turn an error for want of room, a library's own included, into one line; removes what was written."""
+    try:
+        yield
+    except Exception as error:
+        if not no_room(error):
+            raise
+        shutil.rmtree(partial_of(dst), ignore_errors=True)
+        raise ConversionError(
+            f"{dst}: the disk is full (remedy: free some space, and start it again)"
+        ) from error
 
 
 def _write_weights(
@@ -153,13 +174,23 @@ def _processor(tokenizer: PreTrainedTokenizerFast, tower: Tower, config: LlavaNe
         "size",
     )
     wanted = {name: tower.preprocessing[name] for name in names if name in tower.preprocessing}
-    image_processor = LlavaNextImageProcessorPil(**wanted, image_grid_pinpoints=config.image_grid_pinpoints)
     vision = vision_sizes(config.vision_config)
-    side = vision.image_size
-    if image_processor.crop_size["height"] != side or image_processor.size["shortest_edge"] != side:
+    side, where = vision.image_size, f"{tower.source}: preprocessor_config.json"
+    try:
+        image_processor = LlavaNextImageProcessorPil(
+            **wanted, image_grid_pinpoints=config.image_grid_pinpoints
+        )
+        sides = {image_processor.crop_size["height"], image_processor.size["shortest_edge"]}
+        # Settings of a wrong type or number show on an image only, when the model is used.
+        tiles = image_processor(Image.new("RGB", (2 * side, side)), return_tensors="np")["pixel_values"][0]
+    except Exception as error:  # it checks nothing itself: any kind of error
         raise ConversionError(
-            f"{tower.source}: preprocessor_config.json resizes images to {wanted.get('size')}, but the tower "
-            f"takes {side} pixels (remedy: take both files from one model)"
+            f"{where} cannot be used: {reason_of(error)} (remedy: take it from the tower's own model)"
+        ) from error
+    if sides != {side} or tiles.shape[1:] != (3, side, side):
+        raise ConversionError(
+            f"{where} resizes images to {wanted.get('size')}, but the tower takes {side} pixels "
+            "(remedy: take both files from one model)"
         )
     return model_folder.build_processor(tokenizer, image_processor, patch_size=vision.patch_size)
 

@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlavaNextConfig, PreTrainedConfig, PreTrai
 from ndino.common.errors import shown
 from ndino.common.transformers_types import special_tokens, token_id, vision_sizes
 from ndino.export.checkpoint import Checkpoint
-from ndino.export.errors import ConversionError
+from ndino.export.errors import ConversionError, settings_of
 from ndino.export.names import EMBEDDINGS
 from ndino.export.tower import Tower
 from ndino.formats.model_folder import padded_vocabulary, prepare_tokenizer
@@ -136,14 +136,16 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise ConversionError(f"{path}: no such file (remedy: put the trained model's tokenizer there)")
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    with settings_of(f"{folder}: its tokenizer"):
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     missing = [marker for marker in MARKERS if marker not in tokenizer.get_vocab()]
     if missing:
         raise ConversionError(
             f"{path}: has no token {missing[0]}: not a LLaMA 3 tokenizer "
             "(remedy: put the trained model's there)"
         )
-    return prepare_tokenizer(tokenizer)
+    with settings_of(f"{folder}: its tokenizer"):
+        return prepare_tokenizer(tokenizer)
 
 
 def grid_pinpoints(checkpoint: Checkpoint, side: int) -> list[tuple[int, int]]:

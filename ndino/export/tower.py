@@ -11,7 +11,7 @@ from transformers.utils.hub import cached_file
 
 from ndino.common.hub import hub_reason
 from ndino.export.checkpoint import read_json
-from ndino.export.errors import ConversionError
+from ndino.export.errors import ConversionError, settings_of
 
 _KINDS = ("clip", "clip_vision_model")
 # Upstream's prefixes for other kinds of towers.
@@ -34,6 +34,11 @@ def read_tower(recorded: str, checkpoint: Path, override: Path | None = None) ->
     Raises:
         ConversionError: the tower is not a CLIP or cannot be found.
     """
+    if not isinstance(recorded, str):
+        raise ConversionError(
+            f"{checkpoint / 'config.json'}: mm_vision_tower is {recorded!r}, not a name or folder (remedy: "
+            "give its folder with --vision-tower)"
+        )
     source = str(override) if override is not None else _located(recorded, checkpoint)
     if source.startswith(_FOREIGN):
         raise ConversionError(
@@ -47,7 +52,8 @@ def read_tower(recorded: str, checkpoint: Path, override: Path | None = None) ->
             f"{source}: the vision tower is a {kind} model; others than CLIP: not yet "
             "(remedy: give a model with a CLIP)"
         )
-    config = CLIPVisionConfig.from_dict(settings.get("vision_config", {}) if kind == "clip" else settings)
+    with settings_of(f"{source}: config.json"):
+        config = CLIPVisionConfig.from_dict(settings.get("vision_config", {}) if kind == "clip" else settings)
     return Tower(source, config, read_json(_file(source, "preprocessor_config.json")))
 
 

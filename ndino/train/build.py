@@ -67,7 +67,7 @@ def load_tokenizer(language_model: Path) -> PreTrainedTokenizerFast:
             f"{language_model}: its tokenizer has no token {missing[0]}: not a LLaMA 3 tokenizer "
             "(remedy: start from a LLaMA 3)"
         )
-    return model_folder.prepare_tokenizer(tokenizer)
+    return _read(lambda _: model_folder.prepare_tokenizer(tokenizer), language_model)
 
 
 def build_processor(
@@ -128,6 +128,7 @@ def build_model(
     tokenizer = load_tokenizer(language_model)
     vision = _read(CLIPVisionConfig.from_pretrained, vision_tower)
     language = _load(AutoModelForCausalLM, language_model, dtype)
+    tower = _load(CLIPVisionModel, vision_tower, dtype)
     size = model_folder.padded_vocabulary(max(len(tokenizer), language.config.vocab_size))
     if size != language.config.vocab_size:
         _grow_vocabulary(language, size, language.config.vocab_size)
@@ -147,7 +148,6 @@ def build_model(
     # model's weights under those.
     model.model.language_model.load_state_dict(language.model.state_dict(), assign=True)
     model.lm_head.load_state_dict(language.lm_head.state_dict(), assign=True)
-    tower = _load(CLIPVisionModel, vision_tower, dtype)
     model.model.vision_tower.load_state_dict(tower.state_dict(), assign=True)
     if config.tie_word_embeddings:
         model.tie_weights()

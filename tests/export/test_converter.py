@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -30,10 +31,13 @@ from fixtures.upstream_checkpoint import (
     upstream_weights,
     write_checkpoint,
 )
+from ndino.export import converter
 from ndino.export.checkpoint import open_checkpoint
 from ndino.export.converter import convert
 from ndino.export.errors import ConversionError
 from ndino.formats.prompts import LLAMA3_CHAT_TEMPLATE, Turn, encode_llama3
+from tests.commands import refused
+from tests.export.refusals import refusal
 
 ROOT = Path(__file__).parents[2]
 PADDED = 448
@@ -227,6 +231,60 @@ def test_an_existing_folder_is_not_overwritten(tmp_path, copied):
     (tmp_path / "dst").mkdir()
     with pytest.raises(ConversionError, match="dst: already exists"):
         convert(copied, tmp_path / "dst")
+
+
+def test_a_link_to_nowhere_is_named_before_anything_is_written(tmp_path, copied):
+    gone = tmp_path / "gone"
+    (tmp_path / "dst").symlink_to(gone)
+    with pytest.raises(ConversionError, match="dst: already exists"):
+        convert(copied, tmp_path / "dst")
+    (tmp_path / "dst").unlink()
+    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+        content = (copied / name).read_bytes()
+        (copied / name).unlink()
+        (copied / name).symlink_to(gone)
+        assert name in (line := refusal(copied)) and "(remedy: " in line
+        (copied / name).unlink()
+        (copied / name).write_bytes(content)
+
+
+def test_what_a_killed_conversion_left_does_not_count_as_missing_room(tmp_path, copied, monkeypatch):
+    left = tmp_path / "dst.partial"
+    left.mkdir()
+    (left / "model.safetensors").touch()
+    room = converter.SPARE_BYTES * 2
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(
+        converter.shutil, "disk_usage", lambda _: usage._replace(free=0 if left.exists() else room)
+    )
+    convert(copied, tmp_path / "dst")
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("kilobytes", [64, 484], ids=["within the weights", "behind them"])
+def test_a_disk_that_fills_is_one_line(tmp_path, copied, monkeypatch, capsys, kilobytes):
+    """Checked beforehand, it may still be filled by others, or a quota."""
+    monkeypatch.setattr(converter, "_require_room", lambda *_: None)
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        line = refused(capsys, "convert", copied, small / "dst")
+        assert f"{small / 'dst'}: the disk is full (remedy: free some space" in line
+        assert not [*small.iterdir()], "what was written is removed"
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_preprocessing_for_another_size_is_refused_before_weights_are_written(tmp_path, tower, monkeypatch):
+    shutil.copytree(tower, tmp_path / "clip")
+    path = tmp_path / "clip" / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "size": 112, "crop_size": 112}))
+    src = write_checkpoint(tmp_path / "src", tmp_path / "clip")
+    monkeypatch.setattr(converter, "_write_weights", None)
+    assert "resizes images to 112, but the tower takes 56 pixels" in refusal(src)
 
 
 def test_a_killed_conversion_leaves_nothing_that_looks_complete(tmp_path, tower):
