@@ -31,7 +31,7 @@ read_settings() {
   : "${PERPLEXITY_SETS:=llava-bench-it=swap-uniba/WILD_IT mtvqa-it=swap-uniba/MTVQA_IT}"
   case $ENGINE in native | llava-next) ;; *) die "ENGINE=$ENGINE is unknown (remedy: native or llava-next)" ;; esac
   [ -f "$root/launch/accelerate/$DISTRIBUTED.yaml" ] ||
-    die "DISTRIBUTED=$DISTRIBUTED has no file in launch/accelerate (remedy: ddp, zero2, zero3 or fsdp)"
+    die "DISTRIBUTED=$DISTRIBUTED has no file in launch/accelerate (remedy: ddp, zero2, zero3, zero3_offload or fsdp)"
   # The upstream engine's image lacks what checks, conversion and evaluation need.
   [ "$ENGINE" != native ] || NATIVE_IMAGE=${NATIVE_IMAGE:-$IMAGE}
   # The upstream trainer runs in another working directory.

@@ -27,7 +27,7 @@ else
 fi
 in_engine() { inside "$IMAGE" python "$@"; }
 "$program" -m ndino cluster gpus --nodes "$SLURM_NNODES" --gpus "$gpus" --device "$DEVICE"
-if [ "$ranks" = 1 ]; then
+if [ "$ranks" = 1 ] && [ "$DISTRIBUTED" != zero3_offload ]; then
   "$program" "${module[@]}"
 else
   "$program" -m ndino.cluster.launch --config_file "$root/launch/accelerate/$DISTRIBUTED.yaml" \

@@ -17,7 +17,7 @@ from ndino.common.errors import with_remedy
 from ndino.formats.llava_json import ConversationError
 from ndino.formats.model_kinds import ModelFolderError, weight_files
 from ndino.formats.recipes import Recipe
-from ndino.llava_next.arguments import in_half_precision, lacks_master_weights
+from ndino.llava_next.arguments import in_half_precision, lacks_master_weights, native_only
 from ndino.train.distribution import planned
 from ndino.train.manifest import identity
 from ndino.train.stage import (
@@ -131,7 +131,9 @@ def _ranks(stage: Stage, allocation: Allocation, engine: str) -> Lines:
 def _packages(stage: Stage, allocation: Allocation, engine: str) -> Lines:
     if engine == "llava-next":
         yield from _upstream(stage, allocation)
-    elif allocation.ranks > 1 and allocation.distributed.startswith("zero") and not find_spec("deepspeed"):
+        return
+    sharing = planned(allocation.distributed, allocation.ranks).kind
+    if sharing.startswith("zero") and not find_spec("deepspeed"):
         yield (
             False,
             f"DISTRIBUTED={allocation.distributed} needs DeepSpeed, which is not installed (remedy: make "
@@ -140,6 +142,8 @@ def _packages(stage: Stage, allocation: Allocation, engine: str) -> Lines:
 
 
 def _upstream(stage: Stage, allocation: Allocation) -> Lines:
+    if problem := native_only(stage.recipe):
+        yield False, problem
     distribution = planned(allocation.distributed, allocation.ranks)
     if problem := lacks_master_weights(stage.recipe, distribution, cpu=allocation.device == "cpu"):
         yield False, problem
@@ -311,7 +315,13 @@ def disk_needed(parameters: int, recipe: Recipe) -> int:
     A quota that the file system does not report cannot be taken into account.
     """
     # The projector stage trains 0.5 % of the 8B model, but its checkpoints contain the frozen weights too.
-    checkpoint = parameters * (BYTES_TRAINED if recipe.trainable == "all" else BYTES_PUBLISHED)
+    if recipe.adapter is not None:
+        # Factors of a layer that is a few thousand wide and of the projector; frozen weights are not saved.
+        checkpoint = int(parameters * BYTES_TRAINED * min(1, 2 * recipe.adapter.r / 1024))
+    elif "language_model" in recipe.trained_parts:
+        checkpoint = parameters * BYTES_TRAINED
+    else:
+        checkpoint = parameters * BYTES_PUBLISHED
     return checkpoint * (recipe.save_total_limit + 1) + parameters * BYTES_PUBLISHED
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from ndino.common.errors import UserError, reason_of, shown, with_remedy
@@ -41,9 +41,48 @@ Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(min_length=1)]
 
+Part = Literal["projector", "language_model", "vision_tower"]
+PARTS: tuple[Part, ...] = get_args(Part)  # the projector has image_newline, the language model lm_head
+
 
 class RecipeError(UserError):
     """A recipe or family file that cannot be used; the message names the file, the field and the remedy."""
+
+
+def _named_parts(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    if isinstance(value, str):
+        if value not in ("projector", "all"):
+            raise ValueError(
+                f"trainable: expected 'projector', 'all' or a list of {', '.join(PARTS)}, found {value!r}"
+            )
+        return value
+    if not value or (unknown := [part for part in value if part not in PARTS]):
+        found = repr(unknown[0]) if value else "an empty list"
+        raise ValueError(f"trainable: expected a list of {', '.join(PARTS)}, found {found}")
+    return tuple(part for part in PARTS if part in value)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Adapter:
+    """Low-rank updates (LoRA) of the language model's linear layers, in place of its own weights.
+
+    A layer's output gets ``alpha / r * B A dropout(x)``; A and B have rank ``r``. ``targets`` are names of
+    linear layers of LLaMA. Under ``qlora`` the frozen weights of its layers are held in 4 bits (NF4).
+    """
+
+    kind: Literal["lora", "qlora"]
+    r: Positive = 64
+    alpha: Rate = 128.0
+    dropout: Share = 0.05
+    targets: Annotated[tuple[Name, ...], Field(min_length=1)] = (
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    )
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -61,7 +100,7 @@ class Recipe:
     name: Name
     prompt: PromptFormat
     supervision: Supervision
-    trainable: Literal["projector", "all"]
+    trainable: Annotated[str | tuple[str, ...], AfterValidator(_named_parts)]
     data: Name
     image_folder: Name
     learning_rate: Rate
@@ -87,12 +126,26 @@ class Recipe:
     loader_workers: Annotated[int, Field(ge=0)] | None
     max_rejected: Annotated[float, Field(ge=0, le=1)] = 0.01
     on_divergence: Literal["stop", "skip"] = "stop"
+    adapter: Adapter | None = None
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = "adamw"
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.max_steps is None):
             raise ValueError(
                 "epochs and max_steps cannot both be set or both be null (remedy: set one to null)"
             )
+        if self.adapter is not None and "language_model" not in self.trained_parts:
+            raise ValueError(
+                "adapter: the language model is not trained (remedy: add language_model to trainable, or "
+                "remove the adapter)"
+            )
+
+    @property
+    def trained_parts(self) -> tuple[Part, ...]:
+        """The parts that ``trainable`` names. With an adapter, it alone is trained of the language model."""
+        if isinstance(self.trainable, str):
+            return PARTS if self.trainable == "all" else ("projector",)
+        return cast("tuple[Part, ...]", self.trainable)
 
     def accumulation(self, ranks: int) -> int:
         """Gradient accumulation steps: micro-batches that each of ``ranks`` processes adds up for one step.

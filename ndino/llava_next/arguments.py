@@ -5,16 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ndino.formats.recipes import Recipe
+from ndino.formats.recipes import Recipe, RecipeError
 from ndino.train.distribution import Distribution
 from ndino.train.rows.workers import loader_workers
 from ndino.train.stage import LOGGED_POINTS, PATIENCE_SECONDS
 
 VERSIONS = {"plain": "plain", "llama3": "llava_llama_3"}  # prompt -> upstream's --version
+# In upstream image_newline is trained with the language model, here with the projector.
 TUNABLE = {
+    "vision_tower": "mm_vision_tower",
     "projector": "mm_mlp_adapter",
-    "all": "mm_vision_tower,mm_mlp_adapter,mm_language_model",
+    "language_model": "mm_language_model",
 }
+
+
+def native_only(recipe: Recipe) -> str | None:
+    """What the recipe asks for and the upstream trainer cannot do, with the remedy; None if it can do all."""
+    asked = {
+        "adapter": recipe.adapter is not None,
+        f"optimizer: {recipe.optimizer}": recipe.optimizer != "adamw",
+    }
+    for field, used in asked.items():
+        if used:
+            return f"recipe {recipe.name}: {field} is for the native engine (remedy: --engine native)"
+    return None
 
 
 @dataclass(frozen=True)
@@ -70,8 +84,11 @@ def upstream_arguments(
         cpu: train on the CPU, in fp32 and without flash attention.
 
     Raises:
-        RecipeError: the effective batch is not a multiple of per-device batch times ranks.
+        RecipeError: the effective batch is not a multiple of per-device batch times ranks, or the recipe
+            asks for what upstream cannot do.
     """
+    if problem := native_only(recipe):
+        raise RecipeError(problem)
     accumulation = recipe.accumulation(ranks)
     steps = recipe.max_steps or max(1, int(rows * (recipe.epochs or 1)) // recipe.effective_batch)
     workers = loader_workers(recipe.loader_workers, rows=rows, ranks_here=ranks_here or ranks)
@@ -84,7 +101,7 @@ def upstream_arguments(
         "image_folder": inputs.image_folder,
         "lazy_preprocess": True,
         "vision_tower": inputs.vision_tower,
-        "mm_tunable_parts": TUNABLE[recipe.trainable],
+        "mm_tunable_parts": ",".join(TUNABLE[part] for part in TUNABLE if part in recipe.trained_parts),
         "mm_projector_type": "mlp2x_gelu",
         "mm_vision_select_layer": recipe.vision_feature_layer,
         "mm_patch_merge_type": "spatial_unpad",

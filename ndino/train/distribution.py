@@ -12,6 +12,7 @@ from pathlib import Path
 
 # Every rank has the whole state, so that any number of ranks can resume it.
 WHOLE = ("single", "ddp")
+OFFLOAD = "zero3_offload"  # ZeRO-3 with weights in the CPU's memory; its checkpoints are ZeRO-3's
 FSDP_FOLDER = "pytorch_model_fsdp_0"  # accelerate's name for the sharded weights in a checkpoint
 
 
@@ -29,9 +30,9 @@ class Distribution:
 def planned(launcher: str, ranks: int) -> Distribution:
     """The distribution of a job; ``launcher`` is the name of a file in ``launch/accelerate``."""
     # launch/body/node.sh starts a rank that is alone without accelerate's launcher.
-    if ranks == 1:
+    if ranks == 1 and launcher != OFFLOAD:
         return Distribution("single", 1)
-    return Distribution({"fsdp": "fsdp2"}.get(launcher, launcher), ranks)
+    return Distribution({"fsdp": "fsdp2", OFFLOAD: "zero3"}.get(launcher, launcher), ranks)
 
 
 def current(environment: Mapping[str, str] = os.environ) -> Distribution:

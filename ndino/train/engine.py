@@ -18,6 +18,8 @@ from transformers.trainer_utils import set_seed
 
 from ndino.common.files import WEIGHTS, fingerprint, require_open, write_json
 from ndino.formats.recipes import Recipe, RecipeError
+from ndino.train.adapters.few_bits import OPTIMIZERS, require_few_bits
+from ndino.train.adapters.lora import prepare_adapter, published
 from ndino.train.batches import Collator
 from ndino.train.build import build_model, load_model, save_model
 from ndino.train.callbacks import StopOnSignal
@@ -78,6 +80,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
     run = identity(stage.recipe, stage.data, stage.start)
     if belongs_to(stage.out, run) and (stage.out / "manifest.json").exists() and model_folder.exists():
         return model_folder
+    require_few_bits(stage.recipe)
     require_resumable(stage.out, current())
     require_open(stage.image_folder)
     started = time.time()
@@ -113,7 +116,8 @@ def _train(
     damage = RecordDamage(dataset, stage)
     if problem := nothing_to_learn(stage.recipe, stage.data, images=index.has_images):
         raise StageError(problem)
-    set_trainable(model, stage.recipe.trainable)
+    prepare_adapter(model, stage.recipe, device=arguments.device)
+    set_trainable(model, stage.recipe.trained_parts)
     patch_forward(model)
     trainer = NativeTrainer(
         recipe=stage.recipe,
@@ -142,6 +146,8 @@ def _train(
         weights = trainer.gathered_weights()
         _require_finite(weights, trainer)
         if trainer.is_world_process_zero():
+            if stage.recipe.adapter is not None:
+                weights = published(weights, stage.recipe.adapter, lambda: _starting_model(stage)[0])
             save_model(
                 model,
                 processor,
@@ -205,6 +211,7 @@ def training_arguments(recipe: Recipe, out: Path, *, quiet: bool) -> TrainingArg
         adam_beta1=recipe.adam_betas[0],
         adam_beta2=recipe.adam_betas[1],
         bf16=recipe.precision == "bf16" and not cpu,
+        optim=OPTIMIZERS[recipe.optimizer],
         gradient_checkpointing=recipe.gradient_checkpointing,
         save_strategy="steps",  # no save_total_limit: MarkComplete removes older checkpoints
         save_steps=recipe.save_steps,
@@ -263,6 +270,8 @@ def _starting_model(stage: Stage) -> tuple[LlavaNextForConditionalGeneration, Ll
     # fp32 master weights whatever the recipe's precision: bf16 runs autocast. Steps of 1e-5 would round to
     # nothing in weights kept in bf16.
     dtype = torch.float32
+    if stage.recipe.adapter is not None and stage.recipe.precision == "bf16" and torch.cuda.is_available():
+        dtype = torch.bfloat16  # the weights beside an adapter are frozen; `set_trainable` widens the others
     if stage.model is not None:
         return load_model(stage.model, stage.recipe, dtype=dtype)
     assert stage.language_model is not None and stage.vision_tower is not None

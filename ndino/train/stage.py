@@ -262,7 +262,7 @@ def too_many_rejects(
 
 def nothing_to_learn(recipe: Recipe, data: Path, *, images: bool) -> str | None:
     """What is wrong if a stage that trains only the projector has no image in its data, else None."""
-    if images or recipe.trainable != "projector":
+    if images or "language_model" in recipe.trained_parts:
         return None
     return (
         f"{data}: no row has an image, so a stage that trains only the projector would learn nothing "

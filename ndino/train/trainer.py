@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Collection, Sized
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -12,24 +13,36 @@ from transformers.trainer_pt_utils import get_parameter_names
 
 from ndino.common.transformers_types import vision_sizes
 from ndino.formats.recipes import Recipe
+from ndino.train.adapters.lora import TRAINED, is_factor, load_trained, save_trained
 from ndino.train.callbacks import FollowArguments, MarkComplete, WriteProgress
 from ndino.train.health.divergence import DivergenceGuard
 
+# How the names of a part's weights begin. "all" and a list of all parts are the same.
+_PART_OF = {
+    "model.multi_modal_projector.": "projector",
+    "model.image_newline": "projector",
+    "model.vision_tower.": "vision_tower",
+    "": "language_model",
+}
 
-def set_trainable(model: LlavaNextForConditionalGeneration, trainable: str) -> None:
-    """Freeze what a stage does not train: ``projector`` trains that and image_newline, ``all`` everything.
+
+def set_trainable(model: LlavaNextForConditionalGeneration, parts: Collection[str]) -> None:
+    """Freeze all weights but those of ``parts``; with an adapter the language model is its adapter alone.
 
     The tower's layers above the one whose features are used (``vision_feature_layer``) never get a gradient.
-    They are frozen under ``all`` too: DDP would wait for their gradients, and FSDP cannot restore an
-    optimiser that has no state for them. Their values are the same either way.
+    They stay frozen in any case: DDP would wait for their gradients, and FSDP cannot restore an optimiser
+    that has no state for them. Their values are the same either way.
     """
     unused = _unused(model)
+    adapted = any(is_factor(name) for name, _ in model.named_parameters())
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(
-            (trainable == "all" and not name.startswith(unused))
-            or "multi_modal_projector" in name
-            or name.endswith("image_newline")
-        )
+        part = next(part for start, part in _PART_OF.items() if name.startswith(start))
+        replaced = adapted and part == "language_model" and not is_factor(name)
+        train = part in parts and not replaced and not name.startswith(unused)
+        parameter.requires_grad_(train and parameter.is_floating_point())
+        if train and parameter.dtype != torch.float32:
+            # Steps of 1e-5 would round to nothing in weights kept in bf16.
+            parameter.data = parameter.data.float()
 
 
 def _unused(model: LlavaNextForConditionalGeneration) -> tuple[str, ...]:
@@ -79,11 +92,22 @@ class NativeTrainer(Trainer):
         if self.is_fsdp_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
+        if self.recipe.adapter is not None and (Path(resume_from_checkpoint) / TRAINED).exists():
+            load_trained(self.model if model is None else model, Path(resume_from_checkpoint))
+            return
         # Trainer loads tensors by their names in the file. save_pretrained writes other names than the model
         # has, so transformers 5.23 would resume from the starting weights, with a warning only.
         model = self.model if model is None else model
         saved = type(model).from_pretrained(resume_from_checkpoint, dtype=model.dtype)
         model.load_state_dict(saved.state_dict())
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        if self.recipe.adapter is None:
+            super()._save(output_dir, state_dict)
+        elif self.args.should_save:
+            assert output_dir is not None
+            # The frozen weights are those that the run started from.
+            save_trained(self.model, state_dict, Path(output_dir))
 
     def create_optimizer(self, model: PreTrainedModel | None = None) -> torch.optim.Optimizer:
         model = self.model if model is None else model

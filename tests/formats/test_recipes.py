@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from ndino.data.commands.mix import named_mixes
-from ndino.formats.recipes import RecipeError, load_family, load_recipe, run_name
+from ndino.formats.recipes import PARTS, RecipeError, load_family, load_recipe, run_name
 
 RECIPES = Path(__file__).parents[2] / "launch" / "recipes"
 STAGES = ("mlp", "pt", "it", "long", "mix", "multi")
@@ -67,6 +67,13 @@ def test_the_grid_is_the_scripts_list_as_height_width_and_is_in_one_file():
         ({"grid_pinpoints": []}, "grid_pinpoints"),
         ({"epochs": None}, "epochs and max_steps cannot both be"),
         ({"max_steps": 5}, "epochs and max_steps cannot both be"),
+        ({"trainable": "tower"}, "trainable: expected 'projector', 'all' or a list of .*, found 'tower'"),
+        ({"trainable": ["projector", "tower"]}, "trainable: expected a list of .*, found 'tower'"),
+        ({"trainable": []}, "trainable: .*found an empty list"),
+        ({"adapter": {"kind": "dora"}}, "adapter.kind: expected 'lora' or 'qlora', found 'dora'"),
+        ({"adapter": {"kind": "lora", "rank": 8}}, "adapter.rank: unknown field"),
+        ({"adapter": {"kind": "lora"}, "trainable": "projector"}, "adapter: the language model is not"),
+        ({"optimizer": "sgd"}, "optimizer: expected 'adamw'"),
         ({"name": "other"}, "name: a recipe is named by its file"),
     ],
 )
@@ -76,6 +83,14 @@ def test_a_wrong_field_error_names_file_field_and_expected_value(tmp_path, chang
         load_recipe(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_parts_are_one_set_in_any_order(tmp_path):
+    one, other = (["language_model", "projector"], ["projector", "language_model"])
+    recipes = [load_recipe(write(tmp_path, "own", trainable=parts)) for parts in (one, other)]
+    assert recipes[0] == recipes[1]
+    assert recipes[0].trained_parts == ("projector", "language_model")
+    assert load_recipe(write(tmp_path, "own", trainable="all")).trained_parts == PARTS
 
 
 @pytest.mark.parametrize("content", ["[1, 2]", "a: [", "\x00", ""])

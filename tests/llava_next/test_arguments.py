@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ndino.formats.recipes import Recipe, load_recipe
+from ndino.formats.recipes import Adapter, Recipe, RecipeError, load_recipe
 from ndino.llava_next.arguments import Inputs, lacks_master_weights, upstream_arguments
 from ndino.train.distribution import planned
 
@@ -99,3 +99,18 @@ def test_a_batch_that_cannot_be_split_is_refused():
 
 def test_fewer_rows_than_a_batch_are_not_dropped():
     assert arguments(load_recipe(RECIPES / "it.yaml"), rows=5)["dataloader_drop_last"] == "False"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"adapter": Adapter(kind="lora")}, "adapter"), ({"optimizer": "adamw_8bit"}, "optimizer: adamw_8bit")],
+)
+def test_what_only_the_native_engine_can_do_is_refused(changes, field):
+    recipe = dataclasses.replace(load_recipe(RECIPES / "it.yaml"), **changes)
+    with pytest.raises(RecipeError, match=f"{field} is for the native engine"):
+        arguments(recipe)
+
+
+def test_a_list_of_parts_becomes_upstream_s():
+    recipe = dataclasses.replace(load_recipe(RECIPES / "it.yaml"), trainable=("projector", "language_model"))
+    assert arguments(recipe)["mm_tunable_parts"] == "mm_mlp_adapter,mm_language_model"

@@ -33,6 +33,12 @@ def test_a_job_s_plan_is_what_its_ranks_find(launcher, variables, expected):
     assert planned(launcher, 1) == current({}) == SINGLE
 
 
+def test_a_rank_that_offloads_to_the_cpu_has_a_launcher_even_alone():
+    variables = {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}
+    assert planned("zero3_offload", 1) == current(variables) == Distribution("zero3", 1)
+    assert planned("zero3_offload", 4) == ZERO3
+
+
 def test_who_can_resume_whose_checkpoints():
     can = {(held, now) for held in ALL for now in ALL if resumes(held, now)}
     assert can == {(one, one) for one in ALL} | {(SINGLE, DDP), (DDP, SINGLE)}

@@ -1,0 +1,3 @@
+"""Training with less memory: low-rank adapters (``lora``), and weights and optimiser states in few bits
+(``few_bits``).
+"""
