@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -40,7 +41,7 @@ def prepare_adapter(
         return
     if recipe.adapter.kind == "qlora":
         to_four_bits(model)
-        model.to(device)
+        torch.nn.Module.to(model, device)
     add_adapter(model, recipe.adapter, seed=recipe.seed)
 
 
@@ -66,7 +67,7 @@ def add_adapter(model: LlavaNextForConditionalGeneration, adapter: Adapter, *, s
     names = "|".join(adapter.targets)
     settings = LoraConfig(
         r=adapter.r,
-        lora_alpha=adapter.alpha,  # annotated as an integer, and only ever divided by r
+        lora_alpha=cast("int", adapter.alpha),  # only ever divided by r
         lora_dropout=adapter.dropout,
         target_modules=rf"model\.language_model\..*\.({names})",
     )
@@ -74,10 +75,10 @@ def add_adapter(model: LlavaNextForConditionalGeneration, adapter: Adapter, *, s
     # PEFT reads from this attribute, which `from_pretrained` sets, that there are layers of 4 bits.
     four_bits = adapter.kind == "qlora"
     if four_bits:
-        model.is_loaded_in_4bit = True
+        model.__dict__["is_loaded_in_4bit"] = True
     inject_adapter_in_model(settings, model)
     if four_bits:
-        del model.is_loaded_in_4bit
+        del model.__dict__["is_loaded_in_4bit"]
 
 
 def merged(weights: Mapping[str, torch.Tensor], adapter: Adapter) -> dict[str, torch.Tensor]:
