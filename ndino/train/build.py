@@ -106,7 +106,8 @@ def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     if missing := model_folder.missing_weights(loading):
         raise ModelFolderError(f"{folder}: {missing} (remedy: copy the model again)")
     if name := first_non_finite(model.state_dict().items()):
-        message = not_finite(f"{file_of(folder, model_folder.saved_name(name))}: tensor {name}")
+        saved = model_folder.saved_name(name)
+        message = not_finite(f"{file_of(folder, saved)}: tensor {saved}")
         raise ModelFolderError(message)
     return model
 

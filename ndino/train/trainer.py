@@ -8,7 +8,7 @@ from typing import cast
 
 import torch
 from torch.utils.data import Dataset, RandomSampler, Sampler
-from transformers import LlavaNextForConditionalGeneration, PreTrainedModel, Trainer
+from transformers import LlavaNextForConditionalGeneration, PreTrainedModel, ProgressCallback, Trainer
 from transformers.trainer_pt_utils import get_parameter_names
 
 from ndino.common.transformers_types import vision_sizes
@@ -134,6 +134,15 @@ class NativeTrainer(Trainer):
         if "multi_modal_projector" in parameter:
             return self.recipe.projector_learning_rate or self.recipe.learning_rate
         return self.recipe.learning_rate
+
+    def train(self, *arguments, **options):
+        try:
+            return super().train(*arguments, **options)
+        finally:
+            # After an error the bar would stay open, and the error's line end up behind it.
+            for callback in self.callback_handler.callbacks:
+                if isinstance(callback, ProgressCallback) and callback.training_bar is not None:
+                    callback.training_bar.close()
 
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
         rows = inputs.pop("rows")  # not for the model
