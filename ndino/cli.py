@@ -16,6 +16,7 @@ from importlib.metadata import version
 from types import ModuleType
 
 from ndino.common.errors import Stopped, UsageError, UserError, reason_of, remedy_for
+from ndino.common.interrupts import raise_if_interrupted, remembered_interrupts
 from ndino.common.options import REMOVED_IN, CommandParser
 from ndino.common.provenance import commit
 from ndino.common.startup import prepare_process
@@ -127,7 +128,10 @@ def _run(name: str, arguments: list[str]) -> int:
     try:
         args: argparse.Namespace = parser(name).parse_args(arguments)
         program = args.program
-        return COMMANDS[name].load().run(args)
+        with remembered_interrupts():
+            code = COMMANDS[name].load().run(args)
+            raise_if_interrupted()
+        return code
     except UsageError as error:
         _say(program, str(error))
         return WRONG_USAGE

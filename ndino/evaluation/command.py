@@ -8,6 +8,7 @@ import gc
 import sys
 import traceback
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from ndino.common.errors import UsageError, reason_of, remedy_for, with_remedy
 from ndino.common.files import key_of
+from ndino.common.interrupts import raise_if_interrupted
 from ndino.common.options import CommandParser, comma_separated, need_folder, positive
 from ndino.evaluation.answer_store import AnswerStore
 from ndino.evaluation.benchmarks import Benchmarks
@@ -237,6 +239,12 @@ def _evaluate(run: EvaluationRun) -> None:
                 _evaluate_model(run, model, pending[model.name], bar)
 
 
+def _count(bar: tqdm, answered: int) -> None:
+    # The answers are kept by now.
+    raise_if_interrupted()
+    bar.update(answered)
+
+
 def _evaluate_model(run: EvaluationRun, model: Model, pending: list[tuple[str, bool]], bar: tqdm) -> None:
     try:
         with quiet_libraries():
@@ -247,13 +255,14 @@ def _evaluate_model(run: EvaluationRun, model: Model, pending: list[tuple[str, b
             backend=str(run.backend),
             fingerprint=model.fingerprint,
             size=batch_size(run.backend, run.batch),
-            on_answered=bar.update,
+            on_answered=partial(_count, bar),
         )
     except Exception as error:
         # Every reader of weights raises errors of its own, so none of them is a bug of ours.
         _fail(run, f"{model.name}: cannot be loaded", error, expected=True)
         return
     for task, shuffled in pending:
+        raise_if_interrupted()
         bar.set_description(f"{model.name} {task}{' shuffled' if shuffled else ''}", refresh=False)
         before = bar.n
         try:

@@ -260,6 +260,34 @@ def test_a_stopped_run_says_how_to_resume(run, monkeypatch, capsys):
     assert "ndino evaluate: stopped (remedy: rerun to resume)" in capsys.readouterr().err
 
 
+class PressesCtrlC:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        # Python delivers it here, where exceptions are dropped.
+        time.sleep(0.01)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_that_python_drops_in_a_destructor_ends_the_run(run, monkeypatch, capsys, tmp_path):
+    kept: list[int] = []
+    keep = evaluate.AnswerStore.keep
+
+    def keep_and_press(self, answers):
+        keep(self, answers)
+        kept.append(len(answers))
+        if len(kept) == 1:
+            pressing = PressesCtrlC()
+            del pressing
+
+    monkeypatch.setattr(evaluate.AnswerStore, "keep", keep_and_press)
+    assert run("--tasks", "mtvqa-it", "--batch", 1) == 130
+    assert kept == [1], "it stopped after the batch, whose answer is kept"
+    assert "ndino evaluate: stopped (remedy: rerun to resume)" in capsys.readouterr().err
+    assert run("--tasks", "mtvqa-it", "--batch", 1) == 0
+    answered = len((tmp_path / "eval" / "it" / "mtvqa-it.jsonl").read_text().splitlines())
+    assert sum(kept) <= answered, "no question was answered twice"
+
+
 def test_a_concurrent_run_is_rejected(run, tmp_path, capsys, tiny_model_folder):
     folder = tmp_path / "eval" / "it"
     with hold(folder):

@@ -31,6 +31,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from ndino.common.files import sha256_of, write_json
+from ndino.common.interrupts import raise_if_interrupted
 from ndino.common.locks import exclusive_lock
 from ndino.common.options import positive
 from ndino.data.errors import DataError
@@ -282,6 +283,7 @@ def run_items(
     with tqdm(desc=desc, total=total, unit=" items") as progress:
         if workers == 1:
             for number, item in items:
+                raise_if_interrupted()
                 if item is not None and writer.wants(number):
                     do(number, item)
                 progress.update()
@@ -294,6 +296,7 @@ def run_items(
                     running.remove(future)
                     future.result()
                     progress.update()
+                raise_if_interrupted()
 
         with ThreadPoolExecutor(workers) as pool:
             try:
@@ -332,6 +335,7 @@ def run_batches(
 
         remaining = iter(wanted())
         while batch := list(itertools.islice(remaining, size)):
+            raise_if_interrupted()
             outcomes = work([item for _, item in batch])
             for (number, _), outcome in zip(batch, outcomes, strict=True):
                 writer.commit(number, outcome)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ndino.common.bootstrap import bootstrap
 from ndino.common.files import key_of, write_json, write_text
+from ndino.common.interrupts import raise_if_interrupted
 from ndino.evaluation.models import Model
 from ndino.evaluation.perplexity.answer_sets import AnswerItem, exchange_images
 from ndino.evaluation.perplexity.scorer import PerplexityError, Score, exponential, load_scorer
@@ -116,6 +117,7 @@ def score_set(
         ):
             done |= _append(log, skipped, done)
             for part in batches:
+                raise_if_interrupted()
                 if any(prepared.item.id not in done for prepared in part.answers):
                     done |= _append(log, scorer.score(part), done)
                 bar.update(len(part.answers))
