@@ -182,7 +182,7 @@ def _difference_of_kernels(model: LlavaNextForConditionalGeneration, batch) -> f
     try:
         return (_logits(model, batch) - with_sdpa).abs().max().item()
     finally:
-        model.set_attn_implementation(kernel)
+        model.set_attn_implementation(kernel or "sdpa")
 
 
 def _difference(name: str, theirs: torch.Tensor, ours: torch.Tensor) -> tuple[float, float]:

@@ -149,6 +149,6 @@ def load_trained(model: torch.nn.Module, folder: Path) -> None:
         odd = sorted(wanted ^ held.keys())
         raise StageError(
             f"{folder / TRAINED}: {len(odd)} weights are missing or unknown, {odd[0]} among them "
-            "(remove the checkpoint; rerun to resume from the one before it)"
+            "(remedy: remove the checkpoint; rerun to resume from the one before it)"
         )
     model.load_state_dict(held, strict=False)
