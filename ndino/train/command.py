@@ -6,8 +6,8 @@ import argparse
 from importlib import import_module
 
 from ndino.common.errors import UsageError
-from ndino.common.options import CommandParser
-from ndino.train.stage import Stage, add_stage_arguments, require_inputs, stage_of
+from ndino.common.options import CommandParser, positive
+from ndino.train.stage import Stage, add_stage_arguments, is_first_rank, require_inputs, stage_of
 
 HELP = """
 Train one stage, with the native engine or with the pinned upstream trainer.
@@ -24,6 +24,7 @@ EXAMPLES = (
     "ndino train launch/recipes/mlp.yaml --out runs/italian/mlp --language-model models/llama-3-8b "
     "--vision-tower models/clip-vit-large-patch14-336",
     "ndino train launch/recipes/pt.yaml --out runs/italian/mlp-pt --model runs/italian/mlp/model",
+    "ndino train launch/recipes/it-24gb.yaml --out runs/it --model runs/italian/mlp-pt/model --gpus 2",
     "ndino train launch/recipes/pt.yaml --out runs/italian/mlp-pt --model runs/italian/mlp/upstream "
     "--engine llava-next",
     # On what `make demo` leaves.
@@ -38,11 +39,19 @@ ENGINES = {"native": "ndino.train.engine", "llava-next": "ndino.llava_next.engin
 
 def add_arguments(parser: CommandParser) -> None:
     add_stage_arguments(parser)
+    parser.add_argument(
+        "--gpus",
+        type=positive,
+        metavar="N",
+        help="train on N GPUs of this machine, each with the whole model (default: one)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     stage = stage_of(args)
     _check_paths(args, stage)
+    if args.gpus is not None:
+        return _run_ranks(args, stage)
     run_stage = import_module(ENGINES[args.engine]).run_stage
     if args.engine == "native":
         from ndino.train.callbacks import StopOnSignal
@@ -54,8 +63,21 @@ def run(args: argparse.Namespace) -> int:
     else:
         # The upstream trainer is a process of its own, with its own handling of signals.
         model = run_stage(stage)
-    print(model)
+    if is_first_rank():
+        print(model)
     return 0
+
+
+def _run_ranks(args: argparse.Namespace, stage: Stage) -> int:
+    from ndino.train.launching.ranks import is_rank, require_gpus, run_ranks, stage_command
+
+    if args.engine != "native":
+        raise UsageError("--gpus is for the native engine (remedy: launch/train_from_llm.sh on a cluster)")
+    if is_rank():
+        raise UsageError("a launcher has started this process as one of its ranks (remedy: leave --gpus out)")
+    stage.recipe.accumulation(args.gpus)
+    require_gpus(args.gpus)
+    return run_ranks(["-m", "ndino", "train", *stage_command(args)], args.gpus)
 
 
 def _check_paths(args: argparse.Namespace, stage: Stage) -> None:

@@ -1,0 +1,1 @@
+"""Starting several ranks of a stage on this machine (``ranks``)."""
