@@ -24,7 +24,7 @@ from ndino.export.settings import build_config, check_kind, read_tokenizer, requ
 from ndino.export.tower import Tower, read_tower
 from ndino.export.writer import Layout, write_safetensors
 from ndino.formats import model_folder
-from ndino.formats.finite import is_finite
+from ndino.formats.finite import is_finite, not_finite
 
 SPARE_BYTES = 64 * 1024**2  # disk space for everything that is not weights
 ROWS = 8192  # embedding rows averaged at a time, in float64
@@ -144,10 +144,8 @@ def _layout(checkpoint: Checkpoint, names: dict[str, str], shard: Path, new_rows
 
 def _finite(tensor: torch.Tensor, name: str, shard: Path) -> torch.Tensor:
     if not is_finite(tensor):
-        raise ConversionError(
-            f"{shard}: {name} has values that are not finite (remedy: take an earlier checkpoint, or copy "
-            "this one again)"
-        )
+        message = not_finite(f"{shard}: tensor {name}")
+        raise ConversionError(message)
     return tensor
 
 

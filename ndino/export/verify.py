@@ -20,7 +20,7 @@ from ndino.export.errors import ConversionError
 from ndino.export.sample_images import draw_images
 from ndino.export.settings import require
 from ndino.export.tower import read_tower
-from ndino.formats.finite import non_finite_in_model
+from ndino.formats.finite import non_finite_in_model, not_finite
 from ndino.formats.prompts import IMAGE_TOKEN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,8 +139,9 @@ def _load(folder: Path) -> LlavaNextForConditionalGeneration:
             raise ConversionError(
                 f"{folder}: {what.replace('_', ' ')} {sorted(report[what])[:5]} (remedy: {_AGAIN})"
             )
-    if problem := non_finite_in_model(model, folder):
-        raise ConversionError(problem)
+    if ruined := non_finite_in_model(model, folder):
+        message = not_finite(ruined)
+        raise ConversionError(message)
     tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
     if tied != model.config.tie_word_embeddings:
         raise ConversionError(
@@ -177,12 +178,10 @@ def _last_line(said: str) -> str:
 
 def _difference_of_kernels(model: LlavaNextForConditionalGeneration, batch) -> float:
     """The largest difference of logits between two exact ways to compute the same attention."""
-    with_sdpa, kernel = _logits(model, batch), model.config._attn_implementation
+    model.set_attn_implementation("sdpa")
+    with_sdpa = _logits(model, batch)
     model.set_attn_implementation("eager")
-    try:
-        return (_logits(model, batch) - with_sdpa).abs().max().item()
-    finally:
-        model.set_attn_implementation(kernel or "sdpa")
+    return (_logits(model, batch) - with_sdpa).abs().max().item()
 
 
 def _difference(name: str, theirs: torch.Tensor, ours: torch.Tensor) -> tuple[float, float]:

@@ -25,26 +25,33 @@ def first_non_finite(weights: Iterable[tuple[str, torch.Tensor]]) -> str | None:
 
 
 def non_finite_in_folder(folder: Path) -> str | None:
-    """``FILE: NAME`` for the first tensor in a model folder's files that is not finite, or None.
+    """``FILE: tensor NAME`` for the first tensor in a model folder's files that is not finite, or None.
 
     Reads one tensor at a time, of a .bin file through a memory map.
     """
     for path in weight_files(folder):
         if name := first_non_finite(_tensors(path)):
-            return f"{path}: {name}"
+            return f"{path}: tensor {name}"
     return None
 
 
 def non_finite_in_model(model: torch.nn.Module, folder: Path) -> str | None:
-    """What an error says of a model loaded from ``folder`` with weights that are not finite; None otherwise.
+    """`non_finite_in_folder` for a model that was loaded from ``folder``.
 
     The weights in memory are checked, which the device that holds them does quickly. Only after a find are
     the files read, since they name their tensors differently.
     """
     if (name := first_non_finite(model.named_parameters())) is None:
         return None
-    where = non_finite_in_folder(folder) or f"{folder}: {name}"
-    return f"{where} has values that are not finite (remedy: take an earlier model, or copy this one again)"
+    return non_finite_in_folder(folder) or f"{folder}: tensor {name}"
+
+
+def not_finite(where: str) -> str:
+    """What to say of a model with a weight that is NaN or infinite, as `non_finite_in_folder` found it."""
+    return (
+        f"{where} has values that are not finite: the model was ruined in training, or damaged (remedy: take "
+        "an earlier one, or copy it again)"
+    )
 
 
 def _tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:

@@ -22,6 +22,7 @@ from ndino.export.converter import convert
 from ndino.export.errors import ConversionError
 from ndino.export.settings import read_tokenizer
 from ndino.export.verify import verify
+from ndino.formats.finite import non_finite_in_folder, not_finite
 from ndino.formats.llava_json import ROLES, Conversation, read_conversations, write_conversations
 from ndino.formats.model_kinds import ModelFolderError
 from ndino.formats.recipes import RecipeError
@@ -36,7 +37,6 @@ from ndino.llava_next.start import (
 from ndino.train.build import build_processor
 from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints, step_of
 from ndino.train.distribution import planned
-from ndino.train.health.finite import non_finite_in_folder, not_finite
 from ndino.train.manifest import identity
 from ndino.train.rows.index import stage_index
 from ndino.train.stage import (

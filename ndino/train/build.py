@@ -41,10 +41,10 @@ from ndino.common.errors import reason_of, remedy_for
 from ndino.common.files import atomic_folder
 from ndino.common.transformers_types import token_id, vision_sizes
 from ndino.formats import model_folder
+from ndino.formats.finite import non_finite_in_model, not_finite
 from ndino.formats.model_kinds import ModelFolderError, require_model_folder
 from ndino.formats.prompts import IMAGE_TOKEN, MARKERS, PromptFormat
 from ndino.formats.recipes import Recipe
-from ndino.train.health.finite import file_of, first_non_finite, not_finite
 from ndino.train.start import check_language_model, check_model, check_tower
 
 logger = logging.getLogger(__name__)
@@ -105,9 +105,8 @@ def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     )
     if missing := model_folder.missing_weights(loading):
         raise ModelFolderError(f"{folder}: {missing} (remedy: copy the model again)")
-    if name := first_non_finite(model.state_dict().items()):
-        saved = model_folder.saved_name(name)
-        message = not_finite(f"{file_of(folder, saved)}: tensor {saved}")
+    if ruined := non_finite_in_model(model, folder):
+        message = not_finite(ruined)
         raise ModelFolderError(message)
     return model
 

@@ -17,6 +17,7 @@ from transformers import (
 from transformers.trainer_utils import set_seed
 
 from ndino.common.files import WEIGHTS, fingerprint, require_open, write_json
+from ndino.formats.finite import first_non_finite
 from ndino.formats.recipes import Recipe, RecipeError
 from ndino.train.adapters.few_bits import OPTIMIZERS, require_few_bits
 from ndino.train.adapters.lora import prepare_adapter, published
@@ -27,7 +28,6 @@ from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplet
 from ndino.train.dataset import ConversationDataset
 from ndino.train.distribution import current
 from ndino.train.health.divergence import Diverged, skip_notice
-from ndino.train.health.finite import first_non_finite
 from ndino.train.health.ranks import any_rank
 from ndino.train.loss import patch_forward
 from ndino.train.manifest import identity, peak_rss_mb, surroundings

@@ -161,7 +161,7 @@ def test_without_upstream_faulty_weights_are_detected(tmp_path, checkpoint, copi
     with pytest.raises(ConversionError, match="logits of the wide image are not finite"):
         checks.verify(checkpoint, dst)
     change_weight(dst, "language_model.model.norm.weight", lambda value: value * float("nan"))
-    with pytest.raises(ConversionError, match=r"safetensors: \S+norm\.weight has values that are not finite"):
+    with pytest.raises(ConversionError, match=r"tensor \S+norm\.weight has values that are not finite"):
         checks.verify(checkpoint, dst)
     weights = load_file(dst / "model.safetensors")
     weights["image_new_line"] = weights.pop("image_newline")

@@ -42,7 +42,7 @@ def test_the_file_that_holds_it_is_named(tmp_path, suffix, shards):
     save_weights(tmp_path, weights, suffix=suffix, shards=shards)
     found = non_finite_in_folder(tmp_path)
     file, _, name = found.partition(": ")
-    assert name == spoilt and Path(file).suffix == f".{suffix}"
+    assert name == f"tensor {spoilt}" and Path(file).suffix == f".{suffix}"
     held = load_file(file) if suffix == "safetensors" else torch.load(file)
     assert spoilt in held
 
@@ -65,7 +65,7 @@ NORM = "language_model.model.norm.weight"
 
 
 def test_the_commands_refuse_them(spoilt, benchmark_folder, answers_file, tmp_path, capsys):
-    said = f"{spoilt}: {NORM} has values that are not finite (remedy: "
+    said = f"{spoilt}: tensor {NORM} has values that are not finite"
     model, asked = ["--model", spoilt.parent], ["--data", benchmark_folder, "--tasks", "pope-it"]
     assert evaluate([str(part) for part in (*model, *asked, "--out", tmp_path / "e")]) == 1
     line = capsys.readouterr().err.splitlines()[-1]  # behind the progress bar
@@ -79,5 +79,5 @@ def test_the_converter_refuses_them_and_leaves_nothing(tmp_path, capsys):
     src = write_checkpoint(tmp_path / "src", write_tower(tmp_path / "tower"))
     path = spoil(src, "model.mm_projector.0.bias")
     line = refused(capsys, "convert", src, tmp_path / "dst")
-    assert f"{path}: model.mm_projector.0.bias has values that are not finite" in line
+    assert f"{path}: tensor model.mm_projector.0.bias has values that are not finite" in line
     assert {path.name for path in tmp_path.iterdir()} <= {"src", "tower", "dst.partial"}

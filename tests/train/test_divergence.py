@@ -10,12 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ndino.formats.finite import first_non_finite, non_finite_in_folder
 from ndino.formats.model_kinds import ModelFolderError
 from ndino.train.checkpoints import newest_complete_checkpoint
 from ndino.train.engine import run_stage
 from ndino.train.health.divergence import FEWEST, MAX_SKIPS, SPIKES, Diverged, SpikeDetector, events
 from ndino.train.health.ending import failure_since
-from ndino.train.health.finite import first_non_finite, non_finite_in_folder
 from ndino.train.stage import Stage, StageError
 from ndino.train.trainer import NativeTrainer
 

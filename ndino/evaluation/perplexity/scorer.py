@@ -26,7 +26,7 @@ from ndino.evaluation.inference.prefix_cache import encode_prefix, packed_attent
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing, common_length, prefix_key
 from ndino.evaluation.models import Model
 from ndino.evaluation.perplexity.answer_sets import AnswerItem
-from ndino.formats.finite import non_finite_in_model
+from ndino.formats.finite import non_finite_in_model, not_finite
 from ndino.formats.image_tokens import widen_image_tokens
 from ndino.formats.model_folder import missing_weights
 from ndino.formats.prompts import (
@@ -362,8 +362,9 @@ def load_scorer(model: Model) -> Scorer:
     if missing := missing_weights(loading):
         raise PerplexityError(f"{model.source}: {missing} (remedy: save the model again)")
     loaded = loaded.to("cuda" if gpu else "cpu").eval()
-    if problem := non_finite_in_model(loaded, Path(model.path)):
-        raise PerplexityError(problem)
+    if ruined := non_finite_in_model(loaded, Path(model.path)):
+        message = not_finite(ruined)
+        raise PerplexityError(message)
     tokenizer = processor.tokenizer
     if not (has_llama3_markers(tokenizer) or processor.chat_template or tokenizer.chat_template):
         raise PerplexityError(f"{model.source}: has no chat template (remedy: save the model with one)")

@@ -22,9 +22,10 @@ import torch.distributed as dist
 from transformers import TrainerCallback
 
 from ndino.common.files import write_json
+from ndino.formats.finite import first_non_finite
 from ndino.train.checkpoints import checkpoints_of, newest_complete_checkpoint, unmark
 from ndino.train.health.ending import note_failure
-from ndino.train.health.finite import first_non_finite, local_weights
+from ndino.train.health.shards import local_weights
 from ndino.train.stage import StageError
 
 RECORD = "divergence.json"  # in a run's folder: what happened, and in which step

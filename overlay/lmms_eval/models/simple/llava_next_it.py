@@ -42,7 +42,7 @@ from ndino.evaluation.inference.greedy import decode, on_model, padded_inputs
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing
 from ndino.evaluation.models import HF, find_model
 from ndino.evaluation.progress import reading
-from ndino.formats.finite import non_finite_in_model
+from ndino.formats.finite import non_finite_in_model, not_finite
 from ndino.formats.image_tokens import widen_image_tokens
 from ndino.formats.model_folder import missing_weights
 from ndino.formats.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
@@ -96,8 +96,9 @@ class LlavaNextIt(lmms):
         if missing := missing_weights(loading):
             raise ValueError(f"{pretrained}: {missing} (save the model again)")
         self._model.to(self._device).eval()
-        if problem := non_finite_in_model(self._model, Path(pretrained)):
-            raise ValueError(problem)
+        if ruined := non_finite_in_model(self._model, Path(pretrained)):
+            message = not_finite(ruined)
+            raise ValueError(message)
         self.processor = AutoProcessor.from_pretrained(pretrained)
         self.tokenizer = self.processor.tokenizer
         self.chat_template = self.tokenizer.chat_template or self._default_template(pretrained)
