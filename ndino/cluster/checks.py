@@ -18,8 +18,8 @@ from ndino.formats.llava_json import ConversationError
 from ndino.formats.model_kinds import ModelFolderError, weight_files
 from ndino.formats.recipes import Recipe
 from ndino.llava_next.arguments import in_half_precision, lacks_master_weights, native_only
-from ndino.train.distribution import planned
 from ndino.train.manifest import identity
+from ndino.train.resuming.distribution import planned
 from ndino.train.stage import (
     Stage,
     StageError,
@@ -241,7 +241,9 @@ def _out(stage: Stage, allocation: Allocation, engine: str) -> Lines:
             )
         # The upstream engine records more than recipe, data and starting point.
         belongs_to(stage.out, held | wanted)
-        require_resumable(stage.out, planned(allocation.distributed, allocation.ranks))
+        require_resumable(
+            stage.out, planned(allocation.distributed, allocation.ranks), converts=engine == "native"
+        )
     except StageError as error:
         yield False, str(error)
     else:

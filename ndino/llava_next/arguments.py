@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ndino.formats.recipes import Recipe, RecipeError
-from ndino.train.distribution import Distribution
+from ndino.train.resuming.distribution import Distribution
 from ndino.train.rows.workers import loader_workers
 from ndino.train.stage import LOGGED_POINTS, PATIENCE_SECONDS
 

@@ -36,8 +36,8 @@ from ndino.llava_next.start import (
 )
 from ndino.train.build import build_processor
 from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints, step_of
-from ndino.train.distribution import planned
 from ndino.train.manifest import identity
+from ndino.train.resuming.distribution import planned
 from ndino.train.rows.index import stage_index
 from ndino.train.stage import (
     OnStep,
@@ -140,7 +140,7 @@ def prepare_stage(
     # Before anything is written: the folder of a run that cannot start must not be kept from the next one.
     check_start(stage, upstream=True)
     distribution = planned(launcher, ranks)
-    require_resumable(out, distribution)
+    require_resumable(out, distribution, converts=False)
     require_open(stage.image_folder)
     if problem := lacks_master_weights(stage.recipe, distribution, cpu=cpu):
         raise StageError(problem)

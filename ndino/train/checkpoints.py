@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.files import follow_umask, write_json
-from ndino.train.distribution import Distribution, inferred
+from ndino.train.resuming.distribution import Distribution, inferred
 
 # In a checkpoint: its files, {"files": {name: {"bytes": 7, "crc32": 1}}, "written_by": {"kind": "zero3",
 # "ranks": 8}}. An earlier version wrote {name: bytes}.

@@ -24,13 +24,19 @@ from ndino.train.adapters.lora import prepare_adapter, published
 from ndino.train.batches import Collator
 from ndino.train.build import build_model, load_model, save_model
 from ndino.train.callbacks import StopOnSignal
-from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints, step_of
+from ndino.train.checkpoints import (
+    newest_complete_checkpoint,
+    remove_incomplete_checkpoints,
+    step_of,
+    written_by,
+)
 from ndino.train.dataset import ConversationDataset
-from ndino.train.distribution import current
 from ndino.train.health.divergence import Diverged, skip_notice
 from ndino.train.health.ranks import any_rank
 from ndino.train.loss import patch_forward
 from ndino.train.manifest import identity, peak_rss_mb, surroundings
+from ndino.train.resuming.distribution import current, must_convert
+from ndino.train.resuming.universal import make_universal
 from ndino.train.rows.damage import RecordDamage
 from ndino.train.rows.index import stage_index
 from ndino.train.rows.workers import loader_workers, ranks_on_this_machine
@@ -106,6 +112,9 @@ def _train(
     if is_first_rank():
         stage.out.mkdir(parents=True, exist_ok=True)
         remove_incomplete_checkpoints(stage.out)
+        newest = newest_complete_checkpoint(stage.out)
+        if newest is not None and must_convert(written_by(newest), current()):
+            make_universal(newest)
         write_json(stage.out / "run.json", run)
     # Before the data: it joins the ranks, and only the first of them makes the index.
     arguments = training_arguments(stage.recipe, stage.out, quiet=on_step is not None)
@@ -138,6 +147,8 @@ def _train(
     # The first rank removes torn checkpoints above; no rank may look for one to resume from before that.
     trainer.accelerator.wait_for_everyone()
     checkpoint = newest_complete_checkpoint(stage.out)
+    if checkpoint is not None and must_convert(written_by(checkpoint), current()):
+        trainer.read_universal_checkpoint()
     trainer.guard.load_skips(stage.out, step_of(checkpoint))
     with report_full_disk(stage.out):
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

@@ -20,8 +20,8 @@ from ndino.common.files import write_text
 from ndino.common.options import CommandParser, need_file, need_folder
 from ndino.formats.recipes import Recipe, load_recipe
 from ndino.train.checkpoints import newest_complete_checkpoint, written_by
-from ndino.train.distribution import Distribution, resumes, way_out
 from ndino.train.manifest import differences
+from ndino.train.resuming.distribution import Distribution, resumes, way_out
 
 OnStep = Callable[[int, int], None]  # called after each optimiser step with (step, total steps)
 REJECTS = "rejects.txt"
@@ -180,11 +180,14 @@ def belongs_to(out: Path, run: dict) -> bool:
     return True
 
 
-def require_resumable(out: Path, now: Distribution) -> None:
+def require_resumable(out: Path, now: Distribution, *, converts: bool = True) -> None:
     """Check that ranks of ``now`` can read the newest complete checkpoint of ``out``, if it has one.
 
     Nothing is resumed in part: without the optimiser's state training would warm up again and end with other
     weights.
+
+    Args:
+        converts: as of `resumes`.
 
     Raises:
         StageError: they cannot; the message says which ranks can.
@@ -196,11 +199,11 @@ def require_resumable(out: Path, now: Distribution) -> None:
         held = written_by(checkpoint)
     except FileNotFoundError:  # the first rank sets a damaged checkpoint aside
         return
-    if resumes(held, now):
+    if resumes(held, now, converts=converts):
         return
     raise StageError(
         f"{checkpoint}: was written by {held}; {now} cannot read its optimiser's state (remedy: resume with "
-        f"{way_out(held)}, or choose another OUT= to start over)"
+        f"{way_out(held, converts=converts)}, or choose another OUT= to start over)"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import Dataset, RandomSampler, Sampler
 from transformers import LlavaNextForConditionalGeneration, PreTrainedModel, ProgressCallback, Trainer
 from transformers.trainer_pt_utils import get_parameter_names
@@ -65,6 +66,8 @@ class NativeTrainer(Trainer):
 
     def __init__(self, *, recipe: Recipe, **options) -> None:
         self.recipe = recipe
+        self.universal = False
+        self.settings: list[dict[str, float]] = []  # of the optimiser's groups, as this recipe has them
         self.guard = DivergenceGuard(skipping=recipe.on_divergence == "skip")
         callbacks = [FollowArguments(), self.guard, MarkComplete(recipe.save_total_limit, self.guard)]
         super().__init__(**options, callbacks=[*callbacks, WriteProgress()])
@@ -109,11 +112,31 @@ class NativeTrainer(Trainer):
             # The frozen weights are those that the run started from.
             save_trained(self.model, state_dict, Path(output_dir))
 
+    def read_universal_checkpoint(self) -> None:
+        """Resume from a checkpoint that `make_universal` converted; call it before ``train``."""
+        self.universal = True
+        plugin = self.accelerator.state.deepspeed_plugin
+        assert plugin is not None  # such a checkpoint is read under DeepSpeed alone
+        plugin.deepspeed_config["checkpoint"] = {"load_universal": True}
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if not self.universal:
+            return
+        # Loading a universal checkpoint under ZeRO-3, DeepSpeed gives every group the settings of the first:
+        # the tower would make a step at the language model's learning rate.
+        assert self.optimizer is not None
+        rates = cast("LRScheduler", self.lr_scheduler).get_last_lr()
+        for group, settings, rate in zip(self.optimizer.param_groups, self.settings, rates, strict=True):
+            group.update(settings, initial_lr=settings["lr"], lr=rate)
+
     def create_optimizer(self, model: PreTrainedModel | None = None) -> torch.optim.Optimizer:
         model = self.model if model is None else model
         if self.optimizer is None:
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, model)
-            self.optimizer = kind(self._parameter_groups(model), **options)
+            groups = self._parameter_groups(model)
+            self.settings = [{"lr": group["lr"], "weight_decay": group["weight_decay"]} for group in groups]
+            self.optimizer = kind(groups, **options)
         return self.optimizer
 
     def _parameter_groups(self, model: torch.nn.Module) -> list[dict]:

@@ -77,7 +77,10 @@ def test_ranks_that_cannot_read_the_optimizer_are_refused(stage):
     for other in (Allocation(1, 2, "cpu", "ddp"), Allocation(1, 1, "cpu", "zero3")):
         (problem,) = check(stage, other, engine="native").problems
         assert "checkpoint-4: was written by zero3 on 2 ranks" in problem
-        assert "remedy: resume with DISTRIBUTED=zero3 on 2 ranks, or choose another OUT=" in problem
+        assert "remedy: resume with DISTRIBUTED=zero3 on any number of ranks above 1, or choose" in problem
+    recipe = dataclasses.replace(stage.recipe, per_device_batch=1)
+    more = check(dataclasses.replace(stage, recipe=recipe), Allocation(1, 4, "cpu", "zero3"), engine="native")
+    assert f"resumes in {stage.out}" in more.facts
 
 
 def with_missing_images(stage: Stage, folder: Path, rows: int, missing: int) -> Stage:

@@ -9,7 +9,7 @@ import pytest
 
 from ndino.formats.recipes import Adapter, Recipe, RecipeError, load_recipe
 from ndino.llava_next.arguments import Inputs, lacks_master_weights, upstream_arguments
-from ndino.train.distribution import planned
+from ndino.train.resuming.distribution import planned
 
 RECIPES = Path(__file__).parents[2] / "launch" / "recipes"
 INPUTS = Inputs("start/llama", Path("/tower"), Path("/rows.json"), Path("/images"), Path("/out"))

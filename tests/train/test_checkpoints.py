@@ -19,7 +19,7 @@ from ndino.train.checkpoints import (
     step_of,
     written_by,
 )
-from ndino.train.distribution import Distribution
+from ndino.train.resuming.distribution import Distribution
 
 
 def write_checkpoint(out: Path, step: int, *, complete: bool = True) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ndino.train.distribution import Distribution, current, planned, resumes, way_out
+from ndino.train.resuming.distribution import Distribution, current, must_convert, planned, resumes, way_out
 
 SINGLE, DDP, FSDP = Distribution("single", 1), Distribution("ddp", 4), Distribution("fsdp2", 4)
 ZERO2, ZERO3 = Distribution("zero2", 4), Distribution("zero3", 4)
@@ -43,12 +43,17 @@ def test_who_can_resume_whose_checkpoints():
     can = {(held, now) for held in ALL for now in ALL if resumes(held, now)}
     assert can == {(one, one) for one in ALL} | {(SINGLE, DDP), (DDP, SINGLE)}
     more = {one: Distribution(one.kind, 8) for one in (DDP, FSDP, ZERO2, ZERO3)}
-    assert [one.kind for one, other in more.items() if resumes(one, other)] == ["ddp", "fsdp2"]
+    assert all(resumes(one, other) for one, other in more.items())
+    assert [one.kind for one, other in more.items() if must_convert(one, other)] == ["zero2", "zero3"]
+    assert not any(must_convert(one, other) for one in ALL for other in ALL)
+    without = [one.kind for one, other in more.items() if resumes(one, other, converts=False)]
+    assert without == ["ddp", "fsdp2"], "the upstream engine's DeepSpeed"
 
 
-def test_the_way_out_resumes():
+@pytest.mark.parametrize("converts", [True, False])
+def test_the_way_out_resumes(converts):
     for held in ALL:
-        words = way_out(held).split()
+        words = way_out(held, converts=converts).split()
         launcher = words[0].removeprefix("DISTRIBUTED=")
         ranks = int(words[2]) if words[2].isdigit() else 8
-        assert resumes(held, planned(launcher, ranks)), way_out(held)
+        assert resumes(held, planned(launcher, ranks), converts=converts), words

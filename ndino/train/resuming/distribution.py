@@ -61,18 +61,29 @@ def _count(folder: Path, pattern: str) -> int:
     return sum(1 for _ in folder.glob(pattern))
 
 
-def resumes(held: Distribution, now: Distribution) -> bool:
-    """Whether ranks of ``now`` can read the optimiser's state that ranks of ``held`` wrote."""
+def resumes(held: Distribution, now: Distribution, *, converts: bool = True) -> bool:
+    """Whether ranks of ``now`` can read the optimiser's state that ranks of ``held`` wrote.
+
+    Args:
+        converts: whether ZeRO's checkpoints can be converted (`must_convert`), as in the native engine. Not
+            from ZeRO-2 to ZeRO-3 or back: DeepSpeed 0.19 fails to load these.
+    """
     if held.kind in WHOLE or now.kind in WHOLE:
         return held.kind in WHOLE and now.kind in WHOLE
     # FSDP2 writes through torch.distributed.checkpoint, which splits anew for the ranks that read.
-    return held.kind == now.kind and (held.kind == "fsdp2" or held.ranks == now.ranks)
+    return held.kind == now.kind and (converts or held.kind == "fsdp2" or held.ranks == now.ranks)
 
 
-def way_out(held: Distribution) -> str:
+def must_convert(held: Distribution, now: Distribution) -> bool:
+    """Whether what ranks of ``held`` wrote becomes a universal checkpoint before ranks of ``now`` read it."""
+    return held.kind.startswith("zero") and held.kind == now.kind and held.ranks != now.ranks
+
+
+def way_out(held: Distribution, *, converts: bool = True) -> str:
     """The launcher setting that can resume what ranks of ``held`` wrote."""
     if held.kind in WHOLE:
         return "DISTRIBUTED=ddp on any number of ranks"
-    if held.kind == "fsdp2":
-        return "DISTRIBUTED=fsdp on any number of ranks above 1"
-    return f"DISTRIBUTED={held.kind} on {held.ranks} ranks"
+    launcher = "fsdp" if held.kind == "fsdp2" else held.kind
+    if converts or held.kind == "fsdp2":
+        return f"DISTRIBUTED={launcher} on any number of ranks above 1"
+    return f"DISTRIBUTED={launcher} on {held.ranks} ranks"
