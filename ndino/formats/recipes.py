@@ -32,6 +32,7 @@ NOT_IN_IDENTITY = {
     "save_total_limit": "how many checkpoints to choose from",
     "max_rejected": "which data are refused",
     "on_divergence": "whether to go on when training diverges; steps that were skipped are in the manifest",
+    "packing": "a step has the same samples, only without padding between them",
     "loader_workers": "who prepares the batches; the sampler alone decides their order",
 }
 
@@ -126,6 +127,7 @@ class Recipe:
     loader_workers: Annotated[int, Field(ge=0)] | None
     max_rejected: Annotated[float, Field(ge=0, le=1)] = 0.01
     on_divergence: Literal["stop", "skip"] = "stop"
+    packing: bool = False
     adapter: Adapter | None = None
     optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = "adamw"
 

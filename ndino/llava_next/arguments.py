@@ -24,6 +24,7 @@ def native_only(recipe: Recipe) -> str | None:
     asked = {
         "adapter": recipe.adapter is not None,
         f"optimizer: {recipe.optimizer}": recipe.optimizer != "adamw",
+        "packing": recipe.packing,
     }
     for field, used in asked.items():
         if used:

@@ -6,6 +6,7 @@ import gc
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import (
     LlavaNextForConditionalGeneration,
@@ -35,6 +36,8 @@ from ndino.train.health.divergence import Diverged, skip_notice
 from ndino.train.health.ranks import any_rank
 from ndino.train.loss import patch_forward
 from ndino.train.manifest import identity, peak_rss_mb, surroundings
+from ndino.train.packing.attention import use_packed_attention
+from ndino.train.packing.plan import micro_batches
 from ndino.train.resuming.distribution import current, must_convert
 from ndino.train.resuming.universal import make_universal
 from ndino.train.rows.damage import RecordDamage
@@ -120,7 +123,7 @@ def _train(
     arguments = training_arguments(stage.recipe, stage.out, quiet=on_step is not None)
     index = stage_index(stage, processor)
     write_rejects(index.lines(stage.data), len(index), stage)
-    fit_to_rows(arguments, stage.recipe, len(index))
+    fit_to_rows(arguments, stage.recipe, index.lengths)
     dataset = ConversationDataset(index, stage.image_folder, processor)
     damage = RecordDamage(dataset, stage)
     if problem := nothing_to_learn(stage.recipe, stage.data, images=index.has_images):
@@ -128,13 +131,17 @@ def _train(
     prepare_adapter(model, stage.recipe, device=arguments.device)
     set_trainable(model, stage.recipe.trained_parts)
     patch_forward(model)
+    if stage.recipe.packing:
+        use_packed_attention(model)
     trainer = NativeTrainer(
         recipe=stage.recipe,
         model=model,
         args=arguments,
         train_dataset=dataset,
         data_collator=Collator(
-            image_token_id=model.config.image_token_id, pad_token_id=processor.tokenizer.pad_token_id
+            image_token_id=model.config.image_token_id,
+            pad_token_id=processor.tokenizer.pad_token_id,
+            packing=stage.recipe.packing,
         ),
         processing_class=processor,
     )
@@ -256,13 +263,31 @@ def training_arguments(recipe: Recipe, out: Path, *, quiet: bool) -> TrainingArg
     return arguments
 
 
-def fit_to_rows(arguments: TrainingArguments, recipe: Recipe, rows: int) -> None:
-    """Set what depends on the number of usable rows."""
-    # An epoch's last, smaller batch would be a step with noisier gradients. Where the data fill less than one
-    # batch, it is all there is.
+def fit_to_rows(arguments: TrainingArguments, recipe: Recipe, lengths: np.ndarray) -> None:
+    """Set what depends on the usable rows; ``lengths`` are their tokens, int ``(rows,)``.
+
+    Raises:
+        StageError: they do not fill a step of packed samples.
+    """
+    rows = len(lengths)
+    if recipe.packing:
+        if rows < recipe.effective_batch:
+            raise StageError(
+                f"recipe {recipe.name}: {rows} rows do not fill a step of {recipe.effective_batch}, so they "
+                "cannot be packed (remedy: set packing: false in the recipe, or a smaller effective_batch)"
+            )
+        # The memory that padded micro-batches would need at worst is there, so there may be fewer of them.
+        arguments.gradient_accumulation_steps = micro_batches(
+            lengths,
+            effective_batch=recipe.effective_batch,
+            ranks=arguments.world_size,
+            tokens=recipe.per_device_batch * recipe.max_length,
+        )
     arguments.dataloader_num_workers = loader_workers(
         recipe.loader_workers, rows=rows, ranks_here=ranks_on_this_machine()
     )
+    # An epoch's last, smaller batch would be a step with noisier gradients. Where the data fill less than one
+    # batch, it is all there is.
     arguments.dataloader_drop_last = rows >= recipe.effective_batch
     steps = recipe.max_steps or max(1, int(rows * (recipe.epochs or 1)) // recipe.effective_batch)
     arguments.logging_steps = max(1, steps // LOGGED_POINTS)

@@ -13,6 +13,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from ndino.common.transformers_types import vision_sizes
 from ndino.formats.prompts import IGNORE_INDEX
 from ndino.train.batches import ImageBatch, TrainingBatch
+from ndino.train.packing.attention import no_mask
 
 
 def patch_forward(model: LlavaNextForConditionalGeneration) -> None:
@@ -56,17 +57,26 @@ def image_features(model: LlavaNextForConditionalGeneration, batch: ImageBatch) 
 
 
 def last_hidden_state(model: LlavaNextForConditionalGeneration, batch: TrainingBatch) -> torch.Tensor:
-    """The language model's last hidden state, ``(samples, length, hidden)``."""
+    """The language model's last hidden state, ``(samples, length, hidden)``; ``(1, …)`` of packed samples.
+
+    For packed samples the model needs `use_packed_attention`.
+    """
     encoded = None
     if len(batch["tile_counts"]):
         # The field is annotated as one tensor; for LLaVA-NeXT it is a list, as images differ in length.
         features = cast("torch.Tensor", image_features(model, batch))
         encoded = {"image": BaseModelOutputWithPooling(pooler_output=features)}
+    mask: dict[str, Any] = {"attention_mask": batch["attention_mask"]}
+    if len(batch["sample_lengths"]):
+        device = batch["input_ids"].device
+        lengths = batch["sample_lengths"].tolist()
+        mask = {
+            "attention_mask": no_mask(device),
+            "position_ids": torch.cat([torch.arange(length, device=device) for length in lengths])[None],
+            "sample_lengths": tuple(lengths),
+        }
     return model.model(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        mm_encoder_outputs=encoded,
-        use_cache=False,
+        input_ids=batch["input_ids"], **mask, mm_encoder_outputs=encoded, use_cache=False
     ).last_hidden_state
 
 

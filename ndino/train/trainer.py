@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from torch.optim.lr_scheduler import LRScheduler
-from torch.utils.data import Dataset, RandomSampler, Sampler
+from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
 from transformers import LlavaNextForConditionalGeneration, PreTrainedModel, ProgressCallback, Trainer
 from transformers.trainer_pt_utils import get_parameter_names
 
@@ -16,7 +17,9 @@ from ndino.common.transformers_types import vision_sizes
 from ndino.formats.recipes import Recipe
 from ndino.train.adapters.lora import TRAINED, is_factor, load_trained, save_trained
 from ndino.train.callbacks import FollowArguments, MarkComplete, WriteProgress
+from ndino.train.dataset import ConversationDataset
 from ndino.train.health.divergence import DivergenceGuard
+from ndino.train.packing.plan import PackedBatches
 
 # How the names of a part's weights begin. "all" and a list of all parts are the same.
 _PART_OF = {
@@ -82,6 +85,34 @@ class NativeTrainer(Trainer):
         dataset = cast("Sized", self.train_dataset if train_dataset is None else train_dataset)
         rows, batch = len(dataset), self.recipe.effective_batch
         return RandomSampler(dataset, num_samples=rows // batch * batch if rows >= batch else None)
+
+    def get_train_dataloader(self) -> DataLoader:
+        if not self.recipe.packing:
+            return super().get_train_dataloader()
+        batches = PackedBatches(
+            cast("ConversationDataset", self.train_dataset).lengths,
+            effective_batch=self.recipe.effective_batch,
+            accumulation=self.args.gradient_accumulation_steps,
+            seed=self.recipe.seed,
+            ranks=self.args.world_size,
+            rank=self.args.process_index,
+        )
+        loader = DataLoader(
+            cast("Dataset", self.train_dataset),
+            batch_sampler=batches,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        # As accelerator.prepare does, but as for a single process: the batches are this rank's already.
+        return prepare_data_loader(
+            loader,
+            device=self.accelerator.device,
+            num_processes=1,
+            process_index=0,
+            put_on_device=True,
+            rng_types=["generator"],
+        )
 
     def gathered_weights(self) -> dict[str, torch.Tensor]:
         """All weights under the model's own names, complete on rank 0 only; every rank must call this."""

@@ -103,7 +103,11 @@ def test_fewer_rows_than_a_batch_are_not_dropped():
 
 @pytest.mark.parametrize(
     ("changes", "field"),
-    [({"adapter": Adapter(kind="lora")}, "adapter"), ({"optimizer": "adamw_8bit"}, "optimizer: adamw_8bit")],
+    [
+        ({"adapter": Adapter(kind="lora")}, "adapter"),
+        ({"optimizer": "adamw_8bit"}, "optimizer: adamw_8bit"),
+        ({"packing": True}, "packing"),
+    ],
 )
 def test_what_only_the_native_engine_can_do_is_refused(changes, field):
     recipe = dataclasses.replace(load_recipe(RECIPES / "it.yaml"), **changes)

@@ -1,0 +1,56 @@
+"""Attention of packed samples: each of them sees only itself.
+
+On every device it is PyTorch's scaled dot-product attention, once for each sample. No mask is made, which
+for a row of 10,000 tokens would be 100 MB, and the kernel is the fast causal one: on GPUs that is
+FlashAttention, without the package of that name.
+"""
+
+from __future__ import annotations
+
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface, LlavaNextForConditionalGeneration
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME = "ndino_packed"
+
+
+def use_packed_attention(model: LlavaNextForConditionalGeneration) -> None:
+    """Let the model's language model take ``sample_lengths``; calls without them are as before.
+
+    Saved configurations do not name the implementation.
+    """
+    AttentionInterface.register(NAME, packed_attention)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    model.model.language_model.set_attn_implementation(NAME)
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    sample_lengths: tuple[int, ...] | None = None,
+    **options,
+) -> tuple[torch.Tensor, None]:
+    """transformers' attention function: ``(batch, heads, length, size)`` to ``(batch, length, heads, size)``.
+
+    Args:
+        sample_lengths: tokens of each sample of the only row, in order. Without it, this is the ordinary
+            attention.
+    """
+    if sample_lengths is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    samples = zip(*(states.split(sample_lengths, dim=2) for states in (query, key, value)), strict=True)
+    outputs = [sdpa_attention_forward(module, q, k, v, None, **options)[0] for q, k, v in samples]
+    return torch.cat(outputs, dim=1), None
+
+
+def no_mask(device: torch.device) -> torch.Tensor:
+    """What to give a model as ``attention_mask`` of packed samples.
+
+    From four dimensions transformers concludes that the mask is complete, and makes none. The attention
+    ignores it.
+    """
+    return torch.ones((1, 1, 1, 1), dtype=torch.bool, device=device)
