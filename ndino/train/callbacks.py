@@ -26,6 +26,17 @@ from ndino.train.stage import is_first_rank
 # SLURM sends SIGUSR1 before the time limit, if the job asks for it, and SIGTERM before preemption.
 STOP_SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
 
+# What a log has beside the loss.
+SHOWN = (
+    "grad_norm",
+    "learning_rate",
+    "samples_per_second",
+    "tokens_per_second",
+    "useful_share",
+    "mfu",
+    "gpu_memory_gib",
+)
+
 
 class MarkComplete(TrainerCallback):
     """Marks finished checkpoints as complete; keeps ``keep`` of them once the newest is known to be good.
@@ -177,6 +188,7 @@ class WriteProgress(TrainerCallback):
                 "step": state.global_step,
                 "of": state.max_steps,
                 "loss": logs["loss"],
+                **{name: logs[name] for name in SHOWN if name in logs},
                 "seconds_per_step": round((time.monotonic() - self.began[1]) / steps, 3),
                 "time": round(time.time()),
             },

@@ -197,6 +197,7 @@ def _train(
                 "started": started,
                 "ended": time.time(),
                 "seconds": round(time.time() - started, 1),
+                "speed": trainer.throughput.summary(trainer.args.device),
                 "peak_rss_mb": peak_rss_mb(),
                 "resumed_from": checkpoint.name if checkpoint else None,
             },

@@ -20,6 +20,7 @@ from ndino.train.callbacks import FollowArguments, MarkComplete, WriteProgress
 from ndino.train.dataset import ConversationDataset
 from ndino.train.health.divergence import DivergenceGuard
 from ndino.train.packing.plan import PackedBatches
+from ndino.train.watching.throughput import Throughput
 
 # How the names of a part's weights begin. "all" and a list of all parts are the same.
 _PART_OF = {
@@ -74,6 +75,8 @@ class NativeTrainer(Trainer):
         self.guard = DivergenceGuard(skipping=recipe.on_divergence == "skip")
         callbacks = [FollowArguments(), self.guard, MarkComplete(recipe.save_total_limit, self.guard)]
         super().__init__(**options, callbacks=[*callbacks, WriteProgress()])
+        self.throughput = Throughput(self.model)
+        self.add_callback(self.throughput)
         # Makes Trainer count the supervised tokens of the whole effective batch and pass them to
         # compute_loss. Dividing by a micro-batch's own count would give tokens of short answers more weight.
         self.model_accepts_loss_kwargs = True
@@ -113,6 +116,11 @@ class NativeTrainer(Trainer):
             put_on_device=True,
             rng_types=["generator"],
         )
+
+    def log(self, logs: dict[str, float], *arguments, **options) -> None:
+        if "loss" in logs:
+            logs = {**logs, **self.throughput.read(self.args.device)}
+        super().log(logs, *arguments, **options)
 
     def gathered_weights(self) -> dict[str, torch.Tensor]:
         """All weights under the model's own names, complete on rank 0 only; every rank must call this."""
@@ -200,6 +208,7 @@ class NativeTrainer(Trainer):
 
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
         rows = inputs.pop("rows")  # not for the model
+        self.throughput.saw(inputs)
         if self.state.global_step + 1 in self.guard.skip:
             # Without a backward pass there are no gradients, and the optimiser leaves the weights alone. The
             # data stay in step with the count of steps, so a resume needs to know nothing. The log gets the
