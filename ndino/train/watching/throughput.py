@@ -130,9 +130,10 @@ class Throughput(TrainerCallback):
     def saw(self, batch: Mapping[str, torch.Tensor]) -> None:
         """Count one micro-batch. It stays on its device: nothing waits for the GPU."""
         mask = batch["attention_mask"]
-        lengths = mask.sum(1)
+        packed = batch["sample_lengths"]
+        lengths = packed if len(packed) else mask.sum(1)
         counts = [
-            torch.tensor(len(mask)),
+            torch.tensor(len(lengths)),
             lengths.sum(),
             torch.tensor(mask.numel()),
             (batch["labels"] != IGNORE_INDEX).sum(),

@@ -66,7 +66,8 @@ def test_figures_of_a_padded_batch(model, monkeypatch):
     monkeypatch.setattr(throughput.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(throughput, "peak_flops", lambda device: 1e9)
     meter.on_train_begin(None, None, None)
-    meter.saw({"attention_mask": mask, "labels": labels, "tiles": torch.empty(5, 3, 56, 56)})
+    batch = {"attention_mask": mask, "labels": labels, "tiles": torch.empty(5, 3, 56, 56)}
+    meter.saw({**batch, "sample_lengths": torch.empty(0, dtype=torch.long)})
     meter.on_step_end(None, None, None)
     found = meter.read(torch.device("cpu"))
     assert (found["samples_per_second"], found["tokens_per_second"]) == (1.0, 8.0)
@@ -76,6 +77,13 @@ def test_figures_of_a_padded_batch(model, monkeypatch):
     assert found["mfu"] == pytest.approx(operations / 2e9, abs=1e-4)
     assert meter.read(torch.device("cpu")) == {}, "nothing new"
     assert meter.summary(torch.device("cpu")) == found
+
+
+def test_packed_samples_are_counted_one_by_one(model):
+    meter = Throughput(model)
+    batch = {"attention_mask": torch.ones(1, 16), "labels": torch.full((1, 16), -100)}
+    meter.saw({**batch, "tiles": torch.empty(0), "sample_lengths": torch.tensor([6, 10])})
+    assert meter._counts.tolist() == [2, 16, 16, 0, 36 + 100, 0]
 
 
 def test_devices_by_name(monkeypatch):
