@@ -33,7 +33,7 @@ $(call need,ppl,DATA,make ppl MODEL=runs/demo/mlp-long/model DATA=runs/demo/data
 $(call need,compare,MODELS,make compare MODELS="IT PT+IT" RUN=runs/demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup deepspeed unpatch demo data-demo test test-compat eval ppl compare report lint format lock clean image test-bare test-image test-slurm family status stage-weights debian-packages
+.PHONY: help setup deepspeed unpatch demo data-demo test test-compat eval ppl compare report bench gpu lint format lock clean image test-bare test-image test-slurm family status stage-weights debian-packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -157,6 +157,12 @@ compare: setup ## scores and paired tests of MODELS="a b" of RUN= (default runs/
 
 report: setup ## write the tables and the web page of RUN= (default runs/demo; DATA="data/cauldron ..." adds Tables 1, 2 and 4)
 	@$(PY) -m ndino report "$(RUN)" $(if $(DATA),--data $(DATA))
+
+bench: setup $(TOOLS) ## run every benchmark and print one table (an hour; ONLY="tile_images guards")
+	@$(PY) -m benchmarks.bench $(if $(ONLY),--only $(ONLY))
+
+gpu: setup $(TOOLS) ## check what needs a GPU, in eight minutes; writes gpu.json (TINY=1: small models, on a CPU too)
+	@$(PY) -m benchmarks.gpu $(if $(filter-out 0,$(TINY)),--tiny)
 
 lint: $(TOOLS) ## ruff check, ruff format --check, and types (pyright)
 	@$(PY) -m ruff check .

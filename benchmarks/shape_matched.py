@@ -65,7 +65,7 @@ def build_model(
     return LlavaNextForConditionalGeneration(config)
 
 
-def save_model(model: LlavaNextForConditionalGeneration, folder: Path) -> Path:
+def save_model(model: LlavaNextForConditionalGeneration, folder: Path, *, patch: int = PATCH) -> Path:
     """Write ``model`` with tokenizer and processor to ``folder``, and return ``folder``."""
     side = vision_sizes(model.config.vision_config).image_size
     image_processor = LlavaNextImageProcessorPil(
@@ -74,7 +74,7 @@ def save_model(model: LlavaNextForConditionalGeneration, folder: Path) -> Path:
         image_grid_pinpoints=model.config.image_grid_pinpoints,
     )
     model.save_pretrained(folder)
-    model_folder.build_processor(tiny_tokenizer(), image_processor, patch_size=PATCH).save_pretrained(folder)
+    model_folder.build_processor(tiny_tokenizer(), image_processor, patch_size=patch).save_pretrained(folder)
     return folder
 
 

@@ -1,0 +1,1 @@
+"""``make bench``: every benchmark, and one table of their results."""
