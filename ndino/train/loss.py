@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch.nn.functional import cross_entropy
 from transformers import LlavaNextForConditionalGeneration
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ndino.common.transformers_types import vision_sizes
 from ndino.formats.prompts import IGNORE_INDEX
@@ -61,11 +60,15 @@ def last_hidden_state(model: LlavaNextForConditionalGeneration, batch: TrainingB
 
     For packed samples the model needs `use_packed_attention`.
     """
-    encoded = None
-    if len(batch["tile_counts"]):
-        # The field is annotated as one tensor; for LLaVA-NeXT it is a list, as images differ in length.
-        features = cast("torch.Tensor", image_features(model, batch))
-        encoded = {"image": BaseModelOutputWithPooling(pooler_output=features)}
+    inner: Any = model.model
+    ids = batch["input_ids"]
+    features = image_features(model, batch) if len(batch["tile_counts"]) else []
+    embeddings = inner.get_input_embeddings()(ids)
+    if features:
+        # Not by the argument `mm_encoder_outputs`: transformers 5.17 swallows it, and would train blind.
+        shown = torch.cat(features).to(embeddings.device, embeddings.dtype)
+        places = inner.get_placeholder_mask(ids, inputs_embeds=embeddings, image_features=shown)
+        embeddings = embeddings.masked_scatter(places, shown)
     mask: dict[str, Any] = {"attention_mask": batch["attention_mask"]}
     if len(batch["sample_lengths"]):
         device = batch["input_ids"].device
@@ -75,9 +78,7 @@ def last_hidden_state(model: LlavaNextForConditionalGeneration, batch: TrainingB
             "position_ids": torch.cat([torch.arange(length, device=device) for length in lengths])[None],
             "sample_lengths": tuple(lengths),
         }
-    return model.model(
-        input_ids=batch["input_ids"], **mask, mm_encoder_outputs=encoded, use_cache=False
-    ).last_hidden_state
+    return inner(inputs_embeds=embeddings, **mask, use_cache=False).last_hidden_state
 
 
 def supervised_loss(
