@@ -6,7 +6,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
@@ -49,3 +50,28 @@ def finish_ranks(ranks: Sequence[subprocess.Popen]) -> list[str]:
     for rank, text in zip(ranks, printed, strict=True):
         assert rank.returncode == 0, text[-3000:]
     return printed
+
+
+def fork_ranks(count: int, work: Callable[[], None]) -> None:
+    """Run ``work`` as ``count`` ranks, forked, so that what is imported need not be imported again.
+
+    This process must not have trained or joined other ranks itself.
+    """
+    port = str(free_port())
+    children = []
+    for rank in range(count):
+        child = os.fork()
+        if child == 0:
+            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
+            os.environ |= {"LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+            os.environ |= {"GLOO_SOCKET_IFNAME": "lo"}
+            try:
+                work()
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    failed = [child for child in children if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]
+    if failed:
+        raise RuntimeError(f"{len(failed)} of {count} ranks failed")

@@ -24,8 +24,7 @@ NOT_IN_IDENTITY = {
     "name": "a label",
     "data": "where the rows are; what they are is in the identity by its hash",
     "image_folder": "where the images are",
-    # Equal but for rounding, as on another number of ranks. Only a loss averaged within micro-batches weighs
-    # samples by their neighbours in these; it does so on another number of ranks too.
+    # With loss_average: micro_batch, `ndino.train.manifest` compares it all the same.
     "per_device_batch": "a step adds up the effective batch, whatever the micro-batches",
     "gradient_checkpointing": "computes activations again instead of keeping them",
     "save_steps": "how much a kill costs",
@@ -130,6 +129,9 @@ class Recipe:
     packing: bool = False
     adapter: Adapter | None = None
     optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = "adamw"
+    # Within an optimiser step: the mean over all supervised tokens, or over each micro-batch of
+    # per_device_batch samples and then over these.
+    loss_average: Literal["micro_batch", "token"] = "micro_batch"
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.max_steps is None):

@@ -112,7 +112,6 @@ def upstream_arguments(
         "image_aspect_ratio": "anyres",
         # Recipes have (height, width), upstream reads (width, height).
         "image_grid_pinpoints": str([(width, height) for height, width in recipe.grid_pinpoints]),
-        "group_by_modality_length": True,
         "model_max_length": recipe.max_length,
         "output_dir": inputs.out,
         "per_device_train_batch_size": recipe.per_device_batch,

@@ -13,11 +13,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from transformers import CLIPVisionConfig
 
-from ndino.common.files import WEIGHTS, atomic_file, fingerprint, require_open, write_json
+from ndino.common.files import WEIGHTS, fingerprint, require_open, write_json
 from ndino.export.converter import convert
 from ndino.export.errors import ConversionError
 from ndino.export.settings import read_tokenizer
@@ -40,6 +39,7 @@ from ndino.train.manifest import identity
 from ndino.train.resuming.distribution import planned
 from ndino.train.rows.index import stage_index
 from ndino.train.stage import (
+    IN_RANDOM_ORDER,
     OnStep,
     Stage,
     StageError,
@@ -55,7 +55,6 @@ from ndino.upstream.pins import LLAVA_NEXT, ROOT, read_pins
 
 ENGINE = "llava-next"
 RESULT, FACTS, ROWS = "upstream", "training.json", "rows.json"
-LENGTHS = "lengths.npy"  # read by overlay/llava/ndino/lengths.py
 PREPARED = "prepared.json"
 
 
@@ -146,7 +145,7 @@ def prepare_stage(
         raise StageError(problem)
     out.mkdir(parents=True, exist_ok=True)
     with report_full_disk(out):
-        write_json(out / "run.json", run)
+        write_json(out / "run.json", {**run, **IN_RANDOM_ORDER})
         started = time.time()
         inputs = _write_start(stage, out)
         rows, rejected = _write_rows(stage, inputs.vision_tower, out)
@@ -189,6 +188,7 @@ def publish_stage(stage: Stage) -> Path:
             prepared = _read(out / PREPARED)
             manifest = {
                 **run,
+                **IN_RANDOM_ORDER,
                 **_read(result / FACTS),
                 **prepared,
                 "seed": stage.recipe.seed,
@@ -241,7 +241,7 @@ def _write_start(stage: Stage, out: Path) -> Inputs:
 
 
 def _write_rows(stage: Stage, tower: Path, out: Path) -> tuple[int, int]:
-    """Write the usable rows to ``out/rows.json`` and their lengths to ``out/lengths.npy``, from the index.
+    """Write the usable rows to ``out/rows.json``, and of each its number and counts from the index.
 
     Rows are checked here because upstream retries a bad row for seconds, and then silently trains on another.
 
@@ -255,13 +255,16 @@ def _write_rows(stage: Stage, tower: Path, out: Path) -> tuple[int, int]:
     processor = build_processor(tokenizer, CLIPVisionConfig.from_pretrained(tower), stage.recipe)
     index = stage_index(stage, processor)
     write_rejects(index.lines(stage.data), len(index), stage)
-    usable = set(index.row_numbers.tolist())
-    conversations = read_conversations(stage.data, rejects=[])  # which are in the index
+    columns = zip(index.row_numbers.tolist(), index.lengths.tolist(), index.supervised.tolist(), strict=True)
+    usable = {row: {"tokens": length, "supervised": supervised} for row, length, supervised in columns}
     write_conversations(
-        out / ROWS, (_record(conversation) for conversation in conversations if conversation.row in usable)
+        out / ROWS,
+        (
+            {**_record(conversation), **usable[conversation.row]}
+            for conversation in read_conversations(stage.data, rejects=[])  # rejects are in the index
+            if conversation.row in usable
+        ),
     )
-    with atomic_file(out / LENGTHS) as path, path.open("wb") as file:
-        np.save(file, index.lengths)
     return len(index), len(index.rejects)
 
 
@@ -269,7 +272,7 @@ def _record(conversation: Conversation) -> dict:
     names = {role: speaker for speaker, role in ROLES.items()}
     record = {
         "id": conversation.id,
-        "row": conversation.row,  # for messages (overlay/llava/ndino/trainer.py)
+        "row": conversation.row,
         "conversations": [{"from": names[turn.role], "value": turn.text} for turn in conversation.turns],
     }
     if conversation.images:

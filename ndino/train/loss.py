@@ -86,7 +86,7 @@ def supervised_loss(
     batch: TrainingBatch,
     supervised_tokens: torch.Tensor | int | None = None,
 ) -> torch.Tensor:
-    """Cross-entropy summed over the supervised tokens and divided by ``supervised_tokens``; a scalar.
+    """Cross-entropy of the supervised tokens divided by ``supervised_tokens``, summed; a scalar.
 
     Logits are computed for supervised positions only. With a two-sentence answer these are about 3 % of the
     positions, since an image takes thousands; logits of the others over a vocabulary of 128,000 tokens would
@@ -94,7 +94,8 @@ def supervised_loss(
 
     Args:
         supervised_tokens: by default those of this batch. The trainer gives those of the whole effective
-            batch, so that each token counts the same whatever micro-batch it is in.
+            batch, so that each token counts the same whatever micro-batch it is in; or a divisor for each
+            token, ``(supervised tokens,)``.
     """
     # Before the language model, where the features of images are computed too: with sharded weights all ranks
     # must use the modules in the same order.
@@ -103,11 +104,15 @@ def supervised_loss(
     targets = batch["labels"][:, 1:]
     supervised = targets != IGNORE_INDEX
     logits = model.lm_head(hidden[:, :-1][supervised]).float()
-    total = cross_entropy(logits, targets[supervised], reduction="sum") + idle
+    if supervised_tokens is None:
+        supervised_tokens = supervised.sum()
+    each = isinstance(supervised_tokens, torch.Tensor) and supervised_tokens.ndim == 1
+    losses = cross_entropy(logits, targets[supervised], reduction="none" if each else "sum")
+    total = (losses / supervised_tokens).sum() + idle
     if torch.is_grad_enabled() and not total.requires_grad:
         # Text alone where only the projector is trained: it has no part in the loss, and learns nothing.
         total = total + _idle_tower(model, batch)
-    return total / (supervised.sum() if supervised_tokens is None else supervised_tokens)
+    return total
 
 
 def _idle_tower(model: LlavaNextForConditionalGeneration, batch: TrainingBatch) -> torch.Tensor:

@@ -47,6 +47,9 @@ def differences(held: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
     Fields of the recipe are named with both values. The recipe in ``held`` may be of an earlier version: a
     field that it lacks has its default.
     """
+    if "recipe" in held and "engine" not in held:
+        # Before this field, the native engine averaged over tokens.
+        held = {**held, "recipe": {"loss_average": "token", **held["recipe"]}}
     found = []
     for key in run:
         ours, theirs = _what_counts(key, run[key]), _what_counts(key, held.get(key))
@@ -64,6 +67,13 @@ def _what_counts(key: str, value: Any) -> Any:
         return {name: part for name, part in value.items() if name != "file"}
     if key == "recipe":
         complete = {**_DEFAULTS, **(value or {})}
+        # The micro-batches that a step consists of are the same on any number of ranks, but not for another
+        # per_device_batch. A single one has one average, by either name.
+        size = complete.get("per_device_batch")
+        if size == complete.get("effective_batch"):
+            complete["loss_average"] = "token"
+        elif complete["loss_average"] == "micro_batch":
+            complete["loss_average"] = f"micro_batch of {size}"
         return {name: part for name, part in complete.items() if name not in NOT_IN_IDENTITY}
     return value
 

@@ -27,6 +27,8 @@ OnStep = Callable[[int, int], None]  # called after each optimiser step with (st
 REJECTS = "rejects.txt"
 LOGGED_POINTS = 100  # points of the loss curve in a manifest
 PATIENCE_SECONDS = 3 * 3600  # until ranks that wait for another one give up
+# In run.json of the upstream engine. Runs of earlier versions lack it: their batches were grouped by length.
+IN_RANDOM_ORDER = {"order": "random"}
 DISK_RESERVE = 1 << 20  # bytes; with less free than this, a failed write failed because the disk is full
 
 
@@ -195,6 +197,11 @@ def require_resumable(out: Path, now: Distribution, *, converts: bool = True) ->
     checkpoint = newest_complete_checkpoint(out)
     if checkpoint is None:
         return
+    if _grouped_by_length(out):
+        raise StageError(
+            f"{checkpoint}: an earlier version began this run in batches grouped by length; rows are now in "
+            "random order (remedy: choose another --out to start over, or resume it with that version)"
+        )
     try:
         held = written_by(checkpoint)
     except FileNotFoundError:  # the first rank sets a damaged checkpoint aside
@@ -205,6 +212,14 @@ def require_resumable(out: Path, now: Distribution, *, converts: bool = True) ->
         f"{checkpoint}: was written by {held}; {now} cannot read its optimiser's state (remedy: resume with "
         f"{way_out(held, converts=converts)}, or choose another OUT= to start over)"
     )
+
+
+def _grouped_by_length(out: Path) -> bool:
+    try:
+        held = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # `belongs_to` says so
+    return "engine" in held and not held.items() >= IN_RANDOM_ORDER.items()
 
 
 def is_first_rank() -> bool:

@@ -19,6 +19,7 @@ from ndino.train.adapters.lora import TRAINED, is_factor, load_trained, save_tra
 from ndino.train.callbacks import FollowArguments, MarkComplete, WriteProgress
 from ndino.train.dataset import ConversationDataset
 from ndino.train.health.divergence import DivergenceGuard
+from ndino.train.packing.averages import divisors
 from ndino.train.packing.plan import PackedBatches
 from ndino.train.watching.throughput import Throughput
 
@@ -77,9 +78,10 @@ class NativeTrainer(Trainer):
         super().__init__(**options, callbacks=[*callbacks, WriteProgress()])
         self.throughput = Throughput(self.model)
         self.add_callback(self.throughput)
-        # Makes Trainer count the supervised tokens of the whole effective batch and pass them to
-        # compute_loss. Dividing by a micro-batch's own count would give tokens of short answers more weight.
-        self.model_accepts_loss_kwargs = True
+        # True makes Trainer count the supervised tokens of the whole effective batch and pass them to
+        # compute_loss. False makes it divide the micro-batches' own means by their number.
+        self.model_accepts_loss_kwargs = recipe.loss_average == "token" or recipe.packing
+        self.packed: PackedBatches | None = None  # set with the loader
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         # An epoch is a multiple of the effective batch. Trainer would make a last, smaller step of the
@@ -92,7 +94,7 @@ class NativeTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         if not self.recipe.packing:
             return super().get_train_dataloader()
-        batches = PackedBatches(
+        self.packed = PackedBatches(
             cast("ConversationDataset", self.train_dataset).lengths,
             effective_batch=self.recipe.effective_batch,
             accumulation=self.args.gradient_accumulation_steps,
@@ -102,7 +104,7 @@ class NativeTrainer(Trainer):
         )
         loader = DataLoader(
             cast("Dataset", self.train_dataset),
-            batch_sampler=batches,
+            batch_sampler=self.packed,
             collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self.args.dataloader_pin_memory,
@@ -223,8 +225,23 @@ class NativeTrainer(Trainer):
         self.guard.norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         return self.guard.norm
 
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        batches, tokens = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if self.packed is not None and self.recipe.loss_average == "micro_batch":
+            found = divisors(
+                batches,
+                self.packed,
+                self.state.global_step,
+                samples=self.recipe.per_device_batch,
+                sum_over_ranks=lambda counts: self.accelerator.reduce(counts, "sum"),
+            )
+            for batch, each in zip(batches, found, strict=True):
+                batch["divisors"] = each
+        return batches, tokens
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        loss = model(**inputs, supervised_tokens=num_items_in_batch)
+        tokens = inputs.pop("divisors", num_items_in_batch)
+        loss = model(**inputs, supervised_tokens=tokens)
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             # The token count is the sum over all ranks, and DDP averages the ranks' gradients on top of that.
             loss = loss * self.accelerator.num_processes

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import torch
 from llava import conversation
 from llava.model.language_model.llava_llama import LlavaLlamaForCausalLM
-from llava.ndino.lengths import true_lengths
 from llava.ndino.prompts import PromptSettings
 from llava.train import train
 from PIL import Image
@@ -22,6 +21,10 @@ from transformers import AutoTokenizer
 from transformers.utils import is_flash_attn_2_available
 
 from ndino.formats.model_folder import prepare_tokenizer
+from ndino.formats.prompts import IGNORE_INDEX
+
+sys.path.append(str(Path(__file__).parents[2]))  # this file is run by its path
+from tests.ranks import fork_ranks
 
 
 def parity(checkpoint: str, batches: list[str], images: str, limit: int) -> dict:
@@ -69,38 +72,59 @@ def _learn(checkpoint: str, rows: str, images: str, version: str, limit: int) ->
     return loss.item()
 
 
-def lengths(checkpoint: str, rows: str, images: str, version: str, limit: int) -> dict:
-    """Lengths as the sampler counts them, and as the model makes them."""
+def lengths(checkpoint: str, rows: str, images: str, version: str, limit: int) -> list[tuple[int, int]]:
+    """Tokens of each sample in the model, and those of them that the loss uses."""
     model, dataset, collator = _load(checkpoint, rows, images, version, limit)
-    tower = model.get_vision_tower().config
-    counted = true_lengths(dataset, tile=tower.image_size, patch=tower.patch_size, limit=limit)
     made = []
     for index in range(len(dataset)):
-        batch = collator([dataset[index]])
-        prepared = _widened(model, batch)
-        made.append(prepared[4].shape[1])
-    asked = SimpleNamespace(
-        args=SimpleNamespace(
-            group_by_length=False,
-            group_by_modality_length=True,
-            model_max_length=limit,
-            train_batch_size=2,
-            world_size=4,
-            gradient_accumulation_steps=8,
-            seed=1,
-        ),
-        model=model,
-        train_dataset=dataset,
-        add_callback=lambda callback: None,
+        labels = _widened(model, collator([dataset[index]]))[5]
+        made.append((labels.shape[1], int((labels[:, 1:] != IGNORE_INDEX).sum())))
+    return made
+
+
+def objective(checkpoint: str, images: str, limit: int, cases: list[dict], batch: int) -> dict:
+    """One step of gradient descent at a rate of 1 for each of ``cases``; the projector goes into its folder.
+
+    A case is ``{"out": folder with run.json and rows.json, "ranks": number}``.
+    """
+    for case in cases:
+        fork_ranks(case["ranks"], lambda case=case: _one_step(checkpoint, images, limit, batch, **case))
+    return {}
+
+
+def _one_step(checkpoint: str, images: str, limit: int, batch: int, *, out: str, ranks: int) -> None:
+    rows = str(Path(out) / "rows.json")
+    model, dataset, collator = _load(checkpoint, rows, images, "llava_llama_3", limit)
+    arguments = train.TrainingArguments(
+        output_dir=out,
+        per_device_train_batch_size=batch,
+        gradient_accumulation_steps=len(dataset) // batch // ranks,
+        max_steps=1,
+        max_grad_norm=0,
+        logging_steps=1,
+        seed=42,
+        save_strategy="no",
+        save_total_limit=1,
+        report_to="none",
+        remove_unused_columns=False,
+        use_cpu=True,
+        disable_tqdm=True,
     )
-    sampler = train.LLaVATrainer._get_train_sampler(asked)
-    return {
-        "counted": counted,
-        "made": made,
-        "words": dataset.modality_lengths,
-        "sampled": sampler.lengths,
-        "micro_step": sampler.micro_step,
-    }
+    model.requires_grad_(False)
+    trained = model.model.mm_projector
+    trained.requires_grad_(True)
+    optimizer = torch.optim.SGD(trained.parameters(), lr=1.0)
+    trainer = train.LLaVATrainer(
+        model=model,
+        args=arguments,
+        train_dataset=dataset,
+        data_collator=collator,
+        optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)),
+    )
+    trainer.train()
+    if trainer.is_world_process_zero():
+        save_file(trained.state_dict(), Path(out) / "projector.safetensors")
+        (Path(out) / "loss.json").write_text(json.dumps(trainer.state.log_history[0]["loss"]))
 
 
 def samples(tokenizer: str, cases: list[dict]) -> list[dict]:

@@ -1,7 +1,8 @@
-"""The hooks inside LLaVA-NeXT: prompts, pad token, true lengths, large images, no hub."""
+"""The hooks inside LLaVA-NeXT: prompts, pad token, lengths, large images, no hub."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -14,6 +15,8 @@ from PIL import Image
 from fixtures.llama3 import llama3_tokenizer
 from ndino.formats.model_folder import make_tokenizer_portable, prepare_tokenizer
 from ndino.formats.prompts import IGNORE_INDEX, Turn, encode_llama3, encode_plain
+from ndino.train.build import load_model
+from ndino.train.rows.index import make_index, open_index
 
 pytestmark = pytest.mark.upstream
 LIMIT = 512
@@ -97,7 +100,7 @@ def test_the_tokenizer_is_not_copied(encoded):
     assert {name: found["copies"] for name, (found, _) in encoded.items()} == dict.fromkeys(encoded, 0)
 
 
-def test_true_lengths_equal_the_model_s(first_run, inside, tmp_path):
+def test_the_index_counts_the_tokens_that_the_model_sees(first_run, first_recipe, inside, tmp_path):
     rng = random.Random(0)
     (tmp_path / "images").mkdir()
     rows = []
@@ -118,6 +121,9 @@ def test_true_lengths_equal_the_model_s(first_run, inside, tmp_path):
     rows.append({"id": "cut", "image": "0.png", "conversations": [human("<image>\n"), gpt("Rosso. " * 500)]})
     data = tmp_path / "rows.json"
     data.write_text(json.dumps(rows))
+    recipe = dataclasses.replace(first_recipe, prompt="llama3", max_length=LIMIT)
+    _, processor = load_model(first_run / "model", recipe)
+    index = open_index(make_index(data, tmp_path / "images", processor, recipe, beside=tmp_path))
     found = inside(
         "lengths",
         checkpoint=first_run / "upstream",
@@ -126,12 +132,8 @@ def test_true_lengths_equal_the_model_s(first_run, inside, tmp_path):
         version="llava_llama_3",
         limit=LIMIT,
     )
-    assert found["counted"] == found["made"]
-    assert found["counted"][-1] == LIMIT
-    assert found["counted"] != [abs(words) for words in found["words"]]
-    # Upstream's trainer groups by them: two samples on each of four ranks, whatever is accumulated.
-    assert found["sampled"] == found["counted"]
-    assert found["micro_step"] == 8
+    assert list(map(list, zip(index.lengths.tolist(), index.supervised.tolist(), strict=True))) == found
+    assert found[-1][0] == LIMIT and len({length for length, _ in found}) > 10
 
 
 def test_an_image_of_the_paper_s_largest_size_opens(inside, tmp_path):

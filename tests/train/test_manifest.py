@@ -47,6 +47,7 @@ FREE = {
 
 def test_a_run_differs_in_what_its_result_depends_on_and_in_nothing_else(recipe, rows, tmp_path):
     start = {"model": tmp_path}
+    recipe = dataclasses.replace(recipe, loss_average="token")
     run = identity(recipe, rows / "rows.jsonl", start)
     assert FREE.items() - dataclasses.asdict(recipe).items() == FREE.items()
     moved = tmp_path / "moved.jsonl"
@@ -59,6 +60,25 @@ def test_a_run_differs_in_what_its_result_depends_on_and_in_nothing_else(recipe,
         assert differences(run, changed) == [f"recipe ({name} {getattr(recipe, name)}, now {value})"]
     moved.write_text("other rows")
     assert differences(run, identity(recipe, moved, start)) == ["data"]
+
+
+def test_micro_batches_count_where_the_loss_is_averaged_within_them(recipe, rows, tmp_path):
+    def run(batch: int, average: str) -> dict:
+        changed = dataclasses.replace(recipe, per_device_batch=batch, loss_average=average)
+        return identity(changed, rows / "rows.jsonl", {"model": tmp_path})
+
+    assert recipe.effective_batch == 4
+    found = differences(run(2, "micro_batch"), run(1, "micro_batch"))
+    assert found == ["recipe (loss_average micro_batch of 2, now micro_batch of 1)"]
+    assert differences(run(2, "micro_batch"), run(2, "token"))
+    assert differences(run(4, "micro_batch"), run(2, "token")) == [], "one micro-batch: one average"
+    # The native engine averaged over tokens before there was a choice, upstream over micro-batches.
+    for engine, average in ({}, "token"), ({"engine": "llava-next"}, "micro_batch"):
+        earlier = {**run(2, average), **engine}
+        del earlier["recipe"]["loss_average"]
+        assert differences(earlier, {**run(2, average), **engine}) == []
+        other = {"token": "micro_batch", "micro_batch": "token"}[average]
+        assert differences(earlier, {**run(2, other), **engine})
 
 
 def test_a_field_that_an_earlier_version_had_not_counts_as_its_default(recipe, rows, tmp_path, monkeypatch):

@@ -14,12 +14,16 @@ import pytest
 from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser
 from ndino.train import stage as stage_module
+from ndino.train.checkpoints import mark_complete
+from ndino.train.distribution import planned
 from ndino.train.stage import (
+    IN_RANDOM_ORDER,
     Stage,
     StageError,
     add_stage_arguments,
     belongs_to,
     report_full_disk,
+    require_resumable,
     stage_of,
     write_rejects,
 )
@@ -60,6 +64,20 @@ def test_an_identity_that_cannot_be_read_is_not_another_run(tmp_path):
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(StageError, match=r"run\.json: Expecting .*remove the folder"):
         belongs_to(tmp_path, {"recipe": {"seed": 1}})
+
+
+def test_a_run_of_the_upstream_engine_in_groups_by_length_is_not_resumed(tmp_path):
+    run = {"recipe": {"seed": 1}, "start": {"model": "a"}, "engine": "llava-next"}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    require_resumable(tmp_path, planned("ddp", 1))
+    (tmp_path / "checkpoint-2").mkdir()
+    (tmp_path / "checkpoint-2" / "trainer_state.json").write_text("{}")
+    mark_complete(tmp_path / "checkpoint-2")
+    with pytest.raises(StageError, match=r"checkpoint-2: .*grouped by length; .*another --out"):
+        require_resumable(tmp_path, planned("ddp", 1))
+    assert belongs_to(tmp_path, run), "a finished one stays finished"
+    (tmp_path / "run.json").write_text(json.dumps({**run, **IN_RANDOM_ORDER}))
+    require_resumable(tmp_path, planned("ddp", 1))
 
 
 def test_rejects_are_written_and_counted(stage, tmp_path, capsys):

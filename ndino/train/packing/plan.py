@@ -2,7 +2,7 @@
 
 A step trains the same samples in the same random order as without packing. They are only distributed anew
 over the step's micro-batches, so that these have about equally many tokens and no rank waits long for
-another. Where the loss is the mean over a step's tokens, nothing changes but rounding.
+another. `ndino.train.packing.averages` keeps each token's weight, so nothing changes but rounding.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+
+from ndino.train.rows.order import EpochSampler
 
 MicroBatch = list[int]  # positions of samples in the data set
 
@@ -99,9 +101,8 @@ class PackedBatches(torch.utils.data.Sampler[MicroBatch]):
         rank: int = 0,
     ) -> None:
         self.lengths = lengths
-        self.effective_batch = effective_batch
+        self.order = EpochSampler(len(lengths), effective_batch, seed=seed)
         self.accumulation = accumulation
-        self.seed = seed
         self.ranks = ranks
         self.rank = rank
         self.epoch = 0
@@ -111,13 +112,14 @@ class PackedBatches(torch.utils.data.Sampler[MicroBatch]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.lengths) // self.effective_batch * self.accumulation
+        return self.order.steps * self.accumulation
 
     def __iter__(self) -> Iterator[MicroBatch]:
-        # The order of accelerate's SeedableRandomSampler, which is the order without packing.
-        generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        order = torch.randperm(len(self.lengths), generator=generator).tolist()
-        for start in range(0, len(self) // self.accumulation * self.effective_batch, self.effective_batch):
-            step = order[start : start + self.effective_batch]
-            plan = plan_step(step, self.lengths, ranks=self.ranks, accumulation=self.accumulation)
-            yield from plan[self.rank]
+        first = self.epoch * self.order.steps
+        for step in range(first, first + self.order.steps):
+            yield from self.of_step(step)
+
+    def of_step(self, step: int) -> list[MicroBatch]:
+        """This rank's micro-batches of an optimiser step; ``step`` is counted from 0 over all epochs."""
+        rows = self.order.step_rows(step)
+        return plan_step(rows, self.lengths, ranks=self.ranks, accumulation=self.accumulation)[self.rank]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from llava.ndino.lengths import image_features, square_features, true_lengths
-from llava.ndino.sampler import LengthGroupedSampler
 from llava.train.llava_trainer import LLaVATrainer
 from safetensors.torch import load_file, save_file
 from transformers import Trainer, TrainerCallback
@@ -17,8 +16,11 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ndino.train.callbacks import FollowArguments, MarkComplete, StopOnSignal, WriteProgress
 from ndino.train.health.divergence import DivergenceGuard
+from ndino.train.rows.order import EpochSampler
 
 TRAINED = "trained.safetensors"  # weights in a checkpoint of the projector stage: the trained ones only
+# In each row of rows.json, from the index: its number in the data file, its tokens, those that the loss uses.
+SAID = ("row", "tokens", "supervised")
 
 
 class ReportSteps(TrainerCallback):
@@ -32,12 +34,11 @@ class ReportSteps(TrainerCallback):
 class ResumeEpoch(TrainerCallback):
     """Sets the sampler's epoch on resume; transformers skips steps of the current epoch, but not epochs."""
 
-    def __init__(self, sampler: LengthGroupedSampler) -> None:
+    def __init__(self, sampler: EpochSampler) -> None:
         self.sampler = sampler
 
-    def on_train_begin(self, args, state, control, *, train_dataloader, **options) -> None:
-        steps = max(1, len(train_dataloader) // args.gradient_accumulation_steps)
-        self.sampler.epoch = state.global_step // steps
+    def on_train_begin(self, args, state, control, **options) -> None:
+        self.sampler.epoch = state.global_step // self.sampler.steps
 
 
 class StageTrainer(LLaVATrainer):
@@ -45,11 +46,17 @@ class StageTrainer(LLaVATrainer):
 
     def __init__(self, **options) -> None:
         super().__init__(**options)
+        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        self.sampler = EpochSampler(len(self.train_dataset), batch, seed=self.args.seed)
+        # From the run's recipe: upstream's arguments have no place for it.
+        run = json.loads((Path(self.args.output_dir) / "run.json").read_text(encoding="utf-8"))
+        self.loss_average = run["recipe"]["loss_average"]
+        self.weight: float | None = None  # of the micro-batch's loss; None: as it is
         self.add_callback(FollowArguments())
         self.guard = DivergenceGuard(skipping=None)
         self.add_callback(self.guard)
         _note_gradient_norms(self)
-        _name_rows(self)
+        _name_samples(self)
         self.add_callback(MarkComplete(self.args.save_total_limit, self.guard))
         # MarkComplete removes older checkpoints instead, and only once the new one is complete.
         self.args.save_total_limit = None
@@ -72,48 +79,37 @@ class StageTrainer(LLaVATrainer):
         return super()._inner_training_loop(self.args.train_batch_size, *arguments, **options)
 
     def _get_train_sampler(self) -> torch.utils.data.Sampler | None:
-        if not (self.args.group_by_length or self.args.group_by_modality_length):
-            return super()._get_train_sampler()
-        tower = self.model.get_vision_tower().config
-        sampler = LengthGroupedSampler(
-            true_lengths(
-                self.train_dataset,
-                tile=tower.image_size,
-                patch=tower.patch_size,
-                limit=self.args.model_max_length,
-            ),
-            batch_size=self.args.train_batch_size,
-            ranks=self.args.world_size,
-            accumulation=self.args.gradient_accumulation_steps,
-            seed=self.args.seed,
-        )
-        self.add_callback(ResumeEpoch(sampler))
-        return sampler
+        # Upstream's own order cannot be drawn again on a resume, and its grouping by length learns worse
+        # (docs/training.md).
+        self.add_callback(ResumeEpoch(self.sampler))
+        return self.sampler
+
+    def compute_loss(self, model, inputs, return_outputs=False, **options):
+        # Upstream's loss is the mean over the micro-batch. Backward divides by the micro-batches of a step,
+        # and the ranks average: together that is the recipe's loss_average "micro_batch".
+        found = super().compute_loss(model, inputs, return_outputs=return_outputs, **options)
+        if self.weight is None:
+            return found
+        loss, *rest = found if return_outputs else (found,)
+        return (loss * self.weight, *rest) if return_outputs else loss * self.weight
 
     def training_step(self, model, inputs) -> torch.Tensor:
-        tokens = torch.tensor(self._tokens(inputs), device=self.args.device)
+        samples = inputs.pop("samples")
+        tokens = torch.tensor(sum(each["tokens"] for each in samples), device=self.args.device)
         self.state.num_input_tokens_seen += int(self.accelerator.gather(tokens).sum())
-        rows = inputs.pop("rows")
+        self.weight = self._weight(samples)
         loss = super().training_step(model, inputs)
-        self.guard.saw(rows, loss)
+        self.guard.saw([each["row"] for each in samples], loss)
         return loss
 
-    def _tokens(self, inputs) -> int:
-        config, tower = self.model.config, self.model.get_vision_tower().config
-        images = [
-            (size, image)
-            for size, image, kind in zip(
-                inputs["image_sizes"], inputs["images"], inputs["modalities"], strict=True
-            )
-            if kind == "image"
-        ]
-        features = sum(
-            image_features(size, config.image_grid_pinpoints, tower.image_size, tower.patch_size)
-            if image.ndim == 4
-            else square_features(tower.image_size, tower.patch_size)
-            for size, image in images
-        )
-        return int(inputs["attention_mask"].sum()) - len(images) + features
+    def _weight(self, samples: Sequence[Mapping[str, int]]) -> float | None:
+        """What makes a micro-batch's mean its share of the mean over all tokens of the step, if asked for."""
+        if self.loss_average == "micro_batch":
+            return None
+        rows = self.train_dataset.list_data_dict
+        of_step = sum(rows[row]["supervised"] for row in self.sampler.step_rows(self.state.global_step))
+        share = sum(each["supervised"] for each in samples) / of_step
+        return share * self.args.gradient_accumulation_steps * self.args.world_size
 
     def _save_checkpoint(self, model, trial, metrics=None) -> None:
         # Upstream saves neither optimiser nor step count in the projector stage, so it could not resume.
@@ -160,15 +156,16 @@ def _note_gradient_norms(trainer: StageTrainer) -> None:
     trainer.accelerator.clip_grad_norm_ = clip_and_note
 
 
-def _name_rows(trainer: StageTrainer) -> None:
-    """Carry each sample's row number in the data file through dataset and collator, as a batch's ``rows``."""
+def _name_samples(trainer: StageTrainer) -> None:
+    """Carry what rows.json says of each sample (`SAID`) through dataset and collator, as ``samples``."""
     dataset, read, collate = trainer.train_dataset, trainer.train_dataset._get_item, trainer.data_collator
 
     def read_named(index: int) -> dict:
-        return {**read(index), "row": dataset.list_data_dict[index]["row"]}
+        row = dataset.list_data_dict[index]
+        return {**read(index), "sample": {name: row[name] for name in SAID}}
 
     def collate_named(samples: list[dict]) -> dict:
-        return {**collate(samples), "rows": [sample["row"] for sample in samples]}
+        return {**collate(samples), "samples": [sample["sample"] for sample in samples]}
 
     dataset._get_item, trainer.data_collator = read_named, collate_named
 

@@ -15,11 +15,11 @@ from ndino.train.stage import Stage, StageError
 from tests.ranks import finish_ranks, start_ranks
 
 
-@pytest.fixture(scope="module")
-def plain(backbones, rows, recipe, tmp_path_factory):
-    """Six steps in two epochs, without packing."""
+@pytest.fixture(scope="module", params=["micro_batch", "token"])
+def plain(request, backbones, rows, recipe, tmp_path_factory):
+    """Six steps in two epochs, without packing, four samples a step one by one."""
     stage = Stage(
-        recipe=recipe,
+        recipe=dataclasses.replace(recipe, per_device_batch=1, loss_average=request.param),
         data=rows / "rows.jsonl",
         image_folder=rows / "images",
         out=tmp_path_factory.mktemp("plain") / "run",
@@ -52,7 +52,7 @@ def assert_close(one, other) -> None:
 
 def test_a_stage_trains_as_without_packing_and_resumes_exactly(plain, tmp_path):
     # Micro-batches of up to 300 tokens, so that there are several.
-    stage = packed(plain, tmp_path / "run", per_device_batch=1, max_length=300)
+    stage = packed(plain, tmp_path / "run", max_length=300)
     run_stage(stage, on_step=lambda *_: None)
     assert_close(stage, plain)
     stopped = dataclasses.replace(stage, out=tmp_path / "stopped")
@@ -70,7 +70,7 @@ def test_a_stage_trains_as_without_packing_and_resumes_exactly(plain, tmp_path):
 
 
 def test_two_ranks_train_as_one(plain, tmp_path):
-    stage = packed(plain, tmp_path / "run", per_device_batch=2)
+    stage = packed(plain, tmp_path / "run")
     values = json.loads(json.dumps(dataclasses.asdict(stage.recipe)))
     del values["name"]
     (tmp_path / "it.yaml").write_text(yaml.safe_dump(values))
