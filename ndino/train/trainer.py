@@ -233,7 +233,7 @@ class NativeTrainer(Trainer):
                 self.packed,
                 self.state.global_step,
                 samples=self.recipe.per_device_batch,
-                sum_over_ranks=lambda counts: self.accelerator.reduce(counts, "sum"),
+                sum_over_ranks=lambda counts: cast("torch.Tensor", self.accelerator.reduce(counts, "sum")),
             )
             for batch, each in zip(batches, found, strict=True):
                 batch["divisors"] = each

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
 from safetensors.torch import save_file
 
 from ndino.formats.recipes import Recipe
@@ -31,7 +32,7 @@ def one_step(model_folder: Path, index: Path, images: Path, out: Path, recipe: R
     set_trainable(model, recipe.trained_parts)
     patch_forward(model)
     arguments = training_arguments(recipe, out, quiet=True)
-    fit_to_rows(arguments, recipe, len(dataset))
+    fit_to_rows(arguments, recipe, dataset.lengths)
     arguments.max_grad_norm = 0.0
     optimizer = torch.optim.SGD(filter(lambda weight: weight.requires_grad, model.parameters()), lr=1.0)
     trainer = NativeTrainer(
@@ -54,12 +55,8 @@ def main() -> None:
     for case in json.loads(sys.argv[4]):
         out = Path(case["out"])
         out.mkdir()
-        recipe = Recipe(**{name: _tuples(value) for name, value in case["recipe"].items()})
+        recipe = TypeAdapter(Recipe).validate_json(json.dumps(case["recipe"]))
         fork_ranks(case["ranks"], lambda out=out, recipe=recipe: one_step(model, index, images, out, recipe))
-
-
-def _tuples(value):
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 if __name__ == "__main__":

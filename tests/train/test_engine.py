@@ -94,7 +94,9 @@ def test_an_interrupted_stage_ends_with_the_same_weights(stage, tmp_path, torn):
 def test_accumulation_equals_the_whole_batch(stage, recipe, tmp_path):
     run_stage(stage, on_step=quiet)
     split = dataclasses.replace(
-        stage, recipe=dataclasses.replace(recipe, per_device_batch=2), out=tmp_path / "split"
+        stage,
+        recipe=dataclasses.replace(recipe, per_device_batch=2, loss_average="token"),
+        out=tmp_path / "split",
     )
     run_stage(split, on_step=quiet)
     curves = [json.loads((run.out / "manifest.json").read_text())["loss_curve"] for run in (stage, split)]
@@ -102,6 +104,8 @@ def test_accumulation_equals_the_whole_batch(stage, recipe, tmp_path):
 
 
 def test_out_of_memory_a_run_resumes_with_smaller_batches(stage, recipe, tmp_path, monkeypatch):
+    recipe = dataclasses.replace(recipe, loss_average="token")
+    stage = dataclasses.replace(stage, recipe=recipe)
     run_stage(stage, on_step=quiet)
     stopped = dataclasses.replace(stage, out=tmp_path / "stopped")
 

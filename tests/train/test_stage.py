@@ -15,7 +15,7 @@ from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser
 from ndino.train import stage as stage_module
 from ndino.train.checkpoints import mark_complete
-from ndino.train.distribution import planned
+from ndino.train.resuming.distribution import planned
 from ndino.train.stage import (
     IN_RANDOM_ORDER,
     Stage,

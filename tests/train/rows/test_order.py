@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, cast
 
+import numpy as np
 import pytest
-from torch import nn
 
 from ndino.train.engine import fit_to_rows, training_arguments
 from ndino.train.rows.order import EpochSampler
@@ -16,12 +16,12 @@ SEED = 7
 
 
 @pytest.mark.parametrize("rows", [4, 22, 24, 3])
-def test_both_engines_take_the_rows_in_the_same_order(recipe, rows, tmp_path):
+def test_both_engines_take_the_rows_in_the_same_order(built, recipe, rows, tmp_path):
     recipe = dataclasses.replace(recipe, per_device_batch=2, effective_batch=4, seed=SEED)
     arguments = training_arguments(recipe, tmp_path, quiet=True)
-    fit_to_rows(arguments, recipe, rows)
+    fit_to_rows(arguments, recipe, np.ones(rows, dtype=np.int32))
     native = NativeTrainer(
-        recipe=recipe, model=nn.Linear(1, 1), args=arguments, train_dataset=range(rows), data_collator=list
+        recipe=recipe, model=built[0], args=arguments, train_dataset=range(rows), data_collator=list
     )
     loader = cast("Any", native.get_train_dataloader())
     sampler = EpochSampler(rows, 4, seed=SEED)
