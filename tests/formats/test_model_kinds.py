@@ -83,7 +83,7 @@ def folders(tmp_path_factory) -> Path:
 
 
 def command(name: str, model: Path, folders: Path, out: Path) -> list[object]:
-    recipe = [ROOT / "launch" / "recipes" / "mlp.yaml", "--overrides", ROOT / "miniature" / "recipes.yaml"]
+    recipe = [ROOT / "launch" / "recipes" / "pt.yaml", "--overrides", ROOT / "miniature" / "recipes.yaml"]
     clip, llama, rows = folders / "clip", folders / "llama", folders / "rows.jsonl"
     data = ["--data", rows, "--images", folders / "images", "--out", out]
     job = ["--nodes", 1, "--gpus", 1, "--device", "cpu"]
