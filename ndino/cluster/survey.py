@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from ndino.common.images import BROKEN_IMAGE, MAX_IMAGE_PIXELS
+from ndino.common.images import BROKEN_IMAGE, set_reading_rules
 from ndino.formats.image_files import read_headers
 from ndino.formats.llava_json import ConversationError, read_conversations
 
@@ -65,7 +65,7 @@ def survey_images(data: Path, image_folder: Path, every_image: bool, changed: in
 def decode_fault(path: Path) -> str | None:
     """Why an image cannot be decoded to its end, with the remedy; None if it can."""
     try:
-        Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS  # as for training
+        set_reading_rules()
         with Image.open(path) as image:
             image.load()
     except BROKEN_IMAGE as error:

@@ -6,7 +6,7 @@ import hashlib
 import struct
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 # What Pillow raises for a file that is no image, for a truncated one, and for a decompression bomb. The last
 # five come from decoders: RuntimeError from damaged AVIF files, MemoryError for a size that does not fit.
@@ -37,6 +37,16 @@ _EMBEDDED = ("data:", "/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR")
 DIGEST_BYTES = 16
 
 
+def set_reading_rules() -> None:
+    """Set how Pillow reads images: its size limit, and that a truncated one is an error.
+
+    Before every read, since both are settings of the process that other libraries change: lmms-eval lets
+    truncated images pass as whole ones.
+    """
+    Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
 def header_size(path: Path) -> tuple[int, int]:
     """(height, width) of an image in pixels, from its header: nothing is decoded.
 
@@ -45,7 +55,7 @@ def header_size(path: Path) -> tuple[int, int]:
     Raises:
         BROKEN_IMAGE: the file is missing or not an image, or has too many pixels.
     """
-    Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
+    set_reading_rules()
     with Image.open(path) as image:
         return image.height, image.width
 

@@ -14,7 +14,7 @@ from transformers.image_processing_utils import get_patch_output_size, select_be
 from transformers.image_utils import ChannelDimension
 
 from ndino.common.errors import UserError, reason_of
-from ndino.common.images import BROKEN_IMAGE, MAX_IMAGE_PIXELS, REPLACE_IMAGE
+from ndino.common.images import BROKEN_IMAGE, REPLACE_IMAGE, set_reading_rules
 
 
 class ImageError(UserError):
@@ -44,7 +44,7 @@ def open_image(path: Path) -> Image.Image:
         ImageError: the file is missing, damaged or not an image, or has too many pixels
             (``MAX_IMAGE_PIXELS``).
     """
-    Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
+    set_reading_rules()
     try:
         with Image.open(path) as image:
             return image.convert("RGB")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
 from ndino.train.images import ImageError, _normalised, open_image, tile_anyres, tile_square
@@ -33,6 +33,14 @@ def test_what_cannot_be_read_is_named_with_its_reason(tmp_path):
     for name in ("cut.png", "text.png"):
         with pytest.raises(ImageError, match=rf"{name}: cannot be read as an image: .+ \(remedy: "):
             open_image(tmp_path / name)
+
+
+def test_a_truncated_image_is_an_error_whatever_the_process_has_set(tmp_path, monkeypatch):
+    image((64, 64)).save(tmp_path / "whole.png")
+    (tmp_path / "torn.png").write_bytes((tmp_path / "whole.png").read_bytes()[:-60])
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as lmms-eval leaves it
+    with pytest.raises(ImageError, match=r"torn\.png"):
+        open_image(tmp_path / "torn.png")
 
 
 def test_anyres_gives_the_whole_image_and_the_grid_s_tiles(built):

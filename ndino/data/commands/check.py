@@ -18,7 +18,13 @@ from tqdm import tqdm
 
 from ndino.common.errors import UsageError, reason_of, remedy_for, shown
 from ndino.common.files import sha256_of
-from ndino.common.images import BROKEN_IMAGE, MAX_IMAGE_PIXELS, REPLACE_IMAGE, is_embedded, missing_image
+from ndino.common.images import (
+    BROKEN_IMAGE,
+    REPLACE_IMAGE,
+    is_embedded,
+    missing_image,
+    set_reading_rules,
+)
 from ndino.common.options import need_folder, positive
 from ndino.data.errors import DataError
 from ndino.data.framework.folders import leaves_the_folder, read_manifest
@@ -157,7 +163,7 @@ def image_fault(folder: Path, name: str) -> str | None:
     """Why the image ``name`` in ``folder`` cannot be used for training, or None."""
     if leaves_the_folder(name) and not is_embedded(name):
         return f"image {shown(name)} is outside the image folder (remedy: copy it there)"
-    Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
+    set_reading_rules()
     try:
         there = (folder / name).exists()
     except PermissionError:
