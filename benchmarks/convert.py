@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -29,11 +28,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-import transformers
 from safetensors import safe_open
 from transformers import LlamaConfig, LlavaNextForConditionalGeneration
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
+from benchmarks.bench.result import print_result
 from fixtures.upstream_checkpoint import (
     llama,
     upstream_config,
@@ -203,29 +202,21 @@ def main() -> int:
         equal = equal_weights(folder / "streamed", folder / "everything")
     peak = {way: max(turn["peak_mib"] for turn in turns) for way, turns in found.items()}
     seconds = {way: min(turn["seconds"] for turn in turns) for way, turns in found.items()}
-    print(
-        json.dumps(
-            {
-                "name": "convert",
-                "ratio": round(peak["streamed"] / peak["everything"], 3),
-                "goal": GOAL,
-                "equal": equal,
-                "conditions": {
-                    "measure": "peak memory, streamed over everything loaded",
-                    "time_ratio": round(seconds["streamed"] / seconds["everything"], 3),
-                    "peak_mib": {way: round(value) for way, value in peak.items()},
-                    "seconds": {way: round(value, 2) for way, value in seconds.items()},
-                    "checkpoint_bytes": size,
-                    "dtype": str(DTYPE),
-                    "turns": options.turns,
-                    "threads": 1,
-                    "torch": torch.__version__,
-                    "transformers": transformers.__version__,
-                    "python": platform.python_version(),
-                    "machine": platform.machine(),
-                },
-            }
-        )
+    print_result(
+        "convert",
+        ratio=round(peak["streamed"] / peak["everything"], 3),
+        goal=GOAL,
+        equal=equal,
+        conditions={
+            "measure": "peak memory, streamed over everything loaded",
+            "time_ratio": round(seconds["streamed"] / seconds["everything"], 3),
+            "peak_mib": {way: round(value) for way, value in peak.items()},
+            "seconds": {way: round(value, 2) for way, value in seconds.items()},
+            "checkpoint_bytes": size,
+            "dtype": str(DTYPE),
+            "turns": options.turns,
+            "threads": 1,
+        },
     )
     return 0 if equal else 1
 

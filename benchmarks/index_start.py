@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import shutil
 import statistics
@@ -29,8 +28,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-import transformers
 from PIL import Image
+
+from benchmarks.bench.result import print_result
 
 ROOT = Path(__file__).resolve().parents[1]
 GOAL, WARM_SECONDS = 10.0, 30.0
@@ -72,7 +72,8 @@ def start(folder: Path) -> dict:
     from ndino.formats.model_folder import prepare_tokenizer
     from ndino.formats.recipes import load_recipe
     from ndino.train.build import build_processor
-    from ndino.train.rows.index import make_index, open_index
+    from ndino.train.rows.building import make_index
+    from ndino.train.rows.index import open_index
 
     recipe = load_recipe(ROOT / "launch" / "recipes" / "it.yaml")
     vision = CLIPVisionConfig(image_size=SIDE, patch_size=PATCH)
@@ -131,27 +132,21 @@ def main() -> int:
     equal = cold["rows"] == options.rows and all(each["found"] == cold["found"] for each in warm)
     seconds = statistics.median(each["seconds"] for each in warm)
     ratio = cold["seconds"] / seconds
-    print(
-        json.dumps(
-            {
-                "name": "index_start",
-                "ratio": round(ratio, 1),
-                "goal": GOAL,
-                "equal": equal,
-                "conditions": {
-                    "measure": "seconds after the imports: cold over the median of the warm starts",
-                    "rows": options.rows,
-                    "cold_seconds": round(cold["seconds"], 1),
-                    "cold_cpu_seconds": round(cold["cpu_seconds"], 1),
-                    "warm_seconds": round(seconds, 2),
-                    "warm_cpu_seconds": round(statistics.median(each["cpu_seconds"] for each in warm), 2),
-                    "index_mb": round(size / 1e6, 1),
-                    "transformers": transformers.__version__,
-                    "python": platform.python_version(),
-                    "machine": platform.machine(),
-                },
-            }
-        )
+    print_result(
+        "index_start",
+        ratio=round(ratio, 1),
+        goal=GOAL,
+        equal=equal,
+        conditions={
+            "measure": "seconds after the imports: cold over the median of the warm starts",
+            "rows": options.rows,
+            "cold_seconds": round(cold["seconds"], 1),
+            "cold_cpu_seconds": round(cold["cpu_seconds"], 1),
+            "warm_seconds": round(seconds, 2),
+            "warm_cpu_seconds": round(statistics.median(each["cpu_seconds"] for each in warm), 2),
+            "index_mb": round(size / 1e6, 1),
+        },
+        packages=("transformers",),
     )
     return 0 if equal and ratio >= GOAL and seconds < WARM_SECONDS else 1
 

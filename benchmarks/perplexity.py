@@ -23,7 +23,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import platform
 import random
 import re
 import subprocess
@@ -39,6 +38,7 @@ import transformers
 from PIL import Image
 from transformers import LlamaConfig
 
+from benchmarks.bench.result import print_result
 from benchmarks.shape_matched import build_model, proportions, save_model
 from fixtures.tiny import CORPUS
 from ndino.common.images import image_digest
@@ -196,38 +196,30 @@ def main() -> int:
         peak, peak_off = measure_memory(large)
         print(f"peak above the loaded model, MiB: {peak}", flush=True)
     off = max(single_off, shared_off, peak_off)
-    print(
-        json.dumps(
-            {
-                "name": "perplexity",
-                "ratio": {
-                    "one_answer": round(single["one_at_a_time"] / single["ours"], 2),
-                    "eight_answers": round(shared["one_at_a_time"] / shared["ours"], 2),
-                    "memory": round(peak["ours"] / peak["one_at_a_time"], 3),
-                },
-                "goal": GOALS,
-                "equal": off <= RELATIVE,
-                "conditions": {
-                    "measure": "CPU seconds, the other way over ours; memory: peak, ours over the other way",
-                    "largest_relative_difference": float(f"{off:.1e}"),
-                    "cpu_seconds": {
-                        "one_answer": {way: round(value, 2) for way, value in single.items()},
-                        "eight_answers": {way: round(value, 2) for way, value in shared.items()},
-                    },
-                    "peak_mib": {way: round(value, 1) for way, value in peak.items()},
-                    "images": {"one_answer": IMAGES, "eight_answers": SHARED_IMAGES},
-                    "parameters_beside_the_body": proportions(scorer.model),
-                    "vocabulary_of_memory": VOCABULARY,
-                    "dtype": "float32",
-                    "turns": options.turns,
-                    "threads": 1,
-                    "torch": torch.__version__,
-                    "transformers": transformers.__version__,
-                    "python": platform.python_version(),
-                    "machine": platform.machine(),
-                },
-            }
-        )
+    print_result(
+        "perplexity",
+        ratio={
+            "one_answer": round(single["one_at_a_time"] / single["ours"], 2),
+            "eight_answers": round(shared["one_at_a_time"] / shared["ours"], 2),
+            "memory": round(peak["ours"] / peak["one_at_a_time"], 3),
+        },
+        goal=GOALS,
+        equal=off <= RELATIVE,
+        conditions={
+            "measure": "CPU seconds, the other way over ours; memory: peak, ours over the other way",
+            "largest_relative_difference": float(f"{off:.1e}"),
+            "cpu_seconds": {
+                "one_answer": {way: round(value, 2) for way, value in single.items()},
+                "eight_answers": {way: round(value, 2) for way, value in shared.items()},
+            },
+            "peak_mib": {way: round(value, 1) for way, value in peak.items()},
+            "images": {"one_answer": IMAGES, "eight_answers": SHARED_IMAGES},
+            "parameters_beside_the_body": proportions(scorer.model),
+            "vocabulary_of_memory": VOCABULARY,
+            "dtype": "float32",
+            "turns": options.turns,
+            "threads": 1,
+        },
     )
     return 0 if off <= RELATIVE else 1
 

@@ -13,8 +13,6 @@ The last line is JSON: ``name``, ``ratio`` (by size, transformers' time over our
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -23,10 +21,10 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import transformers
-from PIL import Image, __version__
+from PIL import Image
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
+from benchmarks.bench.result import print_result
 from ndino.train.images import tile_anyres
 
 SIDE, PATCH = 336, 14
@@ -89,25 +87,18 @@ def main() -> int:
         milliseconds[name] = [round(1000 * slow, 2), round(1000 * fast, 2)]
         print(f"{name}: {1000 * slow:.1f} ms and {1000 * fast:.1f} ms, {'equal' if same else 'DIFFERENT'}")
     measured = ratios[f"{MEASURED[0]}x{MEASURED[1]}"]
-    print(
-        json.dumps(
-            {
-                "name": "tile_images",
-                "ratio": ratios,
-                "goal": {f"{MEASURED[0]}x{MEASURED[1]}": GOAL},
-                "equal": equal,
-                "conditions": {
-                    "measure": "smallest CPU milliseconds of a call, transformers' and ours",
-                    "milliseconds": milliseconds,
-                    "turns": options.turns,
-                    "threads": 1,
-                    "transformers": transformers.__version__,
-                    "pillow": __version__,
-                    "python": platform.python_version(),
-                    "machine": platform.machine(),
-                },
-            }
-        )
+    print_result(
+        "tile_images",
+        ratio=ratios,
+        goal={f"{MEASURED[0]}x{MEASURED[1]}": GOAL},
+        equal=equal,
+        conditions={
+            "measure": "smallest CPU milliseconds of a call, transformers' and ours",
+            "milliseconds": milliseconds,
+            "turns": options.turns,
+            "threads": 1,
+        },
+        packages=("transformers", "pillow"),
     )
     return 0 if equal and measured >= GOAL else 1
 

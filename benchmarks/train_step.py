@@ -33,7 +33,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import platform
 import random
 import re
 import resource
@@ -58,6 +57,7 @@ from transformers import (
     Trainer,
 )
 
+from benchmarks.bench.result import print_result
 from benchmarks.shape_matched import build_model as random_model
 from benchmarks.shape_matched import proportions
 from fixtures.tiny import CORPUS, tiny_tokenizer
@@ -70,7 +70,7 @@ from ndino.train.engine import fit_to_rows, training_arguments
 from ndino.train.loss import patch_forward
 from ndino.train.packing.attention import use_packed_attention
 from ndino.train.packing.plan import PackedBatches, micro_batches
-from ndino.train.rows.index import stage_index
+from ndino.train.rows.building import stage_index
 from ndino.train.stage import Stage, StageError
 from ndino.train.trainer import NativeTrainer, set_trainable
 
@@ -368,36 +368,28 @@ def main() -> int:
         seconds["upstream"] = upstream
         ratio["upstream"] = round(upstream / seconds["packed"], 2)
     ratio |= {"memory": round(peak["packed"] / peak["plain"], 3), "useful_share": shares["packed"]}
-    print(
-        json.dumps(
-            {
-                "name": "train_step",
-                "ratio": ratio,
-                "goal": {name: GOALS[name] for name in ratio},
-                "equal": off <= RELATIVE,
-                "conditions": {
-                    "measure": "CPU seconds, the other way over packed; memory: peak, packed over plain",
-                    "largest_relative_difference": float(f"{off:.1e}"),
-                    "cpu_seconds": {way: round(value, 2) for way, value in seconds.items()},
-                    "peak_mib": {way: round(value, 1) for way, value in peak.items()},
-                    "useful_share": shares,
-                    "tokens": {
-                        "mean": round(float(lengths.mean())),
-                        "quartiles": np.percentile(lengths, (0, 25, 50, 75, 100)).astype(int).tolist(),
-                    },
-                    "samples": STEPS * STEP,
-                    "parts_beside_the_body": parts,
-                    "vocabulary_of_memory": VOCABULARY,
-                    "dtype": "float32",
-                    "turns": options.turns,
-                    "threads": 1,
-                    "torch": torch.__version__,
-                    "transformers": transformers.__version__,
-                    "python": platform.python_version(),
-                    "machine": platform.machine(),
-                },
-            }
-        )
+    print_result(
+        "train_step",
+        ratio=ratio,
+        goal={name: GOALS[name] for name in ratio},
+        equal=off <= RELATIVE,
+        conditions={
+            "measure": "CPU seconds, the other way over packed; memory: peak, packed over plain",
+            "largest_relative_difference": float(f"{off:.1e}"),
+            "cpu_seconds": {way: round(value, 2) for way, value in seconds.items()},
+            "peak_mib": {way: round(value, 1) for way, value in peak.items()},
+            "useful_share": shares,
+            "tokens": {
+                "mean": round(float(lengths.mean())),
+                "quartiles": np.percentile(lengths, (0, 25, 50, 75, 100)).astype(int).tolist(),
+            },
+            "samples": STEPS * STEP,
+            "parts_beside_the_body": parts,
+            "vocabulary_of_memory": VOCABULARY,
+            "dtype": "float32",
+            "turns": options.turns,
+            "threads": 1,
+        },
     )
     return 0 if off <= RELATIVE else 1
 

@@ -1,0 +1,35 @@
+"""The line that a benchmark ends with: its result as JSON, and what it was measured on."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+
+def print_result(
+    name: str,
+    *,
+    ratio: Any,
+    goal: Any,
+    equal: bool,
+    conditions: Mapping[str, Any],
+    packages: Sequence[str] = ("torch", "transformers"),
+) -> None:
+    """Print the result of a benchmark, with the versions and the machine that it ran on.
+
+    Args:
+        ratio, goal: a number, or numbers by the parts of the benchmark, as ``benchmarks.bench`` reads them.
+        equal: whether both sides gave the same results.
+        conditions: what was measured, and how much of it.
+        packages: those whose version can change the result.
+    """
+    machine = {
+        **{package: version(package) for package in packages},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+    result = {"name": name, "ratio": ratio, "goal": goal, "equal": equal}
+    print(json.dumps({**result, "conditions": {**conditions, **machine}}))
