@@ -25,7 +25,7 @@ COMPOSED = {"ConversationError", "ResultsError"}
 # Single places whose remedy cannot be seen in the source, and why it is there.
 ELSEWHERE = {
     "ndino/llava_next/process.py": ("StageError(known)", "an error of the trainer's process, passed on"),
-    "ndino/train/rows/index.py": ("StageError(f'rank 0: {answer[1]}')", "another rank's error, passed on"),
+    "ndino/train/health/ranks.py": ("StageError(f'rank 0: {answer[1]}')", "another rank's error, passed on"),
 }
 
 

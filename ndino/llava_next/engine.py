@@ -37,7 +37,7 @@ from ndino.train.build import build_processor
 from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints, step_of
 from ndino.train.manifest import identity
 from ndino.train.resuming.distribution import planned
-from ndino.train.rows.index import stage_index
+from ndino.train.rows.building import stage_index
 from ndino.train.stage import (
     IN_RANDOM_ORDER,
     OnStep,

@@ -40,8 +40,8 @@ from ndino.train.packing.attention import use_packed_attention
 from ndino.train.packing.plan import micro_batches
 from ndino.train.resuming.distribution import current, must_convert
 from ndino.train.resuming.universal import make_universal
+from ndino.train.rows.building import stage_index
 from ndino.train.rows.damage import RecordDamage
-from ndino.train.rows.index import stage_index
 from ndino.train.rows.workers import loader_workers, ranks_on_this_machine
 from ndino.train.stage import (
     LOGGED_POINTS,

@@ -16,7 +16,8 @@ from fixtures.llama3 import llama3_tokenizer
 from ndino.formats.model_folder import make_tokenizer_portable, prepare_tokenizer
 from ndino.formats.prompts import IGNORE_INDEX, Turn, encode_llama3, encode_plain
 from ndino.train.build import load_model
-from ndino.train.rows.index import make_index, open_index
+from ndino.train.rows.building import make_index
+from ndino.train.rows.index import open_index
 
 pytestmark = pytest.mark.upstream
 LIMIT = 512

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from ndino.formats.llava_json import write_conversations
 from ndino.llava_next.engine import prepare_stage
 from ndino.train.build import load_model
-from ndino.train.rows.index import make_index
+from ndino.train.rows.building import make_index
 from ndino.train.stage import Stage
 from tests.train.conftest import ROOT
 

@@ -17,7 +17,8 @@ from ndino.train.batches import Collator
 from ndino.train.build import load_model
 from ndino.train.dataset import ConversationDataset
 from ndino.train.loss import patch_forward, supervised_loss
-from ndino.train.rows.index import make_index, open_index
+from ndino.train.rows.building import make_index
+from ndino.train.rows.index import open_index
 
 pytestmark = pytest.mark.upstream
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from ndino.train.dataset import ConversationDataset
 from ndino.train.images import ImageError, tile_square
-from ndino.train.rows.index import make_index, open_index
+from ndino.train.rows.building import make_index
+from ndino.train.rows.index import open_index
 from tests.train.conftest import ROWS
 
 

@@ -25,6 +25,7 @@ from ndino.common.files import write_json
 from ndino.formats.finite import first_non_finite
 from ndino.train.checkpoints import checkpoints_of, newest_complete_checkpoint, unmark
 from ndino.train.health.ending import note_failure
+from ndino.train.health.ranks import from_first_rank, of_every_rank
 from ndino.train.health.shards import local_weights
 from ndino.train.stage import StageError
 
@@ -184,25 +185,18 @@ class DivergenceGuard(TrainerCallback):
         With ``on_divergence: skip`` these are also the steps after ``resumed_at`` at which an earlier start
         of the run stopped.
         """
-        steps: list[Any] = []
-        if not dist.is_initialized() or dist.get_rank() == 0:
+
+        def steps() -> list[int]:
             for event in events(out) if self.skipping else []:
                 if not event.skipped and event.step > resumed_at and len(skipped_steps(out)) < MAX_SKIPS:
                     record(out, replace(event, skipped=True))
-            steps = skipped_steps(out)
-        if dist.is_initialized():
-            shared = [steps]
-            dist.broadcast_object_list(shared)
-            (steps,) = shared
-        self.skip = steps
+            return skipped_steps(out)
+
+        self.skip = from_first_rank(steps)
 
     def check_weights(self, args, state, model: torch.nn.Module) -> None:
         """Stop if weights of any rank are not finite after the last update; all ranks must call this."""
-        name = first_non_finite(local_weights(model))
-        names = [name]
-        if dist.is_initialized():
-            names = [None] * dist.get_world_size()
-            dist.all_gather_object(names, name)
+        names = of_every_rank(first_non_finite(local_weights(model)))
         bad = next((each for each in names if each is not None), None)
         if bad is not None:
             step = state.global_step
@@ -224,31 +218,26 @@ class DivergenceGuard(TrainerCallback):
 
     def _stop(self, args, state, *, first: int, noticed: int, what: str) -> None:
         out = Path(args.output_dir)
-        batches = list(_described(self._suspects))
-        if dist.is_initialized():
-            gathered: list[Any] = [None] * dist.get_world_size()
-            dist.all_gather_object(gathered, batches)
-            batches = [each for rank in gathered for each in rank]
-        event = Event(first, noticed, what, None, batches)
-        if state.is_world_process_zero:
-            # The first bad step was computed from the weights after the step before it.
-            for step, path in checkpoints_of(out).items():
-                if step >= first - 1:
-                    unmark(path)
-            good = newest_complete_checkpoint(out)
-            event.checkpoint = good.name if good else None
-            event.skipped = (
-                bool(self.skipping) and first not in self.skip and len(skipped_steps(out)) < MAX_SKIPS
-            )
-            record(out, event)
-        if dist.is_initialized():
-            shared = [event]
-            dist.broadcast_object_list(shared)
-            event = shared[0]
+        batches = [each for rank in of_every_rank(list(_described(self._suspects))) for each in rank]
+        event = from_first_rank(lambda: self._recorded(out, Event(first, noticed, what, None, batches)))
         message = _message(out, event, skipping=self.skipping)
         if state.is_world_process_zero and not event.skipped:
             note_failure(out, message)
         raise Diverged(message, event=event)
+
+    def _recorded(self, out: Path, event: Event) -> Event:
+        """Unmark the checkpoints that the event spoils, decide whether its step is skipped, and record it."""
+        # The first bad step was computed from the weights after the step before it.
+        for step, path in checkpoints_of(out).items():
+            if step >= event.step - 1:
+                unmark(path)
+        good = newest_complete_checkpoint(out)
+        event.checkpoint = good.name if good else None
+        event.skipped = (
+            bool(self.skipping) and event.step not in self.skip and len(skipped_steps(out)) < MAX_SKIPS
+        )
+        record(out, event)
+        return event
 
 
 def _described(suspects: Mapping[int, list[tuple[Any, torch.Tensor]]]) -> Iterator[dict[str, Any]]:

@@ -1,16 +1,20 @@
-"""What the ranks of a stage do together: decide, and end."""
+"""What the ranks of a stage do together: decide, tell each other, and end."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
-from ndino.common.errors import Stopped, UserError
+from ndino.common.errors import Stopped, UserError, reason_of
 from ndino.train.health.ending import note_failure_of_job
+from ndino.train.stage import StageError
+
+Value = TypeVar("Value")
 
 
 def any_rank(value: bool, device: torch.device) -> bool:
@@ -20,6 +24,38 @@ def any_rank(value: bool, device: torch.device) -> bool:
     flag = torch.tensor(int(value), device=device)
     dist.all_reduce(flag, op=dist.ReduceOp.MAX)
     return bool(flag.item())
+
+
+def of_every_rank(value: Value) -> list[Value]:
+    """``value`` of each rank, by rank; all ranks must call this. It travels as an object: small ones only."""
+    if not dist.is_initialized():
+        return [value]
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, value)
+    return found
+
+
+def from_first_rank(compute: Callable[[], Value]) -> Value:
+    """What ``compute`` returns on rank 0, on every rank; an error there is raised on every rank.
+
+    Raises:
+        StageError: ``compute`` failed on another rank, which raises its own error.
+    """
+    if not dist.is_initialized():
+        return compute()
+    answer: list[Any] = [None, None]
+    failed: Exception | None = None
+    if dist.get_rank() == 0:
+        try:
+            answer = [compute(), None]
+        except Exception as error:
+            failed, answer = error, [None, reason_of(error)]
+    dist.broadcast_object_list(answer, src=0)
+    if failed is not None:
+        raise failed
+    if answer[1] is not None:
+        raise StageError(f"rank 0: {answer[1]}")
+    return answer[0]
 
 
 @contextlib.contextmanager

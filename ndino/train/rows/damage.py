@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 
 from ndino.common.files import write_json
 from ndino.train.dataset import ConversationDataset
+from ndino.train.health.ranks import of_every_rank
 from ndino.train.images import ImageError
 from ndino.train.stage import Stage, append_rejects, is_first_rank, require_few_rejects
 
@@ -47,11 +48,8 @@ class RecordDamage(TrainerCallback):
             dist.all_reduce(new)
         if not new:
             return
-        found = self._reasons_here()
-        if dist.is_initialized():
-            gathered: list[Any] = [None] * dist.get_world_size()
-            dist.all_gather_object(gathered, found)
-            found = {row: reason for each in gathered for row, reason in each.items()}
+        gathered = of_every_rank(self._reasons_here())
+        found = {row: reason for each in gathered for row, reason in each.items()}
         added = {row: found[row] for row in sorted(found.keys() - self.reasons.keys())}
         self.reasons |= added
         self.seen = self._seen_here()

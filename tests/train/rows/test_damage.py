@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from ndino.train.dataset import ConversationDataset
+from ndino.train.rows.building import stage_index
 from ndino.train.rows.damage import DAMAGED, RecordDamage
-from ndino.train.rows.index import stage_index
 from ndino.train.stage import StageError, write_rejects
 from tests.train.conftest import ROWS
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ndino.train.dataset import ConversationDataset
-from ndino.train.rows.index import make_index, open_index
+from ndino.train.rows.building import make_index
+from ndino.train.rows.index import open_index
 from ndino.train.rows.workers import TINY_ROWS, loader_workers, ranks_on_this_machine
 
 

@@ -1,0 +1,315 @@
+"""The index of a stage's data: every usable row encoded once, on disk, opened without being read.
+
+Tokenising and opening image headers takes minutes for 100,000 rows. It is done by one process, and the
+result is shared: by all ranks of a job, which therefore cannot disagree about the data, by restarts, by both
+engines, and by all stages that encode the same data alike. It is in the folder ``.index`` beside the data
+file, or, where that cannot be written, beside the run folder. Its Arrow files are mapped into memory, not
+loaded.
+
+An index is a folder ``NAME-KEY-N``. KEY stands for everything that its content depends on (`index_key`); the
+images' content is not part of it, as that would take longer to read than to index. N counts rebuilds: rows
+rejected for their image are tried again at each start, and once one can be used a new index is made. The old
+one is left alone, since another job may be using it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+from transformers import LlavaNextProcessor
+
+from ndino.common.caches import can_write
+from ndino.common.files import atomic_file, key_of, sha256_of, write_json
+from ndino.common.locks import exclusive_lock
+from ndino.formats.image_files import ImageHeader, read_headers
+from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
+from ndino.formats.prompts import IGNORE_INDEX, PromptError
+from ndino.formats.recipes import Recipe
+from ndino.train.checkpoints import newest_complete_checkpoint
+from ndino.train.health.ranks import from_first_rank
+from ndino.train.rows.encoding import EncodedRow, cut_row, encode
+from ndino.train.rows.index import (
+    META,
+    RejectedRow,
+    RowIndex,
+    open_index,
+    read_meta,
+    rejects_file,
+    shard_file,
+)
+from ndino.train.stage import REJECTS, Stage, StageError
+
+FOLDER = ".index"
+RECORD = "index.json"  # in the run folder: which index the run uses
+SHARD_ROWS = 20_000  # rows of the data in one Arrow file; a build that was killed repeats at most so many
+# A network file system may show a new folder to other nodes only after a while.
+VISIBLE_SECONDS = 120
+LOCK_WAIT_NOTICE = "another process is indexing this data; waiting for it"
+# What encoding depends on besides the data: fields of the recipe, and the code of these modules.
+RECIPE_FIELDS = ("prompt", "supervision", "plain_ending", "max_length", "grid_pinpoints")
+CODE = (
+    "formats/prompts.py",
+    "formats/llava_json.py",
+    "train/images.py",
+    "train/rows/encoding.py",
+    "train/rows/building.py",
+)
+PACKAGES = ("tokenizers", "transformers")
+
+
+def index_key(
+    data: Path, image_folder: Path, processor: LlavaNextProcessor, recipe: Recipe
+) -> dict[str, Any]:
+    """Everything that an index depends on, in JSON's types.
+
+    The data file is hashed whole: a second for each gigabyte, which a run's identity spends as well. Size and
+    time of change would be quicker, but copying, unpacking and some network file systems do not keep them.
+    """
+    package = Path(__file__).parents[2]
+    image_processor = processor.image_processor
+    # Padding and truncation come before this in the text. Each call of the tokenizer leaves its own behind.
+    tokenizer = processor.tokenizer.backend_tokenizer.to_str().partition('"added_tokens"')[2]
+    return json.loads(
+        json.dumps(
+            {
+                "data": sha256_of(data),
+                "images": str(image_folder.resolve()),
+                "tokenizer": key_of(tokenizer),
+                "recipe": {name: getattr(recipe, name) for name in RECIPE_FIELDS},
+                "side": image_processor.crop_size["height"],
+                "patch": processor.patch_size,
+                "code": {name: sha256_of(package / name) for name in CODE},
+                "packages": {name: version(name) for name in PACKAGES},
+            }
+        )
+    )
+
+
+def make_index(
+    data: Path, image_folder: Path, processor: LlavaNextProcessor, recipe: Recipe, *, beside: Path
+) -> Path:
+    """The folder of the data's index, which is built if there is none or if a rejected image can be read now.
+
+    To be called by one rank (`from_first_rank`). A build that was killed is resumed.
+
+    Args:
+        beside: the run folder; the index goes beside it where the data's folder cannot be written.
+
+    Raises:
+        ConversationError: the data are not a list of rows.
+        OSError: the data cannot be read, or no folder can be written.
+    """
+    key = index_key(data, image_folder, processor, recipe)
+    return _find_or_build(key, data, image_folder, processor, recipe, beside=beside)
+
+
+def _find_or_build(
+    key: dict[str, Any],
+    data: Path,
+    image_folder: Path,
+    processor: LlavaNextProcessor,
+    recipe: Recipe,
+    *,
+    beside: Path,
+) -> Path:
+    name = f"{data.stem}-{key_of(key)}"
+    places = [data.absolute().parent / FOLDER, beside.absolute().parent / FOLDER]
+    found = next((index for place in places if (index := _newest(place, name)) is not None), None)
+    if found is not None and not _repaired(found, image_folder):
+        return found
+    place = next((place for place in places if can_write(place)), places[-1])
+    place.mkdir(parents=True, exist_ok=True)
+    with exclusive_lock(place / f".{name}.lock", LOCK_WAIT_NOTICE, wait=partial(print, file=sys.stderr)):
+        newest = _newest(place, name)
+        if newest is not None and newest != found:  # the process that held the lock has built it
+            return newest
+        number = int(newest.name.rpartition("-")[2]) + 1 if newest is not None else 1
+        folder = place / f"{name}-{number}"
+        _build(folder, data, image_folder, processor, recipe, key)
+    return folder
+
+
+def stage_index(stage: Stage, processor: LlavaNextProcessor) -> RowIndex:
+    """The index of a stage's data. Every rank must call this; the first one builds it, the others wait.
+
+    A run with a checkpoint keeps the index that it began with, so that the order of samples stays the same.
+
+    Raises:
+        StageError: the data cannot be read or indexed, or have other usable rows than when the run began.
+    """
+    folder = Path(from_first_rank(lambda: str(_index_of_run(stage, processor))))
+    patience = time.monotonic() + VISIBLE_SECONDS
+    while not (folder / META).exists() and time.monotonic() < patience:
+        time.sleep(1)
+    return open_index(folder)
+
+
+def _index_of_run(stage: Stage, processor: LlavaNextProcessor) -> Path:
+    record = stage.out / RECORD
+    began = json.loads(record.read_text(encoding="utf-8")) if record.exists() else None
+    if newest_complete_checkpoint(stage.out) is None:
+        began = None  # nothing depends on the order of samples yet
+    inputs = (stage.data, stage.image_folder, processor, stage.recipe)
+    key = index_key(*inputs)
+    if began is not None and (Path(began["folder"]) / META).is_file():
+        made_of = read_meta(Path(began["folder"]))
+        # Not for the same rows rebuilt by other code: run.json would not notice that.
+        if made_of.items() >= key.items():
+            return Path(began["folder"])
+    folder = _find_or_build(key, *inputs, beside=stage.out)
+    index = open_index(folder)
+    if began is not None and began["rows"] != index.digest:
+        raise StageError(
+            f"{stage.out}: its data had other usable rows when the run began, see {stage.out / REJECTS} "
+            "(remedy: choose another --out)"
+        )
+    stage.out.mkdir(parents=True, exist_ok=True)
+    write_json(record, {"folder": str(folder.resolve()), "rows": index.digest})
+    return folder
+
+
+def _newest(place: Path, name: str) -> Path | None:
+    """The newest complete index of this name."""
+    numbers = []
+    with contextlib.suppress(OSError):
+        for path in place.glob(f"{name}-*"):
+            number = path.name.rpartition("-")[2]
+            if number.isdecimal() and (path / META).is_file():
+                numbers.append(int(number))
+    return place / f"{name}-{max(numbers)}" if numbers else None
+
+
+def _repaired(folder: Path, image_folder: Path) -> bool:
+    """Whether an image for which a row was rejected can be read now."""
+    images = [reject.image for reject in open_index(folder).rejects if reject.image is not None]
+    return any(header.fault is None for header in read_headers(images, image_folder))
+
+
+def _build(
+    folder: Path,
+    data: Path,
+    image_folder: Path,
+    processor: LlavaNextProcessor,
+    recipe: Recipe,
+    key: dict[str, Any],
+) -> None:
+    """Write the index: whole shards into ``folder.partial``, which gets its name at the end."""
+    made = folder.with_name(f"{folder.name}.partial")
+    made.mkdir(exist_ok=True)
+    unreadable: list[ConversationError] = []
+    rows = read_conversations(data, rejects=unreadable)
+    number = 0
+    with tqdm(desc=f"Indexing {data.name}", unit=" rows", leave=False, delay=3) as bar:
+        # Shards have a fixed number of rows, so that a resumed build makes the same ones. Empty data have
+        # one, without rows.
+        while (part := list(islice(rows, SHARD_ROWS))) or not number:
+            if not shard_file(made, number).exists():
+                _write_shard(made, number, _encoded(part, image_folder, processor, recipe, bar))
+            else:
+                bar.update(len(part))
+            number += 1
+    broken = [
+        asdict(RejectedRow(error.row, f"{error.reason} (remedy: {error.remedy})")) for error in unreadable
+    ]
+    write_json(made / META, {"shards": number, "file": str(data), "unreadable": broken, **key})
+    try:
+        os.replace(made, folder)
+    except OSError:
+        # Where the file system has no locks, another process may have made the same index meanwhile.
+        if not (folder / META).is_file():
+            raise
+
+
+def _encoded(
+    conversations: Sequence[Conversation],
+    image_folder: Path,
+    processor: LlavaNextProcessor,
+    recipe: Recipe,
+    bar: tqdm,
+) -> Iterator[EncodedRow | RejectedRow]:
+    names = dict.fromkeys(image for conversation in conversations for image in conversation.images)
+    headers = read_headers(names, image_folder)
+    known: dict[str, ImageHeader] = {}
+    for conversation in conversations:
+        bar.update()
+        while any(image not in known for image in conversation.images):
+            header = next(headers)
+            known[header.name] = header
+        faulty = next((known[image] for image in conversation.images if known[image].fault), None)
+        try:
+            encoded = encode(conversation, processor.tokenizer, recipe)
+            if faulty is not None:
+                yield RejectedRow(conversation.row, str(faulty.fault), faulty.name)
+                continue
+            sizes = [known[image].size for image in conversation.images]
+            yield cut_row(conversation, encoded, sizes, processor, recipe)
+        except PromptError as error:
+            yield RejectedRow(conversation.row, str(error))
+
+
+def _write_shard(folder: Path, number: int, rows: Iterable[EncodedRow | RejectedRow]) -> None:
+    import pyarrow as pa
+
+    usable: list[EncodedRow] = []
+    rejects: list[RejectedRow] = []
+    for row in rows:
+        if isinstance(row, EncodedRow):
+            usable.append(row)
+        else:
+            rejects.append(row)
+    schema = _features().arrow_schema
+    table = pa.Table.from_pydict(
+        {
+            "row": [row.row for row in usable],
+            "images": [row.images for row in usable],
+            "heights": [[height for height, _ in row.sizes] for row in usable],
+            "widths": [[width for _, width in row.sizes] for row in usable],
+            "input_ids": [np.asarray(row.input_ids, dtype=np.int32) for row in usable],
+            "is_label": [np.asarray(row.labels) != IGNORE_INDEX for row in usable],
+            "image_tokens": [row.image_tokens for row in usable],
+            "length": [row.length for row in usable],
+            "supervised": [row.supervised for row in usable],
+        },
+        schema=schema,
+    )
+    # The rejects first: a shard counts as written once its Arrow file is there.
+    write_json(rejects_file(folder, number), [asdict(reject) for reject in rejects])
+    with (
+        atomic_file(shard_file(folder, number)) as path,
+        pa.OSFile(str(path), "wb") as file,
+        pa.ipc.new_stream(file, schema) as writer,
+    ):
+        writer.write_table(table)
+
+
+def _features() -> Any:
+    from datasets import Features, List, Value
+
+    int32 = Value("int32")
+    return Features(
+        {
+            "row": Value("int64"),
+            "images": List(Value("string")),
+            "heights": List(int32),
+            "widths": List(int32),
+            "input_ids": List(int32),
+            # A label is its token's id or IGNORE_INDEX: a bit a token instead of four bytes.
+            "is_label": List(Value("bool")),
+            "image_tokens": List(int32),
+            "length": int32,
+            "supervised": int32,
+        }
+    )

@@ -1,0 +1,161 @@
+"""The index of a stage's data: who shares it, and when it is made again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ndino.formats.llava_json import ConversationError
+from ndino.train.rows import building
+from ndino.train.rows.building import make_index, stage_index
+from ndino.train.rows.index import META, open_index
+from ndino.train.stage import StageError
+from tests.train.conftest import ROWS
+
+
+def add_rows(data: Path, *changes: dict) -> None:
+    first = json.loads(data.read_text().splitlines()[0])
+    with data.open("a") as file:
+        file.writelines(json.dumps(first | change) + "\n" for change in changes)
+
+
+def never(*arguments, **options):
+    pytest.fail("the data were indexed again")
+
+
+def test_it_is_beside_the_data_and_made_once(made, data, built, monkeypatch):
+    folder = made()
+    assert folder.parent == data.parent / ".index" and (folder / META).is_file()
+    monkeypatch.setattr(building, "_build", never)
+    # Fields that do not change a row's encoding, and another time of change, make no difference.
+    assert made(learning_rate=0.5, trainable="projector", per_device_batch=1) == folder
+    data.touch()
+    tokenizer = built[1].tokenizer
+    tokenizer(["uno", "due tre"], padding=True, truncation=True, max_length=1)
+    assert made() == folder
+
+
+def test_what_changes_the_rows_makes_another_index(made, data, tmp_path):
+    first = made()
+    shutil.copytree(data.parent / "images", tmp_path / "elsewhere")
+    others = [made(prompt="plain"), made(supervision="answer"), made(max_length=100)]
+    others += [made(tmp_path / "elsewhere"), made(grid_pinpoints=((112, 56), (56, 112)))]
+    add_rows(data, {"id": "more"})
+    others.append(made())
+    assert len({first, *others}) == 7 and made() == others[-1]
+
+
+def test_it_goes_beside_the_run_where_the_data_s_folder_cannot_be_written(made, data, tmp_path, monkeypatch):
+    writable = building.can_write
+    monkeypatch.setattr(building, "can_write", lambda path: path.parent != data.parent and writable(path))
+    assert made().parent == tmp_path / ".index"
+
+
+def test_rejects_have_row_and_reason_and_a_repaired_image_makes_a_new_index(made, data):
+    images = data.parent / "images"
+    (images / "torn.png").write_bytes(b"\x89PNG no more")
+    talk = json.loads(data.read_text().splitlines()[0])["conversations"]
+    add_rows(
+        data,
+        {"image": "nowhere.png"},
+        {"image": "torn.png"},
+        {"conversations": [talk[0], talk[1] | {"value": "<|eot_id|>"}]},
+        {"conversations": talk[::-1]},
+    )
+    first = made()
+    index = open_index(first)
+    assert len(index) == ROWS and [reject.row for reject in index.rejects] == [ROWS + n for n in (1, 2, 3, 4)]
+    for line, said in zip(
+        index.lines(data),
+        ("nowhere.png is not in", "cannot be read as", "marker <|eot_id|>", "is from gpt"),
+        strict=True,
+    ):
+        assert line.startswith(f"{data} row ") and said in line
+    assert made() == first
+    shutil.copy(images / "0.png", images / "nowhere.png")
+    again = made()
+    assert again != first and len(open_index(again)) == ROWS + 1
+    assert len(open_index(first)) == ROWS, "a job that uses it can go on"
+    assert made() == again
+
+
+def test_a_header_with_many_pixels_is_accepted_as_the_reader_does(made, data, monkeypatch):
+    # Another part of the process may have set a limit, as lmms-eval does. 200 x 100 is above twice this one.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5_000)
+    assert open_index(made()).rejects == ()
+
+
+def test_a_killed_build_is_resumed_at_its_last_shard(made, data, monkeypatch):
+    monkeypatch.setattr(building, "SHARD_ROWS", 5)
+    write = building._write_shard
+    written: list[int] = []
+
+    def write_two(folder, number, rows):
+        if number == 2:
+            raise KeyboardInterrupt
+        written.append(number)
+        write(folder, number, rows)
+
+    monkeypatch.setattr(building, "_write_shard", write_two)
+    add_rows(data, {"conversations": []})
+    with pytest.raises(KeyboardInterrupt):
+        made()
+    assert not list((data.parent / ".index").glob(f"*/{META}"))
+    monkeypatch.setattr(building, "_write_shard", lambda *a: (written.append(a[1]), write(*a)))
+    index = open_index(made())
+    assert written == [0, 1, 2]
+    assert index.row_numbers.tolist() == list(range(1, ROWS + 1)) and len(index.rejects) == 1
+    assert [index[position].row for position in (0, 4, 5, 11)] == [1, 5, 6, 12]
+
+
+def test_two_processes_make_one_index(made, monkeypatch):
+    build, builds = building._build, []
+
+    def count(*arguments):
+        builds.append(1)
+        build(*arguments)
+
+    monkeypatch.setattr(building, "_build", count)
+    folders: list[Path] = []
+    threads = [threading.Thread(target=lambda: folders.append(made())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(builds) == 1 and folders[0] == folders[1]
+
+
+def test_data_without_usable_rows_have_an_empty_index(made, data):
+    data.write_text("\n")
+    index = open_index(made())
+    assert len(index) == 0 and index.lengths.tolist() == []
+    data.write_text('{"id": 1}\n')
+    assert len(open_index(made()).rejects) == 1
+
+
+def test_a_file_that_is_not_a_list_of_rows_is_an_error(built, rows, recipe, tmp_path):
+    (tmp_path / "data.json").write_text("{}")
+    with pytest.raises(ConversationError, match="expected a list of rows"):
+        make_index(tmp_path / "data.json", rows / "images", built[1], recipe, beside=tmp_path / "run")
+
+
+def test_a_run_with_a_checkpoint_keeps_its_index(stage, built, data, monkeypatch):
+    add_rows(data, {"id": "late", "image": "late.png"})
+    images = data.parent / "images"
+    stage = dataclasses.replace(stage, data=data, image_folder=images)
+    began = stage_index(stage, built[1])
+    assert len(began) == ROWS
+    monkeypatch.setattr(building, "newest_complete_checkpoint", lambda out: out / "checkpoint-2")
+    shutil.copy(images / "0.png", images / "late.png")
+    assert stage_index(stage, built[1]).folder == began.folder, "the order of samples would change"
+    shutil.rmtree(began.folder)
+    with pytest.raises(StageError, match="had other usable rows when the run began"):
+        stage_index(stage, built[1])
+    monkeypatch.setattr(building, "newest_complete_checkpoint", lambda out: None)
+    assert len(stage_index(stage, built[1])) == ROWS + 1, "a run that starts anew takes the repaired row"
