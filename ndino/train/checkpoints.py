@@ -27,6 +27,7 @@ from ndino.train.resuming.distribution import Distribution, inferred
 # In a checkpoint: its files, {"files": {name: {"bytes": 7, "crc32": 1}}, "written_by": {"kind": "zero3",
 # "ranks": 8}}. An earlier version wrote {name: bytes}.
 COMPLETE = "whole.json"
+TRAINED = "trained.safetensors"  # in a checkpoint of a model with frozen weights: the others, and no more
 PROGRESS = "progress.json"  # beside the checkpoints: how far training has got
 DAMAGED = "damaged-"  # put before the name of a checkpoint that is set aside
 BLOCK_BYTES = 4 * 1024**2

@@ -6,13 +6,13 @@ is no PyTorch.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 
+from ndino.common.hub import HUB_ID
 from ndino.formats.model_kinds import (
     ADAPTER,
     LANGUAGE_MODEL,
@@ -28,7 +28,6 @@ from ndino.formats.recipes import Recipe
 from ndino.train.stage import Stage
 
 TOWER_FIELD = "mm_vision_tower"  # of an upstream checkpoint's config.json
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _MERGE = "merge it into its base model and save the whole model"
 _REMEDIES = {
     "model": {
@@ -163,7 +162,7 @@ def find_tower(checkpoint: Path, given: Path | None = None) -> Path:
     for folder in (Path(recorded), checkpoint / recorded):
         if folder.is_dir():
             return folder.resolve()
-    if HUB_NAME.fullmatch(recorded):
+    if HUB_ID.fullmatch(recorded):
         cached = try_to_load_from_cache(recorded, "config.json")
         if isinstance(cached, str):
             return Path(cached).parent

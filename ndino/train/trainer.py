@@ -15,8 +15,9 @@ from transformers.trainer_pt_utils import get_parameter_names
 
 from ndino.common.transformers_types import vision_sizes
 from ndino.formats.recipes import Recipe
-from ndino.train.adapters.lora import TRAINED, is_factor, load_trained, save_trained
+from ndino.train.adapters.lora import is_factor, load_trained, save_trained
 from ndino.train.callbacks import FollowArguments, MarkComplete, WriteProgress
+from ndino.train.checkpoints import TRAINED
 from ndino.train.dataset import ConversationDataset
 from ndino.train.health.divergence import DivergenceGuard
 from ndino.train.packing.averages import divisors

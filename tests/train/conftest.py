@@ -15,6 +15,7 @@ from miniature.worlds.scenes import random_scene
 from ndino.formats.llava_json import write_conversations
 from ndino.formats.recipes import Recipe, load_recipe
 from ndino.train.build import build_model
+from ndino.train.engine import run_stage
 from ndino.train.stage import Stage
 
 ROOT = Path(__file__).parents[2]
@@ -107,3 +108,14 @@ def stage(backbones, rows, recipe, tmp_path) -> Stage:
         language_model=backbones.language_model,
         vision_tower=backbones.vision_tower,
     )
+
+
+def interrupt(stage: Stage, *, at: int) -> None:
+    """Run a stage of the native engine until Ctrl-C comes at the end of step ``at``."""
+
+    def stop(step: int, of: int) -> None:
+        if step == at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(stage, on_step=stop)

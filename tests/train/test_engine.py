@@ -22,7 +22,7 @@ from ndino.train.checkpoints import COMPLETE, checkpoints_of, newest_complete_ch
 from ndino.train.engine import run_stage, training_arguments
 from ndino.train.stage import Stage, StageError, StageStopped
 from ndino.train.trainer import NativeTrainer
-from tests.train.conftest import ROOT, ROWS, mix_in_texts
+from tests.train.conftest import ROOT, ROWS, interrupt, mix_in_texts
 
 
 def quiet(step: int, of: int) -> None: ...
@@ -66,13 +66,7 @@ def test_all_weights_stage_writes_model_and_manifest(stage, recipe):
 def test_an_interrupted_stage_ends_with_the_same_weights(stage, tmp_path, torn):
     run_stage(stage, on_step=quiet)
     stopped = dataclasses.replace(stage, out=tmp_path / "stopped")
-
-    def stop(step: int, of: int) -> None:
-        if step == 5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_stage(stopped, on_step=stop)
+    interrupt(stopped, at=5)
     checkpoint = newest_complete_checkpoint(stopped.out)
     assert checkpoint.name == "checkpoint-4"
     if torn:

@@ -17,9 +17,9 @@ from transformers import LlavaNextForConditionalGeneration
 
 from ndino.formats.recipes import Adapter, Recipe
 from ndino.train.adapters.few_bits import to_four_bits
+from ndino.train.checkpoints import TRAINED
 from ndino.train.stage import StageError
 
-TRAINED = "trained.safetensors"  # of a checkpoint: the weights that are trained, and no others
 LANGUAGE_MODEL = "model.language_model."
 BASE, FACTOR_A, FACTOR_B = ".base_layer.weight", ".lora_A.default.weight", ".lora_B.default.weight"
 

@@ -1,3 +1,1 @@
-"""What is seen of a run while it trains: speed and memory (``throughput``), held-out loss and captions
-(``held_out``), and the services that draw curves (``services``).
-"""
+"""What is seen of a run while it trains: speed and memory (``throughput``)."""

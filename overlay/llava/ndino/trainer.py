@@ -15,10 +15,10 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ndino.train.callbacks import FollowArguments, MarkComplete, StopOnSignal, WriteProgress
+from ndino.train.checkpoints import TRAINED
 from ndino.train.health.divergence import DivergenceGuard
 from ndino.train.rows.order import EpochSampler
 
-TRAINED = "trained.safetensors"  # weights in a checkpoint of the projector stage: the trained ones only
 # In each row of rows.json, from the index: its number in the data file, its tokens, those that the loss uses.
 SAID = ("row", "tokens", "supervised")
 

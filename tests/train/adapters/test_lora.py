@@ -10,12 +10,13 @@ from safetensors.torch import load_file
 from transformers import LlavaNextForConditionalGeneration
 
 from ndino.formats.recipes import Adapter
-from ndino.train.adapters.lora import TRAINED, add_adapter, load_trained, merged, save_trained
+from ndino.train.adapters.lora import add_adapter, load_trained, merged, save_trained
 from ndino.train.build import build_model
-from ndino.train.checkpoints import newest_complete_checkpoint
+from ndino.train.checkpoints import TRAINED, newest_complete_checkpoint
 from ndino.train.engine import run_stage
 from ndino.train.stage import StageError
 from ndino.train.trainer import set_trainable
+from tests.train.conftest import interrupt
 from tests.train.samples import collate, image, make_sample
 
 ADAPTER = Adapter(kind="lora", r=4, alpha=8.0, dropout=0.1, targets=("q_proj", "down_proj"))
@@ -43,13 +44,7 @@ def test_a_stage_trains_adapters_alone_resumes_bit_equal_and_publishes_a_plain_m
     whole = dataclasses.replace(stage, recipe=recipe)
     run_stage(whole, on_step=quiet)
     stopped = dataclasses.replace(whole, out=tmp_path / "stopped")
-
-    def stop(step: int, of: int) -> None:
-        if step == 5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_stage(stopped, on_step=stop)
+    interrupt(stopped, at=5)
     checkpoint = newest_complete_checkpoint(stopped.out)
     assert checkpoint.name == "checkpoint-4"
     held = load_file(checkpoint / TRAINED)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from ndino.train.engine import run_stage
 from ndino.train.stage import Stage, StageError
 from tests.ranks import finish_ranks, start_ranks
+from tests.train.conftest import interrupt
 
 
 @pytest.fixture(scope="module", params=["micro_batch", "token"])
@@ -56,13 +57,7 @@ def test_a_stage_trains_as_without_packing_and_resumes_exactly(plain, tmp_path):
     run_stage(stage, on_step=lambda *_: None)
     assert_close(stage, plain)
     stopped = dataclasses.replace(stage, out=tmp_path / "stopped")
-
-    def stop(step: int, of: int) -> None:
-        if step == 5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_stage(stopped, on_step=stop)
+    interrupt(stopped, at=5)
     run_stage(stopped, on_step=lambda *_: None)
     assert json.loads((stopped.out / "manifest.json").read_text())["resumed_from"] == "checkpoint-4"
     theirs = weights(stopped)
