@@ -158,7 +158,7 @@ compare: setup ## scores and paired tests of MODELS="a b" of RUN= (default runs/
 report: setup ## write the tables and the web page of RUN= (default runs/demo; DATA="data/cauldron ..." adds Tables 1, 2 and 4)
 	@$(PY) -m ndino report "$(RUN)" $(if $(DATA),--data $(DATA))
 
-bench: setup $(TOOLS) ## run every benchmark and print one table (an hour; ONLY="tile_images guards")
+bench: setup $(TOOLS) debian-packages ## run every benchmark and print one table (an hour; ONLY="tile_images guards")
 	@$(PY) -m benchmarks.bench $(if $(ONLY),--only $(ONLY))
 
 gpu: setup $(TOOLS) ## check what needs a GPU, in eight minutes; writes gpu.json (TINY=1: small models, on a CPU too)

@@ -17,13 +17,10 @@ case prints a line of JSON, the last case last: ``name``, ``ratio``, ``goal``, `
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +34,7 @@ from loguru import logger
 from PIL import Image
 from transformers import GenerationConfig, LlamaConfig
 
+from benchmarks.bench.result import print_result
 from benchmarks.shape_matched import build_model, proportions, save_model
 from fixtures.tiny import tiny_tokenizer
 from ndino.common.transformers_types import special_tokens
@@ -124,7 +122,7 @@ def measure(model: LlavaNextIt | LlavaHf, asked: list[dict]) -> tuple[float, lis
 
 
 def compare(ours: LlavaNextIt, theirs: LlavaHf, questions: int, turns: int) -> dict[str, Any]:
-    """Measure both sides, in turns, with this number of questions per image; returns the line of results."""
+    """Measure both sides, in turns, with this number of questions per image; returns what to print."""
     images = 16 if questions == 1 else 1
     asked = documents(questions, images)
     seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
@@ -186,13 +184,8 @@ def main() -> int:
                 "threads": 1,
                 "dtype": "float32",
                 "attention": ours.model.config.get_text_config()._attn_implementation,
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-                "lmms_eval": version("lmms_eval"),
-                "python": platform.python_version(),
-                "machine": platform.machine(),
             }
-            print(json.dumps(found), flush=True)
+            print_result(**found, packages=("torch", "transformers", "lmms_eval"))
     return 0 if equal else 1
 
 

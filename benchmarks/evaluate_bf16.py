@@ -17,14 +17,11 @@ JSON: ``name``, ``ratio`` (different answers, packed over ordinary), ``goal``, `
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +35,7 @@ from tqdm import tqdm
 from transformers import GenerationConfig, LlamaConfig
 
 from benchmarks import evaluate
+from benchmarks.bench.result import print_result
 from benchmarks.evaluate import ASKED, END_FACTOR, INSTRUCTION, SHAPES, requests
 from benchmarks.shape_matched import build_model, save_model
 from fixtures.tiny import tiny_tokenizer
@@ -156,8 +154,8 @@ def p_over_images(exact: Sequence[Answer], packed: Sequence[Answer], other: Sequ
     return round(permutation_test(*shares).p, 4)
 
 
-def summary(found: dict[str, list[Answer]], seeds: Sequence[int]) -> tuple[dict[str, object], bool]:
-    """The line of results, and whether packed answers are as good as those of ordinary batches."""
+def summary(found: dict[str, list[Answer]], seeds: Sequence[int]) -> tuple[dict[str, Any], bool]:
+    """What to print, and whether packed answers are as good as those of ordinary batches."""
     exact, packed, ordinary = found["fp32"], found["packed"], found["ordinary"]
     first = {way: [answer[:1] for answer in answers] for way, answers in found.items()}
     whole = compare(exact, packed, ordinary)
@@ -183,11 +181,6 @@ def summary(found: dict[str, list[Answer]], seeds: Sequence[int]) -> tuple[dict[
             "answer_tokens": round(statistics.mean(map(len, exact)), 1),
             "batch": QUESTIONS,
             "device": "cpu",
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "lmms_eval": version("lmms_eval"),
-            "python": platform.python_version(),
-            "machine": platform.machine(),
         },
     }
     return line, good
@@ -209,7 +202,7 @@ def main() -> int:
         for way, answers in answers_of(seed).items():
             found.setdefault(way, []).extend(answers)
     line, good = summary(found, seeds)
-    print(json.dumps(line), flush=True)
+    print_result(**line, packages=("torch", "transformers", "lmms_eval"))
     return 0 if good and line["equal"] else 1
 
 

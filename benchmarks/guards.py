@@ -16,14 +16,13 @@ found), ``goal``, ``equal`` (the goal is reached) and ``conditions``.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 
+from benchmarks.bench.result import print_result
 from benchmarks.cauldron_questions import questions
 from ndino.data.translation.engines.apertium import Apertium
 from ndino.data.translation.rejection import TextChecks
@@ -93,19 +92,9 @@ def main() -> int:
         },
         "planted": dict(planted),
         "microseconds_a_line": round(1e6 * seconds / len(sources), 1),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
     }
-    print(
-        json.dumps(
-            {
-                "name": "guards",
-                "ratio": round(ratio, 4),
-                "goal": GOAL,
-                "equal": ratio >= GOAL,
-                "conditions": conditions,
-            }
-        )
+    print_result(
+        "guards", ratio=round(ratio, 4), goal=GOAL, equal=ratio >= GOAL, conditions=conditions, packages=()
     )
     return 0
 

@@ -18,9 +18,7 @@ and ``conditions``.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -36,6 +34,7 @@ import pytesseract
 from pdf2image import convert_from_path
 from rapidfuzz.distance import Levenshtein
 
+from benchmarks.bench.result import print_result
 from miniature.debian_files import DebianError, reference_pdf
 from ndino.data.framework.shards import Shard, ShardWriter
 from ndino.data.io.ocr import open_tesseract
@@ -173,32 +172,27 @@ def main() -> int:
         "theirs": error_rate(theirs.texts, layer[:few]),
     }
     equal = whole and rates["ours"] - rates["theirs"] <= CER_GOAL
-    print(
-        json.dumps(
-            {
-                "name": "ocr",
-                "ratio": round(speed["ours"] / speed["theirs"], 2),
-                "goal": GOAL,
-                "equal": equal,
-                "conditions": {
-                    "measure": "pages a second, wall-clock; equal: character error rates within 0.1 points",
-                    "pages_a_second": {way: round(value, 3) for way, value in speed.items()},
-                    "cpu_seconds_a_page": {
-                        way: round(run.cpu_seconds / pages, 2) for way, (run, pages) in runs.items()
-                    },
-                    "cer_percent": {way: value and round(value, 3) for way, value in rates.items()},
-                    "cer_percent_all_pages": round(error_rate(ours.texts, layer), 3) if whole else None,
-                    "pages": {"ours": len(numbers), "theirs": few},
-                    "dpi": {"ours": options.dpi, "theirs": 300},
-                    "cores": cores,
-                    "omp_thread_limit": {"ours": "1", "theirs": threads},
-                    "load": [round(value, 2) for value in os.getloadavg()],
-                    "tesseract": str(pytesseract.get_tesseract_version()),
-                    "python": platform.python_version(),
-                    "machine": platform.machine(),
-                },
-            }
-        )
+    print_result(
+        "ocr",
+        ratio=round(speed["ours"] / speed["theirs"], 2),
+        goal=GOAL,
+        equal=equal,
+        conditions={
+            "measure": "pages a second, wall-clock; equal: character error rates within 0.1 points",
+            "pages_a_second": {way: round(value, 3) for way, value in speed.items()},
+            "cpu_seconds_a_page": {
+                way: round(run.cpu_seconds / pages, 2) for way, (run, pages) in runs.items()
+            },
+            "cer_percent": {way: value and round(value, 3) for way, value in rates.items()},
+            "cer_percent_all_pages": round(error_rate(ours.texts, layer), 3) if whole else None,
+            "pages": {"ours": len(numbers), "theirs": few},
+            "dpi": {"ours": options.dpi, "theirs": 300},
+            "cores": cores,
+            "omp_thread_limit": {"ours": "1", "theirs": threads},
+            "load": [round(value, 2) for value in os.getloadavg()],
+            "tesseract": str(pytesseract.get_tesseract_version()),
+        },
+        packages=("pypdfium2", "pytesseract", "pdf2image"),
     )
     return 0 if equal else 1
 

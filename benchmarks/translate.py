@@ -27,7 +27,6 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import random
 import sys
 import tempfile
@@ -43,6 +42,7 @@ import ctranslate2
 import torch
 import transformers
 
+from benchmarks.bench.result import print_result
 from benchmarks.cauldron_questions import THINGS, questions
 from fixtures.madlad import convert, write_madlad
 from ndino.common.transformers_types import generate
@@ -200,7 +200,7 @@ def main() -> int:
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    print(json.dumps(memory_share(options.scale)), flush=True)
+    print_result(**memory_share(options.scale), packages=())
     with tempfile.TemporaryDirectory(prefix="ndino-translate-") as temporary:
         folder = Path(temporary)
         corpus = segments(400, seed=1)
@@ -235,22 +235,17 @@ def main() -> int:
         "cpu_seconds": {name: round(value, 2) for name, value in seconds.items()},
         "score_difference": differences,
         "same_tokens": f"{same} of {compared}",
-        "ctranslate2": ctranslate2.__version__,
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
     }
     for kind in ("float32", "int8"):
-        line = {
-            "name": f"translate-{kind}",
-            "ratio": round(seconds["transformers"] / seconds[kind], 2),
-            "goal": GOALS[kind],
+        print_result(
+            f"translate-{kind}",
+            ratio=round(seconds["transformers"] / seconds[kind], 2),
+            goal=GOALS[kind],
             # int8 can only be close, so its scores are compared with a tolerance.
-            "equal": same == compared if kind == "float32" else differences[kind]["mean"] < TOLERANCES[kind],
-            "conditions": conditions,
-        }
-        print(json.dumps(line), flush=True)
+            equal=same == compared if kind == "float32" else differences[kind]["mean"] < TOLERANCES[kind],
+            conditions=conditions,
+            packages=("ctranslate2", "torch", "transformers"),
+        )
     return 0 if same == compared else 1
 
 

@@ -18,17 +18,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from benchmarks.bench.result import print_result
 from fixtures.llama3 import llama3_tokenizer
 from ndino.common.files import write_json
 from ndino.formats.model_folder import make_tokenizer_portable
@@ -131,24 +130,21 @@ def main() -> int:
             folder / "patched.safetensors", folder / "unpatched.safetensors", options.samples
         )
     ratio = max(speeds["patched"]) / max(speeds["unpatched"])
-    print(
-        json.dumps(
-            {
-                "name": "upstream_loader",
-                "ratio": round(ratio, 1),
-                "goal": GOAL,
-                "equal": equal,
-                "conditions": {
-                    "samples": options.samples,
-                    "image": "x".join(map(str, SIZE)),
-                    "samples_per_second": {
-                        way: [round(s, 2) for s in found] for way, found in speeds.items()
-                    },
-                    "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}, one thread, no workers",
-                    "torch": torch.__version__,
-                },
-            }
-        )
+    print_result(
+        "upstream_loader",
+        ratio=round(ratio, 1),
+        goal=GOAL,
+        equal=equal,
+        conditions={
+            "measure": "samples a second, wall-clock, patched over unpatched; one thread, no workers",
+            "samples": options.samples,
+            "image": "x".join(map(str, SIZE)),
+            "samples_per_second": {way: [round(s, 2) for s in found] for way, found in speeds.items()},
+            "cores": os.cpu_count(),
+            "turns": TURNS,
+        },
+        # Upstream's own packages are those of constraints-llava.txt.
+        packages=("pillow",),
     )
     return 0 if equal and ratio >= GOAL else 1
 

@@ -20,7 +20,6 @@ import csv
 import hashlib
 import io
 import json
-import platform
 import random
 import re
 import subprocess
@@ -30,6 +29,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.bench.result import print_result
 from ndino.data.sources.wit_table import COLUMNS, WitRow, WitTable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -184,34 +184,24 @@ def main() -> int:
                 print(f"{way}: {last['seconds']:.2f} s, {last['peak_mib']:,.0f} MiB", flush=True)
     seconds = {way: min(turn["seconds"] for turn in turns) for way, turns in found.items()}
     equal = len({(turn["found"], turn["sha256"]) for turns in found.values() for turn in turns}) == 1
-    import pandas
-
-    print(
-        json.dumps(
-            {
-                "name": "wit",
-                "ratio": round(seconds["pandas"] / seconds["streamed"], 2),
-                "goal": GOAL,
-                "equal": equal,
-                "conditions": {
-                    "measure": "rows per CPU second, ours over pandas.read_csv in chunks",
-                    "rows_per_second": {way: round(rows / value) for way, value in seconds.items()},
-                    "cpu_seconds": {way: round(value, 3) for way, value in seconds.items()},
-                    "peak_mib": {
-                        way: round(max(turn["peak_mib"] for turn in turns)) for way, turns in found.items()
-                    },
-                    "rows": rows,
-                    "rows_of_the_language": found["streamed"][0]["found"],
-                    "bytes": size,
-                    "columns": len(TAKEN),
-                    "chunk_rows": CHUNK_ROWS,
-                    "turns": options.turns,
-                    "pandas": pandas.__version__,
-                    "python": platform.python_version(),
-                    "machine": platform.machine(),
-                },
-            }
-        )
+    print_result(
+        "wit",
+        ratio=round(seconds["pandas"] / seconds["streamed"], 2),
+        goal=GOAL,
+        equal=equal,
+        conditions={
+            "measure": "rows per CPU second, ours over pandas.read_csv in chunks",
+            "rows_per_second": {way: round(rows / value) for way, value in seconds.items()},
+            "cpu_seconds": {way: round(value, 3) for way, value in seconds.items()},
+            "peak_mib": {way: round(max(turn["peak_mib"] for turn in turns)) for way, turns in found.items()},
+            "rows": rows,
+            "rows_of_the_language": found["streamed"][0]["found"],
+            "bytes": size,
+            "columns": len(TAKEN),
+            "chunk_rows": CHUNK_ROWS,
+            "turns": options.turns,
+        },
+        packages=("pandas",),
     )
     return 0 if equal else 1
 

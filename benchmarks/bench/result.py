@@ -32,4 +32,5 @@ def print_result(
         "machine": platform.machine(),
     }
     result = {"name": name, "ratio": ratio, "goal": goal, "equal": equal}
-    print(json.dumps({**result, "conditions": {**conditions, **machine}}))
+    # At once: a benchmark of several parts may run for minutes behind its first.
+    print(json.dumps({**result, "conditions": {**conditions, **machine}}), flush=True)

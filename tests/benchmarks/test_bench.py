@@ -50,3 +50,9 @@ def test_the_command_prints_a_table(tmp_path, monkeypatch, capsys):
     assert "| tile_images: 640x480 |" in printed
     assert (tmp_path / "bench.md").read_text() == printed
     assert "640x480" in (tmp_path / "tile_images.log").read_text()
+
+
+def test_every_benchmark_prints_its_result_in_the_same_way():
+    for name in bench.BENCHMARKS:
+        text = (ROOT / "benchmarks" / f"{name}.py").read_text()
+        assert "print_result(" in text and "import platform" not in text, name
