@@ -21,15 +21,23 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from ndino.languages.answers import read_yes_no
+from ndino.languages.answers import reader
 from ndino.results import statistics
 from ndino.results.logs import ROUNDING, ModelLogs, PerplexityLog, ResultsError, RunLogs, TaskLog
 
 # Models that differ only in the Italian pre-training; the paper tests the first pair (Table 5).
 PAPER_PAIRS = (("IT", "PT+IT"), ("LONG-IT", "PT+LONG-IT"), ("IT+LONG-IT", "PT+IT+LONG-IT"))
 DIGITS = 6
+# Of the tasks with a yes or no.
+TASK_LANGUAGE = "it"
 # F1 metrics, each with the metric that says which answers were right.
-F1_METRICS = {"pope_f1_score": "pope_accuracy", "robust_f1_score": "robust"}
+F1_METRICS = {
+    "pope_f1_score": "pope_accuracy",
+    "robust_f1_score": "robust",
+    "first_sentence_f1_score": "first_sentence",
+}
+# By this rule every answer is yes or no.
+ALWAYS_PARSEABLE = frozenset({"first_sentence_f1_score"})
 # The keys of an entry that are not metrics.
 RESERVED = frozenset({"metric", "n", "interval", "intervals", "shuffled", "majority"}) | {
     "right_minus_shuffled",
@@ -58,9 +66,11 @@ def f1_interval(log: TaskLog, metric: str) -> statistics.Interval | None:
     false positive. The released F1 score leaves out answers that are neither yes nor no. If there are such
     answers, the F1 rebuilt here differs from it, and there is no interval.
     """
-    gold = [read_yes_no(str(sample.target)) == "sì" for sample in log.samples]
+    answers = reader(TASK_LANGUAGE)
+    gold = [answers.yes_or_no(str(sample.target)) is True for sample in log.samples]
+    parseable = metric in ALWAYS_PARSEABLE
     predicted = [
-        right == 1 if is_yes else right == 0 and not sample.metrics.get("unparseable")
+        right == 1 if is_yes else right == 0 and (parseable or not sample.metrics.get("unparseable"))
         for is_yes, right, sample in zip(gold, log.scores(F1_METRICS[metric]), log.samples, strict=True)
     ]
     cells = list(zip(gold, predicted, strict=True))

@@ -292,8 +292,10 @@ def more_metrics_table(summary: Summary) -> ReportTable | None:
     legend = (
         "In percent, with 95 % confidence intervals where they can be computed from the single answers. "
         "robust: the score when accents, articles, number words and the form of an option letter are "
-        "ignored. unparseable: answers in which no option letter, or no yes or no, can be found; they "
-        "count as wrong.",
+        "ignored. contains: the answer holds the right one among other words. substring: the same by "
+        "MTVQA's own rule, as VLMEvalKit computes it. first sentence: POPE's own rule, by which an answer is "
+        "a no if its first sentence denies anything. unparseable: answers in which no option letter, or no "
+        "yes or no, can be found; they count as wrong.",
     )
     return ReportTable(
         "more", "Other metrics of the same answers", "Metric", tuple(map(Column, names)), rows, legend

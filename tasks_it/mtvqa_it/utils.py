@@ -3,7 +3,7 @@
 from ndino.evaluation.tasks.instructions import SHORT_ANSWER
 from ndino.evaluation.tasks.preparation import document_images as doc_to_visual  # noqa: F401
 from ndino.evaluation.tasks.preparation import prepare
-from ndino.evaluation.tasks.scores import score_short_answer
+from ndino.evaluation.tasks.scores import contains_text, score_short_answer
 
 SOURCE = "swap-uniba/MTVQA_IT"
 
@@ -17,4 +17,5 @@ def doc_to_text(doc):
 
 
 def process_results(doc, results):
-    return score_short_answer(results[0], [doc["answer"]])
+    answer, target = results[0], doc["answer"]
+    return {**score_short_answer(answer, [target]), "substring": contains_text(answer, target)}

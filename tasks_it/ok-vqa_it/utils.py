@@ -8,7 +8,7 @@ from lmms_eval.tasks._task_utils.vqa_eval_metric import EvalAIAnswerProcessor
 from ndino.evaluation.tasks.instructions import SHORT_ANSWER
 from ndino.evaluation.tasks.preparation import document_images as doc_to_visual  # noqa: F401
 from ndino.evaluation.tasks.preparation import prepare
-from ndino.languages.answers import normalise
+from ndino.evaluation.tasks.scores import contains_answer, same_answer
 
 SOURCE = "swap-uniba/OK-VQA_IT"
 
@@ -23,9 +23,11 @@ def doc_to_text(doc):
 
 def process_results(doc, results):
     answer, answers = results[0], doc["answers"]
+    said = _english(answer)
     return {
-        "exact_match": _vqa_accuracy(_english(answer), [_english(other) for other in answers]),
-        "robust": _robust(answer, answers),
+        "exact_match": _vqa_accuracy([said == _english(other) for other in answers]),
+        "robust": _tolerant_accuracy([same_answer(answer, other) for other in answers]),
+        "contains": _tolerant_accuracy([contains_answer(answer, other) for other in answers]),
     }
 
 
@@ -35,16 +37,11 @@ def _english(text):
     return EvalAIAnswerProcessor()(text)
 
 
-_italian = lru_cache(maxsize=1024)(normalise)
-
-
-def _robust(answer, answers):
-    said, others = _italian(answer), [_italian(other) for other in answers]
+def _tolerant_accuracy(agrees):
     # With one of fewer than four answers left out, no answer could reach the full score.
-    return _vqa_accuracy(said, others) if len(others) > 3 else float(said in others)
+    return _vqa_accuracy(agrees) if len(agrees) > 3 else float(any(agrees))
 
 
-def _vqa_accuracy(answer, answers):
+def _vqa_accuracy(agrees):
     """A third of a point per agreeing person, at most 1, averaged over leaving each person out."""
-    same = [answer == other for other in answers]
-    return mean([min(1.0, (sum(same) - own) / 3) for own in same]) if answers else 0.0
+    return mean([min(1.0, (sum(agrees) - own) / 3) for own in agrees]) if agrees else 0.0

@@ -2,20 +2,26 @@
 
 import string
 
-from ndino.evaluation.tasks.instructions import SHORT_ANSWER
+from ndino.evaluation.tasks.instructions import LANGUAGE, SHORT_ANSWER
 from ndino.evaluation.tasks.preparation import TaskDataError, prepare, require_columns
 from ndino.evaluation.tasks.preparation import document_images as doc_to_visual  # noqa: F401
-from ndino.languages.answers import read_yes_no
+from ndino.languages.answers import reader
+from ndino.languages.language import language
 
 SOURCE = "swap-uniba/POPE_IT"
-YES, NO = "sì", "no"
+# The paper's score takes these words and no others.
+WORDS = {language(LANGUAGE).yes[0]: True, language(LANGUAGE).no[0]: False}
 
 
 def all_questions(dataset):
     prepared = prepare(dataset, SOURCE, "question", "answer")
     for row, answer in enumerate(prepared["answer"], start=1):
-        if read_yes_no(answer) is None:
-            raise TaskDataError(f"{SOURCE} row {row}: answer {answer!r} is neither sì nor no")
+        if reader(LANGUAGE).yes_or_no(answer) is None:
+            words = " nor ".join(WORDS)
+            raise TaskDataError(
+                f"{SOURCE} row {row}: answer {answer!r:.80} is neither {words} "
+                "(remedy: prepare the data as the task's README says)"
+            )
     return prepared
 
 
@@ -44,14 +50,15 @@ def doc_to_text(doc):
 
 
 def process_results(doc, results):
-    answer, gold = results[0], read_yes_no(doc["answer"])
+    answers = reader(LANGUAGE)
+    answer, gold = results[0], answers.yes_or_no(doc["answer"])
     strict = answer.lower().strip()
     if strict and strict[-1] in string.punctuation:
         strict = strict[:-1]
-    said = read_yes_no(answer)
-    paper, robust = {"gold": gold, "said": strict}, {"gold": gold, "said": said}
+    exact, said, original = WORDS.get(strict), answers.yes_or_no(answer), not answers.denies(answer)
+    paper, robust, rule = ({"gold": gold, "said": each} for each in (exact, said, original))
     return {
-        "pope_accuracy": float(strict == gold),
+        "pope_accuracy": float(exact == gold),
         "pope_precision": paper,
         "pope_recall": paper,
         "pope_f1_score": paper,
@@ -61,6 +68,11 @@ def process_results(doc, results):
         "robust_recall": robust,
         "robust_f1_score": robust,
         "robust_yes_ratio": robust,
+        "first_sentence": float(original == gold),
+        "first_sentence_precision": rule,
+        "first_sentence_recall": rule,
+        "first_sentence_f1_score": rule,
+        "first_sentence_yes_ratio": rule,
         "unparseable": float(said is None),
     }
 
@@ -78,11 +90,11 @@ def _f1(precision, recall):
 
 
 def precision(results):
-    return _ratio(_count(results, [YES], [YES]), _count(results, [YES, NO], [YES]))
+    return _ratio(_count(results, [True], [True]), _count(results, [True, False], [True]))
 
 
 def recall(results):
-    return _ratio(_count(results, [YES], [YES]), _count(results, [YES], [YES, NO, None]))
+    return _ratio(_count(results, [True], [True]), _count(results, [True], [True, False, None]))
 
 
 def f1_score(results):
@@ -90,7 +102,7 @@ def f1_score(results):
 
 
 def yes_ratio(results):
-    return _ratio(_count(results, [YES, NO], [YES]), len(results))
+    return _ratio(_count(results, [True, False], [True]), len(results))
 
 
 paper_precision = precision
@@ -98,7 +110,7 @@ paper_precision = precision
 
 def paper_recall(results):
     """As released: an answer that is neither sì nor no does not count as a miss."""
-    return _ratio(_count(results, [YES], [YES]), _count(results, [YES], [YES, NO]))
+    return _ratio(_count(results, [True], [True]), _count(results, [True], [True, False]))
 
 
 def paper_f1_score(results):
@@ -107,4 +119,4 @@ def paper_f1_score(results):
 
 def paper_yes_ratio(results):
     """As released: the share of yes among the gold answers, not among the model's."""
-    return _ratio(sum(result["gold"] == YES for result in results), len(results))
+    return _ratio(sum(result["gold"] is True for result in results), len(results))

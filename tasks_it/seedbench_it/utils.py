@@ -11,7 +11,7 @@ LETTERS = "ABCD"
 
 def process_docs(dataset):
     choices = [f"choice_{letter.lower()}" for letter in LETTERS]
-    prepared = prepare(dataset, SOURCE, "question", "answer", *choices)
+    prepared = prepare(dataset, SOURCE, "question", "answer", *choices, may_be_empty=choices)
     require_letters(prepared, SOURCE, LETTERS)
     return prepared
 

@@ -32,14 +32,14 @@ def test_a_task_is_loaded_once_for_each_kind_of_images(benchmarks):
 
 def test_an_outcome_has_rows_metrics_and_errors(benchmarks):
     outcome = benchmarks.ask(Answerer(guess), "mtvqa-it", shuffled=False)
-    assert outcome.metrics == {"exact_match": 0.25, "robust": 0.25}
+    assert outcome.metrics == {"exact_match": 0.25, "robust": 0.25, "contains": 0.25, "substring": 0.25}
     assert set(outcome.errors) == set(outcome.metrics)
     assert [row["doc_id"] for row in outcome.rows] == [0, 1, 2, 3]
     assert outcome.rows[1] == outcome.rows[1] | {
         "question": "Di che colore è?",
         "target": "verde",
         "answer": "verde",
-        "metrics": {"exact_match": 1.0, "robust": 1.0},
+        "metrics": {"exact_match": 1.0, "robust": 1.0, "contains": 1.0, "substring": 1.0},
         "shuffled": False,
     }
 

@@ -76,7 +76,7 @@ def test_logs_results_images_and_table(run, tmp_path, capsys, tiny_model_folder)
     assert found["model"] == "it" and found["source"] == str(tiny_model_folder) and found["fingerprint"]
     assert set(found["tasks"]) == set(TASKS)
     pope = found["tasks"]["pope-it"]
-    assert (pope["version"], pope["n"]) == (1.0, 12)
+    assert (pope["version"], pope["n"]) == (2.0, 12)
     assert list(pope["metrics"])[:6] == [
         *("pope_accuracy", "pope_precision", "pope_recall", "pope_f1_score", "pope_yes_ratio", "robust")
     ]
@@ -92,7 +92,12 @@ def test_logs_results_images_and_table(run, tmp_path, capsys, tiny_model_folder)
     assert [row["doc_hash"] for row in wrong] == [row["doc_hash"] for row in rows]
     assert [row["answer"] for row in wrong] != [row["answer"] for row in rows]
     assert {row["shuffled"] for row in wrong} == {True}
-    assert set(log(folder / "pope-it.jsonl")[0]["metrics"]) == {"pope_accuracy", "robust", "unparseable"}
+    assert set(log(folder / "pope-it.jsonl")[0]["metrics"]) == {
+        "pope_accuracy",
+        "robust",
+        "first_sentence",
+        "unparseable",
+    }
 
     for task in TASKS:
         for doc_id in range(3):

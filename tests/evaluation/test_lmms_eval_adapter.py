@@ -130,7 +130,7 @@ def test_a_yaml_is_read_with_its_includes_and_without_its_functions(index):
 
     config = load_yaml_config(index["pope_adv-it"]["yaml_path"], mode="simple")
     assert config["dataset_path"] == "swap-uniba/POPE_IT" and config["test_split"] == "test"
-    assert config["metadata"] == {"version": 1.0}
+    assert config["metadata"] == {"version": 2.0}
 
 
 @pytest.fixture(scope="module")
@@ -145,12 +145,12 @@ def benchmarks(benchmark_folder, tmp_path_factory):
 
 def test_a_loaded_task_has_the_attributes_that_we_read(benchmarks):
     task = benchmarks.task("mtvqa-it", shuffled=False).task
-    assert task.VERSION == 1.0
+    assert task.VERSION == 2.0
     assert isinstance(task.eval_docs._fingerprint, str)
     assert len(task.eval_docs) == len(task.eval_docs_no_media) == 4
     assert "image" in task.eval_docs.column_names and "image" not in task.eval_docs_no_media.column_names
     assert [each.name for each in task._filters] == ["none"]
-    assert list(task.aggregation()) == ["exact_match", "robust"]
+    assert list(task.aggregation()) == ["exact_match", "robust", "contains", "substring"]
     assert callable(task.config.process_docs) and task.config.test_split == "test"
     (image,) = task.doc_to_visual(task.eval_docs[0])
     assert isinstance(image, Image.Image)

@@ -58,6 +58,30 @@ ORDINARY: dict[str, list[tuple[dict[str, Any], list[str]]]] = {
     ],
 }
 
+# The same with white space around and within, which lmms-eval strips before it scores.
+SPACES = [
+    "{}\n",
+    " {}, ",
+    " {} \n",
+    "\t{}.\n\n",
+    "\u00a0{}",
+    "{}\r\n",
+    "\n{}",
+    "{}\n\nSpiegazione: si vede.",
+    "\u200b{}",
+]
+SPACED: dict[str, list[tuple[dict[str, Any], list[str]]]] = {
+    name: [(document, [form.format(word) for form in SPACES])]
+    for name, document, word in [
+        ("gqa-it", COLOUR, "rosso"),
+        ("mtvqa-it", TITLE, "l'orso bruno"),
+        ("exams-v-it", EXAM, "B"),
+        ("seedbench-it", CHOICE, "B"),
+        ("ok-vqa-it", TEN, "due"),
+        ("pope-it", NO, "No"),
+    ]
+}
+
 # What the released scores get wrong, or die of.
 DEFECTS: dict[str, list[tuple[dict[str, Any], list[str]]]] = {
     "gqa-it": [
@@ -150,12 +174,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", type=Path, required=True)
     options = parser.parse_args()
-    golden: dict[str, Any] = {"ordinary": {}, "defects": {}}
+    golden: dict[str, Any] = {"ordinary": {}, "spaced": {}, "defects": {}}
     with tempfile.TemporaryDirectory() as work:
         for name in ORDINARY:
             task = load(options.tasks, name, Path(work))
             rows, totals = scores(task, ORDINARY[name])
             golden["ordinary"][name] = {"rows": rows, "totals": totals}
+            golden["spaced"][name] = scores(task, SPACED[name])[0]
             golden["defects"][name] = scores(task, DEFECTS[name])[0]
     GOLDEN.write_text(json.dumps(golden) + "\n", encoding="utf-8")
 

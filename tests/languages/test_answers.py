@@ -1,147 +1,21 @@
+"""What holds for reading any answer, and for any language's words."""
+
 from __future__ import annotations
 
 import time
 import unicodedata
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ndino.languages.answers import NUMBER_WORDS, clean, normalise, read_letter, read_yes_no
+from ndino.languages import language as languages
+from ndino.languages.answers import AnswerReader, reader
+from ndino.languages.language import LanguageError, language
+from ndino.languages.text import clean
 
 CHOICES = {"A": "un gatto", "B": "una mucca", "C": "il cane", "D": "tre topi"}
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("«rosso»", "rosso"),
-        ("Rosso.", "rosso"),
-        ("l’orso", "l'orso"),
-        ("l'orso", "orso"),
-        ("un gatto", "gatto"),
-        ("Un'ape", "ape"),
-        ("gli alberi", "alberi"),
-        ("tre", "3"),
-        ("ventuno", "21"),
-        ("Trentotto", "38"),
-        ("ventitré cani", "23 cani"),
-        ("una", "1"),
-        ("perche\u0301", "perché"),
-        ("perchè", "perché"),
-        ("citta'", "città"),
-        ("U.S.A.", "USA"),
-        ("3,5", "3.5"),
-        ("non-fumatori", "non fumatori"),
-        ("ros\u200bso", "rosso"),
-        ("rosso\x00", "rosso"),
-        ("ﬁore", "fiore"),
-    ],
-)
-def test_what_means_the_same_is_the_same(one, other):
-    assert normalise(one) == normalise(other) != ""
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("a casa", "casa"),
-        ("due", "tre"),
-        ("rosso", "rossi"),
-        ("3.5", "35"),
-        ("dell'orso", "orso"),
-        ("il", ""),
-    ],
-)
-def test_what_means_something_else_stays_different(one, other):
-    assert normalise(one) != normalise(other)
-
-
-def test_number_words_elide_their_vowels():
-    assert [
-        NUMBER_WORDS[w] for w in ("zero", "ventuno", "ventotto", "trentatre", "novantanove", "cento")
-    ] == [*("0", "21", "28", "33", "99", "100")]
-    assert "ventiuno" not in NUMBER_WORDS
-
-
-@given(st.text())
-def test_the_unicode_form_does_not_count(text):
-    once = normalise(text)
-    assert normalise(unicodedata.normalize("NFD", text)) == once
-    assert once == once.strip()
-
-
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        ("sì", "sì"),
-        ("Si", "sì"),
-        ("si\u0300", "sì"),
-        ("SI'", "sì"),
-        ("Sì.", "sì"),
-        ("Sì, c'è un cane", "sì"),
-        ("«Sì»", "sì"),
-        ("La risposta è sì", "sì"),
-        ("Risposta: no", "no"),
-        ("No", "no"),
-        ("no, non c'è", "no"),
-        ("*No*", "no"),
-        ("", None),
-        ("forse", None),
-        ("non lo so", None),
-        ("nove", None),
-        ("sì e no", None),
-        ("No sì no sì", None),
-        ("Un cane. Sì", None),
-    ],
-)
-def test_the_first_word_says_yes_or_no(answer, said):
-    assert read_yes_no(answer) == said
-
-
-@pytest.mark.parametrize(
-    ("answer", "letter"),
-    [
-        *(
-            (form.format("B"), "B")
-            for form in ("{}", "({})", "{})", "{}.", "[{}]", "**{}**", "«{}»", " {} \n")
-        ),
-        *((form.format("b"), "B") for form in ("{}", "({})", "{})", "{}.")),
-        *((form.format("B"), "B") for form in ("{}) un cane", "({}) un cane", "{}. un cane", "{}: un cane")),
-        ("B - un cane", "B"),
-        ("La risposta è B", "B"),
-        ("la risposta corretta è la (b)", "B"),
-        ("La risposta e' B.", "B"),
-        ("Risposta: B", "B"),
-        ("Opzione B.", "B"),
-        ("opzione (b)", "B"),
-        ("l'opzione B è corretta", "B"),
-        ("Lettera B", "B"),
-        ("È la B", "B"),
-        ("Direi B", "B"),
-        ("Le opzioni sono A, B, C e D. La risposta è B.", "B"),
-        ("Risposta B, perché A è falsa", "B"),
-        ("la risposta è a.", "A"),
-        ("A, perché", "A"),
-        ("Un cane", "C"),
-        ("3 topi", "D"),
-        ("A o B", None),
-        ("A) o B)", None),
-        ("A. gatto B. mucca C. cane D. topi", None),
-        ("A destra c'è una mucca", None),
-        ("La risposta è a destra", None),
-        ("C'è una mucca", None),
-        ("D'accordo", None),
-        ("E", None),
-        ("un cavallo", None),
-        ("Cavallo", None),
-        ("", None),
-    ],
-)
-def test_the_option_that_an_answer_names(answer, letter):
-    assert read_letter(answer, "ABCD", CHOICES) == letter
-
-
 ODD = [
     "",
     " ",
@@ -158,20 +32,118 @@ ODD = [
     "l'" * 3_000,
     "." * 10_000,
     "1,2" * 3_000,
+    "9" * 10_000,
+    "-٣½²①" * 500,
+    "non " * 3_000,
+    "meno " * 3_000 + "5 milioni",
 ]
 
 
 @pytest.mark.parametrize("answer", ODD, ids=range(len(ODD)))
 def test_odd_answers_are_read_quickly_and_count_as_nothing(answer):
+    answers = reader("it")
+    answers.same("uno", "1")  # the table of number words is made on first use
     start = time.process_time()
-    clean(answer), normalise(answer)
-    assert read_yes_no(answer) is None
-    assert read_letter(answer, "CD", CHOICES) is None
+    clean(answer), answers.same(answer, "rosso"), answers.contains(answer, "rosso"), answers.denies(answer)
+    assert answers.yes_or_no(answer) is None
+    assert answers.letter(answer, "CD", CHOICES) is None
     assert time.process_time() - start < 0.5
 
 
-@given(st.text(), st.sampled_from(["ABCD", "ABCDEFGH"]))
-def test_reading_never_fails(text, letters):
-    assert read_letter(text, letters, CHOICES) in {*letters, None}
-    assert read_yes_no(text) in {"sì", "no", None}
-    assert isinstance(normalise(text), str)
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
+
+
+@given(ANY_TEXT, ANY_TEXT, st.sampled_from(["ABCD", "ABCDEFGH"]))
+def test_reading_never_fails(text, other, letters):
+    answers = reader("it")
+    assert answers.letter(text, letters, CHOICES) in {*letters, None}
+    assert answers.yes_or_no(text) in {True, False, None}
+    assert answers.same(text, text) and answers.same(text, other) == answers.same(other, text)
+    assert answers.contains(text, text)
+
+
+@given(st.text())
+def test_the_unicode_form_does_not_count(text):
+    assert reader("it").same(unicodedata.normalize("NFD", text), text)
+
+
+# A made-up language that shares no word with Italian.
+WORDS = {
+    "numbers": "en",
+    "decimal": ".",
+    "articles": ["zu"],
+    "one": ["zu"],
+    "minus": ["mim"],
+    "scales": {"kil": 1000},
+    "symbols": {"¤": ["kred"]},
+    "presenting": ["bo"],
+    "yes": ["ja"],
+    "yes_alone": ["jo"],
+    "no": ["ne"],
+    "denials": ["ne"],
+    "excluding": ["exo"],
+    "affirming": ["ne dub"],
+    "breaks": ["sed"],
+    "reasons": ["kar"],
+    "joining": ["kaj"],
+    "word_letters": ["b"],
+    "announcers": ["solv"],
+    "copulas": ["es"],
+    "leads": ["tu"],
+    "right": ["korek"],
+    "wrong": ["fals"],
+}
+
+
+@pytest.fixture
+def made_up(tmp_path, monkeypatch):
+    italian = yaml.safe_load((languages.FOLDER / "it.yaml").read_text(encoding="utf-8"))
+
+    def write(words: dict | None) -> AnswerReader:
+        (tmp_path / "xx.yaml").write_text(yaml.dump({**italian, "reading": words}, allow_unicode=True))
+        monkeypatch.setattr(languages, "FOLDER", tmp_path)
+        language.cache_clear()
+        return AnswerReader(language("xx"))
+
+    yield write
+    language.cache_clear()
+
+
+def test_all_words_come_from_the_languages_file(made_up):
+    answers = made_up(WORDS)
+    assert [answers.yes_or_no(text) for text in ("Ja dom", "Jo.", "Jo dom", "solv es ne", "Sì", "No")] == [
+        *(True, True, None, False, None, None)
+    ]
+    assert answers.denies("Tu ne dom. Ja") and not answers.denies("Non dom")
+    for said, letter in [
+        *(("Tu solv es B", "B"), ("B kar dom", "B"), ("B dom", None), ("A dom", "A"), ("solv ne es A", None)),
+        *(
+            ("exo A", None),
+            ("ne A sed C", "C"),
+            ("A es fals", None),
+            ("A kaj C es korek", None),
+            ("ne dub A", "A"),
+        ),
+        *(("La risposta è B", None),),
+    ]:
+        assert answers.letter(said, "ABC") == letter, said
+    for one, other in [
+        *(("zu dom", "dom"), ("bo dom", "dom"), ("twenty-one", "21"), ("mim 5", "-5"), ("3 kil", "3,000")),
+        *(("¤5", "5 kred"), ("1,000.5", "1000.50")),
+    ]:
+        assert answers.same(one, other), (one, other)
+    assert not answers.same("un gatto", "gatto") and not answers.same("venti", "20")
+    assert answers.contains("tu dom", "dom") and not answers.contains("ne dom", "dom")
+
+
+@pytest.mark.parametrize("missing", WORDS)
+def test_a_word_list_that_is_missing_is_named(made_up, missing):
+    with pytest.raises(LanguageError, match=rf"'xx': reading: {missing} is missing"):
+        made_up({name: words for name, words in WORDS.items() if name != missing})
+
+
+def test_words_that_yaml_reads_as_truth_values_and_a_language_without_words_are_refused(made_up):
+    with pytest.raises(LanguageError, match=r"'xx': reading: wrong has False, not a text .*quotes"):
+        made_up({**WORDS, "wrong": [False]})
+    with pytest.raises(LanguageError, match="'xx': reading is missing"):
+        made_up(None)

@@ -15,7 +15,7 @@ from lmms_eval.evaluator import simple_evaluate
 from ndino.evaluation.benchmarks import Benchmarks
 from tests.evaluation.answerer import Answerer, guess, metrics
 from tests.evaluation.benchmarks import COLOURS
-from tests.golden.make_released_scores import DEFECTS, GOLDEN, ORDINARY
+from tests.golden.make_released_scores import DEFECTS, GOLDEN, ORDINARY, SPACED
 
 POPE = ["pope-it", "pope_adv-it", "pope_pop-it", "pope_random-it"]
 RELEASED = json.loads(GOLDEN.read_text(encoding="utf-8"))
@@ -48,6 +48,17 @@ def test_ordinary_answers_score_as_with_the_released_code(benchmarks, name):
     assert {m: totals[m]([each[m] for each in made]) for m in expected} == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("name", ORDINARY)
+def test_white_space_scores_as_with_the_released_code_within_lmms_eval_and_without_it(benchmarks, name):
+    task = benchmarks.task(name, shuffled=False).task
+    assert [(row["document"], row["answer"]) for row in RELEASED["spaced"][name]] == asked(SPACED, name)
+    for row in RELEASED["spaced"][name]:
+        for score in (task.process_results, task.config.process_results):
+            made = score(row["document"], [row["answer"]])
+            found = {metric: task.aggregation()[metric]([made[metric]]) for metric in row["scores"]}
+            assert found == pytest.approx(row["scores"]), row
+
+
 @pytest.mark.parametrize(
     ("name", "number"), [(name, i) for name in DEFECTS for i in range(len(asked(DEFECTS, name)))]
 )
@@ -77,13 +88,17 @@ def test_no_login_is_asked_for(benchmarks, name):
         ("gqa-it", "il rosso", 0, 1),
         ("gqa-it", "rossa", 0, 0),
         ("mtvqa-it", "rosso.", 1, 1),
-        ("mtvqa-it", "È rosso", 0, 0),
+        ("mtvqa-it", "È rosso", 0, 1),
+        ("mtvqa-it", "Non è rosso", 0, 0),
         ("ok-vqa-it", "Rosso", 1, 1),
         ("ok-vqa-it", "un rosso", 0, 1),
         ("ok-vqa-it", "a rosso", 1, 0),
         ("exams-v-it", "(a)", 1, 1),
         ("exams-v-it", "La risposta è A", 0, 1),
         ("exams-v-it", "B", 0, 0),
+        ("exams-v-it", "A\n\nSpiegazione: B è falsa", 0, 1),
+        ("exams-v-it", "La risposta non è A", 0, 0),
+        ("exams-v-it", "A = ma", 0, 0),
         ("seedbench-it", "A. rosso", 1, 1),
         ("seedbench-it", "Albero", 1, 0),
         ("seedbench-it", "(A)", 0, 1),
@@ -93,6 +108,7 @@ def test_no_login_is_asked_for(benchmarks, name):
         ("pope-it", "si", 0, 1),
         ("pope-it", "si\u0300", 0, 1),
         ("pope-it", "Sì, c'è", 0, 1),
+        ("pope-it", "Si vede solo un gatto", 0, 0),
         ("pope-it", "no", 0, 0),
         ("pope-it", "", 0, 0),
     ],
@@ -124,6 +140,40 @@ def test_vqa_accuracy_needs_three_others_of_the_same_opinion(benchmarks):
     assert scored["exact_match"] == pytest.approx((8 * 2 / 3 + 2 * 1 / 3) / 10)
     assert json.dumps(document) == before
     assert task.process_results({"answers": ["due"]}, ["2"])["robust"] == 1
+
+
+# Verbose answers, which every rule above finds wrong by their form alone.
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "contains"),
+    [
+        ("gqa-it", "Nell'immagine si vede una superficie di colore rosso.", 1),
+        ("gqa-it", "La superficie non è rosso, è verde.", 0),
+        ("mtvqa-it", "Sul cartello c'è scritto: rosso", 1),
+        ("mtvqa-it", "arrossire", 0),
+        ("ok-vqa-it", "Il colore è il rosso.", 1),
+        ("ok-vqa-it", "verde", 0),
+    ],
+)
+def test_a_verbose_answer_is_right_if_it_contains_the_right_one(benchmarks, name, answer, contains):
+    scored = metrics(benchmarks, name, answer)
+    assert (scored["exact_match"], scored["robust"], scored["contains"]) == (0, 0, contains)
+
+
+def test_mtvqas_own_score_looks_for_the_text_as_vlmevalkit_does(benchmarks):
+    said = ["Rosso.", "L'ARROSSIRE", "r.o.s.s.o", "ros so", ""]
+    assert [metrics(benchmarks, "mtvqa-it", answer)["substring"] for answer in said] == [1, 0, 1, 0, 0]
+    task = benchmarks.task("mtvqa-it", shuffled=False).task
+    assert task.process_results({"answer": " St. Moritz "}, ["a st moritz, credo"])["substring"] == 1
+
+
+def test_okvqa_counts_the_people_whose_answer_is_contained(benchmarks):
+    task = benchmarks.task("ok-vqa-it", shuffled=False).task
+    document = {"answers": ["due", "due", "tre gatti", *["quattro"] * 7]}
+    scored = task.process_results(document, ["Ci sono due cani e 3 gatti"])
+    assert scored["robust"] == 0
+    assert scored["contains"] == pytest.approx((7 * 1 + 3 * 2 / 3) / 10)
 
 
 # pope: yes ratio of the gold answers; unparseable answers left out of recall; accuracy's error shown for F1;
@@ -161,6 +211,11 @@ def test_popes_numbers_as_released_and_as_they_should_be(benchmarks):
             "robust_recall": 2 / 4,
             "robust_f1_score": 4 / 7,
             "robust_yes_ratio": 3 / 7,  # of the model's
+            "first_sentence": 4 / 7,  # "boh" and "" deny nothing, so they are a yes
+            "first_sentence_precision": 3 / 5,
+            "first_sentence_recall": 3 / 4,
+            "first_sentence_f1_score": 2 / 3,
+            "first_sentence_yes_ratio": 5 / 7,
             "unparseable": 2 / 7,
         }
     )
@@ -208,7 +263,11 @@ def test_popes_parts_and_their_total(benchmarks):
 def test_gqa_reads_every_form_of_its_labels(benchmarks, label, target):
     task = benchmarks.task("gqa-it", shuffled=False).task
     assert task.doc_to_target({"img_id": "n0", "sent": "?", **label}) == target
-    assert task.process_results(label, ["il rosso"]) == {"exact_match": 0, "robust": 1}
+    assert task.process_results(label, ["il rosso"]) == {
+        "exact_match": 0,
+        "robust": 1,
+        "contains": 1,
+    }
 
 
 def test_gqa_decodes_only_the_image_that_is_asked_about(benchmarks, monkeypatch):

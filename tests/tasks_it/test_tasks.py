@@ -24,6 +24,7 @@ PROMPTS = {
     "seedbench-it": "Di che colore è?\nA. rosso\nB. verde\nC. blu\nD. giallo" + LETTER,
     "llava-bench-it": "Descrivi l'immagine.",
 }
+VERSIONS = {"llava-bench-it": 1.0}
 NEW_TOKENS = {**dict.fromkeys([*POPE, "seedbench-it"], 128), "llava-bench-it": 512}
 
 
@@ -45,7 +46,7 @@ def test_prompt_and_settings_are_the_papers(benchmarks, name):
     settings = task.config.generation_kwargs
     assert settings["max_new_tokens"] == NEW_TOKENS.get(name, 16)
     assert (settings["temperature"], settings["num_beams"], settings["do_sample"]) == (0, 1, False)
-    assert task.VERSION == 1.0
+    assert VERSIONS.get(name, 2.0) == task.VERSION
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -103,7 +104,7 @@ def test_no_answer_kills_a_run_and_nonsense_is_wrong(benchmarks, name):
 
 
 def test_the_best_constant_answer(benchmarks):
-    assert benchmarks.majority("gqa-it") == {"exact_match": 0.25, "robust": 0.25}
+    assert benchmarks.majority("gqa-it") == {"exact_match": 0.25, "robust": 0.25, "contains": 0.25}
     assert benchmarks.majority("pope-it")["pope_accuracy"] == 0.75
     assert benchmarks.majority("ok-vqa-it")["exact_match"] == 0.25
 
@@ -140,6 +141,15 @@ def test_data_that_does_not_fit_its_schema_is_rejected_with_the_reason(benchmark
         ("ok-vqa-it", "answers", "rosso", "answers is 'rosso', not a list of texts"),
         ("ok-vqa-it", "answers", [None], r"answers is \[None\], not a list of texts"),
         ("gqa-it", "answer", None, "answer is None, not a text"),
+        ("gqa-it", "answer", "", "answer is empty: ''"),
+        ("mtvqa-it", "answer", "", "answer is empty: ''"),
+        ("mtvqa-it", "question", "\n", "question is empty: '.*'"),
+        ("seedbench-it", "answer", "", "answer is empty: ''"),
+        ("exams-v-it", "answer", " ", "answer is empty: ' '"),
+        ("ok-vqa-it", "answers", [], r"answers is empty: \[\]"),
+        ("ok-vqa-it", "answers", ["rosso", ""], r"answers is empty: \['rosso', ''\]"),
+        ("pope-it", "answer", "", "answer is empty: ''"),
+        ("llava-bench-it", "gpt_answer", "", "gpt_answer is empty: ''"),
     ],
 )
 def test_rows_that_cannot_be_scored_are_rejected_before_inference(benchmarks, name, column, value, said):
@@ -153,13 +163,40 @@ def test_rows_that_cannot_be_scored_are_rejected_before_inference(benchmarks, na
         task.config.process_docs(rows)
 
 
+@pytest.mark.parametrize("label", [None, {}, {"rosso": 0.0}, {"": 1.0}, "", "rosso", "[1]", '{"": 1.0}'])
+def test_a_question_of_gqa_without_an_answer_is_rejected_with_its_row(benchmarks, label):
+    from datasets import Dataset
+
+    task = benchmarks.task("gqa-it", shuffled=False).task
+    texts = isinstance(label, str)
+    good = '{"rosso": 1.0}' if texts else {"rosso": 1.0}
+    rows = Dataset.from_list([{**task.eval_docs[0], "label": each} for each in (good, label)])
+    with pytest.raises(TaskDataError, match=r"crux82/gqa-it row 2: no answer in .* \(remedy: "):
+        task.config.process_docs(rows)
+
+
+def test_a_question_of_gqa_that_is_empty_is_rejected_with_its_row(benchmarks):
+    from datasets import Dataset
+
+    task = benchmarks.task("gqa-it", shuffled=False).task
+    with pytest.raises(TaskDataError, match="row 1: sent is empty: ' '"):
+        task.config.process_docs(Dataset.from_list([{**task.eval_docs[0], "sent": " "}]))
+
+
+def test_an_option_may_be_empty(benchmarks):
+    from datasets import Dataset
+
+    task = benchmarks.task("seedbench-it", shuffled=False).task
+    assert len(task.config.process_docs(Dataset.from_list([{**task.eval_docs[0], "choice_d": ""}]))) == 1
+
+
 @pytest.mark.parametrize("name, last", [("seedbench-it", "D"), ("exams-v-it", "H")])
 def test_texts_of_options_instead_of_letters_are_rejected_but_a_single_odd_row_is_not(benchmarks, name, last):
     from datasets import Dataset
 
     task = benchmarks.task(name, shuffled=False).task
     row = task.eval_docs[0]
-    odd = [{**row, "answer": text} for text in ("un gatto", "")]
+    odd = [{**row, "answer": text} for text in ("un gatto", "9")]
     with pytest.raises(TaskDataError, match=f"a letter from A to {last}; row 1 has 'un gatto'"):
         task.config.process_docs(Dataset.from_list(odd))
     assert len(task.config.process_docs(Dataset.from_list([*odd, {**row, "answer": " b "}]))) == 3

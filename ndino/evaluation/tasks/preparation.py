@@ -58,6 +58,22 @@ def require_texts(dataset: Dataset, source: str, *columns: str, several: bool = 
                 )
 
 
+def require_content(dataset: Dataset, source: str, *columns: str) -> None:
+    """Check that columns hold no empty text or list, nor a list with an empty text: no answer could be right.
+
+    Raises:
+        TaskDataError: one is empty or blank.
+    """
+    for column in columns:
+        for row, value in enumerate(dataset[column], start=1):
+            texts = value if isinstance(value, list) else [value]
+            if not texts or not all(text.strip() for text in texts):
+                raise TaskDataError(
+                    f"{source} row {row}: {column} is empty: {value!r:.80} "
+                    "(remedy: fill it in or leave out the row)"
+                )
+
+
 def require_letters(dataset: Dataset, source: str, letters: str) -> None:
     """Check that the column ``answer`` holds option letters, and not the options' texts or numbers.
 
@@ -74,26 +90,34 @@ def require_letters(dataset: Dataset, source: str, letters: str) -> None:
         )
 
 
-def prepare(dataset: Dataset, source: str, *columns: str, lists: Sequence[str] = ()) -> Dataset:
+def prepare(
+    dataset: Dataset,
+    source: str,
+    *columns: str,
+    lists: Sequence[str] = (),
+    may_be_empty: Sequence[str] = (),
+) -> Dataset:
     """``process_docs`` of a task with images: check the schema, and exchange images for the shuffled control.
 
     Args:
         source: the dataset's name on the hub, which is also its folder under the data folder.
         columns: the columns that must hold texts.
         lists: the columns that must hold lists of texts.
+        may_be_empty: those of the columns whose texts may be empty.
 
     The column ``image`` (or ``file_name``) holds images as ``datasets`` stores them, or names of files in
     the dataset's folder.
 
     Raises:
-        TaskDataError: see `require_columns` and `require_texts`; also when an image file is missing, or when
-            there are too few images for the shuffled control.
+        TaskDataError: see `require_columns`, `require_texts` and `require_content`; also when an image file
+            is missing, or when there are too few images for the shuffled control.
     """
     if "image" not in dataset.column_names and "file_name" in dataset.column_names:
         dataset = dataset.rename_column("file_name", "image")
     require_columns(dataset, source, "image", *columns, *lists)
     require_texts(dataset, source, *columns)
     require_texts(dataset, source, *lists, several=True)
+    require_content(dataset, source, *(name for name in (*columns, *lists) if name not in may_be_empty))
     dataset = with_images(dataset, source)
     if not shuffle.requested():
         return dataset

@@ -1,4 +1,4 @@
-"""What an answer scores: the paper's exact match, and our ``robust``, ``unparseable`` and ``chrf``."""
+"""What an answer scores: the paper's exact match, and our ``robust`` and other metrics."""
 
 from __future__ import annotations
 
@@ -7,31 +7,56 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ndino.evaluation.lmms_eval_adapter.metrics import exact_match_ignoring_case_and_punctuation
-from ndino.languages.answers import clean, normalise, read_letter, read_yes_no
+from ndino.evaluation.tasks.instructions import LANGUAGE
+from ndino.languages.answers import reader
+from ndino.languages.text import clean
 
 if TYPE_CHECKING:
     from sacrebleu import CHRF
 
 
 def exact_match(answer: str, targets: Sequence[str]) -> float:
-    """The paper's exact match, which ignores case and punctuation: 1 if any target matches, else 0."""
-    return float(any(exact_match_ignoring_case_and_punctuation(answer, target) for target in targets))
+    """The paper's exact match, which ignores case and punctuation: 1 if any target matches, else 0.
+
+    lmms-eval strips an answer before it scores it.
+    """
+    said = answer.strip()
+    return float(any(exact_match_ignoring_case_and_punctuation(said, target) for target in targets))
 
 
 def same_answer(answer: str, target: str) -> bool:
-    """Whether two short answers mean the same; a yes or no is read from the first word."""
-    if (wanted := read_yes_no(target)) and normalise(target) in ("si", "no"):
-        return read_yes_no(answer) == wanted
-    wanted_text = normalise(target)
-    # A target of punctuation alone normalises to nothing, and would then match every such answer.
-    return normalise(answer) == wanted_text if wanted_text else clean(answer) == clean(target)
+    """Whether two short answers mean the same; where the target is yes or no, the first word decides."""
+    answers = reader(LANGUAGE)
+    wanted = answers.only_yes_or_no(target)
+    return answers.same(answer, target) if wanted is None else answers.yes_or_no(answer) == wanted
+
+
+def contains_answer(answer: str, target: str) -> bool:
+    """Whether an answer, long or short, gives the target: as `same_answer`, or among other words.
+
+    A target that a denial stands before does not count, nor a yes or no that is not the first word.
+    """
+    answers = reader(LANGUAGE)
+    if answers.only_yes_or_no(target) is not None:
+        return same_answer(answer, target)
+    return answers.contains(answer, target)
+
+
+def contains_text(answer: str, target: str) -> float:
+    """MTVQA's own score as VLMEvalKit computes it: 1 if the target is part of the answer as text, else 0.
+
+    Case and full stops are ignored, nothing else: "rosso" is in "arrossire".
+    """
+    said, wanted = (text.strip().lower().replace(".", "") for text in (answer, target))
+    return float(wanted in said)
 
 
 def score_short_answer(answer: str, targets: Sequence[str]) -> dict[str, float]:
-    """``exact_match`` as in the paper, and ``robust``; each is 0 or 1."""
+    """``exact_match`` as in the paper, ``robust``, and ``contains`` for verbose answers; each is 0 or 1."""
     return {
         "exact_match": exact_match(answer, targets),
         "robust": float(any(same_answer(answer, target) for target in targets)),
+        "contains": float(any(contains_answer(answer, target) for target in targets)),
     }
 
 
@@ -44,7 +69,7 @@ def score_letter(
         letters: the options that exist, such as ``"ABCD"``.
         choices: the options' texts by letter; an answer that repeats one of them counts as its letter.
     """
-    said = read_letter(answer, letters, choices)
+    said = reader(LANGUAGE).letter(answer, letters, choices)
     return {"robust": float(said == target.strip().upper()), "unparseable": float(said is None)}
 
 

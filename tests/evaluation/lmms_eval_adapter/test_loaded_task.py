@@ -19,7 +19,7 @@ def pope(benchmark_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Lo
 
 
 def test_a_row_has_a_prompt_a_target_and_images(pope):
-    assert (len(pope), pope.version, pope.is_ours) == (12, 1.0, True)
+    assert (len(pope), pope.version, pope.is_ours) == (12, 2.0, True)
     assert pope.prompt(1).startswith("C'è del rosso nell'immagine?\n")
     assert [pope.target(number) for number in range(4)] == ["sì", "no", "no", "no"]
     (image,) = pope.images(2)
@@ -36,5 +36,5 @@ def test_an_answer_is_scored_and_totals_are_taken(pope):
 def test_a_bootstrap_calls_means_alone_for_other_peoples_tasks(pope):
     assert pope.resampled_totals == pope.totals
     theirs = LoadedTask(pope.name, pope.task, is_ours=False)
-    assert set(theirs.resampled_totals) == {"pope_accuracy", "robust", "unparseable"}
+    assert set(theirs.resampled_totals) == {"pope_accuracy", "robust", "first_sentence", "unparseable"}
     assert all(map(is_mean, theirs.resampled_totals.values()))

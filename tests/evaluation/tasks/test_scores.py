@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from ndino.evaluation.tasks.scores import (
+    contains_answer,
+    contains_text,
     exact_match,
     same_answer,
     score_letter,
@@ -16,12 +18,16 @@ from ndino.evaluation.tasks.scores import (
     [("rosso", 1, 1), ("Rosso.", 1, 1), ("il rosso", 0, 1), ("blu", 0, 0), ("", 0, 0)],
 )
 def test_a_short_answer_has_a_strict_and_a_tolerant_score(answer, exact, robust):
-    assert score_short_answer(answer, ["rosso"]) == {"exact_match": exact, "robust": robust}
+    assert score_short_answer(answer, ["rosso"]) == {
+        "exact_match": exact,
+        "robust": robust,
+        "contains": robust,
+    }
 
 
 def test_any_target_may_match():
     assert exact_match("due", ["tre", "due"]) == 1
-    assert score_short_answer("2", ["tre", "due"]) == {"exact_match": 0, "robust": 1}
+    assert score_short_answer("2", ["tre", "due"]) == {"exact_match": 0, "robust": 1, "contains": 1}
 
 
 @pytest.mark.parametrize(
@@ -39,6 +45,16 @@ def test_any_target_may_match():
 )
 def test_yes_no_and_punctuation_are_compared_in_their_own_way(answer, target, same):
     assert same_answer(answer, target) is same
+
+
+def test_a_yes_or_no_is_not_found_among_other_words():
+    assert contains_answer("Sì, c'è un gatto", "sì") and not contains_answer("Un gatto, no?", "no")
+    assert not contains_answer("Si vede un gatto", "sì")
+    assert contains_answer("Un gatto nero", "gatto")
+
+
+def test_the_text_of_the_target_is_looked_for_as_it_is():
+    assert [contains_text("Arrossire!", target) for target in ("rossi", "ROSSI.", "rosso")] == [1, 1, 0]
 
 
 def test_a_letter_is_right_wrong_or_unparseable():

@@ -1,0 +1,276 @@
+"""Reads the letter of an option from an answer: "B", "(b)", "La risposta è B", "Non è A, è B"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ndino.languages.reading_words import ReadingWords, folded
+from ndino.languages.tokens import NEWLINE, Phrases, Token, plain, tokens
+
+_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
+_BOUNDARIES = frozenset({".", ",", ":", ";", "!", "?", "(", ")", "–", "—", NEWLINE})
+_FULL_STOPS = frozenset({".", ":", "!", "?", NEWLINE})
+# Beside one of these a letter is part of a formula: "F = ma", "A + B", "20 °C".
+_FORMULA = frozenset("=+*/^<>≤≥≠≈×·÷±→∝~|°\\%&@#")
+
+
+@dataclass
+class _Mention:
+    """A letter in an answer that may name an option.
+
+    Attributes:
+        start, end: its tokens, brackets included.
+        denied: the answer says that it is not this option.
+        announced: the answer says that it is this option.
+        leading: it stands where an option would: at the start, in brackets, or in a clause of its own.
+    """
+
+    letter: str
+    start: int
+    end: int
+    denied: bool = False
+    announced: bool = False
+    leading: bool = False
+
+
+class LetterReader:
+    """Reads options by one language's words.
+
+    Args:
+        same: whether two short answers mean the same.
+    """
+
+    def __init__(self, words: ReadingWords, same: Callable[[str, str], bool]) -> None:
+        self._same = same
+        self._leads, self._announcing = words.lead_phrases, words.announcing_phrases
+        self._copulas, self._affirming = Phrases(words.copulas), Phrases(words.affirming)
+        self._breaks, self._reasons = Phrases(words.breaks), Phrases(words.reasons)
+        self._denying, self._denials = words.denying, folded(words.denials)
+        self._right, self._wrong = folded(words.right), folded(words.wrong)
+        self._right_nouns = folded(words.announcers)
+        self._articles, self._joining = folded(words.articles), folded((*words.articles, *words.joining))
+        self._word_letters = frozenset(letter.upper() for letter in words.word_letters)
+
+    def read(self, answer: str, letters: str, choices: Mapping[str, str] | None = None) -> str | None:
+        """The option that an answer names, as a capital from ``letters``; None if there is not exactly one.
+
+        An answer that names several options is read only if it announces one of them ("Between A and B, the
+        answer is B"). A denied option is not named, nor is a letter that is a word or part of a formula.
+
+        Args:
+            answer: the model's answer.
+            letters: the options that exist, such as ``"ABCD"``.
+            choices: the options' texts by letter; an answer that repeats one of them counts as its letter.
+        """
+        text = plain(answer)
+        lines = [self._alone(line, letters) for line in text.split(NEWLINE)]
+        alone = [letter for letter in lines if letter]
+        if lines and lines[0] and len({*alone}) == 1:
+            return lines[0]
+        matching = [letter for letter, choice in (choices or {}).items() if self._same(choice, answer)]
+        if len(matching) == 1:
+            return matching[0]
+        mentions = self._mentions(text, letters, choices or {})
+        announced = {mention.letter for mention in mentions if mention.announced and not mention.denied}
+        named = {mention.letter for mention in mentions if not mention.denied}
+        if announced or len(named) != 1 or not any(m.leading for m in mentions if not m.denied):
+            return announced.pop() if len(announced) == 1 else None
+        return named.pop()
+
+    def _alone(self, line: str, letters: str) -> str | None:
+        words = [token.text for token in tokens(line) if token.is_word]
+        marks = {token.text for token in tokens(line) if not token.is_word}
+        if len(words) == 1 and len(words[0]) == 1 and words[0].upper() in letters and not marks & _FORMULA:
+            return words[0].upper()
+        return None
+
+    def _mentions(self, text: str, letters: str, choices: Mapping[str, str]) -> list[_Mention]:
+        found = tokens(text)
+        mentions = [
+            mention
+            for place in range(len(found))
+            if (mention := self._mention(text, found, place, letters, choices)) is not None
+        ]
+        for group in self._joined(found, mentions):
+            start, end = group[0].start, group[-1].end
+            denied = self._is_denied(found, start, end)
+            # "The options are A, B and C" announces none of them.
+            described = self._copulas.at(found, end) > 0
+            announced = (group[0].announced and not described) or self._is_confirmed(found, end)
+            announced = announced and len(group) == 1
+            for mention in group:
+                mention.denied, mention.announced = denied, announced
+        return mentions
+
+    def _mention(
+        self, text: str, found: list[Token], place: int, letters: str, choices: Mapping[str, str]
+    ) -> _Mention | None:
+        token = found[place]
+        letter = token.text.upper()
+        if len(token.text) != 1 or letter not in letters:
+            return None
+        before = found[place - 1] if place else None
+        after = found[place + 1] if place + 1 < len(found) else None
+        enclosed = bool(before and after and before.text in _OPENING and after.text in _CLOSING)
+        if not enclosed and _is_in_formula(found, place):
+            return None
+        start, end = (place - 1, place + 2) if enclosed else (place, place + 1)
+        if not enclosed and after and after.glued and after.text in _CLOSING:
+            end += 1
+        mention = _Mention(letter, start, end)
+        announced = self._is_announced(found, start)
+        own_text = place == self._first_word(found) and self._is_own_text(text, token, choices.get(letter))
+        comma = end < len(found) and found[end].text == ","
+        reasoned = self._reasons.at(found, end + comma) > 0
+        closed = end == len(found) or not found[end].is_word
+        if token.text.islower():
+            # A small letter is an option in brackets, as a label ("b) ...") or where it is announced.
+            label = place == self._first_word(found) and end < len(found) and found[end].text in ".:"
+            word = letter in self._word_letters and not (closed or reasoned)
+            if not (enclosed or end > place + 1 or label or own_text or (announced and not word)):
+                return None
+        elif not (enclosed or end > place + 1 or own_text) and self._is_a_word(found, place, letter):
+            return None
+        at_start = place == self._first_word(found) or self._leads_only(found, start)
+        mention.announced = announced or (at_start and reasoned) or self._has_own_line(found, place, letters)
+        mention.announced = mention.announced or (own_text and text.count(NEWLINE) == 0)
+        mention.leading = at_start or enclosed or self._has_own_clause(found, start, end)
+        return mention
+
+    def _is_a_word(self, found: list[Token], place: int, letter: str) -> bool:
+        """Whether a capital is a word that begins a sentence: "A destra", "E poi", but not "A perché"."""
+        if letter not in self._word_letters or (place and found[place - 1].text not in _FULL_STOPS):
+            return False
+        if place + 1 == len(found) or not found[place + 1].is_word:
+            return False
+        after = found[place + 1]
+        article = after.text[0].isupper() and after.key in self._articles
+        # "A o B": another option follows.
+        joined = after.key in self._joining and place + 2 < len(found) and _is_capital(found[place + 2])
+        follows = self._copulas.at(found, place + 1) or self._reasons.at(found, place + 1)
+        return not (article or joined or follows or after.key in self._denials)
+
+    def _is_announced(self, found: list[Token], start: int) -> bool:
+        """Whether "the answer is", "option", "I choose" or the like stands before."""
+        place = start
+        while place:
+            if length := self._leads.before(found, place):
+                if self._announcing.before(found, place):
+                    return True
+                place -= length
+            elif found[place - 1].text in (":", NEWLINE, "-", "–"):
+                place -= 1
+            else:
+                return False
+        return False
+
+    def _leads_only(self, found: list[Token], start: int) -> bool:
+        """Whether only words that may lead to an option stand before, back to the start of the answer."""
+        place = start
+        while place:
+            length = self._leads.before(found, place) or int(not found[place - 1].is_word)
+            if not length:
+                return False
+            place -= length
+        return True
+
+    def _is_own_text(self, text: str, token: Token, choice: str | None) -> bool:
+        """Whether the text of the option follows its letter, to the end of the line."""
+        rest = text[token.end :].lstrip(" )]}.:;,=–—-\n")
+        texts = {rest, rest.split(NEWLINE)[0]}
+        return choice is not None and any(part and self._same(choice, part) for part in texts)
+
+    def _has_own_line(self, found: list[Token], place: int, letters: str) -> bool:
+        """Whether an option heads the first of several lines, and no other one any line."""
+        breaks = [line for line, token in enumerate(found) if token.text == NEWLINE]
+        if not breaks or place != self._first_word(found):
+            return False
+        options = [token for token in found[: breaks[0]] if _is_capital(token) and token.text in letters]
+        heads = [self._first_word(found[line:]) + line for line in breaks]
+        return len(options) < 2 and not any(len(found[head].text) == 1 for head in heads)
+
+    def _has_own_clause(self, found: list[Token], start: int, end: int) -> bool:
+        """Whether an option is a clause by itself, the last one: "Non ho dubbi: B", "Non A ma B"."""
+        while start and found[start - 1].key in self._articles:
+            start -= 1
+        begins = start == 0 or _ends_clause(found, start - 1) or self._breaks.before(found, start) > 0
+        return begins and all(not token.is_word for token in found[end:])
+
+    def _joined(self, found: list[Token], mentions: Sequence[_Mention]) -> list[list[_Mention]]:
+        """Mentions that are named together: "A e B", "A, B o C", "né A né B"."""
+        groups: list[list[_Mention]] = []
+        for mention in mentions:
+            between = found[groups[-1][-1].end : mention.start] if groups else []
+            if groups and all(token.key in self._joining or token.text in ",/" for token in between):
+                groups[-1].append(mention)
+            else:
+                groups.append([mention])
+        return groups
+
+    def _is_denied(self, found: list[Token], start: int, end: int) -> bool:
+        """Whether a denial stands before in the same clause, or a denial or rejection follows."""
+        place = start
+        while place and not _ends_clause(found, place - 1):
+            if self._breaks.before(found, place):
+                break
+            if length := self._affirming.before(found, place):
+                place -= length
+                continue
+            place -= 1
+            if found[place].key in self._denying:
+                return True
+        if end < len(found) and found[end].key in self._denials:
+            return True
+        length = self._copulas.at(found, end)
+        while length and end < len(found) and not _ends_clause(found, end):
+            if self._breaks.at(found, end):
+                break
+            if found[end].key in self._wrong or found[end].key in self._denials:
+                return True
+            end += 1
+        return False
+
+    def _is_confirmed(self, found: list[Token], end: int) -> bool:
+        """Whether "is right" or "is the answer" follows."""
+        place = end + self._copulas.at(found, end)
+        if place == end:
+            return False
+        while place < len(found):
+            if found[place].key in self._right or found[place].key in self._right_nouns:
+                return True
+            length = self._leads.at(found, place)
+            if not length:
+                return False
+            place += length
+        return False
+
+    def _first_word(self, found: Sequence[Token]) -> int:
+        return next((place for place, token in enumerate(found) if token.is_word), 0)
+
+
+def _is_in_formula(found: Sequence[Token], place: int) -> bool:
+    before = found[place - 1] if place else None
+    after = found[place + 1] if place + 1 < len(found) else None
+    labels = after is not None and after.glued and after.text in _CLOSING
+    if before and (before.text in _FORMULA or _is_joined(found, place - 1)):
+        return True
+    if before and before.text.isdecimal() and not labels:
+        return True
+    if after is None:
+        return False
+    return after.text in _FORMULA or (after.glued and after.text in _OPENING) or _is_joined(found, place + 1)
+
+
+def _is_joined(found: Sequence[Token], place: int) -> bool:
+    """Whether a hyphen or point without blanks joins two words: "B-12", "a.C."."""
+    joins = found[place].text in "-−." and found[place].glued and place + 1 < len(found)
+    return joins and found[place + 1].is_word and found[place + 1].glued
+
+
+def _ends_clause(found: Sequence[Token], place: int) -> bool:
+    return found[place].text in _BOUNDARIES
+
+
+def _is_capital(token: Token) -> bool:
+    return len(token.text) == 1 and token.text.isupper()

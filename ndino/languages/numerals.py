@@ -1,0 +1,74 @@
+"""The values that a number in digits or words may have, so that other spellings of it compare equal."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from functools import cache
+
+from ndino.languages.text import clean, without_accents
+
+Forms = frozenset[str]
+# Beyond these, and the round thousands to a million, nobody writes numbers in words.
+_ONE_BY_ONE, _ROUND = 10_000, range(10_000, 1_000_001, 1_000)
+LONGEST_NUMBER = 12
+_PARTS = re.compile(r"[-/.,:' ]")
+_CLOCK = re.compile(r"0?(\d|1\d|2[0-4])[:.h]([0-5]\d)")
+
+
+def forms(digits: str, decimal: str) -> list[Forms]:
+    """What a number written in digits may mean: for each of its parts the forms that compare equal.
+
+    ``1.000`` is a thousand where decimals have a comma, ``3.50`` is 3.5, ``12.30`` is 12.3 or half past
+    twelve. What is no single number, such as a date or a version, gives one item for each of its parts.
+
+    Args:
+        digits: digits with points, commas, colons, apostrophes or blanks between them, and ``-`` in front of
+            a negative number.
+        decimal: the language's mark before decimals, ``,`` or ``.``.
+    """
+    minus = "-" if digits.startswith("-") else ""
+    text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in digits[len(minus) :])
+    marks = _PARTS.findall(text.replace("h", ":"))
+    parts = _PARTS.split(text.replace("h", ":"))
+    found: set[str] = set()
+    if clock := _CLOCK.fullmatch(text):
+        found.add(f"{clock[1]}:{clock[2]}")
+    if not marks:
+        found.add(parts[0])
+    elif len({*marks}) == 1:
+        mark = marks[0]
+        grouped = len(parts[0]) <= 3 and parts[0][0] != "0" and all(len(part) == 3 for part in parts[1:])
+        if grouped and mark != ":":
+            found.add("".join(parts))
+        # A single point before three digits groups thousands in Italian, a comma may do so as well.
+        if len(marks) == 1 and mark in ".," and not (grouped and mark != decimal):
+            found.add(_decimal(*parts))
+    elif ":" not in marks and len({*marks[:-1]}) == 1 and all(len(part) == 3 for part in parts[1:-1]):
+        found.add(_decimal("".join(parts[:-1]), parts[-1]))
+    if not found:
+        return [frozenset({minus + part.lstrip("0") or "0"}) for part in parts]
+    return [frozenset(minus + form if form.strip("0.") else form for form in found)]
+
+
+def _decimal(whole: str, fraction: str) -> str:
+    fraction = fraction.rstrip("0")
+    return (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")
+
+
+@cache
+def number_words(language: str) -> Mapping[tuple[str, ...], str]:
+    """Numbers in words, cut into words without accents, with their digits.
+
+    Args:
+        language: num2words' code.
+
+    Raises:
+        NotImplementedError: num2words does not know the language.
+    """
+    from num2words import num2words
+
+    numbers = (*range(_ONE_BY_ONE), *_ROUND)
+    words = ((re.findall(r"\w+", without_accents(clean(num2words(n, lang=language)))), n) for n in numbers)
+    return {tuple(key): str(number) for key, number in words}

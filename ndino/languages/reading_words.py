@@ -1,0 +1,114 @@
+"""The words by which a language's answers are read: the field ``reading`` of `CODE.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+from ndino.languages.language import Language, LanguageError, missing_field
+from ndino.languages.tokens import Phrases, fold
+
+
+@dataclass(frozen=True)
+class ReadingWords:
+    """A language's words for reading answers, as its file has them.
+
+    Attributes:
+        numbers: num2words' code of the language.
+        decimal: the mark before decimals, ``,`` or ``.``; the other one groups thousands.
+        articles: dropped where two short answers are compared, elided ones with their apostrophe.
+        one: the articles that are also the number 1.
+        minus: words before a negative number.
+        scales: words that multiply the number before them.
+        symbols: for each symbol the words that mean the same; a number may go without it.
+        presenting: what may stand before a short answer and adds nothing ("it is").
+        yes: words that mean yes wherever they begin an answer.
+        yes_alone: words that mean yes only alone or before punctuation, since they have other meanings.
+        no: words that mean no where they begin an answer.
+        denials: words that deny what follows them in a sentence.
+        excluding: words that exclude the options named after them.
+        affirming: phrases with a denial in them that deny nothing.
+        breaks: words that begin a new clause, which a denial before them does not reach.
+        reasons: words after an option that begin the reason for it.
+        joining: words between options that are named together.
+        word_letters: letters that are words of the language.
+        announcers: words that announce an option or an answer.
+        copulas: forms of "to be" between an announcer and what it announces.
+        leads: words that may stand between an announcer and an option.
+        right: words that confirm an option after a copula.
+        wrong: words that reject one.
+    """
+
+    numbers: str
+    decimal: str
+    articles: tuple[str, ...]
+    one: tuple[str, ...]
+    minus: tuple[str, ...]
+    scales: Mapping[str, int]
+    symbols: Mapping[str, tuple[str, ...]]
+    presenting: tuple[str, ...]
+    yes: tuple[str, ...]
+    yes_alone: tuple[str, ...]
+    no: tuple[str, ...]
+    denials: tuple[str, ...]
+    excluding: tuple[str, ...]
+    affirming: tuple[str, ...]
+    breaks: tuple[str, ...]
+    reasons: tuple[str, ...]
+    joining: tuple[str, ...]
+    word_letters: tuple[str, ...]
+    announcers: tuple[str, ...]
+    copulas: tuple[str, ...]
+    leads: tuple[str, ...]
+    right: tuple[str, ...]
+    wrong: tuple[str, ...]
+
+    @classmethod
+    def of(cls, language: Language) -> ReadingWords:
+        """The words of a language.
+
+        Raises:
+            LanguageError: its file lacks the field or a part of it, or has a word that is no text.
+        """
+        found = language.words.get("reading")
+        if not found:
+            raise missing_field(language.code, "reading")
+        missing = [field.name for field in fields(cls) if field.name not in found]
+        if missing:
+            raise missing_field(language.code, f"reading: {missing[0]}")
+        for name, words in found.items():
+            odd = [word for word in (words if isinstance(words, list) else []) if not isinstance(word, str)]
+            if odd:
+                raise LanguageError(
+                    f"language {language.code!r}: reading: {name} has {odd[0]!r}, not a text "
+                    f"(remedy: put the word in quotes in ndino/languages/{language.code}.yaml)"
+                )
+        return cls(**{field.name: _frozen(found[field.name]) for field in fields(cls)})
+
+    @cached_property
+    def lead_phrases(self) -> Phrases:
+        """All that may stand between the start of a sentence and an option."""
+        return Phrases((*self.leads, *self.announcers, *self.copulas, *self.right, *self.affirming))
+
+    @cached_property
+    def announcing_phrases(self) -> Phrases:
+        """Those of `lead_phrases` that announce by themselves."""
+        return Phrases((*self.announcers, *self.copulas, *self.affirming))
+
+    @cached_property
+    def denying(self) -> frozenset[str]:
+        """Words that deny the options named after them."""
+        return folded((*self.denials, *self.excluding))
+
+
+def folded(words: Iterable[str]) -> frozenset[str]:
+    """Words as `tokens.fold` writes them, for look-ups."""
+    return frozenset(map(fold, words))
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _frozen(part) for key, part in value.items()}
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

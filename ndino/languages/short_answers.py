@@ -1,0 +1,197 @@
+"""Compares short answers: whether two mean the same, and whether a long one contains a short one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ndino.languages.numerals import LONGEST_NUMBER, Forms, forms, number_words
+from ndino.languages.reading_words import ReadingWords
+from ndino.languages.text import clean, without_accents
+from ndino.languages.tokens import LONGEST, NEWLINE, Phrases, plain, tokens
+
+_INITIALS = re.compile(r"(?<=\b[^\W\d_])\.(?=[^\W\d_]\b)")
+_FINAL_ACCENT = re.compile(r"(?<=[aeiou])'(?!\w)")
+_SIGN = re.compile(r"(?<![^\s(\[{€$£:=])[-−–](?=[.,]?\d)")
+# Stands for a minus sign; a hyphen between two words or numbers is none.
+_MINUS = "¬"
+_DATE = r"\d{1,2}([/.-])\d{1,2}\1\d{2,4}(?!\w)"
+_GROUPED_BY_BLANKS = r"\d{1,3}(?: \d{3})+(?:[.,]\d+)?(?!\w|[.,:]\d)"
+_NUMBER = rf"{_DATE}|{_MINUS}?(?:{_GROUPED_BY_BLANKS}|\d+(?:[.,:'h]\d+)*|(?<![\w.])\.\d+)"
+_WORD = r"[^\W\d_]+(?:\+{1,2}|#)(?!\w)|[^\W_]+(?:'[^\W_]+)*"
+_CLAUSE_END = re.compile(r"[!?;…\n]|[.,:](?!\d)")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of an answer with the forms that compare equal: one of a word, maybe several of a number."""
+
+    forms: Forms
+    is_number: bool = False
+    is_symbol: bool = False
+
+    def is_same(self, other: Word) -> bool:
+        return self.is_number == other.is_number and not self.forms.isdisjoint(other.forms)
+
+
+class ShortAnswerReader:
+    """Compares short answers by one language's words."""
+
+    def __init__(self, words: ReadingWords) -> None:
+        self._decimal, self._language = words.decimal, words.numbers
+        self._articles, self._one, self._minus = map(_bare_set, (words.articles, words.one, words.minus))
+        self._denials, self._breaks = _bare_set(words.denials), _bare_set(words.breaks)
+        self._scales = {_bare(word): value for word, value in words.scales.items()}
+        named = [(name, mark) for mark, names in words.symbols.items() for name in (mark, *names)]
+        self._symbols = {tuple(_bare(name).split()): mark for name, mark in named}
+        elided = "|".join(re.escape(article) for article in words.articles if article.endswith("'"))
+        self._elided = re.compile(rf"\b(?:{elided})(?=\w)" if elided else r"(?!)")
+        marks = "".join(re.escape(mark) for mark in words.symbols if not mark.isalpha())
+        self._part = re.compile(rf"{_NUMBER}|{_WORD}|[{marks}+]")
+        self._leads, self._copulas = words.lead_phrases, Phrases(words.copulas)
+        self._presenting = Phrases(words.presenting)
+        self.words = lru_cache(maxsize=4096)(self._words)
+
+    def same(self, one: str, other: str) -> bool:
+        """Whether two short answers mean the same.
+
+        Case, Unicode form, quotes, punctuation and accents are ignored, and so are articles, what announces
+        an answer, and the spelling of numbers. A number may go without its unit or currency, but not with
+        another. Prepositions count: "a casa" is not "casa".
+        """
+        a, b = self.words(one), self.words(other)
+        if not a or not b:
+            # A text of marks alone has no words, and would then equal every such text.
+            return not a and not b and clean(one) == clean(other)
+        if _match(a, b):
+            return True
+        bare_a, bare_b = ([word for word in words if not word.is_symbol] for words in (a, b))
+        one_is_bare = (len(bare_a) == len(a)) != (len(bare_b) == len(b))
+        return one_is_bare and any(word.is_number for word in bare_a) and _match(bare_a, bare_b)
+
+    def contains(self, answer: str, target: str) -> bool:
+        """Whether a longer answer has the words of a short one in a row, and no denial before them."""
+        wanted = self.words(target)
+        if self.same(answer, target) or not wanted:
+            return self.same(answer, target)
+        clauses = self._clauses(answer)
+        if len(self._clauses(target)) > 1:
+            clauses.append([word for clause in clauses for word in clause])
+        return any(self._holds(clause, wanted) for clause in clauses)
+
+    def _words(self, answer: str) -> tuple[Word, ...]:
+        return tuple(self._content(self._parts(self._without_leads(answer))))
+
+    def _without_leads(self, answer: str) -> str:
+        """A short answer behind what announces it ("The answer is", "Answer:") or presents it ("It is")."""
+        text = plain(answer)
+        found = tokens(text)
+        place = behind = self._presenting.at(found, 0)
+        while place < len(found):
+            if length := self._leads.at(found, place):
+                behind = place + length if self._copulas.at(found, place) else behind
+            elif place and found[place].text in (":", NEWLINE):
+                length = 1
+                behind = place + 1
+            else:
+                break
+            place += length
+        return text[found[behind].start :] if 0 < behind < len(found) else answer
+
+    def _clauses(self, answer: str) -> list[list[Word]]:
+        text = _INITIALS.sub("", plain(answer[:LONGEST]))
+        found = [self._content(self._parts(part)) for part in _CLAUSE_END.split(text)]
+        return [words for words in found if words]
+
+    def _holds(self, clause: Sequence[Word], wanted: Sequence[Word]) -> bool:
+        for start in range(len(clause) - len(wanted) + 1):
+            if _match(clause[start : start + len(wanted)], wanted):
+                before = list(clause[:start])
+                while before and before[-1].forms.isdisjoint(self._breaks):
+                    if not before.pop().forms.isdisjoint(self._denials):
+                        break
+                else:
+                    return True
+        return False
+
+    def _parts(self, text: str) -> list[str]:
+        text = _SIGN.sub(_MINUS, _INITIALS.sub("", clean(text)))
+        text = without_accents(_FINAL_ACCENT.sub("", self._elided.sub("", text)))
+        return [match[0] for match in self._part.finditer(text)]
+
+    def _content(self, parts: Sequence[str]) -> list[Word]:
+        """The words of an answer without its articles, which count where there is nothing else."""
+        words: list[Word] = []
+        place = 0
+        while place < len(parts):
+            length, found = self._phrase(parts, place)
+            if length == 1 and parts[place] in self._one:
+                found = [_number("1")] if place == len(parts) - 1 else []
+            elif length == 1 and parts[place] in self._articles:
+                found = []
+            words += found
+            place += length
+        return self._combined(words) or [_word(part) for part in parts]
+
+    def _phrase(self, parts: Sequence[str], place: int) -> tuple[int, list[Word]]:
+        """The longest number or unit in words that begins at ``place``, or the part there."""
+        part = parts[place]
+        if part.lstrip(_MINUS + ".")[:1].isdecimal():
+            digits = re.sub(r"^(-?)\.", r"\g<1>0.", part.replace(_MINUS, "-"))
+            return 1, [Word(form, is_number=True) for form in forms(digits, self._decimal)]
+        numbers = number_words(self._language)
+        for length in range(min(LONGEST_NUMBER, len(parts) - place), 0, -1):
+            key = tuple(parts[place : place + length])
+            if mark := self._symbols.get(key):
+                return length, [Word(frozenset({mark}), is_symbol=True)]
+            if (value := numbers.get(key)) is not None:
+                return length, [_number(value)]
+        return 1, [_word(part)]
+
+    def _combined(self, words: list[Word]) -> list[Word]:
+        """Numbers with their minus, scale and unit: "meno 5", "2 milioni", and "€ 5" as "5 €"."""
+        done: list[Word] = []
+        for word in words:
+            before = done[-1] if done else None
+            scale = next((self._scales[form] for form in word.forms if form in self._scales), 0)
+            if before and before.is_number and (scaled := _scaled(before.forms, scale)):
+                done[-1] = Word(scaled, is_number=True)
+            elif word.is_number and before and not before.forms.isdisjoint(self._minus):
+                done[-1] = Word(frozenset("-" + form for form in word.forms), is_number=True)
+            elif (
+                word.is_number and before and before.is_symbol and not (len(done) > 1 and done[-2].is_number)
+            ):
+                done.insert(-1, word)
+            else:
+                done.append(word)
+        return done
+
+
+def _word(text: str) -> Word:
+    return Word(frozenset({text}))
+
+
+def _number(digits: str) -> Word:
+    return Word(frozenset({digits}), is_number=True)
+
+
+def _scaled(numbers: Forms, scale: int) -> Forms:
+    """Numbers of ordinary length times a scale, without a point where nothing is left behind it."""
+    if not scale:
+        return frozenset()
+    values = [number for number in numbers if ":" not in number and len(number) < 15]
+    return frozenset(f"{float(value) * scale:.6f}".rstrip("0").rstrip(".") for value in values)
+
+
+def _match(a: Sequence[Word], b: Sequence[Word]) -> bool:
+    return len(a) == len(b) and all(one.is_same(other) for one, other in zip(a, b, strict=True))
+
+
+def _bare(text: str) -> str:
+    return without_accents(clean(text))
+
+
+def _bare_set(words: Sequence[str]) -> frozenset[str]:
+    return frozenset(map(_bare, words))

@@ -1,0 +1,184 @@
+"""Every wording of an option with every letter: read, denied, or no option at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from ndino.languages.answers import reader
+
+LETTERS = "ABCDEF"
+CHOICES = dict(
+    zip(LETTERS, ["un gatto", "una mucca", "il cane", "tre topi", "il sole", "la luna"], strict=True)
+)
+
+# {} is the letter, TEXT its option's text, CAPITAL the same with a capital, OTHER another letter.
+WORDINGS = [
+    # the letter alone
+    *("{}", "({})", "{})", "{}.", "[{}]", "**{}**", "«{}»", " {} \n", "\\boxed{{{}}}", "$\\boxed{{{}}}$"),
+    *("'{}'", '"{}"', "{}!", "<{}>", "`{}`", "{}:", "{{{}}}"),
+    # followed by its option
+    *("{}) TEXT", "({}) TEXT", "{}. TEXT", "{}: TEXT", "{} - TEXT", "{} – TEXT", "{} CAPITAL", "{}\nTEXT"),
+    *("{}. TEXT\n\nSpiegazione: l'opzione OTHER è diversa.", "{} (TEXT)", "{}) CAPITAL.", "**{}) TEXT**"),
+    # followed by a reason, or by what says that it is right
+    *(
+        "{}\n\nSpiegazione: si vede bene.",
+        "{}\n\nSpiegazione: l'opzione OTHER è diversa.",
+        "{}, perché si vede",
+    ),
+    *(
+        "{} perché si vede",
+        "{} poiché OTHER è falsa",
+        "{}, perché OTHER è altro",
+        "{}, anche se OTHER è simile",
+        "{} in quanto si vede",
+        "{} è la risposta corretta.",
+    ),
+    *(
+        "{} è corretta",
+        "{} è la risposta giusta, OTHER no.",
+        "L'opzione {} è corretta",
+        "La {} è quella giusta",
+    ),
+    *(
+        "L'opzione {} è la più adatta",
+        "L'opzione {} descrive l'immagine",
+        "L'opzione {} è quella che si vede",
+    ),
+    # announced
+    *("La risposta è {}", "La risposta è {}.", "La risposta corretta è {}", "la risposta corretta è la ({})"),
+    *("La risposta e' {}.", "Risposta: {}", "Risposta {}", "**Risposta:** {}", "Risposta: **{}**"),
+    *("Risposta:\n{}", "Risposta:\n\n{}", "Opzione {}.", "l'opzione {} è corretta", "Lettera {}", "È la {}"),
+    *(
+        "È {}",
+        "Direi {}",
+        "Direi la {}",
+        "Sceglierei la {}.",
+        "Scelgo {}",
+        "Penso che sia la {}",
+        "Credo sia {}",
+    ),
+    *("La lettera corretta è {}", "L'opzione corretta è la lettera {}", "La risposta giusta: {}"),
+    *("Quindi la risposta è {}", "La risposta è: {}", "La risposta è la lettera {} perché si vede"),
+    *("Secondo me è {}", "Per me {}", "Sicuramente {}", "La risposta finale è {}", "Opzione corretta: {}"),
+    *(
+        "La risposta corretta è {} TEXT",
+        "La risposta corretta è {}) TEXT",
+        "La risposta corretta è {}: TEXT.",
+    ),
+    # beside others
+    *("Le opzioni sono A, B, C e D. La risposta è {}.", "Tra A e B, la risposta è {}"),
+    *("Risposta {}, perché OTHER è falsa", "La risposta è {}, non OTHER", "{}, non OTHER"),
+    *(
+        "La risposta è {} e non OTHER",
+        "Non è OTHER, è {}",
+        "Non è OTHER ma {}",
+        "Non è la OTHER, bensì la {}",
+    ),
+    *("Escluderei OTHER: la risposta è {}",),
+    # with a denial that denies nothing
+    *("Non ho dubbi: {}", "Senza dubbio {}", "Non c'è dubbio che sia {}", "Non può che essere {}"),
+]
+SMALL = [
+    *("{}", "({})", "{})", "{}.", "[{}]", "**{}**", "{}) TEXT", "({}) TEXT", "{}. TEXT", "La risposta è {}."),
+    *("La risposta è {}", "opzione ({})", "opzione {}", "lettera {}.", "la risposta corretta è la ({})"),
+    *("Risposta: {}", "risposta: {}."),
+]
+# The text of an option stands for its letter.
+TEXTS = ["TEXT", "CAPITAL", "TEXT.", "La risposta è TEXT", "È TEXT", "C'è TEXT", "{} TEXT"]
+DENIED = [
+    *("La risposta non è {}", "Non è {}", "Non è la {}.", "Escluderei la {}", "Escludo {}", "non {}"),
+    *("L'opzione {} non è corretta", "{} non è corretta", "{} è sbagliata", "La {} è errata", "{} è falsa"),
+    *("L'opzione {} è da escludere", "Non direi {}", "Non credo che sia la {}", "Non può essere {}"),
+    *(
+        "Non mi sembra la {}",
+        "{} no",
+        "Tutte tranne {}",
+        "Né {} né altro",
+        "Nemmeno {}",
+        "Non sceglierei la {}",
+    ),
+    *("La risposta non è l'opzione {}.", "La risposta corretta non è la ({})", "Di certo non è {}"),
+    *("L'opzione {} è sicuramente sbagliata.", "La {} non può essere", "Non è vero che la risposta è {}"),
+    *("Né {} né OTHER", "Escluderei {} e OTHER", "Le opzioni {}, OTHER e F non sono corrette"),
+]
+SEVERAL = [
+    *(
+        "{} o OTHER",
+        "{} e OTHER",
+        "{}) o OTHER)",
+        "La risposta è {} o OTHER",
+        "La risposta è {} oppure OTHER.",
+    ),
+    *("Le opzioni {} e OTHER sono corrette", "{}. TEXT OTHER. altro", "{}: TEXT, OTHER: altro", "{}\nOTHER"),
+    *("{}. TEXT. OTHER. altro", "{}. TEXT\nOTHER. altro"),
+    *("{}/OTHER", "La risposta è {}. La risposta è OTHER."),
+]
+# Capitals that are parts of formulas, units, names and words.
+NO_OPTION = [
+    *(
+        "F = ma",
+        "F=ma",
+        "E = mc²",
+        "E=mc^2",
+        "A + B = C",
+        "F(x) = 2",
+        "V = R I",
+        "A → B",
+        "B-12",
+        "C++",
+        "A+",
+    ),
+    *("20 °C", "25° C", "5 A", "CO₂", "Vitamina C", "Il punto A", "La forza F è uguale a ma", "nel 44 a.C."),
+    *("J. C. Rossi", "C'è una pecora", "D'accordo", "un cavallo", "Cavallo", "Nessuna", "", "boh"),
+    *("A destra c'è una mucca", "A Roma", "Risposta: A destra", "E poi", "E il cane?", "a destra", "e poi"),
+    *("La risposta è a destra", "La risposta è e basta", "a) 3 b) 5", "A\nB\nC\nD", "la a e la b"),
+    "A. gatto B. mucca C. cane D. topi",
+]
+
+
+def said(wording: str, letter: str) -> str:
+    capital = letter.upper()
+    text, other = CHOICES[capital], "C" if capital != "C" else "B"
+    filled = wording.replace("TEXT", text).replace("CAPITAL", text[0].upper() + text[1:])
+    return filled.replace("OTHER", other).format(letter)
+
+
+def readings(wording: str, letters: str, with_choices: bool) -> list[str | None]:
+    choices = CHOICES if with_choices else None
+    return [reader("it").letter(said(wording, letter), LETTERS, choices) for letter in letters]
+
+
+@pytest.mark.parametrize("with_choices", [True, False])
+@pytest.mark.parametrize("wording", WORDINGS)
+def test_every_letter_is_read_alike(wording, with_choices):
+    assert readings(wording, LETTERS, with_choices) == [*LETTERS]
+
+
+@pytest.mark.parametrize("with_choices", [True, False])
+@pytest.mark.parametrize("wording", SMALL)
+def test_every_small_letter_is_read_alike(wording, with_choices):
+    assert readings(wording, LETTERS.lower(), with_choices) == [*LETTERS]
+
+
+@pytest.mark.parametrize("wording", TEXTS)
+def test_the_text_of_an_option_is_its_letter(wording):
+    assert readings(wording, LETTERS, True) == [*LETTERS]
+
+
+@pytest.mark.parametrize("wording", [*DENIED, *SEVERAL])
+def test_a_denied_letter_names_nothing_and_nor_do_several(wording):
+    for with_choices in (True, False):
+        assert readings(wording, LETTERS[:5], with_choices) == [None] * 5
+
+
+@pytest.mark.parametrize("answer", NO_OPTION)
+def test_letters_that_are_no_options_are_not_read(answer):
+    assert reader("it").letter(answer, "ABCDEFGH") is None
+    assert reader("it").letter(answer, LETTERS, CHOICES) is None
+
+
+def test_a_letter_that_is_no_option_is_not_read():
+    assert reader("it").letter("E", "ABCD", CHOICES) is None
+    assert reader("it").letter("3 topi", "ABCD", CHOICES) == "D"
+    # Two options with one text name none.
+    assert reader("it").letter("un gatto", "AB", {"A": "un gatto", "B": "gatto"}) is None

@@ -1,0 +1,161 @@
+"""Short answers that mean the same, every form of a number, and long answers that contain a short one."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from num2words import num2words
+
+from ndino.languages.answers import reader
+from ndino.languages.numerals import forms
+
+# In each group every form means the same as every other one, and nothing of another group.
+SAME = [
+    [
+        "rosso",
+        "«rosso»",
+        "Rosso.",
+        "ros\u200bso",
+        "rosso\x00",
+        "il rosso",
+        "È rosso",
+        "E' rosso",
+        "Risposta: rosso",
+    ],
+    [
+        "La risposta è blu",
+        "blu",
+        "La risposta corretta è: blu",
+        "Risposta: **blu**",
+        "Risposta:\nblu",
+        "Sono blu",
+    ],
+    ["l'orso", "l’orso", "orso", "un orso", "C'è un orso", "Si tratta di un orso", "Penso che sia un orso"],
+    ["perché", "perchè", "perche\u0301"],
+    ["città", "citta'", "CITTÀ"],
+    ["U.S.A.", "USA"],
+    ["non-fumatori", "non fumatori"],
+    ["ﬁore", "fiore"],
+    ["a casa"],
+    ["casa"],
+    ["dell'orso"],
+    ["C++", "c++."],
+    ["C", "c."],
+    ["C#"],
+    # numbers
+    ["1", "uno", "una", "un", "1.0", "1,00"],
+    ["numero uno", "numero 1"],
+    ["5", "cinque", "Cinque."],
+    ["-5", "−5", "–5", "meno cinque", "meno 5"],
+    ["21", "ventuno"],
+    ["23 cani", "ventitré cani", "ventitre cani", "Ci sono 23 cani"],
+    ["1000", "1.000", "1 000", "1'000", "1\u00a0000", "mille"],
+    ["2000", "duemila", "2.000", "2mila", "2 mila"],
+    ["1990", "millenovecentonovanta"],
+    ["1.000.000", "1,000,000", "1000000", "un milione", "1 milione"],
+    ["2.500.000", "2,5 milioni"],
+    ["3,5", "3.5", "3,50", "3.50", "03,5"],
+    ["35"],
+    [".7", "0,7", "0.70"],
+    ["1.234,50", "1,234.50", "1234,5", "1 234,5"],
+    ["12:30", "12h30", "ore 12:30"],
+    ["12:03"],
+    ["1230"],
+    ["0:30"],
+    ["09:15", "9:15"],
+    ["007"],
+    ["7"],
+    ["12/05/2020", "12-5-2020", "12.05.2020"],
+    ["2.0.1"],
+    ["201"],
+    ["6 €", "€6", "€ 6,00", "6 euro", "sei euro", "EUR 6"],
+    ["6 $", "$6", "6 dollari", "6 USD", "Risposta: $6"],
+    ["50%", "50 %", "50 percento", "cinquanta per cento"],
+    ["20°", "20 gradi", "venti gradi"],
+    ["5km", "5 km"],
+    ["€"],
+    ["$"],
+]
+PAIRS_WITH_SEVERAL_READINGS = [("12.30", "12:30"), ("12.30", "12,3"), ("1,500", "1500"), ("1,500", "1,5")]
+WITHOUT_UNIT = [("50", "50%"), ("5", "5 €"), ("12:30", "12.30 ore")]
+CONTAINED = [
+    ("Il gatto è rosso.", "rosso"),
+    ("Nell'immagine si vede un gatto rosso su un tavolo", "gatto rosso"),
+    ("Non è rosso, è blu", "blu"),
+    ("Non è rosso ma blu", "blu"),
+    ("Ci sono tre gatti", "3"),
+    ("Costa 5 euro al chilo", "5 €"),
+    ("Il cartello dice: vietato fumare.", "Vietato fumare"),
+    ("vietato ai non fumatori", "non fumatori"),
+    ("I colori sono rosso, bianco e verde", "rosso, bianco"),
+    ("L'orario è 12.30 di sera", "12:30"),
+    ("La squadra U.S.A. è in testa", "USA"),
+]
+NOT_CONTAINED = [
+    ("Non è rosso, è blu", "rosso"),
+    ("arrossire", "rosso"),
+    ("Non c'è nessun gatto", "gatto"),
+    ("Ci sono 13 gatti", "3"),
+    ("Costa -5 euro", "5 €"),
+    ("", "rosso"),
+    ("rosso", "?"),
+]
+
+
+@pytest.mark.parametrize("group", SAME, ids=lambda group: group[0])
+def test_what_means_the_same_is_the_same_and_nothing_else(group):
+    same = reader("it").same
+    assert [pair for pair in itertools.permutations(group, 2) if not same(*pair)] == []
+    others = [text for other in SAME if other is not group for text in other]
+    # A number may go without its unit.
+    bare = {"6 €": "6", "6 $": "6", "50%": "50", "20°": "20"}.get(group[0])
+    assert [text for text in others if same(group[0], text) and text != bare] == []
+
+
+@pytest.mark.parametrize(("one", "other"), [*PAIRS_WITH_SEVERAL_READINGS, *WITHOUT_UNIT])
+def test_a_number_may_have_several_readings_and_go_without_its_unit(one, other):
+    assert reader("it").same(one, other) and reader("it").same(other, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        *(
+            ("due", "tre"),
+            ("rosso", "rossi"),
+            ("il", ""),
+            ("Non è rosso", "rosso"),
+            ("A+", "A"),
+            ("3+2", "32"),
+        ),
+        *(("10-5", "105"), ("3/4", "34"), ("5 milioni", "5"), ("sì", "sette"), ("Alternative rock", "rock")),
+        *(("lettera d'amore", "amore"), ("50%", "50 €"), ("gatto", "gatto €"), ("12:30", "12,3"), ("?", "!")),
+    ],
+)
+def test_what_means_something_else_stays_different(one, other):
+    assert not reader("it").same(one, other)
+
+
+def test_every_number_in_words_is_its_digits():
+    numbers = [*range(120), 180, 200, 999, 1000, 1001, 1861, 2023, 9999, 10_000, 100_000, 1_000_000]
+    wrong = [n for n in numbers if not reader("it").same(num2words(n, lang="it"), str(n))]
+    assert wrong == []
+    assert not reader("it").same("ventuno", "22")
+
+
+def test_points_and_commas_follow_the_language():
+    assert forms("1.000", ",") == [{"1000"}] and forms("1.000", ".") == [{"1000", "1"}]
+    assert forms("1,000", ".") == [{"1000"}] and forms("2,5", ".") == [{"2.5"}]
+    assert forms("12.30", ",") == [{"12.3", "12:30"}] and forms("12.99", ",") == [{"12.99"}]
+    assert forms("1.2.3", ",") == [{"1"}, {"2"}, {"3"}]
+
+
+@pytest.mark.parametrize(("answer", "target"), CONTAINED)
+def test_a_longer_answer_contains_a_short_one(answer, target):
+    assert reader("it").contains(answer, target)
+
+
+@pytest.mark.parametrize(("answer", "target"), NOT_CONTAINED)
+def test_parts_of_words_and_denied_words_are_not_contained(answer, target):
+    assert not reader("it").contains(answer, target)
