@@ -70,7 +70,7 @@ from ndino.train.engine import fit_to_rows, training_arguments
 from ndino.train.loss import patch_forward
 from ndino.train.packing.attention import use_packed_attention
 from ndino.train.packing.plan import PackedBatches, micro_batches
-from ndino.train.rows.building import stage_index
+from ndino.train.rows.run_index import stage_index
 from ndino.train.stage import Stage, StageError
 from ndino.train.trainer import NativeTrainer, set_trainable
 

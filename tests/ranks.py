@@ -67,6 +67,8 @@ def fork_ranks(count: int, work: Callable[[], None]) -> None:
             os.environ |= {"GLOO_SOCKET_IFNAME": "lo"}
             try:
                 work()
+            except SystemExit as ended:
+                os._exit(int(ended.code or 0))
             except BaseException:
                 traceback.print_exc()
                 os._exit(1)

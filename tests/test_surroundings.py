@@ -33,7 +33,7 @@ per_device_batch: 1
 epochs: null
 max_steps: 1
 scheduler: cosine
-warmup_ratio: 0.03
+warmup_ratio: 0.0
 weight_decay: 0.0
 adam_betas: [0.9, 0.95]
 max_length: 512

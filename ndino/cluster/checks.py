@@ -20,6 +20,7 @@ from ndino.formats.recipes import Recipe
 from ndino.llava_next.arguments import in_half_precision, lacks_master_weights, native_only
 from ndino.train.manifest import identity
 from ndino.train.resuming.distribution import planned
+from ndino.train.rows.steps import no_step
 from ndino.train.stage import (
     Stage,
     StageError,
@@ -178,14 +179,14 @@ def _folders(stage: Stage, allocation: Allocation, engine: str) -> Lines:
 
 
 def _data(stage: Stage, allocation: Allocation, engine: str) -> Lines:
-    return _rows(stage, every_image=True)
+    return _rows(stage, allocation, every_image=True)
 
 
 def _first_images(stage: Stage, allocation: Allocation, engine: str) -> Lines:
-    return _rows(stage, every_image=False)
+    return _rows(stage, allocation, every_image=False)
 
 
-def _rows(stage: Stage, *, every_image: bool) -> Lines:
+def _rows(stage: Stage, allocation: Allocation, *, every_image: bool) -> Lines:
     if not stage.image_folder.is_dir():
         yield False, f"{stage.image_folder}: no such image folder (remedy: image_folder in the recipe)"
         if not stage.data.exists():
@@ -204,8 +205,8 @@ def _rows(stage: Stage, *, every_image: bool) -> Lines:
         first = f"; the first: {survey.first_fault}" if survey.faulty else ""
         yield False, with_remedy(f"{stage.data}: no usable row{first}", "data in the recipe")
         return
-    rejected = survey.faulty + survey.without_image
-    problem = too_many_rejects(rejected, survey.rows - survey.without_image, stage)
+    rejected, usable = survey.faulty + survey.without_image, survey.rows - survey.without_image
+    problem = too_many_rejects(rejected, usable, stage)
     if problem:
         kinds = f"{survey.faulty} faulty, {survey.without_image} without an image that opens"
         yield False, f"{problem}: {kinds}; the first: {survey.first_fault}"
@@ -213,6 +214,8 @@ def _rows(stage: Stage, *, every_image: bool) -> Lines:
     left_out = f", {rejected} left out; the first: {survey.first_fault}" if rejected else ""
     yield True, f"data: {stage.data}, {survey.rows} rows{left_out}"
     if problem := nothing_to_learn(stage.recipe, stage.data, images=bool(survey.first_images)):
+        yield False, problem
+    if allocation.gpus and (problem := no_step(stage.recipe, usable, stage.data, ranks=allocation.ranks)):
         yield False, problem
     first_images = [stage.image_folder / image for image in survey.first_images]
     broken = [line for image in first_images if (line := decode_fault(image))]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ndino.formats.recipes import Recipe, RecipeError
 from ndino.train.resuming.distribution import Distribution
+from ndino.train.rows.steps import steps_of_stage
 from ndino.train.rows.workers import loader_workers
 from ndino.train.stage import LOGGED_POINTS, PATIENCE_SECONDS
 
@@ -91,7 +92,7 @@ def upstream_arguments(
     if problem := native_only(recipe):
         raise RecipeError(problem)
     accumulation = recipe.accumulation(ranks)
-    steps = recipe.max_steps or max(1, int(rows * (recipe.epochs or 1)) // recipe.effective_batch)
+    steps = steps_of_stage(recipe, rows)
     workers = loader_workers(recipe.loader_workers, rows=rows, ranks_here=ranks_here or ranks)
     values = {
         "model_name_or_path": inputs.language_model,
@@ -139,7 +140,7 @@ def upstream_arguments(
         "logging_nan_inf_filter": False,  # it would log another loss for one that is no number
         "seed": recipe.seed,
         "dataloader_num_workers": workers,
-        "dataloader_drop_last": rows >= recipe.effective_batch,
+        "dataloader_drop_last": True,  # an epoch consists of whole steps: `ndino.train.rows.steps`
         "dataloader_pin_memory": not cpu,
         "use_cpu": cpu,
         "disable_tqdm": True,

@@ -37,7 +37,8 @@ from ndino.train.build import build_processor
 from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints, step_of
 from ndino.train.manifest import identity
 from ndino.train.resuming.distribution import planned
-from ndino.train.rows.building import stage_index
+from ndino.train.rows.run_index import stage_index
+from ndino.train.rows.steps import require_steps
 from ndino.train.stage import (
     IN_RANDOM_ORDER,
     OnStep,
@@ -148,7 +149,7 @@ def prepare_stage(
         write_json(out / "run.json", {**run, **IN_RANDOM_ORDER})
         started = time.time()
         inputs = _write_start(stage, out)
-        rows, rejected = _write_rows(stage, inputs.vision_tower, out)
+        rows, rejected = _write_rows(stage, inputs.vision_tower, out, ranks=ranks)
         remove_incomplete_checkpoints(out)
         checkpoint = newest_complete_checkpoint(out)
         try:
@@ -240,7 +241,7 @@ def _write_start(stage: Stage, out: Path) -> Inputs:
     )
 
 
-def _write_rows(stage: Stage, tower: Path, out: Path) -> tuple[int, int]:
+def _write_rows(stage: Stage, tower: Path, out: Path, *, ranks: int) -> tuple[int, int]:
     """Write the usable rows to ``out/rows.json``, and of each its number and counts from the index.
 
     Rows are checked here because upstream retries a bad row for seconds, and then silently trains on another.
@@ -255,6 +256,7 @@ def _write_rows(stage: Stage, tower: Path, out: Path) -> tuple[int, int]:
     processor = build_processor(tokenizer, CLIPVisionConfig.from_pretrained(tower), stage.recipe)
     index = stage_index(stage, processor)
     write_rejects(index.lines(stage.data), len(index), stage)
+    require_steps(stage, len(index), ranks=ranks)
     columns = zip(index.row_numbers.tolist(), index.lengths.tolist(), index.supervised.tolist(), strict=True)
     usable = {row: {"tokens": length, "supervised": supervised} for row, length, supervised in columns}
     write_conversations(

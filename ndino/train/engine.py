@@ -33,6 +33,7 @@ from ndino.train.checkpoints import (
 )
 from ndino.train.dataset import ConversationDataset
 from ndino.train.health.divergence import Diverged, skip_notice
+from ndino.train.health.learned import not_learned, nothing_learned, trained_values
 from ndino.train.health.ranks import any_rank
 from ndino.train.loss import patch_forward
 from ndino.train.manifest import identity, peak_rss_mb, surroundings
@@ -40,8 +41,9 @@ from ndino.train.packing.attention import use_packed_attention
 from ndino.train.packing.plan import micro_batches
 from ndino.train.resuming.distribution import current, must_convert
 from ndino.train.resuming.universal import make_universal
-from ndino.train.rows.building import stage_index
 from ndino.train.rows.damage import RecordDamage
+from ndino.train.rows.run_index import stage_index
+from ndino.train.rows.steps import require_steps, steps_of_stage
 from ndino.train.rows.workers import loader_workers, ranks_on_this_machine
 from ndino.train.stage import (
     LOGGED_POINTS,
@@ -123,6 +125,7 @@ def _train(
     arguments = training_arguments(stage.recipe, stage.out, quiet=on_step is not None)
     index = stage_index(stage, processor)
     write_rejects(index.lines(stage.data), len(index), stage)
+    require_steps(stage, len(index), ranks=arguments.world_size)
     fit_to_rows(arguments, stage.recipe, index.lengths)
     dataset = ConversationDataset(index, stage.image_folder, processor)
     damage = RecordDamage(dataset, stage)
@@ -130,6 +133,7 @@ def _train(
         raise StageError(problem)
     prepare_adapter(model, stage.recipe, device=arguments.device)
     set_trainable(model, stage.recipe.trained_parts)
+    begun_with = trained_values(model) if is_first_rank() else {}
     patch_forward(model)
     if stage.recipe.packing:
         use_packed_attention(model)
@@ -163,6 +167,10 @@ def _train(
             raise StageStopped(f"{stage.out}: stopped after step {trainer.state.global_step}")
         weights = trainer.gathered_weights()
         _require_finite(weights, trainer)
+        # What rank 0 gathers depends on the launcher: DDP and FSDP2 have the fp32 masters, ZeRO their bf16
+        # copies.
+        dtype = torch.bfloat16 if trainer.args.bf16 else torch.float32
+        _require_learned(begun_with, weights, trainer, dtype)
         if trainer.is_world_process_zero():
             if stage.recipe.adapter is not None:
                 weights = published(weights, stage.recipe.adapter, lambda: _starting_model(stage)[0])
@@ -172,9 +180,7 @@ def _train(
                 model_folder,
                 weights=weights,
                 prompt=stage.recipe.prompt,
-                # What rank 0 gathers depends on the launcher: DDP and FSDP2 have the fp32 masters, ZeRO their
-                # bf16 copies.
-                dtype=torch.bfloat16 if trainer.args.bf16 else torch.float32,
+                dtype=dtype,
             )
     if trainer.is_world_process_zero():
         history = trainer.state.log_history
@@ -267,16 +273,10 @@ def training_arguments(recipe: Recipe, out: Path, *, quiet: bool) -> TrainingArg
 def fit_to_rows(arguments: TrainingArguments, recipe: Recipe, lengths: np.ndarray) -> None:
     """Set what depends on the usable rows; ``lengths`` are their tokens, int ``(rows,)``.
 
-    Raises:
-        StageError: they do not fill a step of packed samples.
+    They fill at least one step (`require_steps`).
     """
     rows = len(lengths)
     if recipe.packing:
-        if rows < recipe.effective_batch:
-            raise StageError(
-                f"recipe {recipe.name}: {rows} rows do not fill a step of {recipe.effective_batch}, so they "
-                "cannot be packed (remedy: set packing: false in the recipe, or a smaller effective_batch)"
-            )
         # The memory that padded micro-batches would need at worst is there, so there may be fewer of them.
         arguments.gradient_accumulation_steps = micro_batches(
             lengths,
@@ -287,11 +287,8 @@ def fit_to_rows(arguments: TrainingArguments, recipe: Recipe, lengths: np.ndarra
     arguments.dataloader_num_workers = loader_workers(
         recipe.loader_workers, rows=rows, ranks_here=ranks_on_this_machine()
     )
-    # An epoch's last, smaller batch would be a step with noisier gradients. Where the data fill less than one
-    # batch, it is all there is.
-    arguments.dataloader_drop_last = rows >= recipe.effective_batch
-    steps = recipe.max_steps or max(1, int(rows * (recipe.epochs or 1)) // recipe.effective_batch)
-    arguments.logging_steps = max(1, steps // LOGGED_POINTS)
+    arguments.dataloader_drop_last = True  # an epoch consists of whole steps: `ndino.train.rows.steps`
+    arguments.logging_steps = max(1, steps_of_stage(recipe, rows) // LOGGED_POINTS)
 
 
 def _require_finite(weights: dict[str, torch.Tensor], trainer: NativeTrainer) -> None:
@@ -301,6 +298,17 @@ def _require_finite(weights: dict[str, torch.Tensor], trainer: NativeTrainer) ->
             f"{trainer.args.output_dir}: {name or 'a weight'} is not finite after the last step, nothing is "
             "published (remedy: train again with a lower learning_rate in another --out)"
         )
+
+
+def _require_learned(
+    begun_with: dict[str, torch.Tensor],
+    weights: dict[str, torch.Tensor],
+    trainer: NativeTrainer,
+    dtype: torch.dtype,
+) -> None:
+    same = trainer.is_world_process_zero() and nothing_learned(begun_with, weights, dtype)
+    if any_rank(same, trainer.args.device):
+        raise not_learned(Path(str(trainer.args.output_dir)), trainer.state.global_step, dtype)
 
 
 def _starting_model(stage: Stage) -> tuple[LlavaNextForConditionalGeneration, LlavaNextProcessor]:

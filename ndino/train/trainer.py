@@ -22,6 +22,7 @@ from ndino.train.dataset import ConversationDataset
 from ndino.train.health.divergence import DivergenceGuard
 from ndino.train.packing.averages import divisors
 from ndino.train.packing.plan import PackedBatches
+from ndino.train.rows.order import epoch_rows
 from ndino.train.watching.throughput import Throughput
 
 # How the names of a part's weights begin. "all" and a list of all parts are the same.
@@ -89,8 +90,7 @@ class NativeTrainer(Trainer):
         # micro-batches that remain, whose number depends on per_device_batch: then so would the number of
         # steps, and the epoch in which a resumed run continues.
         dataset = cast("Sized", self.train_dataset if train_dataset is None else train_dataset)
-        rows, batch = len(dataset), self.recipe.effective_batch
-        return RandomSampler(dataset, num_samples=rows // batch * batch if rows >= batch else None)
+        return RandomSampler(dataset, num_samples=epoch_rows(len(dataset), self.recipe.effective_batch))
 
     def get_train_dataloader(self) -> DataLoader:
         if not self.recipe.packing:

@@ -98,10 +98,6 @@ def test_a_batch_that_cannot_be_split_is_refused():
         arguments(load_recipe(RECIPES / "it.yaml"), ranks=3)
 
 
-def test_fewer_rows_than_a_batch_are_not_dropped():
-    assert arguments(load_recipe(RECIPES / "it.yaml"), rows=5)["dataloader_drop_last"] == "False"
-
-
 @pytest.mark.parametrize(
     ("changes", "field"),
     [

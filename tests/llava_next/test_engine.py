@@ -111,7 +111,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(
 
 def test_projector_and_newline_continue_from_the_earlier_stage(first_run, recipe, rows, tmp_path):
     still = dataclasses.replace(
-        recipe, learning_rate=1e-12, vision_learning_rate=1e-12, max_steps=1, save_steps=1
+        recipe, learning_rate=1e-12, vision_learning_rate=1e-12, warmup_ratio=0.0, max_steps=1, save_steps=1
     )
     run_stage(next_stage(still, rows, first_run, tmp_path / "next"), on_step=quiet)
     before, after = weights(first_run), weights(tmp_path / "next")
@@ -192,7 +192,7 @@ def test_bad_rows_are_rejected_before_upstream_sees_them(first_recipe, backbones
     good = [json.loads(line) for line in (rows / "rows.jsonl").read_text().splitlines()]
     bad = [{**good[0], "id": "x", "image": name} for name in ("missing.png", "torn.png")]
     write_conversations(folder / "rows.jsonl", good + bad)
-    recipe = dataclasses.replace(first_recipe, max_steps=1, save_steps=1, max_rejected=0.2)
+    recipe = dataclasses.replace(first_recipe, max_steps=1, save_steps=1, warmup_ratio=0.0, max_rejected=0.2)
     stage = first_stage(recipe, backbones, folder, tmp_path / "out")
     run_stage(stage, on_step=quiet)
     manifest = json.loads((stage.out / "manifest.json").read_text())

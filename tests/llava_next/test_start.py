@@ -111,6 +111,7 @@ def test_a_stage_starts_from_a_published_checkpoint(tree, recipe, rows, publishe
         recipe,
         learning_rate=1e-12,
         vision_learning_rate=1e-12,
+        warmup_ratio=0.0,
         max_steps=1,
         grid_pinpoints=((112, 112), (56, 168), (168, 56)),  # not the parent's
     )

@@ -9,16 +9,17 @@ loaded.
 An index is a folder ``NAME-KEY-N``. KEY stands for everything that its content depends on (`index_key`); the
 images' content is not part of it, as that would take longer to read than to index. N counts rebuilds: rows
 rejected for their image are tried again at each start, and once one can be used a new index is made. The old
-one is left alone, since another job may be using it.
+one is left alone, since another job may be using it. One that is damaged is renamed, and made again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
+import shutil
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -32,31 +33,27 @@ from tqdm import tqdm
 from transformers import LlavaNextProcessor
 
 from ndino.common.caches import can_write
+from ndino.common.checksums import crc32_of
 from ndino.common.files import atomic_file, key_of, sha256_of, write_json
 from ndino.common.locks import exclusive_lock
 from ndino.formats.image_files import ImageHeader, read_headers
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 from ndino.formats.prompts import IGNORE_INDEX, PromptError
 from ndino.formats.recipes import Recipe
-from ndino.train.checkpoints import newest_complete_checkpoint
-from ndino.train.health.ranks import from_first_rank
 from ndino.train.rows.encoding import EncodedRow, cut_row, encode
 from ndino.train.rows.index import (
     META,
     RejectedRow,
-    RowIndex,
+    damage_of,
     open_index,
-    read_meta,
     rejects_file,
     shard_file,
+    signed,
 )
-from ndino.train.stage import REJECTS, Stage, StageError
 
 FOLDER = ".index"
-RECORD = "index.json"  # in the run folder: which index the run uses
+DAMAGED = "damaged-"  # put before the name of an index that is set aside
 SHARD_ROWS = 20_000  # rows of the data in one Arrow file; a build that was killed repeats at most so many
-# A network file system may show a new folder to other nodes only after a while.
-VISIBLE_SECONDS = 120
 LOCK_WAIT_NOTICE = "another process is indexing this data; waiting for it"
 # What encoding depends on besides the data: fields of the recipe, and the code of these modules.
 RECIPE_FIELDS = ("prompt", "supervision", "plain_ending", "max_length", "grid_pinpoints")
@@ -113,10 +110,10 @@ def make_index(
         OSError: the data cannot be read, or no folder can be written.
     """
     key = index_key(data, image_folder, processor, recipe)
-    return _find_or_build(key, data, image_folder, processor, recipe, beside=beside)
+    return find_or_build(key, data, image_folder, processor, recipe, beside=beside)
 
 
-def _find_or_build(
+def find_or_build(
     key: dict[str, Any],
     data: Path,
     image_folder: Path,
@@ -125,71 +122,57 @@ def _find_or_build(
     *,
     beside: Path,
 ) -> Path:
+    """`make_index` where the key is known."""
     name = f"{data.stem}-{key_of(key)}"
     places = [data.absolute().parent / FOLDER, beside.absolute().parent / FOLDER]
-    found = next((index for place in places if (index := _newest(place, name)) is not None), None)
+    found = next((index for place in places if (index := _newest_sound(place, name)) is not None), None)
     if found is not None and not _repaired(found, image_folder):
         return found
     place = next((place for place in places if can_write(place)), places[-1])
     place.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(place / f".{name}.lock", LOCK_WAIT_NOTICE, wait=partial(print, file=sys.stderr)):
-        newest = _newest(place, name)
+        newest = _newest_sound(place, name)
         if newest is not None and newest != found:  # the process that held the lock has built it
             return newest
-        number = int(newest.name.rpartition("-")[2]) + 1 if newest is not None else 1
-        folder = place / f"{name}-{number}"
+        folder = place / f"{name}-{max(_numbered(place, name), default=0) + 1}"
         _build(folder, data, image_folder, processor, recipe, key)
     return folder
 
 
-def stage_index(stage: Stage, processor: LlavaNextProcessor) -> RowIndex:
-    """The index of a stage's data. Every rank must call this; the first one builds it, the others wait.
-
-    A run with a checkpoint keeps the index that it began with, so that the order of samples stays the same.
-
-    Raises:
-        StageError: the data cannot be read or indexed, or have other usable rows than when the run began.
-    """
-    folder = Path(from_first_rank(lambda: str(_index_of_run(stage, processor))))
-    patience = time.monotonic() + VISIBLE_SECONDS
-    while not (folder / META).exists() and time.monotonic() < patience:
-        time.sleep(1)
-    return open_index(folder)
-
-
-def _index_of_run(stage: Stage, processor: LlavaNextProcessor) -> Path:
-    record = stage.out / RECORD
-    began = json.loads(record.read_text(encoding="utf-8")) if record.exists() else None
-    if newest_complete_checkpoint(stage.out) is None:
-        began = None  # nothing depends on the order of samples yet
-    inputs = (stage.data, stage.image_folder, processor, stage.recipe)
-    key = index_key(*inputs)
-    if began is not None and (Path(began["folder"]) / META).is_file():
-        made_of = read_meta(Path(began["folder"]))
-        # Not for the same rows rebuilt by other code: run.json would not notice that.
-        if made_of.items() >= key.items():
-            return Path(began["folder"])
-    folder = _find_or_build(key, *inputs, beside=stage.out)
-    index = open_index(folder)
-    if began is not None and began["rows"] != index.digest:
-        raise StageError(
-            f"{stage.out}: its data had other usable rows when the run began, see {stage.out / REJECTS} "
-            "(remedy: choose another --out)"
-        )
-    stage.out.mkdir(parents=True, exist_ok=True)
-    write_json(record, {"folder": str(folder.resolve()), "rows": index.digest})
-    return folder
-
-
-def _newest(place: Path, name: str) -> Path | None:
-    """The newest complete index of this name."""
-    numbers = []
+def set_aside(folder: Path) -> bool:
+    """Rename an index if it is damaged, with a line that says so; returns whether it is."""
+    if (damage := damage_of(folder)) is None:
+        return False
+    aside = folder.with_name(f"{DAMAGED}{folder.name}")
+    renamed = "it cannot be renamed"
+    # Not removed: a job that has it open may be reading it over a network.
     with contextlib.suppress(OSError):
-        for path in place.glob(f"{name}-*"):
+        shutil.rmtree(aside, ignore_errors=True)
+        os.replace(folder, aside)
+        renamed = f"renamed to {aside.name} (remove it when no stage is running)"
+    print(f"{folder}: damaged, the data are indexed again: {damage}; {renamed}", flush=True)
+    return True
+
+
+def _newest_sound(place: Path, name: str) -> Path | None:
+    """The newest complete index of this name; damaged ones are set aside."""
+    numbers = _numbered(place, name)
+    for number in sorted(numbers, reverse=True):
+        if numbers[number] and not set_aside(folder := place / f"{name}-{number}"):
+            return folder
+    return None
+
+
+def _numbered(place: Path, name: str) -> dict[int, bool]:
+    """The numbers of all indexes of this name: whether each is complete."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for path in place.glob(f"*{glob.escape(name)}-*"):
             number = path.name.rpartition("-")[2]
-            if number.isdecimal() and (path / META).is_file():
-                numbers.append(int(number))
-    return place / f"{name}-{max(numbers)}" if numbers else None
+            if number.isdecimal():
+                complete = path.name == f"{name}-{number}" and (path / META).is_file()
+                found[int(number)] = found.get(int(number), False) or complete
+    return found
 
 
 def _repaired(folder: Path, image_folder: Path) -> bool:
@@ -216,7 +199,7 @@ def _build(
         # Shards have a fixed number of rows, so that a resumed build makes the same ones. Empty data have
         # one, without rows.
         while (part := list(islice(rows, SHARD_ROWS))) or not number:
-            if not shard_file(made, number).exists():
+            if not _is_written(made, number):
                 _write_shard(made, number, _encoded(part, image_folder, processor, recipe, bar))
             else:
                 bar.update(len(part))
@@ -224,7 +207,12 @@ def _build(
     broken = [
         asdict(RejectedRow(error.row, f"{error.reason} (remedy: {error.remedy})")) for error in unreadable
     ]
-    write_json(made / META, {"shards": number, "file": str(data), "unreadable": broken, **key})
+    files: dict[str, dict[str, int]] = {}
+    for shard in range(number):
+        files[shard_file(made, shard).name] = _recorded(made, shard)
+        files[rejects_file(made, shard).name] = _measured(rejects_file(made, shard))
+    meta = {"shards": number, "file": str(data), "unreadable": broken, "files": files, **key}
+    write_json(made / META, signed(meta))
     try:
         os.replace(made, folder)
     except OSError:
@@ -285,14 +273,28 @@ def _write_shard(folder: Path, number: int, rows: Iterable[EncodedRow | Rejected
         },
         schema=schema,
     )
-    # The rejects first: a shard counts as written once its Arrow file is there.
-    write_json(rejects_file(folder, number), [asdict(reject) for reject in rejects])
-    with (
-        atomic_file(shard_file(folder, number)) as path,
-        pa.OSFile(str(path), "wb") as file,
-        pa.ipc.new_stream(file, schema) as writer,
-    ):
-        writer.write_table(table)
+    with atomic_file(shard_file(folder, number)) as path:
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+            writer.write_table(table)
+        # Before the Arrow file gets its name: a shard counts as written once that is there.
+        listed = [asdict(reject) for reject in rejects]
+        write_json(rejects_file(folder, number), {"rows": _measured(path), "rejects": listed})
+
+
+def _is_written(folder: Path, number: int) -> bool:
+    """Whether a killed build has written this shard, and it is still what was written."""
+    try:
+        return _measured(shard_file(folder, number)) == _recorded(folder, number)
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return False
+
+
+def _recorded(folder: Path, number: int) -> dict[str, int]:
+    return json.loads(rejects_file(folder, number).read_text(encoding="utf-8"))["rows"]
+
+
+def _measured(path: Path) -> dict[str, int]:
+    return {"bytes": path.stat().st_size, "crc32": crc32_of(path)}
 
 
 def _features() -> Any:

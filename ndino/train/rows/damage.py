@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Container, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from transformers import TrainerCallback
 
+from ndino.common.errors import reason_of
 from ndino.common.files import write_json
 from ndino.train.dataset import ConversationDataset
-from ndino.train.health.ranks import of_every_rank
+from ndino.train.health.ranks import from_first_rank, of_every_rank
 from ndino.train.images import ImageError
-from ndino.train.stage import Stage, append_rejects, is_first_rank, require_few_rejects
+from ndino.train.rows.encoding import EncodedRow
+from ndino.train.rows.index import RowIndex
+from ndino.train.stage import Stage, StageError, append_rejects, is_first_rank, require_few_rejects
 
 DAMAGED = "damaged.json"  # in the run folder: {row number: reason}
 
@@ -23,23 +29,21 @@ class RecordDamage(TrainerCallback):
 
     A rank replaces such a row by the next one (`ConversationDataset`), so no rank waits for another. The rows
     are in ``damaged.json`` and ``rejects.txt`` of the run folder, and a resumed run leaves them out from the
-    start.
+    start. A start that finds more of them than the recipe allows reads their images again: repaired ones are
+    trained on again, and if too many are left it is refused.
     """
 
     def __init__(self, dataset: ConversationDataset, stage: Stage) -> None:
         self.dataset = dataset
         self.stage = stage
         self.path = stage.out / DAMAGED
-        self.reasons: dict[int, str] = {}
-        if self.path.exists():
-            recorded = json.loads(self.path.read_text(encoding="utf-8"))
-            self.reasons = {int(row): reason for row, reason in recorded.items()}
-            numbers = {int(row): place for place, row in enumerate(dataset.index.row_numbers)}
-            for row in self.reasons.keys() & numbers.keys():
-                dataset.damaged[numbers[row]] = 1
-            if is_first_rank():  # the file was written anew with what the index rejects
-                self._append(self.reasons)
+        self.reasons: dict[int, str] = from_first_rank(self._recorded)
+        for place in _places(dataset.index, self.reasons):
+            dataset.damaged[place] = 1
+        if is_first_rank() and self.reasons:  # the file was written anew with what the index rejects
+            self._append(self.reasons)
         self.seen = self._seen_here()
+        self._require_few(self.reasons)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **options: Any) -> None:
         # A sum over ranks: they all find out at the same step whether there is anything to exchange.
@@ -56,10 +60,25 @@ class RecordDamage(TrainerCallback):
         if is_first_rank() and added:
             write_json(self.path, {str(row): reason for row, reason in sorted(self.reasons.items())})
             self._append(added)
+        self._require_few(self.reasons)
+
+    def _recorded(self) -> dict[int, str]:
+        """The rows to leave out; for the first rank."""
+        reasons = read_damaged(self.stage.out)
+        try:
+            self._require_few(reasons)
+        except StageError:
+            rows = (self.dataset.index[place] for place in _places(self.dataset.index, reasons))
+            still = {row.row: fault for row in rows if (fault := self._fault_of(row)) is not None}
+            now = len(reasons) - len(still)
+            print(f"{self.path}: {len(reasons)} row(s) were damaged, {now} can be read now", flush=True)
+            write_json(self.path, {str(row): reason for row, reason in sorted(still.items())})
+            return still
+        return reasons
+
+    def _require_few(self, reasons: Mapping[int, str]) -> None:
         index = self.dataset.index
-        require_few_rejects(
-            len(index.rejects) + len(self.reasons), len(index) - len(self.reasons), self.stage
-        )
+        require_few_rejects(len(index.rejects) + len(reasons), len(index) - len(reasons), self.stage)
 
     def _append(self, reasons: dict[int, str]) -> None:
         append_rejects([f"{self.stage.data} row {row}: {why}" for row, why in reasons.items()], self.stage)
@@ -74,9 +93,42 @@ class RecordDamage(TrainerCallback):
             row = self.dataset.index[place]
             if row.row in self.reasons:
                 continue
-            try:
-                self.dataset.tiles_of(row)
-                found[row.row] = "an image could not be read; later it could"
-            except ImageError as error:
-                found[row.row] = str(error)
+            found[row.row] = self._fault_of(row) or "an image could not be read; later it could"
         return found
+
+    def _fault_of(self, row: EncodedRow) -> str | None:
+        try:
+            self.dataset.tiles_of(row)
+        except ImageError as error:
+            return str(error)
+        return None
+
+
+def read_damaged(out: Path) -> dict[int, str]:
+    """The reasons by row number in a run's ``damaged.json``; empty if there is none.
+
+    For the first rank. A broken file is renamed, with a line that says so: its rows will be found again.
+    """
+    path = out / DAMAGED
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+        return {int(row): str(reason) for row, reason in recorded.items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError) as error:
+        os.replace(path, path.with_name(f"broken-{DAMAGED}"))
+        print(
+            f"{path}: broken, renamed to broken-{DAMAGED}: {reason_of(error)}; rows with damaged images will "
+            "be found again",
+            flush=True,
+        )
+        return {}
+
+
+def damaged_rows(index: RowIndex, out: Path) -> list[int]:
+    """Positions in ``index`` of the rows in a run's ``damaged.json``."""
+    return _places(index, read_damaged(out))
+
+
+def _places(index: RowIndex, rows: Container[int]) -> list[int]:
+    return [place for place, row in enumerate(index.row_numbers.tolist()) if row in rows] if rows else []

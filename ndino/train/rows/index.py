@@ -1,9 +1,15 @@
-"""Reading an index: the usable rows of a stage's data, encoded and counted (`ndino.train.rows.building`)."""
+"""Reading an index: the usable rows of a stage's data, encoded and counted (`ndino.train.rows.building`).
+
+Training reads its Arrow files as they are, so that damage would be trained on. Hence each file's size and
+CRC-32 are in ``index.json``, and ``index.json`` has one of itself; they are compared before an index is used.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from ndino.common.checksums import checksums
+from ndino.common.errors import reason_of
 from ndino.formats.prompts import IGNORE_INDEX
 from ndino.train.rows.encoding import EncodedRow
 
-META = "index.json"  # in an index: what it was made of, written last
+META = "index.json"  # in an index: what it was made of, and its files with their checksums; written last
+_OWN = "crc32"  # of the rest of index.json, in it
 
 
 @dataclass(frozen=True)
@@ -102,8 +111,43 @@ def read_meta(folder: Path) -> dict[str, Any]:
     return json.loads((folder / META).read_text(encoding="utf-8"))
 
 
+def signed(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What `META` holds, with the checksum of itself."""
+    return {**meta, _OWN: _crc32_of(meta)}
+
+
+def damage_of(folder: Path) -> str | None:
+    """What is not as it was written in a complete index; None if all is. Reads all its files.
+
+    Raises:
+        OSError: a file may not be read, or the disk fails: then it is not known.
+    """
+    try:
+        meta = read_meta(folder)
+        if meta.pop(_OWN, None) != _crc32_of(meta):
+            return f"{META}: another content"
+    except (ValueError, TypeError, AttributeError) as error:
+        return f"{META}: {reason_of(error)}"
+    for name, wanted in meta["files"].items():
+        try:
+            size = (folder / name).stat().st_size
+        except FileNotFoundError:
+            return f"{name}: missing"
+        if size != wanted["bytes"]:
+            return f"{name}: {size:,} bytes in place of {wanted['bytes']:,}"
+    found = checksums([folder / name for name in meta["files"]])
+    for (name, wanted), crc in zip(meta["files"].items(), found, strict=True):
+        if crc != wanted["crc32"]:
+            return f"{name}: another content"
+    return None
+
+
+def _crc32_of(meta: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(meta, sort_keys=True).encode())
+
+
 def open_index(folder: Path) -> RowIndex:
-    """Open an index; its rows are mapped, not read.
+    """Open a sound index (`damage_of`); its rows are mapped, not read.
 
     Raises:
         OSError: it is not there, or a file of it is missing.
@@ -116,7 +160,7 @@ def open_index(folder: Path) -> RowIndex:
     for number in range(meta["shards"]):
         shards.append(Dataset.from_file(str(shard_file(folder, number))))
         listed = json.loads(rejects_file(folder, number).read_text(encoding="utf-8"))
-        rejects += [RejectedRow(**reject) for reject in listed]
+        rejects += [RejectedRow(**reject) for reject in listed["rejects"]]
     table = concatenate_datasets(shards) if len(shards) > 1 else shards[0]
     return RowIndex(folder, tuple(sorted(rejects, key=lambda reject: reject.row)), table)
 
@@ -127,5 +171,5 @@ def shard_file(folder: Path, number: int) -> Path:
 
 
 def rejects_file(folder: Path, number: int) -> Path:
-    """The rows of a shard that were rejected."""
+    """A shard's rejected rows, and the size and checksum of its Arrow file."""
     return folder / f"rejects-{number:05d}.json"

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import torch
 
+from ndino.train.rows.steps import steps_of_epoch
+
 
 def epoch_rows(rows: int, effective_batch: int) -> int:
-    """How many of ``rows`` an epoch takes: the largest multiple of the effective batch, or all if fewer."""
-    return rows // effective_batch * effective_batch or rows
+    """How many of ``rows`` an epoch takes: the largest multiple of the effective batch."""
+    return steps_of_epoch(rows, effective_batch) * effective_batch
 
 
 def epoch_order(rows: int, effective_batch: int, *, seed: int, epoch: int) -> list[int]:
@@ -33,7 +35,7 @@ class EpochSampler(torch.utils.data.Sampler):
         self.rows = rows
         self.effective_batch = effective_batch
         self.seed = seed
-        self.steps = max(1, rows // effective_batch)
+        self.steps = steps_of_epoch(rows, effective_batch)
         self.epoch = 0
         self._held: tuple[int, list[int]] | None = None
 

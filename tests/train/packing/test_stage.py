@@ -82,5 +82,5 @@ def test_two_ranks_train_as_one(plain, tmp_path):
 
 
 def test_too_few_rows_to_pack_are_refused(plain, tmp_path):
-    with pytest.raises(StageError, match=r"12 rows do not fill a step of 64.*packing: false"):
+    with pytest.raises(StageError, match=r"12 usable row\(s\) do not fill a step of 64 .*effective_batch: 3"):
         run_stage(packed(plain, tmp_path / "run", effective_batch=64))

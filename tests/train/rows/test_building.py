@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import threading
@@ -13,9 +12,8 @@ from PIL import Image
 
 from ndino.formats.llava_json import ConversationError
 from ndino.train.rows import building
-from ndino.train.rows.building import make_index, stage_index
-from ndino.train.rows.index import META, open_index
-from ndino.train.stage import StageError
+from ndino.train.rows.building import make_index
+from ndino.train.rows.index import META, damage_of, open_index
 from tests.train.conftest import ROWS
 
 
@@ -114,6 +112,62 @@ def test_a_killed_build_is_resumed_at_its_last_shard(made, data, monkeypatch):
     assert [index[position].row for position in (0, 4, 5, 11)] == [1, 5, 6, 12]
 
 
+def test_a_shard_of_a_killed_build_that_is_damaged_is_written_again(made, data, monkeypatch):
+    monkeypatch.setattr(building, "SHARD_ROWS", 5)
+    monkeypatch.setattr(building, "signed", never)
+    with pytest.raises(pytest.fail.Exception):
+        made()
+    monkeypatch.undo()
+    monkeypatch.setattr(building, "SHARD_ROWS", 5)
+    (shard,) = (data.parent / ".index").glob("*.partial/rows-00001.arrow")
+    flip(shard, shard.stat().st_size // 2)
+    index = open_index(made())
+    assert [index[position].row for position in range(ROWS)] == list(range(1, ROWS + 1))
+    assert damage_of(index.folder) is None
+
+
+def flip(path: Path, position: int) -> None:
+    """Change one bit of a file, whose size stays."""
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["rows-00001.arrow", "rejects-00000.json", META])
+def test_damage_anywhere_is_told_and_makes_the_index_anew(made, name, monkeypatch, capsys):
+    monkeypatch.setattr(building, "SHARD_ROWS", 5)
+    first = made()
+    size = (first / name).stat().st_size
+    sound = [row.input_ids.tolist() for row in open_index(first)]
+    for number, position in enumerate((0, size // 3, size // 2, size - 2), start=1):
+        flip(first / name, position)
+        again = made()
+        assert again != first and damage_of(again) is None
+        assert [row.input_ids.tolist() for row in open_index(again)] == sound
+        (line,) = capsys.readouterr().out.splitlines()
+        assert line.startswith(f"{first}: damaged, the data are indexed again: ") and name in line, line
+        assert f"renamed to damaged-{first.name} (" in line and not first.exists()
+        assert again.name.endswith(f"-{number + 1}"), "a run that began with the old one must not take it"
+        first = again
+        assert made() == first and not capsys.readouterr().out
+
+
+def test_a_file_that_is_cut_off_or_gone_makes_the_index_anew(made, capsys):
+    for spoil in (lambda path: path.write_bytes(path.read_bytes()[:-1]), Path.unlink):
+        folder = made()
+        spoil(folder / "rows-00000.arrow")
+        assert len(open_index(made())) == ROWS
+        assert "rows-00000.arrow" in capsys.readouterr().out
+
+
+def test_the_index_of_a_file_with_brackets_is_found_again(built, recipe, data, tmp_path, monkeypatch):
+    odd = data.rename(data.with_name("rows [1].jsonl"))
+    inputs = (odd, data.parent / "images", built[1], recipe)
+    folder = make_index(*inputs, beside=tmp_path / "run")
+    monkeypatch.setattr(building, "_build", never)
+    assert make_index(*inputs, beside=tmp_path / "run") == folder
+
+
 def test_two_processes_make_one_index(made, monkeypatch):
     build, builds = building._build, []
 
@@ -143,19 +197,3 @@ def test_a_file_that_is_not_a_list_of_rows_is_an_error(built, rows, recipe, tmp_
     (tmp_path / "data.json").write_text("{}")
     with pytest.raises(ConversationError, match="expected a list of rows"):
         make_index(tmp_path / "data.json", rows / "images", built[1], recipe, beside=tmp_path / "run")
-
-
-def test_a_run_with_a_checkpoint_keeps_its_index(stage, built, data, monkeypatch):
-    add_rows(data, {"id": "late", "image": "late.png"})
-    images = data.parent / "images"
-    stage = dataclasses.replace(stage, data=data, image_folder=images)
-    began = stage_index(stage, built[1])
-    assert len(began) == ROWS
-    monkeypatch.setattr(building, "newest_complete_checkpoint", lambda out: out / "checkpoint-2")
-    shutil.copy(images / "0.png", images / "late.png")
-    assert stage_index(stage, built[1]).folder == began.folder, "the order of samples would change"
-    shutil.rmtree(began.folder)
-    with pytest.raises(StageError, match="had other usable rows when the run began"):
-        stage_index(stage, built[1])
-    monkeypatch.setattr(building, "newest_complete_checkpoint", lambda out: None)
-    assert len(stage_index(stage, built[1])) == ROWS + 1, "a run that starts anew takes the repaired row"

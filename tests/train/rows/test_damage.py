@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from ndino.train.dataset import ConversationDataset
-from ndino.train.rows.building import stage_index
 from ndino.train.rows.damage import DAMAGED, RecordDamage
+from ndino.train.rows.run_index import stage_index
 from ndino.train.stage import StageError, write_rejects
 from tests.train.conftest import ROWS
 
@@ -64,3 +64,32 @@ def test_more_damaged_rows_than_the_recipe_allows_end_the_run(damaged, built):
     with pytest.raises(StageError, match=f"2 of {ROWS} rows cannot be used"):
         record.on_step_end(ARGS, None, None)
     assert "5.png: no such image" in (damaged.out / "rejects.txt").read_text()
+
+
+def test_a_restart_is_refused_while_too_many_rows_are_damaged_and_takes_repaired_ones(damaged, built, capsys):
+    dataset, record = watch(damaged, built[1])
+    kept = (damaged.image_folder / "5.png").read_bytes()
+    (damaged.image_folder / "5.png").unlink()
+    _ = dataset[2], dataset[5]
+    with pytest.raises(StageError):
+        record.on_step_end(ARGS, None, None)
+    for _ in range(2):
+        with pytest.raises(StageError, match=f"2 of {ROWS} rows cannot be used"):
+            watch(damaged, built[1])
+        assert "2 row(s) were damaged, 0 can be read now" in capsys.readouterr().out
+    (damaged.image_folder / "5.png").write_bytes(kept)
+    again, record = watch(damaged, built[1])
+    assert list(record.reasons) == [3] and again.damaged.nonzero().flatten().tolist() == [2]
+    assert "2 row(s) were damaged, 1 can be read now" in capsys.readouterr().out
+    assert json.loads((damaged.out / DAMAGED).read_text()).keys() == {"3"}
+    watch(damaged, built[1])
+    assert not capsys.readouterr().out.count("can be read now"), "below the limit nothing is read again"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"x": "y"}'])
+def test_a_broken_record_is_set_aside_with_a_line(damaged, built, content, capsys):
+    (damaged.out / DAMAGED).write_text(content)
+    _, record = watch(damaged, built[1])
+    assert record.reasons == {} and not (damaged.out / DAMAGED).exists()
+    assert f"{DAMAGED}: broken, renamed to broken-{DAMAGED}: " in capsys.readouterr().out
+    assert not (damaged.out / "rejects.txt").exists()
