@@ -22,6 +22,7 @@ from ndino.common.images import missing_image
 from ndino.formats.prompts import IMAGE_TOKEN, Role, Turn
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_REPAIR = "repair or remove the line"
 ROLES: dict[str, Role] = {"human": "user", "gpt": "assistant"}  # LLaVA JSON's speakers
 
 
@@ -145,8 +146,11 @@ def _read_lines(path: Path) -> Iterator[tuple[int, Any]]:
                     raise ConversationError(path, 0, "is UTF-16 text", "save it as UTF-8") from error
                 byte = error.object[error.start]
                 yield row, _Fault(f"broken JSON: byte 0x{byte:02x} is not UTF-8", "save the file as UTF-8")
+            except json.JSONDecodeError as error:
+                # Its own text says line 1, whichever line of the file this is.
+                yield row, _Fault(f"broken JSON at column {error.colno}: {error.msg}", _REPAIR)
             except (ValueError, RecursionError) as error:
-                yield row, _Fault(f"broken JSON: {shown(error, SHOWN_REASON)}", "repair or remove the line")
+                yield row, _Fault(f"broken JSON: {shown(error, SHOWN_REASON)}", _REPAIR)
 
 
 def _read_list(path: Path) -> Iterator[tuple[int, Any]]:
@@ -183,9 +187,7 @@ def _json_reason(error: Exception) -> str:
 
 def _check(record: Any, row: int) -> Conversation:
     if not isinstance(record, dict):
-        raise _Fault(
-            f"expected an object, found {type(record).__name__}", "see the format in docs/architecture.md"
-        )
+        raise _Fault(f"expected an object, found {type(record).__name__}", 'see "Rows" in docs/training.md')
     identity = record.get("id")
     if isinstance(identity, bool) or not isinstance(identity, str | int) or identity == "":
         raise _Fault("no id", "give every row an id")

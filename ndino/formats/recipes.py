@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 
 import yaml
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from ndino.common.errors import UserError, reason_of, shown, with_remedy
@@ -47,6 +48,15 @@ PARTS: tuple[Part, ...] = get_args(Part)  # the projector has image_newline, the
 
 class RecipeError(UserError):
     """A recipe or family file that cannot be used; the message names the file, the field and the remedy."""
+
+
+def _text_or_list(value: Any) -> Any:
+    if not isinstance(value, str | list | tuple) or not all(isinstance(part, str) for part in value):
+        raise ValueError(
+            f"trainable: expected 'projector', 'all' or a list of {', '.join(PARTS)}, found "
+            f"{_as_written(value)}"
+        )
+    return value if isinstance(value, str) else tuple(value)
 
 
 def _named_parts(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
@@ -100,7 +110,7 @@ class Recipe:
     name: Name
     prompt: PromptFormat
     supervision: Supervision
-    trainable: Annotated[str | tuple[str, ...], AfterValidator(_named_parts)]
+    trainable: Annotated[str | tuple[str, ...], BeforeValidator(_text_or_list), AfterValidator(_named_parts)]
     data: Name
     image_folder: Name
     learning_rate: Rate
@@ -187,6 +197,9 @@ class Family:
         return sorted(dict.fromkeys(prefixes), key=len)
 
 
+FAMILY_FIELDS = {field.name for field in fields(Family)}
+
+
 def run_name(chain: Sequence[str]) -> str:
     """The folder name of a run: ``mlp-pt-it`` for the chain mlp, pt, it."""
     return "-".join(chain)
@@ -204,20 +217,25 @@ def load_recipe(path: Path, overrides: Path | None = None) -> Recipe:
         RecipeError: a file is missing or not a YAML mapping, or a field is unknown, missing or wrong.
     """
     changes = _mapping(overrides) if overrides else {}
-    for name, fields in changes.items():
+    for name, changed in changes.items():
         if not (path.parent / f"{name}.yaml").is_file():
             raise RecipeError(
                 f"{overrides}: no recipe {name!r} beside {path} (remedy: name a recipe of that folder)"
             )
-        if not isinstance(fields, dict):
+        if not isinstance(changed, dict):
             raise RecipeError(
-                f"{overrides}: {name}: is {shown(fields)}, not fields and values (remedy: write FIELD: VALUE)"
+                f"{overrides}: {name}: is {shown(changed)}, not fields and values "
+                "(remedy: write FIELD: VALUE)"
             )
     values: dict[str, Any] = {}
     for file in _lineage(path):
         values |= {key: value for key, value in _mapping(file).items() if key != "extends"}
         values |= changes.get(file.stem, {})
     where = f"{path} with {overrides}" if overrides else str(path)
+    if "models" in values and values.keys() <= FAMILY_FIELDS:
+        raise RecipeError(
+            f"{where}: is not a recipe but a family, a list of models (remedy: name the recipe of one stage)"
+        )
     if "name" in values:
         raise RecipeError(f"{where}: name: a recipe is named by its file (remedy: remove the line)")
     return _validate(Recipe, {"name": path.stem, **values}, where)
@@ -279,19 +297,81 @@ def _validate(kind: type, values: dict[str, Any], where: str) -> Any:
         # and still never a string for a number.
         return TypeAdapter(kind).validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        problems = "; ".join(_problem(item) for item in error.errors())
+        problems = "; ".join(_problems(error.errors()))
         raise RecipeError(with_remedy(f"{where}: {problems}", "correct it there")) from error
 
 
+# pydantic speaks of arrays, tuples and objects; who writes YAML does not.
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "string_too_short": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "fields and values",
+    "dataclass_type": "fields and values",
+    "too_short": "at least one entry",
+}
+
+
+def _problems(items: Sequence[Any]) -> list[str]:
+    absent = [_field(item) for item in items if _is_absent(item)]
+    found = []
+    if len(absent) == 1:
+        found.append(f"{absent[0]}: missing (remedy: add it)")
+    elif absent:
+        found.append(f"missing: {', '.join(absent)} (remedy: add them, or extends: a recipe that has them)")
+    # A list with a wrong entry is also reported as a list without it.
+    parents = {item["loc"][:length] for item in items for length in range(len(item["loc"]))}
+    return found + [
+        _problem(item)
+        for item in items
+        if not _is_absent(item) and not (item["type"] == "too_short" and item["loc"] in parents)
+    ]
+
+
+def _is_absent(item: Any) -> bool:
+    return item["type"] in ("missing", "missing_argument") and not isinstance(item["loc"][-1], int)
+
+
+def _field(item: Any) -> str:
+    return ".".join(str(part) for part in item["loc"])
+
+
 def _problem(item: Any) -> str:
-    field = ".".join(str(part) for part in item["loc"])
+    field = _field(item)
     if item["type"] == "unexpected_keyword_argument":
         return f"{field}: unknown field (remedy: correct its spelling or remove it)"
-    if item["type"] in ("missing", "missing_argument"):
-        return f"{field}: missing (remedy: add it)"
+    if item["type"] == "missing":  # of a list with a fixed number of entries
+        return f"{field.rpartition('.')[0]}: expected another entry, found {_as_written(item['input'])}"
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
+    if item["type"] == "too_long":
+        expected = f"{item['ctx']['max_length']} entries"
+    else:
+        expected = _EXPECTED.get(item["type"]) or item["msg"].replace("Input should be ", "")
     hint = ""
-    if item["type"] == "float_type" and isinstance(item["input"], str):
+    if item["type"] == "float_type" and _is_number(item["input"]):
         hint = " (remedy: YAML reads 1e-5 as text; write 1.0e-5)"
-    return f"{field}: {item['msg'].replace('Input should be', 'expected')}, found {item['input']!r}{hint}"
+    return f"{field}: expected {expected}, found {_as_written(item['input'])}{hint}"
+
+
+def _as_written(value: Any) -> str:
+    """A value as YAML has it, shortened."""
+    named = {None: "null", True: "true", False: "false"}
+    simple = isinstance(value, bool) or value is None
+    return named[value] if simple else shown(repr(value))
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return isinstance(value, str)

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from ndino.train.resuming.distribution import Distribution, resumes, way_out
 
 OnStep = Callable[[int, int], None]  # called after each optimiser step with (step, total steps)
 REJECTS = "rejects.txt"
+REMEDY = "(remedy: "
 LOGGED_POINTS = 100  # points of the loss curve in a manifest
 PATIENCE_SECONDS = 3 * 3600  # until ranks that wait for another one give up
 # In run.json of the upstream engine. Runs of earlier versions lack it: their batches were grouped by length.
@@ -244,7 +246,7 @@ def write_rejects(rejects: Sequence[str], usable: int, stage: Stage) -> None:
     if not usable:
         first = f"; {path} lists {len(rejects)}, the first: {rejects[0]}" if rejects else ""
         raise StageError(with_remedy(f"{stage.data}: no usable row{first}", "give a file with usable rows"))
-    require_few_rejects(len(rejects), usable, stage)
+    require_few_rejects(len(rejects), usable, stage, lines=rejects)
 
 
 def append_rejects(lines: Sequence[str], stage: Stage) -> None:
@@ -254,27 +256,34 @@ def append_rejects(lines: Sequence[str], stage: Stage) -> None:
     write_text(path, held + "".join(f"{line}\n" for line in lines))
 
 
-def require_few_rejects(rejected: int, usable: int, stage: Stage) -> None:
+def require_few_rejects(rejected: int, usable: int, stage: Stage, *, lines: Sequence[str] = ()) -> None:
     """Refuse data of which too many rows are unusable: a folder of images may be missing.
+
+    Args:
+        lines: the rejects as in ``rejects.txt``; the commonest remedy in them is told.
 
     Raises:
         StageError: the share is above the recipe's ``max_rejected``.
     """
-    if problem := too_many_rejects(rejected, usable, stage, listed_in=stage.out / REJECTS):
+    if problem := too_many_rejects(rejected, usable, stage, listed_in=stage.out / REJECTS, lines=lines):
         raise StageError(problem)
 
 
 def too_many_rejects(
-    rejected: int, usable: int, stage: Stage, *, listed_in: Path | None = None
+    rejected: int, usable: int, stage: Stage, *, listed_in: Path | None = None, lines: Sequence[str] = ()
 ) -> str | None:
     """What is wrong if the share of rejected rows is above the recipe's ``max_rejected``, else None."""
     allowed, share = stage.recipe.max_rejected, rejected / max(1, rejected + usable)
     if share <= allowed:
         return None
-    rows = f"the rows in {listed_in}" if listed_in else "them"
+    rows = f"repair the rows in {listed_in}" if listed_in else "repair them"
+    remedies = Counter(line.rpartition(REMEDY)[2].removesuffix(")") for line in lines if REMEDY in line)
+    if remedies:
+        remedy, count = remedies.most_common(1)[0]
+        rows = f"{remedy}, for {count:,} of them; {listed_in} lists all"
     return (
         f"{stage.data}: {rejected:,} of {rejected + usable:,} rows cannot be used, {share:.1%}, and "
-        f"max_rejected allows {allowed:.1%} (remedy: repair {rows}, or raise max_rejected in the recipe)"
+        f"max_rejected allows {allowed:.1%} (remedy: {rows}; or raise max_rejected in the recipe)"
     )
 
 

@@ -78,7 +78,8 @@ def folders(tmp_path_factory) -> Path:
         )
     (made / "images").mkdir()
     turns = [{"from": "human", "value": "Chi sei?"}, {"from": "gpt", "value": "Un modello."}]
-    (made / "rows.jsonl").write_text(json.dumps({"id": "1", "conversations": turns}) + "\n")
+    row = json.dumps({"id": "1", "conversations": turns}) + "\n"
+    (made / "rows.jsonl").write_text(16 * row)  # a step of the miniature's pt
     return made
 
 

@@ -125,3 +125,11 @@ def test_importing_it_loads_no_pytorch():
     code = "import sys, ndino.train.stage; print('torch' in sys.modules, 'transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_the_commonest_remedy_of_the_rejects_is_told(stage, tmp_path):
+    stage = dataclasses.replace(stage, out=tmp_path)
+    lines = [f"d.json row {row}: long (remedy: raise max_length)" for row in (1, 3)]
+    lines.append("d.json row 2: bad (remedy: remove it)")
+    with pytest.raises(StageError, match=r"\(remedy: raise max_length, for 2 of them; .*\.txt lists all;"):
+        write_rejects(lines, 5, stage)

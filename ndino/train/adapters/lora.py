@@ -42,7 +42,10 @@ def prepare_adapter(
     if recipe.adapter.kind == "qlora":
         to_four_bits(model)
         torch.nn.Module.to(model, device)
-    add_adapter(model, recipe.adapter, seed=recipe.seed)
+    try:
+        add_adapter(model, recipe.adapter, seed=recipe.seed)
+    except StageError as error:
+        raise StageError(f"recipe {recipe.name}: {error}") from error
 
 
 def add_adapter(model: LlavaNextForConditionalGeneration, adapter: Adapter, *, seed: int) -> None:

@@ -34,6 +34,7 @@ from transformers import LlavaNextProcessor
 
 from ndino.common.caches import can_write
 from ndino.common.checksums import crc32_of
+from ndino.common.errors import with_remedy
 from ndino.common.files import atomic_file, key_of, sha256_of, write_json
 from ndino.common.locks import exclusive_lock
 from ndino.formats.image_files import ImageHeader, read_headers
@@ -245,7 +246,7 @@ def _encoded(
             sizes = [known[image].size for image in conversation.images]
             yield cut_row(conversation, encoded, sizes, processor, recipe)
         except PromptError as error:
-            yield RejectedRow(conversation.row, str(error))
+            yield RejectedRow(conversation.row, with_remedy(str(error), "correct or remove the row"))
 
 
 def _write_shard(folder: Path, number: int, rows: Iterable[EncodedRow | RejectedRow]) -> None:

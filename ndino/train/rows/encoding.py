@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import LlavaNextProcessor
 
+from ndino.common.errors import with_remedy
 from ndino.common.transformers_types import token_id
 from ndino.formats.llava_json import Conversation
 from ndino.formats.prompts import (
@@ -21,6 +22,8 @@ from ndino.formats.prompts import (
 )
 from ndino.formats.recipes import Recipe
 from ndino.train.images import anyres_tokens, square_tokens
+
+TOO_LONG = "raise max_length in the recipe, or shorten the row"
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,12 @@ def cut_row(
         PromptError: no answer token would be left, or an image is too far back (`truncate`).
     """
     image = token_id(processor.tokenizer, IMAGE_TOKEN)
-    kept, image_tokens = truncate(
-        encoded,
-        recipe.max_length,
-        image_token_id=image,
-        feature_counts=feature_counts(sizes, processor),
-    )
+    counts = feature_counts(sizes, processor)
+    try:
+        kept, image_tokens = truncate(encoded, recipe.max_length, image_token_id=image, feature_counts=counts)
+    except PromptError as error:
+        said = f"{error}, of which {sum(counts):,} are images" if counts else str(error)
+        raise PromptError(with_remedy(said, TOO_LONG)) from error
     return EncodedRow(
         row=conversation.row,
         images=conversation.images,

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import LlavaNextForConditionalGeneration
 
 from ndino.formats.recipes import Adapter
-from ndino.train.adapters.lora import add_adapter, load_trained, merged, save_trained
+from ndino.train.adapters.lora import add_adapter, load_trained, merged, prepare_adapter, save_trained
 from ndino.train.build import build_model
 from ndino.train.checkpoints import TRAINED, newest_complete_checkpoint
 from ndino.train.engine import run_stage
@@ -94,9 +94,11 @@ def test_the_draw_does_not_depend_on_what_was_drawn_before(backbones, recipe):
     assert drawn[0] and all(torch.equal(value, drawn[1][name]) for name, value in drawn[0].items())
 
 
-def test_a_target_that_is_no_layer_is_refused(model):
-    with pytest.raises(StageError, match=r"adapter\.targets: .* no linear layer qkv .*q_proj"):
-        add_adapter(model, dataclasses.replace(ADAPTER, targets=("q_proj", "qkv")), seed=0)
+def test_a_target_that_is_no_layer_is_refused(model, recipe):
+    adapter = dataclasses.replace(ADAPTER, targets=("q_proj", "qkv"))
+    recipe = dataclasses.replace(recipe, adapter=adapter)
+    with pytest.raises(StageError, match=r"^recipe it: adapter\.targets: .* no linear layer qkv .*q_proj"):
+        prepare_adapter(model, recipe, device=torch.device("cpu"))
 
 
 def test_a_checkpoint_of_another_adapter_is_refused(model, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ from ndino.formats.llava_json import ConversationError
 from ndino.train.rows import building
 from ndino.train.rows.building import make_index
 from ndino.train.rows.index import META, damage_of, open_index
+from ndino.train.stage import StageError, write_rejects
 from tests.train.conftest import ROWS
 
 
@@ -197,3 +199,31 @@ def test_a_file_that_is_not_a_list_of_rows_is_an_error(built, rows, recipe, tmp_
     (tmp_path / "data.json").write_text("{}")
     with pytest.raises(ConversationError, match="expected a list of rows"):
         make_index(tmp_path / "data.json", rows / "images", built[1], recipe, beside=tmp_path / "run")
+
+
+def test_every_reject_has_a_remedy_and_a_row_that_is_too_long_the_right_one(made, data, stage):
+    talk = json.loads(data.read_text().splitlines()[0])["conversations"]
+    long = [talk[0] | {"value": "<image>\n" + "Che cosa vedi? " * 90}, talk[1]]
+    far = [talk[0] | {"value": "Che cosa vedi? " * 90 + "\n<image>\nE qui: <image>"}, talk[1]]
+    add_rows(
+        data,
+        {"conversations": long},
+        {"image": ["0.png", "1.png"], "conversations": far},
+        {"conversations": [talk[0], talk[1] | {"value": "<|eot_id|>"}]},
+        {"image": "nowhere.png"},
+        {"conversations": []},
+    )
+    with data.open("a") as file:
+        file.write('\n[1]\n{"id": }\n')
+    lines = open_index(made(max_length=128)).lines(data)
+    assert len(lines) == 7 and all(re.search(r"\(remedy: [^)]+\)$", line) for line in lines), lines
+    for line in lines[:2]:
+        assert line.endswith("(remedy: raise max_length in the recipe, or shorten the row)")
+    assert re.search(r"the answer starts at token \d+ of \d+, of which \d+ are images", lines[0])
+    # The page that says what a row looks like, and a place in the row's own line.
+    assert (
+        f'row {ROWS + 7}: expected an object, found list (remedy: see "Rows" in docs/training.md)' in lines[5]
+    )
+    assert f"row {ROWS + 8}: broken JSON at column 8: Expecting value (remedy: repair" in lines[6]
+    with pytest.raises(StageError, match=r"\(remedy: raise max_length in the recipe, .*, for 2 of"):
+        write_rejects(lines, ROWS, stage)
