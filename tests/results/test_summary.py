@@ -119,6 +119,24 @@ def test_f1_gets_an_interval_only_when_every_answer_is_yes_or_no(small_run):
             assert low < 0.6 < high
 
 
+def test_popes_own_rule_has_an_interval_where_answers_are_neither_yes_nor_no(small_run):
+    targets, right = ["sì", "no"] * 10, [1, 1] * 6 + [0, 0] * 4
+    folder = small_run / "eval" / "IT"
+    write_task(
+        *(folder, "pope-it", right),
+        metric="first_sentence",
+        extra={"first_sentence_f1_score": 0.6, "unparseable": 1.0},
+        targets=targets,
+    )
+    log = folder / "pope-it.jsonl"
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    log.write_text(
+        "".join(json.dumps({**row, "metrics": {**row["metrics"], "unparseable": 1}}) + "\n" for row in rows)
+    )
+    found = summarise_task(read_run(small_run).models["IT"].tasks["pope-it"])["intervals"]
+    assert found["first_sentence_f1_score"][0] < 0.6 < found["first_sentence_f1_score"][1]
+
+
 def test_a_metric_with_a_reserved_name_is_refused(small_run):
     write_task(small_run / "eval" / "IT", "count-it", [1, 0], metric="n")
     with pytest.raises(ResultsError, match="a metric cannot be named 'n'"):

@@ -65,12 +65,14 @@ def score_letter(
 ) -> dict[str, float]:
     """``robust``, and ``unparseable`` where no single option could be read; each is 0 or 1.
 
+    The target is read like the answer: it may be "(B)", or the text of an option.
+
     Args:
         letters: the options that exist, such as ``"ABCD"``.
         choices: the options' texts by letter; an answer that repeats one of them counts as its letter.
     """
-    said = reader(LANGUAGE).letter(answer, letters, choices)
-    return {"robust": float(said == target.strip().upper()), "unparseable": float(said is None)}
+    said, wanted = (reader(LANGUAGE).letter(text, letters, choices) for text in (answer, target))
+    return {"robust": float(said is not None and said == wanted), "unparseable": float(said is None)}
 
 
 def score_long_answer(answer: str, reference: str) -> dict[str, float]:

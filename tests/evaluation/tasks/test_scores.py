@@ -60,6 +60,9 @@ def test_the_text_of_the_target_is_looked_for_as_it_is():
 def test_a_letter_is_right_wrong_or_unparseable():
     assert score_letter("La risposta è B", " b ", "ABCD") == {"robust": 1, "unparseable": 0}
     assert score_letter("C", "B", "ABCD") == {"robust": 0, "unparseable": 0}
+    assert score_letter("B", "(b)", "ABCD") == {"robust": 1, "unparseable": 0}
+    assert score_letter("B", "9", "ABCD") == {"robust": 0, "unparseable": 0}
+    assert score_letter("boh", "9", "ABCD") == {"robust": 0, "unparseable": 1}
     assert score_letter("boh", "B", "ABCD") == {"robust": 0, "unparseable": 1}
     assert score_letter("un cane", "B", "AB", {"A": "un gatto", "B": "il cane"})["robust"] == 1
 
