@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from ndino.languages.language import Language, language
+from ndino.languages.language import Language, LanguageError, language
 from ndino.languages.letters import LetterReader
 from ndino.languages.reading_words import ReadingWords
 from ndino.languages.short_answers import ShortAnswerReader
@@ -27,7 +27,13 @@ class AnswerReader:
 
     def __init__(self, language: Language) -> None:
         words = ReadingWords.of(language)
-        self._short, self._yes_no = ShortAnswerReader(words), YesNoReader(words)
+        try:
+            self._short, self._yes_no = ShortAnswerReader(words), YesNoReader(words)
+        except NotImplementedError as error:
+            raise LanguageError(
+                f"language {language.code!r}: reading: num2words does not know numbers in {words.numbers!r} "
+                f"(remedy: leave numbers empty in ndino/languages/{language.code}.yaml and list number_words)"
+            ) from error
         self._letters = LetterReader(words, self._short.same)
 
     def same(self, one: str, other: str) -> bool:

@@ -58,17 +58,18 @@ def _decimal(whole: str, fraction: str) -> str:
 
 
 @cache
-def number_words(language: str) -> Mapping[tuple[str, ...], str]:
+def number_words(language: str, listed: tuple[tuple[str, str], ...] = ()) -> Mapping[tuple[str, ...], str]:
     """Numbers in words, cut into words without accents, with their digits.
 
     Args:
-        language: num2words' code.
+        language: num2words' code; empty where it does not know the language.
+        listed: further words without accents, each with its digits.
 
     Raises:
         NotImplementedError: num2words does not know the language.
     """
     from num2words import num2words
 
-    numbers = (*range(_ONE_BY_ONE), *_ROUND)
+    numbers = (*range(_ONE_BY_ONE), *_ROUND) if language else ()
     words = ((re.findall(r"\w+", without_accents(clean(num2words(n, lang=language)))), n) for n in numbers)
-    return {tuple(key): str(number) for key, number in words}
+    return {tuple(key): str(number) for key, number in words} | {tuple(w.split()): n for w, n in listed}

@@ -16,7 +16,8 @@ class ReadingWords:
     """A language's words for reading answers, as its file has them.
 
     Attributes:
-        numbers: num2words' code of the language.
+        numbers: num2words' code of the language; empty where it does not know the language.
+        number_words: number words with their values, from the field of that name outside ``reading``.
         decimal: the mark before decimals, ``,`` or ``.``; the other one groups thousands.
         articles: dropped where two short answers are compared, elided ones with their apostrophe.
         one: the articles that are also the number 1.
@@ -42,6 +43,7 @@ class ReadingWords:
     """
 
     numbers: str
+    number_words: Mapping[str, int]
     decimal: str
     articles: tuple[str, ...]
     one: tuple[str, ...]
@@ -75,7 +77,8 @@ class ReadingWords:
         found = language.words.get("reading")
         if not found:
             raise missing_field(language.code, "reading")
-        missing = [field.name for field in fields(cls) if field.name not in found]
+        found = {**found, "number_words": language.words.get("number_words", {})}
+        missing = [field.name for field in fields(cls) if found.get(field.name) is None]
         if missing:
             raise missing_field(language.code, f"reading: {missing[0]}")
         for name, words in found.items():

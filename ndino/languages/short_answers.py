@@ -40,7 +40,9 @@ class ShortAnswerReader:
     """Compares short answers by one language's words."""
 
     def __init__(self, words: ReadingWords) -> None:
-        self._decimal, self._language = words.decimal, words.numbers
+        self._decimal = words.decimal
+        listed = {_bare(word): str(value) for word, value in words.number_words.items()}
+        self._number_words = number_words(words.numbers, tuple(listed.items()))
         self._articles, self._one, self._minus = map(_bare_set, (words.articles, words.one, words.minus))
         self._denials, self._breaks = _bare_set(words.denials), _bare_set(words.breaks)
         self._scales = {_bare(word): value for word, value in words.scales.items()}
@@ -51,7 +53,7 @@ class ShortAnswerReader:
         marks = "".join(re.escape(mark) for mark in words.symbols if not mark.isalpha())
         self._part = re.compile(rf"{_NUMBER}|{_WORD}|[{marks}+]")
         self._leads, self._copulas = words.lead_phrases, Phrases(words.copulas)
-        self._presenting = Phrases(words.presenting)
+        self._presenting, self._announcing = Phrases(words.presenting), words.announcing_phrases
         self.words = lru_cache(maxsize=4096)(self._words)
 
     def same(self, one: str, other: str) -> bool:
@@ -89,10 +91,12 @@ class ShortAnswerReader:
         text = plain(answer)
         found = tokens(text)
         place = behind = self._presenting.at(found, 0)
+        announced = False
         while place < len(found):
             if length := self._leads.at(found, place):
+                announced = announced or self._announcing.at(found, place) > 0
                 behind = place + length if self._copulas.at(found, place) else behind
-            elif place and found[place].text in (":", NEWLINE):
+            elif announced and found[place].text in (":", NEWLINE):
                 length = 1
                 behind = place + 1
             else:
@@ -141,12 +145,11 @@ class ShortAnswerReader:
         if part.lstrip(_MINUS + ".")[:1].isdecimal():
             digits = re.sub(r"^(-?)\.", r"\g<1>0.", part.replace(_MINUS, "-"))
             return 1, [Word(form, is_number=True) for form in forms(digits, self._decimal)]
-        numbers = number_words(self._language)
         for length in range(min(LONGEST_NUMBER, len(parts) - place), 0, -1):
             key = tuple(parts[place : place + length])
             if mark := self._symbols.get(key):
                 return length, [Word(frozenset({mark}), is_symbol=True)]
-            if (value := numbers.get(key)) is not None:
+            if (value := self._number_words.get(key)) is not None:
                 return length, [_number(value)]
         return 1, [_word(part)]
 

@@ -99,8 +99,10 @@ WORDS = {
 def made_up(tmp_path, monkeypatch):
     italian = yaml.safe_load((languages.FOLDER / "it.yaml").read_text(encoding="utf-8"))
 
-    def write(words: dict | None) -> AnswerReader:
-        (tmp_path / "xx.yaml").write_text(yaml.dump({**italian, "reading": words}, allow_unicode=True))
+    def write(words: dict | None, numbers: dict | None = None) -> AnswerReader:
+        (tmp_path / "xx.yaml").write_text(
+            yaml.dump(italian | {"reading": words, "number_words": numbers or {}})
+        )
         monkeypatch.setattr(languages, "FOLDER", tmp_path)
         language.cache_clear()
         return AnswerReader(language("xx"))
@@ -134,6 +136,13 @@ def test_all_words_come_from_the_languages_file(made_up):
         assert answers.same(one, other), (one, other)
     assert not answers.same("un gatto", "gatto") and not answers.same("venti", "20")
     assert answers.contains("tu dom", "dom") and not answers.contains("ne dom", "dom")
+
+
+def test_a_language_that_num2words_does_not_know_lists_its_numbers(made_up):
+    answers = made_up({**WORDS, "numbers": ""}, {"bat": 1, "bost": 5})
+    assert answers.same("bost dom", "5 dom") and not answers.same("five", "5")
+    with pytest.raises(LanguageError, match=r"does not know numbers in 'zz' .*list number_words"):
+        made_up({**WORDS, "numbers": "zz"})
 
 
 @pytest.mark.parametrize("missing", WORDS)
