@@ -62,16 +62,22 @@ def require_content(dataset: Dataset, source: str, *columns: str) -> None:
     """Check that columns hold no empty text or list, nor a list with an empty text: no answer could be right.
 
     Raises:
-        TaskDataError: one is empty or blank.
+        TaskDataError: some are empty or blank; the message names the first row and counts the others.
     """
-    for column in columns:
-        for row, value in enumerate(dataset[column], start=1):
-            texts = value if isinstance(value, list) else [value]
-            if not texts or not all(text.strip() for text in texts):
-                raise TaskDataError(
-                    f"{source} row {row}: {column} is empty: {value!r:.80} "
-                    "(remedy: fill it in or leave out the row)"
-                )
+    empty = [
+        (row, column, value)
+        for column in columns
+        for row, value in enumerate(dataset[column], start=1)
+        if not value or not all(text.strip() for text in (value if isinstance(value, list) else [value]))
+    ]
+    if empty:
+        row, column, value = min(empty, key=lambda fault: fault[0])
+        others = len({fault[0] for fault in empty}) - 1
+        more = f", and {others:,} more row{'s' if others > 1 else ''}" if others else ""
+        raise TaskDataError(
+            f"{source} row {row}: {column} is empty: {value!r:.80}{more} "
+            f"(remedy: fill it in or leave out the row{'s' if others else ''})"
+        )
 
 
 def require_letters(dataset: Dataset, source: str, letters: str) -> None:

@@ -10,6 +10,7 @@ from ndino.evaluation.tasks.preparation import (
     document_images,
     prepare,
     require_columns,
+    require_content,
     require_letters,
     require_texts,
 )
@@ -35,6 +36,21 @@ def test_values_that_are_no_texts_are_named_with_their_row():
     with pytest.raises(TaskDataError, match="row 1: answers is 'sì', not a list of texts"):
         require_texts(rows(answers=["sì"]), SOURCE, "answers", several=True)
     require_texts(rows(answers=[["sì"], []]), SOURCE, "answers", several=True)
+
+
+def test_the_first_row_with_something_empty_is_named_and_the_others_are_counted():
+    data = rows(question=["?", "", "?", " "], answers=[["sì"], ["no", ""], [], ["no"]])
+    with pytest.raises(
+        TaskDataError, match=r"owner/Set row 2: question is empty: '', and 1 more row \("
+    ):
+        require_content(data, SOURCE, "question")
+    with pytest.raises(
+        TaskDataError, match=r"row 2: .*, and 2 more rows \(remedy: .* the rows\)"
+    ):
+        require_content(data, SOURCE, "answers", "question")
+    with pytest.raises(TaskDataError, match=r"row 3: answers is empty: \[\] \(remedy: .* the row\)"):
+        require_content(data.select([0, 3, 2]), SOURCE, "answers")
+    require_content(data.select([0]), SOURCE, "question", "answers")
 
 
 def test_texts_of_options_in_place_of_letters_are_rejected_unless_one_row_has_a_letter():
