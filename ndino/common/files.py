@@ -12,17 +12,20 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ndino.common.caches import cache_folder
+
 BLOCK_BYTES = 1024**2
 WEIGHTS = ("*.safetensors", "*.bin")
-# Of weight files larger than WHOLE_FILE_BYTES, a piece of PIECE_BYTES is hashed every STEP_BYTES: 16 GB of
-# weights would take a minute to read. That is enough to notice training, which changes all values of a
-# tensor; the smallest part that a stage trains, the 8B model's projector, is longer than two steps.
-WHOLE_FILE_BYTES = 64 * 1024**2
-STEP_BYTES, PIECE_BYTES = 4 * 1024**2, 64 * 1024
+# The digest of a larger file is remembered in the user's cache folder, by path, inode, size and times. Pieces
+# of a file would be quicker to read once, but would miss a small tensor or a single row of an embedding.
+REMEMBERED_BYTES = 64 * 1024**2
+# A file may change again within the resolution of its times, so the digest of a newer one is not remembered.
+SETTLED_NANOSECONDS = 3 * 10**9
 
 
 @contextlib.contextmanager
@@ -125,22 +128,68 @@ def fingerprint(folder: Path, patterns: Sequence[str]) -> str:
         OSError: the folder or a file may not be read.
     """
     require_open(folder)
+    found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
+    return combined({path.relative_to(folder): digest_of(path) for path in found})
+
+
+def combined(digests: Mapping[Path, str]) -> str:
+    """The `fingerprint` of a folder whose files have these digests, by path relative to it."""
     total = hashlib.sha256()
-    for path in sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}):
-        large = path.stat().st_size > WHOLE_FILE_BYTES and any(map(path.match, WEIGHTS))
-        digest = _sha256_of_pieces(path) if large else sha256_of(path)
-        total.update(os.fsencode(path.relative_to(folder)) + f"\0{digest}\n".encode())
+    for path, digest in sorted(digests.items()):
+        total.update(os.fsencode(path) + f"\0{digest}\n".encode())
     return total.hexdigest()[:32]
 
 
-def _sha256_of_pieces(path: Path) -> str:
-    size = path.stat().st_size
-    content = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
-        for start in (*range(0, size, STEP_BYTES), size - PIECE_BYTES):
-            file.seek(start)
-            content.update(file.read(PIECE_BYTES))
-    return content.hexdigest()
+def files_below(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """The files below ``folder``, hidden ones left out; links are followed, to files and to folders.
+
+    Raises:
+        OSError: a folder may not be read.
+    """
+    real = os.path.realpath(folder)
+    if real in above:  # a link back to a folder that it is in
+        return
+    with os.scandir(folder) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from files_below(folder / entry.name, (*above, real))
+        elif entry.is_file():
+            yield folder / entry.name
+
+
+def digest_of(path: Path) -> str:
+    """`sha256_of` a file; a large one is read once, and again when it has changed."""
+    before = path.stat()
+    if before.st_size <= REMEMBERED_BYTES:
+        return sha256_of(path)
+    try:
+        place = _remembered(path, before)
+    except OSError:  # no folder for caches
+        return sha256_of(path)
+    try:
+        if len(digest := place.read_text(encoding="ascii")) == hashlib.sha256().digest_size * 2:
+            return digest
+    except (OSError, UnicodeDecodeError):
+        pass
+    digest, after = sha256_of(path), path.stat()
+    changed = max(after.st_mtime_ns, after.st_ctime_ns)
+    if _remembered(path, after) == place and time.time_ns() - changed > SETTLED_NANOSECONDS:
+        with contextlib.suppress(OSError):
+            write_text(place, digest)
+    return digest
+
+
+def _remembered(path: Path, found: os.stat_result) -> Path:
+    # The time of the inode's last change shows a file that was rewritten under its old time of writing.
+    times = (found.st_mtime_ns, found.st_ctime_ns)
+    return (
+        cache_folder()
+        / "digests"
+        / key_of(os.path.realpath(path), found.st_dev, found.st_ino, found.st_size, *times)
+    )
 
 
 def key_of(*parts: Any) -> str:

@@ -91,3 +91,13 @@ def pixel_digest(image: Image.Image) -> str:
     content = hashlib.blake2b(f"{image.mode}{image.size}".encode(), digest_size=DIGEST_BYTES)
     content.update(image.tobytes())
     return content.hexdigest()
+
+
+def image_sha256(image: Image.Image) -> str:
+    """Identity of a decoded image by its size and RGB pixels, as 64 hexadecimal digits.
+
+    The same for the same pixels in another encoding or mode; sample logs hold it, so it must not change.
+    """
+    content = hashlib.sha256(f"{image.width}x{image.height}\n".encode())
+    content.update(image.convert("RGB").tobytes())
+    return content.hexdigest()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ndino.common.errors import UsageError, reason_of, remedy_for, shown
-from ndino.common.files import WEIGHTS, fingerprint
+from ndino.common.files import WEIGHTS, combined, digest_of
 from ndino.common.hub import hub_reason, may_be_on_hub
 from ndino.evaluation.errors import SetupError
 from ndino.formats.model_kinds import (
@@ -24,12 +25,18 @@ from ndino.formats.model_kinds import (
 
 # Says which file holds which weights, where there are several.
 INDEX = "*.index.json"
-# Everything besides the weights that an answer depends on.
-SETTINGS = (
-    *("*config.json", "tokenizer*", "chat_template*", "special_tokens_map.json", "added_tokens.json"),
-    *("vocab*", "merges.txt", INDEX),
-)
-FILES = (*WEIGHTS, *SETTINGS)
+# The files of a model folder that an answer depends on, by what they hold; the first fitting pattern counts.
+PARTS = {
+    "weights": (*WEIGHTS, INDEX),
+    "processor": ("processor_config.json", "preprocessor_config.json"),
+    "chat template": ("chat_template*",),
+    "tokenizer": (
+        *("tokenizer*", "special_tokens_map.json", "added_tokens.json"),
+        *("vocab*", "merges.txt"),
+    ),
+    "config": ("*config.json",),
+}
+FILES = tuple(pattern for patterns in PARTS.values() for pattern in patterns)
 
 WHOLE = "give a whole model folder in Hugging Face format"
 PROCESSORS = ("processor_config.json", "preprocessor_config.json")
@@ -51,12 +58,14 @@ class Model:
         source: what the user gave.
         path: the folder to load, or ``source`` where there is none.
         fingerprint: identity of its weights and settings.
+        parts: identity of each of `PARTS` that it has.
     """
 
     name: str
     source: str
     path: str
     fingerprint: str
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,7 +128,14 @@ def find_model(name: str, source: str, backend: Backend = HF) -> Model:
         _check_kind(folder)
     if backend.kind in ("hf", "vllm"):
         _check(folder, source)
-    return Model(name, source, str(folder.resolve()), fingerprint(folder, FILES))
+    files = {path for pattern in FILES for path in folder.glob(pattern) if path.is_file()}
+    digests = {path.relative_to(folder): digest_of(path) for path in files}
+    parts: dict[str, dict[Path, str]] = {}
+    for path, digest in digests.items():
+        part = next(part for part, patterns in PARTS.items() if any(map(path.match, patterns)))
+        parts.setdefault(part, {})[path] = digest
+    identities = {part: combined(parts[part]) for part in PARTS if part in parts}
+    return Model(name, source, str(folder.resolve()), combined(digests), identities)
 
 
 def require_readable(folder: Path) -> None:

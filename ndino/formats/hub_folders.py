@@ -7,15 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ndino.common.files import atomic_file, fingerprint, write_text
+from ndino.common.files import atomic_file, combined, digest_of, files_below, require_open, write_text
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
 
 def content_key(folder: Path) -> str:
-    """Identity of everything in ``folder``, names and content, as 32 hexadecimal digits."""
-    return fingerprint(folder, ("**/*",))
+    """Identity of everything in ``folder``, names and content, as 32 hexadecimal digits.
+
+    What lies behind links counts; hidden files do not, since no reader takes them for data.
+    """
+    require_open(folder)
+    return combined({path.relative_to(folder): digest_of(path) for path in files_below(folder)})
 
 
 def load_folder(folder: Path, *, split: str | None = None) -> Dataset | DatasetDict:

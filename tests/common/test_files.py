@@ -119,25 +119,59 @@ def test_a_fingerprint_is_of_names_and_contents_that_match(tmp_path):
     assert len({first, renamed, fingerprint(tmp_path, WEIGHTS)}) == 3
 
 
-def test_large_weights_are_told_apart_by_size_and_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "WHOLE_FILE_BYTES", 1000)
-    monkeypatch.setattr(files, "STEP_BYTES", 100)
-    monkeypatch.setattr(files, "PIECE_BYTES", 10)
+@pytest.fixture
+def remembering(tmp_path, monkeypatch) -> Path:
+    """Every file counts as large; returns the folder of remembered digests."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(files, "REMEMBERED_BYTES", 10)
+    monkeypatch.setattr(files, "SETTLED_NANOSECONDS", -1)
+    return tmp_path / "cache" / "ndino" / "digests"
 
-    def written(name: str, content: bytes) -> str:
-        (tmp_path / name).write_bytes(content)
-        return fingerprint(tmp_path, (name,))
 
-    content = bytes(range(250)) * 8
-    variants = [content, content + b"x", b"x" + content[1:], content[:-1] + b"x", bytes(2000)]
-    # Wherever a tensor of a step's length has changed, a piece shows it.
-    variants += [content[:at] + bytes(100) + content[at + 100 :] for at in range(1, 1900, 50)]
-    assert len({written("model.safetensors", variant) for variant in variants}) == len(variants)
-    # Between the pieces nothing is read; that is what makes it cheap.
-    between = content[:50] + b"x" + content[51:]
-    assert written("model.safetensors", content) == written("model.safetensors", between)
-    # Data may differ by a letter, so they are read whole.
-    assert written("test.parquet", content) != written("test.parquet", between)
+def test_a_large_file_is_read_once_until_it_changes(tmp_path, monkeypatch, remembering):
+    reads = []
+    monkeypatch.setattr(
+        files, "sha256_of", lambda path, real=files.sha256_of: reads.append(path) or real(path)
+    )
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(bytes(1000))
+    digests = [files.digest_of(path), files.digest_of(path)]
+    assert len(reads) == 1 and digests[0] == digests[1] == hashlib.sha256(bytes(1000)).hexdigest()
+    # One byte, under the same name, size and time of writing.
+    written = path.stat().st_mtime_ns
+    with path.open("r+b") as file:
+        file.seek(500)
+        file.write(b"x")
+    os.utime(path, ns=(written, written))
+    assert files.digest_of(path) != digests[0] and len(reads) == 2
+    (tmp_path / "link").symlink_to(path)
+    assert files.digest_of(tmp_path / "link") == files.digest_of(path) and len(reads) == 2
+    for remembered in remembering.iterdir():
+        remembered.write_bytes(b"\xff torn")
+    assert files.digest_of(path) == files.digest_of(tmp_path / "link") and len(reads) == 3
+
+
+def test_a_file_that_may_still_change_is_not_remembered(tmp_path, monkeypatch, remembering):
+    monkeypatch.setattr(files, "SETTLED_NANOSECONDS", 60 * 10**9)
+    (tmp_path / "model.safetensors").write_bytes(bytes(1000))
+    files.digest_of(tmp_path / "model.safetensors")
+    assert not remembering.exists()
+
+
+def test_links_are_followed_and_hidden_files_are_none(tmp_path):
+    (tmp_path / "disk" / "more").mkdir(parents=True)
+    (tmp_path / "disk" / "more" / "1.png").touch()
+    (tmp_path / "disk" / "back").symlink_to(tmp_path / "disk")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "images").symlink_to(tmp_path / "disk")
+    (folder / "gone").symlink_to(tmp_path / "nowhere")
+    (folder / "test.jsonl").symlink_to(tmp_path / "disk" / "more" / "1.png")
+    (folder / "._test.jsonl").touch()
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "a").touch()
+    found = [str(path.relative_to(folder)) for path in files.files_below(folder)]
+    assert found == ["images/more/1.png", "test.jsonl"]
 
 
 def test_keys_tell_everything_apart():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import random
@@ -17,6 +18,7 @@ from ndino.common.images import (
     MAX_IMAGE_PIXELS,
     header_size,
     image_digest,
+    image_sha256,
     missing_image,
     pixel_digest,
 )
@@ -111,6 +113,12 @@ def test_pixels_decide_whatever_the_file_and_so_do_mode_and_size():
     assert pixel_digest(Image.open(encoded)) == pixel_digest(RED)
     assert len({pixel_digest(image) for image in (RED, RED.resize((6, 4)), RED.convert("L"))}) == 3
     assert image_digest(encoded.getvalue()) != image_digest(encoded.getvalue() + b"\0")
+
+
+def test_what_is_seen_is_an_images_identity_in_sample_logs():
+    assert image_sha256(RED) == hashlib.sha256(b"4x6\n" + bytes([255, 0, 0]) * 24).hexdigest()
+    assert image_sha256(RED.convert("P")) == image_sha256(RED)
+    assert len({image_sha256(image) for image in (RED, RED.resize((6, 4)), RED.convert("L"))}) == 3
 
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(3000)).decode()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub.utils import filter_repo_objects
+from safetensors.torch import load_file, save_file
 from transformers import LlavaNextForConditionalGeneration
 
 from fixtures.tiny import write_tiny_model
+from ndino.common import files
 from ndino.common.errors import UsageError
 from ndino.evaluation import models
 from ndino.evaluation.errors import SetupError
@@ -60,6 +63,41 @@ def test_the_fingerprint_is_that_of_weights_and_settings(tiny_model_folder, copy
     assert fingerprint(write_tiny_model(tmp_path / "other", seed=1)) != fingerprint(copy)
     (copy / "chat_template.jinja").write_text("another prompt")
     assert fingerprint(copy) != fingerprint(tiny_model_folder)
+
+
+def test_large_weights_that_differ_in_image_newline_alone_are_two_models(copy, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(files, "REMEMBERED_BYTES", 1000)
+    monkeypatch.setattr(files, "SETTLED_NANOSECONDS", -1)
+    before = find_model("x", str(copy))
+    weights = load_file(copy / "model.safetensors")
+    (newline,) = [name for name in weights if name.endswith("image_newline")]
+    weights[newline][0] += 1
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    after = find_model("x", str(copy))
+    assert before.fingerprint != after.fingerprint
+    assert {part for part in before.parts if before.parts[part] != after.parts[part]} == {"weights"}
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("config.json", "config"),
+        ("generation_config.json", "config"),
+        ("processor_config.json", "processor"),
+        ("preprocessor_config.json", "processor"),
+        ("chat_template.jinja", "chat template"),
+        ("tokenizer_config.json", "tokenizer"),
+        ("special_tokens_map.json", "tokenizer"),
+        ("model.safetensors.index.json", "weights"),
+    ],
+)
+def test_each_file_belongs_to_one_part(copy, name, part):
+    before = find_model("x", str(copy), Backend("llava_hf"))
+    content = json.loads((copy / name).read_text()) if (copy / name).exists() and name[-4:] == "json" else {}
+    (copy / name).write_text(json.dumps(content | {"weight_map": {}}, indent=1))
+    after = find_model("x", str(copy), Backend("llava_hf"))
+    assert {p for p in after.parts if before.parts.get(p) != after.parts[p]} == {part}
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,24 @@ def test_a_rewritten_folder_is_not_read_from_the_cache(tmp_path):
     assert content_key(folder) == first
 
 
+def test_data_behind_links_are_part_of_a_folders_identity(tmp_path):
+    disk, folder = tmp_path / "disk", tmp_path / "POPE_IT"
+    write(disk, "sì", "no")
+    (folder).mkdir()
+    (folder / "README.md").write_text(
+        (disk / "README.md").read_text().replace("test.parquet", "data/test.parquet")
+    )
+    (folder / "data").symlink_to(disk)
+    first = content_key(folder)
+    assert load_folder(folder, split="test")["answer"][:] == ["sì", "no"]
+    write(disk, "no", "sì")
+    assert content_key(folder) != first
+    assert load_folder(folder, split="test")["answer"][:] == ["no", "sì"]
+    (folder / "._test.parquet").touch()
+    (folder / ".cache").mkdir()
+    assert content_key(tmp_path / "disk" / ".." / "POPE_IT") == content_key(folder)
+
+
 def test_streaming_writes_the_same_split(tmp_path):
     types = {"id": Value("string"), "image": Image(), "answers": List(Value("string"))}
     rows = [{"id": str(n), "image": draw_image(n), "answers": ["a"] * n} for n in range(7)]
