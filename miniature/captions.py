@@ -11,9 +11,12 @@ from PIL import Image
 from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
 from ndino.common.files import key_of
+from ndino.common.images import image_sha256
 from ndino.common.transformers_types import generate
 from ndino.evaluation.benchmarks import EXAMPLE_IMAGES, TaskOutcome, save_image
-from ndino.evaluation.models import find_model
+from ndino.evaluation.lmms_eval_adapter.models import wrapper_identity
+from ndino.evaluation.models import HF, find_model
+from ndino.evaluation.provenance import answers_depend_on
 from ndino.evaluation.shuffle import shuffle_map
 from ndino.evaluation.store import ResultsStore
 from ndino.formats.hub_folders import content_key, load_folder
@@ -36,16 +39,19 @@ def score_captions(
     model = find_model(name, str(folder))
     store = ResultsStore(out / name, model)
     rows = load_folder(data, split="test")
-    key = key_of(model.fingerprint, VERSION, content_key(data))
+    depends = {
+        "answers": answers_depend_on(model, HF, wrapper_identity(HF)),
+        "task": {"version": VERSION, "data": content_key(data), "generation": MAX_NEW_TOKENS},
+    }
     order = shuffle_map(range(len(rows)))
     for shuffled in (False, True):
-        if store.done(TASK, key, shuffled=shuffled):
+        if store.done(TASK, depends, shuffled=shuffled):
             continue
         images: list[Any] = [rows[order[index] if shuffled else index]["image"] for index in range(len(rows))]
         outcome = _generate(folder, cast("Sequence[str]", rows["answer"]), images, shuffled, report)
         store.save(
             TASK,
-            key,
+            depends,
             outcome.rows,
             outcome.metrics,
             shuffled=shuffled,
@@ -99,6 +105,7 @@ def _generate(
             "answer": answer,
             "metrics": {"exact_match": float(answer.strip() == target)},
             "shuffled": shuffled,
+            "image_sha256": image_sha256(images[index]),
         }
         for index, (target, answer) in enumerate(zip(targets, answers, strict=True))
     ]

@@ -8,7 +8,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ndino.common.files import key_of
 from ndino.evaluation.benchmarks import best_constant
 from ndino.evaluation.models import find_model
 from ndino.evaluation.store import ResultsStore
@@ -28,12 +27,13 @@ def split_by_kind(name: str, folder: Path, out: Path, kinds: Mapping[str, list[s
     """
     store = ResultsStore(out / name, find_model(name, str(folder)))
     for task, kind_of in kinds.items():
+        depends = store.results["tasks"][task]["depends"]
         for kind in dict.fromkeys(kind_of):
             for shuffled in (False, True):
                 rows = [row for row in store.rows(task, shuffled=shuffled) if kind_of[row["doc_id"]] == kind]
                 store.save(
                     kind,
-                    key_of(store.results["tasks"][task]["key"], kind),
+                    {**depends, "task": {**depends["task"], "kind": kind}},
                     rows,
                     _means([row["metrics"] for row in rows]),
                     shuffled=shuffled,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,18 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ndino.common.errors import UsageError
-from ndino.common.files import atomic_file, key_of
+from ndino.common.files import atomic_file, digest_of, key_of
 from ndino.evaluation.errors import SetupError
+from ndino.evaluation.lmms_eval_adapter.answering import image_digests
 from ndino.evaluation.lmms_eval_adapter.evaluator import EvaluatedSample, evaluate, group_totals, is_number
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.lmms_eval_adapter.surroundings import task_environment
 from ndino.evaluation.lmms_eval_adapter.task_index import TaskIndex
 from ndino.evaluation.lmms_eval_adapter.wrong_images import exchange_task_images
 from ndino.evaluation.local_data import changes, is_hub_layout
+from ndino.evaluation.provenance import data_revision
 from ndino.evaluation.standard_errors import standard_errors
 from ndino.evaluation.tasks.instructions import LETTER_ANSWER, SHORT_ANSWER
 from ndino.formats.hub_folders import content_key
 from ndino.formats.prompts import IMAGE_TOKEN
+from ndino.languages.language import language
 
 if TYPE_CHECKING:
     from lmms_eval.api.model import lmms
@@ -35,6 +39,8 @@ EXAMPLE_IMAGES, EXAMPLE_PIXELS = 8, 672
 # The best constant answer is looked for among this many of the commonest targets.
 PREPARE = "prepare the data as the task's README says"
 CONSTANT_ANSWERS = 10
+# Its words read the answers to our tasks.
+LANGUAGE = "it"
 
 Metrics = dict[str, float]
 
@@ -76,6 +82,8 @@ class Benchmarks:
         self.index = TaskIndex(names)
         self._loaded: dict[tuple[str, bool], LoadedTask] = {}
         self._majority: dict[str, Metrics] = {}
+        self._prompts: dict[str, str] = {}
+        self._depends: dict[str, dict[str, Any]] = {}
         self.groups: dict[str, list[str]] = {}
         self.names = list(dict.fromkeys(task for name in names for task in self._expand(name)))
         self._check_data()
@@ -147,7 +155,7 @@ class Benchmarks:
                     else "see that the hub is in reach, or give the data with --data",
                 )
             if loaded.is_ours:
-                _check_markers(loaded)
+                self._prompts[name] = _checked_prompts(loaded)
             elif shuffled:
                 exchange_task_images(loaded, self.size(name))
             self._loaded[name, shuffled] = loaded
@@ -163,7 +171,7 @@ class Benchmarks:
     def _environment(self, name: str, *, shuffled: bool) -> contextlib.AbstractContextManager[None]:
         cache = None
         if self.data is not None and self.cache is not None:
-            cache = self.cache / key_of(self.data_key(name))
+            cache = self.cache / key_of(self._folders_key(name))
         return task_environment(shuffled=shuffled, cache=cache)
 
     def version(self, name: str) -> Any:
@@ -175,23 +183,64 @@ class Benchmarks:
         whole = len(self.task(name, shuffled=False))
         return min(self.limit, whole) if self.limit else whole
 
+    def depends(self, name: str) -> dict[str, Any]:
+        """What a task's result depends on, besides what the answers depend on; see `provenance.py`."""
+        if name in self._depends:
+            return self._depends[name]
+        task = self.task(name, shuffled=False)
+        definition = json.dumps(self.index.config(name), sort_keys=True, default=str)
+        self._depends[name] = {
+            "version": task.version,
+            "questions": self.size(name),
+            "data": self.data_key(name),
+            "prompts": self._prompts.get(name),
+            "generation": task.settings,
+            "definition": key_of(definition),
+            "language": key_of(language(LANGUAGE).words) if task.is_ours else None,
+        }
+        return self._depends[name]
+
+    def revisions(self, name: str) -> list[str | None]:
+        """The commits of a task's data sets on the hub, the one with its questions first; None for others."""
+        if self.data is None:
+            return [self.task(name, shuffled=False).revision]
+        return [data_revision(self.data / folder) for folder in self._datasets[name]]
+
+    def _folders_key(self, name: str) -> str:
+        return ",".join(self._digests[folder] for folder in self._datasets[name])
+
     def data_key(self, name: str) -> str:
         """Identity of a task's data: of its local files, or of what was downloaded."""
-        if self.data is not None:
-            return ",".join(self._digests[folder] for folder in self._datasets[name])
-        return self.task(name, shuffled=False).data_fingerprint
+        task = self.task(name, shuffled=False)
+        if self.data is None:
+            return task.data_fingerprint
+        folders = [Path(os.path.abspath(self.data / folder)) for folder in self._datasets[name]]
+        paths = {Path(os.path.abspath(self.data / path)) for path in task.image_files}
+        elsewhere = sorted(path for path in paths if not any(_is_counted(path, folder) for folder in folders))
+        return key_of(self._folders_key(name), [digest_of(path) for path in elsewhere])
 
-    def ask(self, model: lmms, name: str, *, shuffled: bool) -> TaskOutcome | None:
+    def ask(
+        self, model: lmms, name: str, *, shuffled: bool, right: Sequence[Mapping[str, Any]] = ()
+    ) -> TaskOutcome | None:
         """Ask a model all questions of a task.
 
-        Of several processes only the first gets an outcome, the others None.
+        Args:
+            right: of a control, the rows with right images: the documents' hashes cover these.
+
+        Returns:
+            Of several processes only the first gets an outcome, the others None.
         """
         task = self.task(name, shuffled=shuffled)
         with self._environment(name, shuffled=shuffled):
+            vars(model).pop("shown_images", None)
             found = evaluate(model, task, self.index, limit=self.limit)
-        if found is None:
-            return None
-        rows = [_row(sample, shuffled) for sample in sorted(found.samples, key=lambda s: s.doc_id)]
+            if found is None:
+                return None
+            seen = getattr(model, "shown_images", {}).get(name, {})
+            shown = {s.doc_id: _shown(task, s.doc_id, seen) for s in found.samples}
+        hashes = {row["doc_id"]: row["doc_hash"] for row in right}
+        samples = sorted(found.samples, key=lambda sample: sample.doc_id)
+        rows = [_row(s, shown[s.doc_id], hashes.get(s.doc_id), shuffled=shuffled) for s in samples]
         errors = standard_errors([sample.values for sample in found.samples], task.resampled_totals)
         return TaskOutcome(rows, found.metrics, errors)
 
@@ -219,13 +268,24 @@ class Benchmarks:
         return group_totals(self.index, group, tasks, {name: self.size(name) for name in tasks}, metrics)
 
 
-def _check_markers(task: LoadedTask) -> None:
-    # Our tasks show one image. A question may say where it goes; otherwise it comes first.
+def _is_counted(path: Path, folder: Path) -> bool:
+    """Whether a file is part of a folder's `content_key`."""
+    if not path.is_relative_to(folder):
+        return False
+    return not any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _checked_prompts(task: LoadedTask) -> str:
+    """A digest of all prompts of a task of ours. It shows one image, and a prompt may say where it goes."""
+    digest = hashlib.sha256()
     for number in range(len(task)):
-        if (found := task.prompt(number).count(IMAGE_TOKEN)) > 1:
+        prompt = task.prompt(number)
+        if (found := prompt.count(IMAGE_TOKEN)) > 1:
             raise SetupError(
                 f"task {task.name} document {number}: {found} {IMAGE_TOKEN} for one image (remedy: keep one)"
             )
+        digest.update(json.dumps(prompt).encode())
+    return digest.hexdigest()[:32]
 
 
 def save_image(image: Image, path: Path) -> None:
@@ -257,14 +317,30 @@ def _score_constant(task: LoadedTask, asked: range, answer: str) -> Metrics:
     return {metric: float(total([s[metric] for s in scored])) for metric, total in task.totals.items()}
 
 
-def _row(sample: EvaluatedSample, shuffled: bool) -> dict[str, Any]:
+def _shown(task: LoadedTask, doc_id: int, seen: Mapping[int, list[str]]) -> list[str] | None:
+    """The digests of the images that a question showed; None where it showed something else.
+
+    Args:
+        seen: what this process noted while it answered; another one may have answered the question.
+    """
+    return seen[doc_id] if doc_id in seen else image_digests(task.images(doc_id))
+
+
+def _row(
+    sample: EvaluatedSample, shown: list[str] | None, doc_hash: str | None, *, shuffled: bool
+) -> dict[str, Any]:
     # lmms-eval's own doc_hash is the same for every document of a task.
     content = json.dumps(sample.document, sort_keys=True, ensure_ascii=False, default=str)
+    content += json.dumps(shown)
     target = sample.target
+    question = sample.prompt.removesuffix(SHORT_ANSWER).removesuffix(LETTER_ANSWER)
+    images = {"image_sha256": shown[0] if len(shown) == 1 else shown} if shown else {}
     return {
         "doc_id": sample.doc_id,
-        "doc_hash": hashlib.sha256(content.encode()).hexdigest()[:32],
-        "question": sample.prompt.removesuffix(SHORT_ANSWER).removesuffix(LETTER_ANSWER),
+        "doc_hash": doc_hash or hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()[:32],
+        "question": question,
+        "question_sha256": hashlib.sha256(question.encode(errors="surrogatepass")).hexdigest(),
+        **images,
         "target": [str(t) for t in target] if isinstance(target, list) else str(target),
         # An unpaired surrogate cannot be written as UTF-8.
         "answer": str(sample.answer).encode(errors="replace").decode(),

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import sys
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from ndino.common.options import CommandParser, comma_separated, need_folder, po
 from ndino.evaluation.answer_store import AnswerStore
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.lmms_eval_adapter.answering import attach_store
-from ndino.evaluation.lmms_eval_adapter.models import load_model, model_class
+from ndino.evaluation.lmms_eval_adapter.models import load_model, model_class, wrapper_identity
 from ndino.evaluation.lmms_eval_adapter.surroundings import (
     go_offline,
     logged_errors,
@@ -39,6 +40,7 @@ from ndino.evaluation.models import (
 )
 from ndino.evaluation.processes import Processes
 from ndino.evaluation.progress import patience
+from ndino.evaluation.provenance import answers_depend_on, made_with
 from ndino.evaluation.store import ResultsStore, hold
 
 HELP = """
@@ -105,6 +107,7 @@ class EvaluationRun:
     stores: dict[str, ResultsStore]
     benchmarks: Benchmarks
     backend: Backend
+    wrapper: str
     batch: int | None
     shuffle: bool
     out: Path
@@ -116,22 +119,35 @@ class EvaluationRun:
         """Whether this process writes the results; only the first of several does."""
         return self.processes.rank == 0
 
-    def key(self, model: Model, task: str) -> str:
-        """The key of everything that this model's result on this task depends on."""
-        tasks = self.benchmarks
-        asked = (tasks.data_key(task), tasks.version(task), tasks.limit)
-        return key_of(model.fingerprint, str(self.backend), *asked)
+    def depends(self, model: Model, task: str) -> dict[str, Any]:
+        """Everything that this model's result on this task depends on."""
+        return {"answers": self.answers_depend_on(model), "task": self.benchmarks.depends(task)}
+
+    def answers_depend_on(self, model: Model) -> dict[str, Any]:
+        """Everything that this model's answers depend on, besides the questions."""
+        return answers_depend_on(model, self.backend, self.wrapper)
 
     def pending(self, model: Model) -> list[tuple[str, bool]]:
         """The pairs (task, shuffled) that are not finished."""
         store = self.stores[model.name]
         wanted = [(task, shuffled) for task in self.benchmarks.names for shuffled in (False, self.shuffle)]
-        keys = {task: self.key(model, task) for task in self.benchmarks.names}
+        depends = {task: self.depends(model, task) for task in self.benchmarks.names}
         return [
             (task, shuffled)
             for task, shuffled in dict.fromkeys(wanted)
-            if not store.done(task, keys[task], shuffled=shuffled)
+            if not store.done(task, depends[task], shuffled=shuffled)
         ]
+
+    def stale(self, model: Model) -> Iterator[str]:
+        """A line for each reason why finished tasks are asked again."""
+        store = self.stores[model.name]
+        yield from store.notes
+        tasks: dict[str, list[str]] = {}
+        for task in self.benchmarks.names:
+            if (reason := store.changed(task, self.depends(model, task))) is not None:
+                tasks.setdefault(reason, []).append(task)
+        for reason, names in tasks.items():
+            yield f"{store.folder}: {', '.join(names)}: stale and made again, since this changed: {reason}"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -162,7 +178,7 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
     """
     _environment(options)
     backend = parse_backend(options.backend)
-    models = _models(options, backend)
+    names = _names(options)
     out = options.out.resolve()
     processes = Processes.join()
     if processes.count > 1 and backend.kind.startswith("vllm"):
@@ -170,6 +186,7 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
             "vllm runs in one process (remedy: --backend vllm,tensor_parallel_size=N for N GPUs)"
         )
     with processes.first_alone():
+        models = [find_model(name, source, backend) for name, source in names]
         if processes.rank == 0:
             for model in models:
                 held.enter_context(hold(out / model.name))
@@ -183,10 +200,16 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
                 task_type="simple" if model_class(backend).is_simple else "chat",
             )
             benchmarks.load(shuffled=False)
-            if options.shuffle:
-                benchmarks.load(shuffled=True)
-    run = EvaluationRun(models, stores, benchmarks, backend, options.batch, options.shuffle, out, processes)
-    _keep_what_is_there(run)
+            wrapper = wrapper_identity(backend)
+            run = EvaluationRun(
+                *(models, stores, benchmarks, backend, wrapper),
+                *(options.batch, options.shuffle, out, processes),
+            )
+            _keep_what_is_there(run)
+            # The control looks at every image, so a finished one is not loaded again.
+            for task in benchmarks.names:
+                if any((task, True) in run.pending(model) for model in models):
+                    benchmarks.task(task, shuffled=True)
     return run
 
 
@@ -194,6 +217,7 @@ def _keep_what_is_there(run: EvaluationRun) -> None:
     limit = run.benchmarks.limit
     for model in run.models:
         store = run.stores[model.name]
+        store.require_unmixed(run.answers_depend_on(model), run.benchmarks.names)
         for task in run.benchmarks.names:
             answers = store.results["tasks"].get(task, {}).get("n", 0)
             if limit is not None and answers > limit:
@@ -212,7 +236,8 @@ def _environment(options: argparse.Namespace) -> None:
         go_offline()
 
 
-def _models(options: argparse.Namespace, backend: Backend) -> list[Model]:
+def _names(options: argparse.Namespace) -> list[tuple[str, str]]:
+    """Each model's name and what the user gave for it."""
     named = [parse_model(text) for text in options.model]
     if options.name:
         if len(named) > 1:
@@ -226,11 +251,14 @@ def _models(options: argparse.Namespace, backend: Backend) -> list[Model]:
             )
     if twice := {name for name in names if names.count(name) > 1}:
         raise UsageError(f"two models are called {', '.join(twice)} (remedy: --model NAME=FOLDER)")
-    return [find_model(name, source, backend) for name, source in named]
+    return named
 
 
 def _evaluate(run: EvaluationRun) -> None:
     pending = {model.name: run.pending(model) for model in run.models}
+    if run.first:
+        for line in (line for model in run.models for line in run.stale(model)):
+            print(f"ndino evaluate: {line}", file=sys.stderr)
     total = sum(run.benchmarks.size(task) for tasks in pending.values() for task, _ in tasks)
     hidden = not total or not run.first
     with tqdm(total=total, unit="q", file=sys.stderr, mininterval=patience(), disable=hidden) as bar:
@@ -252,8 +280,7 @@ def _evaluate_model(run: EvaluationRun, model: Model, pending: list[tuple[str, b
         attach_store(
             loaded,
             AnswerStore(run.out / ".cache" / "answers" / model.name, run.processes.rank),
-            backend=str(run.backend),
-            fingerprint=model.fingerprint,
+            identity=key_of(run.answers_depend_on(model)),
             size=batch_size(run.backend, run.batch),
             on_answered=partial(_count, bar),
         )
@@ -278,25 +305,27 @@ def _evaluate_model(run: EvaluationRun, model: Model, pending: list[tuple[str, b
 
 def _evaluate_task(run: EvaluationRun, model: Model, loaded: Any, task: str, shuffled: bool) -> None:
     benchmarks, store = run.benchmarks, run.stores[model.name]
+    right = store.rows(task, shuffled=False) if shuffled and run.first else ()
     with logged_errors() as logged:
-        outcome = benchmarks.ask(loaded, task, shuffled=shuffled)
+        outcome = benchmarks.ask(loaded, task, shuffled=shuffled, right=right)
     if outcome is None:
         return
     if logged and (empty := sum(not row["answer"] for row in outcome.rows)):
         # lmms-eval's wrappers log an error, answer with an empty text and continue.
         raise RuntimeError(f"{empty} of {len(outcome.rows)} answers are empty: {logged[0]}")
-    key = run.key(model, task)
+    depends = run.depends(model, task)
     if not shuffled:
         benchmarks.save_images(task, run.out / "images" / task)
     store.save(
         task,
-        key,
+        depends,
         outcome.rows,
         outcome.metrics,
         shuffled=shuffled,
         version=benchmarks.version(task),
         errors=outcome.errors,
         majority=benchmarks.majority(task),
+        made_with=made_with(depends["answers"]["device"], data_revisions=benchmarks.revisions(task)),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ndino.common.files import write_json, write_text
 from ndino.common.locks import BusyError, exclusive_lock
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import Model
+from ndino.evaluation.provenance import Depends, result_key, what_changed
 
 Row = Mapping[str, Any]
 
@@ -45,12 +46,16 @@ def hold(folder: Path) -> Iterator[None]:
 class ResultsStore:
     """Results of one model under ``folder``.
 
+    Attributes:
+        notes: what was found stale when the folder was opened, in a line each.
+
     Raises:
         SetupError: the folder holds another model's results, or ``results.json`` is broken.
     """
 
     def __init__(self, folder: Path, model: Model) -> None:
         self.folder = folder
+        self.notes: list[str] = []
         self._results_path = folder / "results.json"
         self.results: dict[str, Any] = {
             "model": model.name,
@@ -64,11 +69,13 @@ class ResultsStore:
         try:
             found = json.loads(self._results_path.read_text(encoding="utf-8"))
             same_weights, same_source = (found[k] == self.results[k] for k in ("fingerprint", "source"))
-        except (ValueError, KeyError, TypeError) as error:
+            # Earlier versions took the fingerprint of large weights in another way.
+            known = all("depends" in entry for entry in found["tasks"].values())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SetupError(
                 f"{self._results_path}: broken, {error!r} (remedy: remove it and rerun)"
             ) from error
-        if same_weights:
+        if same_weights or (same_source and not known):
             self.results.update(tasks=found["tasks"], groups=found.get("groups", {}))
         elif same_source:
             # The model was trained further, so the old answers are not its own.
@@ -76,9 +83,13 @@ class ResultsStore:
                 self._log(task, True).unlink(missing_ok=True)
                 self._log(task, False).unlink(missing_ok=True)
             self._write()
+            if found["tasks"]:
+                names = ", ".join(found["tasks"])
+                self.notes.append(f"{folder}: the model has changed, its old results are removed: {names}")
         else:
+            has = "which has other weights" if known else "which may have other weights"
             raise SetupError(
-                f"{folder}: holds results of {found['source']}, which has other weights "
+                f"{folder}: holds results of {found['source']}, {has} "
                 "(remedy: choose another --name or --out, or remove that folder)"
             )
 
@@ -88,11 +99,39 @@ class ResultsStore:
     def _write(self) -> None:
         write_json(self._results_path, self.results)
 
-    def done(self, task: str, key: str, *, shuffled: bool) -> bool:
-        """Whether this task is finished, by the same model and with the same questions (equal ``key``)."""
+    def done(self, task: str, depends: Depends, *, shuffled: bool) -> bool:
+        """Whether this task is finished, and depends on the same as it would today."""
         entry = self.results["tasks"].get(task, {})
-        finished = entry.get("key") == key and self._log(task, shuffled).exists()
+        finished = entry.get("key") == result_key(depends) and self._log(task, shuffled).exists()
         return finished and (not shuffled or bool(entry["shuffled"]))
+
+    def changed(self, task: str, depends: Depends) -> str | None:
+        """What has changed since this task was finished; None where it is not, or nothing has."""
+        entry = self.results["tasks"].get(task)
+        if entry is None or entry.get("key") == result_key(depends):
+            return None
+        return what_changed(entry.get("depends"), depends)
+
+    def require_unmixed(self, answers: Mapping[str, Any], asked: Collection[str]) -> None:
+        """Check that the results of tasks that are not asked now were made as those will be.
+
+        Args:
+            answers: what today's answers depend on, see `provenance.py`.
+
+        Raises:
+            SetupError: a task's answers depend on something else; one folder would hold both.
+        """
+        mixed: dict[str, list[str]] = {}
+        for task, entry in self.results["tasks"].items():
+            before = entry.get("depends")
+            if task not in asked and (before is None or before["answers"] != answers):
+                now = {"answers": answers, "task": before["task"] if before else {}}
+                mixed.setdefault(what_changed(before, now), []).append(task)
+        for reason, tasks in mixed.items():
+            raise SetupError(
+                f"{self.folder}: also holds {', '.join(tasks)}, whose results are stale: {reason} "
+                "(remedy: evaluate them too with --tasks, choose another --out, or remove that folder)"
+            )
 
     def rows(self, task: str, *, shuffled: bool) -> list[dict[str, Any]]:
         """The rows of a finished task's log."""
@@ -101,7 +140,7 @@ class ResultsStore:
     def save(
         self,
         task: str,
-        key: str,
+        depends: Depends,
         rows: Iterable[Row],
         metrics: Mapping[str, float],
         *,
@@ -116,7 +155,14 @@ class ResultsStore:
         if shuffled:
             entry = {**self.results["tasks"][task], "shuffled": dict(metrics)}
         else:
-            entry = {**more, "n": len(lines), "metrics": dict(metrics), "shuffled": {}, "key": key}
+            entry = {
+                **more,
+                "n": len(lines),
+                "metrics": dict(metrics),
+                "shuffled": {},
+                "key": result_key(depends),
+                "depends": depends,
+            }
             self._log(task, True).unlink(missing_ok=True)
         write_text(self._log(task, shuffled), "".join(lines))
         self.results["tasks"][task] = entry

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,14 @@ from PIL import Image
 from transformers import LlavaNextForConditionalGeneration
 
 from fixtures.tiny import write_tiny_model
+from ndino.common.images import image_sha256
+from ndino.common.provenance import commit
 from ndino.evaluation import command as evaluate
+from ndino.evaluation import provenance
 from ndino.evaluation.store import hold
 from ndino.results.logs import read_model
 from tests.commands import evaluate as evaluate_command
-from tests.evaluation.benchmarks import NAMES, write_benchmarks
+from tests.evaluation.benchmarks import NAMES, draw_image, write_benchmarks
 
 TASKS = ["gqa-it", "ok-vqa-it", "seedbench-it", "mtvqa-it", "exams-v-it", "pope-it", "llava-bench-it"]
 
@@ -81,17 +85,32 @@ def test_logs_results_images_and_table(run, tmp_path, capsys, tiny_model_folder)
         *("pope_accuracy", "pope_precision", "pope_recall", "pope_f1_score", "pope_yes_ratio", "robust")
     ]
     assert pope["majority"]["pope_accuracy"] == 0.75
+    answers = pope["depends"]["answers"]
+    assert (answers["device"], answers["dtype"], answers["wrapper"]) == ("cpu", "float32", "LlavaNextIt 2")
+    assert {"weights", "tokenizer", "processor", "torch", "transformers", "lmms_eval"} <= set(answers)
+    assert pope["depends"]["task"]["generation"]["max_new_tokens"] == 128
+    assert pope["made_with"] == {
+        **{"ndino": version("ndino"), "commit": commit(), "gpu": None},
+        "data_revisions": [None],
+    }
     assert set(pope["shuffled"]) == set(pope["errors"]) == set(pope["metrics"])
 
     rows = log(folder / "gqa-it.jsonl")
     assert [row["doc_id"] for row in rows] == [0, 1, 2, 3]
     assert [row["target"] for row in rows] == NAMES
-    assert set(rows[0]) == {"doc_id", "doc_hash", "question", "target", "answer", "metrics", "shuffled"}
+    assert set(rows[0]) == {
+        *("doc_id", "doc_hash", "question", "question_sha256", "image_sha256"),
+        *("target", "answer", "metrics", "shuffled"),
+    }
     assert rows[0]["question"] == "Di che colore è?"
     wrong = log(folder / "gqa-it.shuffled.jsonl")
     assert [row["doc_hash"] for row in wrong] == [row["doc_hash"] for row in rows]
     assert [row["answer"] for row in wrong] != [row["answer"] for row in rows]
     assert {row["shuffled"] for row in wrong} == {True}
+    assert [row["image_sha256"] for row in rows] == [image_sha256(draw_image(i)) for i in range(4)]
+    # The control's lines name the images that were shown: the same ones, none in its own place.
+    assert sorted(row["image_sha256"] for row in wrong) == sorted(row["image_sha256"] for row in rows)
+    assert all(a["image_sha256"] != b["image_sha256"] for a, b in zip(rows, wrong, strict=True))
     assert set(log(folder / "pope-it.jsonl")[0]["metrics"]) == {
         "pope_accuracy",
         "robust",
@@ -135,6 +154,60 @@ def test_other_data_and_other_weights_are_evaluated_again(run, tmp_path, loads, 
     write_tiny_model(model, seed=1)
     assert run(*ask, model=f"it={model}") == 0
     assert [row["answer"] for row in log(folder / "mtvqa-it.jsonl")] != [row["answer"] for row in first]
+    assert loads == ["it"] * 3
+
+
+def test_a_stale_result_is_made_again_and_says_what_changed(run, tmp_path, loads, monkeypatch, capsys):
+    folder = tmp_path / "eval" / "it"
+    assert run("--tasks", "gqa-it,mtvqa-it", "--shuffle") == 0
+    assert "stale" not in capsys.readouterr().err
+    found = provenance.versions
+    monkeypatch.setattr(
+        provenance, "versions", lambda names: {**found(names), "transformers": "99.0", "torch": "98.0"}
+    )
+    # A part of the folder alone would leave results of two versions side by side.
+    assert run("--tasks", "gqa-it") == 1
+    refused = capsys.readouterr().err
+    assert "also holds mtvqa-it, whose results are stale: torch " in refused and loads == ["it"]
+    assert run("--tasks", "gqa-it,mtvqa-it", "--shuffle") == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "stale" in line]
+    assert line.startswith(
+        f"ndino evaluate: {folder}: gqa-it, mtvqa-it: stale and made again, since this changed: "
+    )
+    assert line.count(" → ") == 2 and line.endswith(" → 99.0")
+    assert loads == ["it", "it"]
+    assert results(folder)["tasks"]["gqa-it"]["depends"]["answers"]["transformers"] == "99.0"
+    # Nothing that the answers do not depend on makes them stale.
+    assert run("--tasks", "gqa-it,mtvqa-it", "--batch", 1) == 0
+    assert loads == ["it", "it"]
+
+
+def test_images_behind_a_link_or_outside_the_data_are_asked_about_again(run, tmp_path, loads, capsys):
+    disk, folder = tmp_path / "disk", tmp_path / "data" / "swap-uniba" / "MTVQA_IT"
+    for place in (disk / "linked", disk / "elsewhere", folder):
+        place.mkdir(parents=True)
+    (folder / "images").symlink_to(disk / "linked")
+    shown = [disk / "linked" / "0.png", disk / "elsewhere" / "1.png"]
+    for number, path in enumerate(shown):
+        draw_image(number).save(path)
+    rows = [
+        {"image": name, "question": "Di che colore è?", "answer": "rosso"}
+        for name in ("images/0.png", str(shown[1]))
+    ]
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def ask() -> list[str]:
+        assert run("--tasks", "mtvqa-it", data=tmp_path / "data") == 0
+        return [row["image_sha256"] for row in log(tmp_path / "eval" / "it" / "mtvqa-it.jsonl")]
+
+    before = ask()
+    assert before == [image_sha256(draw_image(0)), image_sha256(draw_image(1))]
+    for number, path in enumerate(shown):
+        capsys.readouterr()
+        draw_image(number + 2).save(path)
+        after = ask()
+        assert after[number] == image_sha256(draw_image(number + 2)) != before[number]
+        assert "stale and made again, since this changed: data" in capsys.readouterr().err
     assert loads == ["it"] * 3
 
 
@@ -238,10 +311,10 @@ def test_a_broken_model_fails_alone_in_one_line(run, tmp_path, capfd, tiny_model
 def test_a_task_that_fails_leaves_the_others(run, tmp_path, capsys, monkeypatch):
     ask = evaluate.Benchmarks.ask
 
-    def fail_on_gqa(self, model, name, *, shuffled):
+    def fail_on_gqa(self, model, name, *, shuffled, right):
         if name == "gqa-it":
             raise RuntimeError("gqa-it document 7: its image cannot be read")
-        return ask(self, model, name, shuffled=shuffled)
+        return ask(self, model, name, shuffled=shuffled, right=right)
 
     monkeypatch.setattr(evaluate.Benchmarks, "ask", fail_on_gqa)
     assert run("--tasks", "gqa-it,mtvqa-it") == 1
@@ -257,7 +330,7 @@ def test_the_reading_of_images_is_shown(run, capfd, monkeypatch, backend):
 
 
 def test_a_stopped_run_says_how_to_resume(run, monkeypatch, capsys):
-    def stop(self, model, name, *, shuffled):
+    def stop(self, model, name, *, shuffled, right):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(evaluate.Benchmarks, "ask", stop)

@@ -13,8 +13,12 @@ MODEL = Model("it", "runs/it/model", "/runs/it/model", "weights-1")
 ROWS = [{"doc_id": 0, "answer": "è"}, {"doc_id": 1, "answer": "line\nbreak\u2028"}]
 
 
-def save(store: ResultsStore, task: str = "gqa-it", key: str = "k", shuffled: bool = False) -> None:
-    store.save(task, key, ROWS, {"exact_match": 0.5}, shuffled=shuffled, version=1.0, majority={})
+NOW = {"answers": {"transformers": "5.0", "device": "cpu"}, "task": {"version": 1.0, "data": "0" * 32}}
+OTHER_DATA = {**NOW, "task": {"version": 1.0, "data": "1" * 32}}
+
+
+def save(store: ResultsStore, task: str = "gqa-it", depends: dict = NOW, shuffled: bool = False) -> None:
+    store.save(task, depends, ROWS, {"exact_match": 0.5}, shuffled=shuffled, version=1.0, majority={})
 
 
 def names(folder: Path) -> set[str]:
@@ -23,15 +27,15 @@ def names(folder: Path) -> set[str]:
 
 def test_a_finished_task_is_found_again(tmp_path):
     store = ResultsStore(tmp_path, MODEL)
-    assert not store.done("gqa-it", "k", shuffled=False)
+    assert not store.done("gqa-it", NOW, shuffled=False)
     save(store)
     again = ResultsStore(tmp_path, MODEL)
-    assert again.done("gqa-it", "k", shuffled=False)
-    assert not again.done("gqa-it", "k", shuffled=True)
-    assert not again.done("gqa-it", "other data", shuffled=False)
-    assert not again.done("pope-it", "k", shuffled=False)
+    assert again.done("gqa-it", NOW, shuffled=False)
+    assert not again.done("gqa-it", NOW, shuffled=True)
+    assert not again.done("gqa-it", OTHER_DATA, shuffled=False)
+    assert not again.done("pope-it", NOW, shuffled=False)
     save(again, shuffled=True)
-    assert ResultsStore(tmp_path, MODEL).done("gqa-it", "k", shuffled=True)
+    assert ResultsStore(tmp_path, MODEL).done("gqa-it", NOW, shuffled=True)
     assert again.rows("gqa-it", shuffled=False) == ROWS
     assert json.loads((tmp_path / "results.json").read_text())["tasks"]["gqa-it"]["n"] == 2
     assert names(tmp_path) == {"gqa-it.jsonl", "gqa-it.shuffled.jsonl", "results.json"}
@@ -41,8 +45,8 @@ def test_a_task_evaluated_again_loses_its_old_control(tmp_path):
     store = ResultsStore(tmp_path, MODEL)
     save(store)
     save(store, shuffled=True)
-    save(store, key="other data")
-    assert not store.done("gqa-it", "other data", shuffled=True)
+    save(store, depends=OTHER_DATA)
+    assert not store.done("gqa-it", OTHER_DATA, shuffled=True)
     assert names(tmp_path) == {"gqa-it.jsonl", "results.json"}
 
 
@@ -50,7 +54,7 @@ def test_a_log_that_was_removed_is_written_again(tmp_path):
     store = ResultsStore(tmp_path, MODEL)
     save(store)
     (tmp_path / "gqa-it.jsonl").unlink()
-    assert not ResultsStore(tmp_path, MODEL).done("gqa-it", "k", shuffled=False)
+    assert not ResultsStore(tmp_path, MODEL).done("gqa-it", NOW, shuffled=False)
 
 
 def test_a_model_trained_on_never_keeps_old_answers(tmp_path):
@@ -59,7 +63,47 @@ def test_a_model_trained_on_never_keeps_old_answers(tmp_path):
     save(store, shuffled=True)
     trained_on = ResultsStore(tmp_path, Model("it", MODEL.source, MODEL.path, "weights-2"))
     assert trained_on.results["tasks"] == {}
+    assert trained_on.notes == [f"{tmp_path}: the model has changed, its old results are removed: gqa-it"]
     assert names(tmp_path) == {"results.json"}
+
+
+def test_what_changed_is_said(tmp_path):
+    store = ResultsStore(tmp_path, MODEL)
+    save(store)
+    newer = {**OTHER_DATA, "answers": {"transformers": "5.1", "device": "cuda"}}
+    assert store.changed("gqa-it", NOW) is None and store.changed("pope-it", newer) is None
+    assert store.changed("gqa-it", newer) == "transformers 5.0 → 5.1, device cpu → cuda, data"
+
+
+def test_results_of_two_kinds_never_share_a_folder(tmp_path):
+    store = ResultsStore(tmp_path, MODEL)
+    save(store)
+    save(store, task="pope-it")
+    # Other data are another task's affair.
+    store.require_unmixed(OTHER_DATA["answers"], ["mtvqa-it"])
+    newer = {"transformers": "5.1", "device": "cpu"}
+    store.require_unmixed(newer, ["gqa-it", "pope-it"])
+    with pytest.raises(
+        SetupError, match=r"also holds pope-it, whose results are stale: transformers 5\.0 → 5\.1"
+    ):
+        store.require_unmixed(newer, ["gqa-it"])
+
+
+def test_results_of_an_earlier_version_are_stale_and_never_mixed(tmp_path):
+    store = ResultsStore(tmp_path, MODEL)
+    save(store)
+    content = json.loads((tmp_path / "results.json").read_text())
+    del content["tasks"]["gqa-it"]["depends"]
+    content["tasks"]["gqa-it"]["key"] = "0123456789abcdef"
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    # It had another fingerprint for the same large weights.
+    again = ResultsStore(tmp_path, Model("it", MODEL.source, MODEL.path, "weights-1, hashed whole"))
+    assert not again.done("gqa-it", NOW, shuffled=False)
+    assert "did not record what it depends on" in (again.changed("gqa-it", NOW) or "")
+    with pytest.raises(SetupError, match="also holds gqa-it, whose results are stale: an earlier version"):
+        again.require_unmixed(NOW["answers"], ["pope-it"])
+    with pytest.raises(SetupError, match="which may have other weights"):
+        ResultsStore(tmp_path, Model("it", "elsewhere/it", "/elsewhere/it", "weights-2"))
 
 
 def test_another_model_of_the_same_name_does_not_overwrite(tmp_path):

@@ -8,6 +8,8 @@ from miniature.kinds import split_by_kind
 from ndino.evaluation.models import find_model
 from ndino.evaluation.store import ResultsStore
 
+DEPENDS = {"answers": {"device": "cpu"}, "task": {"version": 1.0}}
+
 
 def rows(right: list[int], targets: list[str], shuffled: bool) -> list[dict]:
     return [
@@ -29,7 +31,9 @@ def test_each_kind_has_its_rows_scores_and_majority(tiny_model_folder, tmp_path)
     store = ResultsStore(tmp_path / "PT", find_model("PT", str(tiny_model_folder)))
     for shuffled, right in ((False, [1, 1, 1, 0, 0, 1]), (True, [0, 1, 0, 0, 0, 0])):
         logged = rows(right, targets, shuffled)
-        store.save("gqa-it", "k", logged, {"exact_match": 0.5}, shuffled=shuffled, version=1.0, majority={})
+        store.save(
+            "gqa-it", DEPENDS, logged, {"exact_match": 0.5}, shuffled=shuffled, version=1.0, majority={}
+        )
     split_by_kind("PT", tiny_model_folder, tmp_path, {"gqa-it": ["colour", "place"] * 3})
     tasks = json.loads((tmp_path / "PT" / "results.json").read_text())["tasks"]
     colour, place = tasks["colour"], tasks["place"]
@@ -38,5 +42,7 @@ def test_each_kind_has_its_rows_scores_and_majority(tiny_model_folder, tmp_path)
     assert [round(kind["shuffled"]["exact_match"], 3) for kind in (colour, place)] == [0, 0.333]
     # "rosso" is right for two of three colours, "stella" for two of three places.
     assert [round(kind["majority"]["exact_match"], 3) for kind in (colour, place)] == [0.667, 0.667]
+    assert {kind["depends"]["task"]["kind"] for kind in (colour, place)} == {"colour", "place"}
+    assert len({entry["key"] for entry in tasks.values()}) == 3
     log = (tmp_path / "PT" / "colour.jsonl").read_text().splitlines()
     assert [json.loads(line)["doc_id"] for line in log] == [0, 2, 4]

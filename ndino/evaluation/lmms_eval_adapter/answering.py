@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.metadata import version
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from PIL.Image import Image
 
-from ndino.common.images import pixel_digest
+from ndino.common.images import image_sha256, pixel_digest
 from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable
 from ndino.evaluation.progress import reading
 
@@ -70,8 +69,7 @@ def attach_store(
     model: lmms,
     store: AnswerStore,
     *,
-    backend: str,
-    fingerprint: str,
+    identity: str,
     size: int,
     on_answered: Callable[[int], object],
 ) -> None:
@@ -80,17 +78,15 @@ def attach_store(
     Our own wrappers do so themselves; for others ``generate_until`` is wrapped.
 
     Args:
-        backend: the wrapper's name with its arguments.
-        fingerprint: identity of the weights and settings behind it.
+        identity: of everything that answers depend on, besides the questions.
         size: questions that one of lmms-eval's wrappers gets at a time, and that a kill may lose.
     """
     if hasattr(model, "remember"):
         ours: Any = model  # one of overlay/lmms_eval/models/
-        ours.remember(store, fingerprint)
+        ours.remember(store, identity)
         ours.on_answered = on_answered
         return
-    packages = (f"{name} {version(name)}" for name in ("lmms_eval", "transformers"))
-    identity, answer = " ".join([backend, fingerprint, *packages]), model.generate_until
+    answer = model.generate_until
     model.generate_until = lambda requests: answer_requests(
         model,
         requests,
@@ -125,10 +121,33 @@ def request_key(model: lmms, request: Instance, identity: str) -> str | None:
     arguments: tuple[Any, ...] = request.args
     prompt, to_media = (part for part in arguments[:3] if not isinstance(part, dict))
     doc_id, task, split = arguments[3:6]
+    shown = to_media(model.task_dict[task][split][doc_id])
+    note_images(model, task, doc_id, shown)
     digests: list[str] = []
-    if not _add_digests(to_media(model.task_dict[task][split][doc_id]), digests):
+    if not _add_digests(shown, digests):
         return None
     return answer_key(identity, prompt, digests, settings)
+
+
+def note_images(model: lmms, task: str, doc_id: int, shown: Any) -> list[str] | None:
+    """Note in ``model.shown_images``, by task and row, which images a question showed: its log line says it.
+
+    Returns:
+        `image_digests` of ``shown``.
+    """
+    digests = image_digests(shown)
+    if digests is not None:
+        noted = vars(model).setdefault("shown_images", {})
+        noted.setdefault(task, {})[doc_id] = digests
+    return digests
+
+
+def image_digests(shown: Any) -> list[str] | None:
+    """The digest of each image that a task's ``doc_to_visual`` gives; None where it gives something else."""
+    images = list(shown) if isinstance(shown, (list, tuple)) else [] if shown is None else [shown]
+    if not all(isinstance(image, Image) for image in images):
+        return None
+    return [image_sha256(image) for image in images]
 
 
 def _add_digests(shown: Any, digests: list[str]) -> bool:

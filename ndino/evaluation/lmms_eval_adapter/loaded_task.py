@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ndino.evaluation.lmms_eval_adapter.metrics import is_mean
@@ -40,6 +42,33 @@ class LoadedTask:
     def data_fingerprint(self) -> str:
         """``datasets``' identity of the rows."""
         return self.task.eval_docs._fingerprint
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How answers are generated, lmms-eval's ``generation_kwargs``."""
+        return dict(self.task.config.generation_kwargs or {})
+
+    @property
+    def image_files(self) -> set[Path]:
+        """The files that a column of images names; images may also be in the rows, or come from elsewhere."""
+        found: set[Path] = set()
+        documents = self.task.eval_docs
+        for column, feature in getattr(documents, "features", {}).items():
+            if type(feature).__name__ != "Image":
+                continue
+            for part in documents.data.column(column).chunks:
+                paths, contents = part.field("path").to_pylist(), part.field("bytes").is_null()
+                shown = zip(paths, contents.to_pylist(), strict=True)
+                found.update(Path(path) for path, empty in shown if empty and path)
+        return found
+
+    @property
+    def revision(self) -> str | None:
+        """The commit of the hub's data set that was downloaded; None for local data."""
+        info = getattr(self.task.eval_docs, "info", None)
+        sources = " ".join(getattr(info, "download_checksums", None) or {})
+        found = set(re.findall(r"@([0-9a-f]{40})/", sources))
+        return found.pop() if len(found) == 1 else None
 
     def document(self, number: int) -> dict[str, Any]:
         """A row without its images, which are not decoded."""

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ndino.common.errors import UsageError
+from ndino.common.files import key_of
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import Backend, Model, batch_size
 
@@ -39,6 +40,17 @@ def model_class(backend: Backend) -> type[lmms]:
         return get_model(name)
     except ImportError as error:
         raise SetupError(f"backend {backend}: {error} (remedy: install what it needs)") from error
+
+
+def wrapper_identity(backend: Backend) -> str:
+    """Identity of a wrapper's code: its name with the version that it states, or with a hash of its text.
+
+    Raises what `model_class` raises.
+    """
+    cls = model_class(backend)
+    if (stated := getattr(inspect.getmodule(cls), "VERSION", None)) is not None:
+        return f"{cls.__name__} {stated}"
+    return f"{cls.__name__} {key_of(inspect.getsource(cls))}"
 
 
 def load_model(model: Model, backend: Backend, batch: int | None) -> lmms:

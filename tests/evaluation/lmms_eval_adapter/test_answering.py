@@ -5,8 +5,14 @@ from pathlib import Path
 from lmms_eval.api.instance import GenerationResult, Instance
 from PIL import Image
 
+from ndino.common.images import image_sha256
 from ndino.evaluation.answer_store import AnswerStore
-from ndino.evaluation.lmms_eval_adapter.answering import answer_requests, attach_store, request_key
+from ndino.evaluation.lmms_eval_adapter.answering import (
+    answer_requests,
+    attach_store,
+    image_digests,
+    request_key,
+)
 from tests.evaluation.answerer import Answerer
 
 GREEDY = {"max_new_tokens": 16, "temperature": 0.0, "do_sample": False, "until": ["\n\n"]}
@@ -128,20 +134,28 @@ def test_any_model_of_lmms_eval_keeps_its_answers(tmp_path):
             # Some wrappers take settings out of a request while they answer it.
             return [GenerationResult(f"sì {request.args[1].pop('until')}") for request in requests]
 
-    def answer(fingerprint: str) -> list[str]:
+    def answer(identity: str) -> tuple[Answerer, list[str]]:
         model = Theirs(lambda question, image: "")
         attach_store(
             model,
             AnswerStore(Path(tmp_path)),
-            backend="theirs",
-            fingerprint=fingerprint,
+            identity=identity,
             size=2,
             on_answered=lambda n: None,
         )
         model.task_dict = {"task": {"test": [None]}}
-        return model.generate_until([request(question=text) for text in "abc"])
+        return model, model.generate_until([request(question=text) for text in "abc"])
 
-    assert answer("1") == answer("1") == ["sì ['\\n\\n']"] * 3
+    assert answer("1")[1] == answer("1")[1] == ["sì ['\\n\\n']"] * 3
     assert asked == [2, 1]
     answer("2")
     assert asked == [2, 1, 2, 1]
+    # What was shown is noted for the log, also for answers that were kept.
+    assert answer("2")[0].shown_images == {"task": {0: [image_sha256(RED)]}}
+
+
+def test_images_alone_have_digests():
+    assert image_digests([RED, BLUE]) == [image_sha256(RED), image_sha256(BLUE)]
+    assert image_digests(RED) == [image_sha256(RED)]
+    assert image_digests(None) == image_digests([]) == []
+    assert image_digests(["video.mp4"]) is None is image_digests("video.mp4")

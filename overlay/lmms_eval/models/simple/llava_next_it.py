@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from accelerate import Accelerator
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
@@ -27,7 +26,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
-from ndino.common.images import pixel_digest
+from ndino.common.files import key_of
 from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable
 from ndino.evaluation.inference.batches import (
     Group,
@@ -40,15 +39,17 @@ from ndino.evaluation.inference.batches import (
 from ndino.evaluation.inference.generation import cut, ends_of, generation_options
 from ndino.evaluation.inference.greedy import decode, on_model, padded_inputs
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing
-from ndino.evaluation.models import HF, find_model
+from ndino.evaluation.lmms_eval_adapter.answering import note_images
+from ndino.evaluation.models import HF, Backend, find_model
 from ndino.evaluation.progress import reading
+from ndino.evaluation.provenance import answers_depend_on
 from ndino.formats.finite import non_finite_in_model, not_finite
 from ndino.formats.image_tokens import widen_image_tokens
 from ndino.formats.model_folder import missing_weights
 from ndino.formats.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
 
 # Part of the keys of stored answers. Raise it when a change of this code changes answers.
-VERSION = 1
+VERSION = 2
 
 Visuals = Callable[[dict], Sequence[Image.Image]]
 Pixels = dict[str, torch.Tensor]
@@ -109,8 +110,14 @@ class LlavaNextIt(lmms):
             logger.warning(f"{pretrained}: questions about one image share no prefix: {blocker}")
         self.store: AnswerStore | None = None
         self.identity = ""
+        # The digests of the images that each question showed, by task and row (`note_images`).
+        self.shown_images: dict[str, dict[int, list[str]]] = {}
         if answers:
-            self.remember(AnswerStore(Path(answers), self._rank), find_model("", pretrained, HF).fingerprint)
+            given = f"device={self._device},dtype={dtype},attn_implementation={attn_implementation}"
+            depends = answers_depend_on(
+                find_model("", pretrained, HF), Backend("hf", given), f"{type(self).__name__} {VERSION}"
+            )
+            self.remember(AnswerStore(Path(answers), self._rank), key_of(depends))
         # Called with the number of questions just answered; without it a progress bar is shown.
         self.on_answered: Callable[[int], object] | None = None
         self._warned: set[str] = set()
@@ -127,12 +134,16 @@ class LlavaNextIt(lmms):
         stated = stated if isinstance(stated, list) else [stated]
         return sorted({i for i in (*stated, self.tokenizer.eos_token_id) if i is not None})
 
-    def remember(self, store: AnswerStore, fingerprint: str) -> None:
-        """Store answers in ``store`` from now on; ``fingerprint`` is that of the weights and settings."""
-        attention = self._model.config.text_config._attn_implementation
-        parts = ("llava_next_it", VERSION, fingerprint, self._model.dtype, attention)
+    def remember(self, store: AnswerStore, identity: str) -> None:
+        """Store answers in ``store`` from now on.
+
+        Args:
+            identity: of all that answers depend on besides the questions.
+        """
         self.store = store
-        self.identity = " ".join(map(str, (*parts, self._device.type, transformers.__version__)))
+        attention = self._model.config.text_config._attn_implementation
+        # As loaded, whatever was asked for.
+        self.identity = " ".join(map(str, (identity, self._model.dtype, attention, self._device.type)))
 
     @property
     def model(self) -> LlavaNextForConditionalGeneration:
@@ -170,7 +181,11 @@ class LlavaNextIt(lmms):
                 self._report(sum(key in new for key in keys))
                 bar.update(len(new))
         if self._world_size > 1:
-            answers = {key: text for part in self._gather(answers) for key, text in part.items()}
+            parts = self._gather((answers, getattr(self, "shown_images", {})))
+            answers = {key: text for part, _ in parts for key, text in part.items()}
+            for noted in (noted for _, noted in parts):
+                for task, rows in noted.items():
+                    self.shown_images.setdefault(task, {}).update(rows)
         return [answers[key] for key in keys]
 
     @property
@@ -184,7 +199,8 @@ class LlavaNextIt(lmms):
     def _question(self, name: str, request: Instance) -> PromptedQuestion:
         context, settings, doc_to_visual, doc_id, task, split = request.args
         visuals = self._visuals(task, split, doc_id, doc_to_visual)
-        images = tuple(self._image(visual) for visual in visuals)
+        digests = note_images(self, task, doc_id, visuals) or []
+        images = tuple(map(self._image, visuals, digests))
         if len(images) > 1 and task not in self._warned:
             self._warned.add(task)
             logger.warning(
@@ -205,12 +221,12 @@ class LlavaNextIt(lmms):
         except (OSError, SyntaxError) as error:
             raise RuntimeError(f"{task} document {doc_id}: its image cannot be read ({error})") from error
 
-    def _image(self, image: Image.Image) -> PromptImage:
+    def _image(self, image: Image.Image, digest: str) -> PromptImage:
         size = (image.height, image.width)
         if size not in self._tokens_of_size:
             counted = self.processor._get_num_multimodal_tokens(image_sizes=[size])
             self._tokens_of_size[size] = counted["num_image_tokens"][0]
-        return PromptImage(pixel_digest(image), size, self._tokens_of_size[size])
+        return PromptImage(digest, size, self._tokens_of_size[size])
 
     def _prompt(self, context: str, images: int, where: str) -> str:
         if IMAGE_TOKEN not in context and images:

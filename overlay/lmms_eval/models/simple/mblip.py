@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import transformers
 from accelerate import Accelerator
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
@@ -28,10 +27,12 @@ from transformers import (
     Blip2Processor,
 )
 
+from ndino.common.files import key_of
 from ndino.evaluation.answer_store import AnswerStore
 from ndino.evaluation.inference.generation import cut, ends_of, generation_options
 from ndino.evaluation.lmms_eval_adapter.answering import answer_requests, settings_of
 from ndino.evaluation.models import Backend, find_model
+from ndino.evaluation.provenance import answers_depend_on
 from ndino.formats.model_folder import missing_weights
 from ndino.formats.prompts import IMAGE_TOKEN
 
@@ -95,14 +96,19 @@ class MBlip(lmms):
         self.store: AnswerStore | None = None
         self.identity = ""
         if answers:
-            found = find_model("", pretrained, Backend("mblip"))
-            self.remember(AnswerStore(Path(answers), self._rank), found.fingerprint)
+            backend = Backend("mblip", f"device={self._device},dtype={dtype}")
+            found = find_model("", pretrained, backend)
+            depends = answers_depend_on(found, backend, f"{type(self).__name__} {VERSION}")
+            self.remember(AnswerStore(Path(answers), self._rank), key_of(depends))
 
-    def remember(self, store: AnswerStore, fingerprint: str) -> None:
-        """Store answers in ``store`` from now on; ``fingerprint`` is that of the weights and settings."""
-        parts = ("mblip", VERSION, fingerprint, self._model.dtype, self._device.type)
+    def remember(self, store: AnswerStore, identity: str) -> None:
+        """Store answers in ``store`` from now on.
+
+        Args:
+            identity: of all that answers depend on besides the questions.
+        """
         self.store = store
-        self.identity = " ".join(map(str, (*parts, transformers.__version__)))
+        self.identity = " ".join(map(str, (identity, self._model.dtype, self._device.type)))
 
     @property
     def model(self) -> Blip2ForConditionalGeneration:
