@@ -25,7 +25,7 @@ from ndino.evaluation.lmms_eval_adapter.wrong_images import exchange_task_images
 from ndino.evaluation.local_data import changes, is_hub_layout
 from ndino.evaluation.provenance import data_revision
 from ndino.evaluation.standard_errors import standard_errors
-from ndino.evaluation.tasks.instructions import LETTER_ANSWER, SHORT_ANSWER
+from ndino.evaluation.tasks.instructions import LANGUAGE, LETTER_ANSWER, SHORT_ANSWER
 from ndino.formats.hub_folders import content_key
 from ndino.formats.prompts import IMAGE_TOKEN
 from ndino.languages.language import language
@@ -39,8 +39,6 @@ EXAMPLE_IMAGES, EXAMPLE_PIXELS = 8, 672
 # The best constant answer is looked for among this many of the commonest targets.
 PREPARE = "prepare the data as the task's README says"
 CONSTANT_ANSWERS = 10
-# Its words read the answers to our tasks.
-LANGUAGE = "it"
 
 Metrics = dict[str, float]
 

@@ -288,14 +288,19 @@ def _evaluate_model(run: EvaluationRun, model: Model, pending: list[tuple[str, b
         # Every reader of weights raises errors of its own, so none of them is a bug of ours.
         _fail(run, f"{model.name}: cannot be loaded", error, expected=True)
         return
+    failed: set[str] = set()
     for task, shuffled in pending:
         raise_if_interrupted()
+        if task in failed:  # a control belongs to the answers with right images
+            bar.update(run.benchmarks.size(task))
+            continue
         bar.set_description(f"{model.name} {task}{' shuffled' if shuffled else ''}", refresh=False)
         before = bar.n
         try:
             with quiet_libraries():
                 _evaluate_task(run, model, loaded, task, shuffled)
         except Exception as error:
+            failed.add(task)
             _fail(run, f"{model.name}: {task}{' shuffled' if shuffled else ''} failed", error)
         # Questions that other processes answered, or that failed, advance the bar here.
         bar.update(before + run.benchmarks.size(task) - bar.n)
