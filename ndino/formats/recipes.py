@@ -28,6 +28,7 @@ NOT_IN_IDENTITY = {
     # With loss_average: micro_batch, `ndino.train.manifest` compares it all the same.
     "per_device_batch": "a step adds up the effective batch, whatever the micro-batches",
     "gradient_checkpointing": "computes activations again instead of keeping them",
+    "report_to": "who draws the curves",
     "save_steps": "how much a kill costs",
     "save_total_limit": "how many checkpoints to choose from",
     "max_rejected": "which data are refused",
@@ -142,6 +143,8 @@ class Recipe:
     # Within an optimiser step: the mean over all supervised tokens, or over each micro-batch of
     # per_device_batch samples and then over these.
     loss_average: Literal["micro_batch", "token"] = "micro_batch"
+    eval_rows: Annotated[int, Field(ge=0)] = 0
+    report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.max_steps is None):

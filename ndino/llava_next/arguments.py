@@ -25,6 +25,8 @@ def native_only(recipe: Recipe) -> str | None:
     asked = {
         "adapter": recipe.adapter is not None,
         f"optimizer: {recipe.optimizer}": recipe.optimizer != "adamw",
+        "eval_rows": recipe.eval_rows > 0,
+        f"report_to: {recipe.report_to}": recipe.report_to != "none",
         "packing": recipe.packing,
     }
     for field, used in asked.items():

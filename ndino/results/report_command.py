@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ Logs that are broken, incomplete or not comparable are refused with one line tha
 """
 EXAMPLES = (
     'ndino report runs/demo --title "Miniature, drawn world"',
+    "ndino report runs/italian --live",
     "ndino report runs/italian --data data/cauldron data/mtvqa data/benchmarks",
 )
 
@@ -36,15 +38,37 @@ def add_arguments(parser: CommandParser) -> None:
         metavar="FOLDER",
         help="data folders, whose manifests give the paper's Tables 1, 2 and 4",
     )
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="write RUN/live.html instead: stages that train, anew every 30 s until all are finished",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     need_folder(args.run_folder, "name a run's folder")
+    if args.live:
+        return live(args.run_folder, Console())
     for folder in args.data:
         need_folder(folder, "name a data folder with manifest.json")
     report(args.run_folder, args.title, args.data, Console())
+    return 0
+
+
+def live(folder: Path, console: Console) -> int:
+    """Write the page of stages that are training until all are finished or Ctrl-C.
+
+    Raises ResultsError when no stage has logged a step.
+    """
+    from ndino.results.live import RELOAD_SECONDS, write_live
+
+    path, stages = write_live(folder)
+    console.print(f"Page: {path}", markup=False, highlight=False, soft_wrap=True)
+    while not all(stage.finished for stage in stages):
+        time.sleep(RELOAD_SECONDS)
+        path, stages = write_live(folder)
     return 0
 
 

@@ -170,7 +170,7 @@ class StopOnSignal(TrainerCallback):
 
 
 class WriteProgress(TrainerCallback):
-    """Rewrites ``progress.json`` at each logged step: step, of, loss, seconds_per_step and Unix time."""
+    """Rewrites ``progress.json`` at each logged step: step, loss, speed, time and the curves so far."""
 
     def __init__(self) -> None:
         self.began = (0, 0.0)
@@ -191,5 +191,10 @@ class WriteProgress(TrainerCallback):
                 **{name: logs[name] for name in SHOWN if name in logs},
                 "seconds_per_step": round((time.monotonic() - self.began[1]) / steps, 3),
                 "time": round(time.time()),
+                # The curves of a run that is not finished, for `ndino report --live`.
+                "loss_curve": [[row["step"], row["loss"]] for row in state.log_history if "loss" in row],
+                "eval_curve": [
+                    [row["step"], row["eval_loss"]] for row in state.log_history if "eval_loss" in row
+                ],
             },
         )

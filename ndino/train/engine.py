@@ -60,6 +60,8 @@ from ndino.train.stage import (
     write_rejects,
 )
 from ndino.train.trainer import NativeTrainer, set_trainable
+from ndino.train.watching.held_out import HeldOut, hold_out
+from ndino.train.watching.services import require_service
 
 
 class _ReportSteps(TrainerCallback):
@@ -92,6 +94,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
     if belongs_to(stage.out, run) and (stage.out / "manifest.json").exists() and model_folder.exists():
         return model_folder
     require_few_bits(stage.recipe)
+    require_service(stage.recipe)
     require_resumable(stage.out, current())
     require_open(stage.image_folder)
     started = time.time()
@@ -125,9 +128,10 @@ def _train(
     arguments = training_arguments(stage.recipe, stage.out, quiet=on_step is not None)
     index = stage_index(stage, processor)
     write_rejects(index.lines(stage.data), len(index), stage)
-    require_steps(stage, len(index), ranks=arguments.world_size)
-    fit_to_rows(arguments, stage.recipe, index.lengths)
-    dataset = ConversationDataset(index, stage.image_folder, processor)
+    trained, held_out = hold_out(index, stage.recipe.eval_rows, seed=stage.recipe.seed)
+    require_steps(stage, len(trained), ranks=arguments.world_size)
+    fit_to_rows(arguments, stage.recipe, trained.lengths)
+    dataset = ConversationDataset(trained, stage.image_folder, processor)
     damage = RecordDamage(dataset, stage)
     if problem := nothing_to_learn(stage.recipe, stage.data, images=index.has_images):
         raise StageError(problem)
@@ -137,19 +141,23 @@ def _train(
     patch_forward(model)
     if stage.recipe.packing:
         use_packed_attention(model)
+    collator = Collator(
+        image_token_id=model.config.image_token_id,
+        pad_token_id=processor.tokenizer.pad_token_id,
+        packing=stage.recipe.packing,
+    )
     trainer = NativeTrainer(
         recipe=stage.recipe,
         model=model,
         args=arguments,
         train_dataset=dataset,
-        data_collator=Collator(
-            image_token_id=model.config.image_token_id,
-            pad_token_id=processor.tokenizer.pad_token_id,
-            packing=stage.recipe.packing,
-        ),
+        data_collator=collator,
         processing_class=processor,
     )
     trainer.add_callback(damage)
+    if held_out is not None:
+        evaluated = ConversationDataset(held_out, stage.image_folder, processor)
+        trainer.add_callback(HeldOut(trainer, evaluated, collator, stage.out))
     if on_step is not None:
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_ReportSteps(on_step))
@@ -199,6 +207,8 @@ def _train(
                 "tokens": trainer.state.num_input_tokens_seen,
                 "train_loss": result.training_loss,
                 "loss_curve": [[row["step"], row["loss"]] for row in history if "loss" in row],
+                "eval_rows": stage.recipe.eval_rows,
+                "eval_curve": [[row["step"], row["eval_loss"]] for row in history if "eval_loss" in row],
                 "weights": fingerprint(model_folder, WEIGHTS),
                 "started": started,
                 "ended": time.time(),
@@ -255,7 +265,7 @@ def training_arguments(recipe: Recipe, out: Path, *, quiet: bool) -> TrainingArg
         # The other ranks wait while the first one indexes the data or writes the model.
         ddp_timeout=PATIENCE_SECONDS,
         logging_nan_inf_filter=False,  # it would log 0 for a loss that is no number
-        report_to="none",
+        report_to=recipe.report_to,
         use_cpu=cpu,
     )
     try:

@@ -41,6 +41,7 @@ FREE = {
     "save_steps": 5,
     "save_total_limit": 3,
     "loader_workers": 7,
+    "report_to": "tensorboard",
     "max_rejected": 0.5,
 }
 
