@@ -29,7 +29,7 @@ def _then_look_at_gradients(training_step):
 
     def step(trainer, model, *arguments):
         loss = training_step(trainer, model, *arguments)
-        if trainer.is_fsdp_enabled:
+        if trainer.is_fsdp_enabled and model.lm_head.weight.requires_grad:
             from torch.distributed.tensor import DTensor
 
             gradient = model.lm_head.weight.grad
