@@ -65,7 +65,9 @@ def live_stages(folder: Path, *, now: float) -> list[LiveStage]:
     stages = [stage for path in found if (stage := _stage(path, now)) is not None]
     if not stages:
         raise ResultsError(
-            folder, "no stage has logged a step here yet", remedy="name the folder of a run that is training"
+            folder,
+            "no stage has logged a step here yet",
+            remedy="wait until training has logged its first, or name a run or one of its stages",
         )
     return stages
 

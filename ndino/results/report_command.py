@@ -65,7 +65,10 @@ def live(folder: Path, console: Console) -> int:
     from ndino.results.live import RELOAD_SECONDS, write_live
 
     path, stages = write_live(folder)
-    console.print(f"Page: {path}", markup=False, highlight=False, soft_wrap=True)
+    until = f"; written anew every {RELOAD_SECONDS} s until all stages are finished, or Ctrl-C"
+    if all(stage.finished for stage in stages):
+        until = ""
+    console.print(f"Page: {path}{until}", markup=False, highlight=False, soft_wrap=True)
     while not all(stage.finished for stage in stages):
         time.sleep(RELOAD_SECONDS)
         path, stages = write_live(folder)

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -36,6 +36,7 @@ SHOWN = (
     "mfu",
     "gpu_memory_gib",
 )
+CURVES = {"loss": "loss", "eval": "eval_loss"}
 
 
 class MarkComplete(TrainerCallback):
@@ -174,27 +175,30 @@ class WriteProgress(TrainerCallback):
 
     def __init__(self) -> None:
         self.began = (0, 0.0)
+        self.written: dict[str, Any] = {}
 
     def on_train_begin(self, args, state, control, **options) -> None:
         self.began = (state.global_step, time.monotonic())
 
     def on_log(self, args, state, control, logs=None, **options) -> None:
-        if not state.is_world_process_zero or logs is None or "loss" not in logs:
+        if not state.is_world_process_zero or logs is None:
             return
-        steps = state.global_step - self.began[0]
-        write_json(
-            Path(args.output_dir) / PROGRESS,
-            {
+        if "loss" in logs:
+            steps = state.global_step - self.began[0]
+            self.written = {
                 "step": state.global_step,
                 "of": state.max_steps,
                 "loss": logs["loss"],
                 **{name: logs[name] for name in SHOWN if name in logs},
                 "seconds_per_step": round((time.monotonic() - self.began[1]) / steps, 3),
                 "time": round(time.time()),
-                # The curves of a run that is not finished, for `ndino report --live`.
-                "loss_curve": [[row["step"], row["loss"]] for row in state.log_history if "loss" in row],
-                "eval_curve": [
-                    [row["step"], row["eval_loss"]] for row in state.log_history if "eval_loss" in row
-                ],
-            },
-        )
+            }
+        elif "eval_loss" not in logs or not self.written:
+            return
+        # The curves of a run that is not finished, for `ndino report --live`.
+        curves = {f"{name}_curve": _curve(state.log_history, key) for name, key in CURVES.items()}
+        write_json(Path(args.output_dir) / PROGRESS, {**self.written, **curves})
+
+
+def _curve(history: Sequence[Mapping[str, float]], key: str) -> list[tuple[float, float]]:
+    return [(row["step"], row[key]) for row in history if key in row]

@@ -133,7 +133,7 @@ def _train(
     fit_to_rows(arguments, stage.recipe, trained.lengths)
     dataset = ConversationDataset(trained, stage.image_folder, processor)
     damage = RecordDamage(dataset, stage)
-    if problem := nothing_to_learn(stage.recipe, stage.data, images=index.has_images):
+    if problem := nothing_to_learn(stage.recipe, stage.data, images=trained.has_images):
         raise StageError(problem)
     prepare_adapter(model, stage.recipe, device=arguments.device)
     set_trainable(model, stage.recipe.trained_parts)

@@ -92,4 +92,4 @@ def test_a_folder_without_a_stage_is_refused(tmp_path, capsys):
     with pytest.raises(ResultsError, match="no stage has logged a step"):
         live_stages(tmp_path, now=0.0)
     assert main(["report", str(tmp_path), "--live"]) == 1
-    assert "remedy: name the folder of a run that is training" in capsys.readouterr().err
+    assert "remedy: wait until training has logged its first" in capsys.readouterr().err

@@ -146,6 +146,7 @@ def test_progress_has_step_loss_and_speed_since_the_resume(tmp_path):
     progress = WriteProgress()
     args = SimpleNamespace(output_dir=str(tmp_path))
     state = SimpleNamespace(global_step=4, max_steps=10, is_world_process_zero=True)
+    state.log_history = [{"step": 6, "loss": 1.5}, {"step": 6, "eval_loss": 2.5}, {"train_runtime": 3.0}]
     progress.on_train_begin(args, state, None)
     progress.on_log(args, state, None, logs={"train_runtime": 3.0})
     assert not (tmp_path / "progress.json").exists(), "the closing log has no loss"
@@ -155,6 +156,7 @@ def test_progress_has_step_loss_and_speed_since_the_resume(tmp_path):
     written = json.loads((tmp_path / "progress.json").read_text())
     assert (written["step"], written["of"], written["loss"]) == (6, 10, 1.5)
     assert 1.5 <= written["seconds_per_step"] < 2.5
+    assert (written["loss_curve"], written["eval_curve"]) == ([[6, 1.5]], [[6, 2.5]])
 
 
 def test_without_other_ranks_a_value_is_its_own():

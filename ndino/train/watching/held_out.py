@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,13 @@ class IndexPart(RowIndex):
 
     def _column(self, name: str) -> np.ndarray:
         return super()._column(name)[self.positions]
+
+    @property
+    def has_images(self) -> bool:
+        """Whether any of these rows has an image."""
+        chunks = self.table.data.column("images").chunks
+        counts = np.concatenate([chunk.value_lengths().to_numpy() for chunk in chunks])
+        return bool(counts[self.positions].any())
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -96,20 +104,24 @@ class HeldOut(TrainerCallback):
         self.out = out
 
     def on_save(self, args: Any, state: Any, control: Any, **options: Any) -> None:
-        self._log()
-        trainer = self.trainer
-        if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled) and state.is_world_process_zero:
-            self._write_caption(state.global_step)
+        if control.should_training_stop and state.global_step < state.max_steps:
+            return  # a signal: there may be seconds left, and a resume evaluates this checkpoint
+        self._evaluate(args, state, control)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **options: Any) -> None:
         # The checkpoint that is resumed from was written before its own loss was known.
         known = [row["step"] for row in state.log_history if "eval_loss" in row]
         if state.global_step and state.global_step not in known:
-            self._log()
+            self._evaluate(args, state, control)
 
-    def _log(self) -> None:
+    def _evaluate(self, args: Any, state: Any, control: Any) -> None:
         # By Trainer's log, so that the curve reaches every service.
         self.trainer.log({"eval_loss": round(self.loss(), 6)})
+        trainer = self.trainer
+        if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled) and state.is_world_process_zero:
+            self._write_caption(state.global_step)
+        # As Trainer's own evaluation does: its time is none of training.
+        trainer.callback_handler.on_evaluate(args, state, control, metrics={})
 
     def loss(self) -> float:
         """Cross-entropy of all supervised tokens of the held-out rows, in nats; all ranks call this."""
@@ -167,7 +179,7 @@ class HeldOut(TrainerCallback):
         path = self.out / SAMPLES
         # A resumed run repeats the steps after its checkpoint.
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] < step]
+        kept = [line for line in lines if _step_of(line) < step]
         write_text(path, "\n".join([*kept, json.dumps(record, ensure_ascii=False)]) + "\n")
 
     def _continue(
@@ -196,6 +208,14 @@ class HeldOut(TrainerCallback):
         finally:
             model.train(trained)
         return tokenizer.decode(said, skip_special_tokens=True)
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of `SAMPLES`; infinite for a line that is damaged, which is then dropped."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        return math.inf
 
 
 def _ends(tokenizer: Any) -> set[int]:

@@ -191,3 +191,6 @@ class Throughput(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **options: Any) -> None:
         self._mark = time.monotonic()
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **options: Any) -> None:
+        self._mark = time.monotonic()

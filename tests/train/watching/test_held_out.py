@@ -11,12 +11,15 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from ndino.train.build import load_model
+from ndino.train.callbacks import StopOnSignal
 from ndino.train.dataset import ConversationDataset
 from ndino.train.engine import run_stage
 from ndino.train.loss import supervised_loss
-from ndino.train.rows.index import stage_index
-from ndino.train.stage import StageError
-from ndino.train.watching.held_out import hold_out
+from ndino.train.rows.building import stage_index
+from ndino.train.stage import StageError, StageStopped
+from ndino.train.trainer import NativeTrainer
+from ndino.train.watching import throughput
+from ndino.train.watching.held_out import HeldOut, hold_out
 from tests.train.conftest import ROWS
 from tests.train.samples import collate
 
@@ -34,8 +37,6 @@ def test_a_stage_evaluates_rows_that_it_does_not_train_on(stage, recipe, tmp_pat
     recipe = dataclasses.replace(recipe, eval_rows=HELD, per_device_batch=2)
     whole = dataclasses.replace(stage, recipe=recipe)
     trained: set[int] = set()
-    from ndino.train.trainer import NativeTrainer
-
     plain_step = NativeTrainer.training_step
 
     def step(trainer, model, inputs, *arguments):
@@ -46,6 +47,8 @@ def test_a_stage_evaluates_rows_that_it_does_not_train_on(stage, recipe, tmp_pat
     folder = run_stage(whole, on_step=quiet)
     manifest = json.loads((stage.out / "manifest.json").read_text())
     assert (manifest["rows"], manifest["eval_rows"]) == (ROWS - HELD, HELD)
+    progress = json.loads((stage.out / "progress.json").read_text())
+    assert progress["eval_curve"] == manifest["eval_curve"], "with the last checkpoint's"
     steps, losses = zip(*manifest["eval_curve"], strict=True)
     assert steps == (2, 4, 6) and losses[0] > losses[-1]
     # The same loss by hand, from the published weights.
@@ -91,6 +94,40 @@ def test_a_stage_evaluates_rows_that_it_does_not_train_on(stage, recipe, tmp_pat
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_evaluating_is_none_of_the_training_s_time_and_does_not_delay_a_stop(stage, recipe, monkeypatch):
+    stage = dataclasses.replace(stage, recipe=dataclasses.replace(recipe, eval_rows=4))
+    now = [0.0]
+    monkeypatch.setattr(throughput.time, "monotonic", lambda: now[0])
+    evaluated: list[int] = []
+
+    def loss(held_out: HeldOut) -> float:
+        evaluated.append(held_out.trainer.state.global_step)
+        now[0] += 1000
+        return 1.0
+
+    monkeypatch.setattr(HeldOut, "loss", loss)
+    plain_step = NativeTrainer.training_step
+
+    def step(trainer, *arguments):
+        now[0] += 1
+        return plain_step(trainer, *arguments)
+
+    monkeypatch.setattr(NativeTrainer, "training_step", step)
+    stop = StopOnSignal()
+
+    def tell(step: int, of: int) -> None:
+        stop.stop_requested = step == 3
+
+    with pytest.raises(StageStopped, match="stopped after step 3"):
+        run_stage(stage, on_step=tell, stop=stop)
+    assert evaluated == [2]
+    run_stage(stage, on_step=tell, stop=stop)
+    assert evaluated == [2, 3, 4, 6]
+    manifest = json.loads((stage.out / "manifest.json").read_text())
+    # Three steps of four samples, a second each.
+    assert (manifest["resumed_from"], manifest["speed"]["samples_per_second"]) == ("checkpoint-3", 4.0)
+
+
 def test_rows_are_chosen_by_seed_alone(stage, recipe, built):
     index = stage_index(stage, built[1])
     training, held = hold_out(index, HELD, seed=1)
@@ -104,6 +141,10 @@ def test_rows_are_chosen_by_seed_alone(stage, recipe, built):
     assert held[3].row == place and held.lengths[3] == held[3].length
     with pytest.raises(IndexError):
         held[HELD]
+    assert held.has_images
+    table = index.table.map(lambda row: {**row, "images": row["images"] if row["row"] == place else []})
+    parts = hold_out(dataclasses.replace(index, table=table), HELD, seed=1)
+    assert [part is not None and part.has_images for part in parts] == [False, True]
     assert hold_out(index, 0, seed=1) == (index, None)
     with pytest.raises(StageError, match=f"eval_rows: {ROWS} of {ROWS} usable rows leave none"):
         hold_out(index, ROWS, seed=1)
