@@ -15,7 +15,7 @@ from ndino.train.callbacks import StopOnSignal
 from ndino.train.dataset import ConversationDataset
 from ndino.train.engine import run_stage
 from ndino.train.loss import supervised_loss
-from ndino.train.rows.building import stage_index
+from ndino.train.rows.run_index import stage_index
 from ndino.train.stage import StageError, StageStopped
 from ndino.train.trainer import NativeTrainer
 from ndino.train.watching import throughput
