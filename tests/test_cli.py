@@ -161,6 +161,7 @@ def for_train(request: pytest.FixtureRequest) -> None:
     shutil.copytree(data / "images", "runs/demo/data/images")
     shutil.copy(data / "rows.jsonl", "runs/demo/data/mlp.jsonl")
     text = (ROOT / "miniature" / "recipes.yaml").read_text().replace("max_steps: 200", "max_steps: 2")
+    text = text.replace("batch: 16", "batch: 12")  # as many as there are rows
     Path("miniature").mkdir()
     Path("miniature/recipes.yaml").write_text(text)
 

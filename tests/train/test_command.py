@@ -9,7 +9,10 @@ from tests.train.conftest import ROOT
 def test_command_line_trains_and_names_what_is_missing(stage, backbones, rows, tmp_path, capsys):
     overrides = tmp_path / "tiny.yaml"
     overrides.write_text(
-        (ROOT / "miniature" / "recipes.yaml").read_text().replace("max_steps: 200", "max_steps: 2")
+        (ROOT / "miniature" / "recipes.yaml")
+        .read_text()
+        .replace("max_steps: 200", "max_steps: 2")
+        .replace("batch: 16", "batch: 12")  # as many as there are rows
     )
     arguments = [
         str(ROOT / "launch/recipes/mlp.yaml"),
