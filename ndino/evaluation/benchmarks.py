@@ -13,21 +13,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ndino.common.errors import UsageError
-from ndino.common.files import atomic_file, digest_of, key_of
+from ndino.common.errors import UsageError, UserError
+from ndino.common.files import atomic_file, digest_of, key_of, write_json
 from ndino.evaluation.errors import SetupError
+from ndino.evaluation.image_check import sizes_of_images
 from ndino.evaluation.lmms_eval_adapter.answering import image_digests
 from ndino.evaluation.lmms_eval_adapter.evaluator import EvaluatedSample, evaluate, group_totals, is_number
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.lmms_eval_adapter.surroundings import task_environment
 from ndino.evaluation.lmms_eval_adapter.task_index import TaskIndex
 from ndino.evaluation.lmms_eval_adapter.wrong_images import exchange_task_images
-from ndino.evaluation.local_data import changes, is_hub_layout
 from ndino.evaluation.provenance import data_revision
 from ndino.evaluation.standard_errors import standard_errors
 from ndino.evaluation.tasks.instructions import LANGUAGE, LETTER_ANSWER, SHORT_ANSWER
 from ndino.formats.hub_folders import content_key
 from ndino.formats.prompts import IMAGE_TOKEN
+from ndino.formats.questions.table import Questions, read_questions
 from ndino.languages.language import language
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ class Benchmarks:
         self.data, self.cache, self.limit, self.task_type = data, cache, limit, task_type
         self.index = TaskIndex(names)
         self._loaded: dict[tuple[str, bool], LoadedTask] = {}
+        self._read: dict[tuple[str, str], Questions] = {}
+        self._sizes: dict[str, list[tuple[int, int]]] = {}
+        # What was left out of the data, and why: a line each.
+        self.notes: tuple[str, ...] = ()
         self._majority: dict[str, Metrics] = {}
         self._prompts: dict[str, str] = {}
         self._depends: dict[str, dict[str, Any]] = {}
@@ -139,6 +144,30 @@ class Benchmarks:
         """
         for name in self.names:
             self.task(name, shuffled=shuffled)
+            self.image_sizes(name)
+
+    def image_sizes(self, name: str) -> list[tuple[int, int]]:
+        """(height, width) in pixels of the image of each question that will be asked.
+
+        Empty for other people's tasks. The first call decodes every image once, so that damaged ones are
+        named before a model is loaded. With a cache, later runs on the same data do not.
+
+        Raises:
+            SetupError: images cannot be read.
+        """
+        if name not in self._sizes:
+            task, kept = self.task(name, shuffled=False), None
+            if self.cache is not None and self.data is not None:
+                key = key_of(self.data_key(name), name, task.version, self.size(name))
+                kept = self.cache / "images" / f"{key}.json"
+            if kept is not None and kept.is_file():
+                self._sizes[name] = json.loads(kept.read_text(encoding="utf-8"))
+            else:
+                with self._environment(name, shuffled=False):
+                    self._sizes[name] = sizes_of_images(task, self.size(name))
+                if kept is not None:
+                    write_json(kept, self._sizes[name])
+        return self._sizes[name]
 
     def task(self, name: str, *, shuffled: bool) -> LoadedTask:
         """A task, loaded on first use; raises like `load`."""
@@ -147,7 +176,7 @@ class Benchmarks:
                 loaded = self.index.load(
                     name,
                     task_type=self.task_type,
-                    changes=self._changes(name),
+                    rows=self._rows(name),
                     remedy=PREPARE
                     if self.data
                     else "see that the hub is in reach, or give the data with --data",
@@ -159,12 +188,18 @@ class Benchmarks:
             self._loaded[name, shuffled] = loaded
         return self._loaded[name, shuffled]
 
-    def _changes(self, name: str) -> dict[str, Any] | None:
-        """What replaces fields of the YAML, so that our tasks read plain folders of files."""
-        folder = None if self.data is None else self.data / self._datasets[name][0]
-        if folder is None or is_hub_layout(folder) or not self.index.is_ours(name):
+    def _rows(self, name: str) -> Questions | None:
+        """The local rows of one of our tasks; lmms-eval reads those of other people's, and the hub's."""
+        if self.data is None or not self.index.is_ours(name):
             return None
-        return changes(folder, self.index.config(name)["test_split"])
+        place = (self._datasets[name][0], self.index.config(name)["test_split"])
+        if place not in self._read:
+            try:
+                self._read[place] = read_questions(self.data / place[0], place[1])
+            except UserError as error:
+                raise SetupError(f"task {name}: {error}") from error
+            self.notes += self._read[place].notes
+        return self._read[place]
 
     def _environment(self, name: str, *, shuffled: bool) -> contextlib.AbstractContextManager[None]:
         cache = None

@@ -210,6 +210,8 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
             for task in benchmarks.names:
                 if any((task, True) in run.pending(model) for model in models):
                     benchmarks.task(task, shuffled=True)
+    for note in benchmarks.notes if run.first else ():
+        print(f"ndino evaluate: {note}", file=sys.stderr)
     return run
 
 

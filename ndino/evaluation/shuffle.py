@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from ndino.common.errors import UserError
-from ndino.common.images import image_digest
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from ndino.formats.questions.table import Questions
 
 SEED = 1234
 VARIABLE = "NDINO_SHUFFLE"
@@ -52,29 +51,16 @@ def shuffle_map(ids: Iterable[Id], seed: int = SEED) -> dict[Id, Id]:
     return {own: distinct[other] for own, other in zip(distinct, given, strict=True)}
 
 
-def shuffle_images(dataset: Dataset, column: str = "image", seed: int = SEED) -> Dataset:
-    """The dataset with the images of ``column`` exchanged; everything else stays, the order of columns too.
+def shuffle_images(questions: Questions, seed: int = SEED) -> Questions:
+    """The questions with their images exchanged; everything else stays.
 
     Images are told apart by their encoded content, so rows with the same image get the same wrong image.
 
     Raises:
         UserError: fewer than two distinct images.
+        ImageFaultError: an image cannot be read.
     """
-    from datasets import Image, concatenate_datasets
-
-    encoded = dataset.select_columns([column]).cast_column(column, Image(decode=False))
-    # Annotated to give lists too, as a data set formatted for another library would.
-    rows = cast("Iterable[dict[str, Any]]", encoded)
-    digests = [image_digest(_content(row[column])) for row in rows]
+    digests = [questions.image_digest(row) for row in range(len(questions))]
     row_of = {digest: row for row, digest in reversed(list(enumerate(digests)))}
     given = shuffle_map(digests, seed)
-    wrong = dataset.select_columns([column]).select([row_of[given[digest]] for digest in digests])
-    joined = concatenate_datasets([dataset.remove_columns(column), wrong], axis=1)
-    return joined.select_columns(dataset.column_names)
-
-
-def _content(image: dict) -> bytes:
-    if image["bytes"] is not None:
-        return image["bytes"]
-    with open(image["path"], "rb") as file:
-        return file.read()
+    return questions.with_images_of([row_of[given[digest]] for digest in digests])

@@ -4,31 +4,30 @@ import json
 
 from ndino.evaluation.tasks import gqa_images
 from ndino.evaluation.tasks.instructions import SHORT_ANSWER
-from ndino.evaluation.tasks.preparation import TaskDataError, require_columns, require_content, require_texts
+from ndino.evaluation.tasks.preparation import questions, require, require_columns, require_texts
 from ndino.evaluation.tasks.scores import score_short_answer
+from ndino.formats.questions.faults import text_fault, texts_fault
 
 SOURCE = "crux82/gqa-it"
 
 
 def process_docs(dataset):
     """Check the questions against the images, which are a dataset of their own (lmms-lab/GQA)."""
-    answer = "answer" if "answer" in dataset.column_names else "label"
-    require_columns(dataset, SOURCE, "img_id", "sent", answer)
-    texts = ["sent"] if "label" in dataset.column_names else ["sent", "answer"]
-    require_texts(dataset, SOURCE, *texts)
-    require_content(dataset, SOURCE, *texts)
+    found = questions(dataset, SOURCE)
+    answer = "answer" if "answer" in found.column_names else "label"
+    require_columns(found, SOURCE, "img_id", "sent", answer)
+    require_texts(found, "sent", "img_id")
+    require(found, lambda row: _answer_fault(found.rows[row].fields))
     known = gqa_images.gqa_image_ids()
-    for row, image_id in enumerate(dataset["img_id"], start=1):
-        if image_id not in known:
-            raise TaskDataError(f"{SOURCE} row {row}: image {image_id} is not in {gqa_images.SOURCE}")
-    given = dataset.select_columns([name for name in ("answer", "label") if name in dataset.column_names])
-    for row, doc in enumerate(given, start=1):
-        if not any(answer.strip() for answer in _answers(doc)):
-            raise TaskDataError(
-                f"{SOURCE} row {row}: no answer in {doc!s:.80} "
-                "(remedy: prepare the data as the task's README says)"
-            )
-    return dataset
+    ids = found.column("img_id")
+    remedy = "get the image, or remove the row"
+    require(
+        found,
+        lambda row: (
+            None if ids[row] in known else (f"image {ids[row]} is not in {gqa_images.SOURCE}", remedy)
+        ),
+    )
+    return found
 
 
 def doc_to_visual(doc):
@@ -54,9 +53,19 @@ def _answers(doc):
     # as JSON text. The released task expected "answer".
     if doc.get("answer"):
         return [doc["answer"]]
-    label = doc.get("label")
+    label = json.loads(doc["label"]) if isinstance(doc["label"], str) else doc["label"]
+    return [answer for answer, weight in label.items() if weight]
+
+
+def _answer_fault(doc):
+    """What is wrong with a row's answer, and the remedy."""
+    if doc.get("answer") or "label" not in doc:
+        return text_fault(doc.get("answer"), "answer")
     try:
-        label = json.loads(label) if isinstance(label, str) else label
-    except ValueError:
-        return []
-    return [answer for answer, weight in label.items() if weight] if isinstance(label, dict) else []
+        answers = _answers({"label": doc["label"]})
+    except (ValueError, AttributeError):
+        answers = []
+    if texts_fault(answers, "label") is None:
+        return None
+    remedy = 'write {"rosso": 1.0}, or call a column of plain answers answer'
+    return f"no answer in label {doc['label']!r:.80}", remedy

@@ -3,7 +3,14 @@
 import string
 
 from ndino.evaluation.tasks.instructions import LANGUAGE, SHORT_ANSWER
-from ndino.evaluation.tasks.preparation import TaskDataError, prepare, require_columns
+from ndino.evaluation.tasks.preparation import (
+    AS_DOCUMENTED,
+    TaskDataError,
+    prepare,
+    questions,
+    require,
+    require_columns,
+)
 from ndino.evaluation.tasks.preparation import document_images as doc_to_visual  # noqa: F401
 from ndino.languages.answers import reader
 from ndino.languages.language import language
@@ -15,13 +22,15 @@ WORDS = {language(LANGUAGE).yes[0]: True, language(LANGUAGE).no[0]: False}
 
 def all_questions(dataset):
     prepared = prepare(dataset, SOURCE, "question", "answer")
-    for row, answer in enumerate(prepared["answer"], start=1):
-        if reader(LANGUAGE).yes_or_no(answer) is None:
-            words = " nor ".join(WORDS)
-            raise TaskDataError(
-                f"{SOURCE} row {row}: answer {answer!r:.80} is neither {words} "
-                "(remedy: prepare the data as the task's README says)"
-            )
+    answers, words = prepared.column("answer"), " nor ".join(WORDS)
+    require(
+        prepared,
+        lambda row: (
+            (f"answer {answers[row]!r:.80} is neither {words}", AS_DOCUMENTED)
+            if reader(LANGUAGE).yes_or_no(answers[row]) is None
+            else None
+        ),
+    )
     return prepared
 
 
@@ -38,11 +47,12 @@ def random_questions(dataset):
 
 
 def _part(dataset, category):
-    require_columns(dataset, SOURCE, "category")
-    rows = [row for row, found in enumerate(dataset["category"]) if found == category]
+    found = questions(dataset, SOURCE)
+    require_columns(found, SOURCE, "category")
+    rows = [row for row, value in enumerate(found.column("category")) if value == category]
     if not rows:
-        raise TaskDataError(f"{SOURCE}: no row has the category {category}")
-    return all_questions(dataset.select(rows))
+        raise TaskDataError(f"{SOURCE}: no row has the category {category} (remedy: {AS_DOCUMENTED})")
+    return all_questions(found.select(rows))
 
 
 def doc_to_text(doc):

@@ -24,7 +24,7 @@ from ndino.common.images import (
 )
 from ndino.data.commands.check import image_fault
 from ndino.evaluation.perplexity.answer_sets import read_items
-from ndino.evaluation.tasks.preparation import TaskDataError, with_images
+from ndino.evaluation.tasks.preparation import TaskDataError, questions, require_images
 from ndino.formats.llava_json import ConversationError, read_conversations
 
 RED = Image.new("RGB", (4, 6), "red")
@@ -138,11 +138,11 @@ def test_an_image_in_place_of_its_name_is_never_printed_and_every_command_says_t
     assert not list(read_conversations(tmp_path / "data.jsonl", image_folder=tmp_path, rejects=rejects))
     assert str(rejects[0]) == f"{tmp_path / 'data.jsonl'} row 1: {reason} (remedy: {remedy})"
     (item,) = read_items(str(tmp_path / "data.jsonl"), images_dir=tmp_path)
-    assert item.fault == reason
+    assert item.fault == f"image cannot be read: {reason}: {tmp_path / 'data.jsonl'} row 1"
     (tmp_path / "owner").symlink_to(tmp_path)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TaskDataError) as caught:
-        with_images(Dataset.from_list([row]), "owner")
+        require_images(questions(Dataset.from_list([row]), "owner"))
     said = f"owner row 1: {reason} (remedy: {remedy})".replace(f"{tmp_path},", f"{tmp_path / 'owner'},")
     assert str(caught.value) == said
 

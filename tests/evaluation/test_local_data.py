@@ -13,7 +13,6 @@ from PIL import Image
 
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
-from ndino.evaluation.local_data import files_of
 from tests.evaluation.answerer import Answerer, see
 
 NAMES = ["ndino-it", "pope_adv-it"]
@@ -98,25 +97,6 @@ def test_a_changed_file_is_read_anew(tmp_path, cache, monkeypatch):
         assert [task.doc_to_target(document) for document in task.eval_docs] == [wanted]
 
 
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        ({}, "has no .jsonl or .parquet file"),
-        ({"a.jsonl": "{}", "b.jsonl": "{}"}, r"which of a.jsonl, b.jsonl is the split test\?"),
-        ({"test.jsonl": "{}", "test.parquet": ""}, "holds the split test twice"),
-        ({"test.jsonl": '{"id": 1}\n{"id": \n'}, "test.jsonl row 2: broken JSON"),
-        ({"test.jsonl": "\n"}, "test.jsonl: holds no rows"),
-        ({"test.jsonl": '{"id": 1}\n\n[1]\n'}, "test.jsonl row 3: is no JSON object"),
-    ],
-)
-def test_what_cannot_be_read_is_named(tmp_path, files, message):
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    with pytest.raises(SetupError, match=message) as refused:
-        files_of(tmp_path, "test")
-    assert "\n" not in str(refused.value)
-
-
 def test_a_missing_image_is_named_with_its_row(benchmark_folder, tmp_path, cache, monkeypatch):
 
     plain = plain_copy(benchmark_folder, tmp_path / "data", kind="files")
@@ -124,7 +104,8 @@ def test_a_missing_image_is_named_with_its_row(benchmark_folder, tmp_path, cache
     monkeypatch.chdir(plain)
     with pytest.raises(
         SetupError,
-        match=r"task pope-it: swap-uniba/POPE_IT row 1: image .*\.png is not in .*POPE_IT \(remedy: ",
+        match=r"task pope-it: .*swap-uniba/POPE_IT/test.jsonl row 1: image .*\.png is not in .*POPE_IT; "
+        r"row 2: .*; and 2 more",
     ):
         Benchmarks(["pope-it"], data=plain, cache=cache).load(shuffled=False)
 
@@ -151,5 +132,21 @@ def test_a_first_image_that_is_none_is_named(tmp_path, cache, monkeypatch):
     (folder / "test.jsonl").write_text(json.dumps(row))
     monkeypatch.chdir(tmp_path)
     benchmarks = Benchmarks(["mtvqa-it"], data=tmp_path, cache=cache)
-    with pytest.raises(SetupError, match="task mtvqa-it: cannot identify image file"):
+    with pytest.raises(
+        SetupError,
+        match=r"task mtvqa-it: .*/test.jsonl row 1: image cannot be read: it is no image \(remedy: ",
+    ):
         benchmarks.load(shuffled=False)
+
+
+def test_other_peoples_tasks_refuse_truncated_images_too(tmp_path):
+    import io
+
+    import lmms_eval.api.task  # noqa: F401  lets truncated images pass
+
+    from ndino.evaluation.lmms_eval_adapter.surroundings import task_environment
+
+    whole = io.BytesIO()
+    Image.effect_noise((60, 60), 50).save(whole, "PNG")
+    with task_environment(shuffled=False, cache=None), pytest.raises(OSError, match="truncated"):
+        Image.open(io.BytesIO(whole.getvalue()[:-600])).load()

@@ -116,18 +116,19 @@ def test_data_that_does_not_fit_its_schema_is_rejected_with_the_reason(benchmark
         return benchmarks.task(name, shuffled=False).task.config.process_docs
 
     with pytest.raises(TaskDataError, match="swap-uniba/MTVQA_IT: no column question"):
-        process("mtvqa-it")(Dataset.from_dict({"image": [], "answer": []}))
+        process("mtvqa-it")(Dataset.from_dict({"image": [draw_image(0)], "answer": ["rosso"]}))
     with pytest.raises(TaskDataError, match="no rows"):
         process("mtvqa-it")(Dataset.from_dict({"image": [], "question": [], "answer": []}))
     shown = [draw_image(0), draw_image(1)]
     pope = {"image": shown, "question": ["?", "?"], "answer": ["sì", "maybe"], "category": ["random", "x"]}
-    with pytest.raises(TaskDataError, match="column image holds no images but"):
+    with pytest.raises(TaskDataError, match="row 1: image is 1, neither an image nor a file's name"):
         process("pope-it")(Dataset.from_dict(pope | {"image": [1, 2]}))
     with pytest.raises(TaskDataError, match="row 2: answer 'maybe'"):
         process("pope-it")(Dataset.from_dict(pope))
     with pytest.raises(TaskDataError, match="no row has the category popular"):
         process("pope_pop-it")(Dataset.from_dict(pope))
-    gqa = {"img_id": ["n0", "n99"], "sent": ["?", "?"], "label": ["{}", "{}"]}
+    label = '{"rosso": 1.0}'
+    gqa = {"img_id": ["n0", "n99"], "sent": ["?", "?"], "label": [label, label]}
     with pytest.raises(TaskDataError, match=r"row 2: image n99 is not in lmms-lab/GQA"):
         process("gqa-it")(Dataset.from_dict(gqa))
 
@@ -150,6 +151,11 @@ def test_data_that_does_not_fit_its_schema_is_rejected_with_the_reason(benchmark
         ("ok-vqa-it", "answers", ["rosso", ""], r"answers is empty: \['rosso', ''\]"),
         ("pope-it", "answer", "", "answer is empty: ''"),
         ("llava-bench-it", "gpt_answer", "", "gpt_answer is empty: ''"),
+        ("gqa-it", "img_id", 7, "img_id is 7, not a text"),
+        ("gqa-it", "label", "rosso", "no answer in label 'rosso'"),
+        ("gqa-it", "label", "null", "no answer in label 'null'"),
+        ("gqa-it", "label", "{}", "no answer in label '{}'"),
+        ("llava-bench-it", "question", " ", "question is empty"),
     ],
 )
 def test_rows_that_cannot_be_scored_are_rejected_before_inference(benchmarks, name, column, value, said):
@@ -157,7 +163,9 @@ def test_rows_that_cannot_be_scored_are_rejected_before_inference(benchmarks, na
 
     task = benchmarks.task(name, shuffled=False).task
     row = {**task.eval_docs[0], column: value}
-    row.pop("label", None)
+    if column != "label":
+        row.pop("label", None)
+    row.setdefault("answer", "rosso") if name == "gqa-it" and column == "img_id" else None
     rows = Dataset.from_list([row])
     with pytest.raises(TaskDataError, match=f"row 1: {said}"):
         task.config.process_docs(rows)

@@ -12,6 +12,8 @@ task_index
     ``TaskManager`` and ``load_yaml_config`` find and load tasks. Our own tasks are indexed alone where they
     suffice, since reading all of lmms-eval's takes seconds. While a task loads, ``ConfigurableTask.download``
     tries once and not five times.
+local_rows
+    A ``ConfigurableTask`` (or ``ConfigurableMessagesTask``) whose ``download`` takes rows that we have read.
 loaded_task
     The attributes and methods of a loaded ``ConfigurableTask``.
 wrong_images
@@ -31,5 +33,5 @@ surroundings
     swallowed logs and progress bars; a loguru sink for the errors that wrappers log in place of an answer.
 
 Importing ``lmms_eval.api.task`` also sets ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES`` for the whole process: a
-truncated image of a benchmark is shown with grey in place of what is missing, and no error is raised.
+truncated image would be shown with grey in place of what is missing. ``task_environment`` takes that back.
 """

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ndino.common.images import image_digest
 from ndino.evaluation.lmms_eval_adapter.metrics import is_mean
+from ndino.formats.questions.rows import IMAGE
+from ndino.formats.questions.table import Questions
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,6 +56,8 @@ class LoadedTask:
         """The files that a column of images names; images may also be in the rows, or come from elsewhere."""
         found: set[Path] = set()
         documents = self.task.eval_docs
+        if isinstance(documents, Questions):
+            return documents.image_files
         for column, feature in getattr(documents, "features", {}).items():
             if type(feature).__name__ != "Image":
                 continue
@@ -85,6 +90,19 @@ class LoadedTask:
     def images(self, number: int) -> list[Image]:
         """The images of a row, decoded."""
         return self.task.doc_to_visual(self.task.eval_docs[number])
+
+    def where(self, number: int) -> str:
+        """``FILE row N`` of a row of ours."""
+        return self.task.eval_docs.where(number)
+
+    def image_key(self, number: int) -> Any:
+        """What tells the image that a row of ours shows from others, without decoding it."""
+        found: Questions = self.task.eval_docs
+        if IMAGE not in found.column_names:
+            # GQA's images are a data set of their own.
+            return found.rows[number].fields.get("img_id", number)
+        place = found.image_place(number)
+        return image_digest(place) if isinstance(place, bytes) else place
 
     def score(self, number: int, answer: str) -> dict[str, Any]:
         """What each metric makes of an answer to this row."""

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ndino.common.images import set_reading_rules
 from ndino.evaluation import shuffle
 
 # lmms-eval's variable for the folder in which `datasets` caches what it has read.
@@ -57,6 +58,8 @@ def task_environment(*, shuffled: bool, cache: Path | None) -> Iterator[None]:
     os.environ.update(variables)
     # lmms-eval reads the variable once per process and remembers the result.
     remembered_cache.cache_clear()
+    # By now lmms-eval is imported, which lets truncated images pass.
+    set_reading_rules()
     try:
         yield
     finally:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ndino.common.errors import UsageError, reason_of, remedy_for, with_remedy
+from ndino.common.errors import UsageError, UserError, reason_of, remedy_for, with_remedy
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
+from ndino.evaluation.lmms_eval_adapter.local_rows import task_of_rows
+from ndino.formats.questions.table import Questions
 
 if TYPE_CHECKING:
     from lmms_eval.tasks import TaskManager
@@ -38,6 +40,11 @@ class TaskIndex:
 
         return load_yaml_config(self.manager.task_index[name]["yaml_path"], mode="simple")
 
+    def _full_config(self, name: str) -> dict[str, Any]:
+        from lmms_eval.utils import load_yaml_config
+
+        return load_yaml_config(self.manager.task_index[name]["yaml_path"], mode="full")
+
     def parts(self, name: str) -> list[str] | None:
         """The names that a group or tag consists of; None for a task.
 
@@ -64,14 +71,12 @@ class TaskIndex:
         # A tag has -1 for a path.
         return OUR_FOLDER in Path(str(self.manager.task_index[name]["yaml_path"])).parts
 
-    def load(
-        self, name: str, *, task_type: Any, changes: Mapping[str, Any] | None = None, remedy: str
-    ) -> LoadedTask:
+    def load(self, name: str, *, task_type: Any, rows: Questions | None = None, remedy: str) -> LoadedTask:
         """Load a task with its data; call it within `surroundings.task_environment`.
 
         Args:
             task_type: lmms-eval's name for the model's interface, ``simple`` or ``chat``.
-            changes: fields that replace those of the YAML.
+            rows: what the test split of one of our tasks holds; None where lmms-eval reads it.
             remedy: what the user can do where the data cannot be read, unless the system's error says more.
 
         Raises:
@@ -79,13 +84,18 @@ class TaskIndex:
         """
         from tenacity import RetryError
 
-        description = {"task": name, **changes} if changes else name
         try:
+            if rows is not None:
+                return LoadedTask(
+                    name, task_of_rows(self._full_config(name), rows, task_type), self.is_ours(name)
+                )
             with _one_try():
-                loaded = self.manager.load_task_or_group([description], task_type)
+                loaded = self.manager.load_task_or_group([name], task_type)
         except RetryError as error:
             reason = error.last_attempt.exception() or error
             raise SetupError(_failed(name, reason, remedy)) from reason
+        except UserError as error:
+            raise SetupError(f"task {name}: {error}") from error
         except (OSError, SyntaxError) as error:
             # lmms-eval reads the first document when it loads a task, image and all.
             raise SetupError(_failed(name, error, remedy)) from error

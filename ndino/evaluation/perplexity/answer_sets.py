@@ -1,29 +1,23 @@
-"""Reads questions with given answers and images, from a JSONL file or a dataset."""
+"""Questions with given answers and images, read like a benchmark's (`ndino.formats.questions`)."""
 
 from __future__ import annotations
 
-import io
-import json
-import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
 
-from PIL import Image, UnidentifiedImageError
-
-from ndino.common.errors import SHOWN_REASON, UsageError, UserError, no_room, reason_of, remedy_for, shown
+from ndino.common.errors import UsageError, UserError, no_room, reason_of
 from ndino.common.hub import hub_reason, may_be_on_hub
-from ndino.common.images import BROKEN_IMAGE, image_digest, is_embedded, missing_image
-from ndino.common.options import need_file, need_folder
-from ndino.evaluation.local_data import is_hub_layout
+from ndino.common.images import image_digest
+from ndino.common.options import need_folder
 from ndino.evaluation.shuffle import shuffle_map
-from ndino.formats.hub_folders import load_folder
-
-# JSON can escape it, but neither tokenizers nor UTF-8 files can hold it.
-_HALF_A_PAIR = re.compile("[\\ud800-\\udfff]")
+from ndino.formats.questions.faults import text_fault
+from ndino.formats.questions.images import UNREADABLE, ImageFaultError, decode
+from ndino.formats.questions.layout import split_files
+from ndino.formats.questions.rows import IMAGE
+from ndino.formats.questions.table import Questions, questions_of, read_questions
 
 
 class AnswerSetError(UserError):
@@ -50,18 +44,25 @@ class AnswerItem:
 
 
 def require_answers(data: str, *, images_dir: Path | None = None, split: str | None = None) -> None:
-    """Check what can be checked of the arguments of `read_items` without reading anything.
+    """Check what can be checked of the arguments of `read_items` without reading any row.
 
     Raises:
-        UsageError: no such data or folder of images, or images for data that hold their own.
+        UsageError: no such data, split or folder of images.
     """
-    if not Path(data).exists() and not may_be_on_hub(data):
+    path = Path(data)
+    if not path.exists() and not may_be_on_hub(data):
         raise UsageError(f"{data}: no such data (remedy: name a .jsonl, a .parquet or a dataset's folder)")
-    if images_dir is None:
-        return
-    need_folder(images_dir, "name the folder of the images")
-    if (_plain_jsonl(Path(data), split) or Path(data)).suffix != ".jsonl":
-        raise UsageError(f"--images {images_dir}: {data} has images of its own (remedy: leave --images out)")
+    if path.is_dir():
+        split_files(path, split)
+    if images_dir is not None:
+        need_folder(images_dir, "name the folder of the images")
+
+
+def left_out(data: str, split: str | None = None) -> list[str]:
+    """What of a folder is not read, and why: a line each; raises like `require_answers`."""
+    path = Path(data)
+    ignored = split_files(path, split).ignored if path.is_dir() else ()
+    return [f"{file}: left out: it {reason}" for file, reason in ignored]
 
 
 def read_items(
@@ -72,107 +73,68 @@ def read_items(
     question_field: str = "question",
     answer_field: str | None = None,
 ) -> list[AnswerItem]:
-    """Read questions and answers. Images are read for their digests, and decoded later.
+    """Read questions and answers. Images are decoded once, to name those that are damaged.
 
     Args:
-        data: a ``.jsonl`` whose ``file_name`` (or ``image``) is an image in ``images_dir`` (default: the
-            file's folder), a folder of such files, a ``.parquet`` file, or a dataset's folder or hub id; the
-            latter two have an ``image`` column.
+        data: a file or folder in any layout of `ndino.formats.questions.layout`, or a dataset's hub id.
+        images_dir: folder that the names of images start from, by default the data's own.
         split: which one, where a dataset has several.
         question_field: the column of questions.
         answer_field: by default ``gpt_answer`` where the data has it, else ``answer``.
 
     Raises:
-        UsageError: no such data, split or column.
-        AnswerSetError: no rows, or rows that cannot be read.
+        UsageError: no such data, split or column, or a folder of images for data that hold their own.
+        QuestionsError: no rows, or files that cannot be read.
     """
     require_answers(data, images_dir=images_dir, split=split)
-    path = _plain_jsonl(Path(data), split) or Path(data)
-    rows = _read_jsonl(path, images_dir) if path.suffix == ".jsonl" else _read_dataset(data, split)
-    if not rows:
-        raise AnswerSetError(f"{data}: no rows (remedy: a data set with questions and answers)")
-    columns = {key for row in rows for key in row}
+    found = (
+        read_questions(Path(data), split, images_dir=images_dir) if Path(data).exists() else _hub(data, split)
+    )
+    if images_dir is not None and found.stores_images:
+        raise UsageError(f"--images {images_dir}: {data} has images of its own (remedy: leave --images out)")
+    columns = found.column_names
     if answer_field is None:
         answer_field = "gpt_answer" if "gpt_answer" in columns else "answer"
+    texts = ", ".join(sorted({*columns} - {IMAGE}))
     for field in (question_field, answer_field):
         if field not in columns:
-            found = ", ".join(sorted(key for key in columns if not key.startswith("_")))
             raise UsageError(
-                f"{data}: no field {field} (remedy: --question-field or --answer-field with one of {found})"
+                f"{data}: no field {field} (remedy: --question-field or --answer-field with one of {texts})"
             )
+    if IMAGE not in columns:
+        raise AnswerSetError(
+            f"{data}: no column image among {', '.join(columns)} (remedy: name the images' column image)"
+        )
     seen: set[str] = set()
+    whole: dict[str, str | None] = {}
     items = []
-    for number, row in enumerate(rows, start=1):
+    for row in range(len(found)):
+        fields = found.rows[row].fields
         identity = next(
-            (str(row[key]) for key in ("id", "question_id") if row.get(key) is not None), str(number)
+            (str(fields[key]) for key in ("id", "question_id") if fields.get(key) is not None), str(row + 1)
         )
         # Sets with several questions per image repeat the image's id.
         unique = next(
             name for n in count(1) if (name := identity if n == 1 else f"{identity}#{n}") not in seen
         )
         seen.add(unique)
-        items.append(_item(unique, row, question_field, answer_field))
+        items.append(_item(unique, found, row, (question_field, answer_field), whole))
     return items
 
 
-def _plain_jsonl(folder: Path, split: str | None) -> Path | None:
-    """The file of a folder that holds JSONL and no README that names its splits, as ``make eval`` reads them.
-
-    Raises:
-        AnswerSetError: there are several files, and none is named after the split.
-    """
-    files = sorted(folder.glob("*.jsonl")) if folder.is_dir() and not is_hub_layout(folder) else []
-    chosen = [path for path in files if path.stem == split] if split else files
-    if len(chosen) == 1 or len(files) == 1:
-        return (chosen or files)[0]
-    if files:
-        names = ", ".join(path.stem for path in files)
-        raise UsageError(f"{folder}: has several files (remedy: choose one with --split: {names})")
-    return None
-
-
-def _read_jsonl(path: Path, images_dir: Path | None) -> list[dict[str, Any]]:
-    folder = images_dir or path.parent
-    need_file(path, "name a .jsonl, a .parquet or a dataset's folder")
-    rows = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            name = row.get("file_name") or row["image"]
-            row["_image"] = (folder / name).read_bytes
-            if is_embedded(name) and not os.path.exists(folder / name):
-                row["_fault"] = missing_image(name, folder)[0]
-        except ValueError as error:
-            row = {"_fault": f"broken JSON: {path} row {number}: {shown(error, SHOWN_REASON)}"}
-        except (AttributeError, KeyError, TypeError):
-            row = {"_fault": f"no file_name: {path} row {number}"}
-        rows.append(row)
-    return rows
-
-
-def _read_dataset(data: str, split: str | None) -> list[dict[str, Any]]:
+def _hub(data: str, split: str | None) -> Questions:
     from datasets import Dataset, DatasetDict, config, load_dataset
-    from datasets import Image as ImageFeature
     from datasets.exceptions import DatasetsError
 
-    if data.endswith(".parquet"):
-        need_file(Path(data), "name a .jsonl, a .parquet or a dataset's folder")
     try:
-        if data.endswith(".parquet"):
-            found: Dataset | DatasetDict = load_dataset("parquet", data_files=data, split="train")
-        else:
-            found = load_folder(Path(data)) if Path(data).is_dir() else load_dataset(data)
+        found: Dataset | DatasetDict = load_dataset(data)
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
-        if may_be_on_hub(data) and not no_room(error):
+        if not no_room(error):
             raise UsageError(
                 f"{data}: no such data, nor on the hub: {hub_reason(error)} "
                 "(remedy: fetch it where there is a network, and name its folder)"
             ) from error
-        remedy = remedy_for(error, "give a .jsonl, a .parquet, or a folder as the hub lays it out")
-        if no_room(error):
-            remedy += f", where {config.HF_DATASETS_CACHE} lies, or set HF_DATASETS_CACHE"
+        remedy = f"make room on that disk, where {config.HF_DATASETS_CACHE} lies, or set HF_DATASETS_CACHE"
         raise AnswerSetError(
             f"{data}: cannot be read as a dataset: {reason_of(error)} (remedy: {remedy})"
         ) from error
@@ -181,47 +143,51 @@ def _read_dataset(data: str, split: str | None) -> list[dict[str, Any]]:
         if split is None and len(found) > 1:
             raise UsageError(f"{data}: has several splits (remedy: choose one with --split: {names})")
         if split is not None and split not in found:
-            raise UsageError(f"{data}: no split {split} (remedy: one of {names})")
+            raise UsageError(f"{data}: has no split {split} (remedy: one of {names})")
         found = found[split or next(iter(found))]
-    if not isinstance(found.features.get("image"), ImageFeature):
-        raise AnswerSetError(
-            f"{data}: no column image with images among {', '.join(found.column_names)} "
-            "(remedy: name it image)"
-        )
-    encoded = found.select_columns("image").cast_column("image", ImageFeature(decode=False))
-
-    def reader(index: int) -> Callable[[], bytes]:
-        def read() -> bytes:
-            image = encoded[index]["image"]
-            return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
-
-        return read
-
-    texts = found.remove_columns("image").to_list()
-    return [{**row, "_image": reader(index)} for index, row in enumerate(texts)]
+    return questions_of(found, data, Path())
 
 
-def _item(identity: str, row: dict[str, Any], question_field: str, answer_field: str) -> AnswerItem:
-    fault = row.get("_fault")
-    question, answer = row.get(question_field), row.get(answer_field)
-    read, digest = row.get("_image", bytes), ""
-    for value, name in ((question, question_field), (answer, answer_field)):
-        if fault is None and (not isinstance(value, str) or not value.strip()):
-            fault = f"{name} is empty or no text"
-        elif fault is None and _HALF_A_PAIR.search(str(value)):
-            fault = f"{name} is no Unicode: it holds half of a surrogate pair"
+def _item(
+    identity: str, found: Questions, row: int, names: tuple[str, str], whole: dict[str, str | None]
+) -> AnswerItem:
+    """``whole`` remembers, by digest, what is wrong with an image: many questions may show it."""
+    fields = found.rows[row].fields
+    fault, digest = found.rows[row].fault, ""
+    question, answer = fields.get(names[0]), fields.get(names[1])
+    if fault is None:
+        wrong = text_fault(question, names[0]) or text_fault(answer, names[1])
+        fault = wrong[0] if wrong else None
     if fault is None:
         try:
-            content = read()
-            # The header is enough: the shuffled control must not give a broken image to a good row.
-            with Image.open(io.BytesIO(content)):
-                digest = image_digest(content)
-        except UnidentifiedImageError:
-            # Pillow's message has an address in memory, which differs in every run.
-            fault = "image cannot be read: it is no image"
-        except (*BROKEN_IMAGE, TypeError) as error:
-            fault = f"image cannot be read: {reason_of(error)}"
-    return AnswerItem(identity, str(question), str(answer), digest, read, fault)
+            encoded = found.encoded_image(row)
+            digest = image_digest(encoded)
+            if digest not in whole:
+                whole[digest] = _image_fault(encoded)
+            fault = whole[digest]
+        except ImageFaultError as error:
+            fault = error.reason
+        # What comes before the first colon is the kind, by which skipped rows are counted.
+        if fault is not None and not fault.startswith(UNREADABLE):
+            fault = f"{UNREADABLE}: {fault}"
+    if fault is not None:
+        fault = f"{fault}: {found.where(row)}"
+    return AnswerItem(
+        identity,
+        str(question),
+        str(answer),
+        digest if fault is None else "",
+        partial(found.encoded_image, row),
+        fault,
+    )
+
+
+def _image_fault(encoded: bytes) -> str | None:
+    try:
+        decode(encoded)
+    except ImageFaultError as error:
+        return error.reason
+    return None
 
 
 def exchange_images(items: Sequence[AnswerItem]) -> list[AnswerItem]:

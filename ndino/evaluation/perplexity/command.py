@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from ndino.common.errors import UsageError
@@ -60,13 +61,15 @@ def run(args: argparse.Namespace) -> int:
     import transformers.utils.logging
 
     from ndino.evaluation.models import find_model, name_of
-    from ndino.evaluation.perplexity.answer_sets import read_items, require_answers
+    from ndino.evaluation.perplexity.answer_sets import left_out, read_items, require_answers
     from ndino.evaluation.perplexity.score_set import OUTLIER, kind_of, score_set
 
     # Their warnings say at length what our error says in one line.
     huggingface_hub.utils.logging.set_verbosity_error()
     transformers.utils.logging.set_verbosity_error()
     require_answers(args.data, images_dir=args.images, split=args.split)
+    for note in left_out(args.data, args.split):
+        print(f"ndino perplexity: {note}", file=sys.stderr)
     # The model first, since data of the hub may be a long download.
     model = find_model(name_of(args.model), args.model)
     items = read_items(

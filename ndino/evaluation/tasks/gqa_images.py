@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from ndino.evaluation import shuffle
 from ndino.evaluation.lmms_eval_adapter.surroundings import DATASETS_CACHE
-from ndino.evaluation.local_data import files_of, is_hub_layout
-from ndino.evaluation.tasks.preparation import require_columns, with_images
+from ndino.evaluation.tasks.preparation import questions, require_columns, require_images, require_texts
+from ndino.formats.questions.images import ImageFaultError, decode
+from ndino.formats.questions.layout import is_hub_layout
+from ndino.formats.questions.table import read_questions
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from PIL.Image import Image
 
 SOURCE = "lmms-lab/GQA"
@@ -32,51 +33,42 @@ def gqa_image(image_id: str) -> Image:
 
     Raises:
         KeyError: there is no image with this id.
+        OSError: it cannot be read.
     """
     readers, given = _current_index()
-    return readers[given[image_id] if shuffle.requested() else image_id]()
+    try:
+        return decode(readers[given[image_id] if shuffle.requested() else image_id]())
+    except ImageFaultError as error:
+        raise OSError(f"image {image_id}: {error.reason}") from error
 
 
-def _current_index() -> tuple[Mapping[str, Callable[[], Image]], dict[str, str]]:
+def _current_index() -> tuple[Mapping[str, Callable[[], bytes]], dict[str, str]]:
     # Another working directory or cache is other data, hence both are part of the index's cache key.
     return _index(os.getcwd(), os.environ.get(DATASETS_CACHE))
 
 
 @lru_cache(maxsize=2)
-def _index(folder: str, cache: str | None) -> tuple[Mapping[str, Callable[[], Image]], dict[str, str]]:
-    """By id, a function that decodes the image, and the id of the image given in its place when shuffled.
+def _index(folder: str, cache: str | None) -> tuple[Mapping[str, Callable[[], bytes]], dict[str, str]]:
+    """By id, a function that reads the image, and the id of the image given in its place when shuffled.
 
     The images are files named after their ids in ``folder/lmms-lab/GQA/``, or a dataset with the columns
     ``id`` and ``image``, there or on the hub.
     """
     local = Path(folder) / SOURCE
     files = {path.stem: path for path in sorted(local.rglob("*")) if path.suffix.lower() in IMAGE_FILES}
-    readers = {name: partial(_open, path) for name, path in files.items()} or _dataset_readers(local, cache)
+    readers = {name: path.read_bytes for name, path in files.items()} or _dataset_readers(local, cache)
     return readers, shuffle.shuffle_map(readers) if len(readers) > 1 else {}
 
 
-def _dataset_readers(local: Path, cache: str | None) -> dict[str, Callable[[], Image]]:
-    from datasets import load_dataset
-
-    if local.is_dir() and not is_hub_layout(local):
-        reader, files = files_of(local, "testdev")
-        images = load_dataset(reader, data_files=[*map(str, files)], split="train", cache_dir=cache)
-        require_columns(images, SOURCE, "id", "image")
-        images = with_images(images, SOURCE)
+def _dataset_readers(local: Path, cache: str | None) -> dict[str, Callable[[], bytes]]:
+    if local.is_dir():
+        config = CONFIG if is_hub_layout(local) else None
+        found = questions(read_questions(local, "testdev", config=config), SOURCE)
     else:
-        images = load_dataset(SOURCE, CONFIG, split="testdev", cache_dir=cache)
-        require_columns(images, f"{SOURCE} ({CONFIG})", "id", "image")
-    return {name: partial(_decode, images, row) for row, name in enumerate(images["id"])}
+        from datasets import load_dataset
 
-
-def _open(path: Path) -> Image:
-    from PIL import Image as Pillow
-    from PIL import ImageOps
-
-    with Pillow.open(path) as found:
-        # `datasets` applies the EXIF orientation to its images, so files get the same treatment.
-        return ImageOps.exif_transpose(found).convert("RGB")
-
-
-def _decode(images: Dataset, row: int) -> Image:
-    return images[row]["image"].convert("RGB")
+        found = questions(load_dataset(SOURCE, CONFIG, split="testdev", cache_dir=cache), SOURCE)
+    require_columns(found, SOURCE, "id", "image")
+    require_texts(found, "id")
+    require_images(found)
+    return {name: partial(found.encoded_image, row) for row, name in enumerate(found.column("id"))}

@@ -1,86 +1,108 @@
-"""Prepares a task's rows: checks columns, attaches image files, exchanges images for the control."""
+"""Prepares a task's rows: checks fields, finds images, exchanges images for the control."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ndino.common.errors import UserError
-from ndino.common.images import missing_image
 from ndino.evaluation import shuffle
+from ndino.formats.questions.faults import text_fault, texts_fault
+from ndino.formats.questions.images import ImageFaultError, decode
+from ndino.formats.questions.rows import IMAGE
+from ndino.formats.questions.table import Questions, document_image, questions_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from PIL.Image import Image
 
 Document = Mapping[str, Any]
-_AS_DOCUMENTED = "prepare the data as the task's README says"
+# What is wrong with a row, and the remedy; None for a good one.
+Fault = tuple[str, str] | None
+AS_DOCUMENTED = "prepare the data as the task's README says"
+NAMED_ROWS = 10  # faulty rows that a message names
 
 
 class TaskDataError(UserError):
-    """A benchmark's data does not fit its schema; the message names the dataset, the row and the field."""
+    """A benchmark's data does not fit its schema; the message names the file, the row and the field."""
 
 
-def require_columns(dataset: Dataset, source: str, *columns: str) -> None:
-    """Check that a dataset has rows and these columns.
+def questions(dataset: Dataset | Questions, source: str) -> Questions:
+    """The rows of a task, however they were read; those that could not be are an error.
 
     Args:
-        source: the dataset's name on the hub, for messages.
+        source: the dataset's name on the hub, which is also its folder in the working directory, and its
+            name in messages where there is no file.
 
     Raises:
-        TaskDataError: a column is missing, or there are no rows.
+        TaskDataError: there are no rows, or one could not be read.
     """
-    missing = [name for name in columns if name not in dataset.column_names]
+    found = questions_of(dataset, source, Path.cwd() / source)
+    if not len(found):
+        raise TaskDataError(f"{source}: no rows (remedy: {AS_DOCUMENTED})")
+    require(found, lambda row: _fault(found.rows[row].fault, "repair or remove it"))
+    return found
+
+
+def require(found: Questions, fault_of: Callable[[int], Fault]) -> None:
+    """Check every row; ``fault_of`` gets its number from 0.
+
+    Raises:
+        TaskDataError: there are faulty rows; the message names them.
+    """
+    faults = [(row, fault) for row in range(len(found)) if (fault := fault_of(row)) is not None]
+    if not faults:
+        return
+    named = faulty_rows(found, [(row, reason) for row, (reason, _) in faults])
+    raise TaskDataError(f"{named} (remedy: {faults[0][1][1]})")
+
+
+def faulty_rows(found: Questions, faults: Sequence[tuple[int, str]]) -> str:
+    """``FILE row 3: reason; row 7: reason``; beyond ten rows, how many more."""
+    parts, before = [], None
+    for row, reason in faults[:NAMED_ROWS]:
+        file = found.rows[row].file
+        parts.append(f"{found.where(row) if file != before else f'row {found.rows[row].number}'}: {reason}")
+        before = file
+    more = f"; and {len(faults) - NAMED_ROWS} more" if len(faults) > NAMED_ROWS else ""
+    return "; ".join(parts) + more
+
+
+def require_columns(found: Questions, source: str, *columns: str) -> None:
+    """Check that questions have these columns.
+
+    Raises:
+        TaskDataError: one is missing.
+    """
+    missing = [name for name in columns if name not in found.column_names]
     if missing:
-        found = ", ".join(dataset.column_names)
+        there = ", ".join(found.column_names)
         raise TaskDataError(
-            f"{source}: no column {', '.join(missing)} among {found} (remedy: {_AS_DOCUMENTED})"
+            f"{source}: no column {', '.join(missing)} among {there} (remedy: {AS_DOCUMENTED})"
         )
-    if not len(dataset):
-        raise TaskDataError(f"{source}: no rows (remedy: {_AS_DOCUMENTED})")
 
 
-def require_texts(dataset: Dataset, source: str, *columns: str, several: bool = False) -> None:
+def require_texts(
+    found: Questions, *columns: str, several: bool = False, may_be_empty: Sequence[str] = ()
+) -> None:
     """Check that columns hold a text in every row, or a list of texts with ``several``; scoring needs them.
 
+    Args:
+        may_be_empty: those of the columns whose texts may be empty.
+
     Raises:
-        TaskDataError: a value is something else, such as a number or nothing.
+        TaskDataError: a value is something else, such as a number or nothing, or it is empty.
     """
-    wanted = "a list of texts" if several else "a text"
+    check = texts_fault if several else text_fault
     for column in columns:
-        for row, value in enumerate(dataset[column], start=1):
-            texts = value if several and isinstance(value, list) else [None if several else value]
-            if not all(isinstance(text, str) for text in texts):
-                raise TaskDataError(
-                    f"{source} row {row}: {column} is {value!r:.80}, not {wanted} "
-                    "(remedy: put numbers in quotes)"
-                )
+        values = found.column(column)
+        if column in may_be_empty:
+            values = ["-" if isinstance(value, str) and not value.strip() else value for value in values]
+        require(found, lambda row, values=values, column=column: check(values[row], column))
 
 
-def require_content(dataset: Dataset, source: str, *columns: str) -> None:
-    """Check that columns hold no empty text or list, nor a list with an empty text: no answer could be right.
-
-    Raises:
-        TaskDataError: some are empty or blank; the message names the first row and counts the others.
-    """
-    empty = [
-        (row, column, value)
-        for column in columns
-        for row, value in enumerate(dataset[column], start=1)
-        if not value or not all(text.strip() for text in (value if isinstance(value, list) else [value]))
-    ]
-    if empty:
-        row, column, value = min(empty, key=lambda fault: fault[0])
-        others = len({fault[0] for fault in empty}) - 1
-        more = f", and {others:,} more row{'s' if others > 1 else ''}" if others else ""
-        raise TaskDataError(
-            f"{source} row {row}: {column} is empty: {value!r:.80}{more} "
-            f"(remedy: fill it in or leave out the row{'s' if others else ''})"
-        )
-
-
-def require_letters(dataset: Dataset, source: str, letters: str) -> None:
+def require_letters(found: Questions, source: str, letters: str) -> None:
     """Check that the column ``answer`` holds option letters, and not the options' texts or numbers.
 
     A single row without a letter is accepted and scores what it scores, as in the released code.
@@ -88,21 +110,21 @@ def require_letters(dataset: Dataset, source: str, letters: str) -> None:
     Raises:
         TaskDataError: not one row has one of ``letters``.
     """
-    answers = dataset["answer"]
-    if len(answers) and not any(answer.strip().upper() in set(letters) for answer in answers):
+    answers = found.column("answer")
+    if not any(answer.strip().upper() in set(letters) for answer in answers):
         raise TaskDataError(
             f"{source}: no answer is a letter from {letters[0]} to {letters[-1]}; "
-            f"row 1 has {answers[0]!r:.80} (remedy: {_AS_DOCUMENTED})"
+            f"row 1 has {answers[0]!r:.80} (remedy: {AS_DOCUMENTED})"
         )
 
 
 def prepare(
-    dataset: Dataset,
+    dataset: Dataset | Questions,
     source: str,
     *columns: str,
     lists: Sequence[str] = (),
     may_be_empty: Sequence[str] = (),
-) -> Dataset:
+) -> Questions:
     """``process_docs`` of a task with images: check the schema, and exchange images for the shuffled control.
 
     Args:
@@ -111,65 +133,53 @@ def prepare(
         lists: the columns that must hold lists of texts.
         may_be_empty: those of the columns whose texts may be empty.
 
-    The column ``image`` (or ``file_name``) holds images as ``datasets`` stores them, or names of files in
-    the dataset's folder.
+    The column ``image`` (or ``file_name``) holds images, or names of files in the dataset's folder.
 
     Raises:
-        TaskDataError: see `require_columns`, `require_texts` and `require_content`; also when an image file
-            is missing, or when there are too few images for the shuffled control.
+        TaskDataError: see `questions`, `require_columns` and `require_texts`; also when an image is missing,
+            or when there are too few images for the shuffled control.
     """
-    if "image" not in dataset.column_names and "file_name" in dataset.column_names:
-        dataset = dataset.rename_column("file_name", "image")
-    require_columns(dataset, source, "image", *columns, *lists)
-    require_texts(dataset, source, *columns)
-    require_texts(dataset, source, *lists, several=True)
-    require_content(dataset, source, *(name for name in (*columns, *lists) if name not in may_be_empty))
-    dataset = with_images(dataset, source)
+    found = questions(dataset, source)
+    require_columns(found, source, IMAGE, *columns, *lists)
+    require_texts(found, *columns, may_be_empty=may_be_empty)
+    require_texts(found, *lists, several=True)
+    require_images(found)
     if not shuffle.requested():
-        return dataset
+        return found
     try:
-        return shuffle.shuffle_images(dataset)
+        return shuffle.shuffle_images(found)
     except UserError as error:
         raise TaskDataError(f"{source}: {error}") from error
 
 
-def with_images(dataset: Dataset, source: str) -> Dataset:
-    """The dataset with its column ``image`` as images: names of files become the files' images.
+def require_images(found: Questions) -> None:
+    """Check that every row has an image; none is opened.
 
     Raises:
-        TaskDataError: a file is missing, or the column holds neither images nor names.
+        TaskDataError: a file is missing, or a row holds neither an image nor a name.
     """
-    from datasets import Image as ImageFeature
 
-    feature = dataset.features["image"]
-    if isinstance(feature, ImageFeature):
-        return dataset
-    if getattr(feature, "dtype", None) == "string":
-        # The working directory is the data folder, where datasets have their hub names.
-        folder = Path.cwd() / source
-        for row, name in enumerate(dataset["image"], start=1):
-            if name is None or not _is_file(folder / name):
-                reason, remedy = missing_image(name or "(none)", folder)
-                raise TaskDataError(f"{source} row {row}: {reason} (remedy: {remedy})")
-        paths = [str(folder / name) for name in dataset["image"]]
-        dataset = dataset.remove_columns("image").add_column("image", paths)
-    try:
-        return dataset.cast_column("image", ImageFeature())
-    except (ValueError, TypeError, NotImplementedError) as error:
-        raise TaskDataError(
-            f"{source}: column image holds no images but {feature} (remedy: {_AS_DOCUMENTED})"
-        ) from error
+    def fault(row: int) -> Fault:
+        try:
+            found.image_place(row)
+        except ImageFaultError as error:
+            return error.reason, error.remedy
+        return None
 
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except PermissionError:
-        raise
-    except (OSError, ValueError):  # too long a name, such as an image in base64, or one with a null byte
-        return False
+    require(found, fault)
 
 
 def document_images(document: Document) -> list[Image]:
-    """``doc_to_visual`` of a task with an ``image`` column: the image in RGB."""
-    return [document["image"].convert("RGB")]
+    """``doc_to_visual`` of a task with an ``image`` column: the image in RGB, upright.
+
+    Raises:
+        OSError: it is no image, or a damaged one.
+    """
+    try:
+        return [decode(document_image(document))]
+    except ImageFaultError as error:
+        raise OSError(error.reason) from error
+
+
+def _fault(reason: str | None, remedy: str) -> Fault:
+    return None if reason is None else (reason, remedy)

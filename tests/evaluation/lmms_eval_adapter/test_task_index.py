@@ -4,6 +4,7 @@ import pytest
 
 from ndino.common.errors import UsageError
 from ndino.evaluation.errors import SetupError
+from ndino.evaluation.lmms_eval_adapter.surroundings import task_environment
 from ndino.evaluation.lmms_eval_adapter.task_index import TaskIndex
 
 
@@ -49,10 +50,14 @@ def test_a_file_that_cannot_be_read_is_named_once_with_the_remedy(index, tmp_pat
     from lmms_eval.api.task import ConfigurableTask
 
     monkeypatch.setattr(ConfigurableTask.download.retry, "sleep", lambda _: pytest.fail("tried again"))
-    (tmp_path / "test.parquet").write_bytes(b"PAR1 but no more")
-    files = {"test": [str(tmp_path / "test.parquet")]}
-    changes = {"dataset_path": "parquet", "dataset_name": None, "dataset_kwargs": {"data_files": files}}
-    with pytest.raises(SetupError, match=r"^task mtvqa-it: .*\(remedy: copy it again\)$"):
-        index.load("mtvqa-it", task_type="simple", changes=changes, remedy="copy it again")
+    folder = tmp_path / "swap-uniba" / "MTVQA_IT"
+    folder.mkdir(parents=True)
+    (folder / "test.parquet").write_bytes(b"PAR1 but no more")
+    monkeypatch.chdir(tmp_path)
+    with (
+        task_environment(shuffled=False, cache=tmp_path / "cache"),
+        pytest.raises(SetupError, match=r"^task mtvqa-it: .*\(remedy: copy it again\)$"),
+    ):
+        index.load("mtvqa-it", task_type="simple", remedy="copy it again")
     # Loading leaves lmms-eval's own number of tries in place.
     assert ConfigurableTask.download.retry.stop.__class__.__name__ == "stop_any"

@@ -188,18 +188,21 @@ def test_the_exif_orientation_is_applied_before_scoring(scorer, answer_items, tm
     ("row", "reason"),
     [
         ({"answer": " "}, "answer is empty"),
-        ({"answer": None}, "answer is empty or no text"),
+        ({"answer": None}, "answer is None, not a text"),
         ({"question": ""}, "question is empty"),
-        ({"file_name": "none.png"}, "image cannot be read: .*none.png"),
-        ({"file_name": "broken.png"}, "image cannot be read: it is no image$"),
+        (
+            {"file_name": "none.png"},
+            "image cannot be read: image none.png is not in .*images: .*answers.jsonl row 6$",
+        ),
+        ({"file_name": "broken.png"}, "image cannot be read: it is no image: .*answers.jsonl row 6$"),
         ({"file_name": "torn.png"}, "image cannot be read"),
-        ({"file_name": None}, "no file_name"),
+        ({"file_name": None}, "image cannot be read: image is empty: "),
         ({"question": "a \ud800?"}, "question is no Unicode"),
         ({"answer": "a <|eot_id|> b"}, "contains the marker"),
         ({"question": "dove <image>?"}, "2 <image> in the text but 1"),
         ({"answer": "parola " * 5000}, r"\d+ tokens, but the model's context is 4096"),
         ("{broken", "broken JSON: .* row 6"),
-        ("[1]", "no file_name"),
+        ("[1]", "is no JSON object: .* row 6"),
     ],
 )
 def test_what_cannot_be_scored_is_skipped_with_its_reason(answers_file, scorer, row, reason):

@@ -9,11 +9,12 @@ from ndino.evaluation.tasks.preparation import (
     TaskDataError,
     document_images,
     prepare,
+    questions,
     require_columns,
-    require_content,
     require_letters,
     require_texts,
 )
+from ndino.formats.questions.table import Questions
 
 SOURCE = "owner/Set"
 RED, BLUE = (Image.new("RGB", (4, 4), colour) for colour in ("red", "blue"))
@@ -23,40 +24,44 @@ def rows(**columns: list) -> Dataset:
     return Dataset.from_dict(columns)
 
 
+def found(**columns: list) -> Questions:
+    return questions(rows(**columns), SOURCE)
+
+
 def test_a_missing_column_and_missing_rows_are_named():
     with pytest.raises(TaskDataError, match="owner/Set: no column answer among question"):
-        require_columns(rows(question=["?"]), SOURCE, "question", "answer")
+        require_columns(found(question=["?"]), SOURCE, "question", "answer")
     with pytest.raises(TaskDataError, match="owner/Set: no rows"):
-        require_columns(rows(question=[]), SOURCE, "question")
+        questions(rows(question=[]), SOURCE)
 
 
 def test_values_that_are_no_texts_are_named_with_their_row():
     with pytest.raises(TaskDataError, match="owner/Set row 2: answer is None, not a text"):
-        require_texts(rows(answer=["sì", None]), SOURCE, "answer")
+        require_texts(found(answer=["sì", None]), "answer")
     with pytest.raises(TaskDataError, match="row 1: answers is 'sì', not a list of texts"):
-        require_texts(rows(answers=["sì"]), SOURCE, "answers", several=True)
-    require_texts(rows(answers=[["sì"], []]), SOURCE, "answers", several=True)
+        require_texts(found(answers=["sì"]), "answers", several=True)
+    require_texts(found(answers=[["sì"], ["sì", "no"]]), "answers", several=True)
 
 
-def test_the_first_row_with_something_empty_is_named_and_the_others_are_counted():
-    data = rows(question=["?", "", "?", " "], answers=[["sì"], ["no", ""], [], ["no"]])
-    with pytest.raises(
-        TaskDataError, match=r"owner/Set row 2: question is empty: '', and 1 more row \("
-    ):
-        require_content(data, SOURCE, "question")
-    with pytest.raises(
-        TaskDataError, match=r"row 2: .*, and 2 more rows \(remedy: .* the rows\)"
-    ):
-        require_content(data, SOURCE, "answers", "question")
-    with pytest.raises(TaskDataError, match=r"row 3: answers is empty: \[\] \(remedy: .* the row\)"):
-        require_content(data.select([0, 3, 2]), SOURCE, "answers")
-    require_content(data.select([0]), SOURCE, "question", "answers")
+@pytest.mark.parametrize("nothing", ["", "   ", "\n"])
+def test_empty_texts_are_named_with_all_their_rows(nothing):
+    with pytest.raises(TaskDataError, match=r"Set row 1: answer is empty: .*; row 3: answer is empty: "):
+        require_texts(found(answer=[nothing, "sì", nothing]), "answer")
+    with pytest.raises(TaskDataError, match="owner/Set row 2: answers is empty"):
+        require_texts(found(answers=[["sì"], [], ["no"]]), "answers", several=True)
+    with pytest.raises(TaskDataError, match="owner/Set row 1: answers is empty"):
+        require_texts(found(answers=[[nothing]]), "answers", several=True)
+
+
+def test_of_many_faulty_rows_ten_are_named_and_the_rest_counted():
+    with pytest.raises(TaskDataError, match=r"row 10: answer is empty: .*; and 3 more \(remedy: "):
+        require_texts(found(answer=[""] * 13), "answer")
 
 
 def test_texts_of_options_in_place_of_letters_are_rejected_unless_one_row_has_a_letter():
     with pytest.raises(TaskDataError, match="no answer is a letter from A to D; row 1 has 'un gatto'"):
-        require_letters(rows(answer=["un gatto", "due"]), SOURCE, "ABCD")
-    require_letters(rows(answer=["un gatto", " d "]), SOURCE, "ABCD")
+        require_letters(found(answer=["un gatto", "due"]), SOURCE, "ABCD")
+    require_letters(found(answer=["un gatto", " d "]), SOURCE, "ABCD")
 
 
 @pytest.mark.parametrize("column", ["image", "file_name"])

@@ -1,0 +1,42 @@
+"""Which texts can be asked and scored: the same rules for every command, with the words of their messages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from ndino.common.errors import shown
+
+# JSON can escape it, but neither tokenizers nor UTF-8 files can hold it.
+_HALF_A_PAIR = re.compile("[\\ud800-\\udfff]")
+FILL_IN = "fill it in or remove the row"
+QUOTES = "put numbers in quotes"
+
+
+def text_fault(value: Any, field: str) -> tuple[str, str] | None:
+    """What is wrong with a field that must be a text, and the remedy; None for a good one."""
+    if not isinstance(value, str):
+        return f"{field} is {shown(repr(value))}, not a text", QUOTES if value is not None else FILL_IN
+    if not value.strip():
+        return f"{field} is empty: {value!r:.80}", FILL_IN
+    if _HALF_A_PAIR.search(value):
+        return f"{field} is no Unicode: it holds half of a surrogate pair", "write the text as UTF-8"
+    return None
+
+
+def texts_fault(value: Any, field: str) -> tuple[str, str] | None:
+    """What is wrong with a field that must be a list of texts, none of them empty, and the remedy."""
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        return f"{field} is {shown(repr(value))}, not a list of texts", QUOTES
+    if not value or not all(text.strip() for text in value):
+        return f"{field} is empty: {shown(repr(value))}", FILL_IN
+    return next((text_fault(text, field) for text in value if _HALF_A_PAIR.search(text)), None)
+
+
+def marker_fault(text: str, markers: Iterable[str], field: str) -> tuple[str, str] | None:
+    """Whether a text holds a control token of a model, which would end its turn or begin another."""
+    found = next((marker for marker in markers if marker in text), None)
+    if found is None:
+        return None
+    return f"{field} holds the control token {found}", "take it out or remove the row"
