@@ -68,7 +68,7 @@ from ndino.train.build import build_model
 from ndino.train.dataset import ConversationDataset, TrainingSample
 from ndino.train.engine import fit_to_rows, training_arguments
 from ndino.train.loss import patch_forward
-from ndino.train.packing.attention import use_packed_attention
+from ndino.train.packing.model import use_packing
 from ndino.train.packing.plan import PackedBatches, micro_batches
 from ndino.train.rows.run_index import stage_index
 from ndino.train.stage import Stage, StageError
@@ -212,7 +212,7 @@ def trainer_of(way: str, data: Path, backbones: Path, out: Path, recipe: Recipe)
         return Trainer(**options, data_collator=PlainCollator(Collator(*token)))
     patch_forward(model)
     if recipe.packing:
-        use_packed_attention(model)
+        use_packing(model)
     return NativeTrainer(recipe=recipe, **options, data_collator=Collator(*token, packing=recipe.packing))
 
 

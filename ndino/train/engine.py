@@ -37,7 +37,7 @@ from ndino.train.health.learned import not_learned, nothing_learned, trained_val
 from ndino.train.health.ranks import any_rank
 from ndino.train.loss import patch_forward
 from ndino.train.manifest import identity, peak_rss_mb, surroundings
-from ndino.train.packing.attention import use_packed_attention
+from ndino.train.packing.model import use_packing
 from ndino.train.packing.plan import micro_batches
 from ndino.train.resuming.distribution import current, must_convert
 from ndino.train.resuming.universal import make_universal
@@ -140,7 +140,7 @@ def _train(
     begun_with = trained_values(model) if is_first_rank() else {}
     patch_forward(model)
     if stage.recipe.packing:
-        use_packed_attention(model)
+        use_packing(model)
     collator = Collator(
         image_token_id=model.config.image_token_id,
         pad_token_id=processor.tokenizer.pad_token_id,

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 from transformers import LlavaNextForConditionalGeneration
 
 from ndino.common.transformers_types import vision_sizes
@@ -55,10 +55,17 @@ def image_features(model: LlavaNextForConditionalGeneration, batch: ImageBatch) 
     return [each[:count] for each, count in zip(features, counts, strict=True)]
 
 
-def last_hidden_state(model: LlavaNextForConditionalGeneration, batch: TrainingBatch) -> torch.Tensor:
+def last_hidden_state(
+    model: LlavaNextForConditionalGeneration,
+    batch: TrainingBatch,
+    supervised: torch.Tensor | None = None,
+) -> torch.Tensor:
     """The language model's last hidden state, ``(samples, length, hidden)``; ``(1, …)`` of packed samples.
 
-    For packed samples the model needs `use_packed_attention`.
+    For packed samples the model needs `use_packing`.
+
+    Args:
+        supervised: bool ``(1, length)``, for packed samples: the result is ``(positions, hidden)`` of these.
     """
     inner: Any = model.model
     ids = batch["input_ids"]
@@ -77,6 +84,7 @@ def last_hidden_state(model: LlavaNextForConditionalGeneration, batch: TrainingB
             "attention_mask": no_mask(device),
             "position_ids": torch.cat([torch.arange(length, device=device) for length in lengths])[None],
             "sample_lengths": tuple(lengths),
+            "supervised": supervised,
         }
     return inner(inputs_embeds=embeddings, **mask, use_cache=False).last_hidden_state
 
@@ -100,10 +108,14 @@ def supervised_loss(
     # Before the language model, where the features of images are computed too: with sharded weights all ranks
     # must use the modules in the same order.
     idle = _idle_tower(model, batch) if dist.is_initialized() and not len(batch["tile_counts"]) else 0
-    hidden = last_hidden_state(model, batch)
     targets = batch["labels"][:, 1:]
     supervised = targets != IGNORE_INDEX
-    logits = model.lm_head(hidden[:, :-1][supervised]).float()
+    if len(batch["sample_lengths"]):
+        # The last position predicts nothing.
+        hidden = last_hidden_state(model, batch, pad(supervised, (0, 1)))
+    else:
+        hidden = last_hidden_state(model, batch)[:, :-1][supervised]
+    logits = model.lm_head(hidden).float()
     if supervised_tokens is None:
         supervised_tokens = supervised.sum()
     each = isinstance(supervised_tokens, torch.Tensor) and supervised_tokens.ndim == 1

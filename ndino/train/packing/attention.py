@@ -8,21 +8,9 @@ FlashAttention, without the package of that name.
 from __future__ import annotations
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface, LlavaNextForConditionalGeneration
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
 NAME = "ndino_packed"
-
-
-def use_packed_attention(model: LlavaNextForConditionalGeneration) -> None:
-    """Let the model's language model take ``sample_lengths``; calls without them are as before.
-
-    Saved configurations do not name the implementation.
-    """
-    AttentionInterface.register(NAME, packed_attention)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
-    model.model.language_model.set_attn_implementation(NAME)
 
 
 def packed_attention(

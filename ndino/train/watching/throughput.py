@@ -17,6 +17,7 @@ from transformers import LlavaNextForConditionalGeneration, TrainerCallback
 
 from ndino.common.transformers_types import vision_sizes
 from ndino.formats.prompts import IGNORE_INDEX
+from ndino.train.packing.model import uses_packing
 
 # Operations per second in bf16, dense, by a part of the device's name; the first match counts. From the
 # makers' data sheets.
@@ -52,7 +53,7 @@ class Arithmetic:
     Attributes:
         token: a token of the language model's input, without attention's products.
         square: a token times a token of its own sample, for attention's two products.
-        supervised: a supervised position, for ``lm_head``.
+        supervised: a supervised position, for ``lm_head`` and what else runs only there.
         tile: a tile of an image, through tower and projector.
     """
 
@@ -70,6 +71,8 @@ class Arithmetic:
         """
         text, inner = model.config.get_text_config(), model.model
         layers = _linear_cost(inner.language_model.layers, backward=4)
+        # Packed samples need the last layer's MLP at supervised positions only.
+        spared = _linear_cost(inner.language_model.layers[-1].mlp, backward=4) if uses_packing(model) else 0.0
         tower = inner.vision_tower
         tower_trained = any(weight.requires_grad for weight in tower.parameters())
         sizes = vision_sizes(model.config.vision_config)
@@ -86,10 +89,10 @@ class Arithmetic:
             text, "head_dim", text.hidden_size // text.num_attention_heads
         )
         return cls(
-            token=layers,
+            token=layers - spared,
             # QK and PV, each 2 operations a pair and width, half of the pairs by causality, backward twice.
             square=text.num_hidden_layers * 2 * 2 * width / 2 * 3,
-            supervised=head * model.lm_head.weight.numel(),
+            supervised=head * model.lm_head.weight.numel() + spared,
             tile=tile,
         )
 

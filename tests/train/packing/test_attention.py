@@ -11,7 +11,7 @@ from ndino.formats.prompts import Turn, encode_llama3
 from ndino.train.batches import Collator
 from ndino.train.dataset import TrainingSample
 from ndino.train.loss import last_hidden_state, supervised_loss
-from ndino.train.packing.attention import use_packed_attention
+from ndino.train.packing.model import use_packing, uses_packing
 from tests.train.samples import collate, image, make_sample
 
 
@@ -20,7 +20,7 @@ def packing(built):
     """A model that can pack, with grouped key and value heads, and its processor."""
     model, processor = built
     model = copy.deepcopy(model)
-    use_packed_attention(model)
+    use_packing(model)
     return model, processor
 
 
@@ -70,6 +70,29 @@ def test_loss_and_gradients_equal_those_of_padded_samples(built, packing, sample
     assert gradients.keys() == packed_gradients.keys()
     for name, gradient in gradients.items():
         torch.testing.assert_close(packed_gradients[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_the_last_layers_mlp_runs_at_supervised_positions_only(packing, samples):
+    model, _ = packing
+    assert uses_packing(model)
+    batch = pack(packing, *samples)
+    seen = []
+    layers = model.model.language_model.layers
+    hooks = [
+        layers[place].mlp.register_forward_hook(lambda _, given, __: seen.append(given[0].shape[:-1].numel()))
+        for place in (0, -1)
+    ]
+    with torch.no_grad():
+        loss = supervised_loss(model, batch)
+        supervised = int((batch["labels"][:, 1:] != -100).sum())
+        assert seen == [batch["input_ids"].numel(), supervised]
+        # The same logits as of a last layer that runs everywhere.
+        logits = model.lm_head(last_hidden_state(model, batch))
+        assert seen[2:] == [batch["input_ids"].numel()] * 2
+    for hook in hooks:
+        hook.remove()
+    full = torch.nn.functional.cross_entropy(logits[0, :-1], batch["labels"][0, 1:])
+    assert loss.item() == pytest.approx(full.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("changed", range(4))

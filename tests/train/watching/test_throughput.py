@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 
@@ -10,6 +11,7 @@ import torch
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaNextConfig, LlavaNextForConditionalGeneration
 
 from ndino.train.engine import run_stage
+from ndino.train.packing.model import use_packing
 from ndino.train.trainer import set_trainable
 from ndino.train.watching import throughput
 from ndino.train.watching.throughput import Arithmetic, Throughput
@@ -53,6 +55,15 @@ def test_operations_are_those_of_the_layers(model):
     assert (frozen.token, frozen.supervised) == (4 * weights, 4 * HIDDEN * VOCABULARY)
     set_trainable(model, ("projector", "vision_tower"))
     assert Arithmetic.of(model).tile > 1.5 * trained
+
+
+def test_packed_samples_spare_the_last_mlp_where_nothing_is_supervised(model):
+    set_trainable(model, ("projector", "language_model"))
+    padded = Arithmetic.of(model)
+    packing = copy.deepcopy(model)
+    use_packing(packing)
+    packed = Arithmetic.of(packing)
+    assert padded.token - packed.token == packed.supervised - padded.supervised == 6 * 3 * HIDDEN * FFN
 
 
 def test_figures_of_a_padded_batch(model, monkeypatch):
