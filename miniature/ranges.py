@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.results.summary import model_order
-from ndino.results.tables import perplexity_number
+from ndino.results.table_data import perplexity_number
 
 COLUMNS = {
     "captions": "captions",

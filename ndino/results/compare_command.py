@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser
-from ndino.results.logs import ModelLogs, ResultsError, check_comparable, read_model
+from ndino.results.logs import ModelLogs, ResultsError, check_comparable, read_model, unnamed_images
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,8 +77,9 @@ def compare(paths: Sequence[Path], names: Sequence[str], console: Console) -> No
         UsageError: fewer than two models, or one that was not evaluated.
         ResultsError: no common task, or logs that cannot be compared.
     """
+    from ndino.results.comparison import compare_pairs
     from ndino.results.render import print_tables
-    from ndino.results.summary import compare_pair, summarise_task
+    from ndino.results.summary import summarise_models
     from ndino.results.tables import build_tables
 
     models = _models(paths, names)
@@ -88,13 +89,16 @@ def compare(paths: Sequence[Path], names: Sequence[str], console: Console) -> No
             "(remedy: give RUN --models A B, or evaluation folders)"
         )
     check_comparable(models)
-    tests = [row for a, b in itertools.combinations(models, 2) for row in compare_pair(a, b)]
+    tests = compare_pairs([*itertools.combinations(models, 2)])
     if not tests:
         remedy = "evaluate them on the same tasks"
         raise ResultsError(paths[0], "the models have no task in common", remedy=remedy)
     summary = {
-        "models": {m.name: {task: summarise_task(log) for task, log in m.tasks.items()} for m in models},
+        "models": summarise_models(models),
         "perplexity": {},
-        "mcnemar": tests,
+        "tests": tests,
+        "notes": [*(note for model in models for note in model.notes), *unnamed_images(models)],
     }
     print_tables([table for table in build_tables(summary) if table.key != "more"], console)
+    for note in summary["notes"]:
+        console.print(f"Note: {note}", markup=False, highlight=False, soft_wrap=True)

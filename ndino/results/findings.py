@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ndino.results.tables import Summary, better_model, percent, perplexity_number, verdict_of
+from ndino.results.table_data import Summary, percent, perplexity_number
+from ndino.results.tables import but_doubtful, verdict_of, winner
 
 
 def findings(summary: Summary) -> list[str]:
@@ -24,16 +25,22 @@ def findings(summary: Summary) -> list[str]:
             sentences.append(
                 f"The image helps {name} on {task.upper()} most: {gain} points over shuffled images."
             )
-    for a, b in dict.fromkeys((row["a"], row["b"]) for row in summary["mcnemar"]):
-        rows = [row for row in summary["mcnemar"] if (row["a"], row["b"]) == (a, b)]
-        won = [row["task"].upper() for row in rows if better_model(summary, row) == b]
-        lost = [row["task"].upper() for row in rows if better_model(summary, row) == a]
+    for a, b in dict.fromkeys((row["a"], row["b"]) for row in summary["tests"]):
+        rows = [row for row in summary["tests"] if (row["a"], row["b"]) == (a, b)]
+        won, lost = (
+            [
+                " ".join([row["task"].upper(), but_doubtful(summary["models"][better][row["task"]])]).rstrip()
+                for row in rows
+                if winner(summary, row) == better
+            ]
+            for better in (b, a)
+        )
         parts = [
-            f"{word} on {len(tasks)} ({', '.join(tasks)})"
+            f"{word} on {len(tasks)} ({'; '.join(tasks)})"
             for word, tasks in (("better", won), ("worse", lost))
             if tasks
         ]
-        verdict = " and ".join(parts) if parts else "no significant difference"
+        verdict = " and ".join(parts) if parts else "no difference shown"
         noun = "task" if len(rows) == 1 else "tasks"
         sentences.append(f"{b} against {a} on {len(rows)} {noun}: {verdict}.")
     for key in dict.fromkeys(key for sets in summary["perplexity"].values() for key in sets):
@@ -43,4 +50,4 @@ def findings(summary: Summary) -> list[str]:
         sentences.append(
             f"Lowest perplexity on the answers of {key.upper()}: {best} ({value} over all answer tokens)."
         )
-    return sentences
+    return [*sentences, *(f"Note: {note}" for note in summary["notes"])]

@@ -13,7 +13,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from ndino.common.markdown import table as markdown_table
-from ndino.results.tables import Cell, Column, ReportTable
+from ndino.results.table_data import Cell, Column, ReportTable
 
 VERDICT_STYLES = {"sees": "green", "blind": "yellow", "no control": "dim", "": ""}
 

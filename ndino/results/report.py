@@ -20,7 +20,8 @@ from ndino.results.findings import findings
 from ndino.results.logs import RunLogs, TrainingRun, read_run
 from ndino.results.render import csv_text, latex, markdown
 from ndino.results.summary import build_summary
-from ndino.results.tables import ReportTable, Summary, build_tables, data_tables, tasks_in_order, verdict_of
+from ndino.results.table_data import ReportTable, Summary
+from ndino.results.tables import build_tables, data_tables, tasks_in_order, verdict_of
 
 _DEFAULT_TITLE = "LLaVA-NDiNO: results of "
 FACT_LENGTH = 300  # characters shown of a manifest's value

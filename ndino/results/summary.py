@@ -1,33 +1,39 @@
 """Build the summary of a run: the dictionary behind the tables and the page (``report/summary.json``).
 
-    {"models": {name: {task: {METRIC: value, ..., "metric": METRIC, "n": int, "interval": [lo, hi],
+    {"models": {name: {task: {METRIC: value, ..., "metric": METRIC, "n": int, "images": int|null,
+                              "interval": [lo, hi], "fractional": bool,
                               "shuffled": number|null, "majority": number|null,
                               "right_minus_shuffled": number|null,
                               "right_minus_shuffled_interval": [lo, hi]|null,
-                              "intervals": {other metric: [lo, hi]}}}},
+                              "blank": number|null, "shuffles": int,
+                              "intervals": {other metric: [lo, hi]},
+                              "parts": {kind: {part: {"n", "score", "interval", "shuffled",
+                                                      "right_minus_shuffled"}}}}}},
      "perplexity": {name: {set: {"paper": number|null, "corpus": number, "outliers": int, "n": int,
                                  "skipped": int, "interval": [lo, hi]|null, "shuffled": number|null}}},
-     "mcnemar": [{"task", "a", "b", "p", "n01", "n10", "n", "test", "p_holm"}],
+     "tests": [see `ndino.results.comparison.compare_pairs`],
+     "notes": [sentence, ...],
      "seconds": {step: s}, "peak_rss_mb": number|null}
 
 ``metric`` names the primary metric; ``interval``, ``shuffled`` and ``majority`` belong to it. Scores are
-fractions. ``n01`` counts documents that only b got right (or scored higher on), ``n10`` those that only a
-did. ``p_holm`` is corrected over the tasks of its pair. The same logs give the same bytes.
+fractions. ``images`` is how many different ones the questions are about; null in logs that do not name them.
+``notes`` say what was left out or could not be checked. The same logs give the same bytes.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ndino.languages.answers import reader
 from ndino.results import statistics
+from ndino.results.comparison import DIGITS, compare_pairs, fractional_metrics
 from ndino.results.logs import ROUNDING, ModelLogs, PerplexityLog, ResultsError, RunLogs, TaskLog
+from ndino.results.statistics import Clusters
 
 # Models that differ only in the Italian pre-training; the paper tests the first pair (Table 5).
 PAPER_PAIRS = (("IT", "PT+IT"), ("LONG-IT", "PT+LONG-IT"), ("IT+LONG-IT", "PT+IT+LONG-IT"))
-DIGITS = 6
 # Of the tasks with a yes or no.
 TASK_LANGUAGE = "it"
 # F1 metrics, each with the metric that says which answers were right.
@@ -39,10 +45,12 @@ F1_METRICS = {
 # By this rule every answer is yes or no.
 ALWAYS_PARSEABLE = frozenset({"first_sentence_f1_score"})
 # The keys of an entry that are not metrics.
-RESERVED = frozenset({"metric", "n", "interval", "intervals", "shuffled", "majority"}) | {
-    "right_minus_shuffled",
-    "right_minus_shuffled_interval",
-}
+RESERVED = frozenset(
+    {
+        *("metric", "n", "images", "fractional", "interval", "intervals", "majority", "parts"),
+        *("shuffled", "shuffles", "blank", "right_minus_shuffled", "right_minus_shuffled_interval"),
+    }
+)
 
 
 def model_order(names: Sequence[str]) -> list[str]:
@@ -77,16 +85,17 @@ def f1_interval(log: TaskLog, metric: str) -> statistics.Interval | None:
     f1 = statistics.f1_score(*(cells.count(cell) for cell in [(True, True), (False, True), (True, False)]))
     if abs(f1 - log.metrics[metric]) > ROUNDING:
         return None
-    return statistics.bootstrap_f1_interval(gold, predicted)
+    return statistics.bootstrap_f1_interval(gold, predicted, log.images)
 
 
-def _other_intervals(log: TaskLog) -> dict[str, list[float | None]]:
+def _other_intervals(log: TaskLog, fractional: Collection[str]) -> dict[str, list[float | None] | None]:
     """Intervals for the metrics other than the primary one, where the log has per-document scores."""
     scored = set.intersection(*(set(sample.metrics) for sample in log.samples)) - {log.primary}
     intervals = {}
     for metric in log.metrics:
         if metric in scored:
-            intervals[metric] = _bounds(statistics.score_interval(log.scores(metric)))
+            found = statistics.score_interval(log.scores(metric), log.images, fractional=metric in fractional)
+            intervals[metric] = _bounds(found)
         elif metric in F1_METRICS and F1_METRICS[metric] in {*scored, log.primary}:
             interval = f1_interval(log, metric)
             if interval is not None:
@@ -94,51 +103,78 @@ def _other_intervals(log: TaskLog) -> dict[str, list[float | None]]:
     return intervals
 
 
-def summarise_task(log: TaskLog) -> dict[str, Any]:
-    """One model's entry for one task. Raises ResultsError for a metric named like one of the entry's keys."""
+def _parts(log: TaskLog, fractional: bool) -> dict[str, dict[str, dict[str, Any]]]:
+    """The primary score of each part of the benchmark, by each kind of part that the log names."""
+    kinds = {kind for sample in log.samples for kind in sample.parts}
+    return {
+        kind: {
+            part: _score_part(
+                log, [row for row, s in enumerate(log.samples) if s.parts.get(kind) == part], fractional
+            )
+            for part in sorted({s.parts[kind] for s in log.samples if kind in s.parts})
+        }
+        for kind in sorted(kinds)
+    }
+
+
+def _score_part(log: TaskLog, rows: Sequence[int], fractional: bool) -> dict[str, Any]:
+    scores, control = log.scores(), log.shuffled_scores()
+    own = [scores[row] for row in rows]
+    wrong = None if control is None else [control[row] for row in rows]
+    images = None if log.images is None else Clusters.of([int(log.images.codes[row]) for row in rows])
+    return {
+        "n": len(rows),
+        "score": _rounded(sum(own) / len(own)),
+        "interval": _bounds(statistics.score_interval(own, images, fractional=fractional)),
+        "shuffled": None if wrong is None else _rounded(sum(wrong) / len(wrong)),
+        "right_minus_shuffled": None if wrong is None else _rounded((sum(own) - sum(wrong)) / len(own)),
+    }
+
+
+def summarise_task(log: TaskLog, fractional: Collection[str] = ()) -> dict[str, Any]:
+    """One model's entry for one task. Raises ResultsError for a metric named like one of the entry's keys.
+
+    Args:
+        fractional: the metrics that can give other scores than 0 and 1, even if this model has none such.
+    """
     clash = RESERVED & log.metrics.keys()
     if clash:
         raise ResultsError(
             log.path, f"a metric cannot be named '{min(clash)}'", remedy="rename it in the task"
         )
-    scores, control = log.scores(), log.shuffled_scores()
+    scores, control, blank = log.scores(), log.shuffled_scores(), log.blank_scores()
+    shares = log.primary in fractional
+    gain = None
+    if control:
+        gain = statistics.difference_interval(scores, control, log.images, fractional=shares)
     return {metric: _rounded(value) for metric, value in log.metrics.items()} | {
         log.primary: _rounded(sum(scores) / len(scores)),
         "metric": log.primary,
         "n": len(scores),
-        "interval": _bounds(statistics.score_interval(scores)),
+        "images": None if log.images is None else log.images.count,
+        "fractional": shares,
+        "interval": _bounds(statistics.score_interval(scores, log.images, fractional=shares)),
         "shuffled": _rounded(sum(control) / len(control)) if control else None,
+        "shuffles": len(log.shuffled),
+        "blank": _rounded(sum(blank) / len(blank)) if blank else None,
         "majority": _rounded(log.majority.get(log.primary)),
         "right_minus_shuffled": _rounded((sum(scores) - sum(control)) / len(scores)) if control else None,
-        "right_minus_shuffled_interval": (
-            _bounds(statistics.difference_interval(scores, control)) if control else None
-        ),
-        "intervals": _other_intervals(log),
+        "right_minus_shuffled_interval": _bounds(gain),
+        "intervals": _other_intervals(log, fractional),
+        "parts": _parts(log, shares),
     }
 
 
-def compare_pair(a: ModelLogs, b: ModelLogs) -> list[dict[str, Any]]:
-    """Run a paired test on every task that both models answered, Holm-corrected over these tasks.
-
-    The logs must have passed `check_comparable`.
-    """
-    tasks = sorted(a.tasks.keys() & b.tasks.keys())
-    tests = [statistics.paired_test(a.tasks[task].scores(), b.tasks[task].scores()) for task in tasks]
-    corrected = statistics.holm([test.p for test in tests])
-    return [
-        {
-            "task": task,
-            "a": a.name,
-            "b": b.name,
-            "p": float(f"{test.p:.{DIGITS}g}"),
-            "n01": test.n01,
-            "n10": test.n10,
-            "n": len(a.tasks[task].samples),
-            "test": test.test,
-            "p_holm": float(f"{p_holm:.{DIGITS}g}"),
+def summarise_models(models: Sequence[ModelLogs]) -> dict[str, dict[str, dict[str, Any]]]:
+    """The entries of all models, by name and task."""
+    known = fractional_metrics(models)
+    return {
+        model.name: {
+            task: summarise_task(log, {metric for where, metric in known if where == task})
+            for task, log in model.tasks.items()
         }
-        for task, test, p_holm in zip(tasks, tests, corrected, strict=True)
-    ]
+        for model in models
+    }
 
 
 def _summarise_perplexity(log: PerplexityLog) -> dict[str, Any]:
@@ -166,15 +202,13 @@ def build_summary(run: RunLogs, *, pairs: Sequence[tuple[str, str]] | None = Non
             known = ", ".join(model_order(list(run.models)))
             raise ResultsError(run.folder, f"model {name} was not evaluated", remedy=f"choose from {known}")
     return {
-        "models": {
-            name: {task: summarise_task(log) for task, log in run.models[name].tasks.items()}
-            for name in model_order(list(run.models))
-        },
+        "models": summarise_models([run.models[name] for name in model_order(list(run.models))]),
         "perplexity": {
             name: {key: _summarise_perplexity(log) for key, log in run.perplexity[name].items()}
             for name in model_order(list(run.perplexity))
         },
-        "mcnemar": [row for a, b in pairs for row in compare_pair(run.models[a], run.models[b])],
+        "tests": compare_pairs([(run.models[a], run.models[b]) for a, b in pairs]),
+        "notes": list(run.notes),
         "seconds": {step: _rounded(seconds) for step, seconds in run.seconds.items()},
         "peak_rss_mb": _rounded(run.peak_rss_mb),
     }

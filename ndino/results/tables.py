@@ -7,12 +7,25 @@ has a confidence interval, the score with shuffled images, and a verdict on whet
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ndino.results.statistics import ALPHA, EXACT_BELOW
+from ndino.results.breakdown import part_tables
+from ndino.results.comparison import better_model, doubts
+from ndino.results.statistics import ALPHA
 from ndino.results.summary import RESERVED, model_order
+from ndino.results.table_data import (
+    Cell,
+    Column,
+    ReportTable,
+    Summary,
+    Verdict,
+    interval_text,
+    p_number,
+    percent,
+    percent_interval,
+    perplexity_number,
+)
 
 TRANSLATED_TASKS = ("gqa-it", "ok-vqa-it", "seedbench-it", "pope-it")
 NATIVE_TASKS = ("mtvqa-it", "exams-v-it")
@@ -31,62 +44,6 @@ METRIC_NAMES = {
     "chrf": "chrF",
 }
 COLUMNS = 4  # tasks per table of other tasks; more would not fit a page or a terminal
-
-Verdict = Literal["sees", "blind", "no control", ""]
-Summary = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A number as text, the lines below it, the verdict on the image, and whether it gets an asterisk."""
-
-    score: str
-    details: tuple[str, ...] = ()
-    verdict: Verdict = ""
-    starred: bool = False
-
-
-@dataclass(frozen=True)
-class Column:
-    name: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class ReportTable:
-    """A table in plain data.
-
-    ``corner`` heads the column of row names. ``rows`` are (name, cells) with one cell or None per column.
-    ``legend`` explains the cells, one paragraph per entry.
-    """
-
-    key: str
-    title: str
-    corner: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
-    legend: tuple[str, ...]
-
-
-def percent(fraction: float, *, signed: bool = False) -> str:
-    """Format a fraction as percent with one decimal and a typographic minus sign."""
-    value = round(100 * fraction, 1) + 0.0  # turns -0.0 into 0.0
-    return f"{value:{'+' if signed else ''}.1f}".replace("-", "−")
-
-
-def percent_interval(bounds: Sequence[float]) -> str:
-    return f"[{percent(bounds[0])}, {percent(bounds[1])}]"
-
-
-def perplexity_number(value: float) -> str:
-    """Format a perplexity: two decimals below 100, none above, scientific notation from a million."""
-    if value < 100:
-        return f"{value:.2f}"
-    return f"{value:,.0f}" if value < 1e6 else f"{value:.1e}"
-
-
-def p_number(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def verdict_of(entry: Mapping[str, Any]) -> Verdict:
@@ -116,40 +73,52 @@ def perplexity_sets(summary: Summary) -> list[str]:
     return [name for name in PERPLEXITY_SETS if name in found] + sorted(found - {*PERPLEXITY_SETS})
 
 
-def better_model(summary: Summary, row: Mapping[str, Any]) -> str | None:
+def winner(summary: Summary, row: Mapping[str, Any]) -> str | None:
     """The better model of a tested pair, None if the corrected p-value shows no significant difference."""
-    if row["p_holm"] >= ALPHA:
-        return None
     entries = {name: summary["models"][name][row["task"]] for name in (row["a"], row["b"])}
-    return max(entries, key=lambda name: entries[name][entries[name]["metric"]])
+    return better_model(row, {name: entry[entry["metric"]] for name, entry in entries.items()})
 
 
-def starred_scores(summary: Summary) -> set[tuple[str | None, str]]:
-    """(model, task) of every score that is significantly better than its partner's."""
-    return {(better_model(summary, row), row["task"]) for row in summary["mcnemar"]}
+def starred_scores(summary: Summary) -> dict[tuple[str, str], tuple[str, ...]]:
+    """By (model, task), the models than which it is significantly better there."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for row in summary["tests"]:
+        better = winner(summary, row)
+        if better is not None:
+            beaten = found.get((better, row["task"]), ())
+            found[better, row["task"]] = (*beaten, _loser(row, better))
+    return found
 
 
-def _score_cell(entry: Mapping[str, Any], starred: bool) -> Cell:
-    details = [percent_interval(entry["interval"])]
+def but_doubtful(entry: Mapping[str, Any]) -> str:
+    """What to add where a score is called better, such as "but blind"; empty without doubts."""
+    return f"but {', '.join(found)}" if (found := doubts(entry)) else ""
+
+
+def _score_cell(entry: Mapping[str, Any], better_than: tuple[str, ...]) -> Cell:
+    details = [interval_text(entry, entry["interval"])]
     if entry["shuffled"] is not None:
         gain, bounds = entry["right_minus_shuffled"], entry["right_minus_shuffled_interval"]
+        several = f" (mean of {entry['shuffles']})" if entry["shuffles"] > 1 else ""
         details += [
-            f"shuffled {percent(entry['shuffled'])}",
-            f"{percent(gain, signed=True)} {percent_interval(bounds)}",
+            f"shuffled {percent(entry['shuffled'])}{several}",
+            f"{percent(gain, signed=True)} {interval_text(entry, bounds)}",
         ]
-    return Cell(percent(entry[entry["metric"]]), tuple(details), verdict_of(entry), starred)
+    if entry["blank"] is not None:
+        details.append(f"blank {percent(entry['blank'])}")
+    if better_than:
+        details.append(f"* better than {', '.join(better_than)}")
+        details += filter(None, [but_doubtful(entry)])
+    return Cell(percent(entry[entry["metric"]]), tuple(details), verdict_of(entry), better_than)
 
 
 def _task_column(summary: Summary, task: str) -> Column:
     entry = next(entries[task] for entries in summary["models"].values() if task in entries)
     majority = "unknown" if entry["majority"] is None else percent(entry["majority"])
     metric = METRIC_NAMES.get(entry["metric"], entry["metric"].replace("_", " "))
-    return Column(f"{task.upper()} ↑", f"{metric}, n = {entry['n']}, majority {majority}")
-
-
-def _pair_names(summary: Summary) -> str:
-    pairs = dict.fromkeys((row["a"], row["b"]) for row in summary["mcnemar"])
-    return "; ".join(f"{a} and {b}" for a, b in pairs)
+    images = entry["images"]
+    shared = f" about {images} images" if images is not None and images < entry["n"] else ""
+    return Column(f"{task.upper()} ↑", f"{metric}, n = {entry['n']}{shared}, majority {majority}")
 
 
 def score_legend(summary: Summary) -> tuple[str, ...]:
@@ -158,18 +127,19 @@ def score_legend(summary: Summary) -> tuple[str, ...]:
         "Each cell shows, from top to bottom: the score in percent; its 95 % confidence interval; the "
         "score of the shuffled control; the gain over the control in points, with its 95 % confidence "
         "interval. In the shuffled control the model answers the same questions, but each with another "
-        "question's image.",
+        "question's image. Questions about the same image vary together, so the intervals are over images.",
         "sees: the score is higher with the right image, and the interval of the gain lies above 0. blind: "
         "the interval of the gain includes 0 or lies below it, so the score is no evidence that the model "
         "uses the image, however high it is. no control: the shuffled control was not run.",
         "n is the number of questions, the same for every model. majority is the score for always giving the "
         "most common answer. ↑ means higher is better.",
     ]
-    if summary["mcnemar"]:
+    if summary["tests"]:
         lines.append(
-            "* marks the better model of a tested pair if the difference is significant: McNemar's test, "
-            f"or a permutation test for fractional scores, with p < {ALPHA} after Holm's correction over "
-            f"all tasks. Tested pairs: {_pair_names(summary)}."
+            "* names the models than which this one is significantly better: a sign-flip test over images, "
+            f"with p < {ALPHA} after Holm's correction over all {len(summary['tests'])} tests. “but blind”: "
+            "the better score is no evidence of seeing better. “not above majority”: nor of having learned "
+            "the task."
         )
     return tuple(lines)
 
@@ -186,7 +156,7 @@ def score_table(summary: Summary, key: str, title: str, tasks: Iterable[str]) ->
         (
             name,
             tuple(
-                _score_cell(entries[task], (name, task) in starred) if task in entries else None
+                _score_cell(entries[task], starred.get((name, task), ())) if task in entries else None
                 for task in present
             ),
         )
@@ -237,32 +207,57 @@ def perplexity_table(summary: Summary) -> ReportTable | None:
     return ReportTable("table-7", PERPLEXITY, "Model", columns, rows, legend)
 
 
+def _pair_cell(summary: Summary, row: Mapping[str, Any] | None) -> Cell | None:
+    if row is None:
+        return None
+    better = winner(summary, row)
+    if better is None:
+        judged = [f"no difference shown (±{percent(row['detectable'])})"]
+    else:
+        doubtful = but_doubtful(summary["models"][better][row["task"]])
+        judged = [f"* {better} is better", *filter(None, [doubtful])]
+    counted = f"{row['questions']} questions"
+    if row["images"] is not None and row["images"] < row["questions"]:
+        counted += f" about {row['images']} images"
+    details = (
+        *judged,
+        f"uncorrected {p_number(row['p'])}, {counted}",
+        f"paper: {p_number(row['paper']['p'])}, {row['paper']['test']}",
+        f"only {row['a']}: {row['n10']}, only {row['b']}: {row['n01']} of {row['n']}",
+    )
+    return Cell(
+        p_number(row["p_holm"]), details, better_than=() if better is None else (_loser(row, better),)
+    )
+
+
+def _loser(row: Mapping[str, Any], better: str) -> str:
+    return row["b"] if better == row["a"] else row["a"]
+
+
 def pair_table(summary: Summary) -> ReportTable | None:
     """Tasks by tested pairs; None if nothing was tested."""
-    pairs = list(dict.fromkeys((row["a"], row["b"]) for row in summary["mcnemar"]))
+    pairs = list(dict.fromkeys((row["a"], row["b"]) for row in summary["tests"]))
     if not pairs:
         return None
-    tests = {(row["task"], row["a"], row["b"]): row for row in summary["mcnemar"]}
+    tests = {(row["task"], row["a"], row["b"]): row for row in summary["tests"]}
 
-    def cell(row: Mapping[str, Any] | None) -> Cell | None:
-        if row is None:
-            return None
-        details = (
-            f"only {row['a']}: {row['n10']}, only {row['b']}: {row['n01']} of {row['n']}",
-            f"uncorrected {p_number(row['p'])}, {row['test']}",
-        )
-        return Cell(p_number(row["p_holm"]), details, starred=row["p_holm"] < ALPHA)
-
-    tasks = [task for task in tasks_in_order(summary) if any((task, *pair) in tests for pair in pairs)]
-    rows = tuple((task.upper(), tuple(cell(tests.get((task, *pair))) for pair in pairs)) for task in tasks)
+    rows = tuple(
+        (task.upper(), tuple(_pair_cell(summary, tests.get((task, *pair))) for pair in pairs))
+        for task in tasks_in_order(summary)
+        if any((task, *pair) in tests for pair in pairs)
+    )
     legend = (
-        "Each cell tests whether the two models differ by more than chance on the same questions. Only "
-        "questions that one model got right and the other wrong matter; “only A: 10” means that A alone "
-        "was right on 10 (for fractional scores: that A scored higher). The p-value on top is "
-        f"Holm-corrected over the tasks of the pair; * marks p < {ALPHA}.",
-        f"exact: McNemar's exact binomial test, for fewer than {EXACT_BELOW} such questions. chi-square: "
-        "McNemar's test with continuity correction. permutation: sign-flip permutation test, for fractional "
-        "scores.",
+        "Each cell tests whether the two models differ by more than chance. Questions about the same image "
+        "are not independent, and the same question about the same image counts once: the sign-flip test "
+        "asks how often the total would be as far from 0 if, on each image, the difference were as likely to "
+        "be the other way round (mid-p). The p-value on top is Holm-corrected over all "
+        f"{len(summary['tests'])} tests; * marks p < {ALPHA} and names the better model.",
+        "no difference shown is not “equal”: ± is the true difference, in points, that this test would have "
+        "shown with a probability of 80 %.",
+        "paper: McNemar's test as in the paper, over all rows as if they were independent, and uncorrected; "
+        "exact below 25 rows that one model alone got right, else chi-square with continuity correction. "
+        "permutation, for fractional scores: sign-flip test over rows. “only A: 10” means that A alone was "
+        "right in 10 rows (for fractional scores: that A scored higher).",
     )
     columns = tuple(Column(f"{a} vs {b}") for a, b in pairs)
     return ReportTable("pairs", "Do the models of a pair differ?", "Task", columns, rows, legend)
@@ -307,7 +302,11 @@ def build_tables(summary: Summary) -> list[ReportTable]:
     others = other_tasks(summary)
     chunks = [others[start : start + COLUMNS] for start in range(0, len(others), COLUMNS)]
     tables = [
-        *(score_table(summary, key, title, tasks) for key, title, tasks in PAPER_TABLES),
+        *(
+            table
+            for key, title, tasks in PAPER_TABLES
+            for table in (score_table(summary, key, title, tasks), *part_tables(summary, tasks))
+        ),
         perplexity_table(summary),
         *(
             score_table(
@@ -318,6 +317,7 @@ def build_tables(summary: Summary) -> list[ReportTable]:
             )
             for part, chunk in enumerate(chunks, start=1)
         ),
+        *part_tables(summary, others),
         pair_table(summary),
         more_metrics_table(summary),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ndino.results.statistics import ALPHA
+from ndino.results.table_data import Summary, percent, perplexity_number
 from ndino.results.tables import (
     OTHER_TASKS,
     PAPER_TABLES,
     PERPLEXITY,
-    Summary,
+    but_doubtful,
     other_tasks,
-    percent,
-    perplexity_number,
     perplexity_sets,
     starred_scores,
     verdict_of,
@@ -41,7 +40,7 @@ class _TerminalColumn:
     @property
     def width(self) -> int:
         texts = [*self.head.splitlines(), *map(str, self.cells.values())]
-        return max(map(cell_len, texts)) + GAP
+        return max(map(cell_len, texts)) + GAP + 1  # and the space between two columns
 
 
 def print_summary(summary: Summary, console: Console) -> None:
@@ -59,7 +58,7 @@ def print_summary(summary: Summary, console: Console) -> None:
 
 
 def _score_column(
-    summary: Summary, task: str, starred: set[tuple[str | None, str]]
+    summary: Summary, task: str, starred: Collection[tuple[str, str]]
 ) -> _TerminalColumn | None:
     entries = {name: tasks[task] for name, tasks in summary["models"].items() if task in tasks}
     if not entries:
@@ -133,12 +132,23 @@ def _legend(summary: Summary) -> Iterator[str]:
         "86.2 (+66.2): score in percent and, in points, its gain over the score with shuffled images. "
         "·: no measurable gain from the image (blind)."
     )
-    if summary["mcnemar"]:
-        yield f"*: significantly better than the other model of its pair (corrected p < {ALPHA})."
+    if summary["tests"]:
+        found = [
+            f"{task.upper()} ({name}>{','.join(beaten)}{_doubt(summary['models'][name][task])})"
+            for (name, task), beaten in starred_scores(summary).items()
+        ]
+        named = f": {', '.join(found)}" if found else ""
+        level = f"p < {ALPHA}, corrected over all {len(summary['tests'])} tests"
+        yield f"*: significantly better ({level}){named}."
     yield "majority: the score for always giving the most common answer."
     if summary["perplexity"]:
         yield (
             "5.00 / 31.75: perplexity as the paper computes it (⋄: every answer was above 1,000 and left "
             "out) / over all answer tokens."
         )
+    yield from (f"Note: {note}" for note in summary["notes"])
     yield "The report page shows confidence intervals and tests."
+
+
+def _doubt(entry: Mapping[str, Any]) -> str:
+    return f" {text}" if (text := but_doubtful(entry)) else ""

@@ -50,7 +50,7 @@ def test_every_model_is_trained_scored_and_reported(undisturbed):
         assert tasks <= set(scores)
         assert all({"n", "shuffled", "majority"} <= set(entry) for entry in scores.values())
     assert all(set(sets) == {"llava-bench-it", "mtvqa-it"} for sets in summary["perplexity"].values())
-    assert {(pair["a"], pair["b"]) for pair in summary["mcnemar"]} >= {("IT", "PT+IT")}
+    assert {(pair["a"], pair["b"]) for pair in summary["tests"]} >= {("IT", "PT+IT")}
     assert summary["seconds"]["mlp-pt-it"] > 0 and summary["peak_rss_mb"] > 100
     for stages in FAMILY.stages():
         manifest = json.loads((undisturbed / "-".join(stages) / "manifest.json").read_text())

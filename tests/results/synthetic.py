@@ -28,6 +28,8 @@ def sample(doc_id: int, score: float, *, metric: str = "exact_match", **fields: 
         "answer": "rosso" if score == 1 else "blu",
         "metrics": {metric: score},
         "shuffled": False,
+        "image_sha256": f"image-{doc_id}",
+        "question_sha256": f"question-{doc_id}",
     } | fields
 
 

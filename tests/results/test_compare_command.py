@@ -19,8 +19,11 @@ def test_compare_prints_scores_and_tests(small_run, capsys):
     assert "[28.5, 57.8]" in shown
     assert "PT+IT vs IT" in shown
     assert "only PT+IT: 10, only IT: 3 of 40" in shown
-    assert "uncorrected p = 0.092, exact" in shown
-    assert "p = 0.185" in shown
+    assert "paper: p = 0.092, exact" in shown
+    # Half of the equally extreme patterns: (756 - C(13, 3)) / 8192 = .0574, times 2
+    assert "uncorrected p = 0.057, 40 questions" in shown
+    assert "p = 0.115" in shown
+    assert "Note:" not in shown
 
 
 def test_compare_takes_evaluation_folders(small_run, tmp_path, capsys):

@@ -176,8 +176,9 @@ def test_a_name_is_text_whatever_it_holds(tmp_path, name, shown):
     entry = {
         "exact_match": 0.5, "metric": "exact_match", "interval": [0.4, 0.6], "shuffled": None,
         "right_minus_shuffled": None, "right_minus_shuffled_interval": None, "majority": None,
+        "fractional": False,
     }  # fmt: skip
-    summary = {"models": {name: {"gqa-it": entry}, "other": {"gqa-it": entry}}, "mcnemar": []}
+    summary = {"models": {name: {"gqa-it": entry}, "other": {"gqa-it": entry}}, "tests": []}
     (chart,) = figures.score_charts(summary)
     assert [row.name for row in rows_of(chart)] == [shown, "other"]
 

@@ -15,10 +15,20 @@ def test_findings_tell_what_was_learned(summary):
 
 
 def test_findings_name_losses_too(summary):
-    for row in summary["mcnemar"]:
-        row["p_holm"] = 0.01 if row["task"] == "gqa-it" else 1.0
+    for row in summary["tests"]:
+        row |= {"p_holm": 0.01, "difference": 0.475} if row["task"] == "gqa-it" else {"p_holm": 1.0}
     summary["models"]["IT"]["gqa-it"]["exact_match"] = 0.9
+    assert "PT+IT against IT on 3 tasks: worse on 1 (GQA-IT but blind)." in findings(summary)
+    summary["models"]["IT"]["gqa-it"] |= {"majority": 0.9, "right_minus_shuffled_interval": [0.1, 0.2]}
+    assert "PT+IT against IT on 3 tasks: worse on 1 (GQA-IT but not above majority)." in findings(summary)
+    summary["models"]["IT"]["gqa-it"]["majority"] = 0.5
     assert "PT+IT against IT on 3 tasks: worse on 1 (GQA-IT)." in findings(summary)
+
+
+def test_what_rows_and_different_questions_rank_differently_is_no_win(summary):
+    for row in summary["tests"]:
+        row |= {"p_holm": 0.01, "difference": 0.1}  # PT+IT has the higher scores
+    assert "PT+IT against IT on 3 tasks: no difference shown." in findings(summary)
 
 
 def test_nothing_is_said_about_images_without_a_control(summary):

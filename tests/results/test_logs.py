@@ -134,7 +134,6 @@ def change_results(run: Path, model: str, change) -> None:
         (lambda tasks: tasks["gqa-it"].update(shuffled={"exact_match": 0.5}), "mean exact_match is 0.0000"),
         (lambda tasks: tasks["gqa-it"].update(metrics={}), "task gqa-it has no metric"),
         (lambda tasks: tasks["gqa-it"].update(majority={"exact_match": 0.9}), "majority of task gqa-it"),
-        (lambda tasks: tasks.pop("gqa-it"), "results.json has no entry for this log"),
         (lambda tasks: tasks.update({"new-it": tasks["gqa-it"]}), "new-it.jsonl: file is missing"),
     ],
 )
@@ -148,9 +147,35 @@ def test_a_score_beyond_one_is_refused(small_run):
     assert "document 0 has exact_match = 57.0, not a score from 0 to 1" in refused(small_run)
 
 
-def test_an_unfinished_evaluation_is_refused(small_run):
+def test_an_unfinished_model_does_not_block_the_others(small_run):
     (small_run / "eval" / "IT" / "results.json").unlink()
-    assert "IT: has no results.json" in refused(small_run)
+    run = read_run(small_run)
+    assert list(run.models) == ["PT+IT"]
+    assert run.notes == ("IT: the evaluation is unfinished and left out; rerun it to finish it.",)
+    (small_run / "eval" / "IT" / "results.json").write_text('{"tasks": {}}')
+    assert len(read_run(small_run).notes) == 3 and "IT: gqa-it is unfinished" in read_run(small_run).notes[0]
+    for path in (small_run / "eval" / "IT").glob("*.jsonl"):
+        path.unlink()
+    assert list(read_run(small_run).models) == ["PT+IT"] and len(read_run(small_run).notes) == 1
+
+
+def test_an_unfinished_task_or_control_is_left_out_and_named(small_run):
+    change_results(small_run, "PT+IT", lambda tasks: tasks.pop("gqa-it"))
+    change_results(small_run, "PT+IT", lambda tasks: tasks["mtvqa-it"].update(shuffled={}))
+    run = read_run(small_run)
+    assert sorted(run.models["PT+IT"].tasks) == ["mtvqa-it", "ok-vqa-it"]
+    assert run.models["PT+IT"].tasks["mtvqa-it"].shuffled == ()
+    first, second = run.notes
+    assert first.startswith("PT+IT: gqa-it is unfinished and left out")
+    assert "mtvqa-it.shuffled.jsonl is unfinished and left out" in second
+
+
+def test_only_unfinished_models_are_refused(small_run):
+    for path in small_run.glob("eval/*/results.json"):
+        path.unlink()
+    assert "no evaluated model (eval/MODEL/results.json) IT: the evaluation is unfinished" in refused(
+        small_run
+    )
 
 
 def test_a_run_without_models_is_refused(tmp_path):

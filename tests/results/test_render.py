@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from ndino.results.render import csv_text, latex, markdown, print_tables
-from ndino.results.tables import Cell, Column, ReportTable, build_tables
+from ndino.results.table_data import Cell, Column, ReportTable
+from ndino.results.tables import build_tables
 
 
 def table(summary, key):
@@ -31,7 +32,7 @@ def test_markdown_holds_every_table_in_rows_of_equal_width(summary):
 
 def test_markdown_cannot_be_broken_by_a_name(summary):
     summary["models"]["a|b<script>*_`\n"] = summary["models"].pop("IT")
-    summary["mcnemar"] = []
+    summary["tests"] = []
     text = markdown("t", [], build_tables(summary))
     assert "| a\\|b&lt;script&gt;\\*\\_\\` |" in text
     assert "<script>" not in text
@@ -39,7 +40,7 @@ def test_markdown_cannot_be_broken_by_a_name(summary):
 
 def test_a_spreadsheet_holds_every_cell_and_no_formula(summary):
     summary["models"]["=1+1"] = summary["models"].pop("IT")
-    summary["mcnemar"] = []
+    summary["tests"] = []
     lines = list(csv.reader(io.StringIO(csv_text(build_tables(summary)))))
     assert lines[0] == ["table", "row", "column", "value", "starred", "verdict", "details"]
     found = {(line[0], line[1], line[2]): line[3:] for line in lines[1:]}
@@ -53,7 +54,7 @@ def test_a_spreadsheet_holds_every_cell_and_no_formula(summary):
 
 @given(name=st.text(max_size=20))
 def test_latex_cannot_be_broken_by_a_name(name):
-    cell = Cell("42.5", (name, "−3.5"), starred=True)
+    cell = Cell("42.5", (name, "−3.5"), better_than=("other",))
     text = latex([ReportTable("key", name, name, (Column(name),), ((name, (cell,)), (name, (None,))), ())])
     bare = re.sub(r"\\[\\{}&%$#_]", "", text)
     assert bare.count("{") == bare.count("}")

@@ -234,7 +234,7 @@ def test_the_key_figures_count_in_singular_and_plural(small_run, tmp_path):
 
 def test_the_page_explains_the_control_and_the_asterisk(page):
     assert "In the shuffled control the model answers the same questions, but each with another" in page.text
-    assert "* marks the better model of a tested pair if the difference is significant" in page.text
+    assert "* marks a model that is significantly better than another one, which the tables name" in page.text
 
 
 @pytest.mark.parametrize(

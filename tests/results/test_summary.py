@@ -42,24 +42,25 @@ def test_without_control_the_fields_are_null(summary):
 
 
 def test_tests_and_their_correction(summary):
-    rows = {row["task"]: row for row in summary["mcnemar"]}
+    rows = {row["task"]: row for row in summary["tests"]}
     assert list(rows) == ["gqa-it", "mtvqa-it", "ok-vqa-it"]
     gqa, mtvqa, okvqa = rows.values()
-    assert (gqa["a"], gqa["b"], gqa["n01"], gqa["n10"], gqa["n"], gqa["test"]) == (
-        "IT",
-        "PT+IT",
-        10,
-        3,
-        40,
-        "exact",
-    )
-    assert gqa["p"] == pytest.approx(756 / 8192, rel=1e-5)
-    assert mtvqa["p"] == pytest.approx(2 / 4096, rel=1e-5)
-    # four differences in one direction: 2 of 16 sign patterns
-    assert (okvqa["p"], okvqa["n01"], okvqa["n10"], okvqa["test"]) == (0.125, 4, 0, "permutation")
-    # Holm: .000488 * 3, .0923 * 2 = .1846, .125 raised to .1846
-    assert mtvqa["p_holm"] == pytest.approx(3 * 2 / 4096, rel=1e-5)
-    assert gqa["p_holm"] == okvqa["p_holm"] == pytest.approx(2 * 756 / 8192, rel=1e-5)
+    assert [gqa[key] for key in ("a", "b", "n01", "n10", "n", "questions", "images", "difference")] == [
+        *("IT", "PT+IT"),
+        *(10, 3, 40, 40, 40),
+        -7 / 40,
+    ]
+    # The paper's McNemar test, exact.
+    assert gqa["paper"] == {"p": pytest.approx(756 / 8192, rel=1e-5), "test": "exact"}
+    assert mtvqa["paper"] == {"p": pytest.approx(2 / 4096, rel=1e-5), "test": "exact"}
+    # Four differences in one direction: 2 of 16 sign patterns.
+    assert (okvqa["paper"], okvqa["n01"], okvqa["n10"]) == ({"p": 0.125, "test": "permutation"}, 4, 0)
+    # Over images: patterns that are as extreme as the one seen, 2 * C(13, 3) = 572, 2 and 2, count by half.
+    assert gqa["p"] == pytest.approx((756 - 286) / 8192, rel=1e-5)
+    assert (mtvqa["p"], okvqa["p"]) == (pytest.approx(1 / 4096, rel=1e-5), 1 / 16)
+    # Holm: .000244 * 3; .0574 * 2 = .1147; .0625 raised to that
+    assert mtvqa["p_holm"] == pytest.approx(3 / 4096, rel=1e-5)
+    assert gqa["p_holm"] == okvqa["p_holm"] == pytest.approx(2 * 470 / 8192, rel=1e-5)
 
 
 def test_perplexity_and_costs(summary):
@@ -86,7 +87,7 @@ def test_two_readings_give_the_same_bytes(family_run):
 
 
 def test_default_pairs_are_those_the_run_has(family_run):
-    rows = build_summary(read_run(family_run))["mcnemar"]
+    rows = build_summary(read_run(family_run))["tests"]
     assert len(rows) == 3 * 9
     assert {(row["a"], row["b"]) for row in rows} == {
         ("IT", "PT+IT"),

@@ -8,7 +8,8 @@ import pytest
 
 from ndino.results.logs import read_run
 from ndino.results.summary import build_summary
-from ndino.results.tables import Cell, build_tables, percent, perplexity_number
+from ndino.results.table_data import Cell, percent, perplexity_number
+from ndino.results.tables import build_tables
 from tests.results.synthetic import write_task
 
 
@@ -24,7 +25,7 @@ def cell(summary, key, row, column):
 
 def test_a_seeing_cell_shows_score_interval_control_and_gain(summary):
     assert cell(summary, "table-5", "PT+IT", "GQA-IT") == Cell(
-        "42.5", ("[28.5, 57.8]", "shuffled 0.0", "+42.5 [24.9, 56.0]"), "sees", False
+        "42.5", ("[28.5, 57.8]", "shuffled 0.0", "+42.5 [24.9, 56.0]"), "sees"
     )
 
 
@@ -46,13 +47,14 @@ def test_a_score_without_control_says_so(summary):
 
 def test_the_better_model_of_a_significant_difference_gets_the_asterisk(summary):
     # mtvqa-it: Holm p = .0015; gqa-it: p = .09
-    assert cell(summary, "table-6", "PT+IT", "MTVQA-IT").starred
+    assert cell(summary, "table-6", "PT+IT", "MTVQA-IT").better_than == ("IT",)
+    assert cell(summary, "table-6", "PT+IT", "MTVQA-IT").details[-1] == "* better than IT"
     assert not cell(summary, "table-6", "IT", "MTVQA-IT").starred
     assert not cell(summary, "table-5", "PT+IT", "GQA-IT").starred
 
 
 def test_the_asterisk_needs_the_corrected_p_value(summary):
-    row = next(row for row in summary["mcnemar"] if row["task"] == "gqa-it")
+    row = next(row for row in summary["tests"] if row["task"] == "gqa-it")
     row["p"] = 0.01
     assert not cell(summary, "table-5", "PT+IT", "GQA-IT").starred
     row["p_holm"] = 0.03
@@ -87,7 +89,13 @@ def test_answers_that_could_not_be_scored_are_counted(small_run):
 
 def test_pairs_show_both_p_values_and_the_discordant_counts(summary):
     assert cell(summary, "pairs", "GQA-IT", "IT vs PT+IT") == Cell(
-        "p = 0.185", ("only IT: 3, only PT+IT: 10 of 40", "uncorrected p = 0.092, exact"), "", False
+        "p = 0.115",
+        (
+            "no difference shown (±28.1)",
+            "uncorrected p = 0.057, 40 questions",
+            "paper: p = 0.092, exact",
+            "only IT: 3, only PT+IT: 10 of 40",
+        ),
     )
 
 

@@ -52,8 +52,9 @@ def test_one_legend_is_printed_below_all_tables(summary):
     text = shown(summary, width=1000)
     assert text.count("86.2 (+66.2): score in percent") == 1
     assert text.rstrip().splitlines()[-1].startswith("86.2 (+66.2)")
-    assert "*: significantly better" in text and "5.00 / 31.75: perplexity" in text
-    bare = shown(summary | {"mcnemar": [], "perplexity": {}}, width=1000)
+    assert "*: significantly better" in text and "over all 3 tests): MTVQA-IT (PT+IT>IT)." in text
+    assert "5.00 / 31.75: perplexity" in text
+    bare = shown(summary | {"tests": [], "perplexity": {}}, width=1000)
     assert "*: significantly better" not in bare and "perplexity" not in bare
 
 
@@ -86,5 +87,5 @@ def test_a_model_that_was_not_evaluated_on_a_task_has_no_line_or_a_dash(small_ru
 
 def test_names_are_no_markup(summary):
     summary["models"]["[red]x[/]"] = summary["models"].pop("IT")
-    summary["mcnemar"] = []
+    summary["tests"] = []
     assert "[red]x[/]" in shown(summary)

@@ -1,0 +1,1 @@
+"""How often paired tests call two equal models different, by benchmark and by correlation within an image."""

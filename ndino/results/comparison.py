@@ -1,0 +1,113 @@
+"""Paired tests of models on their common tasks: by image, with the paper's McNemar test beside it.
+
+All tests of a call are one family for Holm's correction, whichever models and tasks they are of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from ndino.results import statistics
+from ndino.results.logs import ModelLogs, TaskLog
+from ndino.results.statistics import ALPHA
+
+DIGITS = 6
+# Metrics that are a similarity and no share of right answers, even where a model's scores are all 0.
+FRACTIONAL = frozenset({"chrf"})
+
+
+def compare_pairs(pairs: Sequence[tuple[ModelLogs, ModelLogs]]) -> list[dict[str, Any]]:
+    """Test every pair on every task that both answered, corrected over all these tests.
+
+    The logs must have passed `check_comparable`. Each entry holds:
+
+    - ``task``, ``a``, ``b``, and ``n``, the number of rows;
+    - ``p``, ``p_holm``: of the sign-flip test over images, and corrected;
+    - ``difference``: mean of a minus mean of b over the different questions, which is what is tested;
+    - ``questions``, ``images``: how many different ones there are; ``images`` is null for logs that do not
+      name them, whose rows count as an image each;
+    - ``detectable``: the true difference that this test, corrected, would have shown with a power of 80 %;
+    - ``n01``, ``n10``: rows that only b got right (or scored higher on), and that only a did;
+    - ``paper``: {"p", "test"}: McNemar's test over all rows as if they were independent; the permutation test
+      where scores are fractional.
+    """
+    cells = [(a, b, task) for a, b in pairs for task in sorted(a.tasks.keys() & b.tasks.keys())]
+    tests = [_tested(a.tasks[task], b.tasks[task]) for a, b, task in cells]
+    corrected = statistics.holm([test.p for test, _ in tests])
+    return [
+        {
+            "task": task,
+            "a": a.name,
+            "b": b.name,
+            "n": len(a.tasks[task].samples),
+            "questions": test.questions,
+            "images": test.images if _named(a.tasks[task], b.tasks[task]) is not None else None,
+            "difference": round(test.difference, DIGITS),
+            "p": _significant(test.p),
+            "p_holm": _significant(p_holm),
+            "detectable": round(statistics.detectable_difference(test, tests=len(cells)), DIGITS),
+            "n01": int(paper.n01),
+            "n10": int(paper.n10),
+            "paper": {"p": _significant(paper.p), "test": paper.test},
+        }
+        for (a, b, task), (test, paper), p_holm in zip(cells, tests, corrected, strict=True)
+    ]
+
+
+def _named(a: TaskLog, b: TaskLog) -> TaskLog | None:
+    """The log of the two that names its images."""
+    return next((log for log in (a, b) if log.images is not None), None)
+
+
+def _tested(a: TaskLog, b: TaskLog) -> tuple[statistics.ImageTest, statistics.PairedTest]:
+    first, second = a.scores(), b.scores()
+    known = _named(a, b)
+    images, questions = (None, None) if known is None else (known.images, known.questions)
+    return statistics.image_test(first, second, images, questions), statistics.paired_test(first, second)
+
+
+def _significant(p: float) -> float:
+    return float(f"{p:.{DIGITS}g}")
+
+
+def better_model(row: Mapping[str, Any], scores: Mapping[str, float]) -> str | None:
+    """The better model of a tested pair, by the test and by the shown ``scores`` alike; None if neither is.
+
+    A benchmark that repeats some questions can rank two models one way by its rows and the other way by its
+    different questions; then neither is called better.
+    """
+    if row["p_holm"] >= ALPHA or not row["difference"]:
+        return None
+    better, other = (row["a"], row["b"]) if row["difference"] > 0 else (row["b"], row["a"])
+    return better if scores[better] > scores[other] else None
+
+
+def doubts(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """Why a score, better or not, is no evidence that the model looks at the image and knows the task."""
+    interval = entry["right_minus_shuffled_interval"]
+    found = [] if interval is None or interval[0] > 0 else ["blind"]
+    if entry["majority"] is not None and entry[entry["metric"]] <= entry["majority"]:
+        found.append("not above majority")
+    return tuple(found)
+
+
+def fractional_metrics(models: Collection[ModelLogs]) -> frozenset[tuple[str, str]]:
+    """(task, metric) of the metrics that can give other scores than 0 and 1, by any model's answers."""
+    by_name = {
+        (task, metric)
+        for model in models
+        for task, log in model.tasks.items()
+        for metric in log.metrics
+        if metric in FRACTIONAL
+    }
+    seen = {
+        (task, metric)
+        for model in models
+        for task, log in model.tasks.items()
+        for samples in (log.samples, *log.shuffled)
+        for sample in samples
+        for metric, score in sample.metrics.items()
+        if score not in (0, 1)
+    }
+    return frozenset(by_name | seen)

@@ -1,0 +1,213 @@
+"""One model's evaluation folder: ``results.json`` and the logs of its tasks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from ndino.results.logs import fields
+from ndino.results.logs.fields import WRITE_AGAIN, ResultsError
+from ndino.results.logs.samples import (
+    LoggedSample,
+    check_same_documents,
+    images_of,
+    questions_of,
+    read_samples,
+)
+from ndino.results.statistics import Clusters
+
+SHUFFLED = ".shuffled"
+ROUNDING = 5e-4  # tolerance; scores in results.json may be rounded to three decimals
+# The logs of a task: with right images, with shuffled ones, and further controls.
+_LOG = re.compile(r"(?P<task>.+?)(?P<control>\.shuffled(-[\w-]+)?|\.blank)?\.jsonl")
+_FINISH = "rerun its evaluation to finish it"
+
+
+@dataclass(frozen=True)
+class TaskLog:
+    """One model's answers on one task, sorted by document id.
+
+    Attributes:
+        shuffled: the answers to the same documents with shuffled images, one log for each shuffle. Empty: not
+            run.
+        blank: the answers with a blank image in place of each; None: not run.
+        metrics, majority: fractions from results.json; the first metric is the primary one.
+    """
+
+    path: Path
+    version: Any
+    samples: tuple[LoggedSample, ...]
+    shuffled: tuple[tuple[LoggedSample, ...], ...]
+    metrics: Mapping[str, float]
+    majority: Mapping[str, float]
+    blank: tuple[LoggedSample, ...] | None = None
+
+    @property
+    def primary(self) -> str:
+        return next(iter(self.metrics))
+
+    @cached_property
+    def images(self) -> Clusters | None:
+        """Which documents share an image; None in a log that does not name them."""
+        return images_of(self.samples)
+
+    @cached_property
+    def questions(self) -> Clusters | None:
+        """Which documents are the same question about the same image; None as above."""
+        return questions_of(self.samples)
+
+    def scores(self, metric: str | None = None) -> list[float]:
+        """Per-document scores for a metric, by default the primary one."""
+        return [sample.metrics[metric or self.primary] for sample in self.samples]
+
+    def shuffled_scores(self) -> list[float] | None:
+        """Per-document scores of the shuffled control for the primary metric, the mean over all shuffles."""
+        if not self.shuffled:
+            return None
+        return [
+            fmean(each.metrics[self.primary] for each in same) for same in zip(*self.shuffled, strict=True)
+        ]
+
+    def blank_scores(self) -> list[float] | None:
+        """Per-document scores with blank images for the primary metric."""
+        return None if self.blank is None else [each.metrics[self.primary] for each in self.blank]
+
+
+@dataclass(frozen=True)
+class ModelLogs:
+    """A model's finished tasks; ``notes`` say in a sentence each what was left out."""
+
+    name: str
+    tasks: Mapping[str, TaskLog]
+    notes: tuple[str, ...] = ()
+
+
+def _check_mean(path: Path, metric: str, samples: Sequence[LoggedSample], stated: float | None) -> None:
+    for sample in samples:
+        score = sample.metrics.get(metric)
+        if score is None or not 0 <= score <= 1:
+            reason = f"document {sample.doc_id} has {metric} = {score}, not a score from 0 to 1"
+            raise ResultsError(path, reason, remedy="rerun the evaluation")
+    mean = fmean(sample.metrics[metric] for sample in samples)
+    if stated is None or abs(mean - stated) > ROUNDING:
+        reason = f"the samples' mean {metric} is {mean:.4f}, results.json says {stated}"
+        raise ResultsError(path, reason, remedy="the files are from different runs; rerun the evaluation")
+
+
+class _TaskReader:
+    """Reads the logs of one task; ``notes`` collects what is unfinished."""
+
+    def __init__(self, folder: Path, task: str, entry: dict[str, Any]) -> None:
+        self.folder, self.task, self.entry = folder, task, entry
+        self.results = folder / "results.json"
+        self.notes: list[str] = []
+
+    def read(self) -> TaskLog:
+        path = self.folder / f"{self.task}.jsonl"
+        metrics = fields.number_fields(self.entry, "metrics", self.results)
+        if not metrics:
+            raise ResultsError(self.results, f"task {self.task} has no metric", remedy=WRITE_AGAIN)
+        primary = next(iter(metrics))
+        samples = read_samples(path)
+        if len(samples) != fields.field(self.entry, "n", int, self.results):
+            reason = f"{len(samples)} samples, results.json says {self.entry['n']}"
+            raise ResultsError(path, reason, remedy="rerun the evaluation, it is unfinished")
+        _check_mean(path, primary, samples, metrics[primary])
+        controls = {
+            found["control"].removeprefix("."): other
+            for other in sorted(self.folder.glob("*.jsonl"))
+            if (found := _LOG.fullmatch(other.name)) and found["task"] == self.task and found["control"]
+        }
+        read = {name: self._control(name, other, samples, primary) for name, other in controls.items()}
+        majority = (
+            fields.number_fields(self.entry, "majority", self.results) if "majority" in self.entry else {}
+        )
+        return TaskLog(
+            path=path,
+            version=self.entry.get("version"),
+            samples=samples,
+            shuffled=tuple(log for name, log in read.items() if log is not None and name != "blank"),
+            metrics=metrics,
+            majority=majority,
+            blank=read.get("blank"),
+        )
+
+    def _control(
+        self, name: str, path: Path, samples: Sequence[LoggedSample], primary: str
+    ) -> tuple[LoggedSample, ...] | None:
+        first = name == SHUFFLED.removeprefix(".")
+        stated = (
+            self.entry
+            if first
+            else fields.field({"controls": {}} | self.entry, "controls", dict, self.results)
+        )
+        if not stated.get(name):
+            self.notes.append(f"{self.task}: the control {path.name} is unfinished and left out; {_FINISH}.")
+            return None
+        found = read_samples(path, shuffled=True)
+        check_same_documents(path, found, samples, f"{self.task}.jsonl", images=False)
+        _check_mean(path, primary, found, fields.number_fields(stated, name, self.results).get(primary))
+        return found
+
+
+def read_model(folder: Path, *, name: str | None = None) -> ModelLogs:
+    """Read one model's evaluation folder: results.json and finished tasks' logs. Raises ResultsError."""
+    if not folder.is_dir():
+        remedy = f"evaluate the model first, with --out {folder.parent}"
+        raise ResultsError(folder, "evaluation folder not found", remedy=remedy)
+    results = folder / "results.json"
+    entries = fields.field(fields.read_json(results), "tasks", dict, results)
+    name = name or folder.name
+    logs = [found["task"] for path in folder.glob("*.jsonl") if (found := _LOG.fullmatch(path.name))]
+    notes = [
+        f"{name}: {task} is unfinished and left out; {_FINISH}."
+        for task in sorted(set(logs) - entries.keys())
+    ]
+    tasks = {}
+    for task in sorted(entries):
+        reader = _TaskReader(folder, task, fields.field(entries, task, dict, results))
+        tasks[task] = reader.read()
+        notes += [f"{name}: {note}" for note in reader.notes]
+    return ModelLogs(name, tasks, tuple(notes))
+
+
+def check_comparable(models: Sequence[ModelLogs]) -> None:
+    """Raise ResultsError unless models with a common task had the same version, documents and images."""
+    first: dict[str, tuple[str, TaskLog]] = {}
+    for model in models:
+        for task, log in model.tasks.items():
+            name, reference = first.setdefault(task, (model.name, log))
+            for attribute in ("version", "primary", "majority"):
+                mine, theirs = getattr(log, attribute), getattr(reference, attribute)
+                if mine != theirs:
+                    reason = f"{attribute} of task {task} is {mine} here and {theirs} for {name}"
+                    raise ResultsError(
+                        log.path, reason, remedy="evaluate both with the same version of the task"
+                    )
+            check_same_documents(log.path, log.samples, reference.samples, name, images=True)
+            if reference.images is None and log.images is not None:
+                first[task] = (model.name, log)  # so that all later logs are held against its images
+
+
+def unnamed_images(models: Sequence[ModelLogs]) -> list[str]:
+    """Say of which logs it cannot be known whether the models saw the same images, and what follows."""
+    unnamed: dict[tuple[tuple[str, ...], bool], list[str]] = {}
+    for task in sorted({task for model in models for task in model.tasks}):
+        logs = {model.name: model.tasks[task] for model in models if task in model.tasks}
+        names = tuple(name for name, log in logs.items() if log.images is None)
+        if names:
+            unnamed.setdefault((names, len(names) < len(logs)), []).append(task)
+    follows = {
+        True: "images are taken from the other logs",
+        False: "every question counts as one about an image of its own",
+    }
+    return [
+        f"The logs of {', '.join(names)} do not name their images ({', '.join(tasks)}). Whether all models "
+        f"saw the same ones is not checked, and {follows[known]}; rerun the evaluation to have them named."
+        for (names, known), tasks in unnamed.items()
+    ]

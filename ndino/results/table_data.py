@@ -1,0 +1,77 @@
+"""What a table is, and how numbers are written in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Verdict = Literal["sees", "blind", "no control", ""]
+Summary = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number as text, the lines below it, the verdict on the image, and than which models it is better.
+
+    ``better_than`` gives the cell an asterisk; in a cell about two models it names the worse one.
+    """
+
+    score: str
+    details: tuple[str, ...] = ()
+    verdict: Verdict = ""
+    better_than: tuple[str, ...] = ()
+
+    @property
+    def starred(self) -> bool:
+        return bool(self.better_than)
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """A table in plain data.
+
+    ``corner`` heads the column of row names. ``rows`` are (name, cells) with one cell or None per column.
+    ``legend`` explains the cells, one paragraph per entry.
+    """
+
+    key: str
+    title: str
+    corner: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+    legend: tuple[str, ...]
+
+
+def percent(fraction: float, *, signed: bool = False) -> str:
+    """Format a fraction as percent with one decimal and a typographic minus sign."""
+    value = round(100 * fraction, 1) + 0.0  # turns -0.0 into 0.0
+    return f"{value:{'+' if signed else ''}.1f}".replace("-", "−")
+
+
+def percent_interval(bounds: Sequence[float]) -> str:
+    return f"[{percent(bounds[0])}, {percent(bounds[1])}]"
+
+
+def perplexity_number(value: float) -> str:
+    """Format a perplexity: two decimals below 100, none above, scientific notation from a million."""
+    if value < 100:
+        return f"{value:.2f}"
+    return f"{value:,.0f}" if value < 1e6 else f"{value:.1e}"
+
+
+def p_number(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def interval_text(entry: Mapping[str, Any], bounds: Sequence[float]) -> str:
+    """An interval, or that there is none: equal similarities say nothing about how much others would vary."""
+    if entry["fractional"] and bounds[0] == bounds[1]:
+        return "all alike"
+    return percent_interval(bounds)
