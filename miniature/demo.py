@@ -187,6 +187,7 @@ def make_language_model(report: Report, folder: Path, data: Path, seed: int, fas
 def train(report: Report, out: Path, chain: tuple[str, ...], seed: int, fast: bool, engine: str) -> None:
     from transformers.utils import logging
 
+    from ndino.train.resuming.run_folder import claimed
     from ndino.train.stage import Stage
 
     if engine == "native":
@@ -214,7 +215,8 @@ def train(report: Report, out: Path, chain: tuple[str, ...], seed: int, fast: bo
         out=out / run_name(chain),
         **start,
     )
-    run_stage(stage, on_step=report)
+    with claimed(stage.out):
+        run_stage(stage, on_step=report)
 
 
 def perplexity(report: Report, name: str, folder: Path, out: Path) -> None:

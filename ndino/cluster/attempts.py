@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.files import write_json
-from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints, step_of
+from ndino.train.checkpoints import newest_complete_checkpoint, settle_checkpoints, step_of
 from ndino.train.health.ending import JOB, failure_since
 
 MOST_TRIES = 3  # attempts in a row that crash without a newer checkpoint
@@ -32,7 +32,7 @@ def begin(out: Path, environment: Mapping[str, str], *, nodes: int, ranks: int) 
     """Record the start of an attempt in ``out``, from the job's ``environment``."""
     attempts = _attempts(out)
     # First, because from_step has to be the step from which training will resume.
-    remove_incomplete_checkpoints(out)
+    settle_checkpoints(out)
     attempts.append(
         {
             "job": environment.get("SLURM_JOB_ID"),

@@ -20,13 +20,12 @@ from ndino.formats.recipes import Recipe
 from ndino.llava_next.arguments import in_half_precision, lacks_master_weights, native_only
 from ndino.train.manifest import identity
 from ndino.train.resuming.distribution import planned
+from ndino.train.resuming.run_folder import belongs_to, in_use, read_run, require_resumable
 from ndino.train.rows.steps import no_step
 from ndino.train.stage import (
     Stage,
     StageError,
-    belongs_to,
     nothing_to_learn,
-    require_resumable,
     too_many_rejects,
 )
 from ndino.train.start import check_folder
@@ -231,19 +230,13 @@ def _rows(stage: Stage, allocation: Allocation, *, every_image: bool) -> Lines:
 
 
 def _out(stage: Stage, allocation: Allocation, engine: str) -> Lines:
-    path = stage.out / "run.json"
-    if not path.exists() or not stage.data.is_file():
-        return
-    held = json.loads(path.read_text(encoding="utf-8"))
-    wanted = identity(stage.recipe, stage.data, stage.start)
-    engines = {held.get("engine", "native"), engine}
+    if (problem := in_use(stage.out)) is not None:
+        yield False, problem
     try:
-        if len(engines) == 2:
-            raise StageError(
-                f"{stage.out}: holds a run of the other engine (remedy: remove it or choose another OUT=)"
-            )
-        # The upstream engine records more than recipe, data and starting point.
-        belongs_to(stage.out, held | wanted)
+        if read_run(stage.out) is None or not stage.data.is_file():
+            return
+        # The upstream engine records more, such as its commit: it compares that itself.
+        belongs_to(stage.out, {**identity(stage.recipe, stage.data, stage.start), "engine": engine})
         require_resumable(
             stage.out, planned(allocation.distributed, allocation.ranks), converts=engine == "native"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 from ndino.cluster import attempts, checks, family, staging
 from ndino.common.options import CommandParser, comma_separated, need_file
 from ndino.formats.recipes import load_family
+from ndino.train.resuming.run_folder import claimed
 from ndino.train.stage import add_stage_arguments, require_inputs, stage_of
 
 HELP = """
@@ -172,13 +174,14 @@ def run(args: argparse.Namespace) -> int:
 
 def run_check(args: argparse.Namespace) -> int:
     stage, allocation = stage_of(args), _allocation(args)
-    found = checks.check(stage, allocation, engine=args.engine, every_image=not args.begin)
-    for fact in found.facts:
-        print(f"  {fact}")
-    for problem in found.problems:
-        print(f"{args.program}: {problem}", file=sys.stderr)
-    if not found.problems and args.begin:
-        attempts.begin(stage.out, os.environ, nodes=allocation.nodes, ranks=allocation.ranks)
+    with claimed(stage.out) if args.begin else contextlib.nullcontext():
+        found = checks.check(stage, allocation, engine=args.engine, every_image=not args.begin)
+        for fact in found.facts:
+            print(f"  {fact}")
+        for problem in found.problems:
+            print(f"{args.program}: {problem}", file=sys.stderr)
+        if not found.problems and args.begin:
+            attempts.begin(stage.out, os.environ, nodes=allocation.nodes, ranks=allocation.ranks)
     return 1 if found.problems else 0
 
 
@@ -198,29 +201,31 @@ def run_prepare(args: argparse.Namespace) -> int:
 
     stage, allocation = stage_of(args), _allocation(args)
     require_inputs(stage)
-    arguments = prepare_stage(
-        stage,
-        cpu=args.device == "cpu",
-        ranks=allocation.ranks,
-        ranks_here=allocation.gpus,
-        launcher=allocation.distributed,
-    )
-    path = stage.out / ARGUMENTS
-    path.unlink(missing_ok=True)
-    if arguments is not None:
-        path.write_text("".join(f"{argument}\0" for argument in arguments), encoding="utf-8")
+    with claimed(stage.out):
+        arguments = prepare_stage(
+            stage,
+            cpu=args.device == "cpu",
+            ranks=allocation.ranks,
+            ranks_here=allocation.gpus,
+            launcher=allocation.distributed,
+        )
+        path = stage.out / ARGUMENTS
+        path.unlink(missing_ok=True)
+        if arguments is not None:
+            path.write_text("".join(f"{argument}\0" for argument in arguments), encoding="utf-8")
     return 0
 
 
 def run_outcome(args: argparse.Namespace) -> int:
     stage = stage_of(args)
-    if args.engine == "llava-next":
-        from ndino.llava_next.engine import RESULT, publish_stage
+    with claimed(stage.out):
+        if args.engine == "llava-next":
+            from ndino.llava_next.engine import RESULT, publish_stage
 
-        if (stage.out / RESULT).exists():
-            publish_stage(stage)
-    attempts.end(stage.out)
-    outcome, line = attempts.outcome(stage.out, args.status)
+            if (stage.out / RESULT).exists():
+                publish_stage(stage)
+        attempts.end(stage.out)
+        outcome, line = attempts.outcome(stage.out, args.status)
     print(
         f"{args.program}: {line}",
         file=sys.stderr if outcome is attempts.AttemptOutcome.FAILED else sys.stdout,

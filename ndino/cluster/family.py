@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,8 @@ from pathlib import Path
 
 from ndino.formats.recipes import Family, load_recipe, run_name
 from ndino.train.manifest import identity
-from ndino.train.stage import StageError, belongs_to
+from ndino.train.resuming.run_folder import belongs_to
+from ndino.train.stage import StageError
 
 # Baselines by their name in family.yaml: hub id, and the backend that evaluates them.
 BASELINES = {"mblip": ("Gregor/mblip-mt0-xl", "lmms:mblip")}
@@ -103,10 +103,8 @@ def _is_trained(chain: tuple[str, ...], parent: SlurmJob | None, paths: FamilyPa
         raise StageError(
             f"{data}: no such data, so it is unknown whether {out} is finished (remedy: data in the recipe)"
         )
-    wanted = identity(recipe, data, start_of(parent, paths))
-    held = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    # The upstream engine puts more on record than recipe, data and start.
-    return belongs_to(out, held | wanted)
+    # The upstream engine records more, such as its commit: it compares that itself.
+    return belongs_to(out, {**identity(recipe, data, start_of(parent, paths)), "engine": paths.engine})
 
 
 def start_of(parent: SlurmJob | None, paths: FamilyPaths) -> dict[str, Path]:

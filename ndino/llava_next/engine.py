@@ -25,7 +25,7 @@ from ndino.formats.finite import non_finite_in_folder, not_finite
 from ndino.formats.llava_json import ROLES, Conversation, read_conversations, write_conversations
 from ndino.formats.model_kinds import ModelFolderError
 from ndino.formats.recipes import RecipeError
-from ndino.llava_next.arguments import Inputs, lacks_master_weights, upstream_arguments
+from ndino.llava_next.arguments import Inputs, lacks_master_weights, native_only, upstream_arguments
 from ndino.llava_next.process import run_trainer
 from ndino.llava_next.start import (
     LANGUAGE_MODEL,
@@ -34,20 +34,18 @@ from ndino.llava_next.start import (
     link_vision_tower,
 )
 from ndino.train.build import build_processor
-from ndino.train.checkpoints import newest_complete_checkpoint, remove_incomplete_checkpoints, step_of
+from ndino.train.checkpoints import newest_complete_checkpoint, settle_checkpoints, step_of
 from ndino.train.manifest import identity
 from ndino.train.resuming.distribution import planned
+from ndino.train.resuming.run_folder import IN_RANDOM_ORDER, belongs_to, require_resumable, write_run
 from ndino.train.rows.run_index import stage_index
 from ndino.train.rows.steps import require_steps
 from ndino.train.stage import (
-    IN_RANDOM_ORDER,
     OnStep,
     Stage,
     StageError,
     StageStopped,
-    belongs_to,
     report_full_disk,
-    require_resumable,
     write_rejects,
 )
 from ndino.train.start import check_start, find_tower
@@ -142,15 +140,16 @@ def prepare_stage(
     distribution = planned(launcher, ranks)
     require_resumable(out, distribution, converts=False)
     require_open(stage.image_folder)
+    if problem := native_only(stage.recipe):
+        raise StageError(problem)
     if problem := lacks_master_weights(stage.recipe, distribution, cpu=cpu):
         raise StageError(problem)
     out.mkdir(parents=True, exist_ok=True)
     with report_full_disk(out):
-        write_json(out / "run.json", {**run, **IN_RANDOM_ORDER})
         started = time.time()
         inputs = _write_start(stage, out)
         rows, rejected = _write_rows(stage, inputs.vision_tower, out, ranks=ranks)
-        remove_incomplete_checkpoints(out)
+        settle_checkpoints(out)
         checkpoint = newest_complete_checkpoint(out)
         try:
             arguments = upstream_arguments(
@@ -167,6 +166,7 @@ def prepare_stage(
                 "resumed_from": checkpoint.name if checkpoint else None,
             },
         )
+        write_run(out, {**run, **IN_RANDOM_ORDER})
     return arguments
 
 

@@ -2,8 +2,8 @@
 
 A kill can come while a rank is still writing, a scratch disk may be cleaned later, and a node that dies can
 leave a file of the right size full of zeros. So a finished checkpoint gets a list of its files with their
-sizes and checksums, written last; without the list, or with a file missing or of another size, a checkpoint
-does not count, and one whose files have other contents is set aside before it would be read.
+sizes and checksums, written last. Without the list, or with a file missing, of another size or with other
+contents, a checkpoint is not resumed from; `settle_checkpoints` says why, and what becomes of it.
 
 The checksum has to be quick (`ndino.common.checksums`): it is computed over the 117 GB of an 8B run.
 """
@@ -25,6 +25,8 @@ from ndino.train.resuming.distribution import Distribution, inferred
 # In a checkpoint: its files, {"files": {name: {"bytes": 7, "crc32": 1}}, "written_by": {"kind": "zero3",
 # "ranks": 8}}. An earlier version wrote {name: bytes}.
 COMPLETE = "whole.json"
+UNUSABLE = "unusable"  # in whole.json, in place of files: why a finished checkpoint is not to be resumed from
+STATE = "trainer_state.json"  # in a checkpoint: without it transformers would start again at step 0
 TRAINED = "trained.safetensors"  # in a checkpoint of a model with frozen weights: the others, and no more
 PROGRESS = "progress.json"  # beside the checkpoints: how far training has got
 DAMAGED = "damaged-"  # put before the name of a checkpoint that is set aside
@@ -36,31 +38,42 @@ def newest_complete_checkpoint(folder: Path) -> Path | None:
     return whole[max(whole)] if whole else None
 
 
-def remove_incomplete_checkpoints(folder: Path) -> None:
-    """Remove checkpoints that are not complete, and set damaged ones aside; only one rank may call this.
+def settle_checkpoints(folder: Path) -> None:
+    """Leave only checkpoints to resume from, and say in a line what is wrong with each other one.
 
-    Contents are compared from the newest checkpoint backwards until one is sound.
+    Contents are compared from the newest checkpoint backwards until one is sound. The others are removed if a
+    newer one is sound, or if they were never finished and an older one is sound. Otherwise they are renamed,
+    because their weights may be sound. Only one rank may call this.
     """
-    for path in checkpoints_of(folder).values():
-        if not is_complete(path):
-            shutil.rmtree(path)
-    passed_over = False
-    while (newest := newest_complete_checkpoint(folder)) is not None and (damaged := damaged_files(newest)):
-        passed_over = True
-        aside = newest.with_name(f"{DAMAGED}{newest.name}")
-        shutil.rmtree(aside, ignore_errors=True)
-        # Kept, because its weights may be sound; under a name that neither engine resumes from.
-        os.replace(newest, aside)
+    found = dict(sorted(checkpoints_of(folder).items()))
+    faults = {step: fault for step, path in found.items() if (fault := fault_of(path)) is not None}
+    newest = None
+    for step in sorted(found.keys() - faults.keys(), reverse=True):
+        if not (damaged := damaged_files(found[step])):
+            newest = step
+            break
         others = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
-        print(
-            f"{newest}: its content is not what was written ({damaged[0]}{others}): passed over, renamed to "
-            f"{aside.name} (remove it when you do not need it)",
-            flush=True,
-        )
-    if passed_over:
-        print(
-            f"{folder}: {f'resuming from {newest.name}' if newest else 'no other checkpoint: starting over'}"
-        )
+        faults[step] = f"its content is not what was written ({damaged[0]}{others})"
+    for step, fault in sorted(faults.items()):
+        print(f"{found[step]}: {fault}: {_put_away(found[step], newest)}", flush=True)
+    if faults:
+        start = "no other checkpoint: starting over"
+        print(f"{folder}: {start if newest is None else f'resuming from {found[newest].name}'}", flush=True)
+
+
+def _put_away(checkpoint: Path, newest: int | None) -> str:
+    """Remove or rename a checkpoint, and say which; ``newest`` is the step of the one to resume from."""
+    unfinished = not (checkpoint / COMPLETE).exists()
+    if _unusable(checkpoint) or (newest is not None and (unfinished or step_of(checkpoint) < newest)):
+        shutil.rmtree(checkpoint)
+        return "removed"
+    # Under a name that neither engine resumes from.
+    name, number = f"{DAMAGED}{checkpoint.name}", 1
+    while checkpoint.with_name(name).exists():
+        number += 1
+        name = f"{DAMAGED}{checkpoint.name}-{number}"
+    os.replace(checkpoint, checkpoint.with_name(name))
+    return f"passed over, renamed to {name} (remove it when you do not need it)"
 
 
 def mark_complete(checkpoint: Path) -> None:
@@ -76,9 +89,10 @@ def mark_complete(checkpoint: Path) -> None:
     write_json(checkpoint / COMPLETE, content)
 
 
-def unmark(checkpoint: Path) -> None:
-    """Declare that a checkpoint is not to be resumed from; the next start removes it."""
-    (checkpoint / COMPLETE).unlink(missing_ok=True)
+def unmark(checkpoint: Path, why: str) -> None:
+    """Declare that a checkpoint is not to be resumed from, and ``why``; the next start removes it."""
+    if checkpoint.is_dir():
+        write_json(checkpoint / COMPLETE, {UNUSABLE: why})
 
 
 def is_complete(checkpoint: Path) -> bool:
@@ -87,12 +101,42 @@ def is_complete(checkpoint: Path) -> bool:
     Raises:
         OSError: a file may not be read, or the disk fails: then it is not known.
     """
+    return fault_of(checkpoint) is None
+
+
+def fault_of(checkpoint: Path) -> str | None:
+    """Why a checkpoint cannot be resumed from, by its list of files and their sizes; None if it can.
+
+    Raises:
+        OSError: as `is_complete`.
+    """
     try:
-        return all(
-            (checkpoint / name).stat().st_size == file["bytes"] for name, file in _listed(checkpoint).items()
-        )
-    except (FileNotFoundError, NotADirectoryError, ValueError, AttributeError, TypeError, KeyError):
-        return False
+        if (why := _unusable(checkpoint)) is not None:
+            return why
+        listed = {name: file["bytes"] for name, file in _listed(checkpoint).items()}
+    except (FileNotFoundError, NotADirectoryError):
+        return f"was not finished (it has no {COMPLETE})"
+    except (ValueError, AttributeError, TypeError, KeyError):
+        return f"its {COMPLETE} is broken"
+    for name, size in (dict.fromkeys([STATE]) | listed).items():
+        try:
+            found = (checkpoint / name).stat().st_size
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return f"has no {name}"
+        if size is None:
+            return f"{name} is not among the files of its {COMPLETE}"
+        if found != size:
+            return f"{name} has {found} bytes of {size}"
+    return None
+
+
+def _unusable(checkpoint: Path) -> str | None:
+    try:
+        content = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    why = content.get(UNUSABLE) if isinstance(content, dict) else None
+    return why if isinstance(why, str) else None
 
 
 def damaged_files(checkpoint: Path) -> list[str]:

@@ -7,6 +7,7 @@ from importlib import import_module
 
 from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser, positive
+from ndino.train.resuming.run_folder import claimed
 from ndino.train.stage import Stage, add_stage_arguments, is_first_rank, require_inputs, stage_of
 
 HELP = """
@@ -50,8 +51,11 @@ def add_arguments(parser: CommandParser) -> None:
 def run(args: argparse.Namespace) -> int:
     stage = stage_of(args)
     _check_paths(args, stage)
-    if args.gpus is not None:
-        return _run_ranks(args, stage)
+    with claimed(stage.out):
+        return _run_ranks(args, stage) if args.gpus is not None else _run_here(args, stage)
+
+
+def _run_here(args: argparse.Namespace, stage: Stage) -> int:
     run_stage = import_module(ENGINES[args.engine]).run_stage
     if args.engine == "native":
         from ndino.train.callbacks import StopOnSignal

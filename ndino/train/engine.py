@@ -27,7 +27,7 @@ from ndino.train.build import build_model, load_model, save_model
 from ndino.train.callbacks import StopOnSignal
 from ndino.train.checkpoints import (
     newest_complete_checkpoint,
-    remove_incomplete_checkpoints,
+    settle_checkpoints,
     step_of,
     written_by,
 )
@@ -40,6 +40,7 @@ from ndino.train.manifest import identity, peak_rss_mb, surroundings
 from ndino.train.packing.model import use_packing
 from ndino.train.packing.plan import micro_batches
 from ndino.train.resuming.distribution import current, must_convert
+from ndino.train.resuming.run_folder import belongs_to, require_resumable, write_run
 from ndino.train.resuming.universal import make_universal
 from ndino.train.rows.damage import RecordDamage
 from ndino.train.rows.run_index import stage_index
@@ -52,11 +53,9 @@ from ndino.train.stage import (
     Stage,
     StageError,
     StageStopped,
-    belongs_to,
     is_first_rank,
     nothing_to_learn,
     report_full_disk,
-    require_resumable,
     write_rejects,
 )
 from ndino.train.trainer import NativeTrainer, set_trainable
@@ -119,11 +118,10 @@ def _train(
     model, processor = _starting_model(stage)
     if is_first_rank():
         stage.out.mkdir(parents=True, exist_ok=True)
-        remove_incomplete_checkpoints(stage.out)
+        settle_checkpoints(stage.out)
         newest = newest_complete_checkpoint(stage.out)
         if newest is not None and must_convert(written_by(newest), current()):
             make_universal(newest)
-        write_json(stage.out / "run.json", run)
     # Before the data: it joins the ranks, and only the first of them makes the index.
     arguments = training_arguments(stage.recipe, stage.out, quiet=on_step is not None)
     index = stage_index(stage, processor)
@@ -163,12 +161,14 @@ def _train(
         trainer.add_callback(_ReportSteps(on_step))
     if stop is not None:
         trainer.add_callback(stop)
-    # The first rank removes torn checkpoints above; no rank may look for one to resume from before that.
+    # The first rank settles the checkpoints above; no rank may look for one to resume from before that.
     trainer.accelerator.wait_for_everyone()
     checkpoint = newest_complete_checkpoint(stage.out)
     if checkpoint is not None and must_convert(written_by(checkpoint), current()):
         trainer.read_universal_checkpoint()
     trainer.guard.load_skips(stage.out, step_of(checkpoint))
+    if is_first_rank():
+        write_run(stage.out, run)
     with report_full_disk(stage.out):
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if trainer.state.global_step < trainer.state.max_steps:

@@ -25,6 +25,9 @@ PACKAGES = (
     "lmms_eval",
     "deepspeed",
 )
+NATIVE = "native"  # the engine of a run whose identity names none
+FOLDERS = "start_folders"  # in an identity, for messages: the folders in "start"; they may move
+SHOWN_DIGITS = 8  # of a hash
 
 
 def identity(recipe: Recipe, data: Path, start: dict[str, Path]) -> dict[str, Any]:
@@ -36,6 +39,7 @@ def identity(recipe: Recipe, data: Path, start: dict[str, Path]) -> dict[str, An
         "recipe": asdict(recipe),
         "data": {"file": data.name, "sha256": sha256_of(data)},
         "start": {role: fingerprint(folder, WEIGHTS) for role, folder in start.items()},
+        FOLDERS: {role: str(folder) for role, folder in start.items()},
     }
     # Through JSON, so that it equals what is read back from run.json: tuples become lists.
     return json.loads(json.dumps(identity))
@@ -44,22 +48,47 @@ def identity(recipe: Recipe, data: Path, start: dict[str, Path]) -> dict[str, An
 def differences(held: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
     """What two identities differ in, of all that the trained weights depend on; empty for one run.
 
-    Fields of the recipe are named with both values. The recipe in ``held`` may be of an earlier version: a
-    field that it lacks has its default.
+    Both values are named. The recipe in ``held`` may be of an earlier version: a field that it lacks has its
+    default.
     """
-    if "recipe" in held and "engine" not in held:
+    held, run = {"engine": NATIVE, **held}, {"engine": NATIVE, **run}
+    if "recipe" in held and held["engine"] == NATIVE:
         # Before this field, the native engine averaged over tokens.
         held = {**held, "recipe": {"loss_average": "token", **held["recipe"]}}
     found = []
-    for key in run:
+    for key in (key for key in run if key != FOLDERS):
         ours, theirs = _what_counts(key, run[key]), _what_counts(key, held.get(key))
-        if key == "recipe":
-            names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
-            values = [f"{name} {theirs.get(name)}, now {ours.get(name)}" for name in names]
-            found += [f"recipe ({'; '.join(values)})"] if values else []
-        elif ours != theirs:
-            found.append(key)
+        if ours != theirs:
+            found.append(f"{key} ({_told(key, held, theirs, run, ours)})")
     return found
+
+
+def _told(key: str, held: Mapping[str, Any], theirs: Any, run: Mapping[str, Any], ours: Any) -> str:
+    """The two values of a part of an identity, where they differ."""
+    if key == "data":
+        return f"{_data(held)}, now {_data(run)}"
+    if not isinstance(ours, dict):
+        return f"{theirs}, now {ours}"
+    theirs = theirs or {}
+    names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+    if key == "start":
+        return "; ".join(f"{name} {_folder(held, name)}, now {_folder(run, name)}" for name in names)
+    return "; ".join(f"{name} {theirs.get(name)}, now {ours.get(name)}" for name in names)
+
+
+def _data(run: Mapping[str, Any]) -> str:
+    data = run.get("data", {})
+    return f"{data.get('file')} with sha256 {str(data.get('sha256'))[:SHOWN_DIGITS]}"
+
+
+def _folder(run: Mapping[str, Any], role: str) -> str:
+    """The folder that a run starts from in this role, which earlier versions did not keep, and its hash."""
+    if (weights := run.get("start", {}).get(role)) is None:
+        return "none"
+    folders = run.get(FOLDERS)
+    folder = folders.get(role) if isinstance(folders, dict) else None
+    digits = str(weights)[:SHOWN_DIGITS]
+    return digits if folder is None else f"{folder} with weights {digits}"
 
 
 def _what_counts(key: str, value: Any) -> Any:

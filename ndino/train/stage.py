@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import shutil
 from collections import Counter
@@ -16,21 +15,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ndino.common.errors import Stopped, UsageError, UserError, no_room, reason_of, with_remedy
+from ndino.common.errors import Stopped, UsageError, UserError, no_room, with_remedy
 from ndino.common.files import write_text
 from ndino.common.options import CommandParser, need_file, need_folder
 from ndino.formats.recipes import Recipe, load_recipe
-from ndino.train.checkpoints import newest_complete_checkpoint, written_by
-from ndino.train.manifest import differences
-from ndino.train.resuming.distribution import Distribution, resumes, way_out
 
 OnStep = Callable[[int, int], None]  # called after each optimiser step with (step, total steps)
 REJECTS = "rejects.txt"
 REMEDY = "(remedy: "
 LOGGED_POINTS = 100  # points of the loss curve in a manifest
 PATIENCE_SECONDS = 3 * 3600  # until ranks that wait for another one give up
-# In run.json of the upstream engine. Runs of earlier versions lack it: their batches were grouped by length.
-IN_RANDOM_ORDER = {"order": "random"}
 DISK_RESERVE = 1 << 20  # bytes; with less free than this, a failed write failed because the disk is full
 
 
@@ -158,70 +152,6 @@ def require_inputs(stage: Stage) -> None:
         need_folder(stage.language_model, "name the folder of a LLaMA 3 model")
     if stage.vision_tower is not None:
         need_folder(stage.vision_tower, "name the folder of a CLIP model")
-
-
-def belongs_to(out: Path, run: dict) -> bool:
-    """Whether ``out`` holds this run, as far as the result depends on it; False when it holds none.
-
-    Raises:
-        StageError: it holds a different run, or run.json is broken.
-        OSError: run.json may not be read.
-    """
-    path = out / "run.json"
-    if not path.exists():
-        return False
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise StageError(
-            f"{path}: {reason_of(error)} (remedy: remove the folder or choose another --out)"
-        ) from error
-    if differing := differences(held, run):
-        raise StageError(
-            f"{out}: holds a run with another {' and '.join(differing)} "
-            "(remedy: remove the folder or choose another --out)"
-        )
-    return True
-
-
-def require_resumable(out: Path, now: Distribution, *, converts: bool = True) -> None:
-    """Check that ranks of ``now`` can read the newest complete checkpoint of ``out``, if it has one.
-
-    Nothing is resumed in part: without the optimiser's state training would warm up again and end with other
-    weights.
-
-    Args:
-        converts: as of `resumes`.
-
-    Raises:
-        StageError: they cannot; the message says which ranks can.
-    """
-    checkpoint = newest_complete_checkpoint(out)
-    if checkpoint is None:
-        return
-    if _grouped_by_length(out):
-        raise StageError(
-            f"{checkpoint}: an earlier version began this run in batches grouped by length; rows are now in "
-            "random order (remedy: choose another --out to start over, or resume it with that version)"
-        )
-    try:
-        held = written_by(checkpoint)
-    except FileNotFoundError:  # the first rank sets a damaged checkpoint aside
-        return
-    if resumes(held, now, converts=converts):
-        return
-    raise StageError(
-        f"{checkpoint}: was written by {held}; {now} cannot read its optimiser's state (remedy: resume with "
-        f"{way_out(held, converts=converts)}, or choose another OUT= to start over)"
-    )
-
-
-def _grouped_by_length(out: Path) -> bool:
-    try:
-        held = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False  # `belongs_to` says so
-    return "engine" in held and not held.items() >= IN_RANDOM_ORDER.items()
 
 
 def is_first_rank() -> bool:

@@ -23,7 +23,7 @@ FINISHED, FAILED, RESUME = AttemptOutcome
 def save(out: Path, step: int) -> None:
     folder = out / f"checkpoint-{step}"
     folder.mkdir(parents=True)
-    (folder / "weights").write_bytes(b"1")
+    (folder / "trainer_state.json").write_bytes(b"1")
     mark_complete(folder)
 
 
@@ -91,7 +91,11 @@ def test_an_error_that_a_rank_explains_is_noted_for_its_job(tmp_path, a_job):
 SRUN = """#!/bin/bash
 # In place of SLURM's: what the ranks leave behind, and a launcher's exit status.
 mkdir -p "$LEAVES"
-if [ "$LEAVES" = "$OUT/checkpoint-2" ]; then echo '{}' >"$LEAVES/whole.json"; exit 1; fi
+if [ "$LEAVES" = "$OUT/checkpoint-2" ]; then
+  echo '{}' >"$LEAVES/trainer_state.json"
+  echo '{"trainer_state.json": 3}' >"$LEAVES/whole.json"
+  exit 1
+fi
 echo '{}' >"$OUT/manifest.json"
 exit 134
 """

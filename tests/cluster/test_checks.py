@@ -72,6 +72,7 @@ def test_ranks_that_cannot_read_the_optimizer_are_refused(stage):
         for part in ("model", "optim"):
             name = f"zero_pp_rank_{rank}_mp_rank_00_{part}_states.pt"
             (checkpoint / "global_step4" / name).touch()
+    (checkpoint / "trainer_state.json").write_text("{}")
     mark_complete(checkpoint)
     (stage.out / "run.json").write_text(json.dumps(identity(stage.recipe, stage.data, stage.start)))
     found = check(stage, Allocation(1, 2, "cpu", "zero3"), engine="native")

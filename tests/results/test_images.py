@@ -146,9 +146,7 @@ def test_one_correction_over_all_tests_of_a_call(tmp_path):
     rows = compare_pairs([(a, b), (a, c), (b, c)])
     smallest = min(row["p"] for row in rows)
     assert min(row["p_holm"] for row in rows) == pytest.approx(6 * smallest, rel=1e-5)
-    assert [row["p_holm"] for row in rows] == pytest.approx(
-        s.holm([row["p"] for row in rows]), rel=1e-4
-    )
+    assert [row["p_holm"] for row in rows] == pytest.approx(s.holm([row["p"] for row in rows]), rel=1e-4)
 
 
 def test_the_detectable_difference_is_what_80_percent_of_tests_find():

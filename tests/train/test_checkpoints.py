@@ -12,11 +12,13 @@ import pytest
 from ndino.train.checkpoints import (
     checkpoints_of,
     damaged_files,
+    fault_of,
     is_complete,
     mark_complete,
     newest_complete_checkpoint,
-    remove_incomplete_checkpoints,
+    settle_checkpoints,
     step_of,
+    unmark,
     written_by,
 )
 from ndino.train.resuming.distribution import Distribution
@@ -27,21 +29,61 @@ def write_checkpoint(out: Path, step: int, *, complete: bool = True) -> Path:
     (folder / "shards").mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"weights")
     (folder / "shards" / "0.pt").write_bytes(b"optimiser")
+    (folder / "trainer_state.json").write_text("{}")
     if complete:
         mark_complete(folder)
     return folder
 
 
-def test_a_checkpoint_that_lacks_its_mark_a_file_or_a_byte_does_not_count(tmp_path):
+def test_a_checkpoint_that_lacks_its_mark_a_file_or_a_byte_does_not_count(tmp_path, capsys):
     whole = write_checkpoint(tmp_path, 20)
     write_checkpoint(tmp_path, 50, complete=False)
     (write_checkpoint(tmp_path, 40) / "shards" / "0.pt").unlink()
     (write_checkpoint(tmp_path, 100) / "model.safetensors").write_bytes(b"weight")
+    (write_checkpoint(tmp_path, 12) / "trainer_state.json").unlink()
     write_checkpoint(tmp_path, 9)
+    unmark(write_checkpoint(tmp_path, 60), "training diverged at step 61")
     assert newest_complete_checkpoint(tmp_path) == whole
-    remove_incomplete_checkpoints(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-20", "checkpoint-9"]
+    settle_checkpoints(tmp_path)
+    # What lost something after it was finished is kept until a newer one is sound.
+    kept = ["checkpoint-20", "checkpoint-9", "damaged-checkpoint-100", "damaged-checkpoint-40"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
+    renamed = "passed over, renamed to damaged-checkpoint"
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tmp_path}/checkpoint-12: has no trainer_state.json: removed",
+        f"{tmp_path}/checkpoint-40: has no shards/0.pt: {renamed}-40 (remove it when you do not need it)",
+        f"{tmp_path}/checkpoint-50: was not finished (it has no whole.json): removed",
+        f"{tmp_path}/checkpoint-60: training diverged at step 61: removed",
+        f"{tmp_path}/checkpoint-100: model.safetensors has 6 bytes of 7: {renamed}-100 "
+        "(remove it when you do not need it)",
+        f"{tmp_path}: resuming from checkpoint-20",
+    ]
+    settle_checkpoints(tmp_path)
+    assert capsys.readouterr().out == ""
     assert newest_complete_checkpoint(tmp_path / "nowhere") is None
+
+
+def test_nothing_is_removed_while_no_checkpoint_is_sound(tmp_path, capsys):
+    """A cleaner of old files took a file of each: the weights of days of training are still there."""
+    write_checkpoint(tmp_path, 3, complete=False)
+    for step in (1, 2):
+        (write_checkpoint(tmp_path, step) / "shards" / "0.pt").unlink()
+    (tmp_path / "damaged-checkpoint-2").mkdir()
+    settle_checkpoints(tmp_path)
+    names = ["damaged-checkpoint-1", "damaged-checkpoint-2", "damaged-checkpoint-2-2", "damaged-checkpoint-3"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert all((tmp_path / name / "model.safetensors").exists() for name in names if name != names[1])
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 4 and said[-1] == f"{tmp_path}: no other checkpoint: starting over"
+
+
+def test_a_list_without_the_trainer_s_state_is_not_whole(tmp_path):
+    folder = write_checkpoint(tmp_path, 2)
+    (folder / "trainer_state.json").unlink()
+    mark_complete(folder)
+    assert fault_of(folder) == "has no trainer_state.json"
+    (folder / "trainer_state.json").write_text("{}")
+    assert fault_of(folder) == "trainer_state.json is not among the files of its whole.json"
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "shards/0.pt"])
@@ -50,17 +92,17 @@ def test_a_checkpoint_whose_content_changed_is_passed_over_and_kept_aside(tmp_pa
     older, newer = write_checkpoint(tmp_path, 2), write_checkpoint(tmp_path, 4)
     size = (newer / name).stat().st_size
     (newer / name).write_bytes(content[:size])
-    remove_incomplete_checkpoints(tmp_path)
+    settle_checkpoints(tmp_path)
     assert newest_complete_checkpoint(tmp_path) == older
     said = capsys.readouterr().out
     assert f"checkpoint-4: its content is not what was written ({name}): passed over" in said
     assert "resuming from checkpoint-2" in said
     assert (tmp_path / "damaged-checkpoint-4" / name).exists()
     # A rerun has nothing more to say; without a sound one, training starts over.
-    remove_incomplete_checkpoints(tmp_path)
+    settle_checkpoints(tmp_path)
     assert capsys.readouterr().out == ""
     (older / name).write_bytes(content[:size])
-    remove_incomplete_checkpoints(tmp_path)
+    settle_checkpoints(tmp_path)
     assert newest_complete_checkpoint(tmp_path) is None
     assert "no other checkpoint: starting over" in capsys.readouterr().out
 
@@ -68,7 +110,7 @@ def test_a_checkpoint_whose_content_changed_is_passed_over_and_kept_aside(tmp_pa
 def test_a_list_of_an_earlier_version_holds_sizes_alone(tmp_path):
     folder = write_checkpoint(tmp_path, 2)
     (folder / "rng_state.pth").write_bytes(b"random")
-    sizes = {"model.safetensors": 7, "shards/0.pt": 9, "rng_state.pth": 6}
+    sizes = {"model.safetensors": 7, "shards/0.pt": 9, "rng_state.pth": 6, "trainer_state.json": 2}
     (folder / "whole.json").write_text(json.dumps(sizes))
     assert is_complete(folder) and damaged_files(folder) == []
     assert written_by(folder) == Distribution("single", 1)

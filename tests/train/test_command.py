@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ndino.common.locks import exclusive_lock
 from tests.commands import train as main
 from tests.train.conftest import ROOT
 
@@ -22,6 +23,8 @@ def test_command_line_trains_and_names_what_is_missing(stage, backbones, rows, t
         str(stage.out),
     ]
     arguments += ["--data", str(rows / "rows.jsonl"), "--images", str(rows / "images")]
+    other = tmp_path / "other.jsonl"
+    other.write_text((rows / "rows.jsonl").read_text() + "\n")
     start = ["--language-model", str(backbones.language_model), "--vision-tower", str(backbones.vision_tower)]
     assert main(arguments) == 2
     assert "give either --model or --language-model" in capsys.readouterr().err
@@ -33,8 +36,25 @@ def test_command_line_trains_and_names_what_is_missing(stage, backbones, rows, t
     assert main([*arguments[:7], *start]) == 2
     assert "no such folder (remedy: name the folder of the images" in capsys.readouterr().err
     assert not stage.out.exists()
+    # A run that another process trains, and a refused start that leaves the folder to the corrected one.
+    stage.out.mkdir()
+    with exclusive_lock(stage.out / ".lock", "busy"):
+        assert main([*arguments, *start]) == 1
+        assert f"{stage.out}: another process is at work in it (remedy: " in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main([*arguments[:4], str(tmp_path / "file"), *arguments[5:], *start]) == 2
+    assert "file: is no folder (remedy: choose another --out)" in capsys.readouterr().err
+    tiny = overrides.read_text()
+    overrides.write_text(tiny.replace("mlp:\n", "mlp:\n  max_length: 5\n"))
+    assert main([*arguments, *start]) == 1
+    assert "no usable row" in capsys.readouterr().err
+    assert not (stage.out / "run.json").exists()
+    overrides.write_text(tiny)
     assert main([*arguments, *start]) == 0
     assert (stage.out / "model" / "config.json").exists()
+    assert main([*arguments[:-4], "--data", str(other), *arguments[-2:], *start]) == 1
+    refusal = capsys.readouterr().err
+    assert "another data (rows.jsonl with sha256 " in refusal and ", now other.jsonl with sha256 " in refusal
     overrides.write_text("mlp:\n  learning_rat: 1.0\n")
     assert main([*arguments, *start]) == 1
     assert "learning_rat: unknown field" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 from ndino.formats.recipes import NOT_IN_IDENTITY, Recipe
 from ndino.train import manifest
@@ -60,7 +61,33 @@ def test_a_run_differs_in_what_its_result_depends_on_and_in_nothing_else(recipe,
         changed = identity(dataclasses.replace(recipe, **{name: value}), moved, start)
         assert differences(run, changed) == [f"recipe ({name} {getattr(recipe, name)}, now {value})"]
     moved.write_text("other rows")
-    assert differences(run, identity(recipe, moved, start)) == ["data"]
+    changed = identity(recipe, moved, start)
+    (found,) = differences(run, changed)
+    before, now = (each["data"]["sha256"][:8] for each in (run, changed))
+    assert found == f"data (rows.jsonl with sha256 {before}, now moved.jsonl with sha256 {now})"
+
+
+def test_another_start_or_engine_is_named_with_both_values(recipe, rows, tmp_path):
+    folders = []
+    for name in ("old", "new"):
+        folders.append(tmp_path / name)
+        folders[-1].mkdir()
+        (folders[-1] / "model.safetensors").write_text(name)
+    data = rows / "rows.jsonl"
+    old, new = (identity(recipe, data, {"model": folder}) for folder in folders)
+    digits = [run["start"]["model"][:8] for run in (old, new)]
+    told = [f"{folder} with weights {each}" for folder, each in zip(folders, digits, strict=True)]
+    assert differences(old, new) == [f"start (model {told[0]}, now {told[1]})"]
+    shutil.copytree(folders[0], tmp_path / "moved")
+    assert differences(old, identity(recipe, data, {"model": tmp_path / "moved"})) == []
+    earlier = {key: value for key, value in old.items() if key != "start_folders"}
+    assert differences(earlier, new) == [f"start (model {digits[0]}, now {told[1]})"]
+    fresh = identity(recipe, data, {"language_model": folders[0], "vision_tower": folders[1]})
+    (found,) = differences(old, fresh)
+    assert f"model {told[0]}, now none" in found and f"vision_tower none, now {told[1]}" in found
+    upstream = {**old, "engine": "llava-next"}
+    assert differences(upstream, old) == ["engine (llava-next, now native)"]
+    assert differences(old, upstream) == ["engine (native, now llava-next)"]
 
 
 def test_micro_batches_count_where_the_loss_is_averaged_within_them(recipe, rows, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import subprocess
 import sys
 from collections import namedtuple
@@ -14,16 +13,11 @@ import pytest
 from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser
 from ndino.train import stage as stage_module
-from ndino.train.checkpoints import mark_complete
-from ndino.train.resuming.distribution import planned
 from ndino.train.stage import (
-    IN_RANDOM_ORDER,
     Stage,
     StageError,
     add_stage_arguments,
-    belongs_to,
     report_full_disk,
-    require_resumable,
     stage_of,
     write_rejects,
 )
@@ -49,35 +43,6 @@ def test_options_override_the_recipe_s_data():
     given = stage_of(parser.parse_args([recipe, "--out", "o", "--model", "m", "--data", "mine.jsonl"]))
     assert given.data == Path("mine.jsonl")
     assert given.image_folder == Path(given.recipe.image_folder)
-
-
-def test_a_folder_belongs_to_one_run(tmp_path):
-    run = {"recipe": {"seed": 1}, "start": {"model": "a"}}
-    assert not belongs_to(tmp_path, run)
-    (tmp_path / "run.json").write_text(json.dumps(run))
-    assert belongs_to(tmp_path, run)
-    with pytest.raises(StageError, match=r"another recipe \(seed 1, now 2\) and start"):
-        belongs_to(tmp_path, {"recipe": {"seed": 2}, "start": {"model": "b"}})
-
-
-def test_an_identity_that_cannot_be_read_is_not_another_run(tmp_path):
-    (tmp_path / "run.json").write_text("{")
-    with pytest.raises(StageError, match=r"run\.json: Expecting .*remove the folder"):
-        belongs_to(tmp_path, {"recipe": {"seed": 1}})
-
-
-def test_a_run_of_the_upstream_engine_in_groups_by_length_is_not_resumed(tmp_path):
-    run = {"recipe": {"seed": 1}, "start": {"model": "a"}, "engine": "llava-next"}
-    (tmp_path / "run.json").write_text(json.dumps(run))
-    require_resumable(tmp_path, planned("ddp", 1))
-    (tmp_path / "checkpoint-2").mkdir()
-    (tmp_path / "checkpoint-2" / "trainer_state.json").write_text("{}")
-    mark_complete(tmp_path / "checkpoint-2")
-    with pytest.raises(StageError, match=r"checkpoint-2: .*grouped by length; .*another --out"):
-        require_resumable(tmp_path, planned("ddp", 1))
-    assert belongs_to(tmp_path, run), "a finished one stays finished"
-    (tmp_path / "run.json").write_text(json.dumps({**run, **IN_RANDOM_ORDER}))
-    require_resumable(tmp_path, planned("ddp", 1))
 
 
 def test_rejects_are_written_and_counted(stage, tmp_path, capsys):

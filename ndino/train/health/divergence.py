@@ -230,7 +230,7 @@ class DivergenceGuard(TrainerCallback):
         # The first bad step was computed from the weights after the step before it.
         for step, path in checkpoints_of(out).items():
             if step >= event.step - 1:
-                unmark(path)
+                unmark(path, f"training diverged at step {event.step}")
         good = newest_complete_checkpoint(out)
         event.checkpoint = good.name if good else None
         event.skipped = (

@@ -1,1 +1,1 @@
-"""Who can resume which checkpoint: how ranks share a model, and the conversion for another number of them."""
+"""A run's folder and whose it is; which ranks can resume a checkpoint, and conversion for other ranks."""

@@ -17,6 +17,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from ndino.train.callbacks import FollowArguments, MarkComplete, StopOnSignal, WriteProgress
 from ndino.train.checkpoints import TRAINED
 from ndino.train.health.divergence import DivergenceGuard
+from ndino.train.resuming.run_folder import RUN, claimed
 from ndino.train.rows.order import EpochSampler
 
 # In each row of rows.json, from the index: its number in the data file, its tokens, those that the loss uses.
@@ -49,8 +50,9 @@ class StageTrainer(LLaVATrainer):
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         self.sampler = EpochSampler(len(self.train_dataset), batch, seed=self.args.seed)
         # From the run's recipe: upstream's arguments have no place for it.
-        run = json.loads((Path(self.args.output_dir) / "run.json").read_text(encoding="utf-8"))
+        run = json.loads((Path(self.args.output_dir) / RUN).read_text(encoding="utf-8"))
         self.loss_average = run["recipe"]["loss_average"]
+        self.claim = contextlib.ExitStack()
         self.weight: float | None = None  # of the micro-batch's loss; None: as it is
         self.add_callback(FollowArguments())
         self.guard = DivergenceGuard(skipping=None)
@@ -73,6 +75,12 @@ class StageTrainer(LLaVATrainer):
             torch.serialization.register_package(
                 5, lambda storage: None, lambda storage, place: storage if place.startswith("cpu:") else None
             )
+
+    def train(self, *arguments, **options):
+        # To the end of this process, which also writes the result. `ndino train` has claimed the folder, but
+        # a job starts the ranks itself.
+        self.claim.enter_context(claimed(Path(self.args.output_dir)))
+        return super().train(*arguments, **options)
 
     def _inner_training_loop(self, batch_size=None, *arguments, **options):
         # On a resume, transformers 4.45 takes the checkpoint's batch size, but accumulates by the arguments.
