@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ndino.common.errors import UserError
+from ndino.common.images import image_sha256
+from ndino.formats.questions.images import ImageFaultError, decode
 
 if TYPE_CHECKING:
     from ndino.formats.questions.table import Questions
@@ -54,13 +57,34 @@ def shuffle_map(ids: Iterable[Id], seed: int = SEED) -> dict[Id, Id]:
 def shuffle_images(questions: Questions, seed: int = SEED) -> Questions:
     """The questions with their images exchanged; everything else stays.
 
-    Images are told apart by their encoded content, so rows with the same image get the same wrong image.
+    Images are told apart by their pixels, so rows with the same image get the same wrong image.
 
     Raises:
         UserError: fewer than two distinct images.
         ImageFaultError: an image cannot be read.
     """
-    digests = [questions.image_digest(row) for row in range(len(questions))]
+    files = [questions.image_digest(row) for row in range(len(questions))]
+    first = {digest: row for row, digest in reversed(list(enumerate(files)))}
+    same = same_pixels({digest: partial(questions.encoded_image, row) for digest, row in first.items()})
+    digests = [same[digest] for digest in files]
     row_of = {digest: row for row, digest in reversed(list(enumerate(digests)))}
     given = shuffle_map(digests, seed)
     return questions.with_images_of([row_of[given[digest]] for digest in digests])
+
+
+def same_pixels(images: Mapping[Id, Callable[[], bytes]]) -> dict[Id, Id]:
+    """For each image the smallest id among those with the same pixels: one image may have several encodings.
+
+    Args:
+        images: by id, a function that reads the encoded image. One that cannot be decoded is like no other.
+    """
+    smallest: dict[str, Id] = {}
+    known: dict[Id, Id] = {}
+    for name in sorted(images):
+        try:
+            pixels = image_sha256(decode(images[name]()))
+        except ImageFaultError:
+            known[name] = name
+        else:
+            known[name] = smallest.setdefault(pixels, name)
+    return known

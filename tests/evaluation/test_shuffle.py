@@ -68,6 +68,18 @@ def test_questions_keep_their_text_and_lose_their_image(colours):
     assert len(set(zip(colours, shown, strict=True))) == len(set(colours)) == len(Counter(shown))
 
 
+def test_the_same_image_in_another_encoding_is_no_other_image():
+    def stored(colour: int, kind: str) -> dict[str, bytes]:
+        file = io.BytesIO()
+        Image.new("RGB", (4, 4), (colour, 0, 0)).save(file, kind)
+        return {"bytes": file.getvalue()}
+
+    kinds = ["png", "bmp", "tiff"]
+    rows = {"image": [stored(colour, kind) for colour in (10, 90) for kind in kinds]}
+    dataset = Dataset.from_dict(rows, features=Features({"image": ImageFeature()}))
+    assert list(map(red, shuffle_images(questions_of(dataset, "set", Path())))) == [90] * 3 + [10] * 3
+
+
 def test_a_selection_of_rows_is_shuffled_within_itself():
     part = set_of([0, 1, 2, 3, 4, 5]).select([5, 1, 3])
     shown = {red(row) for row in shuffle_images(part)}

@@ -12,7 +12,7 @@ from typing import Any
 from PIL.Image import Image
 
 from ndino.common.errors import UserError
-from ndino.common.images import pixel_digest
+from ndino.common.images import image_sha256
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.shuffle import shuffle_map
@@ -42,14 +42,14 @@ def exchange_task_images(loaded: LoadedTask, size: int) -> None:
     where: dict[str, tuple[int, int]] = {}
     for number in range(size):
         for place, image in enumerate(_images(show(task.eval_docs[number]), name)):
-            where.setdefault(pixel_digest(image), (number, place))
+            where.setdefault(image_sha256(image), (number, place))
     try:
         given = shuffle_map(where)
     except UserError as error:
         raise SetupError(f"task {name}: {error}") from error
 
     def show_wrong(document: Mapping[str, Any]) -> list[Image]:
-        wanted = [where[given[pixel_digest(image)]] for image in show(document)]
+        wanted = [where[given[image_sha256(image)]] for image in show(document)]
         return [show(task.eval_docs[number])[place] for number, place in wanted]
 
     task.doc_to_visual = show_wrong

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -12,7 +14,7 @@ from ndino.common.errors import UsageError, UserError, no_room, reason_of
 from ndino.common.hub import hub_reason, may_be_on_hub
 from ndino.common.images import image_digest
 from ndino.common.options import need_folder
-from ndino.evaluation.shuffle import shuffle_map
+from ndino.evaluation.shuffle import same_pixels, shuffle_map
 from ndino.formats.questions.faults import text_fault
 from ndino.formats.questions.images import UNREADABLE, ImageFaultError, decode
 from ndino.formats.questions.layout import split_files
@@ -41,6 +43,12 @@ class AnswerItem:
     digest: str
     image: Callable[[], bytes]
     fault: str | None = None
+
+    @property
+    def content(self) -> str:
+        """Identity of question, answer and the encoded image shown, as 32 hexadecimal digits."""
+        parts = json.dumps([self.question, self.answer, self.digest])
+        return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 
 def require_answers(data: str, *, images_dir: Path | None = None, split: str | None = None) -> None:
@@ -197,15 +205,14 @@ def exchange_images(items: Sequence[AnswerItem]) -> list[AnswerItem]:
         AnswerSetError: fewer than two different images.
     """
     holders = {item.digest: item for item in items if item.fault is None}
+    same = same_pixels({digest: item.image for digest, item in holders.items()})
     try:
-        given = shuffle_map(holders)
+        given = shuffle_map(same.values())
     except UserError as error:
         raise AnswerSetError(f"the answers show {error}") from error
-    return [
-        item
-        if item.fault
-        else AnswerItem(
-            item.id, item.question, item.answer, given[item.digest], holders[given[item.digest]].image
-        )
-        for item in items
-    ]
+
+    def exchanged(item: AnswerItem) -> AnswerItem:
+        other = given[same[item.digest]]
+        return replace(item, digest=other, image=holders[other].image)
+
+    return [item if item.fault else exchanged(item) for item in items]

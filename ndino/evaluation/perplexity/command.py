@@ -83,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
     low, high = summary["interval"]
     paper = "⋄" if summary["paper"] is None else f"{summary['paper']:.4g}"
     print(f"corpus perplexity  {summary['corpus']:.4g}  (95 % interval {low:.4g} to {high:.4g})")
+    if summary["bits_per_character"] is not None:
+        print(f"bits per character {summary['bits_per_character']:.4g}")
     print(f"paper's mean       {paper}  ({summary['outliers']} above {OUTLIER:,.0f} left out)")
     print(f"answers            {summary['n']} scored, {summary['skipped']} skipped")
     for kind, count in summary["reasons"].items():

@@ -7,6 +7,8 @@ those above 1,000. The corpus perplexity beside it weights every token equally a
 from __future__ import annotations
 
 import json
+import math
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -21,7 +23,15 @@ from ndino.common.files import key_of, write_json, write_text
 from ndino.common.interrupts import raise_if_interrupted
 from ndino.evaluation.models import Model
 from ndino.evaluation.perplexity.answer_sets import AnswerItem, exchange_images
-from ndino.evaluation.perplexity.scorer import PerplexityError, Score, exponential, load_scorer
+from ndino.evaluation.perplexity.scorer import (
+    VERSION,
+    PerplexityError,
+    Score,
+    backend,
+    exponential,
+    load_scorer,
+)
+from ndino.evaluation.provenance import answers_depend_on, made_with, result_key, what_changed
 
 # The paper leaves out samples with a higher perplexity.
 OUTLIER = 1000.0
@@ -58,7 +68,18 @@ def summarise(scores: Sequence[Score]) -> dict[str, Any]:
         "skipped": len(scores) - len(scored),
         "reasons": dict(Counter(kind_of(score.reason) for score in scores if score.reason).most_common()),
         "interval": [exponential(bound) for bound in bounds],
+        "bits_per_character": _bits_per_character(scored),
     }
+
+
+def _bits_per_character(scored: Sequence[Score]) -> float | None:
+    """Bits that the answers cost, their end tokens included, for each of their characters.
+
+    It does not depend on the tokenizer, as nats per token do. None where rows do not say their characters.
+    """
+    characters = sum(score.characters for score in scored)
+    nats = sum(score.nll for score in scored if score.nll is not None)
+    return nats / math.log(2) / characters if characters else None
 
 
 def mean_nll(nll: np.ndarray, tokens: np.ndarray, axis: int = -1) -> Any:
@@ -77,8 +98,8 @@ def score_set(
     """Score ``items``; write one row each to ``out`` (``.jsonl``) and the summary beside it (``.json``).
 
     Each batch is written as soon as it is done, and an interrupted run resumes after the last one.
-    ``out.fingerprint`` records model and data: if either has changed, scoring starts over. Rows of another
-    model are never replaced.
+    ``out.fingerprint`` records all that the rows depend on: if any of it has changed, scoring starts over.
+    Rows of another model are never replaced.
 
     Returns:
         The summary (see `summarise`) and the rows in the order of ``items``.
@@ -93,9 +114,13 @@ def score_set(
     summary, marker = out.with_suffix(".json"), out.with_name(f"{out.name}.fingerprint")
     if out.exists() and not marker.exists():
         raise PerplexityError(f"{out} exists and is not ours (remedy: choose another output)")
-    fields = [[item.id, item.question, item.answer, item.digest, item.fault] for item in chosen]
-    held = _held(marker)
-    asked = {"key": key_of(model.fingerprint, fields), "model": model.path, "weights": model.fingerprint}
+    held, depends = _held(marker), _depends(model, chosen)
+    asked = {
+        "key": result_key(depends),
+        "model": model.path,
+        "weights": model.fingerprint,
+        "depends": depends,
+    }
     if held.get("key") != asked["key"]:
         another = all(held.get(name) not in (None, asked[name]) for name in ("model", "weights"))
         if another and out.exists():
@@ -103,6 +128,10 @@ def score_set(
                 f"{out}: holds rows of {held['model']}, which has other weights "
                 "(remedy: choose another --out, or remove that file)"
             )
+        if out.exists():
+            reason = what_changed(held.get("depends"), depends)
+            message = f"{out}: stale and made again, since this changed: {reason}"
+            print(f"ndino perplexity: {message}", file=sys.stderr)
         summary.unlink(missing_ok=True)
         out.unlink(missing_ok=True)
         write_json(marker, asked)
@@ -124,11 +153,22 @@ def score_set(
     scores = [done[item.id] for item in chosen]
     write_text(out, "".join(map(_line, scores)))
     result = summarise(scores)
-    write_json(summary, result)
+    stated = made_with(depends["answers"]["device"])
+    write_json(summary, {**result, "depends": depends, "made_with": stated})
     return result, scores
 
 
-def _held(marker: Path) -> dict[str, str]:
+def _depends(model: Model, items: Sequence[AnswerItem]) -> dict[str, dict[str, Any]]:
+    answers = answers_depend_on(model, backend(), f"Scorer {VERSION}")
+    texts = [[item.id, item.question, item.answer, item.fault] for item in items]
+    images = [item.digest for item in items]
+    return {
+        "answers": answers,
+        "task": {"questions": len(items), "texts": key_of(texts), "images": key_of(images)},
+    }
+
+
+def _held(marker: Path) -> dict[str, Any]:
     """What ``out`` was made from; the key alone where an earlier version wrote it."""
     if not marker.exists():
         return {}

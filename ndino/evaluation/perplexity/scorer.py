@@ -24,8 +24,9 @@ from ndino.common.errors import UserError, reason_of, remedy_for
 from ndino.common.images import BROKEN_IMAGE
 from ndino.evaluation.inference.prefix_cache import encode_prefix, packed_attention
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing, common_length, prefix_key
-from ndino.evaluation.models import Model
+from ndino.evaluation.models import Backend, Model
 from ndino.evaluation.perplexity.answer_sets import AnswerItem
+from ndino.evaluation.provenance import arguments_of
 from ndino.formats.finite import non_finite_in_model, not_finite
 from ndino.formats.image_tokens import widen_image_tokens
 from ndino.formats.model_folder import missing_weights
@@ -45,6 +46,8 @@ LARGEST_EXPONENT = 700.0
 PACKED_TOKENS = 4096
 # Rows of logits at a time; 256 rows of LLaMA 3's vocabulary are 131 MB in float32.
 LOGIT_ROWS = 256
+# Part of the results' keys. Raise it when a change of this code changes them.
+VERSION = 1
 
 
 class PerplexityError(UserError):
@@ -59,6 +62,9 @@ class Score:
         nll: negative log-likelihood of the answer in nats, summed over its tokens; None for a skipped row.
         answer_tokens: their number, 0 for a skipped row.
         reason: why a row was skipped: the kind, then a colon and what concerns this row alone.
+        content: the item's `content`, by which models' rows are joined; empty in rows of earlier versions.
+        image: digest of the encoded image shown; empty where there is none.
+        characters: of the answer.
     """
 
     id: str
@@ -67,6 +73,9 @@ class Score:
     perplexity: float | None
     skipped: bool
     reason: str | None
+    content: str = ""
+    image: str = ""
+    characters: int = 0
 
 
 @dataclass(frozen=True)
@@ -325,16 +334,26 @@ def _scored(prepared: TokenizedAnswer, nll: float) -> Score:
     if not math.isfinite(nll):
         return _skipped(prepared.item, "the model's loss is no finite number")
     tokens = prepared.answer_tokens
-    return Score(prepared.item.id, nll, tokens, exponential(nll / tokens), False, None)
+    perplexity = exponential(nll / tokens)
+    return Score(prepared.item.id, nll, tokens, perplexity, False, None, **_of_item(prepared.item))
 
 
 def _skipped(item: AnswerItem, reason: str) -> Score:
-    return Score(item.id, None, 0, None, True, reason)
+    return Score(item.id, None, 0, None, True, reason, **_of_item(item))
+
+
+def _of_item(item: AnswerItem) -> dict[str, Any]:
+    return {"content": item.content, "image": item.digest, "characters": len(item.answer)}
 
 
 def exponential(value: float) -> float:
     """exp(), limited to what JSON can hold."""
     return math.exp(min(value, LARGEST_EXPONENT))
+
+
+def backend() -> Backend:
+    """What scores, with its dtype."""
+    return Backend("perplexity", f"dtype={'bfloat16' if torch.cuda.is_available() else 'float32'}")
 
 
 def load_scorer(model: Model) -> Scorer:
@@ -345,11 +364,12 @@ def load_scorer(model: Model) -> Scorer:
             markers nor a chat template.
     """
     gpu = torch.cuda.is_available()
+    dtype = getattr(torch, arguments_of(backend())["dtype"])
     try:
         processor = LlavaNextProcessor.from_pretrained(model.path)
         found: Any = LlavaNextForConditionalGeneration.from_pretrained(
             model.path,
-            dtype=torch.bfloat16 if gpu else torch.float32,
+            dtype=dtype,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )

@@ -8,9 +8,16 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ndino.common.errors import UserError
 from ndino.evaluation import shuffle
 from ndino.evaluation.lmms_eval_adapter.surroundings import DATASETS_CACHE
-from ndino.evaluation.tasks.preparation import questions, require_columns, require_images, require_texts
+from ndino.evaluation.tasks.preparation import (
+    TaskDataError,
+    questions,
+    require_columns,
+    require_images,
+    require_texts,
+)
 from ndino.formats.questions.images import ImageFaultError, decode
 from ndino.formats.questions.layout import is_hub_layout
 from ndino.formats.questions.table import read_questions
@@ -44,11 +51,13 @@ def gqa_image(image_id: str) -> Image:
 
 def _current_index() -> tuple[Mapping[str, Callable[[], bytes]], dict[str, str]]:
     # Another working directory or cache is other data, hence both are part of the index's cache key.
-    return _index(os.getcwd(), os.environ.get(DATASETS_CACHE))
+    return _index(os.getcwd(), os.environ.get(DATASETS_CACHE), shuffle.requested())
 
 
-@lru_cache(maxsize=2)
-def _index(folder: str, cache: str | None) -> tuple[Mapping[str, Callable[[], bytes]], dict[str, str]]:
+@lru_cache(maxsize=4)
+def _index(
+    folder: str, cache: str | None, exchange: bool
+) -> tuple[Mapping[str, Callable[[], bytes]], dict[str, str]]:
     """By id, a function that reads the image, and the id of the image given in its place when shuffled.
 
     The images are files named after their ids in ``folder/lmms-lab/GQA/``, or a dataset with the columns
@@ -57,7 +66,16 @@ def _index(folder: str, cache: str | None) -> tuple[Mapping[str, Callable[[], by
     local = Path(folder) / SOURCE
     files = {path.stem: path for path in sorted(local.rglob("*")) if path.suffix.lower() in IMAGE_FILES}
     readers = {name: path.read_bytes for name, path in files.items()} or _dataset_readers(local, cache)
-    return readers, shuffle.shuffle_map(readers) if len(readers) > 1 else {}
+    return readers, _exchange(readers) if exchange else {}
+
+
+def _exchange(readers: Mapping[str, Callable[[], bytes]]) -> dict[str, str]:
+    same = shuffle.same_pixels(readers)
+    try:
+        given = shuffle.shuffle_map(same.values())
+    except UserError as error:
+        raise TaskDataError(f"{SOURCE}: {error}") from error
+    return {name: given[same[name]] for name in readers}
 
 
 def _dataset_readers(local: Path, cache: str | None) -> dict[str, Callable[[], bytes]]:

@@ -6,11 +6,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fixtures.tiny import write_tiny_model
+from ndino.common.provenance import commit
+from ndino.evaluation import provenance
+from ndino.evaluation.perplexity.answer_sets import exchange_images
 from ndino.evaluation.perplexity.score_set import score_set, summarise
 from ndino.evaluation.perplexity.scorer import PerplexityError, Score, Scorer, load_scorer
-from tests.evaluation.answer_files import find
+from ndino.formats.questions.images import decode
+from tests.evaluation.answer_files import find, read_answers
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -43,8 +48,18 @@ def test_rows_and_summary_are_written(tmp_path, tiny_model_folder, answer_items)
     summary, scores = score_set(find(tiny_model_folder), answer_items, out, batch=2)
     rows = read_rows(out)
     assert [row["id"] for row in rows] == [item.id for item in answer_items]
-    assert set(rows[0]) == {"id", "nll", "answer_tokens", "perplexity", "skipped", "reason"}
-    assert json.loads(out.with_suffix(".json").read_text()) == summary == summarise(scores)
+    assert set(rows[0]) == {
+        *("id", "nll", "answer_tokens", "perplexity", "skipped", "reason"),
+        *("content", "image", "characters"),
+    }
+    assert [row["characters"] for row in rows] == [len(item.answer) for item in answer_items]
+    stated = json.loads(out.with_suffix(".json").read_text())
+    depends, made = stated.pop("depends"), stated.pop("made_with")
+    assert stated == summary == summarise(scores)
+    assert made["commit"] == commit() and depends["answers"]["dtype"] == "float32"
+    assert {"weights", "device", "torch", "transformers", "wrapper"} <= set(depends["answers"])
+    bits = sum(row["nll"] for row in rows) / math.log(2) / sum(row["characters"] for row in rows)
+    assert summary["bits_per_character"] == pytest.approx(bits)
     shuffled = out.with_name("set.shuffled.jsonl")
     control, _ = score_set(find(tiny_model_folder), answer_items, shuffled, shuffled=True)
     assert control["corpus"] != pytest.approx(summary["corpus"], rel=1e-3)
@@ -84,6 +99,41 @@ def test_a_model_trained_on_or_other_data_start_anew(tmp_path, answer_items):
     assert len(read_rows(out)) == 5
     assert score_set(other, answer_items[:2], out)[0]["n"] == 2
     assert len(read_rows(out)) == 2
+
+
+def test_rows_of_two_versions_never_meet_in_one_file(
+    tmp_path, tiny_model_folder, answer_items, monkeypatch, capsys
+):
+    out, model = tmp_path / "set.jsonl", find(tiny_model_folder)
+    score_set(model, answer_items, out)
+    first = read_rows(out)
+    # Half of it is there when a newer version continues.
+    out.write_text("".join(json.dumps(row) + "\n" for row in first[:2]))
+    found, asked, real = provenance.versions, [], Scorer.score
+    monkeypatch.setattr(provenance, "versions", lambda names: {**found(names), "transformers": "99.0"})
+    monkeypatch.setattr(Scorer, "score", lambda self, part: asked.extend(part.answers) or real(self, part))
+    capsys.readouterr()
+    score_set(model, answer_items, out)
+    assert len(asked) == 5
+    error = capsys.readouterr().err
+    assert f"ndino perplexity: {out}: stale and made again, since this changed: transformers " in error
+    score_set(model, answer_items, out, batch=3)
+    assert len(asked) == 5, "another batch size changes no key"
+
+
+def test_an_image_in_another_encoding_is_not_another_image_for_the_control(tmp_path, answers_file):
+    images = answers_file.parent / "images"
+    with Image.open(images / "0.png") as first:
+        first.save(images / "1.bmp")
+    rows = [json.loads(line) for line in answers_file.read_text().splitlines()]
+    rows[1]["file_name"] = "1.bmp"
+    answers_file.write_text("\n".join(map(json.dumps, rows)))
+    items = read_answers(answers_file)
+    right, wrong = (
+        [decode(item.image()).tobytes() for item in kind] for kind in (items, exchange_images(items))
+    )
+    assert right[0] == right[1] and wrong[0] == wrong[1]
+    assert all(own != other for own, other in zip(right, wrong, strict=True))
 
 
 def test_rows_of_another_model_are_kept(tmp_path, tiny_model_folder, answer_items):

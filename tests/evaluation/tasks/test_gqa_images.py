@@ -38,6 +38,15 @@ def test_every_image_is_exchanged_for_the_control(files, monkeypatch):
     assert all(shown[f"n{index}"] != draw_image(index).tobytes() for index in range(3))
 
 
+def test_equal_images_under_two_ids_are_one_for_the_control(files, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "1")
+    draw_image(0).save(files / "n0b.jpg", quality=100, subsampling=0)
+    Image.open(files / "n0b.jpg").save(files / "n0a.png")
+    assert gqa_image("n0a").tobytes() == gqa_image("n0b").tobytes()
+    with Image.open(files / "n0a.png") as own:
+        assert gqa_image("n0a").tobytes() != own.convert("RGB").tobytes()
+
+
 def test_a_dataset_has_the_same_images_as_files(tmp_path, monkeypatch):
     monkeypatch.chdir(write_benchmarks(tmp_path / "data", rows=4))
     monkeypatch.setenv(DATASETS_CACHE, str(tmp_path / "cache"))
