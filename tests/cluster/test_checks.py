@@ -121,3 +121,18 @@ def test_a_job_that_begins_leaves_the_headers_to_the_index(stage, tmp_path):
 def test_an_image_above_pillow_s_own_limit_passes_as_it_does_in_training(stage, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert check(stage, Allocation(1, 1, "cpu"), engine="native").problems == ()
+
+
+def test_rows_that_do_not_fill_a_step_are_refused_before_the_job(stage):
+    def problems(**fields) -> list[str]:
+        recipe = dataclasses.replace(stage.recipe, **fields)
+        found = check(
+            dataclasses.replace(stage, recipe=recipe), Allocation(1, 2, "cpu", "ddp"), engine="native"
+        )
+        return list(found.problems)
+
+    assert problems() == problems(eval_rows=8) == []
+    (problem,) = problems(effective_batch=16)
+    assert "12 usable row(s) do not fill a step of 16 " in problem and "effective_batch: 2" in problem
+    (problem,) = problems(eval_rows=9)  # these are not trained on
+    assert "3 usable row(s) do not fill a step of 4 " in problem

@@ -40,6 +40,10 @@ def sources(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(data_inputs, "reference_pdf", lambda say: pdf)
     monkeypatch.setattr(data_inputs, "STAMPS", 12)
     monkeypatch.setattr(data_demo, "STEPS", 2)
+    # As many rows in a step as there are captions.
+    smaller = data_demo.OVERRIDES.read_text().replace("batch: 16", "batch: 12")
+    (tmp_path / "recipes.yaml").write_text(smaller)
+    monkeypatch.setattr(data_demo, "OVERRIDES", tmp_path / "recipes.yaml")
 
 
 def manifest(folder: Path) -> dict:
