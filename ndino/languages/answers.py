@@ -34,11 +34,16 @@ class AnswerReader:
                 f"language {language.code!r}: reading: num2words does not know numbers in {words.numbers!r} "
                 f"(remedy: leave numbers empty in ndino/languages/{language.code}.yaml and list number_words)"
             ) from error
-        self._letters = LetterReader(words, self._short.same)
+        self._letters = LetterReader(words, self.means)
 
     def same(self, one: str, other: str) -> bool:
         """Whether two short answers mean the same: `ShortAnswerReader.same`."""
         return self._short.same(one, other)
+
+    def means(self, answer: str, target: str) -> bool:
+        """Whether an answer means a short one; where that is yes or no, the answer's first word decides."""
+        wanted = self.only_yes_or_no(target)
+        return self.same(answer, target) if wanted is None else self.yes_or_no(answer) == wanted
 
     def contains(self, answer: str, target: str) -> bool:
         """Whether a longer answer contains a short one: `ShortAnswerReader.contains`."""

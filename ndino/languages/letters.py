@@ -24,6 +24,8 @@ class _Mention:
         denied: the answer says that it is not this option.
         announced: the answer says that it is this option.
         leading: it stands where an option would: at the start, in brackets, or in a clause of its own.
+        labels: the option's text follows, and a denial there denies nothing: "A) No".
+        is_labelled: the option's text stands before: "No (A)".
     """
 
     letter: str
@@ -32,13 +34,15 @@ class _Mention:
     denied: bool = False
     announced: bool = False
     leading: bool = False
+    labels: bool = False
+    is_labelled: bool = False
 
 
 class LetterReader:
     """Reads options by one language's words.
 
     Args:
-        same: whether two short answers mean the same.
+        same: whether an answer means the same as an option's text.
     """
 
     def __init__(self, words: ReadingWords, same: Callable[[str, str], bool]) -> None:
@@ -68,7 +72,7 @@ class LetterReader:
         alone = [letter for letter in lines if letter]
         if lines and lines[0] and len({*alone}) == 1:
             return lines[0]
-        matching = [letter for letter, choice in (choices or {}).items() if self._same(choice, answer)]
+        matching = [letter for letter, choice in (choices or {}).items() if self._same(answer, choice)]
         if len(matching) == 1:
             return matching[0]
         mentions = self._mentions(text, letters, choices or {})
@@ -94,7 +98,8 @@ class LetterReader:
         ]
         for group in self._joined(found, mentions):
             start, end = group[0].start, group[-1].end
-            denied = self._is_denied(found, start, end)
+            denied = not group[0].is_labelled and self._is_denied_before(found, start)
+            denied = denied or (not group[-1].labels and self._is_denied_after(found, end))
             # "The options are A, B and C" announces none of them.
             described = self._copulas.at(found, end) > 0
             announced = (group[0].announced and not described) or self._is_confirmed(found, end)
@@ -120,7 +125,8 @@ class LetterReader:
             end += 1
         mention = _Mention(letter, start, end)
         announced = self._is_announced(found, start)
-        own_text = place == self._first_word(found) and self._is_own_text(text, token, choices.get(letter))
+        has_text = self._is_own_text(text, token, choices.get(letter))
+        own_text = has_text and place == self._first_word(found)
         comma = end < len(found) and found[end].text == ","
         reasoned = self._reasons.at(found, end + comma) > 0
         closed = end == len(found) or not found[end].is_word
@@ -136,6 +142,11 @@ class LetterReader:
         mention.announced = announced or (at_start and reasoned) or self._has_own_line(found, place, letters)
         mention.announced = mention.announced or (own_text and text.count(NEWLINE) == 0)
         mention.leading = at_start or enclosed or self._has_own_clause(found, start, end)
+        bracketed = not enclosed and not announced and end > place + 1
+        new_text = end < len(found) and found[end].text[0].isupper()
+        said_before = text[: found[start].start]
+        mention.is_labelled = enclosed and self._same(said_before, choices.get(letter, ""))
+        mention.labels = has_text or bracketed or new_text
         return mention
 
     def _is_a_word(self, found: list[Token], place: int, letter: str) -> bool:
@@ -179,7 +190,7 @@ class LetterReader:
         """Whether the text of the option follows its letter, to the end of the line."""
         rest = text[token.end :].lstrip(" )]}.:;,=–—-\n")
         texts = {rest, rest.split(NEWLINE)[0]}
-        return choice is not None and any(part and self._same(choice, part) for part in texts)
+        return choice is not None and any(part and self._same(part, choice) for part in texts)
 
     def _has_own_line(self, found: list[Token], place: int, letters: str) -> bool:
         """Whether an option heads the first of several lines, and no other one any line."""
@@ -208,8 +219,8 @@ class LetterReader:
                 groups.append([mention])
         return groups
 
-    def _is_denied(self, found: list[Token], start: int, end: int) -> bool:
-        """Whether a denial stands before in the same clause, or a denial or rejection follows."""
+    def _is_denied_before(self, found: list[Token], start: int) -> bool:
+        """Whether a denial stands before in the same clause."""
         place = start
         while place and not _ends_clause(found, place - 1):
             if self._breaks.before(found, place):
@@ -220,6 +231,10 @@ class LetterReader:
             place -= 1
             if found[place].key in self._denying:
                 return True
+        return False
+
+    def _is_denied_after(self, found: list[Token], end: int) -> bool:
+        """Whether a denial follows, or "is wrong"."""
         if end < len(found) and found[end].key in self._denials:
             return True
         length = self._copulas.at(found, end)

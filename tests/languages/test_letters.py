@@ -97,7 +97,13 @@ DENIED = [
         "Nemmeno {}",
         "Non sceglierei la {}",
     ),
-    *("La risposta non è l'opzione {}.", "La risposta corretta non è la ({})", "Di certo non è {}"),
+    *(
+        "La risposta non è l'opzione {}.",
+        "La risposta corretta non è la ({})",
+        "Di certo non è {}",
+        "L'opzione {}) non è corretta",
+        "({}) non è giusta",
+    ),
     *("L'opzione {} è sicuramente sbagliata.", "La {} non può essere", "Non è vero che la risposta è {}"),
     *("Né {} né OTHER", "Escluderei {} e OTHER", "Le opzioni {}, OTHER e F non sono corrette"),
 ]
@@ -175,6 +181,49 @@ def test_a_denied_letter_names_nothing_and_nor_do_several(wording):
 def test_letters_that_are_no_options_are_not_read(answer):
     assert reader("it").letter(answer, "ABCDEFGH") is None
     assert reader("it").letter(answer, LETTERS, CHOICES) is None
+
+
+DENYING = ["No", "Nessuna delle precedenti", "Non si può dire", "Non è sbagliata", "È falsa"]
+WITH_TEXT = [
+    *(
+        "{}. TEXT",
+        "{}) TEXT",
+        "({}) TEXT",
+        "{} TEXT",
+        "{}: TEXT",
+        "{}, TEXT",
+        "{} - TEXT",
+        "{}\nTEXT",
+        "TEXT",
+    ),
+    *(
+        "La risposta è {}. TEXT",
+        "Risposta: {}) TEXT",
+        "TEXT ({})",
+        "La risposta è {}: TEXT",
+        "La risposta è TEXT",
+    ),
+]
+
+
+@pytest.mark.parametrize("wording", WITH_TEXT)
+@pytest.mark.parametrize("text", DENYING)
+def test_a_denial_in_an_options_own_text_denies_nothing(wording, text):
+    others = ["un gatto", "una mucca", "il cane", "tre topi", "il sole"]
+    for letter in LETTERS:
+        rest = iter(others)
+        choices = {each: text if each == letter else next(rest) for each in LETTERS}
+        answer = wording.replace("TEXT", text).format(letter)
+        assert reader("it").letter(answer, LETTERS, choices) == letter
+        # Without the options' texts, only what follows a letter can be told from a denial of it.
+        if wording not in ("TEXT", "TEXT ({})", "La risposta è TEXT") and text[0] == "N":
+            assert reader("it").letter(answer, LETTERS) == letter
+
+
+def test_options_that_are_yes_and_no_are_read_by_the_first_word():
+    choices = {"A": "Sì", "B": "No"}
+    said = ["Sì, c'è un cane", "no, non c'è", "B) No, non c'è", "A sì", "Si vede un cane", "sì e no"]
+    assert [reader("it").letter(answer, "AB", choices) for answer in said] == ["A", "B", "B", "A", None, None]
 
 
 def test_a_letter_that_is_no_option_is_not_read():

@@ -26,9 +26,7 @@ def exact_match(answer: str, targets: Sequence[str]) -> float:
 
 def same_answer(answer: str, target: str) -> bool:
     """Whether two short answers mean the same; where the target is yes or no, the first word decides."""
-    answers = reader(LANGUAGE)
-    wanted = answers.only_yes_or_no(target)
-    return answers.same(answer, target) if wanted is None else answers.yes_or_no(answer) == wanted
+    return reader(LANGUAGE).means(answer, target)
 
 
 def contains_answer(answer: str, target: str) -> bool:
