@@ -13,6 +13,7 @@ import pytest
 from lmms_eval.evaluator import simple_evaluate
 
 from ndino.evaluation.benchmarks import Benchmarks
+from ndino.evaluation.tasks import gqa_images
 from tests.evaluation.answerer import Answerer, guess, metrics
 from tests.evaluation.benchmarks import COLOURS
 from tests.golden.make_released_scores import DEFECTS, GOLDEN, ORDINARY, SPACED
@@ -271,11 +272,9 @@ def test_gqa_reads_every_form_of_its_labels(benchmarks, label, target):
 
 
 def test_gqa_decodes_only_the_image_that_is_asked_about(benchmarks, monkeypatch):
-    from datasets.features import Image as ImageFeature
-
     decoded = []
-    decode = ImageFeature.decode_example
-    monkeypatch.setattr(ImageFeature, "decode_example", lambda *a, **k: decoded.append(1) or decode(*a, **k))
+    decode = gqa_images.decode
+    monkeypatch.setattr(gqa_images, "decode", lambda encoded: decoded.append(1) or decode(encoded))
     task = benchmarks.task("gqa-it", shuffled=False).task
     (image,) = task.doc_to_visual(task.eval_docs[2])
     assert image.getpixel((0, 0)) == COLOURS["blu"]

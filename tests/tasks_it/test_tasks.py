@@ -64,8 +64,10 @@ def test_a_seeing_model_gets_everything_right_and_loses_it_with_wrong_images(ben
 @pytest.mark.parametrize("name", TASKS)
 def test_a_blind_model_scores_the_same_and_documents_stay_the_same(benchmarks, name):
     right = benchmarks.ask(Answerer(guess), name, shuffled=False)
-    wrong = benchmarks.ask(Answerer(guess), name, shuffled=True)
+    wrong = benchmarks.ask(Answerer(guess), name, shuffled=True, right=right.rows)
     assert right.metrics == wrong.metrics
+    images = [row.pop("image_sha256") for row in right.rows], [row.pop("image_sha256") for row in wrong.rows]
+    assert all(shown != given for shown, given in zip(*images, strict=True))
     assert [{**row, "shuffled": True} for row in right.rows] == wrong.rows
     assert len({row["doc_hash"] for row in right.rows}) == len(right.rows)
 
