@@ -23,6 +23,7 @@ from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.lmms_eval_adapter.surroundings import task_environment
 from ndino.evaluation.lmms_eval_adapter.task_index import TaskIndex
 from ndino.evaluation.lmms_eval_adapter.wrong_images import exchange_task_images
+from ndino.evaluation.parts import parts_of
 from ndino.evaluation.provenance import data_revision
 from ndino.evaluation.standard_errors import standard_errors
 from ndino.evaluation.tasks.instructions import LANGUAGE, LETTER_ANSWER, SHORT_ANSWER
@@ -274,7 +275,14 @@ class Benchmarks:
         hashes = {row["doc_id"]: row["doc_hash"] for row in right}
         samples = sorted(found.samples, key=lambda sample: sample.doc_id)
         rows = [_row(s, shown[s.doc_id], hashes.get(s.doc_id), shuffled=shuffled) for s in samples]
-        errors = standard_errors([sample.values for sample in found.samples], task.resampled_totals)
+        columns = self._metadata(name).get("parts", [])
+        for row, sample in zip(rows, samples, strict=True):
+            row |= {"parts": parts} if (parts := parts_of(sample.document, columns)) else {}
+        errors = standard_errors(
+            [sample.values for sample in found.samples],
+            task.resampled_totals,
+            [str(shown[sample.doc_id] or sample.doc_id) for sample in found.samples],
+        )
         return TaskOutcome(rows, found.metrics, errors)
 
     def majority(self, name: str) -> Metrics:

@@ -1,10 +1,11 @@
-"""Standard errors of scores, that is how far a score would move with another sample of questions."""
+"""Standard errors of scores, that is how far a score would move with other images and questions."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from statistics import fmean, stdev
+from math import fsum
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -15,31 +16,45 @@ RESAMPLES = 200
 SEED = 20241126
 
 
-def standard_error(values: Sequence[Any], total: Callable[[Sequence[Any]], float]) -> float | None:
+def standard_error(
+    values: Sequence[Any], total: Callable[[Sequence[Any]], float], images: Sequence[str] | None = None
+) -> float | None:
     """The standard error of ``total(values)``, where each value is what one question contributes.
 
-    A mean of numbers has the textbook's formula. Anything else (precision, recall, F1, a yes ratio) has the
-    bootstrap's: the standard deviation over resamples of the questions. None for fewer than two questions.
+    Questions about the same image vary together, so images are what is drawn. A mean of numbers has the
+    textbook's formula for clusters (with one question an image, that of the mean). Anything else (precision,
+    recall, F1, a yes ratio) has the bootstrap's: the standard deviation over resamples of the images. None
+    for fewer than two images.
+
+    Args:
+        images: what each question's image is; None if every question has its own.
     """
-    if len(values) < 2:
+    rows_of: dict[Any, list[int]] = {}
+    for row, image in enumerate(images or range(len(values))):
+        rows_of.setdefault(image, []).append(row)
+    clusters = list(rows_of.values())
+    if len(clusters) < 2:
         return None
     numbers = all(isinstance(value, (int, float)) for value in values)
-    if numbers and math.isclose(total(values), fmean(values), rel_tol=1e-9, abs_tol=1e-12):
-        return stdev(values) / math.sqrt(len(values))
+    if numbers and math.isclose(total(values), mean := fmean(values), rel_tol=1e-9, abs_tol=1e-12):
+        squares = fsum(fsum(values[row] - mean for row in rows) ** 2 for rows in clusters)
+        return math.sqrt(squares * len(clusters) / (len(clusters) - 1)) / len(values)
 
-    def resampled(rows: np.ndarray) -> float:
-        return float(total([values[row] for row in rows]))
+    def resampled(drawn: np.ndarray) -> float:
+        return float(total([values[row] for number in drawn for row in clusters[number]]))
 
-    rows = np.arange(len(values))
-    return bootstrap(resampled, rows, resamples=RESAMPLES, seed=SEED, vectorized=False).standard_error
+    numbered = np.arange(len(clusters))
+    return bootstrap(resampled, numbered, resamples=RESAMPLES, seed=SEED, vectorized=False).standard_error
 
 
 def standard_errors(
-    samples: Sequence[Mapping[str, Any]], totals: Mapping[str, Callable[[Sequence[Any]], float]]
+    samples: Sequence[Mapping[str, Any]],
+    totals: Mapping[str, Callable[[Sequence[Any]], float]],
+    images: Sequence[str] | None = None,
 ) -> dict[str, float]:
-    """The standard error of each metric in ``totals`` that every sample has."""
+    """The standard error of each metric in ``totals`` that every sample has; ``images`` as above."""
     errors = {
-        metric: standard_error([sample[metric] for sample in samples], total)
+        metric: standard_error([sample[metric] for sample in samples], total, images)
         for metric, total in totals.items()
         if all(metric in sample for sample in samples)
     }

@@ -104,16 +104,15 @@ def _other_intervals(log: TaskLog, fractional: Collection[str]) -> dict[str, lis
 
 
 def _parts(log: TaskLog, fractional: bool) -> dict[str, dict[str, dict[str, Any]]]:
-    """The primary score of each part of the benchmark, by each kind of part that the log names."""
-    kinds = {kind for sample in log.samples for kind in sample.parts}
+    """The primary score of each part of the benchmark, by each kind of which the log names several."""
+    rows: dict[str, dict[str, list[int]]] = {}
+    for row, sample in enumerate(log.samples):
+        for kind, part in sample.parts.items():
+            rows.setdefault(kind, {}).setdefault(part, []).append(row)
     return {
-        kind: {
-            part: _score_part(
-                log, [row for row, s in enumerate(log.samples) if s.parts.get(kind) == part], fractional
-            )
-            for part in sorted({s.parts[kind] for s in log.samples if kind in s.parts})
-        }
-        for kind in sorted(kinds)
+        kind: {part: _score_part(log, found, fractional) for part, found in sorted(parts.items())}
+        for kind, parts in sorted(rows.items())
+        if len(parts) > 1
     }
 
 

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from ndino.evaluation.benchmarks import Benchmarks, best_constant, save_image
+from ndino.evaluation.parts import parts_of
 from tests.evaluation.answerer import Answerer, guess, see
 
 PARTS = ["pope_adv-it", "pope_pop-it", "pope_random-it"]
@@ -42,6 +43,30 @@ def test_an_outcome_has_rows_metrics_and_errors(benchmarks):
         "metrics": {"exact_match": 1.0, "robust": 1.0, "contains": 1.0, "substring": 1.0},
         "shuffled": False,
     }
+
+
+def test_a_row_names_the_part_of_the_benchmark_that_it_is_in(benchmarks):
+    rows = [row for name in PARTS for row in benchmarks.ask(Answerer(guess), name, shuffled=False).rows]
+    assert [row["parts"] for row in rows[::4]] == [
+        {"category": name} for name in ("adversarial", "popular", "random")
+    ]
+    assert "parts" not in benchmarks.ask(Answerer(guess), "mtvqa-it", shuffled=False).rows[0]
+
+
+@pytest.mark.parametrize(
+    "document, parts",
+    [
+        (
+            {"subject": "Physics", "types": {"structural": "query"}, "n": 3},
+            {"subject": "Physics", "n": "3", "structural": "query"},
+        ),
+        ({"types": {"structural": "query"}}, {"structural": "query"}),
+        ({"subject": None, "types": "query", "n": [3]}, {}),
+        ({"subject": " "}, {}),
+    ],
+)
+def test_parts_are_columns_or_fields_of_them(document, parts):
+    assert parts_of(document, ["subject", "n", "types.structural"]) == parts
 
 
 def test_half_a_surrogate_pair_in_an_answer_can_be_written(benchmarks):

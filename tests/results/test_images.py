@@ -266,3 +266,50 @@ def test_no_model_is_better_when_rows_and_questions_rank_them_differently():
     assert better_model(row, {"A": 0.4, "B": 0.5}) is None
     assert better_model(row | {"difference": -0.1}, {"A": 0.4, "B": 0.5}) == "B"
     assert better_model(row | {"p_holm": 0.06}, {"A": 0.5, "B": 0.4}) is None
+
+
+def test_parts_of_a_benchmark_stand_next_to_it(small_run):
+    def part(n, row):
+        return row | {"parts": {"question_type": "colour" if n < 20 else "count", "subject": "one for all"}}
+
+    for model in ("IT", "PT+IT"):
+        rewrite(small_run / "eval" / model, "gqa-it", part)
+    summary = build_summary(read_run(small_run))
+    keys = [table.key for table in build_tables(summary)]
+    assert keys[:3] == ["table-5", "gqa-it-question_type", "table-6"]
+    parts = summary["models"]["PT+IT"]["gqa-it"]["parts"]
+    assert list(parts) == ["question_type"]  # the other has one part, which is the whole
+    assert parts["question_type"]["colour"] == {
+        "n": 20,
+        "score": 0.85,
+        "interval": [round(bound, 6) for bound in s.wilson_interval(17, 20)],
+        "shuffled": 0.0,
+        "right_minus_shuffled": 0.85,
+    }
+    rows = dict(build_tables(summary)[1].rows)
+    assert [cell.score for cell in rows["colour (n = 20)"] if cell] == ["50.0", "85.0"]
+    assert [cell.score for cell in rows["count (n = 20)"] if cell] == ["0.0", "0.0"]
+
+
+def test_several_shuffles_and_blank_images_are_read(small_run):
+    folder = small_run / "eval" / "PT+IT"
+    rows = [json.loads(line) for line in (folder / "gqa-it.shuffled.jsonl").read_text().splitlines()]
+    half = [row | {"metrics": {"exact_match": float(n < 20)}} for n, row in enumerate(rows)]
+    write_rows(folder / "gqa-it.shuffled-2.jsonl", half)
+    write_rows(folder / "gqa-it.blank.jsonl", half)
+    results = json.loads((folder / "results.json").read_text())
+    results["tasks"]["gqa-it"]["controls"] = {
+        "shuffled-2": {"exact_match": 0.5},
+        "blank": {"exact_match": 0.5},
+    }
+    (folder / "results.json").write_text(json.dumps(results))
+    summary = build_summary(read_run(small_run))
+    entry = summary["models"]["PT+IT"]["gqa-it"]
+    assert (entry["shuffles"], entry["shuffled"], entry["blank"]) == (2, 0.25, 0.5)
+    assert entry["right_minus_shuffled"] == 0.175
+    (table,) = (table for table in build_tables(summary) if table.key == "table-5")
+    details = dict(table.rows)["PT+IT"][0].details  # pyright: ignore[reportOptionalMemberAccess]
+    assert "shuffled 25.0 (mean of 2)" in details and "blank 50.0" in details
+    results["tasks"]["gqa-it"]["controls"].pop("blank")
+    (folder / "results.json").write_text(json.dumps(results))
+    assert any("gqa-it.blank.jsonl is unfinished" in note for note in read_run(small_run).notes)
