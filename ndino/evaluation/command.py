@@ -20,6 +20,7 @@ from ndino.common.files import key_of
 from ndino.common.interrupts import raise_if_interrupted
 from ndino.common.options import CommandParser, comma_separated, need_folder, positive
 from ndino.evaluation.answer_store import AnswerStore
+from ndino.evaluation.askable import require_askable
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.lmms_eval_adapter.answering import attach_store
 from ndino.evaluation.lmms_eval_adapter.models import load_model, model_class, wrapper_identity
@@ -206,6 +207,9 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
                 *(options.batch, options.shuffle, out, processes),
             )
             _keep_what_is_there(run)
+            for model in models:
+                if run.pending(model):
+                    require_askable(model, backend, benchmarks)
             # The control looks at every image, so a finished one is not loaded again.
             for task in benchmarks.names:
                 if any((task, True) in run.pending(model) for model in models):

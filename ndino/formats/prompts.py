@@ -230,6 +230,12 @@ def has_llama3_markers(tokenizer: PreTrainedTokenizerBase) -> bool:
     return all(marker in known for marker in MARKERS)
 
 
+def control_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    """The texts that a tokenizer reads as control tokens, such as the end of a turn; ``<image>`` is none."""
+    added = tokenizer.added_tokens_decoder.values()
+    return tuple(token.content for token in added if token.special and token.content != IMAGE_TOKEN)
+
+
 def encode_templated(
     tokenizer: PreTrainedTokenizerBase, template: str, question: str, answer: str
 ) -> Encoded:
@@ -238,9 +244,13 @@ def encode_templated(
     The answer and the end-of-sequence token that closes it are supervised.
 
     Raises:
-        PromptError: the template fails, or its result does not contain exactly one ``<image>``.
+        PromptError: the template fails, its result does not contain exactly one ``<image>``, or a text
+            contains a control token.
     """
     from jinja2 import TemplateError
+
+    for text in (question, answer):
+        _refuse(text, control_tokens(tokenizer))
 
     content = [{"type": "image"}, {"type": "text", "text": question}]
     conversation: list[dict[str, Any]] = [{"role": "user", "content": content}]

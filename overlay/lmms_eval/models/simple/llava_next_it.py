@@ -39,6 +39,7 @@ from ndino.evaluation.inference.batches import (
 from ndino.evaluation.inference.generation import cut, ends_of, generation_options
 from ndino.evaluation.inference.greedy import decode, on_model, padded_inputs
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing
+from ndino.evaluation.inference.prompting import chat_template, prompt_ids
 from ndino.evaluation.lmms_eval_adapter.answering import note_images
 from ndino.evaluation.models import HF, Backend, find_model
 from ndino.evaluation.progress import reading
@@ -46,7 +47,6 @@ from ndino.evaluation.provenance import answers_depend_on
 from ndino.formats.finite import non_finite_in_model, not_finite
 from ndino.formats.image_tokens import widen_image_tokens
 from ndino.formats.model_folder import missing_weights
-from ndino.formats.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
 
 # Part of the keys of stored answers. Raise it when a change of this code changes answers.
 VERSION = 2
@@ -102,7 +102,7 @@ class LlavaNextIt(lmms):
             raise ValueError(message)
         self.processor = AutoProcessor.from_pretrained(pretrained)
         self.tokenizer = self.processor.tokenizer
-        self.chat_template = self.tokenizer.chat_template or self._default_template(pretrained)
+        self.chat_template = self._template(pretrained)
         self.image_token_id = self._model.config.image_token_id
         self.stop_ids = self._stop_ids()
         self.prefix_sharing = PrefixSharing.of(self._model)
@@ -123,11 +123,10 @@ class LlavaNextIt(lmms):
         self._warned: set[str] = set()
         self._tokens_of_size: dict[tuple[int, int], int] = {}
 
-    def _default_template(self, pretrained: str) -> str:
-        known = self.tokenizer.get_vocab()
-        if START_HEADER in known and END_OF_TURN in known:
-            return LLAMA3_CHAT_TEMPLATE
-        raise ValueError(f"{pretrained}: the tokenizer has no chat template (save the model with one)")
+    def _template(self, pretrained: str) -> str:
+        if (template := chat_template(self.tokenizer)) is None:
+            raise ValueError(f"{pretrained}: the tokenizer has no chat template (save the model with one)")
+        return template
 
     def _stop_ids(self) -> list[int]:
         stated = self._model.generation_config.eos_token_id
@@ -210,9 +209,10 @@ class LlavaNextIt(lmms):
         key = name
         if is_repeatable(settings):
             key = answer_key(self.identity, context, [image.digest for image in images], settings)
-        text = self._prompt(context, len(images), f"{task} document {doc_id}")
-        bos = self.tokenizer.bos_token
-        ids = self.tokenizer(text, add_special_tokens=not (bos and text.startswith(bos)))["input_ids"]
+        try:
+            ids = prompt_ids(self.tokenizer, self.chat_template, context, len(images))
+        except ValueError as error:
+            raise ValueError(f"{task} document {doc_id}: {error}") from error
         return PromptedQuestion(key, task, split, doc_id, tuple(ids), images, settings)
 
     def _visuals(self, task: str, split: str, doc_id: int, doc_to_visual: Visuals) -> Sequence[Image.Image]:
@@ -227,18 +227,6 @@ class LlavaNextIt(lmms):
             counted = self.processor._get_num_multimodal_tokens(image_sizes=[size])
             self._tokens_of_size[size] = counted["num_image_tokens"][0]
         return PromptImage(digest, size, self._tokens_of_size[size])
-
-    def _prompt(self, context: str, images: int, where: str) -> str:
-        if IMAGE_TOKEN not in context and images:
-            context = " ".join([IMAGE_TOKEN] * images) + "\n" + context
-        if context.count(IMAGE_TOKEN) != images:
-            raise ValueError(f"{where}: {context.count(IMAGE_TOKEN)} {IMAGE_TOKEN} for {images} images")
-        return self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": context}],
-            chat_template=self.chat_template,
-            tokenize=False,
-            add_generation_prompt=True,
-        )
 
     def _own_groups(self, missing: dict[str, PromptedQuestion], *, able: bool) -> list[Group]:
         """The groups that this process answers; it is not ``able`` to read documents without any request."""

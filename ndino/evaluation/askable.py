@@ -1,0 +1,87 @@
+"""Which questions a model cannot be asked: found by its tokenizer, before any weights are loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ndino.common.errors import reason_of
+from ndino.evaluation.benchmarks import Benchmarks
+from ndino.evaluation.errors import SetupError
+from ndino.evaluation.inference.prompting import chat_template, prompt_ids
+from ndino.evaluation.models import Backend, Model
+from ndino.evaluation.tasks.preparation import faulty_rows
+from ndino.formats.prompts import control_tokens
+from ndino.formats.questions.faults import marker_fault
+
+
+def require_askable(model: Model, backend: Backend, benchmarks: Benchmarks) -> None:
+    """Check every question of our tasks against a model: control tokens and, for our backend, its length.
+
+    Nothing is checked where the tokenizer cannot be loaded: loading the model says so.
+
+    Raises:
+        SetupError: a question holds a control token, or is longer than the context; names the rows.
+    """
+    ours = [name for name in benchmarks.names if benchmarks.task(name, shuffled=False).is_ours]
+    reader = _Reader.of(model, backend) if ours else None
+    if reader is None:
+        return
+    for name in ours:
+        task, sizes = benchmarks.task(name, shuffled=False), benchmarks.image_sizes(name)
+        faults = []
+        for number in range(benchmarks.size(name)):
+            if (reason := reader.fault(task.prompt(number), sizes[number])) is not None:
+                faults.append((number, reason))
+        if faults:
+            named = faulty_rows(task.task.eval_docs, faults)
+            raise SetupError(
+                f"task {name}: {named} (remedy: correct or remove the row; {model.name} cannot be asked it)"
+            )
+
+
+class _Reader:
+    """A model's tokenizer and processor."""
+
+    def __init__(self, tokenizer: Any, processor: Any, context: int | None) -> None:
+        self.tokenizer, self.processor, self.context = tokenizer, processor, context
+        self.template = chat_template(tokenizer)
+        self.markers = control_tokens(tokenizer)
+        self._features: dict[tuple[int, int], int] = {}
+
+    @classmethod
+    def of(cls, model: Model, backend: Backend) -> _Reader | None:
+        from transformers import AutoConfig, AutoProcessor, AutoTokenizer
+
+        try:
+            if backend.kind != "hf":
+                return cls(AutoTokenizer.from_pretrained(model.path), None, None)
+            processor = AutoProcessor.from_pretrained(model.path)
+            text = AutoConfig.from_pretrained(model.path).get_text_config()
+            return cls(processor.tokenizer, processor, text.max_position_embeddings)
+        except Exception:  # every reader has errors of its own, and loading the model reports them
+            return None
+
+    def fault(self, prompt: str, size: tuple[int, int]) -> str | None:
+        """Why a question with an image of ``size`` (height, width) cannot be asked."""
+        if (found := marker_fault(prompt, self.markers, "the question")) is not None:
+            return found[0]
+        if self.context is None or self.template is None:
+            return None
+        try:
+            ids = prompt_ids(self.tokenizer, self.template, prompt, 1)
+        except ValueError as error:
+            return reason_of(error)
+        length = len(ids) - 1 + self._tokens_of_image(size)
+        # The answer needs a token, too.
+        if length >= self.context:
+            return (
+                f"the question has {length} tokens with its image, but the model's context is {self.context}"
+            )
+        return None
+
+    def _tokens_of_image(self, size: tuple[int, int]) -> int:
+        size = (size[0], size[1])
+        if size not in self._features:
+            counted = self.processor._get_num_multimodal_tokens(image_sizes=[size])
+            self._features[size] = counted["num_image_tokens"][0]
+        return self._features[size]
