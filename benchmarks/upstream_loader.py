@@ -140,7 +140,6 @@ def main() -> int:
             "samples": options.samples,
             "image": "x".join(map(str, SIZE)),
             "samples_per_second": {way: [round(s, 2) for s in found] for way, found in speeds.items()},
-            "cores": os.cpu_count(),
             "turns": TURNS,
         },
         # Upstream's own packages are those of constraints-llava.txt.

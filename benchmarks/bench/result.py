@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -18,7 +19,7 @@ def print_result(
     conditions: Mapping[str, Any],
     packages: Sequence[str] = ("torch", "transformers"),
 ) -> None:
-    """Print the result of a benchmark, with the versions and the machine that it ran on.
+    """Print the result of a benchmark, with the versions, the machine and its load.
 
     Args:
         ratio, goal: a number, or numbers by the parts of the benchmark, as ``benchmarks.bench`` reads them.
@@ -30,6 +31,9 @@ def print_result(
         **{package: version(package) for package in packages},
         "python": platform.python_version(),
         "machine": platform.machine(),
+        # Other work slows wall-clock times most, but CPU seconds too: caches and memory are shared.
+        "load": round(os.getloadavg()[0], 1),
+        "cores": len(os.sched_getaffinity(0)),
     }
     result = {"name": name, "ratio": ratio, "goal": goal, "equal": equal}
     # At once: a benchmark of several parts may run for minutes behind its first.

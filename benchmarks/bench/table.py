@@ -63,6 +63,8 @@ def _conditions(result: dict[str, Any]) -> str:
     """What was measured and on what, and that results differ where they do; details stay in the log."""
     held = result.get("conditions") or {}
     told = [str(held[name]) for name in ("measure", "machine", "device") if name in held]
+    if "load" in held:
+        told.append(f"load {held['load']} on {held['cores']} cores")
     return "; ".join([*told, *(() if result["equal"] else ("results differ",))])
 
 

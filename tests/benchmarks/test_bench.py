@@ -33,6 +33,8 @@ def test_results_are_found_among_other_lines():
     printed = f"a line\n{json.dumps({'seconds': 1})}\n{json.dumps(result())}\n[1]\n"
     assert list(lines_of(printed)) == [result()]
     assert "| n | 2 | 1.5 | yes | m |" in table(rows_of(result()))
+    busy = result(conditions={"machine": "m", "load": 9.1, "cores": 2})
+    assert "| m; load 9.1 on 2 cores |" in table(rows_of(busy)), "other work changes times"
 
 
 def test_a_benchmark_that_cannot_run_says_why(tmp_path, monkeypatch):

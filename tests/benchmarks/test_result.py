@@ -12,5 +12,5 @@ def test_the_line_is_read_by_make_bench_and_names_the_machine(capsys):
     print_result("n", ratio=2.0, goal=1.5, equal=True, conditions={"turns": 3}, packages=("torch",))
     (result,) = lines_of(capsys.readouterr().out)
     assert (result["name"], result["ratio"], result["goal"], result["equal"]) == ("n", 2.0, 1.5, True)
-    assert result["conditions"].keys() == {"turns", "torch", "python", "machine"}
+    assert result["conditions"].keys() == {"turns", "torch", "python", "machine", "load", "cores"}
     assert result["conditions"]["torch"] == torch.__version__
