@@ -21,10 +21,10 @@ less those of the steps.
   packed    the native engine with ``packing: true``
   upstream  the patched LLaVA-NeXT trainer, random batches of 4
 
-Are the comparisons fair? ``plain`` is what a user of transformers writes: its Trainer, the model's own forward
-pass and loss, a collator that pads. It is given two advantages: images are tiled by our code in place of the
-processor's, and nothing is recomputed. It is not given grouping by length, which saves padding and learns
-worse (docs/training.md). ``padded`` is the native engine as it is without packing. One thing favours
+Are the comparisons fair? ``plain`` is what a user of transformers writes: its Trainer, the model's own
+forward pass and loss, a collator that pads. It is given two advantages: images are tiled by our code in place
+of the processor's, and nothing is recomputed. It is not given grouping by length, which saves padding and
+learns worse (docs/training.md). ``padded`` is the native engine as it is without packing. One thing favours
 ``packed``: its last layer runs its MLP at supervised positions only, and here that is one layer of 8, in the
 8B model one of 32. So about 5 of the 7 % of a step that this saves here are not saved there.
 

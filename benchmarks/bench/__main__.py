@@ -25,6 +25,11 @@ BENCHMARKS = {
     for path in sorted((ROOT / "benchmarks").glob("*.py"))
     # Parts of others.
     if path.stem not in {"__init__", "cauldron_questions", "shape_matched", "upstream_loader_side"}
+} | {
+    path.parent.name: f"benchmarks.{path.parent.name}"
+    for path in sorted((ROOT / "benchmarks").glob("*/__main__.py"))
+    # This one, and the one that needs a GPU.
+    if path.parent.name not in {"bench", "gpu"}
 }
 LONGEST_REASON = 200  # characters
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # Of these, the smaller the better: the name of a line, or of one of its ratios.
-SMALLER = {"convert", "evaluate, bf16", "memory"}
+SMALLER = {"convert", "evaluate, bf16", "memory", "type_one_error"}
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,20 @@
     python -m benchmarks.type_one_error                 a minute or two on one core
     python -m benchmarks.type_one_error --runs 1000
 
-Prints a table of all candidates, and a line of JSON for the test that the project uses: ``designs`` holds the
-rate of false alarms (``type_one``) and of found differences (``power``) of each design, in fractions. The
-difference to be found is 2.8 standard errors, which a perfect test finds in 80 % of comparisons. The exit
-code is 1 if false alarms are outside 4 to 6 % at a level of 5 %.
+Prints a table of all candidates, and a line of JSON for the test that the project uses: ``ratio`` is the
+highest rate of false alarms of a design, ``goal`` what it may be at most, ``equal`` whether all are in range;
+``conditions`` has ``designs``, with the rate of false alarms (``type_one``) and of found differences
+(``power``) of each, in fractions. The difference to be found is 2.8 standard errors, which a perfect test
+finds in 80 % of comparisons. The exit code is 1 if false alarms are outside 4 to 6 % at a level of 5 %.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import Any
 
+from benchmarks.bench.result import print_result
 from benchmarks.type_one_error.candidates import CANDIDATES
 from benchmarks.type_one_error.designs import Design, gqa_like, one_question_per_image, pope_like, simulate
 from ndino.common.markdown import table
@@ -74,10 +75,17 @@ def main() -> int:
     ]
     print(*table(["false alarms / power, in %", *CANDIDATES], rows), sep="\n")
     held = all(LOWEST <= entry["type_one"] <= HIGHEST for entry in found)
-    print(
-        json.dumps(
-            {"name": "type one error", "test": USED, "runs": options.runs, "held": held, "designs": found}
-        )
+    print_result(
+        "type_one_error",
+        ratio=max(entry["type_one"] for entry in found),
+        goal=HIGHEST,
+        equal=held,
+        conditions={
+            "measure": f"highest share of false alarms of a design, {USED} at a level of {ALPHA}",
+            "runs": options.runs,
+            "designs": found,
+        },
+        packages=("numpy", "scipy"),
     )
     return 0 if held else 1
 

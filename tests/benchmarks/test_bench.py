@@ -17,6 +17,8 @@ def result(**changes) -> dict:
 def test_every_benchmark_is_run():
     commands = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text()}
     assert commands - bench.BENCHMARKS.keys() == {"upstream_loader_side"}, "it runs in upstream's environment"
+    folders = {path.parent.name for path in (ROOT / "benchmarks").glob("*/__main__.py")}
+    assert folders - bench.BENCHMARKS.keys() == {"bench", "gpu"}
 
 
 def test_a_goal_is_reached_with_equal_results_alone():
@@ -56,5 +58,6 @@ def test_the_command_prints_a_table(tmp_path, monkeypatch, capsys):
 
 def test_every_benchmark_prints_its_result_in_the_same_way():
     for name in bench.BENCHMARKS:
-        text = (ROOT / "benchmarks" / f"{name}.py").read_text()
+        module = ROOT / "benchmarks" / name
+        text = (module / "__main__.py" if module.is_dir() else module.with_suffix(".py")).read_text()
         assert "print_result(" in text and "import platform" not in text, name
