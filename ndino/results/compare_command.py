@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser
-from ndino.results.logs import ModelLogs, ResultsError, check_comparable, read_model, unnamed_images
+from ndino.results.logs import (
+    ModelLogs,
+    ResultsError,
+    check_comparable,
+    read_foreign,
+    read_model,
+    sample_logs,
+    task_of,
+    unnamed_images,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +32,7 @@ Logs that are broken, incomplete or not comparable are refused with one line tha
 EXAMPLES = (
     "ndino compare runs/demo --models IT PT+IT",
     "ndino compare runs/demo/eval/IT elsewhere/eval/mblip",
+    "ndino compare logs/org__a logs/org__b --metric acc --cluster doc.image_id",
 )
 
 
@@ -32,7 +42,8 @@ def add_arguments(parser: CommandParser) -> None:
         nargs="+",
         type=Path,
         metavar="RUN",
-        help="a run's folder (with --models), or two or more evaluation folders RUN/eval/MODEL",
+        help="a run's folder (with --models), or two or more evaluation folders RUN/eval/MODEL, or sample "
+        "logs of lmms-eval or lm-evaluation-harness (files, or a folder a model)",
     )
     parser.add_argument(
         "--models",
@@ -41,36 +52,77 @@ def add_arguments(parser: CommandParser) -> None:
         metavar="NAME",
         help="the models of the run to compare, space-separated",
     )
+    parser.add_argument(
+        "--metric", metavar="NAME", help="of sample logs (default: the first with scores from 0 to 1)"
+    )
+    parser.add_argument(
+        "--cluster",
+        metavar="FIELD",
+        help="field of sample logs whose equal values mean the same image, such as doc.image_id (default: "
+        "the image, if the log names it)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
-    compare(args.paths, args.models, Console())
+    compare(args.paths, args.models, Console(), metric=args.metric, cluster=args.cluster)
     return 0
 
 
-def _models(paths: Sequence[Path], names: Sequence[str]) -> list[ModelLogs]:
-    """Read the models to compare: from one run and names, or from evaluation folders."""
+def _models(
+    paths: Sequence[Path], names: Sequence[str], metric: str | None, cluster: str | None
+) -> list[ModelLogs]:
+    """Read the models to compare: from one run and names, from evaluation folders, or from sample logs."""
     if names and len(paths) > 1:
         raise UsageError(
             f"{paths[1]}: --models selects models of one run, but several folders were given "
             "(remedy: give one run folder)"
         )
-    folders = [paths[0] / "eval" / name for name in names] or paths
-    for folder in folders:
-        if not folder.is_dir():
+    given = [paths[0] / "eval" / name for name in names] or paths
+    for path in given:
+        if not path.exists():
             raise UsageError(
-                f"{folder}: evaluation folder not found "
-                f"(remedy: evaluate the model first, with --out {folder.parent})"
+                f"{path}: evaluation folder not found "
+                f"(remedy: evaluate the model first, with --out {path.parent})"
             )
-    # Two folders with the same name, of different runs, are told apart by their full paths.
-    ambiguous = len({path.resolve().name for path in folders}) < len(folders)
-    shown = names or [str(path) if ambiguous else path.resolve().name for path in folders]
-    return [read_model(folder, name=name) for folder, name in zip(folders, shown, strict=True)]
+    shown = names or _shown_names(given)
+    return [_read(path, name, metric, cluster) for path, name in zip(given, shown, strict=True)]
 
 
-def compare(paths: Sequence[Path], names: Sequence[str], console: Console) -> None:
+def _shown_names(given: Sequence[Path]) -> list[str]:
+    """A name for each model: its folder's, or that of a renamed log; full paths where these are the same."""
+    names = [
+        path.stem if path.is_file() and task_of(path) is None else _folder(path).resolve().name
+        for path in given
+    ]
+    return names if len({*names}) == len(names) else [str(path) for path in given]
+
+
+def _folder(path: Path) -> Path:
+    return path.parent if path.is_file() else path
+
+
+def _read(path: Path, name: str, metric: str | None, cluster: str | None) -> ModelLogs:
+    if path.is_dir() and (path / "results.json").exists():
+        if metric or cluster:
+            raise UsageError(
+                f"{path}: --metric and --cluster are for sample logs of lmms-eval and lm-evaluation-harness "
+                "(remedy: leave them out)"
+            )
+        return read_model(path, name=name)
+    logs = sample_logs(path)
+    return read_foreign(logs, name, metric=metric, cluster=cluster) if logs else read_model(path, name=name)
+
+
+def compare(
+    paths: Sequence[Path],
+    names: Sequence[str],
+    console: Console,
+    *,
+    metric: str | None = None,
+    cluster: str | None = None,
+) -> None:
     """Print scores with confidence intervals, and a paired test for every pair of models.
 
     Raises:
@@ -82,7 +134,7 @@ def compare(paths: Sequence[Path], names: Sequence[str], console: Console) -> No
     from ndino.results.summary import summarise_models
     from ndino.results.tables import build_tables
 
-    models = _models(paths, names)
+    models = _models(paths, names, metric, cluster)
     if len({model.name for model in models}) < max(2, len(models)):
         raise UsageError(
             f"{paths[0]}: a comparison needs two or more different models "
@@ -97,7 +149,10 @@ def compare(paths: Sequence[Path], names: Sequence[str], console: Console) -> No
         "models": summarise_models(models),
         "perplexity": {},
         "tests": tests,
-        "notes": [*(note for model in models for note in model.notes), *unnamed_images(models)],
+        "notes": [
+            *dict.fromkeys(note for model in models for note in model.notes),
+            *unnamed_images(models),
+        ],
     }
     print_tables([table for table in build_tables(summary) if table.key != "more"], console)
     for note in summary["notes"]:

@@ -208,6 +208,7 @@ def unnamed_images(models: Sequence[ModelLogs]) -> list[str]:
     }
     return [
         f"The logs of {', '.join(names)} do not name their images ({', '.join(tasks)}). Whether all models "
-        f"saw the same ones is not checked, and {follows[known]}; rerun the evaluation to have them named."
+        f"saw the same ones is not checked, and {follows[known]}; rerun the evaluation to have "
+        "them named, or name a field of a sample log with --cluster."
         for (names, known), tasks in unnamed.items()
     ]

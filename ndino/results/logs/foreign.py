@@ -1,0 +1,169 @@
+"""Sample logs of lmms-eval and of lm-evaluation-harness (``--log_samples``), whoever wrote them.
+
+lmms-eval names them ``DATE_samples_TASK.jsonl``, the harness ``samples_TASK_DATE.jsonl``. A line holds
+``doc_id``, ``target``, ``filtered_resps``, ``doc_hash``, and a key for each metric; the harness adds ``doc``,
+``filter`` and ``metrics``. Neither says how a score is made, so scores from 0 to 1 are taken as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from ndino.results.logs.fields import ResultsError, field, read_rows
+from ndino.results.logs.samples import LoggedSample
+from ndino.results.logs.tasks import ModelLogs, TaskLog
+
+_NAME = re.compile(r"(?P<early>.+_)?samples_(?P<task>.+?)(?P<late>_\d{4}-\d\d-\d\dT[\d.-]+)?\.jsonl")
+# Where a line may say which image it is about; the first that all lines have is taken.
+_IMAGE_FIELDS = ("image_sha256", "input_media", "doc.image_id", "doc.img_id", "doc.image_path", "doc.image")
+# What is no metric in a line.
+_OTHERS = frozenset(
+    {
+        *("doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "doc_hash", "input", "filter"),
+        *("prompt_hash", "target_hash", "metrics", "token_counts", "input_media", "image_sha256"),
+        *("question_sha256", "schema_version"),
+    }
+)
+_OTHER_LOG = "give a log that lmms-eval or lm-evaluation-harness wrote with --log_samples"
+
+
+def sample_logs(path: Path) -> list[Path]:
+    """The sample logs that a path names: the file itself, or those in a folder, oldest first; else none."""
+    if path.is_file():
+        return [path]
+    found = [(match, each) for each in path.glob("*.jsonl") if (match := _NAME.fullmatch(each.name))]
+    return [
+        each for _, each in sorted(found, key=lambda pair: (pair[0]["early"] or "", pair[0]["late"] or ""))
+    ]
+
+
+def task_of(path: Path) -> str | None:
+    """The task in a log's name; None if the file has been renamed."""
+    found = _NAME.fullmatch(path.name)
+    return None if found is None else found["task"]
+
+
+def read_foreign(
+    paths: Sequence[Path], name: str, *, metric: str | None = None, cluster: str | None = None
+) -> ModelLogs:
+    """Read a model's sample logs, one for each task; of several for a task the newest.
+
+    Args:
+        paths: from `sample_logs`.
+        metric: which to compare; default: the first with scores from 0 to 1.
+        cluster: the field whose equal values make rows dependent, such as ``doc.image_id``; default: the
+            image, if a field is known to name it.
+
+    Raises:
+        ResultsError: a line that cannot be used, a document twice, no such metric or field.
+    """
+    newest = {task_of(path) or "samples": path for path in paths}
+    left_out = [path for path in paths if path not in newest.values()]
+    notes = [f"{name}: {path.name} is older than another log of its task and left out." for path in left_out]
+    tasks = {}
+    for task, path in sorted(newest.items()):
+        tasks[task], clustered = _read_log(path, metric, cluster)
+        if clustered:
+            notes.append(f"{task}: rows with the same {clustered} are taken to be about the same image.")
+    return ModelLogs(name, tasks, tuple(notes))
+
+
+def _read_log(path: Path, metric: str | None, cluster: str | None) -> tuple[TaskLog, str | None]:
+    lines: dict[int, dict[str, Any]] = {}
+    scores: dict[int, dict[str, float]] = {}
+    for row, line in read_rows(path):
+        doc = field(line, "doc_id", int, path, row)
+        lines.setdefault(doc, line)
+        for found, score in _scores(line):
+            if found in scores.setdefault(doc, {}):
+                raise ResultsError(path, f"document {doc} appears twice", row=row, remedy="remove one row")
+            scores[doc][found] = score
+    if not lines:
+        raise ResultsError(path, "no samples", remedy=_OTHER_LOG)
+    documents = sorted(lines)
+    usable = _usable([scores.get(doc, {}) for doc in documents])
+    primary = _primary(path, usable, metric, lines[documents[0]])
+    order = [primary, *(other for other in usable if other != primary)]
+    clustered = _cluster_field(path, [lines[doc] for doc in documents], cluster)
+    samples = tuple(
+        _sample(lines[doc], {name: scores[doc][name] for name in order}, clustered) for doc in documents
+    )
+    means = {name: fmean(sample.metrics[name] for sample in samples) for name in order}
+    return TaskLog(path, None, samples, (), means, {}), clustered
+
+
+def _scores(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """A line's numeric metrics, each with the name of its filter where the harness has several."""
+    named = line.get("metrics")
+    names = named if isinstance(named, list) else [key for key in line if key not in _OTHERS]
+    chosen = line.get("filter", "none")
+    for name in names:
+        value = line.get(name)
+        if isinstance(value, Mapping):  # lmms-eval keeps what a total needs
+            value = value.get("score")
+        if isinstance(value, (int, float)) and math.isfinite(value):
+            yield (name if chosen == "none" else f"{name},{chosen}"), float(value)
+
+
+def _usable(scores: Sequence[Mapping[str, float]]) -> list[str]:
+    """The metrics that every document has, from 0 to 1."""
+    return [name for name in scores[0] if all(0 <= each.get(name, -1) <= 1 for each in scores)]
+
+
+def _primary(path: Path, usable: Sequence[str], metric: str | None, line: Mapping[str, Any]) -> str:
+    if metric is not None and metric not in usable:
+        known = ", ".join(usable) or "none"
+        raise ResultsError(
+            path, f"no metric {metric} from 0 to 1 in every row", remedy=f"choose from {known}"
+        )
+    if not usable:
+        keys = ", ".join(sorted(set(line) - _OTHERS)) or "none"
+        reason = f"no metric from 0 to 1 in every row (fields that could be one: {keys})"
+        raise ResultsError(path, reason, remedy=_OTHER_LOG)
+    return metric or usable[0]
+
+
+def _cluster_field(path: Path, lines: Sequence[Mapping[str, Any]], cluster: str | None) -> str | None:
+    for name in (cluster,) if cluster else _IMAGE_FIELDS:
+        missing = [line["doc_id"] for line in lines if _value(line, name) is None]
+        if not missing:
+            return name
+        if cluster:
+            reason = f"{len(missing)} rows have no {cluster}, the first document {missing[0]}"
+            raise ResultsError(path, reason, remedy=f"name a field that all have: {_names(lines[0])}")
+    return None
+
+
+def _value(line: Mapping[str, Any], name: str) -> str | None:
+    """The text of a field, ``a.b`` for the field b of a; None where there is none or it is empty."""
+    value: Any = line
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    if value in (None, "", [], {}):
+        return None
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _names(line: Mapping[str, Any]) -> str:
+    inner = [f"{key}.{name}" for key, value in line.items() if isinstance(value, Mapping) for name in value]
+    return ", ".join([*(key for key in line if not isinstance(line[key], Mapping)), *inner][:20])
+
+
+def _sample(line: Mapping[str, Any], metrics: Mapping[str, float], clustered: str | None) -> LoggedSample:
+    answer = line.get("filtered_resps", "")
+    asked = line.get("input", "")
+    return LoggedSample(
+        doc_id=line["doc_id"],
+        doc_hash=str(line.get("doc_hash", "")),
+        question=asked if isinstance(asked, str) else json.dumps(asked),
+        target=str(line.get("target", "")),
+        answer=answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False),
+        metrics=metrics,
+        image=None if clustered is None else _value(line, clustered),
+    )

@@ -1,0 +1,167 @@
+"""Sample logs of lmms-eval, written by lmms-eval itself, and of lm-evaluation-harness."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ndino.cli import main
+from ndino.results.logs import ResultsError, read_foreign, sample_logs
+from tests.commands import refused
+from tests.results.synthetic import write_rows
+
+pytestmark = pytest.mark.usefixtures("wide_terminal")
+
+
+def from_lmms_eval(folder: Path, model: str, scores: list[float], images: list[str | None]) -> Path:
+    """Have lmms-eval write a log as after a run."""
+    from lmms_eval.loggers.evaluation_tracker import EvaluationTracker
+
+    writer = EvaluationTracker(output_path=str(folder))
+    writer.general_config_tracker.model_name_sanitized = model
+    writer.date_id = "20261128_090000"
+    samples = [
+        {
+            "doc_id": n,
+            "doc": {"question": f"q{n}"},
+            "target": "sì",
+            "arguments": ["C'è un gatto?", {}],
+            "resps": [["sì"]],
+            "filtered_resps": ["sì"],
+            "doc_hash": "alike for all",
+            **({"input_media": [image]} if image else {}),
+            "pope_accuracy": {"question_id": n, "score": score, "prediction": "sì", "ground_truth": "sì"},
+            "submission": {"id": n},
+            "perplexity": 12.5,
+        }
+        for n, (score, image) in enumerate(zip(scores, images, strict=True))
+    ]
+    writer.save_results_samples("pope", samples)
+    return folder / model
+
+
+def from_harness(path: Path, scores: list[float], **fields) -> Path:
+    write_rows(
+        path,
+        [
+            {
+                "doc_id": n,
+                "doc": {"question": f"q{n}", "image_id": n // 10, "group": {"name": f"g{n // 5}"}},
+                "target": "0",
+                "arguments": {"gen_args_0": {"arg_0": "<|user|>q"}},
+                "resps": [[["0"]]],
+                "filtered_resps": ["0"],
+                "filter": "none",
+                "metrics": ["perplexity", "acc", "acc_norm"],
+                "doc_hash": f"hash {n}",
+                "perplexity": 7.5,
+                "acc": score,
+                "acc_norm": 1 - score,
+            }
+            | fields
+            for n, score in enumerate(scores)
+        ],
+    )
+    return path
+
+
+def compared(capsys, *arguments) -> str:
+    assert main(["compare", *map(str, arguments)]) == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_logs_of_lmms_eval_are_compared_by_image(tmp_path, capsys):
+    images: list[str | None] = [f"image{n // 10}.png" for n in range(100)]
+    a = from_lmms_eval(tmp_path, "org__A", [float(n < 60) for n in range(100)], images)
+    b = from_lmms_eval(tmp_path, "org__B", [0.0] * 100, images)
+    shown = compared(capsys, a, b)
+    assert "POPE ↑" in shown and "accuracy, n = 100 about 10 images, majority unknown" in shown
+    # Six images of ten for A alone: 2 of 64 patterns, by half; rows alone would say p < 0.001.
+    assert "org__A vs org__B" in shown and "* org__A is better" in shown
+    assert "p = 0.016" in shown and "paper: p < 0.001, chi-square" in shown
+    assert "Note: pope: rows with the same input_media are taken to be about the same image." in shown
+
+
+def test_logs_that_name_no_image_say_so(tmp_path, capsys):
+    logs = [from_lmms_eval(tmp_path, name, [1.0, 0.0] * 20, [None] * 40) for name in ("A", "B")]
+    assert "The logs of A, B do not name their images (pope)" in compared(capsys, *logs)
+
+
+def test_logs_of_the_harness_are_compared_by_a_field(tmp_path, capsys):
+    paths = [
+        from_harness(tmp_path / name / "samples_arc_it_2026-11-28T09-00-00.123456.jsonl", scores)
+        for name, scores in (("a", [float(n < 40) for n in range(80)]), ("b", [0.0] * 80))
+    ]
+    shown = compared(capsys, *paths)
+    assert "ARC_IT ↑" in shown and "acc, n = 80 about 8 images" in shown and "a vs b" in shown
+    assert "rows with the same doc.image_id are taken" in shown
+    shown = compared(
+        capsys, paths[0].parent, paths[1].parent, "--cluster", "doc.group.name", "--metric", "acc_norm"
+    )
+    assert "acc norm, n = 80 about 16 images" in shown and "* b is better" in shown
+    assert "80 rows have no doc.page, the first document 0" in refused(
+        capsys, "compare", *paths, "--cluster", "doc.page"
+    )
+    assert "no metric bleu from 0 to 1 in every row (remedy: choose from acc, acc_norm)" in refused(
+        capsys, "compare", *paths, "--metric", "bleu"
+    )
+
+
+def test_renamed_logs_go_by_their_own_names(tmp_path, capsys):
+    paths = [from_harness(tmp_path / f"{name}.jsonl", [1.0, 0.0] * 20) for name in ("old", "new")]
+    assert "old vs new" in compared(capsys, *paths)
+
+
+def test_each_filter_of_the_harness_is_a_metric_of_its_own(tmp_path):
+    path = tmp_path / "samples_gsm8k_2026-11-28T09-00-00.1.jsonl"
+    rows = []
+    for name, score in (("strict-match", 0.0), ("flexible-extract", 1.0)):
+        from_harness(path, [score] * 3, filter=name, metrics=["acc"])
+        rows += [json.loads(line) for line in path.read_text().splitlines()]
+    write_rows(path, rows)
+    log = read_foreign([path], "a").tasks["gsm8k"]
+    assert dict(log.metrics) == {"acc,strict-match": 0.0, "acc,flexible-extract": 1.0}
+    write_rows(path, rows + rows[:1])
+    with pytest.raises(ResultsError, match="row 7: document 0 appears twice"):
+        read_foreign([path], "a")
+
+
+def test_the_newest_log_of_a_task_counts_and_the_older_one_is_named(tmp_path):
+    for day, score in (("27", 0.0), ("28", 1.0)):
+        from_harness(tmp_path / f"samples_arc_2026-11-{day}T09-00-00.1.jsonl", [score] * 4)
+    found = read_foreign(sample_logs(tmp_path), "a")
+    assert found.tasks["arc"].scores() == [1.0] * 4
+    assert (
+        found.notes[0]
+        == "a: samples_arc_2026-11-27T09-00-00.1.jsonl is older than another log of its task and left out."
+    )
+
+
+def test_other_documents_are_refused(tmp_path, capsys):
+    a = from_harness(tmp_path / "a.jsonl", [1.0] * 5)
+    b = from_harness(tmp_path / "b.jsonl", [1.0] * 5, doc_hash="another")
+    assert "5 documents have a different doc_hash than in a: 0, 1, 2, 3, 4" in refused(
+        capsys, "compare", a, b
+    )
+
+
+@pytest.mark.parametrize(
+    "line, reason",
+    [
+        ("", "no samples"),
+        ("{}\n", "row 1: field 'doc_id' must be int"),
+        ("[1]\n", "row 1: not a JSON object"),
+        ('{"doc_id": 0, "note": "x", "loss": 4}\n', "no metric from 0 to 1 in every row"),
+    ],
+)
+def test_what_is_no_sample_log_is_refused(tmp_path, line, reason):
+    (tmp_path / "a.jsonl").write_text(line)
+    with pytest.raises(ResultsError, match=reason):
+        read_foreign([tmp_path / "a.jsonl"], "a")
+
+
+def test_our_own_logs_take_neither_metric_nor_field(small_run, capsys):
+    message = refused(capsys, "compare", small_run, "--models", "IT", "PT+IT", "--metric", "robust", code=2)
+    assert "are for sample logs of lmms-eval" in message
