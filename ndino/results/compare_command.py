@@ -10,19 +10,12 @@ from typing import TYPE_CHECKING
 
 from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser
-from ndino.results.logs import (
-    ModelLogs,
-    ResultsError,
-    check_comparable,
-    read_foreign,
-    read_model,
-    sample_logs,
-    task_of,
-    unnamed_images,
-)
 
+# What reads logs and tests scores takes seconds to import, so it is imported where it is used.
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from ndino.results.logs import ModelLogs
 
 HELP = """
 Print the scores of two or more evaluated models with confidence intervals, and paired tests of every two.
@@ -92,6 +85,8 @@ def _models(
 
 def _shown_names(given: Sequence[Path]) -> list[str]:
     """A name for each model: its folder's, or that of a renamed log; full paths where these are the same."""
+    from ndino.results.logs import task_of
+
     names = [
         path.stem if path.is_file() and task_of(path) is None else _folder(path).resolve().name
         for path in given
@@ -104,6 +99,8 @@ def _folder(path: Path) -> Path:
 
 
 def _read(path: Path, name: str, metric: str | None, cluster: str | None) -> ModelLogs:
+    from ndino.results.logs import read_foreign, read_model, sample_logs
+
     if path.is_dir() and (path / "results.json").exists():
         if metric or cluster:
             raise UsageError(
@@ -130,6 +127,7 @@ def compare(
         ResultsError: no common task, or logs that cannot be compared.
     """
     from ndino.results.comparison import compare_pairs
+    from ndino.results.logs import ResultsError, check_comparable, unnamed_images
     from ndino.results.render import print_tables
     from ndino.results.summary import summarise_models
     from ndino.results.tables import build_tables
