@@ -44,7 +44,7 @@ class _Reader:
 
     def __init__(self, tokenizer: Any, processor: Any, context: int | None) -> None:
         self.tokenizer, self.processor, self.context = tokenizer, processor, context
-        self.template = chat_template(tokenizer)
+        self.template = chat_template(tokenizer, processor)
         self.markers = control_tokens(tokenizer)
         self._features: dict[tuple[int, int], int] = {}
 

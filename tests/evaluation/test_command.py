@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from lmms_eval.models.simple.llava_next_it import LlavaNextIt
+from lmms_eval.models.simple.llava_next_it import VERSION, LlavaNextIt
 from PIL import Image
 from transformers import LlavaNextForConditionalGeneration
 
@@ -86,7 +86,11 @@ def test_logs_results_images_and_table(run, tmp_path, capsys, tiny_model_folder)
     ]
     assert pope["majority"]["pope_accuracy"] == 0.75
     answers = pope["depends"]["answers"]
-    assert (answers["device"], answers["dtype"], answers["wrapper"]) == ("cpu", "float32", "LlavaNextIt 2")
+    assert (answers["device"], answers["dtype"], answers["wrapper"]) == (
+        "cpu",
+        "float32",
+        f"LlavaNextIt {VERSION}",
+    )
     assert {"weights", "tokenizer", "processor", "torch", "transformers", "lmms_eval"} <= set(answers)
     assert pope["depends"]["task"]["generation"]["max_new_tokens"] == 128
     assert pope["made_with"] == {

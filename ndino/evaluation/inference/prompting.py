@@ -2,36 +2,81 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from ndino.formats.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
 
 
-def chat_template(tokenizer: Any) -> str | None:
-    """The tokenizer's chat template, or LLaMA 3's where it has that one's markers; else None."""
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A model's chat template.
+
+    Attributes:
+        text: in Jinja.
+        of_processor: whether it is the processor's own. Such a template wants a message's parts with their
+            types, where a tokenizer's wants a text.
+    """
+
+    text: str
+    of_processor: bool = False
+
+
+def chat_template(tokenizer: Any, processor: Any = None) -> ChatTemplate | None:
+    """The processor's chat template, as for perplexity; else the tokenizer's, which may know no images.
+
+    LLaMA 3's where there is neither and the tokenizer has its markers; else None.
+    """
+    own = getattr(processor, "chat_template", None)
+    if own and own != tokenizer.chat_template:
+        return ChatTemplate(own, of_processor=True)
+    if tokenizer.chat_template:
+        return ChatTemplate(tokenizer.chat_template)
     known = tokenizer.get_vocab()
-    llama3 = START_HEADER in known and END_OF_TURN in known
-    return tokenizer.chat_template or (LLAMA3_CHAT_TEMPLATE if llama3 else None)
+    return ChatTemplate(LLAMA3_CHAT_TEMPLATE) if START_HEADER in known and END_OF_TURN in known else None
 
 
-def prompt_ids(tokenizer: Any, template: str, question: str, images: int) -> list[int]:
+def prompt_ids(tokenizer: Any, template: ChatTemplate, question: str, images: int) -> list[int]:
     """The ids of a user's message and of what begins the answer; an image is one ``<image>`` id.
 
     Args:
         question: may say where its images go; otherwise they come first.
 
     Raises:
-        ValueError: it has more or fewer ``<image>`` than ``images``.
+        ValueError: it has more or fewer ``<image>`` than ``images``, or the template fails.
     """
+    text = prompt_text(tokenizer, template, question, images)
+    bos = tokenizer.bos_token
+    return tokenizer(text, add_special_tokens=not (bos and text.startswith(bos)))["input_ids"]
+
+
+def prompt_text(tokenizer: Any, template: ChatTemplate, question: str, images: int) -> str:
+    """The text of `prompt_ids`; raises the same."""
+    from jinja2 import TemplateError
+
     if IMAGE_TOKEN not in question and images:
         question = " ".join([IMAGE_TOKEN] * images) + "\n" + question
     if (found := question.count(IMAGE_TOKEN)) != images:
         raise ValueError(f"{found} {IMAGE_TOKEN} for {images} images")
-    text = tokenizer.apply_chat_template(
-        [{"role": "user", "content": question}],
-        chat_template=template,
-        tokenize=False,
-        add_generation_prompt=True,
-    )
-    bos = tokenizer.bos_token
-    return tokenizer(text, add_special_tokens=not (bos and text.startswith(bos)))["input_ids"]
+    parts: list[dict[str, str]] = []
+    for place, text in enumerate(map(str.strip, question.split(IMAGE_TOKEN))):
+        parts += [{"type": "image"}] if place else []
+        parts += [{"type": "text", "text": text}] if text else []
+    texts = [part["text"] for part in parts if "text" in part]
+    reasons = []
+    for content in (parts, question) if template.of_processor else (question, parts):
+        try:
+            prompt = tokenizer.apply_chat_template(
+                [{"role": "user", "content": content}],
+                chat_template=template.text,
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+        except (TemplateError, TypeError, ValueError) as error:
+            reasons.append(str(error))
+            continue
+        # A template made for the other form leaves out the question or its images, without a word.
+        if prompt.count(IMAGE_TOKEN) == images and all(text in prompt for text in texts):
+            return prompt
+    reason = "; ".join(reasons) or "it leaves out the question or its images"
+    raise ValueError(f"the model's chat template fails: {reason}")

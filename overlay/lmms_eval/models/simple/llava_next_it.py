@@ -39,7 +39,7 @@ from ndino.evaluation.inference.batches import (
 from ndino.evaluation.inference.generation import cut, ends_of, generation_options
 from ndino.evaluation.inference.greedy import decode, on_model, padded_inputs
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing
-from ndino.evaluation.inference.prompting import chat_template, prompt_ids
+from ndino.evaluation.inference.prompting import ChatTemplate, chat_template, prompt_ids
 from ndino.evaluation.lmms_eval_adapter.answering import note_images
 from ndino.evaluation.models import HF, Backend, find_model
 from ndino.evaluation.progress import reading
@@ -49,7 +49,7 @@ from ndino.formats.image_tokens import widen_image_tokens
 from ndino.formats.model_folder import missing_weights
 
 # Part of the keys of stored answers. Raise it when a change of this code changes answers.
-VERSION = 2
+VERSION = 3
 
 Visuals = Callable[[dict], Sequence[Image.Image]]
 Pixels = dict[str, torch.Tensor]
@@ -123,8 +123,8 @@ class LlavaNextIt(lmms):
         self._warned: set[str] = set()
         self._tokens_of_size: dict[tuple[int, int], int] = {}
 
-    def _template(self, pretrained: str) -> str:
-        if (template := chat_template(self.tokenizer)) is None:
+    def _template(self, pretrained: str) -> ChatTemplate:
+        if (template := chat_template(self.tokenizer, self.processor)) is None:
             raise ValueError(f"{pretrained}: the tokenizer has no chat template (save the model with one)")
         return template
 
