@@ -132,7 +132,7 @@ def test_greedy_answers_are_those_of_llava_hf(one_stop_folder, reference, batch_
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "attention"), [(1, "sdpa"), (16, "sdpa"), (16, "eager")], ids=["1", "16", "eager"]
+    ("batch_size", "attention"), [("auto", "sdpa"), (16, "sdpa"), (16, "eager")], ids=["auto", "16", "eager"]
 )
 def test_questions_about_the_same_images_get_llava_hfs_answers(
     one_stop_folder, odd_reference, batch_size, attention
@@ -304,7 +304,7 @@ def test_an_image_is_processed_and_encoded_once_for_all_its_questions(model, mon
     process = processor.preprocess
     monkeypatch.setattr(processor, "preprocess", lambda *a, **k: processed.append(1) or process(*a, **k))
     hook = tower.register_forward_hook(lambda *_: encoded.append(1))
-    same = [{"question": f"{i}: {QUESTIONS[i % 3]}", "images": DOCUMENTS[0]["images"]} for i in range(9)]
+    same = [{"question": f"{i}: {QUESTIONS[i % 3]}", "images": DOCUMENTS[0]["images"]} for i in range(8)]
     ask(model, same)
     hook.remove()
     assert (len(processed), len(encoded)) == (1, 1)
@@ -411,3 +411,57 @@ def test_the_processors_template_is_taken_as_for_perplexity(one_stop_folder, tmp
     ours.chat_template = ChatTemplate("always the same")
     with pytest.raises(ValueError, match="the model's chat template fails: it leaves out the question"):
         text("Di che colore è?", 1)
+
+
+@pytest.fixture
+def rows_at_once(monkeypatch) -> list[int]:
+    """The number of questions in each call of the decoder."""
+    found: list[int] = []
+    decode = llava_next_it.decode
+
+    def counted(model, rows, *rest, **named):
+        found.append(sum(map(len, rows)))
+        return decode(model, rows, *rest, **named)
+
+    monkeypatch.setattr(llava_next_it, "decode", counted)
+    return found
+
+
+def test_a_batch_of_one_is_one_question_also_about_one_image(one_stop_folder, reference, rows_at_once):
+    same = [{"question": question, "images": DOCUMENTS[0]["images"]} for question in QUESTIONS]
+    whole = ask(LlavaNextIt(str(one_stop_folder), device="cpu"), DOCUMENTS + same)
+    assert max(rows_at_once) > 1
+    rows_at_once.clear()
+    single = LlavaNextIt(str(one_stop_folder), device="cpu", batch_size=1)
+    assert ask(single, DOCUMENTS + same) == whole
+    assert whole[: len(DOCUMENTS)] == reference and set(rows_at_once) == {1}
+
+
+def test_out_of_memory_halves_the_batch_and_continues(one_stop_folder, reference, monkeypatch):
+    tried: list[int] = []
+    decode = llava_next_it.decode
+
+    def small(model, rows, *rest, **named):
+        tried.append(sum(map(len, rows)))
+        if tried[-1] > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return decode(model, rows, *rest, **named)
+
+    monkeypatch.setattr(llava_next_it, "decode", small)
+    assert ask(LlavaNextIt(str(one_stop_folder), device="cpu"), DOCUMENTS) == reference
+    assert tried[0] > 2 and max(tried[tried.index(2) :]) == 2
+
+
+def test_a_model_that_is_divided_among_devices_answers_the_same(one_stop_folder, reference):
+    divided = LlavaNextIt(str(one_stop_folder), device="cpu", device_map="auto", batch_size=8)
+    assert ask(divided, DOCUMENTS) == reference
+
+
+def test_a_model_in_eight_bits_keeps_what_sees_whole(one_stop_folder):
+    pytest.importorskip("bitsandbytes")
+    small = LlavaNextIt(str(one_stop_folder), device="cpu", load_in_8bit=True, batch_size=8)
+    small_parts = {
+        name.split(".")[1] for name, weight in small.model.named_parameters() if weight.dtype == torch.int8
+    }
+    assert small_parts == {"language_model"}
+    assert len(ask(small, DOCUMENTS)) == len(DOCUMENTS)

@@ -87,14 +87,22 @@ def _split_to_fit(members: Sequence[PromptedQuestion]) -> list[Group]:
     return [Group(tuple(members[start : start + size])) for start in range(0, len(members), size)]
 
 
-def batches_of(groups: Iterable[Group], size: int) -> list[list[Group]]:
+def _parts(group: Group, size: int) -> list[Group]:
+    starts = range(0, len(group.questions), size)
+    return [Group(group.questions[start : start + size]) for start in starts]
+
+
+def batches_of(groups: Iterable[Group], size: int, *, divide: bool = False) -> list[list[Group]]:
     """Batches of groups with equal settings, of ``size`` questions at most, or one group that has more.
+
+    With ``divide`` no batch has more: larger groups are divided, and each part reads the prefix again.
 
     Groups of similar size and length are batched together, since differences become padding. The largest
     come first, so that a run out of memory fails at once.
     """
     by_settings: dict[str, list[Group]] = defaultdict(list)
-    for group in groups:
+    parts = [part for group in groups for part in _parts(group, size)] if divide else groups
+    for group in parts:
         by_settings[json.dumps(group.settings, sort_keys=True, default=str)].append(group)
     batches: list[list[Group]] = []
     for alike in by_settings.values():

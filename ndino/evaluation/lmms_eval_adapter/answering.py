@@ -11,6 +11,7 @@ from PIL.Image import Image
 
 from ndino.common.images import image_sha256, pixel_digest
 from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable
+from ndino.evaluation.inference.memory import MemoryLimit
 from ndino.evaluation.progress import reading
 
 if TYPE_CHECKING:
@@ -55,8 +56,9 @@ def answer_requests(
     if answers:
         on_answered(sum(key in answers for key in keys))
     missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in answers}
+    memory = MemoryLimit()
     for part in _batches(missing, size):
-        given = answer([missing[key] for key in part])
+        given = memory.run([missing[key] for key in part], lambda requests: answer(list(requests)))
         new = {key: unwrap_generation_output(text)[0] for key, text in zip(part, given, strict=True)}
         if store is not None:
             store.keep({k: text for k, text in new.items() if k in repeatable and (text or keep_empty)})

@@ -62,7 +62,9 @@ def load_model(model: Model, backend: Backend, batch: int | None) -> lmms:
 
     cls = model_class(backend)
     parameter = "model" if backend.kind == "vllm" else "pretrained"
-    given = {parameter: model.path, "batch_size": batch_size(backend, batch)}
+    # By default our wrapper keeps all questions about an image together.
+    size = "auto" if backend.kind == "hf" and batch is None else batch_size(backend, batch)
+    given = {parameter: model.path, "batch_size": size}
     stated = {argument.partition("=")[0] for argument in backend.arguments.split(",")}
     if not torch.cuda.is_available():
         # lmms-eval's wrappers assume a GPU.

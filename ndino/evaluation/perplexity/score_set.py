@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,12 +22,16 @@ from tqdm import tqdm
 from ndino.common.bootstrap import bootstrap
 from ndino.common.files import key_of, write_json, write_text
 from ndino.common.interrupts import raise_if_interrupted
+from ndino.evaluation.inference.memory import MemoryLimit
 from ndino.evaluation.models import Model
 from ndino.evaluation.perplexity.answer_sets import AnswerItem, exchange_images
 from ndino.evaluation.perplexity.scorer import (
     VERSION,
     PerplexityError,
     Score,
+    Scorer,
+    ScoringBatch,
+    TokenizedAnswer,
     backend,
     exponential,
     load_scorer,
@@ -139,6 +144,7 @@ def score_set(
     if any(item.id not in done for item in chosen):
         scorer = load_scorer(model)
         # Planned from the whole set, so that a resumed run has the batches of an uninterrupted one.
+        memory = MemoryLimit()
         skipped, batches = scorer.plan(chosen, batch=batch)
         with (
             out.open("a", encoding="utf-8") as log,
@@ -148,7 +154,8 @@ def score_set(
             for part in batches:
                 raise_if_interrupted()
                 if any(prepared.item.id not in done for prepared in part.answers):
-                    done |= _append(log, scorer.score(part), done)
+                    scores = memory.run(part.answers, partial(_scored_in_order, scorer, part))
+                    done |= _append(log, scores, done)
                 bar.update(len(part.answers))
     scores = [done[item.id] for item in chosen]
     write_text(out, "".join(map(_line, scores)))
@@ -156,6 +163,12 @@ def score_set(
     stated = made_with(depends["answers"]["device"])
     write_json(summary, {**result, "depends": depends, "made_with": stated})
     return result, scores
+
+
+def _scored_in_order(scorer: Scorer, whole: ScoringBatch, answers: Sequence[TokenizedAnswer]) -> list[Score]:
+    part = ScoringBatch(tuple(answers), whole.shares_prefix)
+    scores = {score.id: score for score in scorer.score(part)}
+    return [scores[prepared.item.id] for prepared in answers]
 
 
 def _depends(model: Model, items: Sequence[AnswerItem]) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from loguru import logger
 from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
-from transformers import AutoProcessor, LlavaNextForConditionalGeneration
+from transformers import AutoProcessor, BitsAndBytesConfig, LlavaNextForConditionalGeneration
 
 from ndino.common.files import key_of
 from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable
@@ -38,6 +39,7 @@ from ndino.evaluation.inference.batches import (
 )
 from ndino.evaluation.inference.generation import cut, ends_of, generation_options
 from ndino.evaluation.inference.greedy import decode, on_model, padded_inputs
+from ndino.evaluation.inference.memory import MemoryLimit
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing
 from ndino.evaluation.inference.prompting import ChatTemplate, chat_template, prompt_ids
 from ndino.evaluation.lmms_eval_adapter.answering import note_images
@@ -51,8 +53,24 @@ from ndino.formats.model_folder import missing_weights
 # Part of the keys of stored answers. Raise it when a change of this code changes answers.
 VERSION = 3
 
+# Questions at once, by default.
+DEFAULT_BATCH = 16
+# Quantised, the tower and the projector would see another image.
+WHOLE_PARTS = ("model.vision_tower", "model.multi_modal_projector", "lm_head")
+
 Visuals = Callable[[dict], Sequence[Image.Image]]
 Pixels = dict[str, torch.Tensor]
+
+
+def _in_bits(eight: bool, device: torch.device) -> BitsAndBytesConfig:
+    computed = torch.float32 if device.type == "cpu" else torch.bfloat16
+    return BitsAndBytesConfig(
+        load_in_8bit=eight,
+        load_in_4bit=not eight,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=computed,
+        llm_int8_skip_modules=list(WHOLE_PARTS),
+    )
 
 
 @register_model("llava_next_it")
@@ -63,11 +81,14 @@ class LlavaNextIt(lmms):
         pretrained: folder or hub id of a model in Hugging Face format.
         device: ``cpu``, ``cuda``, ``cuda:1``; by default a GPU if there is one.
         dtype: ``float32``, ``bfloat16``, ``float16``; ``auto`` is the weights' own.
-        batch_size: questions answered at once. Questions about one image are never divided, so a batch may
-            have more.
+        batch_size: at most so many questions are answered at once; ``auto`` is 16, or all about one image.
+            After running out of memory it is halved.
         attn_implementation: as in transformers. With any but sdpa and eager, questions are answered in
             ordinary batches (see `prefix_sharing.py`).
         answers: folder where answers are stored and looked up; none by default.
+        device_map: as in transformers; ``auto`` divides a model that one GPU does not hold among all GPUs and
+            the machine's memory.
+        load_in_8bit, load_in_4bit: the language model's weights in so many bits, by bitsandbytes.
 
     Raises:
         ValueError: weights are missing or not finite, or there is no chat template.
@@ -78,25 +99,36 @@ class LlavaNextIt(lmms):
         pretrained: str,
         device: str | None = None,
         dtype: str = "auto",
-        batch_size: int | str = 16,
+        batch_size: int | str = "auto",
         attn_implementation: str | None = None,
         answers: str | None = None,
+        device_map: str | None = None,
+        load_in_8bit: bool = False,
+        load_in_4bit: bool = False,
     ) -> None:
         super().__init__()
         self.accelerator = Accelerator(cpu=device == "cpu" or not torch.accelerator.is_available())
         self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
         self._device = torch.device(device) if device else self.accelerator.device
-        self.batch_size = int(batch_size)
+        self.divides_groups = batch_size != "auto"
+        self.batch_size = int(batch_size) if self.divides_groups else DEFAULT_BATCH
+        self.memory = MemoryLimit()
+        quantised = load_in_8bit or load_in_4bit
         self._model, loading = LlavaNextForConditionalGeneration.from_pretrained(
             pretrained,
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
             attn_implementation=attn_implementation,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
+            # Quantised weights cannot be moved after they are loaded.
+            device_map=device_map or ({"": self._device} if quantised else None),
+            quantization_config=_in_bits(load_in_8bit, self._device) if quantised else None,
         )
         if missing := missing_weights(loading):
             raise ValueError(f"{pretrained}: {missing} (save the model again)")
-        self._model.to(self._device).eval()
+        if not quantised and device_map is None:
+            self._model.to(self._device)
+        self._model.eval()
         if ruined := non_finite_in_model(self._model, Path(pretrained)):
             message = not_finite(ruined)
             raise ValueError(message)
@@ -113,7 +145,10 @@ class LlavaNextIt(lmms):
         # The digests of the images that each question showed, by task and row (`note_images`).
         self.shown_images: dict[str, dict[int, list[str]]] = {}
         if answers:
-            given = f"device={self._device},dtype={dtype},attn_implementation={attn_implementation}"
+            given = (
+                f"device={self._device},dtype={dtype},attn_implementation={attn_implementation},"
+                f"load_in_8bit={load_in_8bit},load_in_4bit={load_in_4bit}"
+            )
             depends = answers_depend_on(
                 find_model("", pretrained, HF), Backend("hf", given), f"{type(self).__name__} {VERSION}"
             )
@@ -172,8 +207,12 @@ class LlavaNextIt(lmms):
         missing = {question.key: question for question in questions if question.key not in answers}
         groups = self._own_groups(missing, able=bool(requests))
         with tqdm(total=sum(len(g.questions) for g in groups), desc="Answering", disable=self._silent) as bar:
-            for batch, pixels in self._with_pixels(batches_of(groups, self.batch_size), visuals):
-                new = self._answer(batch, pixels)
+            batches = batches_of(groups, self.batch_size, divide=self.divides_groups)
+            for batch, pixels in self._with_pixels(batches, visuals):
+                pairs = zip(batch, pixels, strict=True)
+                asked = [(question, shown) for group, shown in pairs for question in group.questions]
+                texts = self.memory.run(asked, self._answer_in_order)
+                new = {question.key: text for (question, _), text in zip(asked, texts, strict=True)}
                 if self.store:
                     self.store.keep({k: text for k, text in new.items() if is_repeatable(batch[0].settings)})
                 answers |= new
@@ -266,6 +305,13 @@ class LlavaNextIt(lmms):
         tiles = [process([image], return_tensors="pt")["pixel_values"][0] for image in images]
         sizes = torch.tensor([image.size for image in first.images])
         return {"pixel_values": pad_sequence(tiles, batch_first=True), "image_sizes": sizes}
+
+    def _answer_in_order(self, asked: Sequence[tuple[PromptedQuestion, Pixels]]) -> list[str]:
+        """The answers to questions with the pixels of their groups, in order; a group may be incomplete."""
+        parts = [list(part) for _, part in groupby(asked, key=lambda item: id(item[1]))]
+        groups = [Group(tuple(question for question, _ in part)) for part in parts]
+        answers = self._answer(groups, [part[0][1] for part in parts])
+        return [answers[question.key] for question, _ in asked]
 
     def _answer(self, batch: Sequence[Group], pixels: Sequence[Pixels]) -> dict[str, str]:
         settings = batch[0].settings
