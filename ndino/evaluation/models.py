@@ -20,6 +20,7 @@ from ndino.formats.model_kinds import (
     UPSTREAM,
     ModelFolderError,
     read_json_object,
+    require_finished,
     require_kind,
 )
 
@@ -123,6 +124,7 @@ def find_model(name: str, source: str, backend: Backend = HF) -> Model:
             # Nothing tells whether the weights behind a mere name have changed.
             return Model(name, source, source, f"name:{source}")
         folder = snapshot
+    _check_finished(folder)
     _check_files(folder, source)
     if backend.kind == "hf":
         _check_kind(folder)
@@ -168,6 +170,13 @@ def _snapshot(source: str, *, required: bool) -> Path | None:
     elif required:
         raise UsageError(f"{source}: no such model folder (remedy: give the folder that holds config.json)")
     return None
+
+
+def _check_finished(folder: Path) -> None:
+    try:
+        require_finished(folder, PUBLISHED)
+    except ModelFolderError as error:
+        raise SetupError(str(error)) from error
 
 
 def _check_files(folder: Path, source: str) -> None:

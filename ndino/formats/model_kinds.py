@@ -15,6 +15,7 @@ from typing import Any
 
 from ndino.common.errors import UserError, reason_of, remedy_for, shown
 from ndino.common.files import WEIGHTS
+from ndino.formats.damage import fault_of_weights
 
 PUBLISHED, UPSTREAM, LANGUAGE_MODEL, TOWER, ADAPTER = "published", "upstream", "llama", "clip", "adapter"
 # By model_type. A folder of CLIP may hold the tower alone or the whole CLIP, of which the tower is loaded.
@@ -37,6 +38,8 @@ _PARTS = ("adapter_", "mm_projector", "training_args")
 _ADAPTER_SETTINGS = "adapter_config.json"
 # Beside the folder of a run, the folders in it that hold models.
 _INNER = ("model", "upstream")
+# What a checkpoint of training has beside trainer_state.json; upstream leaves that with a model as well.
+_OF_TRAINING = ("scheduler.pt", "optimizer*", "rng_state*.pth", "global_step*", "whole.json")
 
 
 class ModelFolderError(UserError):
@@ -87,6 +90,7 @@ def require_kind(
     """
     otherwise = remedies[""]
     require_readable_folder(folder, otherwise)
+    require_finished(folder, wanted)
     if not (folder / "config.json").is_file():
         if (folder / _ADAPTER_SETTINGS).is_file():
             raise ModelFolderError(
@@ -107,6 +111,29 @@ def require_kind(
     if weights:
         require_weights(folder, otherwise)
     return config
+
+
+def require_finished(folder: Path, wanted: str) -> None:
+    """Check that the folder is no checkpoint of training, whose settings and weights are the trainer's own.
+
+    Raises:
+        ModelFolderError: it is one; the message names the model of the kind ``wanted`` to give instead.
+    """
+    resumes = (folder / "trainer_state.json").is_file()
+    if not resumes or not any(path for name in _OF_TRAINING for path in folder.glob(name)):
+        return
+    run = folder.absolute().parent
+    made = [path for path in (*(run / name for name in _INNER), run) if (path / "config.json").is_file()]
+    named = [path for path in made if _kind(path, read_config(path)) == wanted]
+    remedy = (
+        f"give {named[0]}"
+        if named
+        else "let its training finish, and give the model that it leaves; to use it unfinished, copy its "
+        "config.json, weights and tokenizer to a folder of their own"
+    )
+    raise ModelFolderError(
+        f"{folder}: is a checkpoint to resume training from, not a finished model (remedy: {remedy})"
+    )
 
 
 def require_readable_folder(folder: Path, remedy: str) -> None:
@@ -142,8 +169,12 @@ def require_weights(folder: Path, remedy: str) -> None:
             raise ModelFolderError(
                 f"{folder}: has no {part}, which {index} names (remedy: copy the model again)"
             )
-    if not listed and not weight_files(folder):
+    found = weight_files(folder)
+    if not listed and not found:
         raise ModelFolderError(f"{folder}: has no weights, {' or '.join(WEIGHTS)} (remedy: {remedy})")
+    for path in found:
+        if path.suffix == ".safetensors" and (fault := fault_of_weights(path)) is not None:
+            raise ModelFolderError(f"{path}: damaged: {fault} (remedy: copy the model again)")
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -41,6 +41,7 @@ from ndino.common.errors import reason_of, remedy_for
 from ndino.common.files import atomic_folder
 from ndino.common.transformers_types import token_id, vision_sizes
 from ndino.formats import model_folder
+from ndino.formats.damage import damaged_file
 from ndino.formats.finite import non_finite_in_model, not_finite
 from ndino.formats.model_kinds import ModelFolderError, require_model_folder
 from ndino.formats.prompts import IMAGE_TOKEN, MARKERS, PromptFormat
@@ -92,10 +93,10 @@ def _read(reader: Callable[..., Any], folder: Path, **options: Any) -> Any:
     """
     try:
         return reader(folder, **options)
-    except Exception as error:  # every reader has errors of its own
+    except Exception as error:  # every reader has errors of its own, and few name the file
         remedy = remedy_for(error, "copy the model again")
         raise ModelFolderError(
-            f"{folder}: cannot be loaded: {reason_of(error)} (remedy: {remedy})"
+            f"{damaged_file(folder) or folder}: cannot be loaded: {reason_of(error)} (remedy: {remedy})"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sized
 from pathlib import Path
 from typing import cast
@@ -10,7 +11,13 @@ import torch
 from accelerate.data_loader import prepare_data_loader
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
-from transformers import LlavaNextForConditionalGeneration, PreTrainedModel, ProgressCallback, Trainer
+from transformers import (
+    LlavaNextForConditionalGeneration,
+    PreTrainedModel,
+    ProgressCallback,
+    Trainer,
+    trainer_utils,
+)
 from transformers.trainer_pt_utils import get_parameter_names
 
 from ndino.common.transformers_types import vision_sizes
@@ -64,6 +71,11 @@ def _unused(model: LlavaNextForConditionalGeneration) -> tuple[str, ...]:
         f"{tower}post_layernorm.",
         *(f"{tower}encoder.layers.{layer}." for layer in range(used, layers)),
     )
+
+
+def _tells_more(record: logging.LogRecord) -> bool:
+    """False for the warning that arguments differ from the checkpoint's: these may (`NOT_IN_IDENTITY`)."""
+    return "arguments do not match the ones" not in record.getMessage()
 
 
 class NativeTrainer(Trainer):
@@ -201,9 +213,12 @@ class NativeTrainer(Trainer):
         return self.recipe.learning_rate
 
     def train(self, *arguments, **options):
+        compares = logging.getLogger(trainer_utils.__name__)
+        compares.addFilter(_tells_more)
         try:
             return super().train(*arguments, **options)
         finally:
+            compares.removeFilter(_tells_more)
             # After an error the bar would stay open, and the error's line end up behind it.
             for callback in self.callback_handler.callbacks:
                 if isinstance(callback, ProgressCallback) and callback.training_bar is not None:

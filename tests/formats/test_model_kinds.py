@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from safetensors.torch import save_file
 
 from fixtures.tiny import write_tiny_model
 from fixtures.upstream_checkpoint import write_checkpoint, write_tower
-from ndino.formats.model_kinds import ModelFolderError, require_readable_folder, require_weights
+from ndino.formats.damage import damaged_file
+from ndino.formats.model_kinds import (
+    ModelFolderError,
+    require_finished,
+    require_readable_folder,
+    require_weights,
+)
+from ndino.train.build import load_tokenizer
 from tests.commands import refused
 from tests.train.conftest import ROOT
 
@@ -76,6 +84,13 @@ def folders(tmp_path_factory) -> Path:
         shutil.copytree(
             made / name, made / f"weightless-{name}", ignore=shutil.ignore_patterns("*.safetensors")
         )
+    for name in ("published", "upstream", "llama", "clip"):
+        # Beside the finished model where the engines leave it, under any name.
+        for place in ("checkpoint-3", {"published": "model"}.get(name, name)):
+            shutil.copytree(made / name, made / "stages" / name / place)
+        for other in ("trainer_state.json", "scheduler.pt"):
+            (made / "stages" / name / "checkpoint-3" / other).write_text("{}")
+        shutil.copytree(made / "stages" / name / "checkpoint-3", made / "unfinished" / f"best-{name}")
     (made / "images").mkdir()
     turns = [{"from": "human", "value": "Chi sei?"}, {"from": "gpt", "value": "Un modello."}]
     row = json.dumps({"id": "1", "conversations": turns}) + "\n"
@@ -131,6 +146,14 @@ def test_another_kind_of_folder_is_refused_with_the_way_out(
             assert remedies.get(kind, "") in line, (kind, line)
     line = one_line(capsys, command(name, folders / f"weightless-{wanted}", folders, tmp_path / "out"))
     assert "has no weights" in line
+    stage = folders / "stages" / wanted
+    line = one_line(capsys, command(name, stage / "checkpoint-3", folders, tmp_path / "out"))
+    assert f"{stage / 'checkpoint-3'}: is a checkpoint to resume training from, not a finished model" in line
+    if wanted in ("published", "upstream"):
+        assert f"(remedy: give {stage / {'published': 'model'}.get(wanted, wanted)})" in line
+    alone = folders / "unfinished" / f"best-{wanted}"
+    line = one_line(capsys, command(name, alone, folders, tmp_path / "out"))
+    assert f"{alone}: is a checkpoint" in line and "(remedy: let its training finish, and give the" in line
     assert not [*tmp_path.iterdir()], "a refused command writes nothing"
 
 
@@ -161,6 +184,32 @@ def test_a_shard_that_is_missing_and_a_link_to_nowhere_are_named(folders, tmp_pa
     (tmp_path / "link").symlink_to(tmp_path / "gone")
     with pytest.raises(ModelFolderError, match=r"link: is a link to .*gone, which is not there"):
         require_readable_folder(tmp_path / "link", "")
+
+
+def test_what_upstream_leaves_of_its_trainer_does_not_make_a_checkpoint(folders, tmp_path):
+    shutil.copytree(folders / "upstream", tmp_path / "upstream")
+    for name in ("trainer_state.json", "training_args.bin"):
+        (tmp_path / "upstream" / name).touch()
+    require_finished(tmp_path / "upstream", "upstream")
+
+
+@pytest.mark.parametrize("name", ["train", "train-upstream", "train-language", "train-tower", "check"])
+def test_a_damaged_file_of_weights_is_named(name, folders, tmp_path, capsys, monkeypatch, nothing_is_built):
+    monkeypatch.setattr("ndino.llava_next.engine.find_tree", lambda: None)
+    shutil.copytree(folders / COMMANDS[name][0], tmp_path / "model")
+    weights = tmp_path / "model" / "model.safetensors"
+    os.truncate(weights, weights.stat().st_size - 1)
+    line = one_line(capsys, command(name, tmp_path / "model", folders, tmp_path / "out"))
+    assert f"{weights}: damaged: " in line and "(remedy: copy the model again)" in line
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"version": "1.0"}'])
+def test_a_damaged_tokenizer_is_named(folders, tmp_path, content):
+    shutil.copytree(folders / "published", tmp_path / "model")
+    assert damaged_file(tmp_path / "model") is None
+    (tmp_path / "model" / "tokenizer.json").write_text(content)
+    with pytest.raises(ModelFolderError, match=r"tokenizer\.json: .*\(remedy: copy the model again\)"):
+        load_tokenizer(tmp_path / "model")
 
 
 def test_an_adapter_merged_in_place_is_a_whole_model(folders, tmp_path, capsys):

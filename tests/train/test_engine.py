@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import shutil
 import signal
@@ -121,6 +122,9 @@ def test_out_of_memory_a_run_resumes_with_smaller_batches(stage, recipe, tmp_pat
             return super().compute_loss(model, inputs, **options)
 
     monkeypatch.setattr(engine, "NativeTrainer", Counting)
+    warnings = logging.Handler()
+    warnings.emit = lambda record: pytest.fail(f"what may change is warned of: {record.getMessage()}")
+    monkeypatch.setattr(logging.getLogger("transformers.trainer_utils"), "handlers", [warnings])
     run_stage(dataclasses.replace(stopped, recipe=smaller), on_step=quiet)
     assert batches == [1] * 4 * 4
     assert sorted(checkpoints_of(stopped.out)) == [2, 3, 6]
