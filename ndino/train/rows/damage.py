@@ -21,6 +21,7 @@ from ndino.train.rows.encoding import EncodedRow
 from ndino.train.rows.index import RowIndex
 from ndino.train.stage import Stage, StageError, append_rejects, is_first_rank, require_few_rejects
 
+NOT_WRITTEN = "its content is not what was written"
 DAMAGED = "damaged.json"  # in the run folder: {row number: reason}
 
 
@@ -116,9 +117,10 @@ def read_damaged(out: Path) -> dict[int, str]:
     except FileNotFoundError:
         return {}
     except (ValueError, AttributeError) as error:
+        reason = reason_of(error) if isinstance(error, json.JSONDecodeError) else NOT_WRITTEN
         os.replace(path, path.with_name(f"broken-{DAMAGED}"))
         print(
-            f"{path}: broken, renamed to broken-{DAMAGED}: {reason_of(error)}; rows with damaged images will "
+            f"{path}: broken, renamed to broken-{DAMAGED}: {reason}; rows with damaged images will "
             "be found again",
             flush=True,
         )

@@ -21,7 +21,7 @@ from ndino.common.files import write_json
 from ndino.train.checkpoints import newest_complete_checkpoint
 from ndino.train.health.ranks import from_first_rank
 from ndino.train.rows.building import find_or_build, index_key, set_aside
-from ndino.train.rows.damage import damaged_rows
+from ndino.train.rows.damage import NOT_WRITTEN, damaged_rows
 from ndino.train.rows.index import META, RowIndex, open_index, read_meta
 from ndino.train.stage import REJECTS, Stage, StageError
 
@@ -94,12 +94,14 @@ def _record_of(out: Path) -> Record | None:
         record = Record(held["folder"], held["rows"], held.get("images", {}))  # an earlier version had none
         if isinstance(record.folder, str) and isinstance(record.rows, str) and _are_checksums(record.images):
             return record
-        reason = "is not what was written"
+        reason = NOT_WRITTEN
     except FileNotFoundError:
         print(f"{path}: is missing; the run resumes with the rows that are usable now", flush=True)
         return None
-    except (ValueError, TypeError, KeyError) as error:
+    except ValueError as error:
         reason = reason_of(error)
+    except (TypeError, KeyError, AttributeError):
+        reason = NOT_WRITTEN
     raise StageError(
         f"{path}: damaged: {reason} (remedy: remove it if neither data nor images have changed since the run "
         f"began, else {_ANOTHER})"
