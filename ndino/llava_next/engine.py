@@ -97,6 +97,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
     """
     tree = find_tree()
     if is_finished(stage):
+        print(f"{stage.out}: this run is finished, nothing is trained", flush=True)
         return stage.out.resolve() / "model"
     arguments = prepare_stage(stage, cpu=not torch.cuda.is_available())
     if arguments is not None:
@@ -167,6 +168,8 @@ def prepare_stage(
             },
         )
         write_run(out, {**run, **IN_RANDOM_ORDER})
+        if checkpoint is not None:
+            print(f"{out}: resuming from {checkpoint.name}", flush=True)
     return arguments
 
 

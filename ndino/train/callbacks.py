@@ -132,6 +132,11 @@ class StopOnSignal(TrainerCallback):
                 signal.signal(number, handler)
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
+    def requested(self) -> bool:
+        """Whether a signal has come so far."""
+        self._take_pending()
+        return self.stop_requested
+
     def on_train_begin(self, args, state, control, **options) -> None:
         # Handled rather than blocked, so that a second Ctrl-C does not wait for a step. The loader's workers,
         # which the terminal interrupts too, inherit the handler.

@@ -7,6 +7,7 @@ from importlib import import_module
 
 from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser, positive
+from ndino.train.launching.last_words import telling_the_launcher
 from ndino.train.resuming.run_folder import claimed
 from ndino.train.stage import Stage, add_stage_arguments, is_first_rank, require_inputs, stage_of
 
@@ -14,10 +15,14 @@ HELP = """
 Train one stage, with the native engine or with the pinned upstream trainer.
 
 OUT/model is the trained model in Hugging Face format, OUT/manifest.json says how it was made, and
-OUT/rejects.txt lists the rows that could not be used. Rerun to resume from the newest complete checkpoint.
+OUT/rejects.txt lists the rows that could not be used. Run the same command again to resume from the newest
+complete checkpoint.
 
 Ctrl-C, SIGUSR1 and SIGTERM let the native engine finish its step and save a checkpoint; the exit code is then
 130. A second Ctrl-C ends it at once.
+
+Watch it from a second terminal with: ndino report OUT --live. Held-out loss and TensorBoard are fields of the
+recipe, eval_rows and report_to: docs/training.md, Watching a run.
 
 Training that diverges stops with exit code 1 and keeps its last good checkpoint: docs/training.md.
 """
@@ -49,6 +54,11 @@ def add_arguments(parser: CommandParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    with telling_the_launcher():
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     stage = stage_of(args)
     _check_paths(args, stage)
     with claimed(stage.out):
@@ -56,6 +66,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_here(args: argparse.Namespace, stage: Stage) -> int:
+    if args.engine == "native":
+        from ndino.train.watching.noise import quiet_libraries
+
+        quiet_libraries()
     run_stage = import_module(ENGINES[args.engine]).run_stage
     if args.engine == "native":
         from ndino.train.callbacks import StopOnSignal

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,6 +63,13 @@ from ndino.train.trainer import NativeTrainer, set_trainable
 from ndino.train.watching.held_out import HeldOut, hold_out
 from ndino.train.watching.services import require_service
 
+# Earlier versions of transformers know the first name only, later ones warn of it.
+_CHECKPOINTING = (
+    "activation_checkpointing"
+    if "activation_checkpointing" in TrainingArguments.__dataclass_fields__
+    else "gradient_checkpointing"
+)
+
 
 class _ReportSteps(TrainerCallback):
     def __init__(self, on_step: OnStep) -> None:
@@ -91,6 +99,8 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
     model_folder = stage.out / "model"
     run = identity(stage.recipe, stage.data, stage.start)
     if belongs_to(stage.out, run) and (stage.out / "manifest.json").exists() and model_folder.exists():
+        if is_first_rank():
+            print(f"{stage.out}: this run is finished, nothing is trained", flush=True)
         return model_folder
     require_few_bits(stage.recipe)
     require_service(stage.recipe)
@@ -167,6 +177,10 @@ def _train(
     if checkpoint is not None and must_convert(written_by(checkpoint), current()):
         trainer.read_universal_checkpoint()
     trainer.guard.load_skips(stage.out, step_of(checkpoint))
+    if stop is not None and any_rank(stop.requested(), arguments.device):
+        raise StageStopped(f"{stage.out}: stopped before training began")
+    if checkpoint is not None and is_first_rank():
+        print(f"{stage.out}: resuming from {checkpoint.name}", flush=True)
     if is_first_rank():
         write_run(stage.out, run)
     with report_full_disk(stage.out):
@@ -234,6 +248,7 @@ def training_arguments(recipe: Recipe, out: Path, *, quiet: bool) -> TrainingArg
         StageError: the effective batch is not a multiple of per-device batch times ranks.
     """
     cpu = not torch.cuda.is_available()
+    checkpointing: dict[str, Any] = {_CHECKPOINTING: recipe.gradient_checkpointing}
     arguments = TrainingArguments(
         output_dir=str(out),
         per_device_train_batch_size=recipe.per_device_batch,
@@ -247,7 +262,8 @@ def training_arguments(recipe: Recipe, out: Path, *, quiet: bool) -> TrainingArg
         adam_beta2=recipe.adam_betas[1],
         bf16=recipe.precision == "bf16" and not cpu,
         optim=OPTIMIZERS[recipe.optimizer],
-        gradient_checkpointing=recipe.gradient_checkpointing,
+        ddp_find_unused_parameters=False,  # each trained weight has a part in every micro-batch's loss
+        **checkpointing,
         save_strategy="steps",  # no save_total_limit: MarkComplete removes older checkpoints
         save_steps=recipe.save_steps,
         seed=recipe.seed,

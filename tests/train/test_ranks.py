@@ -33,7 +33,12 @@ from tests.train.conftest import ROOT, mix_in_texts
 def rank_recipe(recipe):
     """Answers of different lengths in micro-batches of one, so that a mean of means would show."""
     return dataclasses.replace(
-        recipe, per_device_batch=1, gradient_checkpointing=True, save_total_limit=2, max_rejected=0.1
+        recipe,
+        per_device_batch=1,
+        gradient_checkpointing=True,
+        save_total_limit=2,
+        max_rejected=0.1,
+        eval_rows=3,
     )
 
 
@@ -96,8 +101,13 @@ def lose_the_end(out: Path) -> None:
 def test_two_ranks_resume_what_one_began(alone, command, tmp_path):
     shutil.copytree(alone, tmp_path / "run")
     lose_the_end(tmp_path / "run")
-    finish_ranks(start_ranks(["-m", "ndino", "train", *command], 2))
+    said = finish_ranks(start_ranks(["-m", "ndino", "train", *command], 2))
     assert manifest(tmp_path / "run")["resumed_from"] == "checkpoint-4"
+    assert [text.count("resuming from checkpoint-4") for text in said] == [1, 0]
+    assert "Loading weights" not in said[1], "the first rank shows the bars"
+    for text in said:
+        noise = [line for line in text.splitlines() if "warn" in line.lower() or "gemm_4bit" in line]
+        assert not [line for line in noise if not re.search(r"row \d+: .*using the next", line)]
     assert_same_training(alone, tmp_path / "run")
 
 
@@ -159,6 +169,11 @@ def assert_same_training(alone: Path, together: Path, ranks: int = 2) -> None:
     assert (one["damaged_rows"], two["damaged_rows"]) == (1, 1)
     assert [loss for _, loss in one["loss_curve"]] == pytest.approx(
         [loss for _, loss in two["loss_curve"]], rel=1e-4
+    )
+    assert [step for step, _ in two["eval_curve"]] == [2, 4, 6]
+    # As far as the weights below may differ.
+    assert [loss for _, loss in one["eval_curve"]] == pytest.approx(
+        [loss for _, loss in two["eval_curve"]], rel=2e-3
     )
     assert_equal(alone, together, 1e-4)
 
@@ -236,8 +251,9 @@ def listens(rank: subprocess.Popen) -> bool:
 def test_a_signal_to_one_rank_stops_all_and_one_alone_resumes(alone, command, tmp_path):
     out = tmp_path / "run"
     ranks = start_ranks(["-m", "ndino", "train", *command], 2)
-    # Before it listens, the signal would end the one rank and leave the other waiting for it.
-    while not (out / "run.json").exists() or not listens(ranks[1]):
+    # Before it listens, the signal would end the one rank and leave the other waiting for it. Before the
+    # first step there would be no checkpoint.
+    while not (out / "progress.json").exists() or not listens(ranks[1]):
         assert [rank.poll() for rank in ranks] == [None, None], "a rank ended early"
         time.sleep(0.01)
     ranks[1].send_signal(signal.SIGTERM)

@@ -17,6 +17,10 @@ from ndino.train.stage import StageError
 Value = TypeVar("Value")
 
 
+class LostRanksError(StageError):
+    """Another rank ended while this one was waiting for it."""
+
+
 def any_rank(value: bool, device: torch.device) -> bool:
     """Whether ``value`` is true on at least one rank; all ranks must call this."""
     if not dist.is_initialized():
@@ -71,11 +75,28 @@ def ending_together(out: Path) -> Iterator[None]:
         leave()
         raise
     except BaseException as error:
-        if isinstance(error, UserError):
+        lost = _lost_ranks(error)
+        if isinstance(error, UserError) and not lost:
             note_failure_of_job(out, str(error))
+        rank = dist.get_rank() if dist.is_initialized() else 0
         leave(failed=True)
+        if lost:
+            raise LostRanksError(
+                f"rank {rank}: the connection to another rank broke: {reason_of(error)} (remedy: see why "
+                "that rank ended, then rerun to resume)"
+            ) from error
         raise
     leave()
+
+
+def _lost_ranks(error: BaseException) -> bool:
+    """Whether an error is only that an operation of all ranks could not be completed."""
+    if not dist.is_initialized():
+        return False
+    # gloo has no error of its own; the text names its source file.
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and "gloo/transport/" in str(error)
+    )
 
 
 def leave(*, failed: bool = False) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ndino.common.errors import UsageError
+from ndino.train.launching.last_words import PIPE, conclusions, read_words
 
 # What `ndino.train.stage.add_stage_arguments` adds, but for the recipe.
 STAGE_OPTIONS = ("out", "engine", "model", "language_model", "vision_tower", "data", "images", "overrides")
@@ -61,13 +62,16 @@ def run_ranks(command: Sequence[str | Path], count: int, *, grace: float = GRACE
 
     SIGTERM and SIGUSR1 reach every rank. Ctrl-C asks them to save and stop, a second one kills them. When a
     rank fails, the others get ``grace`` seconds to end. The exit code is that of the first rank that failed
-    (128 + N after signal N), else 0.
+    (128 + N after signal N), else 0. Why they failed is printed at the end, each reason once.
     """
+    words, pipe = os.pipe()
+    os.set_blocking(words, False)
     shared = os.environ | {
         "WORLD_SIZE": str(count),
         "LOCAL_WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
+        PIPE: str(pipe),
     }
     shared.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // count)))
     shared.setdefault("GLOO_SOCKET_IFNAME", "lo")
@@ -86,22 +90,25 @@ def run_ranks(command: Sequence[str | Path], count: int, *, grace: float = GRACE
                 env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
                 # Not in the terminal's group, so that one Ctrl-C reaches them once.
                 start_new_session=True,
+                pass_fds=(pipe,),
                 preexec_fn=_end_with(os.getpid()),
             )
             for rank in range(count)
         ]
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.close(pipe)
     try:
-        return _wait(ranks, requests, grace)
+        return _wait(ranks, requests, grace, words)
     finally:
         _kill(ranks)
+        os.close(words)
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
-def _wait(ranks: Sequence[subprocess.Popen], requests: list[int], grace: float) -> int:
-    interrupts, deadline, failure = 0, None, 0
+def _wait(ranks: Sequence[subprocess.Popen], requests: list[int], grace: float, words: int) -> int:
+    interrupts, deadline, failure, said = 0, None, 0, b""
     while (codes := [rank.poll() for rank in ranks]).count(None):
         while requests:
             number = requests.pop(0)
@@ -109,19 +116,38 @@ def _wait(ranks: Sequence[subprocess.Popen], requests: list[int], grace: float) 
                 interrupts += 1
                 if interrupts > 1:
                     return 128 + signal.SIGINT
-                print("\nstopping after this step; Ctrl-C again to end without a checkpoint", file=sys.stderr)
+                print(
+                    "\nstopping after this step, or before the first; Ctrl-C again ends without a checkpoint",
+                    file=sys.stderr,
+                )
                 number = signal.SIGTERM
             for rank in ranks:
                 rank.send_signal(number)
-        ended = [code for code in codes if code is not None]
-        failure = failure or next((code for code in ended if code), 0)
+        said += _read(words)
+        failure = failure or _first_failure(codes)
         if failure and deadline is None:
             deadline = time.monotonic() + grace
         if deadline is not None and time.monotonic() > deadline:
             break
         time.sleep(POLL_SECONDS)
-    failure = failure or next((code for code in codes if code), 0)
+    failure = failure or _first_failure(codes)
+    endings = {rank: code for rank, code in enumerate(codes) if code is not None}
+    for line in conclusions(read_words(said + _read(words)), endings):
+        print(f"ndino train: {line}", file=sys.stderr)
     return 128 - failure if failure < 0 else failure
+
+
+def _first_failure(codes: Sequence[int | None]) -> int:
+    """The code of a rank that a signal ended, which is why others fail; or of any that failed; or 0."""
+    failed = [code for code in codes if code]
+    return next((code for code in failed if code < 0), next(iter(failed), 0))
+
+
+def _read(pipe: int) -> bytes:
+    try:
+        return os.read(pipe, 1 << 20)
+    except BlockingIOError:  # nothing there
+        return b""
 
 
 def _kill(ranks: Sequence[subprocess.Popen]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import yaml
 from ndino.cli import main, parser
 from ndino.common.errors import UsageError
 from ndino.train.checkpoints import newest_complete_checkpoint, step_of
+from ndino.train.launching.last_words import LastWords, conclusions
 from ndino.train.launching.ranks import STAGE_OPTIONS, require_gpus, run_ranks, stage_command
 from tests.train.conftest import ROOT
 
@@ -78,6 +80,54 @@ def test_signals_reach_the_ranks(signals, code, tmp_path):
     assert not [path for path in tmp_path.iterdir() if Path(f"/proc/{path.name}").exists()], "a rank is left"
 
 
+# A rank that fails as `ndino train` does: HOW is what each rank does.
+FAILING = """
+import os, signal, sys
+import torch, torch.distributed as dist
+from pathlib import Path
+from ndino.train.health.ranks import ending_together, from_first_rank
+from ndino.train.launching.last_words import telling_the_launcher
+from ndino.train.stage import StageError
+
+def fail(text):
+    raise StageError(text)
+
+first = os.environ["RANK"] == "0"
+with telling_the_launcher(), ending_together(Path("none")):
+    dist.init_process_group("gloo")
+    HOW
+    dist.all_reduce(torch.ones(1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "line"),
+    [
+        ("first or os.kill(os.getpid(), signal.SIGKILL)", 137, "rank 1 was killed (SIGKILL)"),
+        ("first or fail('rank 1 alone (remedy: none)')", 1, "rank 1 alone (remedy: none)"),
+        ("from_first_rank(lambda: fail('the data are bad (remedy: none)'))", 1, "the data are bad (remedy: "),
+    ],
+    ids=["killed", "one fails", "all fail"],
+)
+def test_the_reason_is_said_once_and_without_a_traceback(how, code, line, capfd):
+    assert run_ranks(program(FAILING.replace("HOW", how)), 2) == code
+    said = capfd.readouterr().err
+    assert said.startswith(f"ndino train: {line}") and said.count("\n") == 1, said
+
+
+def test_what_ranks_end_with():
+    lost = [LastWords(rank, f"rank {rank}: the connection broke", True) for rank in (0, 2)]
+    assert conclusions(lost, {0: 1, 2: 1}) == [lost[0].text], "nothing else is known"
+    assert conclusions(lost, {0: 1, 1: -11, 2: 1}) == [
+        "rank 1 was ended by SIGSEGV (remedy: rerun to resume)"
+    ]
+    (line,) = conclusions(lost, {0: 1, 1: 3, 2: 1})
+    assert line.startswith("rank 1 ended with exit code 3, its error is above")
+    full = [LastWords(0, "the disk is full", False), LastWords(1, "rank 0: the disk is full", False)]
+    assert conclusions(full, {0: 1, 1: 1}) == ["the disk is full"]
+    assert conclusions([], {0: 0, 1: 0}) == []
+
+
 def test_ranks_end_with_a_launcher_that_is_killed(tmp_path):
     text = f"import os, time; open({str(tmp_path)!r} + '/' + str(os.getpid()), 'w').close(); time.sleep(60)"
     code = f"from ndino.train.launching.ranks import run_ranks; run_ranks(['-c', {text!r}], 2)"
@@ -113,13 +163,16 @@ def test_a_stopped_stage_of_two_ranks_saves_and_gives_130(backbones, rows, recip
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not (tmp_path / "run" / "run.json").exists():
+    while not (tmp_path / "run" / "progress.json").exists():
         assert launcher.poll() is None, launcher.stderr.read()
         time.sleep(0.05)
     launcher.terminate()
     said = launcher.communicate(timeout=120)[1]
     assert launcher.returncode == 130, said
-    assert "2 ranks train on the CPU" in said and "stopped after step" in said
+    assert "2 ranks train on the CPU" in said and said.count("ndino train: ") == 1, said
+    assert re.search(
+        r"^ndino train: .*stopped after step \d \(remedy: rerun to resume\)$", said, re.MULTILINE
+    )
     checkpoint = newest_complete_checkpoint(tmp_path / "run")
     assert 0 < step_of(checkpoint) < 6
     assert len([*checkpoint.glob("rng_state*.pth")]) == 2
