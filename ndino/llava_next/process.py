@@ -36,6 +36,7 @@ def run_trainer(python: Path, tree: Path, arguments: list[str], out: Path, on_st
         (out / LOG).open("a", encoding="utf-8") as log,
         _trainer(python, tree, arguments, out) as process,
         _passing_on_interrupts(process) as interrupts,
+        _shown_steps(on_step) as show,
     ):
         assert process.stdout is not None
         for line in process.stdout:
@@ -44,10 +45,8 @@ def run_trainer(python: Path, tree: Path, arguments: list[str], out: Path, on_st
                 log.write(line)
                 log.flush()
                 last.append(line.strip())
-            elif on_step is not None:
-                on_step(*step)
             else:
-                print(f"\rstep {step[0]} of {step[1]}", end="\n" if step[0] == step[1] else "", flush=True)
+                show(*step)
     if process.returncode == -signal.SIGUSR1 and interrupts:
         return  # before it listened: there was nothing to save
     if process.returncode:
@@ -56,6 +55,23 @@ def run_trainer(python: Path, tree: Path, arguments: list[str], out: Path, on_st
         raise StageError(
             f"the upstream trainer failed: {_reason(last, process.returncode)} (remedy: see {out / LOG})"
         )
+
+
+@contextmanager
+def _shown_steps(on_step: OnStep | None) -> Iterator[OnStep]:
+    """What to call with each step: ``on_step``, or by default one that rewrites a line, ended at the end."""
+    begun = False
+
+    def rewrite(step: int, of: int) -> None:
+        nonlocal begun
+        begun = True
+        print(f"\rstep {step} of {of}", end="", flush=True)
+
+    try:
+        yield on_step or rewrite
+    finally:
+        if begun:  # or the error's line would be glued to it
+            print(flush=True)
 
 
 @contextmanager
