@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ndino.results.table_data import Summary, percent, perplexity_number
+from collections.abc import Mapping
+from typing import Any
+
+from ndino.results.table_data import Summary, p_number, percent, perplexity_number
 from ndino.results.tables import but_doubtful, verdict_of, winner
 
 
@@ -50,4 +53,29 @@ def findings(summary: Summary) -> list[str]:
         sentences.append(
             f"Lowest perplexity on the answers of {key.upper()}: {best} ({value} over all answer tokens)."
         )
+    sentences += map(_perplexity_sentence, summary.get("perplexity_tests", ()))
     return [*sentences, *(f"Note: {note}" for note in summary["notes"])]
+
+
+def _perplexity_sentence(row: Mapping[str, Any]) -> str:
+    """What a paired test of two perplexities says, in both of their forms."""
+    shown = []
+    low, high = row["corpus"]["interval"]
+    shown.append(
+        f"over all answer tokens {row['corpus']['ratio']:.3g} times ({low:.3g} to {high:.3g}; "
+        f"{p_number(row['corpus']['p_holm'])})"
+    )
+    if row["paper"] is not None:
+        low, high = row["paper"]["interval"]
+        shown.append(
+            f"by the paper's mean {row['paper']['difference']:+.3g} ({low:+.3g} to {high:+.3g}; "
+            f"{p_number(row['paper']['p_holm'])})"
+        )
+    if row["bits"] is not None:
+        low, high = row["bits"]["interval"]
+        shown.append(f"in bits per character {row['bits']['difference']:+.3g} ({low:+.3g} to {high:+.3g})")
+    where = f"{row['n']} answers"
+    if row["images"] < row["n"]:
+        where += f" about {row['images']} images"
+    models = f"{row['a']} against {row['b']} on {row['set'].upper()}"
+    return f"Perplexity of {models} ({where}): {', '.join(shown)}."

@@ -10,7 +10,9 @@
                               "parts": {kind: {part: {"n", "score", "interval", "shuffled",
                                                       "right_minus_shuffled"}}}}}},
      "perplexity": {name: {set: {"paper": number|null, "corpus": number, "outliers": int, "n": int,
-                                 "skipped": int, "interval": [lo, hi]|null, "shuffled": number|null}}},
+                                 "skipped": int, "interval": [lo, hi]|null, "shuffled": number|null,
+                                 "bits_per_character": number|null}}},
+     "perplexity_tests": [see `ndino.results.perplexity.compare_perplexities`],
      "tests": [see `ndino.results.comparison.compare_pairs`],
      "notes": [sentence, ...],
      "seconds": {step: s}, "peak_rss_mb": number|null}
@@ -30,6 +32,7 @@ from ndino.languages.answers import reader
 from ndino.results import statistics
 from ndino.results.comparison import DIGITS, compare_pairs, fractional_metrics
 from ndino.results.logs import ROUNDING, ModelLogs, PerplexityLog, ResultsError, RunLogs, TaskLog
+from ndino.results.perplexity import compare_perplexities
 from ndino.results.statistics import Clusters
 
 # Models that differ only in the Italian pre-training; the paper tests the first pair (Table 5).
@@ -185,6 +188,7 @@ def _summarise_perplexity(log: PerplexityLog) -> dict[str, Any]:
         "skipped": log.skipped,
         "interval": _bounds(log.interval),
         "shuffled": _rounded(log.shuffled),
+        "bits_per_character": _rounded(log.bits),
     }
 
 
@@ -206,6 +210,7 @@ def build_summary(run: RunLogs, *, pairs: Sequence[tuple[str, str]] | None = Non
             name: {key: _summarise_perplexity(log) for key, log in run.perplexity[name].items()}
             for name in model_order(list(run.perplexity))
         },
+        "perplexity_tests": compare_perplexities(run.perplexity, pairs),
         "tests": compare_pairs([(run.models[a], run.models[b]) for a, b in pairs]),
         "notes": list(run.notes),
         "seconds": {step: _rounded(seconds) for step, seconds in run.seconds.items()},

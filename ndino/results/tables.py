@@ -179,6 +179,8 @@ def _perplexity_cell(entry: Mapping[str, Any]) -> Cell:
         corpus += f" [{perplexity_number(low)}, {perplexity_number(high)}]"
     skipped = f", {entry['skipped']} skipped" if entry["skipped"] else ""
     details = [corpus, f"{entry['outliers']} of {entry['n']} outliers{skipped}"]
+    if entry["bits_per_character"] is not None:
+        details.append(f"{entry['bits_per_character']:.3g} bits per character")
     if entry["shuffled"] is not None:
         details.append(f"shuffled {perplexity_number(entry['shuffled'])}")
     return Cell("⋄" if entry["paper"] is None else perplexity_number(entry["paper"]), tuple(details))
@@ -197,7 +199,8 @@ def perplexity_table(summary: Summary) -> ReportTable | None:
         "every answer is an outlier. corpus: perplexity over all answer tokens, nothing left out, with its "
         "95 % confidence interval. skipped: answers that could not be scored (too long, empty, no image); "
         "the set's JSONL file gives the reasons. shuffled: corpus perplexity when each answer gets another "
-        "question's image; the closer it is to corpus, the less the image matters.",
+        "question's image; the closer it is to corpus, the less the image matters. bits per character: one "
+        "unit for models of any tokenizer. Only answers that every model of a set scored are counted.",
     )
     rows = tuple(
         (name, tuple(_perplexity_cell(entries[key]) if key in entries else None for key in sets))

@@ -72,6 +72,7 @@ def test_perplexity_and_costs(summary):
         "skipped": 0,
         "interval": 0,
         "shuffled": 9000.0,
+        "bits_per_character": None,
     }
     # the mean of 2 and 8; the cube root of 2 * 8 * 2000
     pretrained = summary["perplexity"]["PT+IT"]["llava-bench-it"]
