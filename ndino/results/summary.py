@@ -12,7 +12,7 @@
      "perplexity": {name: {set: {"paper": number|null, "corpus": number, "outliers": int, "n": int,
                                  "skipped": int, "interval": [lo, hi]|null, "shuffled": number|null,
                                  "bits_per_character": number|null}}},
-     "perplexity_tests": [see `ndino.results.perplexity.compare_perplexities`],
+     "perplexity_tests": [see `ndino.results.logs.perplexity_tests.compare_perplexities`],
      "tests": [see `ndino.results.comparison.compare_pairs`],
      "notes": [sentence, ...],
      "seconds": {step: s}, "peak_rss_mb": number|null}
@@ -32,7 +32,7 @@ from ndino.languages.answers import reader
 from ndino.results import statistics
 from ndino.results.comparison import DIGITS, compare_pairs, fractional_metrics
 from ndino.results.logs import ROUNDING, ModelLogs, PerplexityLog, ResultsError, RunLogs, TaskLog
-from ndino.results.perplexity import compare_perplexities
+from ndino.results.logs.perplexity_tests import compare_perplexities
 from ndino.results.statistics import Clusters
 
 # Models that differ only in the Italian pre-training; the paper tests the first pair (Table 5).

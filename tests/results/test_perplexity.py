@@ -11,7 +11,7 @@ import pytest
 
 from ndino.results.logs import ResultsError
 from ndino.results.logs.perplexity import read_perplexities
-from ndino.results.perplexity import compare_perplexities
+from ndino.results.logs.perplexity_tests import compare_perplexities
 
 
 def write(run: Path, model: str, perplexities: dict[str, float | None], *, tokens: int = 10) -> None:
