@@ -27,6 +27,7 @@ MODULES = (
     "sources.benchmarks",
     "commands.mix",
     "commands.check",
+    "commands.leaks",
     "framework.merge",
     "commands.pack",
     "commands.tables",

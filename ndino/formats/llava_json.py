@@ -85,6 +85,18 @@ def read_conversations(
             yield conversation
 
 
+def read_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows as they are in the file, unchecked, with their numbers; those that are no object are left out.
+
+    Raises:
+        ConversationError: the file is not a list of rows or its JSON is broken.
+        OSError: the file cannot be read.
+    """
+    for row, record in _read_lines(path) if _is_jsonl(path) else _read_list(path):
+        if isinstance(record, dict):
+            yield row, record
+
+
 def write_conversations(path: Path, records: Iterable[dict[str, Any]]) -> int:
     """Write rows to a ``.json`` or ``.jsonl`` file, atomically.
 

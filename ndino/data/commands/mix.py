@@ -300,7 +300,7 @@ def _write(out: Path, folders: Sequence[DataFolder], places: Sequence[_Place]) -
             for image in images_of(row):
                 origin = folder.images / image
                 if origins.setdefault(image, origin) is origin:
-                    _link_image(origin, out / IMAGES / image, f"{folder.data} row {place.row}")
+                    link_image(origin, out / IMAGES / image, f"{folder.data} row {place.row}")
                 elif origins[image] != origin and sha256_of(origin) != sha256_of(origins[image]):
                     raise DataError(
                         f"{folder.data} row {place.row}: {image} is not the same image as {origins[image]} "
@@ -316,7 +316,12 @@ def _row_at(file: BinaryIO, place: _Place) -> dict[str, Any]:
     return json.loads(file.read(place.length))
 
 
-def _link_image(origin: Path, target: Path, where: str) -> None:
+def link_image(origin: Path, target: Path, where: str) -> None:
+    """Make ``target`` a hard link to ``origin``, or a copy on another disk.
+
+    Raises:
+        DataError: ``origin`` is missing.
+    """
     if not origin.is_file():
         raise DataError(
             f"{where}: {origin} does not exist (remedy: ndino data check lists all missing images)"

@@ -80,6 +80,15 @@ def split_files(folder: Path, split: str | None, *, config: str | None = None) -
     return SplitFiles(files, (*beside, folder) if metadata else (folder, *beside), tuple(ignored))
 
 
+def splits_of(folder: Path, *, config: str | None = None) -> list[str | None]:
+    """The splits of a folder; None stands for one without a name. Raises like `split_files`."""
+    require_open(folder)
+    found = _saved(folder) or _named_in_readme(folder, config)
+    if found is not None:
+        return list(found)
+    return [name or None for name in _plain(folder)[0]]
+
+
 def ending_of(path: Path) -> str:
     """The ending of a file of rows, such as ``.jsonl.gz``; empty for any other file."""
     return next(

@@ -1,0 +1,205 @@
+"""Which rows of a data set show images of a benchmark: a table by source, and a clean copy without them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from ndino.common.errors import UsageError
+from ndino.common.files import atomic_folder, digest_of, sha256_of, write_json, write_text
+from ndino.common.options import need_folder, positive
+from ndino.common.provenance import commit, versions
+from ndino.data.commands.mix import link_image
+from ndino.data.framework.card import card
+from ndino.data.framework.folders import PACKAGES, images_of, read_manifest
+from ndino.data.framework.journal import json_line, json_rows
+from ndino.data.framework.layout import CARD, DATA, IMAGES, MANIFEST, REJECTS
+from ndino.data.leaks.benchmarks import BenchmarkIndex
+from ndino.data.leaks.hashes import MOST_BITS, MOST_DIFFERENCE, HashStore
+from ndino.data.leaks.search import KINDS, LeakCounts, search
+from ndino.formats.llava_json import read_records
+
+FOUND, CACHE = ".jsonl", ".hashes.sqlite"
+SHOWN_FAULTS = 3
+
+
+def add_command(subparsers: argparse._SubParsersAction) -> None:
+    command = subparsers.add_parser(
+        "leaks",
+        help="training rows that show images of a benchmark",
+        description="Compare the images and questions of a LLaVA data set with those of every benchmark: "
+        "equal pixels, nearly equal images (size, compression, a narrow crop), and the questions' words. "
+        "Prints the rows by source and benchmark, and writes the counts to --out and the rows beside it. "
+        "Hashes are kept there too; rerun to resume.\n\n"
+        "  exact      rows with an image of the same pixels\n"
+        "  near       rows with a nearly equal image, and no equal one\n"
+        "  question   of both, rows that ask one of the benchmark's questions about that image\n"
+        "  text       rows that ask the same words about another image: no leak by itself, and never dropped",
+        examples=[
+            "ndino data leaks data/it --benchmarks data/benchmarks",
+            "ndino data leaks data/it --benchmarks data/benchmarks --drop data/it-clean",
+        ],
+    )
+    command.add_argument(
+        "data",
+        type=Path,
+        metavar="DATA",
+        help="a folder with data.jsonl and images/, or a .json or .jsonl file",
+    )
+    command.add_argument(
+        "--benchmarks",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder with the benchmarks under their hub names, as for ndino evaluate --data",
+    )
+    command.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="folder of the images (default: images/ beside DATA)"
+    )
+    command.add_argument(
+        "--out", type=Path, metavar="FILE", help="the counts, a .json (default: leaks.json beside DATA)"
+    )
+    command.add_argument(
+        "--drop",
+        type=Path,
+        metavar="FOLDER",
+        help="also write the data set without the rows that show a benchmark's image, these as rejects",
+    )
+    command.add_argument(
+        "--workers",
+        type=positive,
+        default=len(os.sched_getaffinity(0)),
+        metavar="N",
+        help="processes that open images (default: one for each CPU core, here %(default)s)",
+    )
+    command.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    file = args.data / DATA if args.data.is_dir() else args.data
+    if not file.is_file():
+        raise UsageError(f"{file}: no such file (remedy: name a data folder, or a .json or .jsonl file)")
+    need_folder(args.benchmarks, "name the folder of ndino evaluate --data")
+    images = need_folder(args.images or file.parent / IMAGES, "name the folder of the images with --images")
+    out = args.out or file.with_name("leaks.json")
+    if out.suffix != ".json":
+        raise UsageError(f"--out {out}: does not end in .json (remedy: --out {out.with_suffix('.json')})")
+    if args.drop is not None and args.drop.exists():
+        raise UsageError(f"{args.drop}: is there already (remedy: another --drop, or remove it)")
+    store = HashStore(out.with_suffix(CACHE))
+    index = BenchmarkIndex(args.benchmarks, store)
+    counts = search(file, images, index, store, out.with_suffix(FOUND), workers=args.workers)
+    summary = summarise(file, index, counts)
+    write_json(out, summary)
+    print(table(summary))
+    for faults, what in ((counts.unread, "of the data"), (_unread(index), "of the benchmarks")):
+        if faults:
+            shown = "; ".join(faults[:SHOWN_FAULTS])
+            print(f"not compared: {len(faults):,} images {what} that cannot be read: {shown}")
+    print(f"{counts.leaked:,} of {counts.rows:,} rows show a benchmark's image: {out.with_suffix(FOUND)}")
+    if args.drop is not None:
+        manifest = drop(file, images, out.with_suffix(FOUND), args.drop)
+        print(f"{args.drop}: {manifest['rows']['total']:,} rows without them")
+    return 0
+
+
+def _unread(index: BenchmarkIndex) -> list[str]:
+    return [fault for benchmark in index.benchmarks for fault in benchmark.unread]
+
+
+def summarise(file: Path, index: BenchmarkIndex, counts: LeakCounts) -> dict[str, Any]:
+    """The content of the leaks file, which `ndino report --leaks` reads."""
+    return {
+        "data": str(file),
+        "sha256": digest_of(file),
+        "limits": {"bits": MOST_BITS, "thumbnail": MOST_DIFFERENCE},
+        "rows": counts.rows,
+        "leaked": counts.leaked,
+        "sources": dict(sorted(counts.sources.items())),
+        "benchmarks": {
+            benchmark.name: {
+                "rows": benchmark.rows,
+                "images": len(benchmark.images),
+                "images_seen": len(counts.seen[benchmark.name]),
+                "rows_seen": sum(benchmark.images[image] for image in counts.seen[benchmark.name])
+                if benchmark.rows
+                else 0,
+            }
+            for benchmark in index.benchmarks
+        },
+        "table": {
+            source: {name: {kind: kinds[kind] for kind in KINDS} for name, kinds in sorted(found.items())}
+            for source, found in sorted(counts.table.items())
+        },
+        "unread": {"data": counts.unread, "benchmarks": _unread(index)},
+        "commit": commit(),
+        "versions": versions((*PACKAGES, "ImageHash")),
+    }
+
+
+def table(summary: dict[str, Any]) -> str:
+    """Rows by source and benchmark, then the part of each benchmark that the data show, as Markdown."""
+    from pytablewriter import MarkdownTableWriter
+
+    rows = [
+        [source, name, *(kinds[kind] for kind in KINDS)]
+        for source, found in summary["table"].items()
+        for name, kinds in found.items()
+    ]
+    seen = [
+        [name, found["images"], found["images_seen"], found["rows"], found["rows_seen"]]
+        for name, found in summary["benchmarks"].items()
+    ]
+    first = MarkdownTableWriter(headers=["source", "benchmark", *KINDS], value_matrix=rows, margin=1)
+    headers = ["benchmark", "images", "images seen", "questions", "questions about them"]
+    second = MarkdownTableWriter(headers=headers, value_matrix=seen, margin=1)
+    return f"{first.dumps() if rows else 'no row shows or asks what a benchmark does'}\n{second.dumps()}"
+
+
+def drop(file: Path, images: Path, found: Path, out: Path) -> dict[str, Any]:
+    """Write the rows of ``file`` that are not in ``found`` to the data folder ``out``, the others as rejects.
+
+    Returns:
+        Its manifest.
+    """
+    leaked = {line["row"]: line for line in json_rows(found)}
+    before = read_manifest(file.parent) if file.name == DATA else None
+    rows: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    linked: set[str] = set()
+    with atomic_folder(out) as folder:
+        with (folder / DATA).open("wb") as kept, (folder / REJECTS).open("wb") as rejects:
+            for number, record in read_records(file):
+                source = str(record.get("source") or file.parent.name)
+                if number in leaked:
+                    shown = sorted({match["benchmark"] for match in leaked[number]["matches"]})
+                    reason = f"shows an image of {', '.join(shown)}"
+                    rejects.write(json_line({"id": record["id"], "reason": reason, "row": record}))
+                    reasons[reason] += 1
+                    continue
+                for name in images_of(record):
+                    if name not in linked:
+                        link_image(images / name, folder / IMAGES / name, f"{file} row {number}")
+                        linked.add(name)
+                kept.write(json_line(record))
+                rows[source] += 1
+        manifest = {
+            **(before or {"lang": None, "translator": None}),
+            "source": f"{before['source'] if before else file.parent.name}/clean",
+            "inputs": [{"file": f"{file.parent.name}/{file.name}", "sha256": sha256_of(file)}],
+            "settings": {"dropped": "rows with an image of a benchmark", "bits": MOST_BITS},
+            "rows": {"total": rows.total(), "sources": dict(sorted(rows.items()))},
+            "images": len(linked),
+            "rejects": dict(sorted(reasons.items())),
+            "files": {DATA: sha256_of(folder / DATA)},
+            "commit": commit(),
+            "versions": versions((*PACKAGES, "ImageHash")),
+        }
+        manifest.pop("taken", None)
+        write_text(folder / CARD, card(manifest))
+        write_json(folder / MANIFEST, manifest)
+    return json.loads((out / MANIFEST).read_text(encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""Which rows of training data show images of a benchmark, or ask its questions."""

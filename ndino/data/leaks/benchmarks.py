@@ -1,0 +1,190 @@
+"""The images and questions of all benchmarks in a folder, to look up a training row's."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ndino.common.errors import UsageError, UserError
+from ndino.common.images import image_digest
+from ndino.data.leaks.hashes import MOST_BITS, MOST_DIFFERENCE, HashedImage, HashStore, hash_image
+from ndino.formats.questions.images import ImageFaultError
+from ndino.formats.questions.layout import splits_of
+from ndino.formats.questions.rows import IMAGE
+from ndino.formats.questions.table import Questions, read_questions
+
+QUESTION_FIELDS = ("question", "sent")
+IMAGE_FILES = (".jpg", ".jpeg", ".png", ".webp")
+ROWS_AT_ONCE = 32  # training images that are compared with all benchmark images together
+_WORDS = re.compile(r"\W+")
+
+
+@dataclass(frozen=True)
+class Match:
+    """A benchmark's image that a training image repeats; ``distance`` is in bits, 0 for equal pixels."""
+
+    benchmark: str
+    image: int
+    exact: bool
+    distance: int
+
+
+@dataclass
+class Benchmark:
+    """What is known of one data set.
+
+    Attributes:
+        questions: its texts, normalised, each with the images that it is asked about.
+        images: for each distinct image, in how many questions it is shown.
+    """
+
+    name: str
+    rows: int = 0
+    questions: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    images: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    unread: list[str] = field(default_factory=list)
+
+
+class BenchmarkIndex:
+    """All benchmarks of a folder with the data sets under their hub names.
+
+    Args:
+        store: where hashes of their images are kept.
+
+    Raises:
+        UsageError: there are none.
+        UserError: one cannot be read.
+    """
+
+    def __init__(self, folder: Path, store: HashStore) -> None:
+        self.benchmarks: list[Benchmark] = []
+        self._pixels: dict[str, int] = {}
+        self._images: list[HashedImage] = []
+        # The data sets that show an image.
+        self.shown_by: dict[int, set[str]] = defaultdict(set)
+        for path in sorted(folder.glob("*/*")):
+            if path.is_dir() and not path.name.startswith("."):
+                self.benchmarks.append(self._read(path, f"{path.parent.name}/{path.name}", store))
+        if not self.benchmarks:
+            raise UsageError(
+                f"{folder}: holds no OWNER/NAME/ of a benchmark "
+                "(remedy: name the folder of ndino evaluate --data)"
+            )
+        self.fill(self._images)
+
+    def fill(self, images: list[HashedImage]) -> None:
+        """Compare with these images from now on."""
+        self._images = images
+        words = [np.frombuffer(image.bits, dtype=np.uint64) for image in images]
+        self._bits = np.array(words, dtype=np.uint64).reshape(len(words), 4)
+        self._thumbnails = np.array(
+            [np.frombuffer(image.thumbnail, dtype=np.uint8) for image in images], dtype=np.int16
+        )
+
+    @property
+    def images(self) -> int:
+        """Distinct images."""
+        return len(self._images)
+
+    def _read(self, path: Path, name: str, store: HashStore) -> Benchmark:
+        found = Benchmark(name)
+        try:
+            splits = splits_of(path)
+        except UserError:
+            splits = []
+        if not splits:
+            files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in IMAGE_FILES]
+            for file in tqdm(files, desc=f"Hashing {name}", unit=" images", leave=False):
+                self._add(found, file.read_bytes(), store, str(file))
+            return found
+        for split in splits:
+            self._read_split(found, read_questions(path, split), store)
+        return found
+
+    def _read_split(self, found: Benchmark, questions: Questions, store: HashStore) -> None:
+        column = next((name for name in QUESTION_FIELDS if name in questions.column_names), None)
+        for row in tqdm(range(len(questions)), desc=f"Hashing {found.name}", unit=" rows", leave=False):
+            found.rows += 1
+            image = None
+            if IMAGE in questions.column_names:
+                try:
+                    image = self._add(found, questions.encoded_image(row), store, questions.where(row))
+                except ImageFaultError as error:
+                    found.unread.append(f"{questions.where(row)}: {error.reason}")
+            text = questions.rows[row].fields.get(column) if column else None
+            if isinstance(text, str) and (key := plain(text)):
+                found.questions[key].update(() if image is None else (image,))
+
+    def _add(self, found: Benchmark, encoded: bytes, store: HashStore, where: str) -> int | None:
+        key = f"content {image_digest(encoded)}"
+        hashed = store.find([key]).get(key)
+        if hashed is None:
+            try:
+                hashed = hash_image(encoded)
+            except ImageFaultError as error:
+                found.unread.append(f"{where}: {error.reason}")
+                return None
+            store.keep({key: hashed})
+        if (image := self._pixels.get(hashed.pixels)) is None:
+            image = self._pixels[hashed.pixels] = len(self._images)
+            self._images.append(hashed)
+        found.images[image] += 1
+        self.shown_by[image].add(found.name)
+        return image
+
+    def matches(self, images: Sequence[HashedImage]) -> list[list[Match]]:
+        """For each image, the benchmarks' images that it repeats: exactly, or nearly."""
+        parts = range(0, len(images), ROWS_AT_ONCE)
+        return [found for start in parts for found in self._near(images[start : start + ROWS_AT_ONCE])]
+
+    def _near(self, images: Sequence[HashedImage]) -> Iterator[list[Match]]:
+        if not self._images:
+            yield from ([] for _ in images)
+            return
+        asked = np.array([np.frombuffer(image.bits, dtype=np.uint64) for image in images])
+        distances = np.zeros((len(images), len(self._images)), dtype=np.uint16)
+        for word in range(asked.shape[1]):
+            distances += np.bitwise_count(asked[:, word, None] ^ self._bits[None, :, word])
+        for image, row in zip(images, distances, strict=True):
+            exact = self._pixels.get(image.pixels)
+            near = np.flatnonzero(row <= MOST_BITS)
+            thumbnail = np.frombuffer(image.thumbnail, dtype=np.uint8).astype(np.int16)
+            alike = np.abs(self._thumbnails[near] - thumbnail).mean(axis=1) <= MOST_DIFFERENCE
+            chosen: list[int] = near[alike].tolist()
+            if exact is not None:
+                chosen = sorted({*chosen, exact})
+            yield [
+                Match(name, number, number == exact, int(row[number]))
+                for number in chosen
+                for name in sorted(self.shown_by[number])
+            ]
+
+    def asking(self, texts: Sequence[str]) -> dict[str, set[int]]:
+        """The benchmarks that ask one of these questions, each with the images that it asks about."""
+        keys = {key for text in texts for key in _variants(text)}
+        found: dict[str, set[int]] = {}
+        for benchmark in self.benchmarks:
+            for key in keys & benchmark.questions.keys():
+                found.setdefault(benchmark.name, set()).update(benchmark.questions[key])
+        return found
+
+
+def plain(text: str) -> str:
+    """A question without case, accents, punctuation and ``<image>``."""
+    parts = unicodedata.normalize("NFKD", text.replace("<image>", " ").casefold())
+    return _WORDS.sub(" ", "".join(c for c in parts if not unicodedata.combining(c))).strip()
+
+
+def _variants(text: str) -> Iterator[str]:
+    # Training questions may end in an instruction on a line of its own, or begin with one.
+    lines = text.replace("<image>", " ").strip().splitlines()
+    for part in (text, "\n".join(lines[:-1]), lines[0] if lines else "", lines[-1] if lines else ""):
+        if key := plain(part):
+            yield key
