@@ -9,7 +9,7 @@ images count as chances of a false match. The rate of looking up is measured wit
 benchmarks' images.
 
 Goal: every copy but the crop by a fifth is found, and no false match. The last line is JSON: ``ratio`` is the
-share of those copies that is found, ``equal`` whether there was no false match; ``conditions`` holds the rest.
+share of those copies that is found, ``equal`` whether no match was false; ``conditions`` holds the rest.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class Match:
 
 
 @dataclass
-class Benchmark:
+class SearchedBenchmark:
     """What is known of one data set.
 
     Attributes:
@@ -64,7 +64,7 @@ class BenchmarkIndex:
     """
 
     def __init__(self, folder: Path, store: HashStore) -> None:
-        self.benchmarks: list[Benchmark] = []
+        self.benchmarks: list[SearchedBenchmark] = []
         self._pixels: dict[str, int] = {}
         self._images: list[HashedImage] = []
         # The data sets that show an image.
@@ -93,8 +93,8 @@ class BenchmarkIndex:
         """Distinct images."""
         return len(self._images)
 
-    def _read(self, path: Path, name: str, store: HashStore) -> Benchmark:
-        found = Benchmark(name)
+    def _read(self, path: Path, name: str, store: HashStore) -> SearchedBenchmark:
+        found = SearchedBenchmark(name)
         try:
             splits = splits_of(path)
         except UserError:
@@ -108,7 +108,7 @@ class BenchmarkIndex:
             self._read_split(found, read_questions(path, split), store)
         return found
 
-    def _read_split(self, found: Benchmark, questions: Questions, store: HashStore) -> None:
+    def _read_split(self, found: SearchedBenchmark, questions: Questions, store: HashStore) -> None:
         column = next((name for name in QUESTION_FIELDS if name in questions.column_names), None)
         for row in tqdm(range(len(questions)), desc=f"Hashing {found.name}", unit=" rows", leave=False):
             found.rows += 1
@@ -122,7 +122,7 @@ class BenchmarkIndex:
             if isinstance(text, str) and (key := plain(text)):
                 found.questions[key].update(() if image is None else (image,))
 
-    def _add(self, found: Benchmark, encoded: bytes, store: HashStore, where: str) -> int | None:
+    def _add(self, found: SearchedBenchmark, encoded: bytes, store: HashStore, where: str) -> int | None:
         key = f"content {image_digest(encoded)}"
         hashed = store.find([key]).get(key)
         if hashed is None:
