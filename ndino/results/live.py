@@ -20,6 +20,7 @@ from ndino.results.report import CONTROLS, format_duration
 
 PAGE = "live.html"
 RELOAD_SECONDS = 30
+POLL_SECONDS = 2  # until a run has logged its first step
 CAPTIONS = 8  # of a stage, the newest
 CAPTION_LENGTH = 300  # characters
 # progress.json's figures by their names on the page, with how each is written.
@@ -70,6 +71,14 @@ def live_stages(folder: Path, *, now: float) -> list[LiveStage]:
             remedy="wait until training has logged its first, or name a run or one of its stages",
         )
     return stages
+
+
+def is_starting(folder: Path) -> bool:
+    """Whether a stage has begun in a run folder, or is that folder, and none has logged a step yet."""
+    stages = [folder, *(path for path in folder.iterdir() if path.is_dir())]
+    # The lock is there while models and data are loaded, run.json from then on.
+    begun = any((path / name).exists() for path in stages for name in (".lock", "run.json"))
+    return begun and not any((path / "progress.json").exists() for path in stages)
 
 
 def _stage(folder: Path, now: float) -> LiveStage | None:

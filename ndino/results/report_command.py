@@ -62,8 +62,13 @@ def live(folder: Path, console: Console) -> int:
 
     Raises ResultsError when no stage has logged a step.
     """
-    from ndino.results.live import RELOAD_SECONDS, write_live
+    from ndino.results.live import POLL_SECONDS, RELOAD_SECONDS, is_starting, write_live
 
+    if is_starting(folder):
+        waiting = f"{folder}: waiting for the first logged step (Ctrl-C ends)"
+        console.print(waiting, markup=False, highlight=False, soft_wrap=True)
+    while is_starting(folder):
+        time.sleep(POLL_SECONDS)
     path, stages = write_live(folder)
     until = f"; written anew every {RELOAD_SECONDS} s until all stages are finished, or Ctrl-C"
     if all(stage.finished for stage in stages):

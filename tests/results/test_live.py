@@ -88,6 +88,23 @@ def test_broken_files_are_left_out(run):
     assert "loss" not in dict(stage.figures) and len(stage.charts) == 1 and not stage.captions
 
 
+def test_a_run_that_loads_its_model_is_waited_for(tmp_path, capsys, monkeypatch):
+    (tmp_path / "mlp").mkdir()
+    (tmp_path / "mlp" / ".lock").write_text("")
+
+    def log_a_step(seconds: float) -> None:
+        (tmp_path / "mlp" / "progress.json").write_text(json.dumps({**PROGRESS, "time": time.time()}))
+        (tmp_path / "mlp" / "manifest.json").write_text("{}")
+
+    monkeypatch.setattr(time, "sleep", log_a_step)
+    assert main(["report", str(tmp_path), "--live"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        f"{tmp_path}: waiting for the first logged step (Ctrl-C ends)",
+        f"Page: {tmp_path}/live.html",
+    ]
+
+
 def test_a_folder_without_a_stage_is_refused(tmp_path, capsys):
     with pytest.raises(ResultsError, match="no stage has logged a step"):
         live_stages(tmp_path, now=0.0)
