@@ -7,12 +7,14 @@ the manifest when the run is finished.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from ndino.common.errors import reason_of
 from ndino.common.files import write_json
 from ndino.train.checkpoints import newest_complete_checkpoint, settle_checkpoints, step_of
 from ndino.train.health.ending import JOB, failure_since
@@ -100,7 +102,14 @@ def _crashed_without_progress(
 
 
 def _attempts(out: Path) -> list[dict[str, Any]]:
+    path = out / JOB
     try:
-        return json.loads((out / JOB).read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return [{"job": each["job"], "from_step": int(each["from_step"]), **each} for each in content]
     except OSError:
+        return []
+    except (ValueError, TypeError, KeyError) as error:
+        # It counts tries and times: no reason to keep a run from being resumed.
+        print(f"{path}: {reason_of(error)}: earlier attempts are forgotten", file=sys.stderr)
+        path.rename(path.with_name(f"damaged-{JOB}"))
         return []

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from transformers import CLIPVisionConfig
 
+from ndino.common.errors import reason_of
 from ndino.common.files import WEIGHTS, fingerprint, require_open, write_json
 from ndino.export.converter import convert
 from ndino.export.errors import ConversionError
@@ -218,7 +219,17 @@ def _identity(stage: Stage) -> dict:
 
 
 def _read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        content, reason = None, reason_of(error)
+    else:
+        reason = "is not a JSON object"
+    if not isinstance(content, dict):
+        raise StageError(
+            f"{path}: {reason} (remedy: put the file back, or choose another --out to start over)"
+        )
+    return content
 
 
 def _write_start(stage: Stage, out: Path) -> Inputs:

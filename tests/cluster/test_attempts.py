@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -72,6 +73,18 @@ def test_a_failure_that_names_its_cause_is_not_tried_again(tmp_path, monkeypatch
     note_failure(tmp_path, "training diverged at step 3: the loss is nan")
     verdict, line = attempts.outcome(tmp_path, 1)
     assert verdict is FAILED and "diverged at step 3" in line
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "[7]", '{"a": 1}', '[{"job": "7"}]'])
+def test_a_damaged_list_of_attempts_keeps_no_run_from_its_end(tmp_path, capsys, content):
+    begin(tmp_path)
+    (tmp_path / "job.json").write_text(content)
+    attempts.end(tmp_path)
+    save(tmp_path, 2)
+    assert attempts.outcome(tmp_path, 1)[0] is AttemptOutcome.RESUME
+    begin(tmp_path)
+    assert len(json.loads((tmp_path / "job.json").read_text())) == 1
+    assert capsys.readouterr().err.count("job.json: ") == (content != "[]")
 
 
 @pytest.mark.parametrize("a_job", [True, False])

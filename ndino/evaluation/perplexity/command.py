@@ -54,6 +54,12 @@ def default_out(model: str, data: str, shuffled: bool) -> Path:
 
 def run(args: argparse.Namespace) -> int:
     out = args.out or default_out(args.model, args.data, args.shuffle)
+    if out.is_dir():
+        inside = out / default_out(args.model, args.data, args.shuffle).name
+        raise UsageError(f"--out {out}: is a folder, not a file of rows (remedy: --out {inside})")
+    above = next(path for path in out.absolute().parents if path.exists())
+    if not above.is_dir():
+        raise UsageError(f"--out {out}: {above} is no folder (remedy: choose another --out)")
     if out.suffix != ".jsonl":
         raise UsageError(f"--out {out}: does not end in .jsonl (remedy: --out {out.with_suffix('.jsonl')})")
 

@@ -27,6 +27,15 @@ def test_it_prints_the_summary_and_what_was_skipped(tmp_path, answers_file, tiny
     assert "paper's mean       ⋄" in printed
     assert f"{json.loads(out.with_suffix('.json').read_text())['corpus']:.4g}" in printed
 
+    (tmp_path / "folder").mkdir()
+    inside = tmp_path / "folder" / f"{answers_file.stem}.jsonl"
+    for wrong, said in {
+        tmp_path / "folder": f"is a folder, not a file of rows (remedy: --out {inside})",
+        out / "below.jsonl": f"{out} is no folder (remedy: choose another --out)",
+        tmp_path / "set.csv": f"does not end in .jsonl (remedy: --out {tmp_path / 'set.jsonl'})",
+    }.items():
+        assert perplexity([*command, "--out", str(wrong)]) == 2
+        assert capsys.readouterr().err == f"ndino perplexity: --out {wrong}: {said}\n"
     assert perplexity([*command, "--answer-field", "risposta", "--out", str(out)]) == 2
     assert "--answer-field" in capsys.readouterr().err
     assert perplexity([*command[:2], "--data", str(tmp_path / "none.jsonl")]) == 2
