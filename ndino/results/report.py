@@ -21,7 +21,7 @@ from ndino.results.logs import RunLogs, TrainingRun, read_run
 from ndino.results.render import csv_text, latex, markdown
 from ndino.results.summary import build_summary
 from ndino.results.table_data import ReportTable, Summary
-from ndino.results.tables import build_tables, data_tables, tasks_in_order, verdict_of
+from ndino.results.tables import build_tables, data_tables, leaks_table, tasks_in_order, verdict_of
 
 _DEFAULT_TITLE = "LLaVA-NDiNO: results of "
 FACT_LENGTH = 300  # characters shown of a manifest's value
@@ -163,12 +163,15 @@ def write_report(
     title: str | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
     data: Sequence[Path] = (),
+    leaks: Sequence[Path] = (),
 ) -> WrittenReport:
     """Write RUN/report/: index.html, tables.md, tables.csv, tables.tex and summary.json.
 
     Without ``title``, the one that an earlier report was given stays, such as a quick run's warning that its
     scores mean nothing. ``pairs`` names the models to test against each other (default: the paper's pairs).
-    ``data`` are data folders whose manifests fill Tables 1, 2 and 4. Raises ResultsError when the run's logs
+    ``data`` are data folders whose manifests fill Tables 1, 2 and 4, ``leaks`` files of ``ndino data leaks``.
+
+    Raises ResultsError when the run's logs
     are broken, incomplete or not comparable, and DataError when a data folder's manifest is missing or
     broken.
     """
@@ -176,7 +179,8 @@ def write_report(
     out = folder / "report"
     title = title or _kept_title(out / "index.html") or f"{_DEFAULT_TITLE}{folder.resolve().name}"
     summary = build_summary(run, pairs=pairs)
-    tables, sentences = [*data_tables(data), *build_tables(summary)], findings(summary)
+    tables = [*data_tables(data), *build_tables(summary), *leaks_table(leaks)]
+    sentences = findings(summary)
     page = render_page(run, summary, tables, title=title)
     out.mkdir(exist_ok=True)
     written = {

@@ -39,6 +39,14 @@ def add_arguments(parser: CommandParser) -> None:
         help="data folders, whose manifests give the paper's Tables 1, 2 and 4",
     )
     parser.add_argument(
+        "--leaks",
+        nargs="+",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="files of ndino data leaks: how much of each benchmark the training data show",
+    )
+    parser.add_argument(
         "--live",
         action="store_true",
         help="write RUN/live.html instead: stages that train, anew every 30 s until all are finished",
@@ -53,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         return live(args.run_folder, Console())
     for folder in args.data:
         need_folder(folder, "name a data folder with manifest.json")
-    report(args.run_folder, args.title, args.data, Console())
+    report(args.run_folder, args.title, args.data, args.leaks, Console())
     return 0
 
 
@@ -80,7 +88,9 @@ def live(folder: Path, console: Console) -> int:
     return 0
 
 
-def report(folder: Path, title: str | None, data: Sequence[Path], console: Console) -> None:
+def report(
+    folder: Path, title: str | None, data: Sequence[Path], leaks: Sequence[Path], console: Console
+) -> None:
     """Write the report, then print a summary and the paths of the written files.
 
     Raises ResultsError when logs are rejected, DataError when a data folder is.
@@ -88,7 +98,7 @@ def report(folder: Path, title: str | None, data: Sequence[Path], console: Conso
     from ndino.results.report import write_report
     from ndino.results.terminal_summary import print_summary
 
-    written = write_report(folder, title=title, data=data)
+    written = write_report(folder, title=title, data=data, leaks=leaks)
     print_summary(written.summary, console)
     lines = [
         *(f"• {sentence}" for sentence in written.findings),

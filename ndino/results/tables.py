@@ -351,5 +351,41 @@ def data_tables(folders: Sequence[Path]) -> list[ReportTable]:
     ]
 
 
+def leaks_table(files: Sequence[Path]) -> list[ReportTable]:
+    """How much of each benchmark the training data show, from files of ``ndino data leaks``; none without.
+
+    Raises:
+        UsageError, DataError: see `seen_benchmarks`.
+    """
+    if not files:
+        return []
+    from ndino.data.leaks.seen import seen_benchmarks  # imported late: most reports need no data package
+
+    def share(seen: int, whole: int) -> Cell | None:
+        return Cell(f"{seen:,} of {whole:,} ({percent(seen / whole)} %)") if whole else None
+
+    rows = tuple(
+        (
+            found.name,
+            (
+                Cell(found.data),
+                share(found.images_seen, found.images),
+                share(found.questions_seen, found.questions),
+            ),
+        )
+        for found in seen_benchmarks(files)
+    )
+    columns = tuple(map(Column, ("training data", "images seen", "questions about them")))
+    legend = (
+        "Images of the benchmarks that the training data show, with equal pixels or nearly equal: "
+        "`ndino data leaks`, docs/data.md.",
+    )
+    return [
+        ReportTable(
+            "leaks", "What the training data show of each benchmark", "benchmark", columns, rows, legend
+        )
+    ]
+
+
 def _count_cell(value: str | int) -> Cell | None:
     return Cell(f"{value:,}" if isinstance(value, int) else value) if value != "" else None

@@ -1,0 +1,45 @@
+"""How much of each benchmark a data set shows, from the files that `ndino data leaks` wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ndino.common.options import need_file
+from ndino.data.errors import DataError
+
+
+@dataclass(frozen=True)
+class SeenBenchmark:
+    """Of a benchmark, the images and questions that there are, and those about images that ``data`` shows."""
+
+    data: str
+    name: str
+    images: int
+    images_seen: int
+    questions: int
+    questions_seen: int
+
+
+def seen_benchmarks(files: Sequence[Path]) -> list[SeenBenchmark]:
+    """What the leaks files say, in their order.
+
+    Raises:
+        UsageError: a file does not exist.
+        DataError: it is none of `ndino data leaks`.
+    """
+    found = []
+    for file in files:
+        need_file(file, "name the .json that ndino data leaks wrote")
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            for name, counts in content["benchmarks"].items():
+                numbers = (int(counts[key]) for key in ("images", "images_seen", "rows", "rows_seen"))
+                found.append(SeenBenchmark(str(content["data"]), name, *numbers))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{file}: is no file of ndino data leaks: {error!r} (remedy: run ndino data leaks again)"
+            ) from error
+    return found
