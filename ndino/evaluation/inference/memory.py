@@ -6,7 +6,6 @@ import gc
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import torch
 from loguru import logger
 
 T = TypeVar("T")
@@ -18,6 +17,8 @@ _ON_CPU = "can't allocate memory"
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that a device or the machine has no memory left."""
+    import torch  # late, since `--help` imports this module
+
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(error, RuntimeError) and _ON_CPU in str(error)
     )
@@ -61,6 +62,8 @@ class MemoryLimit:
         # Only now, since the error held what the failed work had allocated.
         self.most = len(part) // 2
         gc.collect()
+        import torch  # late, see above
+
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         logger.warning(f"out of memory with {len(part)} at once; continues with {self.most}")
