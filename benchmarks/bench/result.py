@@ -18,6 +18,7 @@ def print_result(
     equal: bool,
     conditions: Mapping[str, Any],
     packages: Sequence[str] = ("torch", "transformers"),
+    more: Mapping[str, Any] | None = None,
 ) -> None:
     """Print the result of a benchmark, with the versions, the machine and its load.
 
@@ -26,6 +27,7 @@ def print_result(
         equal: whether both sides gave the same results.
         conditions: what was measured, and how much of it.
         packages: those whose version can change the result.
+        more: further keys of the line.
     """
     machine = {
         **{package: version(package) for package in packages},
@@ -37,4 +39,4 @@ def print_result(
     }
     result = {"name": name, "ratio": ratio, "goal": goal, "equal": equal}
     # At once: a benchmark of several parts may run for minutes behind its first.
-    print(json.dumps({**result, "conditions": {**conditions, **machine}}), flush=True)
+    print(json.dumps({**result, **(more or {}), "conditions": {**conditions, **machine}}), flush=True)

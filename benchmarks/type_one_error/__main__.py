@@ -5,8 +5,8 @@
 
 Prints a table of all candidates, and a line of JSON for the test that the project uses: ``ratio`` is the
 highest rate of false alarms of a design, ``goal`` what it may be at most, ``equal`` whether all are in range;
-``conditions`` has ``designs``, with the rate of false alarms (``type_one``) and of found differences
-(``power``) of each, in fractions. The difference to be found is 2.8 standard errors, which a perfect test
+``designs`` has the rate of false alarms (``type_one``) and of found differences (``power``) of each, in
+fractions. The difference to be found is 2.8 standard errors, which a perfect test
 finds in 80 % of comparisons. The exit code is 1 if false alarms are outside 4 to 6 % at a level of 5 %.
 """
 
@@ -83,8 +83,8 @@ def main() -> int:
         conditions={
             "measure": f"highest share of false alarms of a design, {USED} at a level of {ALPHA}",
             "runs": options.runs,
-            "designs": found,
         },
+        more={"designs": found},
         packages=("numpy", "scipy"),
     )
     return 0 if held else 1

@@ -17,10 +17,13 @@ DIGITS = 6
 FRACTIONAL = frozenset({"chrf"})
 
 
-def compare_pairs(pairs: Sequence[tuple[ModelLogs, ModelLogs]]) -> list[dict[str, Any]]:
-    """Test every pair on every task that both answered, corrected over all these tests.
+def compare_pairs(
+    pairs: Sequence[tuple[ModelLogs, ModelLogs]], others: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """Test every pair on every task that both answered, corrected over all these tests and ``others``.
 
-    The logs must have passed `check_comparable`. Each entry holds:
+    ``others`` are tests of the same call with their ``p``; they get their ``p_holm`` here. The logs must have
+    passed `check_comparable`. Each entry holds:
 
     - ``task``, ``a``, ``b``, and ``n``, the number of rows;
     - ``p``, ``p_holm``: of the sign-flip test over images, and corrected;
@@ -34,7 +37,10 @@ def compare_pairs(pairs: Sequence[tuple[ModelLogs, ModelLogs]]) -> list[dict[str
     """
     cells = [(a, b, task) for a, b in pairs for task in sorted(a.tasks.keys() & b.tasks.keys())]
     tests = [_tested(a.tasks[task], b.tasks[task]) for a, b, task in cells]
-    corrected = statistics.holm([test.p for test, _ in tests])
+    raw = [*(test.p for test, _ in tests), *(other["p"] for other in others)]
+    corrected = statistics.holm(raw)
+    for other, p_holm in zip(others, corrected[len(tests) :], strict=True):
+        other["p_holm"] = _significant(p_holm)
     return [
         {
             "task": task,
@@ -46,12 +52,12 @@ def compare_pairs(pairs: Sequence[tuple[ModelLogs, ModelLogs]]) -> list[dict[str
             "difference": round(test.difference, DIGITS),
             "p": _significant(test.p),
             "p_holm": _significant(p_holm),
-            "detectable": round(statistics.detectable_difference(test, tests=len(cells)), DIGITS),
+            "detectable": round(statistics.detectable_difference(test, tests=len(raw)), DIGITS),
             "n01": int(paper.n01),
             "n10": int(paper.n10),
             "paper": {"p": _significant(paper.p), "test": paper.test},
         }
-        for (a, b, task), (test, paper), p_holm in zip(cells, tests, corrected, strict=True)
+        for (a, b, task), (test, paper), p_holm in zip(cells, tests, corrected[: len(tests)], strict=True)
     ]
 
 

@@ -204,14 +204,19 @@ def build_summary(run: RunLogs, *, pairs: Sequence[tuple[str, str]] | None = Non
         if name not in run.models:
             known = ", ".join(model_order(list(run.models)))
             raise ResultsError(run.folder, f"model {name} was not evaluated", remedy=f"choose from {known}")
+    # All tests of a report are one family, so those of perplexity are corrected with the others.
+    perplexity_tests = compare_perplexities(run.perplexity, pairs)
     return {
         "models": summarise_models([run.models[name] for name in model_order(list(run.models))]),
         "perplexity": {
             name: {key: _summarise_perplexity(log) for key, log in run.perplexity[name].items()}
             for name in model_order(list(run.perplexity))
         },
-        "perplexity_tests": compare_perplexities(run.perplexity, pairs),
-        "tests": compare_pairs([(run.models[a], run.models[b]) for a, b in pairs]),
+        "perplexity_tests": perplexity_tests,
+        "tests": compare_pairs(
+            [(run.models[a], run.models[b]) for a, b in pairs],
+            [row[figure] for row in perplexity_tests for figure in ("corpus", "paper") if row[figure]],
+        ),
         "notes": list(run.notes),
         "seconds": {step: _rounded(seconds) for step, seconds in run.seconds.items()},
         "peak_rss_mb": _rounded(run.peak_rss_mb),

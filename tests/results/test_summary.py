@@ -58,9 +58,11 @@ def test_tests_and_their_correction(summary):
     # Over images: patterns that are as extreme as the one seen, 2 * C(13, 3) = 572, 2 and 2, count by half.
     assert gqa["p"] == pytest.approx((756 - 286) / 8192, rel=1e-5)
     assert (mtvqa["p"], okvqa["p"]) == (pytest.approx(1 / 4096, rel=1e-5), 1 / 16)
-    # Holm: .000244 * 3; .0574 * 2 = .1147; .0625 raised to that
-    assert mtvqa["p_holm"] == pytest.approx(3 / 4096, rel=1e-5)
-    assert gqa["p_holm"] == okvqa["p_holm"] == pytest.approx(2 * 470 / 8192, rel=1e-5)
+    # Holm over these and the one of perplexity (.125): .000244 * 4; .0574 * 3 = .1721; others raised to it
+    assert mtvqa["p_holm"] == pytest.approx(4 / 4096, rel=1e-5)
+    assert gqa["p_holm"] == okvqa["p_holm"] == pytest.approx(3 * 470 / 8192, rel=1e-5)
+    perplexity = summary["perplexity_tests"][0]["corpus"]
+    assert (perplexity["p"], perplexity["p_holm"]) == (0.125, gqa["p_holm"])
 
 
 def test_perplexity_and_costs(summary):

@@ -1,6 +1,6 @@
 """Paired tests of models' perplexities on the answers that both scored, by image.
 
-All tests of a call are one family for Holm's correction, apart from the tests of scores.
+Here they are one family for Holm's correction; a report corrects them with its tests of scores.
 """
 
 from __future__ import annotations

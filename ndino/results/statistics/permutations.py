@@ -15,6 +15,7 @@ _FINEST = 120  # scores that are multiples of 1/2 to 1/120 are computed exactly
 _LARGEST = 500_000_000  # additions of the exact computation; beyond, patterns are drawn
 _BATCH_ELEMENTS = 5_000_000
 _NEGLIGIBLE = 1e-25
+_TOLERANCE = 1e-9  # of the largest total: closer ones are equal
 
 
 def sign_flip(differences: np.ndarray, *, seed: int = SEED) -> tuple[float, float]:
@@ -34,7 +35,8 @@ def sign_flip(differences: np.ndarray, *, seed: int = SEED) -> tuple[float, floa
     if grid is not None:
         observed = abs(int(np.rint(differences * (grid.sum() / sizes.sum())).sum()))
         return _exact(grid, observed)
-    return _drawn(sizes, abs(float(differences.sum())), seed)
+    total = abs(float(differences.sum()))
+    return _enumerated(sizes, total) if 2 ** len(sizes) <= RESAMPLES else _drawn(sizes, total, seed)
 
 
 def _on_a_grid(sizes: np.ndarray) -> np.ndarray | None:
@@ -73,11 +75,21 @@ def _binomial(count: int) -> np.ndarray:
     return np.exp(gammaln(count + 1) - gammaln(heads + 1) - gammaln(count - heads + 1) - count * np.log(2))
 
 
+def _enumerated(sizes: np.ndarray, observed: float) -> tuple[float, float]:
+    """Shares among all patterns."""
+    totals = np.zeros(1)
+    for size in sizes:
+        totals = np.concatenate([totals + size, totals - size])
+    away, tolerance = np.abs(totals), _TOLERANCE * sizes.sum()
+    larger = away > observed + tolerance
+    return float(larger.mean()), float((~larger & (away >= observed - tolerance)).mean())
+
+
 def _drawn(sizes: np.ndarray, observed: float, seed: int) -> tuple[float, float]:
     """Shares among drawn patterns and the one observed, so that neither p-value is 0."""
     draw = np.random.default_rng(seed)
     step = max(1, _BATCH_ELEMENTS // len(sizes))
-    tolerance = 1e-9 * sizes.sum()
+    tolerance = _TOLERANCE * sizes.sum()
     larger = equal = 0
     for start in range(0, RESAMPLES, step):
         shape = (min(step, RESAMPLES - start), len(sizes))
