@@ -149,6 +149,14 @@ def for_evaluate(request: pytest.FixtureRequest) -> None:
     shutil.copytree(request.getfixturevalue("benchmark_folder"), "runs/demo/data/benchmarks")
 
 
+def for_rescore(request: pytest.FixtureRequest) -> None:
+    for_evaluate(request)
+    Path("data").mkdir()
+    Path("runs/demo/data/benchmarks").rename("data/benchmarks")
+    model, where = "it=runs/demo/mlp-pt-it/model", ["--data", "data/benchmarks", "--out", "runs/eval"]
+    assert main(["evaluate", "--model", model, "--tasks", "mtvqa-it", *where]) == 0
+
+
 def for_perplexity(request: pytest.FixtureRequest) -> None:
     shutil.copytree(request.getfixturevalue("tiny_model_folder"), "runs/demo/mlp-long/model")
     write_answers(Path())
@@ -191,6 +199,7 @@ REAL: dict[str, tuple[Callable[[pytest.FixtureRequest], None], str]] = {
         for_evaluate,
         "runs/eval/mlp-pt-it/results.json",
     ),
+    "ndino rescore runs/eval/it --data data/benchmarks": (for_rescore, "runs/eval/it/results.json"),
     "ndino perplexity --model runs/demo/mlp-long/model --data answers.jsonl --images images": (
         for_perplexity,
         "runs/ppl/mlp-long/answers.json",

@@ -93,6 +93,17 @@ class ResultsStore:
                 "(remedy: choose another --name or --out, or remove that folder)"
             )
 
+    @classmethod
+    def of(cls, folder: Path) -> ResultsStore:
+        """The results that a folder holds, whatever their model's files are now; raises as for any model."""
+        path = folder / "results.json"
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            model = Model(found["model"], found["source"], found["source"], found["fingerprint"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise SetupError(f"{path}: broken, {error!r} (remedy: remove it and rerun)") from error
+        return cls(folder, model)
+
     def _log(self, task: str, shuffled: bool) -> Path:
         return self.folder / f"{task}{'.shuffled' if shuffled else ''}.jsonl"
 

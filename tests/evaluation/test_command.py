@@ -13,15 +13,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from lmms_eval.api.task import ConfigurableTask
 from lmms_eval.models.simple.llava_next_it import VERSION, LlavaNextIt
 from PIL import Image
 from transformers import LlavaNextForConditionalGeneration
 
 from fixtures.tiny import write_tiny_model
+from ndino.cli import main
 from ndino.common.images import image_sha256
 from ndino.common.provenance import commit
 from ndino.evaluation import command as evaluate
 from ndino.evaluation import provenance
+from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.store import hold
 from ndino.results.logs import read_model
 from tests.commands import evaluate as evaluate_command
@@ -184,6 +187,38 @@ def test_a_stale_result_is_made_again_and_says_what_changed(run, tmp_path, loads
     # Nothing that the answers do not depend on makes them stale.
     assert run("--tasks", "gqa-it,mtvqa-it", "--batch", 1) == 0
     assert loads == ["it", "it"]
+
+
+def test_kept_answers_are_scored_by_todays_metrics_without_a_model(
+    run, tmp_path, loads, monkeypatch, capsys, benchmark_folder
+):
+    folder = tmp_path / "eval" / "it"
+    assert run("--tasks", "pope-it,gqa-it", "--shuffle") == 0
+    before = {name: log(folder / f"pope-it{name}.jsonl") for name in ("", ".shuffled")}
+    scores = results(folder)["tasks"]["pope-it"]
+    rescore = ["rescore", str(folder), "--data", str(benchmark_folder)]
+    # Another rule: every answer is right. The version says that scores may move.
+    monkeypatch.setattr(LoadedTask, "version", 99.0)
+    real = ConfigurableTask.process_results
+
+    def lenient(self, document, answers, **more):
+        return {**real(self, document, answers, **more), "robust": 1.0}
+
+    monkeypatch.setattr(ConfigurableTask, "process_results", lenient)
+    assert main(rescore) == 0
+    assert "it pope-it: scored" in capsys.readouterr().out
+    entry = results(folder)["tasks"]["pope-it"]
+    assert entry["metrics"] == {**scores["metrics"], "robust": 1.0} and entry["version"] == 99.0
+    assert entry["shuffled"] == {**scores["shuffled"], "robust": 1.0}
+    for name, rows in before.items():
+        again = log(folder / f"pope-it{name}.jsonl")
+        assert [{**row, "metrics": 0} for row in again] == [{**row, "metrics": 0} for row in rows]
+    # It is what an evaluation would find.
+    assert run("--tasks", "pope-it,gqa-it", "--shuffle") == 0
+    assert loads == ["it"]
+    other = write_benchmarks(tmp_path / "other", rows=5)
+    assert main([*rescore[:-1], str(other)]) == 1
+    assert "the kept answers are to other questions, since this changed: data" in capsys.readouterr().err
 
 
 def test_images_behind_a_link_or_outside_the_data_are_asked_about_again(run, tmp_path, loads, capsys):
