@@ -209,10 +209,18 @@ def test_an_older_log_takes_its_images_from_the_newer_one(tmp_path):
     assert (row["images"], row["p"]) == (20, 1 / 64)
 
 
+def test_a_log_may_name_images_and_no_questions(tmp_path):
+    """As the miniature's captions, which have no question."""
+    written(tmp_path / "A", [1, 0, 1], [0, 0, 1])
+    rewrite(tmp_path / "A", "gqa-it", lambda n, row: {k: v for k, v in row.items() if k != "question_sha256"})
+    log = read_model(tmp_path / "A").tasks["gqa-it"]
+    assert log.images is not None and log.images.count == 2 and log.questions is None
+
+
 def test_some_rows_without_a_digest_are_refused(tmp_path):
     written(tmp_path / "A", [1, 0, 1], [0, 1, 2])
     rewrite(tmp_path / "A", "gqa-it", lambda n, row: without_images(n, row) if n == 1 else row)
-    with pytest.raises(ResultsError, match="row 2: question_sha256 is in some rows only"):
+    with pytest.raises(ResultsError, match="row 2: image_sha256 or question_sha256 is in some rows only"):
         read_model(tmp_path / "A")
 
 

@@ -71,8 +71,8 @@ def read_samples(path: Path, *, shuffled: bool = False) -> tuple[LoggedSample, .
                 path, f"document {sample.doc_id} appears twice", row=row, remedy="remove one row"
             )
         first = next(iter(samples.values()), sample)
-        if (sample.asked is None) != (first.asked is None):
-            reason = "question_sha256 is in some rows only"
+        if (sample.image is None, sample.asked is None) != (first.image is None, first.asked is None):
+            reason = "image_sha256 or question_sha256 is in some rows only"
             raise ResultsError(path, reason, row=row, remedy="rerun the evaluation")
         samples[sample.doc_id] = sample
     if not samples:
@@ -85,6 +85,8 @@ def _sample(value: dict[str, Any], path: Path, row: int) -> LoggedSample:
     asked = image = None
     if "question_sha256" in value:
         asked = fields.field(value, "question_sha256", str, path, row)
+    # A log that names its questions would also name their images: without any, none was shown.
+    if asked is not None or "image_sha256" in value:
         shown = fields.field({"image_sha256": ""} | value, "image_sha256", (str, list), path, row)
         image = shown if isinstance(shown, str) else ",".join(map(str, shown))
     parts = fields.field({"parts": {}} | value, "parts", dict, path, row)
