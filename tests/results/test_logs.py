@@ -194,6 +194,28 @@ def test_models_without_a_common_task_are_comparable(tmp_path):
     check_comparable([read_model(tmp_path / "A"), read_model(tmp_path / "B")])
 
 
+def test_results_of_two_versions_in_one_file_are_refused(small_run):
+    path = small_run / "eval" / "IT" / "results.json"
+    content = json.loads(path.read_text())
+    tasks = sorted(content["tasks"])
+    assert len(tasks) > 2
+
+    def state(**versions: str) -> None:
+        for task, entry in content["tasks"].items():
+            answers = {"device": "cpu", "transformers": versions.get(task.partition("-")[0], "5.0")}
+            entry["depends"] = {"answers": answers, "task": {"data": task}}
+        path.write_text(json.dumps(content))
+
+    state()
+    assert read_run(small_run).models["IT"]
+    state(**{tasks[1].partition("-")[0]: "5.1"})
+    assert f"{tasks[1]} and {tasks[0]} were not made alike: they differ in transformers" in refused(small_run)
+    del content["tasks"][tasks[0]]["depends"]
+    state_of_rest = {task: entry for task, entry in content["tasks"].items() if task != tasks[1]}
+    path.write_text(json.dumps(content | {"tasks": state_of_rest}))
+    assert "were not made alike: they differ in device, transformers" in refused(small_run)
+
+
 def test_broken_perplexity_is_refused(small_run):
     folder = small_run / "ppl" / "PT+IT"
     rows = (folder / "llava-bench-it.jsonl").read_text()

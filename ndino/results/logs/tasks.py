@@ -173,7 +173,22 @@ def read_model(folder: Path, *, name: str | None = None) -> ModelLogs:
         reader = _TaskReader(folder, task, fields.field(entries, task, dict, results))
         tasks[task] = reader.read()
         notes += [f"{name}: {note}" for note in reader.notes]
+    _check_unmixed(results, entries)
     return ModelLogs(name, tasks, tuple(notes))
+
+
+def _check_unmixed(results: Path, entries: Mapping[str, dict[str, Any]]) -> None:
+    """Refuse results of one model that were made with different weights, software or devices."""
+    first: tuple[str, Any] | None = None
+    for task, entry in sorted(entries.items()):
+        stated = entry.get("depends", {}).get("answers")
+        if first is None:
+            first = task, stated
+        elif stated != first[1]:
+            mine, theirs = stated or {}, first[1] or {}
+            differ = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
+            reason = f"{task} and {first[0]} were not made alike: they differ in {', '.join(differ)}"
+            raise ResultsError(results, reason, remedy="rerun the evaluation of all its tasks")
 
 
 def check_comparable(models: Sequence[ModelLogs]) -> None:
