@@ -15,7 +15,7 @@ from importlib import import_module
 from importlib.metadata import version
 from types import ModuleType
 
-from ndino.common.errors import Stopped, UsageError, UserError, reason_of, remedy_for
+from ndino.common.errors import Stopped, StoppedWatching, UsageError, UserError, reason_of, remedy_for
 from ndino.common.interrupts import raise_if_interrupted, remembered_interrupts
 from ndino.common.options import REMOVED_IN, CommandParser
 from ndino.common.provenance import commit
@@ -150,6 +150,10 @@ def _run(name: str, arguments: list[str]) -> int:
     except OSError as error:
         _say(program, f"{reason_of(error)} (remedy: {remedy_for(error, rerun)})")
         return FAILED
+    except StoppedWatching as stopped:
+        print(file=sys.stderr)  # the terminal has printed ^C
+        _say(program, str(stopped))
+        return STOPPED
     except Stopped as stopped:
         _say(program, f"{stopped} (remedy: {rerun})")
         return STOPPED

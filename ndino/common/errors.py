@@ -38,6 +38,10 @@ class Stopped(Exception):
     """Work that ended early because it was told to; the message says how far it got."""
 
 
+class StoppedWatching(Stopped):
+    """Ctrl-C ended a command that only watches, which is how to end it: there is nothing to put right."""
+
+
 def shown(value: object, limit: int = SHOWN_VALUE) -> str:
     """A data value for a message: an image as base64 in place of its name would fill the screen."""
     text = str(value)

@@ -21,6 +21,25 @@ class BusyError(UserError):
     """Another process holds the lock."""
 
 
+def is_held(path: Path) -> bool | None:
+    """Whether a process holds the file ``path`` by `exclusive_lock`; None where that cannot be found out.
+
+    To try, the lock is taken for a moment if it is free.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        return not lock_descriptor(descriptor, blocking=False)
+    except OSError:  # a file system without locks
+        return None
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def exclusive_lock(path: Path, busy: str, *, wait: Callable[[str], object] | None = None) -> Iterator[int]:
     """Hold ``path``, a file (made if need be) or a folder, against other processes.

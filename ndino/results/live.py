@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,16 +14,23 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ndino.common.files import write_text
+from ndino.common.locks import is_held
 from ndino.results import figures
 from ndino.results.examples import clip
 from ndino.results.logs import ResultsError, TrainingRun
 from ndino.results.report import CONTROLS, format_duration
 
 PAGE = "live.html"
+LOCK = ".lock"  # in a run's folder: held while a process is at work in it, as "PID HOST"
+FAILURE = "failure.json"  # in a run's folder: reason and time of the last failure that would come again
 RELOAD_SECONDS = 30
 POLL_SECONDS = 2  # until a run has logged its first step
 CAPTIONS = 8  # of a stage, the newest
 CAPTION_LENGTH = 300  # characters
+# A run whose lock says nothing here counts as stopped when nothing was logged for this long, or for this many
+# times as long as between its last two logged steps: a step may include an evaluation and a checkpoint.
+SILENT_SECONDS, SILENT_LOGS = 3600, 5
+ROUNDING = 1  # second: of the time in progress.json
 # progress.json's figures by their names on the page, with how each is written.
 FIGURES = {
     "loss": ("loss", "{:.4g}"),
@@ -41,18 +49,25 @@ class LiveStage:
     """One stage as its run folder has it now.
 
     ``charts`` are of the training and the held-out loss; ``left`` is the time to the last step in words,
-    empty where it is not known; ``captions`` are the lines of samples.jsonl, the newest first.
+    empty where it is not known or the stage has ended; ``problem`` is why it ended early, empty unless it
+    did; ``captions`` are the lines of samples.jsonl, the newest first.
     """
 
     name: str
     step: int
     of: int
     finished: bool
+    problem: str
     age: float  # seconds since progress.json was written
     left: str
     figures: Sequence[tuple[str, str]]
     charts: Sequence[figures.Chart]
     captions: Sequence[Mapping[str, str]]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come by itself."""
+        return self.finished or bool(self.problem)
 
 
 def live_stages(folder: Path, *, now: float) -> list[LiveStage]:
@@ -74,11 +89,12 @@ def live_stages(folder: Path, *, now: float) -> list[LiveStage]:
 
 
 def is_starting(folder: Path) -> bool:
-    """Whether a stage has begun in a run folder, or is that folder, and none has logged a step yet."""
+    """Whether a stage is at work in a run folder, or is that folder, and none has logged a step yet."""
     stages = [folder, *(path for path in folder.iterdir() if path.is_dir())]
-    # The lock is there while models and data are loaded, run.json from then on.
-    begun = any((path / name).exists() for path in stages for name in (".lock", "run.json"))
-    return begun and not any((path / "progress.json").exists() for path in stages)
+    if any((path / "progress.json").exists() for path in stages):
+        return False
+    # The lock is held while models and data are loaded, too.
+    return any((path / LOCK).exists() and _at_work(path) is not False for path in stages)
 
 
 def _stage(folder: Path, now: float) -> LiveStage | None:
@@ -89,6 +105,9 @@ def _stage(folder: Path, now: float) -> LiveStage | None:
     name = folder.resolve().name
     pace = _number(progress.get("seconds_per_step"))
     finished = (folder / "manifest.json").exists()
+    logged = _number(progress.get("time")) or now
+    age = max(0.0, now - logged)
+    problem = "" if finished else _problem(folder, progress, step, logged, age)
     shown = [
         (label, form.format(value))
         for key, (label, form) in FIGURES.items()
@@ -104,12 +123,60 @@ def _stage(folder: Path, now: float) -> LiveStage | None:
         step=step,
         of=of,
         finished=finished,
-        age=max(0.0, now - (_number(progress.get("time")) or now)),
-        left="" if finished or pace is None else format_duration(pace * max(0, of - step)),
+        problem=problem,
+        age=age,
+        left="" if finished or problem or pace is None else format_duration(pace * max(0, of - step)),
         figures=shown,
         charts=[chart for chart in charts if chart is not None],
         captions=_captions(folder / "samples.jsonl"),
     )
+
+
+def _problem(folder: Path, progress: Mapping[str, Any], step: int, logged: float, age: float) -> str:
+    """Why a stage that is not finished has ended, in words; empty while it is at work."""
+    at_work = _at_work(folder)
+    if at_work or (at_work is None and age <= _patience(progress)):
+        return ""
+    # A failure from before the last logged step is of an earlier start.
+    failure = _mapping(folder / FAILURE)
+    reason = failure.get("reason")
+    if isinstance(reason, str) and (_number(failure.get("time")) or 0.0) >= logged - ROUNDING:
+        return f"failed: {reason}"
+    if at_work is None:
+        silent = f"nothing was logged for {format_duration(age)}"
+        return f"probably stopped at step {step}: {silent}, and {_elsewhere(folder)}"
+    return f"stopped at step {step}; rerun its command to resume"
+
+
+def _at_work(folder: Path) -> bool | None:
+    """Whether a process holds a run's folder; None where its lock cannot tell."""
+    host = _holder_s_host(folder)
+    # A lock of another host is not seen here on every network file system.
+    return None if host not in ("", socket.gethostname()) else is_held(folder / LOCK)
+
+
+def _holder_s_host(folder: Path) -> str:
+    """The host of the process that last held a run's folder; empty where it is not known."""
+    try:
+        _, host = (folder / LOCK).read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
+        return ""
+    return host
+
+
+def _elsewhere(folder: Path) -> str:
+    host = _holder_s_host(folder)
+    if host in ("", socket.gethostname()):
+        return f"{folder / LOCK} cannot be tested"
+    return f"it ran on {host}, whose lock cannot be tested here"
+
+
+def _patience(progress: Mapping[str, Any]) -> float:
+    """Seconds without a logged step after which a run whose lock says nothing counts as stopped."""
+    steps = [step for step, _ in _curve(progress.get("loss_curve"))][-2:]
+    between = steps[1] - steps[0] if len(steps) == 2 else 1
+    pace = _number(progress.get("seconds_per_step")) or 0.0
+    return max(SILENT_SECONDS, SILENT_LOGS * between * pace)
 
 
 def _mapping(path: Path) -> dict[str, Any]:
@@ -166,7 +233,7 @@ def write_live(folder: Path) -> tuple[Path, list[LiveStage]]:
     page = environment.get_template("live.html.j2").render(
         title=folder.resolve().name,
         stages=stages,
-        reload=0 if all(stage.finished for stage in stages) else RELOAD_SECONDS,
+        reload=0 if all(stage.ended for stage in stages) else RELOAD_SECONDS,
     )
     path = folder / PAGE
     write_text(path, page.translate(CONTROLS), errors="replace")

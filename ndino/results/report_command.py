@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ndino.common.errors import StoppedWatching
 from ndino.common.options import CommandParser, need_folder
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def add_arguments(parser: CommandParser) -> None:
     parser.add_argument(
         "--live",
         action="store_true",
-        help="write RUN/live.html instead: stages that train, anew every 30 s until all are finished",
+        help="write RUN/live.html instead: stages that train, anew every 30 s until all have ended",
     )
 
 
@@ -66,25 +67,35 @@ def run(args: argparse.Namespace) -> int:
 
 
 def live(folder: Path, console: Console) -> int:
-    """Write the page of stages that are training until all are finished or Ctrl-C.
+    """Write the page of stages that are training until all have ended or Ctrl-C, and say how they ended.
 
-    Raises ResultsError when no stage has logged a step.
+    Raises ResultsError when no stage has logged a step, StoppedWatching after Ctrl-C.
     """
     from ndino.results.live import POLL_SECONDS, RELOAD_SECONDS, is_starting, write_live
 
-    if is_starting(folder):
-        waiting = f"{folder}: waiting for the first logged step (Ctrl-C ends)"
-        console.print(waiting, markup=False, highlight=False, soft_wrap=True)
-    while is_starting(folder):
-        time.sleep(POLL_SECONDS)
-    path, stages = write_live(folder)
-    until = f"; written anew every {RELOAD_SECONDS} s until all stages are finished, or Ctrl-C"
-    if all(stage.finished for stage in stages):
-        until = ""
-    console.print(f"Page: {path}{until}", markup=False, highlight=False, soft_wrap=True)
-    while not all(stage.finished for stage in stages):
-        time.sleep(RELOAD_SECONDS)
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    kept = "no page was written"
+    try:
+        if is_starting(folder):
+            say(f"{folder}: waiting for the first logged step (Ctrl-C ends)")
+        while is_starting(folder):
+            time.sleep(POLL_SECONDS)
         path, stages = write_live(folder)
+        kept = f"{path} is kept"
+        until = f"; written anew every {RELOAD_SECONDS} s until all stages have ended, or Ctrl-C"
+        if all(stage.ended for stage in stages):
+            until = ""
+        say(f"Page: {path}{until}")
+        while not all(stage.ended for stage in stages):
+            time.sleep(RELOAD_SECONDS)
+            path, stages = write_live(folder)
+    except KeyboardInterrupt:
+        raise StoppedWatching(f"stopped watching; {kept}") from None
+    for stage in stages:
+        if stage.problem:
+            say(f"{stage.name}: {stage.problem}")
     return 0
 
 
