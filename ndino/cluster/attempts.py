@@ -31,7 +31,11 @@ class AttemptOutcome(IntEnum):
 
 
 def begin(out: Path, environment: Mapping[str, str], *, nodes: int, ranks: int) -> None:
-    """Record the start of an attempt in ``out``, from the job's ``environment``."""
+    """Record the start of an attempt in ``out``, from the job's ``environment``.
+
+    Raises:
+        StageError: every checkpoint of the run is damaged.
+    """
     attempts = _attempts(out)
     # First, because from_step has to be the step from which training will resume.
     settle_checkpoints(out)

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 from ndino.common.checksums import checksums
 from ndino.common.files import follow_umask, write_json
 from ndino.train.resuming.distribution import Distribution, inferred
+from ndino.train.stage import StageError
 
 # In a checkpoint: its files, {"files": {name: {"bytes": 7, "crc32": 1}}, "written_by": {"kind": "zero3",
 # "ranks": 8}}. An earlier version wrote {name: bytes}.
@@ -29,6 +31,8 @@ UNUSABLE = "unusable"  # in whole.json, in place of files: why a finished checkp
 STATE = "trainer_state.json"  # in a checkpoint: without it transformers would start again at step 0
 TRAINED = "trained.safetensors"  # in a checkpoint of a model with frozen weights: the others, and no more
 PROGRESS = "progress.json"  # beside the checkpoints: how far training has got
+# What a run leaves whose training has ended, in either engine: then no checkpoint is needed any more.
+TRAINED_RUN = (("model", "manifest.json"), ("upstream",))
 DAMAGED = "damaged-"  # put before the name of a checkpoint that is set aside
 
 
@@ -44,6 +48,9 @@ def settle_checkpoints(folder: Path) -> None:
     Contents are compared from the newest checkpoint backwards until one is sound. The others are removed if a
     newer one is sound, or if they were never finished and an older one is sound. Otherwise they are renamed,
     because their weights may be sound. Only one rank may call this.
+
+    Raises:
+        StageError: checkpoints were finished and none of them is sound; nothing is changed then.
     """
     found = dict(sorted(checkpoints_of(folder).items()))
     faults = {step: fault for step, path in found.items() if (fault := fault_of(path)) is not None}
@@ -54,11 +61,42 @@ def settle_checkpoints(folder: Path) -> None:
             break
         others = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
         faults[step] = f"its content is not what was written ({damaged[0]}{others})"
+    if newest is None:
+        _require_none_lost(folder, faults)
     for step, fault in sorted(faults.items()):
         print(f"{found[step]}: {fault}: {_put_away(found[step], newest)}", flush=True)
     if faults:
         start = "no other checkpoint: starting over"
         print(f"{folder}: {start if newest is None else f'resuming from {found[newest].name}'}", flush=True)
+
+
+def require_one_usable(folder: Path) -> None:
+    """Check that a run which has finished checkpoints can be resumed from one, by their files' sizes.
+
+    Raises:
+        StageError: it has finished checkpoints, and all of them are damaged.
+        OSError: as `is_complete`.
+    """
+    faults = {step: fault_of(path) for step, path in checkpoints_of(folder).items()}
+    if None not in faults.values():
+        _require_none_lost(folder, faults)
+
+
+def _require_none_lost(folder: Path, faults: Mapping[int, str | None]) -> None:
+    """Refuse to start over if one of these checkpoints, none of which can be used, had been finished."""
+    if any(all((folder / name).exists() for name in names) for names in TRAINED_RUN):
+        return
+    found = checkpoints_of(folder)
+    # One that was not finished, or whose training diverged, is nothing to put back.
+    lost = [step for step in faults if (found[step] / COMPLETE).exists() and not _unusable(found[step])]
+    if lost:
+        newest = max(lost)
+        others = f", and so is every older one ({len(lost) - 1})" if len(lost) > 1 else ""
+        raise StageError(
+            f"{found[newest]}: damaged: {faults[newest]}{others}; training does not start over by itself "
+            f"(remedy: put a good copy of a checkpoint back under its name in {folder}, or give another "
+            "--out to start over)"
+        )
 
 
 def _put_away(checkpoint: Path, newest: int | None) -> str:

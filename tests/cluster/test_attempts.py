@@ -75,6 +75,15 @@ def test_a_failure_that_names_its_cause_is_not_tried_again(tmp_path, monkeypatch
     assert verdict is FAILED and "diverged at step 3" in line
 
 
+def test_a_run_whose_checkpoints_are_all_damaged_is_not_started_again(tmp_path):
+    begin(tmp_path)
+    save(tmp_path, 2)
+    (tmp_path / "checkpoint-2" / "trainer_state.json").write_bytes(b"2")
+    with pytest.raises(StageError, match=r"checkpoint-2: damaged: .* \(remedy: put a good copy of a checkp"):
+        begin(tmp_path)
+    assert len(json.loads((tmp_path / "job.json").read_text())) == 1
+
+
 @pytest.mark.parametrize("content", ["{", "[]", "[7]", '{"a": 1}', '[{"job": "7"}]'])
 def test_a_damaged_list_of_attempts_keeps_no_run_from_its_end(tmp_path, capsys, content):
     begin(tmp_path)

@@ -262,6 +262,21 @@ def test_a_killed_stage_resumes_to_the_same_weights(
     assert manifest["tokens"] == json.loads((undisturbed / "manifest.json").read_text())["tokens"]
 
 
+@pytest.mark.parametrize("change", [lambda content: bytes(len(content)), lambda content: content[:-1]])
+def test_a_run_whose_checkpoints_are_all_damaged_is_not_started_over(
+    change, first_run, first_recipe, backbones, rows, tmp_path
+):
+    out = tmp_path / "out"
+    out.mkdir()
+    shutil.copy(first_run / "run.json", out)
+    shutil.copytree(first_run / "checkpoint-6", out / "checkpoint-6")
+    state = out / "checkpoint-6" / "optimizer.pt"
+    state.write_bytes(change(state.read_bytes()))
+    with pytest.raises(StageError, match=r"checkpoint-6: damaged: .*optimizer\.pt.* does not start over by"):
+        run_stage(first_stage(first_recipe, backbones, rows, out), on_step=quiet)
+    assert not (out / "train.log").exists() and state.exists()
+
+
 class Burglar:
     def __reduce__(self):
         return (Path.touch, (Path(os.environ["BURGLARY"]),))

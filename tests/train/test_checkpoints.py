@@ -16,12 +16,14 @@ from ndino.train.checkpoints import (
     is_complete,
     mark_complete,
     newest_complete_checkpoint,
+    require_one_usable,
     settle_checkpoints,
     step_of,
     unmark,
     written_by,
 )
 from ndino.train.resuming.distribution import Distribution
+from ndino.train.stage import StageError
 
 
 def write_checkpoint(out: Path, step: int, *, complete: bool = True) -> Path:
@@ -63,18 +65,49 @@ def test_a_checkpoint_that_lacks_its_mark_a_file_or_a_byte_does_not_count(tmp_pa
     assert newest_complete_checkpoint(tmp_path / "nowhere") is None
 
 
-def test_nothing_is_removed_while_no_checkpoint_is_sound(tmp_path, capsys):
+def test_a_run_whose_checkpoints_are_all_damaged_is_not_started_over(tmp_path, capsys):
     """A cleaner of old files took a file of each: the weights of days of training are still there."""
     write_checkpoint(tmp_path, 3, complete=False)
     for step in (1, 2):
         (write_checkpoint(tmp_path, step) / "shards" / "0.pt").unlink()
+    unmark(write_checkpoint(tmp_path, 5), "training diverged at step 6")
+    before = {path: path.stat() for path in tmp_path.rglob("*")}
+    for check in (settle_checkpoints, require_one_usable):
+        with pytest.raises(StageError) as caught:
+            check(tmp_path)
+        assert str(caught.value) == (
+            f"{tmp_path}/checkpoint-2: damaged: has no shards/0.pt, and so is every older one (1); training "
+            "does not start over by itself (remedy: put a good copy of a checkpoint back under its name in "
+            f"{tmp_path}, or give another --out to start over)"
+        )
+    assert capsys.readouterr().out == "" and before == {path: path.stat() for path in tmp_path.rglob("*")}
+    (tmp_path / "checkpoint-1" / "shards" / "0.pt").write_bytes(b"optimiser")
     (tmp_path / "damaged-checkpoint-2").mkdir()
     settle_checkpoints(tmp_path)
-    names = ["damaged-checkpoint-1", "damaged-checkpoint-2", "damaged-checkpoint-2-2", "damaged-checkpoint-3"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
-    assert all((tmp_path / name / "model.safetensors").exists() for name in names if name != names[1])
-    said = capsys.readouterr().out.splitlines()
-    assert len(said) == 4 and said[-1] == f"{tmp_path}: no other checkpoint: starting over"
+    assert "resuming from checkpoint-1" in capsys.readouterr().out
+    kept = ["checkpoint-1", "damaged-checkpoint-2", "damaged-checkpoint-2-2"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
+
+
+@pytest.mark.parametrize("made", [("model", "manifest.json"), ("upstream",)])
+def test_a_run_that_is_trained_needs_no_checkpoint(tmp_path, made):
+    (write_checkpoint(tmp_path, 1) / "shards" / "0.pt").unlink()
+    for name in made:
+        (tmp_path / name).mkdir()
+    require_one_usable(tmp_path)
+    settle_checkpoints(tmp_path)
+
+
+def test_a_run_without_a_finished_checkpoint_starts_over(tmp_path, capsys):
+    for step in (2, 4):
+        write_checkpoint(tmp_path, step, complete=False)
+    unmark(write_checkpoint(tmp_path, 1), "training diverged at step 2")
+    require_one_usable(tmp_path)
+    settle_checkpoints(tmp_path)
+    assert capsys.readouterr().out.splitlines()[-1] == f"{tmp_path}: no other checkpoint: starting over"
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["damaged-checkpoint-2", "damaged-checkpoint-4"]
+    settle_checkpoints(tmp_path)
 
 
 def test_a_list_without_the_trainer_s_state_is_not_whole(tmp_path):
@@ -98,13 +131,13 @@ def test_a_checkpoint_whose_content_changed_is_passed_over_and_kept_aside(tmp_pa
     assert f"checkpoint-4: its content is not what was written ({name}): passed over" in said
     assert "resuming from checkpoint-2" in said
     assert (tmp_path / "damaged-checkpoint-4" / name).exists()
-    # A rerun has nothing more to say; without a sound one, training starts over.
+    # A rerun has nothing more to say; without a sound one, it is refused.
     settle_checkpoints(tmp_path)
     assert capsys.readouterr().out == ""
     (older / name).write_bytes(content[:size])
-    settle_checkpoints(tmp_path)
-    assert newest_complete_checkpoint(tmp_path) is None
-    assert "no other checkpoint: starting over" in capsys.readouterr().out
+    with pytest.raises(StageError, match=r"checkpoint-2: damaged: .* \(remedy: put a good copy"):
+        settle_checkpoints(tmp_path)
+    assert older.exists()
 
 
 def test_a_list_of_an_earlier_version_holds_sizes_alone(tmp_path):

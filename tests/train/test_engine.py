@@ -76,6 +76,15 @@ def test_an_interrupted_stage_ends_with_the_same_weights(stage, tmp_path, torn):
         shutil.copytree(checkpoint, half)
         (half / COMPLETE).unlink()
         (half / "model.safetensors").write_bytes(b"torn")
+    states = {
+        path / "optimizer.pt": (path / "optimizer.pt").read_bytes() for path in stopped.out.glob("c*-[24]")
+    }
+    for path, content in states.items():
+        path.write_bytes(bytes(len(content)))
+    with pytest.raises(StageError, match=r"checkpoint-4: damaged: .*\(optimizer\.pt\).* does not start over"):
+        run_stage(stopped, on_step=lambda *_: pytest.fail("trained from the start"))
+    for path, content in states.items():
+        path.write_bytes(content)
     resumed = []
     run_stage(stopped, on_step=lambda step, of: resumed.append(step))
     assert resumed == [5, 6]

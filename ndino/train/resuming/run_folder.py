@@ -26,7 +26,12 @@ from typing import Any
 from ndino.common.errors import UsageError, reason_of
 from ndino.common.files import write_json
 from ndino.common.locks import BusyError, exclusive_lock
-from ndino.train.checkpoints import checkpoints_of, newest_complete_checkpoint, written_by
+from ndino.train.checkpoints import (
+    checkpoints_of,
+    newest_complete_checkpoint,
+    require_one_usable,
+    written_by,
+)
 from ndino.train.manifest import differences
 from ndino.train.resuming.distribution import Distribution, resumes, way_out
 from ndino.train.stage import StageError, is_first_rank
@@ -224,8 +229,9 @@ def require_resumable(out: Path, now: Distribution, *, converts: bool = True) ->
         converts: as of `resumes`.
 
     Raises:
-        StageError: they cannot; the message says which ranks can.
+        StageError: they cannot, and the message says which ranks can; or every checkpoint is damaged.
     """
+    require_one_usable(out)
     checkpoint = newest_complete_checkpoint(out)
     if checkpoint is None:
         return
