@@ -87,7 +87,7 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
 
     Args:
         on_step: called with (step, total steps) after each step; without it a progress bar is shown.
-        stop: ends training after the step in which it received a signal.
+        stop: ends training after the step in which it received a signal, indexing at the next row.
 
     Raises:
         StageStopped: ``stop`` received a signal.
@@ -134,7 +134,8 @@ def _train(
             make_universal(newest)
     # Before the data: it joins the ranks, and only the first of them makes the index.
     arguments = training_arguments(stage.recipe, stage.out, quiet=on_step is not None)
-    index = stage_index(stage, processor)
+    index = stage_index(stage, processor, stopped=stop.requested if stop is not None else None)
+    _leave_if_stopped(stop, stage.out, arguments.device)
     write_rejects(index.lines(stage.data), len(index), stage)
     trained, held_out = hold_out(index, stage.recipe.eval_rows, seed=stage.recipe.seed)
     require_steps(stage, len(trained), ranks=arguments.world_size)
@@ -177,8 +178,7 @@ def _train(
     if checkpoint is not None and must_convert(written_by(checkpoint), current()):
         trainer.read_universal_checkpoint()
     trainer.guard.load_skips(stage.out, step_of(checkpoint))
-    if stop is not None and any_rank(stop.requested(), arguments.device):
-        raise StageStopped(f"{stage.out}: stopped before training began")
+    _leave_if_stopped(stop, stage.out, arguments.device)
     if checkpoint is not None and is_first_rank():
         print(f"{stage.out}: resuming from {checkpoint.name}", flush=True)
     if is_first_rank():
@@ -234,6 +234,12 @@ def _train(
         )
     trainer.accelerator.wait_for_everyone()
     return model_folder
+
+
+def _leave_if_stopped(stop: StopOnSignal | None, out: Path, device: torch.device) -> None:
+    """End before training if any rank was told to stop; all ranks must call this."""
+    if stop is not None and any_rank(stop.requested(), device):
+        raise StageStopped(f"{out}: stopped before training began")
 
 
 def training_arguments(recipe: Recipe, out: Path, *, quiet: bool) -> TrainingArguments:

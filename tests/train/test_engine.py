@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -243,6 +244,17 @@ def test_control_c_saves_a_checkpoint_and_a_rerun_resumes(stage, recipe):
     resumed = []
     run_stage(stage, on_step=lambda step, of: resumed.append(step))
     assert resumed == [4, 5, 6]
+
+
+def test_a_signal_before_training_ends_indexing_and_the_same_command_starts_over(stage, rows, tmp_path):
+    data = shutil.copy(rows / "rows.jsonl", tmp_path)  # without an index
+    stage = dataclasses.replace(stage, data=Path(data))
+    stop = StopOnSignal()
+    with stop.listening(), pytest.raises(StageStopped, match="run: stopped while indexing"):
+        os.kill(os.getpid(), signal.SIGTERM)
+        run_stage(stage, on_step=quiet, stop=stop)
+    assert not (stage.out / "run.json").exists() and not checkpoints_of(stage.out)
+    assert run_stage(stage, on_step=quiet).is_dir()
 
 
 def test_a_projector_stage_trains_on_rows_some_of_which_have_no_image(stage, recipe, tmp_path):

@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from ndino.common.errors import Stopped, UserError, reason_of
 from ndino.train.health.ending import note_failure_of_job
-from ndino.train.stage import StageError
+from ndino.train.stage import StageError, StageStopped
 
 Value = TypeVar("Value")
 
@@ -44,19 +44,22 @@ def from_first_rank(compute: Callable[[], Value]) -> Value:
 
     Raises:
         StageError: ``compute`` failed on another rank, which raises its own error.
+        StageStopped: it was told to stop there.
     """
     if not dist.is_initialized():
         return compute()
-    answer: list[Any] = [None, None]
+    answer: list[Any] = [None, None, False]  # value, what went wrong, whether that is a stop
     failed: Exception | None = None
     if dist.get_rank() == 0:
         try:
-            answer = [compute(), None]
+            answer = [compute(), None, False]
         except Exception as error:
-            failed, answer = error, [None, reason_of(error)]
+            failed, answer = error, [None, reason_of(error), isinstance(error, Stopped)]
     dist.broadcast_object_list(answer, src=0)
     if failed is not None:
         raise failed
+    if answer[2]:
+        raise StageStopped(answer[1])
     if answer[1] is not None:
         raise StageError(f"rank 0: {answer[1]}")
     return answer[0]

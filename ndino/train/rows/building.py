@@ -20,7 +20,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -122,8 +122,9 @@ def find_or_build(
     recipe: Recipe,
     *,
     beside: Path,
+    on_row: Callable[[], object] | None = None,
 ) -> Path:
-    """`make_index` where the key is known."""
+    """`make_index` where the key is known; ``on_row`` is called before each row, and may raise to stop."""
     name = f"{data.stem}-{key_of(key)}"
     places = [data.absolute().parent / FOLDER, beside.absolute().parent / FOLDER]
     found = next((index for place in places if (index := _newest_sound(place, name)) is not None), None)
@@ -136,7 +137,7 @@ def find_or_build(
         if newest is not None and newest != found:  # the process that held the lock has built it
             return newest
         folder = place / f"{name}-{max(_numbered(place, name), default=0) + 1}"
-        _build(folder, data, image_folder, processor, recipe, key)
+        _build(folder, data, image_folder, processor, recipe, key, on_row)
     return folder
 
 
@@ -189,6 +190,7 @@ def _build(
     processor: LlavaNextProcessor,
     recipe: Recipe,
     key: dict[str, Any],
+    on_row: Callable[[], object] | None,
 ) -> None:
     """Write the index: whole shards into ``folder.partial``, which gets its name at the end."""
     made = folder.with_name(f"{folder.name}.partial")
@@ -201,7 +203,7 @@ def _build(
         # one, without rows.
         while (part := list(islice(rows, SHARD_ROWS))) or not number:
             if not _is_written(made, number):
-                _write_shard(made, number, _encoded(part, image_folder, processor, recipe, bar))
+                _write_shard(made, number, _encoded(part, image_folder, processor, recipe, bar, on_row))
             else:
                 bar.update(len(part))
             number += 1
@@ -228,11 +230,14 @@ def _encoded(
     processor: LlavaNextProcessor,
     recipe: Recipe,
     bar: tqdm,
+    on_row: Callable[[], object] | None,
 ) -> Iterator[EncodedRow | RejectedRow]:
     names = dict.fromkeys(image for conversation in conversations for image in conversation.images)
     headers = read_headers(names, image_folder)
     known: dict[str, ImageHeader] = {}
     for conversation in conversations:
+        if on_row is not None:
+            on_row()
         bar.update()
         while any(image not in known for image in conversation.images):
             header = next(headers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from ndino.train.health.ranks import from_first_rank
 from ndino.train.rows.building import find_or_build, index_key, set_aside
 from ndino.train.rows.damage import NOT_WRITTEN, damaged_rows
 from ndino.train.rows.index import META, RowIndex, open_index, read_meta
-from ndino.train.stage import REJECTS, Stage, StageError
+from ndino.train.stage import REJECTS, Stage, StageError, StageStopped
 
 RECORD = "index.json"  # in the run folder
 COMPARED = 100  # images of a run that are compared when it is resumed: a second's work
@@ -47,30 +47,41 @@ class Record:
     images: Mapping[str, int]
 
 
-def stage_index(stage: Stage, processor: LlavaNextProcessor) -> RowIndex:
+def stage_index(
+    stage: Stage, processor: LlavaNextProcessor, *, stopped: Callable[[], bool] | None = None
+) -> RowIndex:
     """The index of a stage's data. Every rank must call this; the first one builds it, the others wait.
 
     A run with a checkpoint keeps the index that it began with, so that the order of samples stays the same.
 
+    Args:
+        stopped: whether to stop indexing; rank 0 asks before each row. What was indexed is kept.
+
     Raises:
         StageError: the data cannot be read or indexed; or they have other usable rows or other images than
             when the run began.
+        StageStopped: ``stopped`` said so on rank 0; it is raised on every rank.
     """
-    folder = Path(from_first_rank(lambda: str(_index_of_run(stage, processor))))
+
+    def check_stop() -> None:
+        if stopped is not None and stopped():
+            raise StageStopped(f"{stage.out}: stopped while indexing")
+
+    folder = Path(from_first_rank(lambda: str(_index_of_run(stage, processor, check_stop))))
     patience = time.monotonic() + VISIBLE_SECONDS
     while not (folder / META).exists() and time.monotonic() < patience:
         time.sleep(1)
     return open_index(folder)
 
 
-def _index_of_run(stage: Stage, processor: LlavaNextProcessor) -> Path:
+def _index_of_run(stage: Stage, processor: LlavaNextProcessor, on_row: Callable[[], object]) -> Path:
     # Without a checkpoint nothing depends on the order of samples yet.
     began = None if newest_complete_checkpoint(stage.out) is None else _record_of(stage.out)
     inputs = (stage.data, stage.image_folder, processor, stage.recipe)
     key = index_key(*inputs)
     index = None if began is None else _as_begun(began, key)
     if index is None:
-        index = open_index(find_or_build(key, *inputs, beside=stage.out))
+        index = open_index(find_or_build(key, *inputs, beside=stage.out, on_row=on_row))
     if began is not None and began.rows != index.digest:
         raise StageError(
             f"{stage.out}: its data had other usable rows when the run began, see {stage.out / REJECTS} "

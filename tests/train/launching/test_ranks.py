@@ -87,10 +87,13 @@ import torch, torch.distributed as dist
 from pathlib import Path
 from ndino.train.health.ranks import ending_together, from_first_rank
 from ndino.train.launching.last_words import telling_the_launcher
-from ndino.train.stage import StageError
+from ndino.train.stage import StageError, StageStopped
 
 def fail(text):
     raise StageError(text)
+
+def stop(text):
+    raise StageStopped(text)
 
 first = os.environ["RANK"] == "0"
 with telling_the_launcher(), ending_together(Path("none")):
@@ -106,8 +109,13 @@ with telling_the_launcher(), ending_together(Path("none")):
         ("first or os.kill(os.getpid(), signal.SIGKILL)", 137, "rank 1 was killed (SIGKILL)"),
         ("first or fail('rank 1 alone (remedy: none)')", 1, "rank 1 alone (remedy: none)"),
         ("from_first_rank(lambda: fail('the data are bad (remedy: none)'))", 1, "the data are bad (remedy: "),
+        (
+            "from_first_rank(lambda: stop('stopped while indexing'))",
+            130,
+            "stopped while indexing (remedy: rerun",
+        ),
     ],
-    ids=["killed", "one fails", "all fail"],
+    ids=["killed", "one fails", "all fail", "all stop"],
 )
 def test_the_reason_is_said_once_and_without_a_traceback(how, code, line, capfd):
     assert run_ranks(program(FAILING.replace("HOW", how)), 2) == code

@@ -9,10 +9,10 @@ import shutil
 import pytest
 from PIL import Image
 
-from ndino.train.rows import run_index
+from ndino.train.rows import building, run_index
 from ndino.train.rows.damage import DAMAGED
 from ndino.train.rows.run_index import RECORD, stage_index
-from ndino.train.stage import StageError
+from ndino.train.stage import StageError, StageStopped
 from tests.train.conftest import ROWS
 from tests.train.rows.test_building import add_rows, flip
 
@@ -83,3 +83,16 @@ def test_other_images_by_the_same_names_are_refused_on_a_resume(begun, built, mo
     mirrored.save(path)
     monkeypatch.setattr(run_index, "newest_complete_checkpoint", lambda out: None)
     stage_index(begun, built[1])  # without a checkpoint nothing was trained on the old one
+
+
+def test_a_stop_while_indexing_keeps_the_shards_that_were_written(stage, data, built, monkeypatch):
+    stage = dataclasses.replace(stage, data=data)
+    monkeypatch.setattr(building, "SHARD_ROWS", 5)
+    asked: list[int] = []
+    with pytest.raises(StageStopped, match="stopped while indexing"):
+        stage_index(stage, built[1], stopped=lambda: asked.append(1) or len(asked) > 7)
+    assert len(asked) == 8, "no row after it"
+    assert [path.name for path in stage.data.parent.glob(".index/*/*.arrow")] == ["rows-00000.arrow"]
+    asked.clear()
+    assert len(stage_index(stage, built[1], stopped=lambda: bool(asked.append(1)))) == ROWS
+    assert len(asked) == ROWS - 5, "the first shard is not made again"

@@ -6,11 +6,13 @@ import pytest
 
 from ndino.train.callbacks import StopOnSignal
 from ndino.train.engine import run_stage
+from ndino.train.rows.run_index import stage_index
 from ndino.train.stage import StageStopped
 from tests.train.conftest import interrupt
 
 
-def test_a_start_says_what_it_does(stage, capsys):
+def test_a_start_says_what_it_does(stage, built, capsys):
+    stage_index(stage, built[1])
     stop = StopOnSignal()
     stop.stop_requested = True
     with pytest.raises(StageStopped, match="run: stopped before training began"):
