@@ -24,7 +24,7 @@ class KeptAnswers(lmms):
     def generate_until(self, requests: list[Instance]) -> list[str]:
         # Whatever is asked has cleared the notes of an earlier task.
         self.shown_images = {self._task: {number: _images(row) for number, row in self._rows.items()}}
-        return [self._rows[request.args[3]]["answer"] for request in requests]
+        return [self._rows[request.doc_id]["answer"] for request in requests]
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         raise NotImplementedError("kept answers are texts")
