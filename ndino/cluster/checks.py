@@ -214,7 +214,7 @@ def _rows(stage: Stage, allocation: Allocation, *, every_image: bool) -> Lines:
     yield True, f"data: {stage.data}, {survey.rows} rows{left_out}"
     if problem := nothing_to_learn(stage.recipe, stage.data, images=bool(survey.first_images)):
         yield False, problem
-    trained = max(0, usable - stage.recipe.eval_rows)
+    trained = usable - stage.recipe.eval_rows
     if allocation.gpus and (problem := no_step(stage.recipe, trained, stage.data, ranks=allocation.ranks)):
         yield False, problem
     first_images = [stage.image_folder / image for image in survey.first_images]

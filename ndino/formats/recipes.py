@@ -360,8 +360,11 @@ def _problem(item: Any) -> str:
     else:
         expected = _EXPECTED.get(item["type"]) or item["msg"].replace("Input should be ", "")
     hint = ""
-    if item["type"] == "float_type" and _is_number(item["input"]):
-        hint = " (remedy: YAML reads 1e-5 as text; write 1.0e-5)"
+    if item["type"] == "float_type" and (number := _as_yaml_number(item["input"])) is not None:
+        text = item["input"].strip()
+        hint = f" (remedy: YAML reads {text} as text; write {number}, with a point and the exponent's sign)"
+        if number == text.lower():
+            hint = f" (remedy: write {number} without quotes)"
     return f"{field}: expected {expected}, found {_as_written(item['input'])}{hint}"
 
 
@@ -372,9 +375,18 @@ def _as_written(value: Any) -> str:
     return named[value] if simple else shown(repr(value))
 
 
-def _is_number(value: Any) -> bool:
+def _as_yaml_number(value: Any) -> str | None:
+    """A text such as ``1e5`` as YAML has that number; None if it is none."""
     try:
         float(value)
     except (TypeError, ValueError):
-        return False
-    return isinstance(value, str)
+        return None
+    if not isinstance(value, str):
+        return None
+    # YAML 1.1 asks for a point before the exponent, and a sign in it.
+    mantissa, _, exponent = value.strip().lower().partition("e")
+    if exponent:
+        mantissa += "" if "." in mantissa else ".0"
+        exponent = "e" + ("" if exponent[0] in "+-" else "+") + exponent
+    number = mantissa + exponent
+    return number if isinstance(yaml.safe_load(number), int | float) else None

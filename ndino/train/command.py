@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import asdict
 from importlib import import_module
 
 from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser, positive
+from ndino.train.health.ending import note_failure_of_job
 from ndino.train.launching.last_words import telling_the_launcher
-from ndino.train.resuming.run_folder import claimed
-from ndino.train.stage import Stage, add_stage_arguments, is_first_rank, require_inputs, stage_of
+from ndino.train.launching.ranks import is_rank
+from ndino.train.resuming.run_folder import belongs_to, claimed
+from ndino.train.stage import Stage, StageError, add_stage_arguments, is_first_rank, require_inputs, stage_of
 
 HELP = """
 Train one stage, with the native engine or with the pinned upstream trainer.
@@ -62,6 +66,8 @@ def _run(args: argparse.Namespace) -> int:
     stage = stage_of(args)
     _check_paths(args, stage)
     with claimed(stage.out):
+        if not is_rank():
+            _require_same_recipe(args, stage)
         return _run_ranks(args, stage) if args.gpus is not None else _run_here(args, stage)
 
 
@@ -87,7 +93,7 @@ def _run_here(args: argparse.Namespace, stage: Stage) -> int:
 
 
 def _run_ranks(args: argparse.Namespace, stage: Stage) -> int:
-    from ndino.train.launching.ranks import is_rank, require_gpus, run_ranks, stage_command
+    from ndino.train.launching.ranks import require_gpus, run_ranks, stage_command
 
     if args.engine != "native":
         raise UsageError("--gpus is for the native engine (remedy: launch/train_from_llm.sh on a cluster)")
@@ -96,6 +102,16 @@ def _run_ranks(args: argparse.Namespace, stage: Stage) -> int:
     stage.recipe.accumulation(args.gpus)
     require_gpus(args.gpus)
     return run_ranks(["-m", "ndino", "train", *stage_command(args)], args.gpus)
+
+
+def _require_same_recipe(args: argparse.Namespace, stage: Stage) -> None:
+    """Refuse a recipe other than the run's before PyTorch is loaded; engines compare data and start too."""
+    recipe = json.loads(json.dumps(asdict(stage.recipe)))
+    try:
+        belongs_to(stage.out, {"engine": args.engine, "recipe": recipe})
+    except StageError as error:
+        note_failure_of_job(stage.out, str(error))
+        raise
 
 
 def _check_paths(args: argparse.Namespace, stage: Stage) -> None:

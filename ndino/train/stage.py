@@ -12,7 +12,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ndino.common.errors import Stopped, UsageError, UserError, no_room, with_remedy
@@ -127,10 +127,12 @@ def stage_of(options: argparse.Namespace) -> Stage:
     if options.overrides is not None:
         need_file(options.overrides, "name a YAML file, or leave --overrides out")
     recipe = load_recipe(options.recipe, options.overrides)
+    data, images = options.data or Path(recipe.data), options.images or Path(recipe.image_folder)
     return Stage(
-        recipe=recipe,
-        data=options.data or Path(recipe.data),
-        image_folder=options.images or Path(recipe.image_folder),
+        # As run.json and the manifest keep it: with the data that are used.
+        recipe=replace(recipe, data=str(data), image_folder=str(images)),
+        data=data,
+        image_folder=images,
         out=options.out,
         model=options.model,
         language_model=options.language_model,
@@ -206,14 +208,16 @@ def too_many_rejects(
     allowed, share = stage.recipe.max_rejected, rejected / max(1, rejected + usable)
     if share <= allowed:
         return None
-    rows = f"repair the rows in {listed_in}" if listed_in else "repair them"
+    rows, example = f"repair the rows in {listed_in}" if listed_in else "repair them", ""
     remedies = Counter(line.rpartition(REMEDY)[2].removesuffix(")") for line in lines if REMEDY in line)
     if remedies:
         remedy, count = remedies.most_common(1)[0]
+        first = next(line for line in lines if line.rpartition(REMEDY)[2].removesuffix(")") == remedy)
+        example = f"; {first.rpartition(f' {REMEDY}')[0]}"
         rows = f"{remedy}, for {count:,} of them; {listed_in} lists all"
     return (
         f"{stage.data}: {rejected:,} of {rejected + usable:,} rows cannot be used, {share:.1%}, and "
-        f"max_rejected allows {allowed:.1%} (remedy: {rows}; or raise max_rejected in the recipe)"
+        f"max_rejected allows {allowed:.1%}{example} (remedy: {rows}; or raise max_rejected in the recipe)"
     )
 
 

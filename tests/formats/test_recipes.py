@@ -59,6 +59,12 @@ def test_the_grid_is_the_scripts_list_as_height_width_and_is_in_one_file():
         ({"lerning_rate": 1.0}, "lerning_rate: unknown field"),
         ({"learning_rate": ...}, "learning_rate: missing"),
         ({"learning_rate": "1e-5"}, r"learning_rate: expected a number, found '1e-5'.*1\.0e-5"),
+        (
+            {"learning_rate": "1.0e30"},
+            r"found '1\.0e30' \(remedy: .*write 1\.0e\+30, with a point and the .* sign",
+        ),
+        ({"learning_rate": "1E5"}, r"YAML reads 1E5 as text; write 1\.0e\+5"),
+        ({"learning_rate": "0.5"}, r"\(remedy: write 0\.5 without quotes\)"),
         ({"learning_rate": float("nan")}, "learning_rate"),
         ({"effective_batch": 12.5}, "effective_batch: expected a whole number, found 12.5"),
         ({"effective_batch": 0}, "effective_batch: expected greater than 0"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ndino.common.locks import exclusive_lock
 from tests.commands import train as main
 from tests.train.conftest import ROOT
 
 
-def test_command_line_trains_and_names_what_is_missing(stage, backbones, rows, tmp_path, capsys):
+def test_command_line_trains_and_names_what_is_missing(stage, backbones, rows, tmp_path, capsys, monkeypatch):
     overrides = tmp_path / "tiny.yaml"
     overrides.write_text(
         (ROOT / "miniature" / "recipes.yaml")
@@ -55,6 +57,13 @@ def test_command_line_trains_and_names_what_is_missing(stage, backbones, rows, t
     assert main([*arguments[:-4], "--data", str(other), *arguments[-2:], *start]) == 1
     refusal = capsys.readouterr().err
     assert "another data (rows.jsonl with sha256 " in refusal and ", now other.jsonl with sha256 " in refusal
+    overrides.write_text(tiny.replace("mlp:\n", "mlp:\n  max_length: 777\n"))
+    with monkeypatch.context() as no_engine:
+        no_engine.setattr(
+            "ndino.train.command.import_module", lambda name: pytest.fail("an engine was loaded")
+        )
+        assert main([*arguments, *start]) == 1
+    assert "now 777" in capsys.readouterr().err
     overrides.write_text("mlp:\n  learning_rat: 1.0\n")
     assert main([*arguments, *start]) == 1
     assert "learning_rat: unknown field" in capsys.readouterr().err

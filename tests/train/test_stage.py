@@ -43,6 +43,9 @@ def test_options_override_the_recipe_s_data():
     given = stage_of(parser.parse_args([recipe, "--out", "o", "--model", "m", "--data", "mine.jsonl"]))
     assert given.data == Path("mine.jsonl")
     assert given.image_folder == Path(given.recipe.image_folder)
+    assert given.recipe.data == "mine.jsonl", "run.json and the manifest name the data that are used"
+    both = [recipe, "--out", "o", "--model", "m", "--data", "mine.jsonl", "--images", "elsewhere"]
+    assert stage_of(parser.parse_args(both)).recipe.image_folder == "elsewhere"
 
 
 def test_rejects_are_written_and_counted(stage, tmp_path, capsys):
@@ -96,5 +99,8 @@ def test_the_commonest_remedy_of_the_rejects_is_told(stage, tmp_path):
     stage = dataclasses.replace(stage, out=tmp_path)
     lines = [f"d.json row {row}: long (remedy: raise max_length)" for row in (1, 3)]
     lines.append("d.json row 2: bad (remedy: remove it)")
-    with pytest.raises(StageError, match=r"\(remedy: raise max_length, for 2 of them; .*\.txt lists all;"):
+    with pytest.raises(
+        StageError, match=r"\(remedy: raise max_length, for 2 of them; .*\.txt lists all;"
+    ) as told:
         write_rejects(lines, 5, stage)
+    assert "; d.json row 1: long (remedy: " in str(told.value), "what the remedy is about"

@@ -21,6 +21,8 @@ from ndino.formats.questions.layout import split_files
 from ndino.formats.questions.rows import IMAGE
 from ndino.formats.questions.table import Questions, questions_of, read_questions
 
+EXAMPLE_ROW = '{"id": "7", "file_name": "bari.png", "question": "Dov\'è?", "answer": "A Bari."}'
+
 
 class AnswerSetError(UserError):
     """Data that cannot be used at all; the message says what to change."""
@@ -103,6 +105,11 @@ def read_items(
     columns = found.column_names
     if answer_field is None:
         answer_field = "gpt_answer" if "gpt_answer" in columns else "answer"
+    if "conversations" in columns and question_field not in columns:
+        raise UsageError(
+            f"{data}: holds conversations to train on, not questions with answers (remedy: write a .jsonl "
+            f"with rows such as {EXAMPLE_ROW})"
+        )
     texts = ", ".join(sorted({*columns} - {IMAGE}))
     for field in (question_field, answer_field):
         if field not in columns:

@@ -152,7 +152,7 @@ def set_aside(folder: Path) -> bool:
         shutil.rmtree(aside, ignore_errors=True)
         os.replace(folder, aside)
         renamed = f"renamed to {aside.name} (remove it when no stage is running)"
-    print(f"{folder}: damaged, the data are indexed again: {damage}; {renamed}", flush=True)
+    print(f"{folder}: damaged, another index is used or made: {damage}; {renamed}", flush=True)
     return True
 
 

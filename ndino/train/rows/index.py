@@ -124,9 +124,9 @@ def damage_of(folder: Path) -> str | None:
     """
     try:
         meta = read_meta(folder)
-        if meta.pop(_OWN, None) != _crc32_of(meta):
+        if not isinstance(meta, dict) or meta.pop(_OWN, None) != _crc32_of(meta):
             return f"{META}: another content"
-    except (ValueError, TypeError, AttributeError) as error:
+    except ValueError as error:
         return f"{META}: {reason_of(error)}"
     for name, wanted in meta["files"].items():
         try:

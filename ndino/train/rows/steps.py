@@ -9,6 +9,7 @@ of ranks.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from ndino.formats.recipes import Recipe
@@ -41,7 +42,7 @@ def require_steps(stage: Stage, rows: int, *, ranks: int) -> None:
     """Refuse data and a recipe with which nothing would be trained; the first rank warns of very few steps.
 
     Args:
-        rows: usable rows of the data.
+        rows: usable rows of the data, less those of ``eval_rows``.
         ranks: processes that train together.
 
     Raises:
@@ -54,7 +55,14 @@ def require_steps(stage: Stage, rows: int, *, ranks: int) -> None:
 
 
 def no_step(recipe: Recipe, rows: int, data: Path, *, ranks: int) -> str | None:
-    """Why nothing would be trained, with the remedy; None if something would."""
+    """Why nothing would be trained, with the remedy; None if something would.
+
+    Args:
+        rows: usable rows less ``eval_rows``, below 0 if there are not so many.
+        ranks: processes that train together.
+    """
+    if recipe.eval_rows:
+        return _no_step_beside(recipe, rows + recipe.eval_rows, data, ranks=ranks)
     steps = steps_of_stage(recipe, rows)
     if not steps:
         return (
@@ -69,6 +77,25 @@ def no_step(recipe: Recipe, rows: int, data: Path, *, ranks: int) -> str | None:
         f"{data}: {_made_of(recipe, rows)} 1 step, which is warm-up at a learning rate of 0 (warmup_ratio: "
         f"{recipe.warmup_ratio}), so nothing would be trained (remedy: set {smaller(recipe, rows, ranks)} in "
         f"recipe {recipe.name}, or warmup_ratio: 0.0; {PAGE})"
+    )
+
+
+def _no_step_beside(recipe: Recipe, usable: int, data: Path, *, ranks: int) -> str | None:
+    """`no_step` where some of the usable rows are held out."""
+    alone = replace(recipe, eval_rows=0)
+    problem = no_step(alone, max(0, usable - recipe.eval_rows), data, ranks=ranks)
+    if problem is None:
+        return None
+    size = recipe.effective_batch
+    needed = next(
+        (rows for rows in range(size, usable + 1, size) if not no_step(alone, rows, data, ranks=ranks)), None
+    )
+    if needed is None:  # there are too few even with none held out
+        return no_step(alone, usable, data, ranks=ranks)
+    what = problem.removeprefix(f"{data}: ").partition(" (remedy: ")[0]
+    return (
+        f"{data}: eval_rows: {recipe.eval_rows} of {usable:,} usable rows are not trained on, and {what} "
+        f"(remedy: set eval_rows: {usable - needed} or less in recipe {recipe.name}; {PAGE})"
     )
 
 

@@ -74,7 +74,8 @@ def hold_out(index: RowIndex, count: int, *, seed: int) -> tuple[RowIndex, Index
         return index, None
     if count >= len(index):
         raise StageError(
-            f"eval_rows: {count} of {len(index)} usable rows leave none to train on (remedy: less)"
+            f"eval_rows: {count} of {len(index)} usable rows leave none to train on "
+            f"(remedy: set eval_rows: {len(index) - 1} or less)"
         )
     numbers = index.row_numbers
     order = sorted(range(len(index)), key=lambda place: _hash(seed, int(numbers[place])))

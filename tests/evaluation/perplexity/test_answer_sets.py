@@ -47,6 +47,19 @@ def test_the_control_hands_no_broken_image_to_a_sound_question(answers_file):
     assert sorted(item.digest for item in exchanged[:-1]) == sorted(item.digest for item in sound)
 
 
+def test_rows_to_train_on_are_told_from_questions(tmp_path):
+    turns = [{"from": "human", "value": "<image>\nDov'è?"}, {"from": "gpt", "value": "A Bari."}]
+    data = tmp_path / "rows.json"
+    data.write_text(json.dumps([{"id": "1", "image": "a.png", "conversations": turns}]))
+    with pytest.raises(
+        UsageError, match=r"holds conversations to train on, .*\(remedy: write a \.jsonl with rows"
+    ) as told:
+        read_items(str(data))
+    row = json.loads(str(told.value).partition("rows such as ")[2].removesuffix(")"))
+    (tmp_path / "questions.jsonl").write_text(json.dumps(row))
+    assert read_items(str(tmp_path / "questions.jsonl"))[0].question == "Dov'è?"
+
+
 def test_ids_are_unique_whatever_the_data_repeats(answers_file):
     lines = answers_file.read_text().splitlines()
     answers_file.write_text(

@@ -147,11 +147,30 @@ def test_damage_anywhere_is_told_and_makes_the_index_anew(made, name, monkeypatc
         assert again != first and damage_of(again) is None
         assert [row.input_ids.tolist() for row in open_index(again)] == sound
         (line,) = capsys.readouterr().out.splitlines()
-        assert line.startswith(f"{first}: damaged, the data are indexed again: ") and name in line, line
+        assert line.startswith(f"{first}: damaged, another index is used or made: ") and name in line, line
         assert f"renamed to damaged-{first.name} (" in line and not first.exists()
         assert again.name.endswith(f"-{number + 1}"), "a run that began with the old one must not take it"
         first = again
         assert made() == first and not capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["[]", "7", "null", '"text"'])
+def test_an_index_that_is_no_object_is_damaged_in_plain_words(made, content):
+    folder = made()
+    (folder / META).write_text(content)
+    assert damage_of(folder) == f"{META}: another content"
+
+
+def test_a_sound_index_beside_the_run_is_used_in_place_of_a_damaged_one(
+    made, data, tmp_path, monkeypatch, capsys
+):
+    first = made()
+    beside = tmp_path / ".index" / first.name
+    shutil.copytree(first, beside)
+    (first / META).write_text("[]")
+    monkeypatch.setattr(building, "_build", lambda *args: pytest.fail("the data were indexed again"))
+    assert made() == beside
+    assert "damaged, another index is used or made: index.json: another content" in capsys.readouterr().out
 
 
 def test_a_file_that_is_cut_off_or_gone_makes_the_index_anew(made, capsys):

@@ -47,7 +47,7 @@ def test_a_damaged_index_of_a_run_is_made_again_with_the_same_rows(begun, built,
     flip(began.folder / "rows-00000.arrow", 2000)
     again = stage_index(begun, built[1])
     assert again.folder != began.folder and again.digest == began.digest
-    assert "damaged, the data are indexed again" in capsys.readouterr().out
+    assert "damaged, another index is used or made" in capsys.readouterr().out
     assert json.loads((begun.out / RECORD).read_text())["folder"] == str(again.folder)
 
 

@@ -27,6 +27,21 @@ DATA = Path("ten.json")
 quiet = lambda *_: None  # noqa: E731
 
 
+@pytest.mark.parametrize(("epochs", "most"), [(20.0, 8), (1.0, 6)])
+@pytest.mark.parametrize("count", [9, 10, 12])
+def test_too_many_held_out_rows_are_named_with_the_most_that_work(epochs, most, count):
+    small = dataclasses.replace(IT, effective_batch=2, per_device_batch=2, epochs=epochs)
+    told = no_step(dataclasses.replace(small, eval_rows=count), 10 - count, DATA, ranks=1)
+    assert told is not None
+    assert f"eval_rows: {count} of 10 usable rows are not trained on, and {max(0, 10 - count)} usable" in told
+    assert f"(remedy: set eval_rows: {most} or less in recipe it; " in told
+    least = dataclasses.replace(small, eval_rows=most)
+    assert no_step(least, 10 - most, DATA, ranks=1) is None
+    assert no_step(dataclasses.replace(least, eval_rows=most + 1), 9 - most, DATA, ranks=1) is not None
+    one = no_step(dataclasses.replace(small, eval_rows=1), 0, DATA, ranks=1)
+    assert one is not None and "1 usable row(s) do not fill a step of 2" in one
+
+
 @pytest.mark.parametrize("ratio", [0.0, 0.03, 0.5, 0.99])
 def test_a_stage_is_refused_exactly_if_no_step_has_a_learning_rate(ratio, tmp_path):
     for steps in range(1, 40):
