@@ -226,6 +226,7 @@ class NativeTrainer(Trainer):
 
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
         rows = inputs.pop("rows")  # not for the model
+        images = len(inputs["image_sizes"]) > 0
         self.throughput.saw(inputs)
         if self.state.global_step + 1 in self.guard.skip:
             # Without a backward pass there are no gradients, and the optimiser leaves the weights alone. The
@@ -234,7 +235,7 @@ class NativeTrainer(Trainer):
             share = (self.guard.spikes.median or 0.0) / self.current_gradient_accumulation_steps
             return torch.tensor(share, device=self.args.device)
         loss = super().training_step(model, inputs, num_items_in_batch)
-        self.guard.saw(rows, loss)
+        self.guard.saw(rows, loss, images=images)
         return loss
 
     def _get_grad_norm(self, model, grad_norm=None):

@@ -141,6 +141,19 @@ def test_a_run_that_diverges_stops_with_its_rows_and_publishes_nothing(
     assert "'loss': 0.0" not in (stage.out / "train.log").read_text()
 
 
+def test_a_dead_model_is_noticed_by_gradients_of_exactly_zero(tree, first_recipe, backbones, rows, tmp_path):
+    dead = tmp_path / "dead"
+    shutil.copytree(backbones.language_model, dead)
+    tensors = load_file(dead / "model.safetensors")
+    for name in ("model.norm.weight", "lm_head.weight"):
+        tensors[name].zero_()
+    save_file(tensors, dead / "model.safetensors", metadata={"format": "pt"})
+    stage = first_stage(first_recipe, backbones, rows, tmp_path / "out")
+    with pytest.raises(StageError, match=r"diverged at step 1: every gradient is exactly 0 .* in step 3"):
+        run_stage(dataclasses.replace(stage, language_model=dead), on_step=quiet)
+    assert newest_complete_checkpoint(stage.out) is None and not (stage.out / "model").exists()
+
+
 def test_control_c_saves_a_checkpoint(tree, first_recipe, backbones, rows, tmp_path):
     recipe = dataclasses.replace(first_recipe, save_steps=100)
     stage = first_stage(recipe, backbones, rows, tmp_path / "out")

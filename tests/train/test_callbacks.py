@@ -38,7 +38,7 @@ def test_older_checkpoints_are_removed_once_the_new_one_is_known_to_be_good(tmp_
     else:
         marks.on_pre_optimizer_step(args, state, None)
         assert len(list(tmp_path.iterdir())) == 4, "the guard has not seen the step"
-        marks.guard.saw([1], torch.tensor(1.0))
+        marks.guard.saw([1], torch.tensor(1.0), images=True)
         marks.guard.on_pre_optimizer_step(args, state, None)
         marks.on_pre_optimizer_step(args, state, None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-12"]

@@ -14,7 +14,16 @@ from ndino.formats.finite import first_non_finite, non_finite_in_folder
 from ndino.formats.model_kinds import ModelFolderError
 from ndino.train.checkpoints import newest_complete_checkpoint
 from ndino.train.engine import run_stage
-from ndino.train.health.divergence import FEWEST, MAX_SKIPS, SPIKES, Diverged, SpikeDetector, events
+from ndino.train.health.divergence import (
+    FEWEST,
+    MAX_SKIPS,
+    SPIKES,
+    ZERO_NORMS,
+    Diverged,
+    DivergenceGuard,
+    SpikeDetector,
+    events,
+)
 from ndino.train.health.ending import failure_since
 from ndino.train.stage import Stage, StageError
 from ndino.train.trainer import NativeTrainer
@@ -49,7 +58,12 @@ def test_far_too_high_a_rate_stops_the_run_and_nothing_of_it_is_kept(stage):
         run_stage(stage, on_step=quiet)
     said = str(caught.value)
     (event,) = events(stage.out)
-    assert f"training diverged at step {event.step}: the loss is nan; row(s) " in said and "\n" not in said
+    assert (
+        f"training diverged at step {event.step}: the loss is nan; learning_rate 1e+08 is most like" in said
+    )
+    assert (
+        "\n" not in said and "skip" not in said and said.index("lower learning_rate") < said.index("look at")
+    )
     assert "of rows.jsonl in it" in said and "lower learning_rate" in said and "divergence.json" in said
     assert len(event.rows) == 4 and all(f"{row}" in said for row in event.rows)
     # checkpoint-2, whose weights are finite and ruined, was the start of step 3.
@@ -109,6 +123,86 @@ def test_weights_that_the_last_update_ruined_are_neither_kept_nor_published(stag
     with pytest.raises(Diverged, match=r"diverged at step 2: \S+ is not finite after its update"):
         run_stage(stage, on_step=quiet)
     assert newest_complete_checkpoint(stage.out) is None and not (stage.out / "model").exists()
+
+
+@pytest.fixture
+def kill(monkeypatch):
+    """``kill(step, …)`` zeroes the last norm and the head before these steps: a finite loss, no gradient."""
+    compute = NativeTrainer.compute_loss
+
+    def kill(*steps: int) -> None:
+        def compute_loss(self, model, inputs, *arguments, **options):
+            if self.state.global_step + 1 in steps:
+                with torch.no_grad():
+                    for name, weight in model.named_parameters():
+                        if name.endswith(("language_model.norm.weight", "lm_head.weight")):
+                            weight.zero_()
+            return compute(self, model, inputs, *arguments, **options)
+
+        monkeypatch.setattr(NativeTrainer, "compute_loss", compute_loss)
+
+    return kill
+
+
+def test_a_dead_model_is_noticed_by_gradients_of_exactly_zero(stage, kill):
+    stage = with_recipe(stage, max_steps=9, save_steps=1)
+    kill(5, 6, 7, 8, 9)
+    with pytest.raises(Diverged, match="diverged at step 5: every gradient is exactly 0") as caught:
+        run_stage(stage, on_step=quiet)
+    event = caught.value.event
+    assert (event.step, event.noticed) == (5, 4 + ZERO_NORMS) and {
+        each["step"] for each in event.batches
+    } == {*range(5, 5 + ZERO_NORMS)}
+    # The update of step 4 gave the weights that step 5 found dead.
+    assert newest_complete_checkpoint(stage.out).name == event.checkpoint == "checkpoint-3"
+    assert not (stage.out / "model").exists()
+
+
+def test_fewer_steps_without_a_gradient_stop_no_run(stage, kill):
+    kill(2, 3, 5, 6)
+    run_stage(stage, on_step=quiet)
+    assert events(stage.out) == [] and (stage.out / "model").is_dir()
+
+
+def test_a_projector_learns_nothing_from_rows_without_images(stage, rows, tmp_path, monkeypatch):
+    """Not a dead model: most of these steps have no image, so that the projector has no gradient."""
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    records = [json.loads(line) for line in (rows / "rows.jsonl").read_text().splitlines()]
+    for record in records[1:]:
+        del record["image"]
+        record["conversations"][0]["value"] = "Che cosa vedi?"
+    (mixed / "rows.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    stage = dataclasses.replace(
+        with_recipe(
+            stage,
+            trainable="projector",
+            vision_learning_rate=None,
+            effective_batch=1,
+            per_device_batch=1,
+            max_steps=12,
+        ),
+        data=mixed / "rows.jsonl",
+    )
+    norms, look = [], DivergenceGuard.on_pre_optimizer_step
+
+    def note(guard, *arguments, **options):
+        norms.append(float(guard.norm))
+        look(guard, *arguments, **options)
+
+    monkeypatch.setattr(DivergenceGuard, "on_pre_optimizer_step", note)
+    run_stage(stage, on_step=quiet)
+    assert norms.count(0.0) == 11 and events(stage.out) == []
+
+
+def test_the_learning_rate_is_named_first_after_several_steps(stage, spoil):
+    stage = with_recipe(stage, on_divergence="skip", max_steps=9, save_steps=1)
+    spoil(5, 6, 7, 8)
+    with pytest.raises(Diverged) as caught:
+        run_stage(stage, on_step=quiet)
+    said = str(caught.value)
+    assert "too high, as training diverged at 4 different steps; row(s) " in said
+    assert said.index("train again with a lower learning_rate") < said.index("look at the rows")
 
 
 def test_a_tensor_that_is_not_finite_is_not_published(stage, monkeypatch):

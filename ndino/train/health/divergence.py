@@ -1,7 +1,8 @@
 """Stops training that diverges, on all ranks in the same step; for both engines.
 
 A step is looked at after its backward pass and before its update counts: a loss or a gradient norm that is
-not finite, or a loss far above the recent ones for several steps in a row, ends training with `Diverged`.
+not finite, a loss far above the recent ones for several steps in a row, or gradients that are all exactly 0
+for several steps (a dead model, whose loss may well be finite), ends training with `Diverged`.
 Nothing of it is saved: a checkpoint from which a bad step was computed no longer counts as complete.
 """
 
@@ -36,8 +37,12 @@ RECORD = "divergence.json"  # in a run's folder: what happened, and in which ste
 WINDOW, FEWEST = 128, 32
 FACTOR, MARGIN = 3.0, 3.0
 SPIKES = 3
+ZERO_NORMS = 3  # steps in a row whose gradient norm is exactly 0, though they have something to train
+AFTER_WARM_UP = 3  # steps after warm-up in which a divergence is put down to the learning rate
 MAX_SKIPS = 3  # steps that a run may skip with on_divergence: skip
 ROWS_SHOWN = 16
+# In the names of weights, of either engine, that only images pass through.
+OF_IMAGES = ("vision_tower", "projector", "image_newline")
 
 
 class Diverged(StageError):
@@ -142,16 +147,23 @@ class DivergenceGuard(TrainerCallback):
         self.skip: Collection[int] = ()
         self.norm: Any = None
         self.spikes = SpikeDetector()
+        self.zero_norms = 0  # in a row, up to the last step
         self.proven = 0
+        self._needs_images = False  # whether only what images pass through is trained
+        self._images = False
         self._batches: list[tuple[Any, torch.Tensor]] = []
         self._suspects: dict[int, list[tuple[Any, torch.Tensor]]] = {}
 
-    def saw(self, rows: Any, loss: torch.Tensor) -> None:
-        """Note a micro-batch: its rows (tensor or list) and its share of the step's loss, a scalar."""
+    def saw(self, rows: Any, loss: torch.Tensor, *, images: bool) -> None:
+        """Note a micro-batch: its rows (tensor or list), its share of the step's loss, a scalar, and whether
+        it has ``images``."""
+        self._images = self._images or images
         # Kept on their device: reading them here would wait for it in every micro-batch.
         self._batches.append((rows, loss.detach()))
 
-    def on_train_begin(self, args, state, control, **options) -> None:
+    def on_train_begin(self, args, state, control, model=None, **options) -> None:
+        trained = [name for name, weight in model.named_parameters() if weight.requires_grad] if model else []
+        self._needs_images = all(any(part in name for part in OF_IMAGES) for name in trained)
         # After a resume, what was logged before stands for the losses of its steps.
         self.spikes.losses.extend([row["loss"] for row in state.log_history if "loss" in row][-FEWEST:])
 
@@ -159,9 +171,11 @@ class DivergenceGuard(TrainerCallback):
         step = state.global_step + 1
         batches, self._batches = self._batches, []
         norm, self.norm = self.norm, None
+        images, self._images = self._images, False
         if step in self.skip:
             return
-        loss, norm = self._of_all_ranks(batches, norm, args.device)
+        trains = norm is not None and (images or not self._needs_images)
+        loss, norm, trains = self._of_all_ranks(batches, norm, trains, args.device)
         self._suspects[step] = batches
         what = None
         if not math.isfinite(loss):
@@ -172,10 +186,15 @@ class DivergenceGuard(TrainerCallback):
             self.spikes.add(loss)
             if self.spikes.in_a_row >= SPIKES:
                 what = f"the loss is {loss:.4g} after a median of {self.spikes.median:.4g}"
+            # A step without images neither counts nor ends the count where only their part is trained.
+            if norm or trains:
+                self.zero_norms = 0 if norm else self.zero_norms + 1
+            if self.zero_norms >= ZERO_NORMS:
+                what = f"every gradient is exactly 0 and nothing is learned any more, the loss {loss:.4g}"
         if what is not None:
             # A spike began some steps ago; a loss that is not finite may end one.
             self._stop(args, state, first=min(self._suspects), noticed=step, what=what)
-        if not self.spikes.in_a_row:
+        if not self.spikes.in_a_row and not self.zero_norms:
             self._suspects.clear()
             self.proven = step
 
@@ -203,24 +222,29 @@ class DivergenceGuard(TrainerCallback):
             first = min(self._suspects, default=step)
             self._stop(args, state, first=first, noticed=step, what=f"{bad} is not finite after its update")
 
-    def _of_all_ranks(self, batches, norm: Any, device: torch.device) -> tuple[float, float]:
+    def _of_all_ranks(
+        self, batches, norm: Any, trains: bool, device: torch.device
+    ) -> tuple[float, float, bool]:
+        """The step's loss and gradient norm, and whether it ``trains`` something on any rank."""
         loss = torch.stack([loss.float().to(device) for _, loss in batches]).sum()
         if hasattr(norm, "full_tensor"):  # FSDP's norm is spread over the ranks, too
             norm = norm.full_tensor()
         norm = torch.as_tensor(0.0 if norm is None else norm, dtype=torch.float32, device=device)
-        both = torch.stack([loss, norm.reshape(())])
+        all_three = torch.stack([loss, norm.reshape(()), loss.new_tensor(float(trains))])
         if dist.is_initialized():
             # The norm is the same everywhere, unless one rank alone sees that it is not finite.
-            dist.all_reduce(both)
-            both /= dist.get_world_size()
-        loss, norm = both.tolist()
-        return loss, math.nan if norm < 0 else norm  # DeepSpeed has -1 for a norm that is not finite
+            dist.all_reduce(all_three)
+            all_three /= dist.get_world_size()
+        loss, norm, training = all_three.tolist()
+        # DeepSpeed has -1 for a norm that is not finite.
+        return loss, math.nan if norm < 0 else norm, training > 0
 
     def _stop(self, args, state, *, first: int, noticed: int, what: str) -> None:
         out = Path(args.output_dir)
         batches = [each for rank in of_every_rank(list(_described(self._suspects))) for each in rank]
         event = from_first_rank(lambda: self._recorded(out, Event(first, noticed, what, None, batches)))
-        message = _message(out, event, skipping=self.skipping)
+        rate = _blamed_rate(args, state, out, event)
+        message = _message(out, event, rate=rate, skipping=self.skipping)
         if state.is_world_process_zero and not event.skipped:
             note_failure(out, message)
         raise Diverged(message, event=event)
@@ -253,22 +277,40 @@ def skip_notice(out: Path, event: Event) -> str:
     return f"{_what(out, event)}; back to {event.checkpoint or 'the start'}, and on without this step's batch"
 
 
-def _what(out: Path, event: Event) -> str:
+def _blamed_rate(args, state, out: Path, event: Event) -> str | None:
+    """Why the learning rate is to blame rather than the rows of a step, in words; None if it is not."""
+    steps = sorted({event.step, *(each.step for each in events(out))})
+    warm_up = args.get_warmup_steps(state.max_steps)
+    if len(steps) > 1:
+        why = f"training diverged at {len(steps)} different steps"
+    elif 1 < event.step <= warm_up + AFTER_WARM_UP:  # before step 1 nothing has been changed
+        why = f"step {event.step} is in or right after warm-up"
+    else:
+        return None
+    return f"learning_rate {args.learning_rate:g} is most likely too high, as {why}"
+
+
+def _what(out: Path, event: Event, rate: str | None = None) -> str:
     shown = ", ".join(map(str, event.rows[:ROWS_SHOWN]))
     more = len(event.rows) - ROWS_SHOWN
     rows = f"row(s) {shown}{f' and {more} more' if more > 0 else ''} of {_data_file(out)} in it"
     since = f" in step {event.noticed}, since step {event.step}" if event.noticed != event.step else ""
-    return f"{out}: training diverged at step {event.step}: {event.what}{since}; {rows}"
+    blamed = f"; {rate}" if rate else ""
+    return f"{out}: training diverged at step {event.step}: {event.what}{since}{blamed}; {rows}"
 
 
-def _message(out: Path, event: Event, *, skipping: bool | None) -> str:
+def _message(out: Path, event: Event, *, rate: str | None, skipping: bool | None) -> str:
     remedy = "look at these rows; or train again with a lower learning_rate in another --out"
+    if rate:
+        remedy = (
+            "train again with a lower learning_rate in another --out; if that diverges too, look at the rows"
+        )
     if skipping:
         remedy += f"; {MAX_SKIPS} steps were skipped, which is the most"
-    elif skipping is False:
+    elif skipping is False and not rate:
         remedy += "; or set on_divergence: skip in the recipe and rerun to resume from "
         remedy += f"{event.checkpoint or 'the start'} without this step's batch"
-    return f"{_what(out, event)}, details in {out / RECORD} (remedy: {remedy})"
+    return f"{_what(out, event, rate)}, details in {out / RECORD} (remedy: {remedy})"
 
 
 def _data_file(out: Path) -> str:

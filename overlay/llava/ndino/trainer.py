@@ -107,7 +107,9 @@ class StageTrainer(LLaVATrainer):
         self.state.num_input_tokens_seen += int(self.accelerator.gather(tokens).sum())
         self.weight = self._weight(samples)
         loss = super().training_step(model, inputs)
-        self.guard.saw([each["row"] for each in samples], loss)
+        # Upstream gives a sample without an image an empty one, of the modality "text".
+        images = any(modality != "text" for modality in inputs.get("modalities", ()))
+        self.guard.saw([each["row"] for each in samples], loss, images=images)
         return loss
 
     def _weight(self, samples: Sequence[Mapping[str, int]]) -> float | None:
