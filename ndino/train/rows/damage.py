@@ -79,10 +79,15 @@ class RecordDamage(TrainerCallback):
 
     def _require_few(self, reasons: Mapping[int, str]) -> None:
         index = self.dataset.index
-        require_few_rejects(len(index.rejects) + len(reasons), len(index) - len(reasons), self.stage)
+        lines = index.lines(self.stage.data) + self._lines(reasons)
+        rejected, usable = len(index.rejects) + len(reasons), len(index) - len(reasons)
+        require_few_rejects(rejected, usable, self.stage, lines=lines)
 
     def _append(self, reasons: dict[int, str]) -> None:
-        append_rejects([f"{self.stage.data} row {row}: {why}" for row, why in reasons.items()], self.stage)
+        append_rejects(self._lines(reasons), self.stage)
+
+    def _lines(self, reasons: Mapping[int, str]) -> list[str]:
+        return [f"{self.stage.data} row {row}: {why}" for row, why in reasons.items()]
 
     def _seen_here(self) -> int:
         return int(self.dataset.damaged.sum())
