@@ -139,10 +139,18 @@ class EvaluationRun:
             if not store.done(task, depends[task], shuffled=shuffled)
         ]
 
+    def current(self, model: Model) -> dict[str, dict[str, Any]]:
+        """The entries of today's results, by task; stale ones, of tasks that failed again, are left out."""
+        store = self.stores[model.name]
+        return {
+            task: store.results["tasks"][task]
+            for task in self.benchmarks.names
+            if store.done(task, self.depends(model, task), shuffled=False)
+        }
+
     def stale(self, model: Model) -> Iterator[str]:
         """A line for each reason why finished tasks are asked again."""
         store = self.stores[model.name]
-        yield from store.notes
         tasks: dict[str, list[str]] = {}
         for task in self.benchmarks.names:
             if (reason := store.changed(task, self.depends(model, task))) is not None:
@@ -159,10 +167,11 @@ def run(args: argparse.Namespace) -> int:
                 _evaluate(run)
                 if run.first:
                     _totals(run)
+                    table = _table(run)
     except _TogetherError:
         return 1
     if run.first:
-        print(_table(run))
+        print(table)
     for failure in run.failures:
         print(f"ndino evaluate: {failure}", file=sys.stderr)
     return 1 if run.failures else 0
@@ -353,10 +362,10 @@ def _fail(run: EvaluationRun, what: str, error: Exception, *, expected: bool = F
 
 def _totals(run: EvaluationRun) -> None:
     for model in run.models:
-        store = run.stores[model.name]
+        store, current = run.stores[model.name], run.current(model)
         for group, tasks in run.benchmarks.groups.items():
-            entries = {task: store.results["tasks"].get(task, {}).get("metrics") for task in tasks}
-            if all(entries.values()) and (totals := run.benchmarks.totals(group, entries)):
+            entries = {task: current[task]["metrics"] for task in tasks if task in current}
+            if len(entries) == len(tasks) and (totals := run.benchmarks.totals(group, entries)):
                 store.save_group(group, totals)
 
 
@@ -367,9 +376,9 @@ def _table(run: EvaluationRun) -> str:
 
     rows = []
     for model in run.models:
-        results = run.stores[model.name].results
+        groups, current = run.stores[model.name].results["groups"], run.current(model)
         for task in run.benchmarks.names:
-            if (entry := results["tasks"].get(task)) is None:
+            if (entry := current.get(task)) is None:
                 rows.append([model.name, task, *["–"] * 7])
                 continue
             metric, score = next(iter(entry["metrics"].items()))
@@ -380,7 +389,7 @@ def _table(run: EvaluationRun) -> str:
             shown = _percent(score) + ("" if error is None else f" ± {_percent(error)}")
             rows.append([model.name, task, entry["n"], metric, shown, *map(_percent, others)])
         for group in run.benchmarks.groups:
-            if totals := results["groups"].get(group):
+            if totals := groups.get(group):
                 metric, score = next(iter(totals.items()))
                 scores = [score, totals.get("robust"), None, None, None]
                 rows.append([model.name, group, "", metric, *map(_percent, scores)])

@@ -46,8 +46,7 @@ def hold(folder: Path) -> Iterator[None]:
 class ResultsStore:
     """Results of one model under ``folder``.
 
-    Attributes:
-        notes: what was found stale when the folder was opened, in a line each.
+    Where the model has changed, its old results stay, stale, until each is made again.
 
     Raises:
         SetupError: the folder holds another model's results, or ``results.json`` is broken.
@@ -55,7 +54,6 @@ class ResultsStore:
 
     def __init__(self, folder: Path, model: Model) -> None:
         self.folder = folder
-        self.notes: list[str] = []
         self._results_path = folder / "results.json"
         self.results: dict[str, Any] = {
             "model": model.name,
@@ -75,17 +73,9 @@ class ResultsStore:
             raise SetupError(
                 f"{self._results_path}: broken, {error!r} (remedy: remove it and rerun)"
             ) from error
-        if same_weights or (same_source and not known):
+        if same_weights or same_source:
+            # A model that was trained further: each entry states the weights that it was made with.
             self.results.update(tasks=found["tasks"], groups=found.get("groups", {}))
-        elif same_source:
-            # The model was trained further, so the old answers are not its own.
-            for task in found["tasks"]:
-                self._log(task, True).unlink(missing_ok=True)
-                self._log(task, False).unlink(missing_ok=True)
-            self._write()
-            if found["tasks"]:
-                names = ", ".join(found["tasks"])
-                self.notes.append(f"{folder}: the model has changed, its old results are removed: {names}")
         else:
             has = "which has other weights" if known else "which may have other weights"
             raise SetupError(
@@ -160,7 +150,8 @@ class ResultsStore:
     ) -> None:
         """Write a finished task's log and its entry in ``results.json``, to which ``more`` is added.
 
-        Results with right images come first; saving them removes older ones with shuffled images.
+        Results with right images come first; once they are written, older ones with shuffled images are
+        removed. Totals of groups are removed when the answers depend on something else than before.
         """
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
         if shuffled:
@@ -174,10 +165,14 @@ class ResultsStore:
                 "key": result_key(depends),
                 "depends": depends,
             }
-            self._log(task, True).unlink(missing_ok=True)
         write_text(self._log(task, shuffled), "".join(lines))
+        before = self.results["tasks"].get(task)
         self.results["tasks"][task] = entry
+        if before is not None and (before.get("depends") or {}).get("answers") != depends["answers"]:
+            self.results["groups"] = {}
         self._write()
+        if not shuffled:
+            self._log(task, True).unlink(missing_ok=True)
 
     def save_group(self, group: str, metrics: Mapping[str, float]) -> None:
         """Write the totals of a group of tasks."""

@@ -164,6 +164,53 @@ def test_other_data_and_other_weights_are_evaluated_again(run, tmp_path, loads, 
     assert loads == ["it"] * 3
 
 
+@pytest.mark.parametrize("part", ["weights", "chat template"])
+def test_a_changed_model_removes_no_result_that_is_not_made_again(
+    part, run, tmp_path, loads, tiny_model_folder, capsys
+):
+    folder, model = tmp_path / "eval" / "it", tmp_path / "model"
+    shutil.copytree(tiny_model_folder, model)
+    assert run("--tasks", "pope-it,mtvqa-it", "--shuffle", model=f"it={model}") == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    if part == "weights":
+        write_tiny_model(tmp_path / "other", seed=1)
+        shutil.copy(tmp_path / "other" / "model.safetensors", model)
+    else:
+        template = model / "chat_template.jinja"
+        template.write_text((template.read_text() if template.exists() else "") + "{# new #}")
+    capsys.readouterr()
+    assert run("--tasks", "pope-it", model=f"it={model}") == 1
+    said = capsys.readouterr().err
+    assert f"{folder}: also holds mtvqa-it, whose results are stale: {part} (remedy: evaluate them" in said
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before and loads == ["it"]
+    assert run("--tasks", "pope-it,mtvqa-it", model=f"it={model}") == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "stale" in line]
+    assert line == (
+        f"ndino evaluate: {folder}: pope-it, mtvqa-it: stale and made again, since this changed: {part}"
+    )
+    assert {path.name for path in folder.iterdir()} == {"pope-it.jsonl", "mtvqa-it.jsonl", "results.json"}
+
+
+def test_a_task_that_fails_when_made_again_keeps_its_old_log_and_shows_no_old_score(
+    run, tmp_path, tiny_model_folder, monkeypatch, capsys
+):
+    folder, model = tmp_path / "eval" / "it", tmp_path / "model"
+    shutil.copytree(tiny_model_folder, model)
+    assert run("--tasks", "mtvqa-it", model=f"it={model}") == 0
+    before = (folder / "mtvqa-it.jsonl").read_bytes()
+    write_tiny_model(model, seed=1)
+
+    def fail(*_, **__):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(evaluate.Benchmarks, "ask", fail)
+    capsys.readouterr()
+    assert run("--tasks", "mtvqa-it", model=f"it={model}") == 1
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "mtvqa-it" in line]
+    assert row.count("–") == 7
+    assert (folder / "mtvqa-it.jsonl").read_bytes() == before
+
+
 def test_a_stale_result_is_made_again_and_says_what_changed(run, tmp_path, loads, monkeypatch, capsys):
     folder = tmp_path / "eval" / "it"
     assert run("--tasks", "gqa-it,mtvqa-it", "--shuffle") == 0

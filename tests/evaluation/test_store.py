@@ -57,14 +57,42 @@ def test_a_log_that_was_removed_is_written_again(tmp_path):
     assert not ResultsStore(tmp_path, MODEL).done("gqa-it", NOW, shuffled=False)
 
 
-def test_a_model_trained_on_never_keeps_old_answers(tmp_path):
+def test_results_of_a_model_trained_on_are_stale_and_stay_until_each_is_made_again(tmp_path):
+    store = ResultsStore(tmp_path, MODEL)
+    for task in ("gqa-it", "pope-it"):
+        save(store, task=task)
+        save(store, task=task, shuffled=True)
+    store.save_group("both", {"exact_match": 0.5})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    trained_on = ResultsStore(tmp_path, Model("it", MODEL.source, MODEL.path, "weights-2"))
+    newer = {**NOW, "answers": {**NOW["answers"], "weights": "2" * 32}}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert not trained_on.done("gqa-it", newer, shuffled=False)
+    assert trained_on.changed("gqa-it", newer) == "weights"
+    with pytest.raises(SetupError, match="also holds gqa-it, whose results are stale: weights"):
+        trained_on.require_unmixed(newer["answers"], ["pope-it"])
+    trained_on.require_unmixed(newer["answers"], ["gqa-it", "pope-it"])
+    save(trained_on, depends=newer)
+    assert names(tmp_path) == {*before} - {"gqa-it.shuffled.jsonl"}
+    # A killed run: the task that was not reached is still stale, and so is the total over both.
+    again = ResultsStore(tmp_path, Model("it", MODEL.source, MODEL.path, "weights-2"))
+    assert again.done("gqa-it", newer, shuffled=False) and not again.done("pope-it", newer, shuffled=False)
+    assert again.results["groups"] == {}
+
+
+def test_a_control_stays_until_the_new_log_is_whole(tmp_path, monkeypatch):
     store = ResultsStore(tmp_path, MODEL)
     save(store)
     save(store, shuffled=True)
-    trained_on = ResultsStore(tmp_path, Model("it", MODEL.source, MODEL.path, "weights-2"))
-    assert trained_on.results["tasks"] == {}
-    assert trained_on.notes == [f"{tmp_path}: the model has changed, its old results are removed: gqa-it"]
-    assert names(tmp_path) == {"results.json"}
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(self, *args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        save(store, depends=OTHER_DATA)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_what_changed_is_said(tmp_path):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ndino.common.errors import UserError
 from ndino.evaluation import shuffle
-from ndino.formats.questions.faults import text_fault, texts_fault
+from ndino.formats.questions.faults import is_blank, text_fault, texts_fault
 from ndino.formats.questions.images import ImageFaultError, decode
 from ndino.formats.questions.rows import IMAGE
 from ndino.formats.questions.table import Questions, document_image, questions_of
@@ -98,7 +98,7 @@ def require_texts(
     for column in columns:
         values = found.column(column)
         if column in may_be_empty:
-            values = ["-" if isinstance(value, str) and not value.strip() else value for value in values]
+            values = ["-" if isinstance(value, str) and is_blank(value) else value for value in values]
         require(found, lambda row, values=values, column=column: check(values[row], column))
 
 

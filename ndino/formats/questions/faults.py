@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,13 +13,20 @@ from ndino.common.errors import shown
 _HALF_A_PAIR = re.compile("[\\ud800-\\udfff]")
 FILL_IN = "fill it in or remove the row"
 QUOTES = "put numbers in quotes"
+# Format characters such as the zero-width space, spaces, and control characters.
+_INVISIBLE = {"Cf", "Zs", "Cc"}
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text has no visible character: empty, or only spaces and zero-width characters."""
+    return all(char.isspace() or unicodedata.category(char) in _INVISIBLE for char in text)
 
 
 def text_fault(value: Any, field: str) -> tuple[str, str] | None:
     """What is wrong with a field that must be a text, and the remedy; None for a good one."""
     if not isinstance(value, str):
         return f"{field} is {shown(repr(value))}, not a text", QUOTES if value is not None else FILL_IN
-    if not value.strip():
+    if is_blank(value):
         return f"{field} is empty: {value!r:.80}", FILL_IN
     if _HALF_A_PAIR.search(value):
         return f"{field} is no Unicode: it holds half of a surrogate pair", "write the text as UTF-8"
@@ -29,7 +37,7 @@ def texts_fault(value: Any, field: str) -> tuple[str, str] | None:
     """What is wrong with a field that must be a list of texts, none of them empty, and the remedy."""
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         return f"{field} is {shown(repr(value))}, not a list of texts", QUOTES
-    if not value or not all(text.strip() for text in value):
+    if not value or any(map(is_blank, value)):
         return f"{field} is empty: {shown(repr(value))}", FILL_IN
     return next((text_fault(text, field) for text in value if _HALF_A_PAIR.search(text)), None)
 

@@ -2,7 +2,8 @@
 
 - as the hub lays it out: a ``README.md`` whose header names the files of each split under ``configs:``;
 - plain files: ``NAME.jsonl``, ``NAME.json``, ``NAME.csv``, each perhaps with ``.gz``, or ``NAME.parquet``, in
-  the folder or in its ``data/``; Parquet files in a folder ``NAME/``; or a single file of any name;
+  the folder or in its ``data/``; Parquet files in a folder ``NAME/``; or a single file of any name but
+  that of another split;
 - imagefolder: ``metadata.jsonl`` (or .csv, .parquet) beside the images, in the folder or in ``NAME/``;
 - what ``save_to_disk`` of `datasets` writes.
 """
@@ -27,6 +28,8 @@ ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".parq
 SHARD = re.compile(r"(?P<split>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})")
 _HEADER = re.compile(r"\A\ufeff?---\r?\n(.*?)\r?\n---", re.DOTALL)
 _METADATA = "metadata"
+# Names that say which split a file is; the names of one split may stand for each other.
+_KNOWN = {"train": "train", **dict.fromkeys(("validation", "valid", "val", "dev"), "validation")}
 # Files that `save_to_disk` writes: of several splits, and of one.
 _SAVED_SPLITS, _SAVED = "dataset_dict.json", "state.json"
 
@@ -59,7 +62,8 @@ def split_files(folder: Path, split: str | None, *, config: str | None = None) -
 
     Raises:
         UsageError: there is no such split or configuration, or ``split`` is None and there are several.
-        QuestionsError: there are no files, a shard is missing, or a split is there twice.
+        QuestionsError: there are no files, a shard is missing, a split is there twice, or the only one
+            is another by its name, such as ``train`` where ``test`` is asked for.
         OSError: the folder may not be read.
     """
     require_open(folder)
@@ -76,7 +80,7 @@ def split_files(folder: Path, split: str | None, *, config: str | None = None) -
     groups, ignored = _plain(folder)
     files = _choose(folder, groups, split)
     # An imagefolder names images from where its metadata lie, other files from the folder itself.
-    beside, metadata = _parents(files, folder), files[0].name.startswith(f"{_METADATA}.")
+    beside, metadata = _parents(files, folder), _is_metadata(files[0])
     return SplitFiles(files, (*beside, folder) if metadata else (folder, *beside), tuple(ignored))
 
 
@@ -187,7 +191,7 @@ def _plain(folder: Path) -> tuple[_Groups, list[tuple[Path, str]]]:
         if not place.is_dir() or not _visible(place) or place.name == "data":
             continue
         rows = [p for p in sorted(place.glob("*")) if ending_of(p) and _visible(p) and p.is_file()]
-        metadata = [path for path in rows if path.name.removesuffix(ending_of(path)) == _METADATA]
+        metadata = [path for path in rows if _is_metadata(path)]
         parquet = [path for path in rows if path.suffix == ".parquet"]
         for path in metadata or parquet:
             groups[place.name][place, ending_of(path), path not in metadata].append(path)
@@ -201,6 +205,7 @@ def _choose(folder: Path, groups: _Groups, split: str | None) -> tuple[Path, ...
         name = split
     elif len(groups) == 1:
         (name,) = groups
+        _require_not_another(folder, groups, name, split)
     elif split is None:
         names = ", ".join(sorted(filter(None, groups)))
         raise UsageError(f"{folder}: has several files (remedy: choose one with --split: {names})")
@@ -211,6 +216,8 @@ def _choose(folder: Path, groups: _Groups, split: str | None) -> tuple[Path, ...
             f"(remedy: name it {split}.jsonl or .parquet)"
         )
     ways = groups[name]
+    if name and "" in groups and any(_is_metadata(path) for paths in ways.values() for path in paths):
+        ways = {**groups[""], **ways}
     if len(ways) > 1:
         twice = ", ".join(str(paths[0].relative_to(folder)) for paths in ways.values())
         raise QuestionsError(
@@ -220,6 +227,22 @@ def _choose(folder: Path, groups: _Groups, split: str | None) -> tuple[Path, ...
     if sharded and all(SHARD.fullmatch(path.name.removesuffix(ending_of(path))) for path in files):
         _require_all_shards(files)
     return tuple(files)
+
+
+def _is_metadata(path: Path) -> bool:
+    return path.name.removesuffix(ending_of(path)) == _METADATA
+
+
+def _require_not_another(folder: Path, groups: _Groups, name: str, split: str | None) -> None:
+    """Check that the only split of a folder is not, by its name, another one than is asked for."""
+    mine, theirs = _KNOWN.get(name), _KNOWN.get((split or "").rstrip("0123456789"), split)
+    if split is None or mine is None or mine == theirs:
+        return
+    path = next(path for paths in groups[name].values() for path in paths)
+    raise QuestionsError(
+        f"{folder}: {path.relative_to(folder)} is the split {name}, not {split} "
+        f"(remedy: add the split {split}, or rename {name} if it is that one)"
+    )
 
 
 def _require_all_shards(files: list[Path]) -> None:

@@ -65,6 +65,22 @@ FAULTS = {
     ),
     "and zipped": ({"test.jsonl": ROW, "test.jsonl.gz": ""}, "holds the split test twice"),
     "in two places": ({"test.jsonl": ROW, "data/test.jsonl": ROW}, "twice, in test.jsonl, data/test.jsonl"),
+    "two metadata": (
+        {"metadata.jsonl": ROW, "test/metadata.jsonl": ROW},
+        "holds the split test twice, in metadata.jsonl, test/metadata.jsonl",
+    ),
+    **{
+        f"only {other}": (
+            {name: ROW},
+            f"{name} is the split {other}, not test .remedy: add the split test, or rename {other} if it is",
+        )
+        for other, name in {
+            "train": "train.jsonl",
+            "validation": "data/validation-00000-of-00001.jsonl",
+            "val": "val.json",
+            "dev": "dev/metadata.jsonl",
+        }.items()
+    },
     "and shards": ({"test.jsonl": ROW, "test-00000-of-00001.jsonl": ROW}, "holds the split test twice"),
     "shard missing": ({"test-00001-of-00002.jsonl": ROW}, "shard 00000 of 00002 is missing"),
     "two writings": (
@@ -120,6 +136,8 @@ BAD_ROWS = {
     "a number": ({"answer": 4}, "answer is 4, not a text"),
     "empty answer": ({"answer": ""}, "answer is empty"),
     "empty question": ({"question": " "}, "question is empty"),
+    "invisible question": ({"question": "\u200b\u00a0\ufeff\u0007"}, "question is empty"),
+    "invisible answer": ({"answer": "\u2060"}, "answer is empty"),
     "half a pair": ({"question": "a\ud83d?"}, "question is no Unicode"),
     "no image": ({"image": None}, "image is empty"),
     "missing image": ({"image": "none.png"}, "image none.png is not in "),
