@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from tests.cluster.conftest import ROOT, Site
 
@@ -108,7 +110,7 @@ def test_what_the_upstream_trainer_cannot_do_or_start_from(login, tmp_path):
     elsewhere.mkdir()
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (elsewhere / name).write_text("{}")
-    (elsewhere / "model.safetensors").touch()
+    save_file({"weight": torch.zeros(1)}, elsewhere / "model.safetensors")
     config = {"model_type": "llava_llama", "mm_vision_tower": "openai/clip-vit-large-patch14-336"}
     (elsewhere / "config.json").write_text(json.dumps(config))
     line = refused(login, LMM, "--check", "it", **how, FROM=str(elsewhere), VISION_TOWER="nowhere")

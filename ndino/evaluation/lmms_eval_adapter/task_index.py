@@ -108,6 +108,7 @@ def _failed(task: str, error: BaseException, remedy: str) -> str:
 
 def _manager(names: Sequence[str]) -> TaskManager:
     import lmms_eval.tasks
+    from loguru import logger
 
     # Indexing our own tasks takes milliseconds, all of lmms-eval's seconds.
     ours = Path(lmms_eval.tasks.__file__).parent / OUR_FOLDER
@@ -116,7 +117,12 @@ def _manager(names: Sequence[str]) -> TaskManager:
     manager = lmms_eval.tasks.TaskManager("WARNING", include_path=str(ours), include_defaults=False)
     if all(name in manager.task_index for name in names):
         return manager
-    return lmms_eval.tasks.TaskManager("WARNING")
+    # It logs each file of its folders that is not a task, whatever verbosity it is given.
+    logger.disable("lmms_eval.tasks")
+    try:
+        return lmms_eval.tasks.TaskManager("WARNING")
+    finally:
+        logger.enable("lmms_eval.tasks")
 
 
 @contextlib.contextmanager

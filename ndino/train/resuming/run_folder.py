@@ -87,7 +87,8 @@ def claimed(out: Path) -> Iterator[None]:
                 os.environ[CLAIM] = before
             if made and [path.name for path in out.iterdir()] == [LOCK]:
                 (out / LOCK).unlink()
-                out.rmdir()
+                with contextlib.suppress(OSError):  # another process is starting in it
+                    out.rmdir()
 
 
 def in_use(out: Path) -> str | None:
@@ -112,6 +113,9 @@ def _locked(out: Path) -> Iterator[None]:
         with contextlib.ExitStack() as held:
             try:
                 descriptor = held.enter_context(exclusive_lock(path, _BUSY))
+            except FileNotFoundError:  # another start was refused and has removed the folder that it made
+                out.mkdir(parents=True, exist_ok=True)
+                continue
             except BusyError as error:
                 patience = _patience(out)
                 busy = _busy(out)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ndino.common.errors import UsageError
+from ndino.common.locks import exclusive_lock
 from ndino.train.checkpoints import mark_complete
 from ndino.train.resuming import run_folder
 from ndino.train.resuming.distribution import planned
@@ -152,6 +153,21 @@ def test_a_lock_that_was_removed_by_hand_does_not_let_two_in(tmp_path, holder):
     first = holder()
     with pytest.raises(RunInUseError, match=str(first.pid)), claimed(tmp_path / "run"):
         pytest.fail("claimed twice")
+
+
+def test_a_folder_that_a_refused_start_removes_meanwhile_is_made_again(tmp_path, monkeypatch):
+    removed = []
+
+    def lock(path, busy):
+        if not removed:
+            removed.append(path)
+            path.parent.rmdir()
+        return exclusive_lock(path, busy)
+
+    monkeypatch.setattr(run_folder, "exclusive_lock", lock)
+    with claimed(tmp_path / "run"):
+        assert (tmp_path / "run" / ".lock").read_text().split()[0] == str(os.getpid())
+    assert removed
 
 
 def test_a_folder_in_which_nothing_was_written_is_removed_again(tmp_path):
