@@ -31,6 +31,7 @@ def compare_pairs(
     - ``questions``, ``images``: how many different ones there are; ``images`` is null for logs that do not
       name them, whose rows count as an image each;
     - ``detectable``: the true difference that this test, corrected, would have shown with a power of 80 %;
+      null if it would have shown none below 1;
     - ``n01``, ``n10``: rows that only b got right (or scored higher on), and that only a did;
     - ``paper``: {"p", "test"}: McNemar's test over all rows as if they were independent; the permutation test
       where scores are fractional.
@@ -52,7 +53,7 @@ def compare_pairs(
             "difference": round(test.difference, DIGITS),
             "p": _significant(test.p),
             "p_holm": _significant(p_holm),
-            "detectable": round(statistics.detectable_difference(test, tests=len(raw)), DIGITS),
+            "detectable": _rounded(statistics.detectable_difference(test, tests=len(raw))),
             "n01": int(paper.n01),
             "n10": int(paper.n10),
             "paper": {"p": _significant(paper.p), "test": paper.test},
@@ -75,6 +76,22 @@ def _tested(a: TaskLog, b: TaskLog) -> tuple[statistics.ImageTest, statistics.Pa
 
 def _significant(p: float) -> float:
     return float(f"{p:.{DIGITS}g}")
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS)
+
+
+def tests_of_family(summary: Mapping[str, Any]) -> str:
+    """Over how many tests Holm's correction ran, such as "all 5 tests, 2 of them of perplexities"."""
+    perplexities = sum(
+        row[figure] is not None
+        for row in summary.get("perplexity_tests", ())
+        for figure in ("corpus", "paper")
+    )
+    count = len(summary["tests"]) + perplexities
+    shown = "1 test" if count == 1 else f"all {count} tests"
+    return f"{shown}, {perplexities} of them of perplexities" if perplexities else shown
 
 
 def better_model(row: Mapping[str, Any], scores: Mapping[str, float]) -> str | None:

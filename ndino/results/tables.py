@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.results.breakdown import part_tables
-from ndino.results.comparison import better_model, doubts
+from ndino.results.comparison import better_model, doubts, tests_of_family
 from ndino.results.statistics import ALPHA
 from ndino.results.summary import RESERVED, model_order
 from ndino.results.table_data import (
@@ -137,7 +137,7 @@ def score_legend(summary: Summary) -> tuple[str, ...]:
     if summary["tests"]:
         lines.append(
             "* names the models than which this one is significantly better: a sign-flip test over images, "
-            f"with p < {ALPHA} after Holm's correction over all {len(summary['tests'])} tests. “but blind”: "
+            f"with p < {ALPHA} after Holm's correction over {tests_of_family(summary)}. “but blind”: "
             "the better score is no evidence of seeing better. “not above majority”: nor of having learned "
             "the task."
         )
@@ -215,7 +215,9 @@ def _pair_cell(summary: Summary, row: Mapping[str, Any] | None) -> Cell | None:
         return None
     better = winner(summary, row)
     if better is None:
-        judged = [f"no difference shown (±{percent(row['detectable'])})"]
+        limit = row["detectable"]
+        bound = "too few differing questions to say" if limit is None else f"±{percent(limit)}"
+        judged = [f"no difference shown ({bound})"]
     else:
         doubtful = but_doubtful(summary["models"][better][row["task"]])
         judged = [f"* {better} is better", *filter(None, [doubtful])]
@@ -253,8 +255,8 @@ def pair_table(summary: Summary) -> ReportTable | None:
         "Each cell tests whether the two models differ by more than chance. Questions about the same image "
         "are not independent, and the same question about the same image counts once: the sign-flip test "
         "asks how often the total would be as far from 0 if, on each image, the difference were as likely to "
-        "be the other way round (mid-p). The p-value on top is Holm-corrected over all "
-        f"{len(summary['tests'])} tests; * marks p < {ALPHA} and names the better model.",
+        "be the other way round (mid-p). The p-value on top is Holm-corrected over "
+        f"{tests_of_family(summary)}; * marks p < {ALPHA} and names the better model.",
         "no difference shown is not “equal”: ± is the true difference, in points, that this test would have "
         "shown with a probability of 80 %.",
         "paper: McNemar's test as in the paper, over all rows as if they were independent, and uncorrected; "

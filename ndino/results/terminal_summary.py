@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ndino.results.comparison import tests_of_family
 from ndino.results.statistics import ALPHA
 from ndino.results.table_data import Summary, percent, perplexity_number
 from ndino.results.tables import (
@@ -138,7 +139,7 @@ def _legend(summary: Summary) -> Iterator[str]:
             for (name, task), beaten in starred_scores(summary).items()
         ]
         named = f": {', '.join(found)}" if found else ""
-        level = f"p < {ALPHA}, corrected over all {len(summary['tests'])} tests"
+        level = f"p < {ALPHA}, corrected over {tests_of_family(summary)}"
         yield f"*: significantly better ({level}){named}."
     yield "majority: the score for always giving the most common answer."
     if summary["perplexity"]:

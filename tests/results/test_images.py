@@ -156,10 +156,78 @@ def test_the_detectable_difference_is_what_80_percent_of_tests_find():
         kinds = draw.choice([-1, 0, 1], p=[0.1 - shift / 2, 0.8, 0.1 + shift / 2], size=200)
         found += s.image_test((kinds > 0).tolist(), (kinds < 0).tolist()).p < 0.05
     test = s.image_test(([1.0] * 20 + [0.0] * 180), ([0.0] * 20 + [1.0] * 20 + [0.0] * 160))
-    assert s.detectable_difference(test) == pytest.approx(0.0885, abs=0.001)
+    alone, among_twenty = s.detectable_difference(test), s.detectable_difference(test, tests=20)
+    assert alone is not None and among_twenty is not None
+    assert alone == pytest.approx(0.0885, abs=0.001)
     assert 0.8 < found / 300 < 0.97  # 0.1 is somewhat more than detectable
-    assert s.detectable_difference(test, tests=20) > 1.3 * s.detectable_difference(test)
-    assert s.detectable_difference(s.image_test([1.0] * 50, [1.0] * 50)) > 0
+    assert among_twenty > 1.3 * alone
+    alike = s.detectable_difference(s.image_test([1.0] * 50, [1.0] * 50))
+    assert alike is not None and alike > 0
+
+
+def found_share(rows: int, differing: int, shift: float, level: float, questions: int = 1) -> float:
+    """Share of simulated comparisons that are significant in favour of the better model.
+
+    A share ``shift`` of the images differs in one direction, and of the others as many as were seen to, in
+    either; all ``questions`` of an image go together.
+    """
+    draw, found = np.random.default_rng(7), 0
+    images = s.Clusters.of([row // questions for row in range(rows * questions)])
+    for _ in range(400):
+        chance = draw.choice(
+            [-1, 0, 1], p=[differing / rows / 2, 1 - differing / rows, differing / rows / 2], size=rows
+        )
+        kinds = np.repeat(np.where(draw.random(rows) < shift, 1, chance), questions)
+        test = s.image_test((kinds > 0).tolist(), (kinds < 0).tolist(), images)
+        found += test.p < level and test.difference > 0
+    return found / 400
+
+
+@pytest.mark.parametrize("tests", [1, 6])
+@pytest.mark.parametrize("differing", [0, 1, 2, 5, 10])
+@pytest.mark.parametrize("rows", [48, 500])
+def test_the_detectable_difference_holds_where_few_rows_differ(rows, differing, tests):
+    a = [float(row < differing and row % 2 == 0) for row in range(rows)]
+    b = [float(row < differing and row % 2 == 1) for row in range(rows)]
+    test = s.image_test(a, b)
+    before = time.process_time()
+    shift = s.detectable_difference(test, tests=tests)
+    assert time.process_time() - before < 0.2
+    assert shift is not None
+    assert found_share(rows, differing, shift, s.ALPHA / tests) >= 0.75
+    assert found_share(rows, differing, shift * 0.6, s.ALPHA / tests) < 0.7  # and it is not far too large
+
+
+def test_the_detectable_difference_counts_images_not_questions():
+    images = s.Clusters.of([row // 10 for row in range(480)])
+    alike = s.detectable_difference(s.image_test([1.0] * 480, [1.0] * 480, images))
+    assert alike == pytest.approx(s.detectable_difference(s.image_test([1.0] * 48, [1.0] * 48)))
+    assert alike is not None and found_share(48, 0, alike, s.ALPHA, questions=10) >= 0.75
+    # Whole images differ, in either direction: each by ten questions.
+    a, b = ([float(row // 10 in kind) for row in range(480)] for kind in ((0, 2, 4), (1, 3, 5)))
+    shift = s.detectable_difference(s.image_test(a, b, images))
+    assert shift is not None and found_share(48, 6, shift, s.ALPHA, questions=10) >= 0.75
+
+
+def test_no_detectable_difference_where_no_answers_would_show_one(tmp_path):
+    same = [1.0] * 5
+    assert s.image_test(same, [0.0] * 5).p < s.ALPHA  # five of five just show
+    assert s.detectable_difference(s.image_test(same, same)) is not None
+    assert s.detectable_difference(s.image_test(same[:4], same[:4])) is None
+    assert s.detectable_difference(s.image_test(same, same), tests=2) is None
+    models = []
+    for name in ("A", "B"):
+        (tmp_path / name).mkdir()
+        write_task(tmp_path / name, "gqa-it", [1, 0, 1])
+        models.append(read_model(tmp_path / name))
+    tests = compare_pairs([(models[0], models[1])])
+    assert tests[0]["detectable"] is None
+    summary = {"models": summarise_models(models), "perplexity": {}, "tests": tests, "notes": []}
+    pairs = next(table for table in build_tables(summary) if table.key == "pairs")
+    cell = pairs.rows[0][1][0]
+    assert cell is not None
+    assert cell.details[0] == "no difference shown (too few differing questions to say)"
+    assert "Holm-corrected over 1 test;" in pairs.legend[0]
 
 
 @pytest.mark.parametrize("field, word", [("image_sha256", "image"), ("question_sha256", "question")])

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from ndino.results.logs import read_run
 from ndino.results.summary import build_summary
+from ndino.results.tables import build_tables
 from ndino.results.terminal_summary import print_summary
 from tests.results.synthetic import FAMILY, write_task
 
@@ -52,10 +53,26 @@ def test_one_legend_is_printed_below_all_tables(summary):
     text = shown(summary, width=1000)
     assert text.count("86.2 (+66.2): score in percent") == 1
     assert text.rstrip().splitlines()[-1].startswith("86.2 (+66.2)")
-    assert "*: significantly better" in text and "over all 3 tests): MTVQA-IT (PT+IT>IT)." in text
+    assert (
+        "*: significantly better" in text
+        and "over all 4 tests, 1 of them of perplexities): MTVQA-IT (PT+IT>IT)." in text
+    )
     assert "5.00 / 31.75: perplexity" in text
     bare = shown(summary | {"tests": [], "perplexity": {}}, width=1000)
     assert "*: significantly better" not in bare and "perplexity" not in bare
+
+
+def test_the_number_of_tests_is_that_of_the_correction(summary):
+    """Three tests of scores and one of perplexity are one family of four, see test_summary.py."""
+    (best,) = [row for row in summary["tests"] if row["task"] == "mtvqa-it"]
+    assert best["p_holm"] == pytest.approx(4 * best["p"], rel=1e-4)
+    number = "over all 4 tests, 1 of them of perplexities"
+    assert f"corrected {number}): MTVQA-IT" in shown(summary, width=1000)
+    legends = {table.key: " ".join(table.legend) for table in build_tables(summary)}
+    assert f"Holm's correction {number}" in legends["table-5"]
+    assert f"Holm-corrected {number};" in legends["pairs"]
+    without = summary | {"perplexity_tests": [], "tests": [best]}
+    assert "corrected over 1 test): MTVQA-IT" in shown(without, width=1000)
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])

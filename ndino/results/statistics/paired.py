@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -15,7 +16,9 @@ from ndino.results.statistics.permutations import sign_flip
 
 ALPHA = 0.05
 POWER = 0.8  # with which the detectable difference would have been shown
-EXACT_BELOW = 25  # discordant pairs; McNemar's chi-square approximation is good from here on
+EXACT_BELOW = 25  # discordant pairs (or differing images); normal approximations are good from here on
+_NEGLIGIBLE = 1e-9
+_HALVINGS = 20  # of the rate of differing images: to a millionth
 
 # Without annotations: what a type checker infers from their code is None or a whole table among others.
 mcnemar: Callable[..., Any] = contingency_tables.mcnemar
@@ -45,6 +48,9 @@ class ImageTest:
         difference: mean of a minus mean of b over the different questions.
         error: standard error of that difference, by image.
         questions, images: how many different ones there are.
+        differing: effective number of images on which a and b differ: their number if all differ by the same
+            size, fewer if some weigh more.
+        size: by how much such an image differs, in questions; 0 if none does.
     """
 
     p: float
@@ -52,6 +58,8 @@ class ImageTest:
     error: float
     questions: int
     images: int
+    differing: float
+    size: float
 
 
 def is_binary(values: Sequence[float]) -> bool:
@@ -126,26 +134,78 @@ def image_test(
     image_of[questions.codes] = images.codes
     by_image = Clusters(image_of, images.count).sums(differences, np.ones(questions.count))
     larger, equal = sign_flip(by_image[:, 0], seed=seed)
+    total, squares = float(np.abs(by_image[:, 0]).sum()), float((by_image[:, 0] ** 2).sum())
     return ImageTest(
         p=min(1.0, larger + equal / 2) if by_image[:, 0].any() else 1.0,
         difference=float(differences.mean()),
         error=ratio_error(by_image),
         questions=questions.count,
         images=images.count,
+        differing=total**2 / squares if squares else 0.0,
+        size=squares / total if total else 0.0,
     )
 
 
-def detectable_difference(test: ImageTest, *, tests: int = 1) -> float:
+def detectable_difference(test: ImageTest, *, tests: int = 1) -> float | None:
     """The true difference that the test would have shown with a power of ``POWER``.
 
+    It comes from the normal approximation, whose error says little if few images differ. So below
+    ``EXACT_BELOW`` differing images it is at least what the sign-flip test itself would have shown: the
+    images that do differ count as chance, and others differ in one direction.
+
     Args:
-        tests: of the family; the level is that of Holm's first step. A difference of two models that answered
-            alike everywhere has no spread: it counts as if one question had changed.
+        tests: of the family; the level is that of Holm's first step.
+
+    Returns:
+        None if no difference below 1 would have been shown.
     """
-    error = test.error or 1 / (test.questions + 2)
+    level = ALPHA / tests
     normal = NormalDist()
-    wanted = normal.inv_cdf(1 - ALPHA / tests / 2) + normal.inv_cdf(POWER)
-    return min(1.0, wanted * error)
+    found = (normal.inv_cdf(1 - level / 2) + normal.inv_cdf(POWER)) * test.error
+    if test.differing < EXACT_BELOW:
+        rate = _detectable_rate(test.images, test.differing / test.images, level)
+        by_image, size = test.questions / test.images, test.size
+        if test.differing < _fewest_shown(level):
+            # Too few differ to tell by how much an image differs: by all its questions.
+            size = max(size, by_image)
+        found = max(found, rate * size / by_image)
+    return found if found < 1 else None
+
+
+def _fewest_shown(level: float) -> int:
+    """Fewest images, all differing in the same direction, that the test shows: mid-p is 2^-images."""
+    return math.floor(-math.log2(level)) + 1
+
+
+def _detectable_rate(images: int, chance: float, level: float) -> float:
+    """Share of images differing in one direction that is shown with ``POWER``; 1 if no smaller one is.
+
+    Args:
+        chance: share of the other images that differ, in either direction alike.
+    """
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if _power(images, middle, chance, level) < POWER:
+            low = middle
+        else:
+            high = middle
+    return high if high < 1 - 2 / 2**_HALVINGS else 1.0
+
+
+def _power(images: int, rate: float, chance: float, level: float) -> float:
+    """Probability that mid-p is below ``level`` in favour of the better model; all images weigh the same."""
+    from scipy.stats import binom
+
+    other = (1 - rate) * chance / 2
+    differing = rate + 2 * other
+    few, many = binom.ppf([_NEGLIGIBLE, 1 - _NEGLIGIBLE], images, differing)
+    counts = np.arange(int(few), int(many) + 1)
+    # Of `counts` differing images, the fewest for the better model at which mid-p is below the level.
+    needed = np.maximum(binom.isf(level / 2, counts, 0.5), 0)
+    needed += binom.sf(needed, counts, 0.5) + binom.pmf(needed, counts, 0.5) / 2 >= level / 2
+    shown = binom.sf(needed - 1, counts, (rate + other) / differing)
+    return float((binom.pmf(counts, images, differing) * shown).sum())
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
