@@ -46,6 +46,7 @@ MISSING: dict[str, list[list[str]]] = {
         ["--model", "X=nowhere"],
         ["--model", "launch", "--data", NO],
     ],
+    "ndino rescore": [[NO], ["launch", "--data", NO]],
     "ndino perplexity": [
         ["--model", NO, "--data", "answers.jsonl"],
         ["--model", "launch", "--data", "nowhere.jsonl"],
@@ -83,6 +84,11 @@ MISSING: dict[str, list[list[str]]] = {
     "ndino data evaluation-folders": [[NO]],
     "ndino data mix": [["pt", "--folders", NO, *OUT], ["--take", "a=1", "--folders", NO, *OUT]],
     "ndino data check": [[NO], ["nowhere.jsonl"], ["data.jsonl", "--images", NO]],
+    "ndino data leaks": [
+        [NO, "--benchmarks", "launch", *OUT],
+        ["data.jsonl", "--benchmarks", NO, "--images", "launch", *OUT],
+        ["data.jsonl", "--benchmarks", "launch", "--images", NO, *OUT],
+    ],
     "ndino data merge": [[NO]],
     "ndino data pack": [[NO]],
     "ndino data tables": [[NO, "--out", "out"]],
