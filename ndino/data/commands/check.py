@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from ndino.common.errors import UsageError, reason_of, remedy_for, shown
+from ndino.common.errors import reason_of, remedy_for, shown
 from ndino.common.files import sha256_of
 from ndino.common.images import (
     BROKEN_IMAGE,
@@ -25,10 +24,11 @@ from ndino.common.images import (
     missing_image,
     set_reading_rules,
 )
-from ndino.common.options import need_folder, positive
+from ndino.common.options import need_file, need_folder
 from ndino.data.errors import DataError
+from ndino.data.framework.arguments import NAME_DATA, add_data_arguments, add_workers_argument, data_file
 from ndino.data.framework.folders import leaves_the_folder, read_manifest
-from ndino.data.framework.layout import DATA, IMAGES
+from ndino.data.framework.layout import IMAGES
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 
 CHUNK = 32  # images sent to a worker process at a time
@@ -56,31 +56,15 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         "anything is.",
         examples=["ndino data check data/pt", "ndino data check own.json --images photos"],
     )
-    command.add_argument(
-        "data",
-        type=Path,
-        metavar="DATA",
-        help="a folder with data.jsonl and images/, or a .json or .jsonl file",
-    )
-    command.add_argument(
-        "--images", type=Path, metavar="FOLDER", help="folder of the images (default: images/ beside DATA)"
-    )
-    command.add_argument(
-        "--workers",
-        type=positive,
-        default=len(os.sched_getaffinity(0)),
-        metavar="N",
-        help="processes that open images (default: one for each CPU core, here %(default)s)",
-    )
+    add_data_arguments(command)
+    add_workers_argument(command, "processes that open images")
     command.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
     if args.images is not None:
         need_folder(args.images, "name the folder that holds the images")
-    if args.workers < 1:
-        raise UsageError(f"--workers {args.workers} is below 1 (remedy: 1 or more)")
-    file = args.data / DATA if args.data.is_dir() else args.data
+    file = data_file(args.data)
     report = check(file, args.images or file.parent / IMAGES, workers=args.workers)
     for row, fault in sorted(report.faults, key=lambda item: item[0]):
         print(f"{file} row {row}: {fault}" if row else f"{file}: {fault}")
@@ -96,10 +80,10 @@ def check(file: Path, images: Path, *, workers: int = 1) -> CheckReport:
     """Check the LLaVA JSON or JSONL ``file`` with its images in the folder ``images``.
 
     Raises:
-        DataError: the file does not exist, or a worker process was killed.
+        UsageError: the file does not exist.
+        DataError: a worker process was killed.
     """
-    if not file.is_file():
-        raise UsageError(f"{file}: no such file (remedy: name a data folder, or a .json or .jsonl file)")
+    need_file(file, NAME_DATA)
     report = CheckReport()
     good: set[int] = set()
     used: dict[str, list[int]] = {}

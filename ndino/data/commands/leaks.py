@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from ndino.common.errors import UsageError
 from ndino.common.files import atomic_folder, digest_of, sha256_of, write_json, write_text
-from ndino.common.options import need_folder, positive
+from ndino.common.options import need_file, need_folder
 from ndino.common.provenance import commit, versions
 from ndino.data.commands.mix import link_image
+from ndino.data.framework.arguments import NAME_DATA, add_data_arguments, add_workers_argument, data_file
 from ndino.data.framework.card import card
 from ndino.data.framework.folders import PACKAGES, images_of, read_manifest
 from ndino.data.framework.journal import json_line, json_rows
@@ -45,21 +45,13 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         ],
     )
     command.add_argument(
-        "data",
-        type=Path,
-        metavar="DATA",
-        help="a folder with data.jsonl and images/, or a .json or .jsonl file",
-    )
-    command.add_argument(
         "--benchmarks",
         type=Path,
         required=True,
         metavar="FOLDER",
         help="folder with the benchmarks under their hub names, as for ndino evaluate --data",
     )
-    command.add_argument(
-        "--images", type=Path, metavar="FOLDER", help="folder of the images (default: images/ beside DATA)"
-    )
+    add_data_arguments(command)
     command.add_argument(
         "--out", type=Path, metavar="FILE", help="the counts, a .json (default: leaks.json beside DATA)"
     )
@@ -69,20 +61,12 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         metavar="FOLDER",
         help="also write the data set without the rows that show a benchmark's image, these as rejects",
     )
-    command.add_argument(
-        "--workers",
-        type=positive,
-        default=len(os.sched_getaffinity(0)),
-        metavar="N",
-        help="processes that open images (default: one for each CPU core, here %(default)s)",
-    )
+    add_workers_argument(command, "processes that open images")
     command.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    file = args.data / DATA if args.data.is_dir() else args.data
-    if not file.is_file():
-        raise UsageError(f"{file}: no such file (remedy: name a data folder, or a .json or .jsonl file)")
+    file = need_file(data_file(args.data), NAME_DATA)
     need_folder(args.benchmarks, "name the folder of ndino evaluate --data")
     images = need_folder(args.images or file.parent / IMAGES, "name the folder of the images with --images")
     out = args.out or file.with_name("leaks.json")

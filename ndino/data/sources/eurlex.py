@@ -24,6 +24,7 @@ from ndino.common.errors import UsageError
 from ndino.common.files import fingerprint
 from ndino.common.options import positive
 from ndino.data.errors import DataError
+from ndino.data.framework.arguments import add_workers_argument
 from ndino.data.framework.shards import (
     ItemOutcome,
     Reject,
@@ -110,13 +111,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         metavar="N",
         help="only the first N pages of a document (default: %(default)s)",
     )
-    command.add_argument(
-        "--workers",
-        type=positive,
-        default=len(os.sched_getaffinity(0)),
-        metavar="N",
-        help="pages read at the same time (default: one for each CPU core, here %(default)s)",
-    )
+    add_workers_argument(command, "pages read at the same time")
     add_shard_arguments(command)
     add_fetch_arguments(command, seconds_between=SECONDS_BETWEEN, max_bytes=MAX_BYTES)
     command.set_defaults(run=run)
