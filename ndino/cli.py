@@ -44,9 +44,9 @@ COMMANDS = {
     "convert": Command(
         "ndino.export.command", "convert an upstream checkpoint to Hugging Face format", "start it again"
     ),
-    "evaluate": Command("ndino.evaluation.command", "score models on the Italian tasks"),
+    "evaluate": Command("ndino.evaluation.commands.evaluate", "score models on the Italian tasks"),
     "rescore": Command(
-        "ndino.evaluation.tasks.rescore_command", "apply today's metrics to kept answers, without a model"
+        "ndino.evaluation.commands.rescore", "apply today's metrics to kept answers, without a model"
     ),
     "perplexity": Command(
         "ndino.evaluation.perplexity.command", "measure a model's perplexity on a set of answers"

@@ -15,7 +15,7 @@ MODULES = {
     "llava_next": "torch transformers accelerate deepspeed datasets safetensors ijson yaml ndino.cli "
     "ndino.cluster.command llava.train.train",
     "native": "torch transformers accelerate deepspeed datasets lmms_eval ctranslate2 pytesseract pypdfium2 "
-    "statsmodels ndino.cli ndino.train.engine ndino.export.converter ndino.evaluation.command "
+    "statsmodels ndino.cli ndino.train.engine ndino.export.converter ndino.evaluation.commands.evaluate "
     "ndino.evaluation.perplexity.score_set ndino.results.report ndino.cluster.command ndino.data.command",
 }
 PROGRAMS = {"llava_next": (), "native": ("tesseract", "apertium", "mksquashfs")}

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ndino.evaluation import command
+from ndino.evaluation.commands import evaluate as command
 from tests.commands import evaluate
 from tests.formats.questions.layouts import encoded
 

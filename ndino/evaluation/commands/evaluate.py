@@ -7,8 +7,6 @@ import contextlib
 import gc
 import sys
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,8 @@ from ndino.common.options import CommandParser, comma_separated, need_folder, po
 from ndino.evaluation.answer_store import AnswerStore
 from ndino.evaluation.askable import require_askable
 from ndino.evaluation.benchmarks import Benchmarks
+from ndino.evaluation.commands.evaluation_run import EvaluationRun
+from ndino.evaluation.commands.score_table import table_of
 from ndino.evaluation.lmms_eval_adapter.answering import attach_store
 from ndino.evaluation.lmms_eval_adapter.models import load_model, model_class, wrapper_identity
 from ndino.evaluation.lmms_eval_adapter.surroundings import (
@@ -32,7 +32,6 @@ from ndino.evaluation.lmms_eval_adapter.surroundings import (
     working_directory,
 )
 from ndino.evaluation.models import (
-    Backend,
     Model,
     batch_size,
     find_model,
@@ -41,7 +40,7 @@ from ndino.evaluation.models import (
 )
 from ndino.evaluation.processes import Processes
 from ndino.evaluation.progress import patience
-from ndino.evaluation.provenance import answers_depend_on, made_with
+from ndino.evaluation.provenance import made_with
 from ndino.evaluation.store import ResultsStore, hold
 
 HELP = """
@@ -100,65 +99,6 @@ def add_arguments(parser: CommandParser) -> None:
     )
 
 
-@dataclass
-class EvaluationRun:
-    """One call of the command: models, tasks, where results go, and what has failed so far."""
-
-    models: list[Model]
-    stores: dict[str, ResultsStore]
-    benchmarks: Benchmarks
-    backend: Backend
-    wrapper: str
-    batch: int | None
-    shuffle: bool
-    out: Path
-    processes: Processes
-    failures: list[str] = field(default_factory=list)
-
-    @property
-    def first(self) -> bool:
-        """Whether this process writes the results; only the first of several does."""
-        return self.processes.rank == 0
-
-    def depends(self, model: Model, task: str) -> dict[str, Any]:
-        """Everything that this model's result on this task depends on."""
-        return {"answers": self.answers_depend_on(model), "task": self.benchmarks.depends(task)}
-
-    def answers_depend_on(self, model: Model) -> dict[str, Any]:
-        """Everything that this model's answers depend on, besides the questions."""
-        return answers_depend_on(model, self.backend, self.wrapper)
-
-    def pending(self, model: Model) -> list[tuple[str, bool]]:
-        """The pairs (task, shuffled) that are not finished."""
-        store = self.stores[model.name]
-        wanted = [(task, shuffled) for task in self.benchmarks.names for shuffled in (False, self.shuffle)]
-        depends = {task: self.depends(model, task) for task in self.benchmarks.names}
-        return [
-            (task, shuffled)
-            for task, shuffled in dict.fromkeys(wanted)
-            if not store.done(task, depends[task], shuffled=shuffled)
-        ]
-
-    def current(self, model: Model) -> dict[str, dict[str, Any]]:
-        """The entries of today's results, by task; stale ones, of tasks that failed again, are left out."""
-        store = self.stores[model.name]
-        return {
-            task: store.results["tasks"][task]
-            for task in self.benchmarks.names
-            if store.done(task, self.depends(model, task), shuffled=False)
-        }
-
-    def stale(self, model: Model) -> Iterator[str]:
-        """A line for each reason why finished tasks are asked again."""
-        store = self.stores[model.name]
-        tasks: dict[str, list[str]] = {}
-        for task in self.benchmarks.names:
-            if (reason := store.changed(task, self.depends(model, task))) is not None:
-                tasks.setdefault(reason, []).append(task)
-        for reason, names in tasks.items():
-            yield f"{store.folder}: {', '.join(names)}: stale and made again, since this changed: {reason}"
-
-
 def run(args: argparse.Namespace) -> int:
     try:
         with contextlib.ExitStack() as held:
@@ -167,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
                 _evaluate(run)
                 if run.first:
                     _totals(run)
-                    table = _table(run)
+                    table = table_of(run)
     except _TogetherError:
         return 1
     if run.first:
@@ -367,38 +307,3 @@ def _totals(run: EvaluationRun) -> None:
             entries = {task: current[task]["metrics"] for task in tasks if task in current}
             if len(entries) == len(tasks) and (totals := run.benchmarks.totals(group, entries)):
                 store.save_group(group, totals)
-
-
-def _table(run: EvaluationRun) -> str:
-    from pytablewriter import MarkdownTableWriter
-    from pytablewriter.style import Style
-    from pytablewriter.typehint import String
-
-    rows = []
-    for model in run.models:
-        groups, current = run.stores[model.name].results["groups"], run.current(model)
-        for task in run.benchmarks.names:
-            if (entry := current.get(task)) is None:
-                rows.append([model.name, task, *["–"] * 7])
-                continue
-            metric, score = next(iter(entry["metrics"].items()))
-            control = entry["shuffled"].get(metric)
-            gain = None if control is None else score - control
-            others = [entry["metrics"].get("robust"), entry["majority"].get(metric), control, gain]
-            error = entry.get("errors", {}).get(metric)
-            shown = _percent(score) + ("" if error is None else f" ± {_percent(error)}")
-            rows.append([model.name, task, entry["n"], metric, shown, *map(_percent, others)])
-        for group in run.benchmarks.groups:
-            if totals := groups.get(group):
-                metric, score = next(iter(totals.items()))
-                scores = [score, totals.get("robust"), None, None, None]
-                rows.append([model.name, group, "", metric, *map(_percent, scores)])
-    headers = ["model", "task", "n", "metric", "score", "robust", "majority", "shuffled", "right − shuffled"]
-    writer = MarkdownTableWriter(headers=headers, value_matrix=rows, margin=1)
-    writer.type_hints = [String] * len(headers)
-    writer.column_styles = [Style(align="right" if i in (2, 4, 5, 6, 7, 8) else "left") for i in range(9)]
-    return writer.dumps()
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.1f}"

@@ -1,0 +1,73 @@
+"""One call of ``ndino evaluate``, and what of it is finished, stale or to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ndino.evaluation.benchmarks import Benchmarks
+from ndino.evaluation.models import Backend, Model
+from ndino.evaluation.processes import Processes
+from ndino.evaluation.provenance import answers_depend_on
+from ndino.evaluation.store import ResultsStore
+
+
+@dataclass
+class EvaluationRun:
+    """One call of the command: models, tasks, where results go, and what has failed so far."""
+
+    models: list[Model]
+    stores: dict[str, ResultsStore]
+    benchmarks: Benchmarks
+    backend: Backend
+    wrapper: str
+    batch: int | None
+    shuffle: bool
+    out: Path
+    processes: Processes
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes the results; only the first of several does."""
+        return self.processes.rank == 0
+
+    def depends(self, model: Model, task: str) -> dict[str, Any]:
+        """Everything that this model's result on this task depends on."""
+        return {"answers": self.answers_depend_on(model), "task": self.benchmarks.depends(task)}
+
+    def answers_depend_on(self, model: Model) -> dict[str, Any]:
+        """Everything that this model's answers depend on, besides the questions."""
+        return answers_depend_on(model, self.backend, self.wrapper)
+
+    def pending(self, model: Model) -> list[tuple[str, bool]]:
+        """The pairs (task, shuffled) that are not finished."""
+        store = self.stores[model.name]
+        wanted = [(task, shuffled) for task in self.benchmarks.names for shuffled in (False, self.shuffle)]
+        depends = {task: self.depends(model, task) for task in self.benchmarks.names}
+        return [
+            (task, shuffled)
+            for task, shuffled in dict.fromkeys(wanted)
+            if not store.done(task, depends[task], shuffled=shuffled)
+        ]
+
+    def current(self, model: Model) -> dict[str, dict[str, Any]]:
+        """The entries of today's results, by task; stale ones, of tasks that failed again, are left out."""
+        store = self.stores[model.name]
+        return {
+            task: store.results["tasks"][task]
+            for task in self.benchmarks.names
+            if store.done(task, self.depends(model, task), shuffled=False)
+        }
+
+    def stale(self, model: Model) -> Iterator[str]:
+        """A line for each reason why finished tasks are asked again."""
+        store = self.stores[model.name]
+        tasks: dict[str, list[str]] = {}
+        for task in self.benchmarks.names:
+            if (reason := store.changed(task, self.depends(model, task))) is not None:
+                tasks.setdefault(reason, []).append(task)
+        for reason, names in tasks.items():
+            yield f"{store.folder}: {', '.join(names)}: stale and made again, since this changed: {reason}"

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from lmms_eval.api.task import ConfigurableTask
+
+from ndino.cli import main
+from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
+from tests.evaluation.benchmarks import write_benchmarks
+from tests.evaluation.commands.results import log, results
+
+
+def test_kept_answers_are_scored_by_todays_metrics_without_a_model(
+    run, tmp_path, loads, monkeypatch, capsys, benchmark_folder
+):
+    folder = tmp_path / "eval" / "it"
+    assert run("--tasks", "pope-it,gqa-it", "--shuffle") == 0
+    before = {name: log(folder / f"pope-it{name}.jsonl") for name in ("", ".shuffled")}
+    scores = results(folder)["tasks"]["pope-it"]
+    rescore = ["rescore", str(folder), "--data", str(benchmark_folder)]
+    # Another rule: every answer is right. The version says that scores may move.
+    monkeypatch.setattr(LoadedTask, "version", 99.0)
+    real = ConfigurableTask.process_results
+
+    def lenient(self, document, answers, **more):
+        return {**real(self, document, answers, **more), "robust": 1.0}
+
+    monkeypatch.setattr(ConfigurableTask, "process_results", lenient)
+    assert main(rescore) == 0
+    assert "it pope-it: scored" in capsys.readouterr().out
+    entry = results(folder)["tasks"]["pope-it"]
+    assert entry["metrics"] == {**scores["metrics"], "robust": 1.0} and entry["version"] == 99.0
+    assert entry["shuffled"] == {**scores["shuffled"], "robust": 1.0}
+    for name, rows in before.items():
+        again = log(folder / f"pope-it{name}.jsonl")
+        assert [{**row, "metrics": 0} for row in again] == [{**row, "metrics": 0} for row in rows]
+    # It is what an evaluation would find.
+    assert run("--tasks", "pope-it,gqa-it", "--shuffle") == 0
+    assert loads == ["it"]
+    other = write_benchmarks(tmp_path / "other", rows=5)
+    assert main([*rescore[:-1], str(other)]) == 1
+    assert "the kept answers are to other questions, since this changed: data" in capsys.readouterr().err
