@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from ndino.formats.llava_json import read_records
 
 FOUND, CACHE = ".jsonl", ".hashes.sqlite"
 SHOWN_FAULTS = 3
+SEARCHED_WITH = (*PACKAGES, "ImageHash")  # packages whose versions are recorded
 
 
 def add_command(subparsers: argparse._SubParsersAction) -> None:
@@ -80,19 +80,15 @@ def _run(args: argparse.Namespace) -> int:
     summary = summarise(file, index, counts)
     write_json(out, summary)
     print(table(summary))
-    for faults, what in ((counts.unread, "of the data"), (_unread(index), "of the benchmarks")):
+    for what, faults in summary["unread"].items():
         if faults:
             shown = "; ".join(faults[:SHOWN_FAULTS])
-            print(f"not compared: {len(faults):,} images {what} that cannot be read: {shown}")
+            print(f"not compared: {len(faults):,} images of the {what} that cannot be read: {shown}")
     print(f"{counts.leaked:,} of {counts.rows:,} rows show a benchmark's image: {out.with_suffix(FOUND)}")
     if args.drop is not None:
         manifest = drop(file, images, out.with_suffix(FOUND), args.drop)
         print(f"{args.drop}: {manifest['rows']['total']:,} rows without them")
     return 0
-
-
-def _unread(index: BenchmarkIndex) -> list[str]:
-    return [fault for benchmark in index.benchmarks for fault in benchmark.unread]
 
 
 def summarise(file: Path, index: BenchmarkIndex, counts: LeakCounts) -> dict[str, Any]:
@@ -119,9 +115,12 @@ def summarise(file: Path, index: BenchmarkIndex, counts: LeakCounts) -> dict[str
             source: {name: {kind: kinds[kind] for kind in KINDS} for name, kinds in sorted(found.items())}
             for source, found in sorted(counts.table.items())
         },
-        "unread": {"data": counts.unread, "benchmarks": _unread(index)},
+        "unread": {
+            "data": counts.unread,
+            "benchmarks": [fault for benchmark in index.benchmarks for fault in benchmark.unread],
+        },
         "commit": commit(),
-        "versions": versions((*PACKAGES, "ImageHash")),
+        "versions": versions(SEARCHED_WITH),
     }
 
 
@@ -174,16 +173,16 @@ def drop(file: Path, images: Path, found: Path, out: Path) -> dict[str, Any]:
         manifest = {
             **(before or {"lang": None, "translator": None}),
             "source": f"{before['source'] if before else file.parent.name}/clean",
-            "inputs": [{"file": f"{file.parent.name}/{file.name}", "sha256": sha256_of(file)}],
+            "inputs": [{"file": f"{file.parent.name}/{file.name}", "sha256": digest_of(file)}],
             "settings": {"dropped": "rows with an image of a benchmark", "bits": MOST_BITS},
             "rows": {"total": rows.total(), "sources": dict(sorted(rows.items()))},
             "images": len(linked),
             "rejects": dict(sorted(reasons.items())),
             "files": {DATA: sha256_of(folder / DATA)},
             "commit": commit(),
-            "versions": versions((*PACKAGES, "ImageHash")),
+            "versions": versions(SEARCHED_WITH),
         }
         manifest.pop("taken", None)
         write_text(folder / CARD, card(manifest))
         write_json(folder / MANIFEST, manifest)
-    return json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    return manifest
