@@ -15,13 +15,12 @@ from tqdm import tqdm
 from ndino.common.errors import UsageError, UserError
 from ndino.common.images import image_digest
 from ndino.data.leaks.hashes import MOST_BITS, MOST_DIFFERENCE, HashedImage, HashStore, hash_image
-from ndino.formats.questions.images import ImageFaultError
+from ndino.formats.questions.images import ImageFaultError, image_files
 from ndino.formats.questions.layout import splits_of
 from ndino.formats.questions.rows import IMAGE
 from ndino.formats.questions.table import Questions, read_questions
 
 QUESTION_FIELDS = ("question", "sent")
-IMAGE_FILES = (".jpg", ".jpeg", ".png", ".webp")
 ROWS_AT_ONCE = 32  # training images that are compared with all benchmark images together
 _WORDS = re.compile(r"\W+")
 
@@ -100,8 +99,7 @@ class BenchmarkIndex:
         except UserError:
             splits = []
         if not splits:
-            files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in IMAGE_FILES]
-            for file in tqdm(files, desc=f"Hashing {name}", unit=" images", leave=False):
+            for file in tqdm(image_files(path), desc=f"Hashing {name}", unit=" images", leave=False):
                 self._add(found, file.read_bytes(), store, str(file))
             return found
         for split in splits:

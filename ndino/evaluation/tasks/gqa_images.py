@@ -18,7 +18,7 @@ from ndino.evaluation.tasks.preparation import (
     require_images,
     require_texts,
 )
-from ndino.formats.questions.images import ImageFaultError, decode
+from ndino.formats.questions.images import ImageFaultError, decode, image_files
 from ndino.formats.questions.layout import is_hub_layout
 from ndino.formats.questions.table import read_questions
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 SOURCE = "lmms-lab/GQA"
 CONFIG = "testdev_balanced_images"
-IMAGE_FILES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def gqa_image_ids() -> frozenset[str]:
@@ -64,7 +63,7 @@ def _index(
     ``id`` and ``image``, there or on the hub.
     """
     local = Path(folder) / SOURCE
-    files = {path.stem: path for path in sorted(local.rglob("*")) if path.suffix.lower() in IMAGE_FILES}
+    files = {path.stem: path for path in image_files(local)}
     readers = {name: path.read_bytes for name, path in files.items()} or _dataset_readers(local, cache)
     return readers, _exchange(readers) if exchange else {}
 

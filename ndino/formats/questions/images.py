@@ -14,6 +14,7 @@ from ndino.common.images import BROKEN_IMAGE, missing_image, set_reading_rules
 from ndino.formats.questions.rows import StoredImage
 
 UNREADABLE = "image cannot be read"
+_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 
 
 class ImageFaultError(ValueError):
@@ -22,6 +23,11 @@ class ImageFaultError(ValueError):
     def __init__(self, reason: str, remedy: str = "copy the image again, or remove the row") -> None:
         super().__init__(reason)
         self.reason, self.remedy = reason, remedy
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files below ``folder``, known by how their names end, sorted."""
+    return [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _ENDINGS]
 
 
 def locate(value: Any, folders: Sequence[Path]) -> Path | bytes:
