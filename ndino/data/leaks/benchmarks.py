@@ -19,6 +19,7 @@ from ndino.formats.questions.images import ImageFaultError, image_files
 from ndino.formats.questions.layout import splits_of
 from ndino.formats.questions.rows import IMAGE
 from ndino.formats.questions.table import Questions, read_questions
+from ndino.languages.text import without_accents
 
 QUESTION_FIELDS = ("question", "sent")
 ROWS_AT_ONCE = 32  # training images that are compared with all benchmark images together
@@ -176,8 +177,8 @@ class BenchmarkIndex:
 
 def plain(text: str) -> str:
     """A question without case, accents, punctuation and ``<image>``."""
-    parts = unicodedata.normalize("NFKD", text.replace("<image>", " ").casefold())
-    return _WORDS.sub(" ", "".join(c for c in parts if not unicodedata.combining(c))).strip()
+    compatible = unicodedata.normalize("NFKD", text.replace("<image>", " ").casefold())
+    return _WORDS.sub(" ", without_accents(compatible)).strip()
 
 
 def _variants(text: str) -> Iterator[str]:
