@@ -50,7 +50,8 @@ class LetterReader:
         self._leads, self._announcing = words.lead_phrases, words.announcing_phrases
         self._copulas, self._affirming = Phrases(words.copulas), Phrases(words.affirming)
         self._breaks, self._reasons = Phrases(words.breaks), Phrases(words.reasons)
-        self._denying, self._denials = words.denying, folded(words.denials)
+        self._denials = folded(words.denials)
+        self._denying = self._denials | folded(words.excluding)
         self._right, self._wrong = folded(words.right), folded(words.wrong)
         self._right_nouns = folded(words.announcers)
         self._articles, self._joining = folded(words.articles), folded((*words.articles, *words.joining))
@@ -83,8 +84,9 @@ class LetterReader:
         return named.pop()
 
     def _alone(self, line: str, letters: str) -> str | None:
-        words = [token.text for token in tokens(line) if token.is_word]
-        marks = {token.text for token in tokens(line) if not token.is_word}
+        found = tokens(line)
+        words = [token.text for token in found if token.is_word]
+        marks = {token.text for token in found if not token.is_word}
         if len(words) == 1 and len(words[0]) == 1 and words[0].upper() in letters and not marks & _FORMULA:
             return words[0].upper()
         return None
@@ -125,20 +127,21 @@ class LetterReader:
             end += 1
         mention = _Mention(letter, start, end)
         announced = self._is_announced(found, start)
+        is_first = place == _first_word(found)
         has_text = self._is_own_text(text, token, choices.get(letter))
-        own_text = has_text and place == self._first_word(found)
+        own_text = has_text and is_first
         comma = end < len(found) and found[end].text == ","
         reasoned = self._reasons.at(found, end + comma) > 0
         closed = end == len(found) or not found[end].is_word
         if token.text.islower():
             # A small letter is an option in brackets, as a label ("b) ...") or where it is announced.
-            label = place == self._first_word(found) and end < len(found) and found[end].text in ".:"
+            label = is_first and end < len(found) and found[end].text in ".:"
             word = letter in self._word_letters and not (closed or reasoned)
             if not (enclosed or end > place + 1 or label or own_text or (announced and not word)):
                 return None
         elif not (enclosed or end > place + 1 or own_text) and self._is_a_word(found, place, letter):
             return None
-        at_start = place == self._first_word(found) or self._leads_only(found, start)
+        at_start = is_first or self._leads_only(found, start)
         mention.announced = announced or (at_start and reasoned) or self._has_own_line(found, place, letters)
         mention.announced = mention.announced or (own_text and text.count(NEWLINE) == 0)
         mention.leading = at_start or enclosed or self._has_own_clause(found, start, end)
@@ -195,10 +198,10 @@ class LetterReader:
     def _has_own_line(self, found: list[Token], place: int, letters: str) -> bool:
         """Whether an option heads the first of several lines, and no other one any line."""
         breaks = [line for line, token in enumerate(found) if token.text == NEWLINE]
-        if not breaks or place != self._first_word(found):
+        if not breaks or place != _first_word(found):
             return False
         options = [token for token in found[: breaks[0]] if _is_capital(token) and token.text in letters]
-        heads = [self._first_word(found[line:]) + line for line in breaks]
+        heads = [_first_word(found[line:]) + line for line in breaks]
         return len(options) < 2 and not any(len(found[head].text) == 1 for head in heads)
 
     def _has_own_clause(self, found: list[Token], start: int, end: int) -> bool:
@@ -260,8 +263,9 @@ class LetterReader:
             place += length
         return False
 
-    def _first_word(self, found: Sequence[Token]) -> int:
-        return next((place for place, token in enumerate(found) if token.is_word), 0)
+
+def _first_word(found: Sequence[Token]) -> int:
+    return next((place for place, token in enumerate(found) if token.is_word), 0)
 
 
 def _is_in_formula(found: Sequence[Token], place: int) -> bool:

@@ -100,11 +100,6 @@ class ReadingWords:
         """Those of `lead_phrases` that announce by themselves."""
         return Phrases((*self.announcers, *self.copulas, *self.affirming))
 
-    @cached_property
-    def denying(self) -> frozenset[str]:
-        """Words that deny the options named after them."""
-        return folded((*self.denials, *self.excluding))
-
 
 def folded(words: Iterable[str]) -> frozenset[str]:
     """Words as `tokens.fold` writes them, for look-ups."""
