@@ -10,7 +10,7 @@ from functools import lru_cache
 from ndino.languages.numerals import LONGEST_NUMBER, Forms, forms, number_words
 from ndino.languages.reading_words import ReadingWords
 from ndino.languages.text import clean, without_accents
-from ndino.languages.tokens import LONGEST, NEWLINE, Phrases, plain, tokens
+from ndino.languages.tokens import NEWLINE, Phrases, plain, tokens
 
 _INITIALS = re.compile(r"(?<=\b[^\W\d_])\.(?=[^\W\d_]\b)")
 _FINAL_ACCENT = re.compile(r"(?<=[aeiou])'(?!\w)")
@@ -21,6 +21,7 @@ _DATE = r"\d{1,2}([/.-])\d{1,2}\1\d{2,4}(?!\w)"
 _GROUPED_BY_BLANKS = r"\d{1,3}(?: \d{3})+(?:[.,]\d+)?(?!\w|[.,:]\d)"
 _NUMBER = rf"{_DATE}|{_MINUS}?(?:{_GROUPED_BY_BLANKS}|\d+(?:[.,:'h]\d+)*|(?<![\w.])\.\d+)"
 _WORD = r"[^\W\d_]+(?:\+{1,2}|#)(?!\w)|[^\W_]+(?:'[^\W_]+)*"
+_LEADING_POINT = re.compile(r"^(-?)\.")
 _CLAUSE_END = re.compile(r"[!?;…\n]|[.,:](?!\d)")
 
 
@@ -75,9 +76,11 @@ class ShortAnswerReader:
 
     def contains(self, answer: str, target: str) -> bool:
         """Whether a longer answer has the words of a short one in a row, and no denial before them."""
+        if self.same(answer, target):
+            return True
         wanted = self.words(target)
-        if self.same(answer, target) or not wanted:
-            return self.same(answer, target)
+        if not wanted:
+            return False
         clauses = self._clauses(answer)
         if len(self._clauses(target)) > 1:
             clauses.append([word for clause in clauses for word in clause])
@@ -105,7 +108,7 @@ class ShortAnswerReader:
         return text[found[behind].start :] if 0 < behind < len(found) else answer
 
     def _clauses(self, answer: str) -> list[list[Word]]:
-        text = _INITIALS.sub("", plain(answer[:LONGEST]))
+        text = _INITIALS.sub("", plain(answer))
         found = [self._content(self._parts(part)) for part in _CLAUSE_END.split(text)]
         return [words for words in found if words]
 
@@ -143,7 +146,7 @@ class ShortAnswerReader:
         """The longest number or unit in words that begins at ``place``, or the part there."""
         part = parts[place]
         if part.lstrip(_MINUS + ".")[:1].isdecimal():
-            digits = re.sub(r"^(-?)\.", r"\g<1>0.", part.replace(_MINUS, "-"))
+            digits = _LEADING_POINT.sub(r"\g<1>0.", part.replace(_MINUS, "-"))
             return 1, [Word(form, is_number=True) for form in forms(digits, self._decimal)]
         for length in range(min(LONGEST_NUMBER, len(parts) - place), 0, -1):
             key = tuple(parts[place : place + length])
