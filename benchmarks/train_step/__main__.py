@@ -40,7 +40,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import random
 import re
 import resource
 import subprocess
@@ -49,26 +48,15 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 import transformers
-from PIL import Image
-from transformers import (
-    CLIPImageProcessor,
-    CLIPVisionConfig,
-    CLIPVisionModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    Trainer,
-)
+from transformers import Trainer
 
 from benchmarks.bench.result import print_result
-from benchmarks.shape_matched import build_model as random_model
-from benchmarks.shape_matched import proportions
-from fixtures.tiny import CORPUS, tiny_tokenizer
-from ndino.formats.llava_json import write_conversations
+from benchmarks.train_step.inputs import PINPOINTS, write_backbones, write_rows
 from ndino.formats.recipes import Recipe, load_recipe
 from ndino.train.batches import Collator
 from ndino.train.build import build_model
@@ -81,75 +69,12 @@ from ndino.train.rows.run_index import stage_index
 from ndino.train.stage import Stage, StageError
 from ndino.train.trainer import NativeTrainer, set_trainable
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 GOALS = {"plain": 1.8, "padded": 1.3, "upstream": 1.5, "memory": 0.3, "useful_share": 0.98}
 RELATIVE = 1e-5  # largest relative difference of equal losses and gradient norms
-SIDE = 112
-PINPOINTS = ((112, 224), (224, 112), (224, 224), (112, 336), (336, 112))
-SCALE = 3  # of the 8B model's 336 pixels a tile
 VOCABULARY = 128256
 BATCH, STEP, STEPS = 4, 16, 2  # samples in a micro-batch and in a step, steps
 SIMULATED_RANKS, SIMULATED_ROWS = 16, 12_800
-PHOTOGRAPHS = ((640, 480), (480, 640), (500, 375), (1024, 768))
-FIGURES = ((500, 130), (480, 320), (350, 250), (1000, 1000), (192, 192))
-PAGE = (2480, 3508)
-
-
-def write_rows(folder: Path, count: int) -> None:
-    """``rows.jsonl`` and ``images/`` with ``count`` rows of the mix."""
-    draw = random.Random(0)
-    words = " ".join(CORPUS).split()
-    tokenizer = tiny_tokenizer()
-    tokens_of_a_word = len(tokenizer(" ".join(words))["input_ids"]) / len(words)
-
-    def text(tokens: float) -> str:
-        return " ".join(draw.choices(words, k=max(1, round(tokens / SCALE**2 / tokens_of_a_word))))
-
-    (folder / "images").mkdir()
-    records = []
-    for number in range(count):
-        kind = draw.random()
-        sizes = PHOTOGRAPHS if kind < 0.55 else FIGURES if kind < 0.75 else (PAGE,)
-        rounds = draw.randint(1, 6) if kind < 0.55 else draw.randint(1, 2) if kind < 0.75 else 1
-        answer = (4, 60) if kind < 0.75 else (100, 1600)
-        width, height = (side // SCALE for side in draw.choice(sizes))
-        pixels = np.random.default_rng(number).integers(256, size=(height, width, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / "images" / f"{number}.jpg")
-        turns = []
-        for _ in range(rounds):
-            turns.append({"from": "human", "value": text(draw.randint(10, 30))})
-            turns.append({"from": "gpt", "value": text(draw.randint(*answer))})
-        turns[0]["value"] = "<image>\n" + turns[0]["value"]
-        records.append({"id": str(number), "image": f"{number}.jpg", "conversations": turns})
-    write_conversations(folder / "rows.jsonl", records)
-
-
-def write_backbones(folder: Path, *, vocabulary: int, hidden: int, layers: int) -> dict[str, float]:
-    """``llama/`` and ``tower/`` for both engines; returns the model's proportions."""
-    text = LlamaConfig(
-        hidden_size=hidden,
-        intermediate_size=hidden * 27 // 10,
-        num_hidden_layers=layers,
-        num_attention_heads=hidden // 64,
-        num_key_value_heads=hidden // 64,
-        vocab_size=vocabulary,
-        max_position_embeddings=4096,
-        tie_word_embeddings=False,
-    )
-    pinpoints = [list(pinpoint) for pinpoint in PINPOINTS]
-    model = random_model(text, side=SIDE, pinpoints=pinpoints, tower_layers=4, tower_heads=6)
-    language = LlamaForCausalLM(text)
-    language.model.load_state_dict(model.model.language_model.state_dict())
-    language.lm_head.load_state_dict(model.lm_head.state_dict())
-    language.save_pretrained(folder / "llama")
-    tiny_tokenizer(base=True).save_pretrained(folder / "llama")
-    tower = CLIPVisionModel(cast("CLIPVisionConfig", model.config.vision_config))
-    tower.load_state_dict(model.model.vision_tower.state_dict())
-    tower.save_pretrained(folder / "tower")
-    CLIPImageProcessor(
-        size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
-    ).save_pretrained(folder / "tower")
-    return proportions(model)
 
 
 def recipe_of(**changes) -> Recipe:
