@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.type_one_error.designs import Counts
-from ndino.results.statistics import EXACT_BELOW, sign_flip
+from ndino.results.statistics import EXACT_BELOW, mid_p, sign_flip
 
 
 def mcnemar(counts: Counts) -> np.ndarray:
@@ -77,8 +77,7 @@ def sign_flips(counts: Counts) -> np.ndarray:
 
 def sign_flips_mid(counts: Counts) -> np.ndarray:
     """The same with equally extreme patterns counted by half (mid-p)."""
-    pairs = np.array([sign_flip(each) for each in counts.first - counts.second])
-    return pairs @ [1.0, 0.5]
+    return np.array([mid_p(each) for each in counts.first - counts.second])
 
 
 CANDIDATES: dict[str, Callable[[Counts], np.ndarray]] = {

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ndino.results.logs.perplexity import OUTLIER, PerplexityLog, images_of
-from ndino.results.statistics import holm, sign_flip
+from ndino.results.statistics import holm, mid_p
 from ndino.results.statistics.clusters import Clusters, cluster_interval, ratio
 
 DIGITS = 6
@@ -91,8 +91,4 @@ def _difference(table: np.ndarray) -> dict[str, Any]:
 
 
 def _p(by_image: np.ndarray) -> float:
-    """Two-sided mid-p of the sign-flip test."""
-    if not by_image.any():
-        return 1.0
-    larger, equal = sign_flip(by_image)
-    return float(f"{min(1.0, larger + equal / 2):.{DIGITS}g}")
+    return float(f"{mid_p(by_image):.{DIGITS}g}")

@@ -38,4 +38,5 @@ from ndino.results.statistics.paired import is_binary as is_binary
 from ndino.results.statistics.paired import mcnemar_test as mcnemar_test
 from ndino.results.statistics.paired import paired_test as paired_test
 from ndino.results.statistics.paired import permutation_test as permutation_test
+from ndino.results.statistics.permutations import mid_p as mid_p
 from ndino.results.statistics.permutations import sign_flip as sign_flip

@@ -12,7 +12,7 @@ import numpy as np
 from statsmodels.stats import contingency_tables, multitest
 
 from ndino.results.statistics.clusters import SEED, Clusters, ratio_error
-from ndino.results.statistics.permutations import sign_flip
+from ndino.results.statistics.permutations import mid_p, sign_flip
 
 ALPHA = 0.05
 POWER = 0.8  # with which the detectable difference would have been shown
@@ -133,10 +133,9 @@ def image_test(
     image_of = np.empty(questions.count, dtype=np.intp)
     image_of[questions.codes] = images.codes
     by_image = Clusters(image_of, images.count).sums(differences, np.ones(questions.count))
-    larger, equal = sign_flip(by_image[:, 0], seed=seed)
     total, squares = float(np.abs(by_image[:, 0]).sum()), float((by_image[:, 0] ** 2).sum())
     return ImageTest(
-        p=min(1.0, larger + equal / 2) if by_image[:, 0].any() else 1.0,
+        p=mid_p(by_image[:, 0], seed=seed),
         difference=float(differences.mean()),
         error=ratio_error(by_image),
         questions=questions.count,

@@ -39,6 +39,14 @@ def sign_flip(differences: np.ndarray, *, seed: int = SEED) -> tuple[float, floa
     return _enumerated(sizes, total) if 2 ** len(sizes) <= RESAMPLES else _drawn(sizes, total, seed)
 
 
+def mid_p(differences: np.ndarray, *, seed: int = SEED) -> float:
+    """Two-sided p-value of `sign_flip`, equally extreme patterns counted by half; 1 where nothing differs."""
+    if not differences.any():
+        return 1.0
+    larger, equal = sign_flip(differences, seed=seed)
+    return min(1.0, larger + equal / 2)
+
+
 def _on_a_grid(sizes: np.ndarray) -> np.ndarray | None:
     """The sizes as whole numbers of a common unit; None if there is none, or too much to compute."""
     for parts in range(1, _FINEST + 1):
