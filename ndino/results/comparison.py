@@ -5,7 +5,7 @@ All tests of a call are one family for Holm's correction, whichever models and t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ndino.results import statistics
@@ -41,7 +41,7 @@ def compare_pairs(
     raw = [*(test.p for test, _ in tests), *(other["p"] for other in others)]
     corrected = statistics.holm(raw)
     for other, p_holm in zip(others, corrected[len(tests) :], strict=True):
-        other["p_holm"] = _significant(p_holm)
+        other["p_holm"] = significant(p_holm)
     return [
         {
             "task": task,
@@ -51,12 +51,12 @@ def compare_pairs(
             "questions": test.questions,
             "images": test.images if _named(a.tasks[task], b.tasks[task]) is not None else None,
             "difference": round(test.difference, DIGITS),
-            "p": _significant(test.p),
-            "p_holm": _significant(p_holm),
-            "detectable": _rounded(statistics.detectable_difference(test, tests=len(raw))),
+            "p": significant(test.p),
+            "p_holm": significant(p_holm),
+            "detectable": rounded(statistics.detectable_difference(test, tests=len(raw))),
             "n01": int(paper.n01),
             "n10": int(paper.n10),
-            "paper": {"p": _significant(paper.p), "test": paper.test},
+            "paper": {"p": significant(paper.p), "test": paper.test},
         }
         for (a, b, task), (test, paper), p_holm in zip(cells, tests, corrected[: len(tests)], strict=True)
     ]
@@ -74,21 +74,24 @@ def _tested(a: TaskLog, b: TaskLog) -> tuple[statistics.ImageTest, statistics.Pa
     return statistics.image_test(first, second, images, questions), statistics.paired_test(first, second)
 
 
-def _significant(p: float) -> float:
+def significant(p: float) -> float:
+    """A p-value as the summary holds it."""
     return float(f"{p:.{DIGITS}g}")
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, DIGITS)
+def rounded(value: float | None) -> float | None:
+    """A score, a difference or a bound as the summary holds it."""
+    return None if value is None else round(float(value), DIGITS)
+
+
+def perplexity_figures(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The single tests in the rows of `ndino.results.logs.perplexity_tests.compare_perplexities`."""
+    return [row[figure] for row in rows for figure in ("corpus", "paper") if row[figure] is not None]
 
 
 def tests_of_family(summary: Mapping[str, Any]) -> str:
     """Over how many tests Holm's correction ran, such as "all 5 tests, 2 of them of perplexities"."""
-    perplexities = sum(
-        row[figure] is not None
-        for row in summary.get("perplexity_tests", ())
-        for figure in ("corpus", "paper")
-    )
+    perplexities = len(perplexity_figures(summary.get("perplexity_tests", ())))
     count = len(summary["tests"]) + perplexities
     shown = "1 test" if count == 1 else f"all {count} tests"
     return f"{shown}, {perplexities} of them of perplexities" if perplexities else shown

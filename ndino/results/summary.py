@@ -30,7 +30,7 @@ from typing import Any
 
 from ndino.languages.answers import reader
 from ndino.results import statistics
-from ndino.results.comparison import DIGITS, compare_pairs, fractional_metrics
+from ndino.results.comparison import compare_pairs, fractional_metrics, perplexity_figures, rounded
 from ndino.results.logs import ROUNDING, ModelLogs, PerplexityLog, ResultsError, RunLogs, TaskLog
 from ndino.results.logs.perplexity_tests import compare_perplexities
 from ndino.results.statistics import Clusters
@@ -62,12 +62,8 @@ def model_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: (family.index(name) if name in family else -1, name))
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), DIGITS)
-
-
 def _bounds(interval: Sequence[float] | None) -> list[float | None] | None:
-    return None if interval is None else [_rounded(bound) for bound in interval]
+    return None if interval is None else [rounded(bound) for bound in interval]
 
 
 def f1_interval(log: TaskLog, metric: str) -> statistics.Interval | None:
@@ -126,10 +122,10 @@ def _score_part(log: TaskLog, rows: Sequence[int], fractional: bool) -> dict[str
     images = None if log.images is None else Clusters.of([int(log.images.codes[row]) for row in rows])
     return {
         "n": len(rows),
-        "score": _rounded(sum(own) / len(own)),
+        "score": rounded(sum(own) / len(own)),
         "interval": _bounds(statistics.score_interval(own, images, fractional=fractional)),
-        "shuffled": None if wrong is None else _rounded(sum(wrong) / len(wrong)),
-        "right_minus_shuffled": None if wrong is None else _rounded((sum(own) - sum(wrong)) / len(own)),
+        "shuffled": None if wrong is None else rounded(sum(wrong) / len(wrong)),
+        "right_minus_shuffled": None if wrong is None else rounded((sum(own) - sum(wrong)) / len(own)),
     }
 
 
@@ -149,18 +145,18 @@ def summarise_task(log: TaskLog, fractional: Collection[str] = ()) -> dict[str, 
     gain = None
     if control:
         gain = statistics.difference_interval(scores, control, log.images, fractional=shares)
-    return {metric: _rounded(value) for metric, value in log.metrics.items()} | {
-        log.primary: _rounded(sum(scores) / len(scores)),
+    return {metric: rounded(value) for metric, value in log.metrics.items()} | {
+        log.primary: rounded(sum(scores) / len(scores)),
         "metric": log.primary,
         "n": len(scores),
         "images": None if log.images is None else log.images.count,
         "fractional": shares,
         "interval": _bounds(statistics.score_interval(scores, log.images, fractional=shares)),
-        "shuffled": _rounded(sum(control) / len(control)) if control else None,
+        "shuffled": rounded(sum(control) / len(control)) if control else None,
         "shuffles": len(log.shuffled),
-        "blank": _rounded(sum(blank) / len(blank)) if blank else None,
-        "majority": _rounded(log.majority.get(log.primary)),
-        "right_minus_shuffled": _rounded((sum(scores) - sum(control)) / len(scores)) if control else None,
+        "blank": rounded(sum(blank) / len(blank)) if blank else None,
+        "majority": rounded(log.majority.get(log.primary)),
+        "right_minus_shuffled": rounded((sum(scores) - sum(control)) / len(scores)) if control else None,
         "right_minus_shuffled_interval": _bounds(gain),
         "intervals": _other_intervals(log, fractional),
         "parts": _parts(log, shares),
@@ -181,14 +177,14 @@ def summarise_models(models: Sequence[ModelLogs]) -> dict[str, dict[str, dict[st
 
 def _summarise_perplexity(log: PerplexityLog) -> dict[str, Any]:
     return {
-        "paper": _rounded(log.paper),
-        "corpus": _rounded(log.corpus),
+        "paper": rounded(log.paper),
+        "corpus": rounded(log.corpus),
         "outliers": log.outliers,
         "n": log.n,
         "skipped": log.skipped,
         "interval": _bounds(log.interval),
-        "shuffled": _rounded(log.shuffled),
-        "bits_per_character": _rounded(log.bits),
+        "shuffled": rounded(log.shuffled),
+        "bits_per_character": rounded(log.bits),
     }
 
 
@@ -215,9 +211,9 @@ def build_summary(run: RunLogs, *, pairs: Sequence[tuple[str, str]] | None = Non
         "perplexity_tests": perplexity_tests,
         "tests": compare_pairs(
             [(run.models[a], run.models[b]) for a, b in pairs],
-            [row[figure] for row in perplexity_tests for figure in ("corpus", "paper") if row[figure]],
+            perplexity_figures(perplexity_tests),
         ),
         "notes": list(run.notes),
-        "seconds": {step: _rounded(seconds) for step, seconds in run.seconds.items()},
-        "peak_rss_mb": _rounded(run.peak_rss_mb),
+        "seconds": {step: rounded(seconds) for step, seconds in run.seconds.items()},
+        "peak_rss_mb": rounded(run.peak_rss_mb),
     }

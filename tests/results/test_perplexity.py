@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ndino.results.comparison import compare_pairs, perplexity_figures
 from ndino.results.logs import ResultsError
 from ndino.results.logs.perplexity import read_perplexities
 from ndino.results.logs.perplexity_tests import compare_perplexities
@@ -100,6 +101,7 @@ def test_both_figures_are_tested_by_image(tmp_path):
     write(tmp_path, "C", {**values, "z1": 5000.0})
     logs, _ = read_perplexities(tmp_path)
     same, other = compare_perplexities(logs, [("A", "C"), ("A", "B")])
+    compare_pairs([], perplexity_figures([same, other]))
     assert (other["n"], other["images"], other["paper"]["n"]) == (81, 21, 80)
     assert same["corpus"]["p"] == same["paper"]["p"] == same["corpus"]["p_holm"] == 1
     # 80 answers cost log2(1.5) bits more for each of ten tokens; the last one fewer.

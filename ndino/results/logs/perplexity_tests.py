@@ -1,7 +1,4 @@
-"""Paired tests of models' perplexities on the answers that both scored, by image.
-
-Here they are one family for Holm's correction; a report corrects them with its tests of scores.
-"""
+"""Paired tests of models' perplexities on the answers that both scored, by image."""
 
 from __future__ import annotations
 
@@ -11,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ndino.results.comparison import rounded, significant
 from ndino.results.logs.perplexity import OUTLIER, PerplexityLog, images_of
-from ndino.results.statistics import holm, mid_p
+from ndino.results.statistics import mid_p
 from ndino.results.statistics.clusters import Clusters, cluster_interval, ratio
-
-DIGITS = 6
 
 
 def compare_perplexities(
@@ -25,22 +21,20 @@ def compare_perplexities(
 
     Each entry holds ``set``, ``a``, ``b``, ``n`` (answers) and ``images``, and
 
-    - ``corpus``: ``ratio`` of a's corpus perplexity to b's with its 95 % ``interval``, and ``p``, ``p_holm``
-      of the sign-flip test over images on the answers' log-likelihoods, which any tokenizer leaves alone;
+    - ``corpus``: ``ratio`` of a's corpus perplexity to b's with its 95 % ``interval``, and ``p`` of the
+      sign-flip test over images on the answers' log-likelihoods, which any tokenizer leaves alone;
     - ``bits``: a's bits per character minus b's, with its ``interval``; null for older logs;
     - ``paper``: the mean of a's perplexities minus b's over the answers that are outliers for neither, ``n``
-      of them, with ``interval``, ``p`` and ``p_holm``; null where every answer is an outlier for one.
+      of them, with ``interval`` and ``p``; null where every answer is an outlier for one.
+
+    The tests get their ``p_holm`` with all others of a report, see `ndino.results.comparison.compare_pairs`.
     """
-    entries = [
+    return [
         _entry(name, (a, logs[a][name]), (b, logs[b][name]))
         for a, b in pairs
         for name in sorted(logs.get(a, {}).keys() & logs.get(b, {}).keys())
         if logs[a][name].scored and logs[b][name].scored
     ]
-    tests = [test for entry in entries for test in (entry["corpus"], entry["paper"]) if test is not None]
-    for test, corrected in zip(tests, holm([test["p"] for test in tests]), strict=True):
-        test["p_holm"] = float(f"{corrected:.{DIGITS}g}")
-    return entries
 
 
 def _entry(name: str, first: tuple[str, PerplexityLog], second: tuple[str, PerplexityLog]) -> dict[str, Any]:
@@ -66,7 +60,7 @@ def _entry(name: str, first: tuple[str, PerplexityLog], second: tuple[str, Perpl
     if within:
         apart = [pairs[place][0].perplexity - pairs[place][1].perplexity for place in within]
         by_image = Clusters.of([images[place] for place in within]).sums(apart, np.ones(len(within)))
-        paper = {**_difference(by_image), "n": len(within), "p": _p(by_image[:, 0])}
+        paper = {**_difference(by_image), "n": len(within), "p": significant(mid_p(by_image[:, 0]))}
     return {
         "set": name,
         "a": a,
@@ -74,9 +68,9 @@ def _entry(name: str, first: tuple[str, PerplexityLog], second: tuple[str, Perpl
         "n": len(rows),
         "images": clusters.count,
         "corpus": {
-            "ratio": round(float(corpus_ratio(table.sum(axis=0, keepdims=True))[0]), DIGITS),
-            "interval": [round(bound, DIGITS) for bound in cluster_interval(table, corpus_ratio)],
-            "p": _p(table[:, 0] - table[:, 2]),
+            "ratio": rounded(corpus_ratio(table.sum(axis=0, keepdims=True))[0]),
+            "interval": [*map(rounded, cluster_interval(table, corpus_ratio))],
+            "p": significant(mid_p(table[:, 0] - table[:, 2])),
         },
         "bits": bits,
         "paper": paper,
@@ -85,10 +79,6 @@ def _entry(name: str, first: tuple[str, PerplexityLog], second: tuple[str, Perpl
 
 def _difference(table: np.ndarray) -> dict[str, Any]:
     return {
-        "difference": round(float(ratio(table.sum(axis=0, keepdims=True))[0]), DIGITS),
-        "interval": [round(bound, DIGITS) for bound in cluster_interval(table, ratio)],
+        "difference": rounded(ratio(table.sum(axis=0, keepdims=True))[0]),
+        "interval": [*map(rounded, cluster_interval(table, ratio))],
     }
-
-
-def _p(by_image: np.ndarray) -> float:
-    return float(f"{mid_p(by_image):.{DIGITS}g}")
