@@ -109,15 +109,6 @@ def better_model(row: Mapping[str, Any], scores: Mapping[str, float]) -> str | N
     return better if scores[better] > scores[other] else None
 
 
-def doubts(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """Why a score, better or not, is no evidence that the model looks at the image and knows the task."""
-    interval = entry["right_minus_shuffled_interval"]
-    found = [] if interval is None or interval[0] > 0 else ["blind"]
-    if entry["majority"] is not None and entry[entry["metric"]] <= entry["majority"]:
-        found.append("not above majority")
-    return tuple(found)
-
-
 def fractional_metrics(models: Collection[ModelLogs]) -> frozenset[tuple[str, str]]:
     """(task, metric) of the metrics that can give other scores than 0 and 1, by any model's answers."""
     by_name = {

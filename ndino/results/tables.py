@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.results.breakdown import part_tables
-from ndino.results.comparison import better_model, doubts, tests_of_family
+from ndino.results.comparison import better_model, tests_of_family
 from ndino.results.statistics import ALPHA
 from ndino.results.summary import RESERVED, model_order
 from ndino.results.table_data import (
@@ -91,8 +91,11 @@ def starred_scores(summary: Summary) -> dict[tuple[str, str], tuple[str, ...]]:
 
 
 def but_doubtful(entry: Mapping[str, Any]) -> str:
-    """What to add where a score is called better, such as "but blind"; empty without doubts."""
-    return f"but {', '.join(found)}" if (found := doubts(entry)) else ""
+    """What to add where a better score is no evidence of seeing or of having learned the task; or nothing."""
+    doubts = ["blind"] if verdict_of(entry) == "blind" else []
+    if entry["majority"] is not None and entry[entry["metric"]] <= entry["majority"]:
+        doubts.append("not above majority")
+    return f"but {', '.join(doubts)}" if doubts else ""
 
 
 def _score_cell(entry: Mapping[str, Any], better_than: tuple[str, ...]) -> Cell:
