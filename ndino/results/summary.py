@@ -102,28 +102,38 @@ def _other_intervals(log: TaskLog, fractional: Collection[str]) -> dict[str, lis
     return intervals
 
 
-def _parts(log: TaskLog, fractional: bool) -> dict[str, dict[str, dict[str, Any]]]:
+def _parts(
+    log: TaskLog, scores: Sequence[float], control: Sequence[float] | None, fractional: bool
+) -> dict[str, dict[str, dict[str, Any]]]:
     """The primary score of each part of the benchmark, by each kind of which the log names several."""
     rows: dict[str, dict[str, list[int]]] = {}
     for row, sample in enumerate(log.samples):
         for kind, part in sample.parts.items():
             rows.setdefault(kind, {}).setdefault(part, []).append(row)
     return {
-        kind: {part: _score_part(log, found, fractional) for part, found in sorted(parts.items())}
+        kind: {
+            part: _score_part(found, scores, control, log.images, fractional)
+            for part, found in sorted(parts.items())
+        }
         for kind, parts in sorted(rows.items())
         if len(parts) > 1
     }
 
 
-def _score_part(log: TaskLog, rows: Sequence[int], fractional: bool) -> dict[str, Any]:
-    scores, control = log.scores(), log.shuffled_scores()
+def _score_part(
+    rows: Sequence[int],
+    scores: Sequence[float],
+    control: Sequence[float] | None,
+    images: Clusters | None,
+    fractional: bool,
+) -> dict[str, Any]:
     own = [scores[row] for row in rows]
     wrong = None if control is None else [control[row] for row in rows]
-    images = None if log.images is None else Clusters.of([int(log.images.codes[row]) for row in rows])
+    shared = None if images is None else Clusters.of([int(images.codes[row]) for row in rows])
     return {
         "n": len(rows),
         "score": rounded(sum(own) / len(own)),
-        "interval": _bounds(statistics.score_interval(own, images, fractional=fractional)),
+        "interval": _bounds(statistics.score_interval(own, shared, fractional=fractional)),
         "shuffled": None if wrong is None else rounded(sum(wrong) / len(wrong)),
         "right_minus_shuffled": None if wrong is None else rounded((sum(own) - sum(wrong)) / len(own)),
     }
@@ -159,7 +169,7 @@ def summarise_task(log: TaskLog, fractional: Collection[str] = ()) -> dict[str, 
         "right_minus_shuffled": rounded((sum(scores) - sum(control)) / len(scores)) if control else None,
         "right_minus_shuffled_interval": _bounds(gain),
         "intervals": _other_intervals(log, fractional),
-        "parts": _parts(log, shares),
+        "parts": _parts(log, scores, control, shares),
     }
 
 
