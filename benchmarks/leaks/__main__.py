@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.bench.result import print_result
-from fixtures.photographs import COPIES, photograph, png
+from fixtures.photographs import COPIES, jpeg, photograph, png
 from ndino.data.leaks.benchmarks import BenchmarkIndex
 from ndino.data.leaks.hashes import HashedImage, HashStore, hash_image
 
@@ -65,8 +65,6 @@ def main() -> int:
 
 def _rates(index: BenchmarkIndex, image) -> dict[str, float]:
     """Images hashed, and rows looked up, by one core and CPU second."""
-    from fixtures.photographs import jpeg
-
     encoded = jpeg(image, 90)
     before = time.process_time()
     for _ in range(50):

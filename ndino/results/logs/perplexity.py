@@ -13,7 +13,7 @@ import numpy as np
 
 from ndino.results.logs.fields import ResultsError, field, read_json, read_rows
 from ndino.results.logs.tasks import SHUFFLED
-from ndino.results.statistics.clusters import Clusters, cluster_interval
+from ndino.results.statistics.clusters import Clusters, cluster_interval, ratio
 
 # The paper leaves out answers with a higher perplexity.
 OUTLIER = 1000.0
@@ -64,7 +64,7 @@ class PerplexityLog:
         within = [answer.perplexity for answer in found if answer.perplexity <= OUTLIER]
         nll, tokens = [answer.nll for answer in found], [answer.tokens for answer in found]
         table = Clusters.of(images_of(self, rows)).sums(nll, tokens)
-        low, high = cluster_interval(table, lambda sums: np.exp(sums[:, 0] / sums[:, 1]))
+        low, high = cluster_interval(table, lambda sums: np.exp(ratio(sums)))
         characters = sum(answer.characters for answer in found)
         return replace(
             self,
