@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from ndino.common.files import write_text
 from ndino.common.locks import is_held
 from ndino.results import figures
 from ndino.results.examples import clip
 from ndino.results.logs import ResultsError, TrainingRun
-from ndino.results.report import CONTROLS, format_duration
+from ndino.results.report import format_duration, render_template
 
 PAGE = "live.html"
 LOCK = ".lock"  # in a run's folder: held while a process is at work in it, as "PID HOST"
@@ -226,15 +224,12 @@ def write_live(folder: Path) -> tuple[Path, list[LiveStage]]:
         ResultsError: as `live_stages`.
     """
     stages = live_stages(folder, now=time.time())
-    environment = Environment(
-        loader=PackageLoader("ndino.results"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"format_duration": format_duration}
-    page = environment.get_template("live.html.j2").render(
+    page = render_template(
+        "live.html.j2",
         title=folder.resolve().name,
         stages=stages,
         reload=0 if all(stage.ended for stage in stages) else RELOAD_SECONDS,
     )
     path = folder / PAGE
-    write_text(path, page.translate(CONTROLS), errors="replace")
+    write_text(path, page, errors="replace")
     return path, stages

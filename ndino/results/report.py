@@ -112,8 +112,8 @@ def headline(run: RunLogs, summary: Summary) -> list[tuple[str, str]]:
     return tiles
 
 
-def render_page(run: RunLogs, summary: Summary, tables: Sequence[ReportTable], *, title: str) -> str:
-    """Render the page as HTML: no script, nothing loaded from elsewhere, everything from logs escaped."""
+def render_template(name: str, **values: Any) -> str:
+    """Render a page as HTML: no script, nothing loaded from elsewhere, everything from logs escaped."""
     environment = Environment(
         loader=PackageLoader("ndino.results"),
         autoescape=True,
@@ -122,9 +122,15 @@ def render_page(run: RunLogs, summary: Summary, tables: Sequence[ReportTable], *
         lstrip_blocks=True,
     )
     environment.filters |= {"format_duration": format_duration, "run_costs": run_costs}
+    return environment.get_template(name).render(**values).translate(CONTROLS)
+
+
+def render_page(run: RunLogs, summary: Summary, tables: Sequence[ReportTable], *, title: str) -> str:
+    """Render the report's page."""
     charts = [chart for chart in map(figures.loss_chart, run.training) if chart is not None]
     common, own = shared_facts(run.training)
-    page = environment.get_template("report.html.j2").render(
+    return render_template(
+        "report.html.j2",
         title=title,
         headline=headline(run, summary),
         findings=findings(summary),
@@ -139,7 +145,6 @@ def render_page(run: RunLogs, summary: Summary, tables: Sequence[ReportTable], *
         common_facts=common,
         own_facts=own,
     )
-    return page.translate(CONTROLS)
 
 
 def _write(path: Path, text: str) -> Path:
