@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ndino.common.errors import UsageError, UserError
 from ndino.common.images import image_digest
-from ndino.data.leaks.hashes import MOST_BITS, MOST_DIFFERENCE, HashedImage, HashStore, hash_image
+from ndino.data.leaks.hashes import CHUNK, MOST_BITS, MOST_DIFFERENCE, HashedImage, HashStore, hash_image
 from ndino.formats.questions.images import ImageFaultError, image_files
 from ndino.formats.questions.layout import splits_of
 from ndino.formats.questions.rows import IMAGE
@@ -67,11 +67,14 @@ class BenchmarkIndex:
         self.benchmarks: list[SearchedBenchmark] = []
         self._pixels: dict[str, int] = {}
         self._images: list[HashedImage] = []
+        # Not in the store yet: to commit each image by itself can take longer than to hash it.
+        self._new: dict[str, HashedImage] = {}
         # The data sets that show an image.
         self.shown_by: dict[int, set[str]] = defaultdict(set)
         for path in sorted(folder.glob("*/*")):
             if path.is_dir() and not path.name.startswith("."):
                 self.benchmarks.append(self._read(path, f"{path.parent.name}/{path.name}", store))
+                self._keep_new(store)
         if not self.benchmarks:
             raise UsageError(
                 f"{folder}: holds no OWNER/NAME/ of a benchmark "
@@ -123,20 +126,26 @@ class BenchmarkIndex:
 
     def _add(self, found: SearchedBenchmark, encoded: bytes, store: HashStore, where: str) -> int | None:
         key = f"content {image_digest(encoded)}"
-        hashed = store.find([key]).get(key)
+        hashed = self._new.get(key) or store.find([key]).get(key)
         if hashed is None:
             try:
                 hashed = hash_image(encoded)
             except ImageFaultError as error:
                 found.unread.append(f"{where}: {error.reason}")
                 return None
-            store.keep({key: hashed})
+            self._new[key] = hashed
+            if len(self._new) == CHUNK:
+                self._keep_new(store)
         if (image := self._pixels.get(hashed.pixels)) is None:
             image = self._pixels[hashed.pixels] = len(self._images)
             self._images.append(hashed)
         found.images[image] += 1
         self.shown_by[image].add(found.name)
         return image
+
+    def _keep_new(self, store: HashStore) -> None:
+        store.keep(self._new)
+        self._new.clear()
 
     def matches(self, images: Sequence[HashedImage]) -> list[list[Match]]:
         """For each image, the benchmarks' images that it repeats: exactly, or nearly."""

@@ -66,6 +66,29 @@ def test_an_image_of_two_benchmarks_is_reported_for_both(index):
     assert index.images == len(ORIGINALS)
 
 
+def test_an_interrupted_index_keeps_its_whole_chunks(benchmarks, tmp_path, monkeypatch):
+    hashed = []
+
+    def interrupted(content: bytes):
+        if len(hashed) == 7:
+            raise KeyboardInterrupt
+        hashed.append(hash_image(content))
+        return hashed[-1]
+
+    store = HashStore(tmp_path / "hashes.sqlite")
+    monkeypatch.setattr("ndino.data.leaks.benchmarks.CHUNK", 5)
+    monkeypatch.setattr("ndino.data.leaks.benchmarks.hash_image", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        BenchmarkIndex(benchmarks, store)
+    # GQA's image is kept with its data set, five of POPE's as a chunk, and one is hashed again.
+    again = []
+    monkeypatch.setattr(
+        "ndino.data.leaks.benchmarks.hash_image", lambda content: again.append(1) or hash_image(content)
+    )
+    assert BenchmarkIndex(benchmarks, store).images == len(ORIGINALS)
+    assert len(again) == len(ORIGINALS) - 6
+
+
 @pytest.mark.parametrize(
     "asked",
     [
