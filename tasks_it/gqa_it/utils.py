@@ -62,7 +62,7 @@ def _answer_fault(doc):
     if doc.get("answer") or "label" not in doc:
         return text_fault(doc.get("answer"), "answer")
     try:
-        answers = _answers({"label": doc["label"]})
+        answers = _answers(doc)
     except (ValueError, AttributeError):
         answers = []
     if texts_fault(answers, "label") is None:
