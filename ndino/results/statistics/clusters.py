@@ -95,7 +95,11 @@ def cluster_interval(
         table: (clusters, columns) of float, see `Clusters.sums`.
         statistic: of (draws, columns) to (draws,).
     """
-    values = statistic(resampled_sums(table, seed=seed))
+    return percentile_interval(statistic(resampled_sums(table, seed=seed)))
+
+
+def percentile_interval(values: np.ndarray) -> Interval:
+    """The interval at `CONFIDENCE` that resampled values of a statistic give."""
     low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 

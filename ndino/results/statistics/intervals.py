@@ -22,6 +22,7 @@ from ndino.results.statistics.clusters import (
     Clusters,
     Interval,
     cluster_interval,
+    percentile_interval,
     ratio,
 )
 from ndino.results.statistics.paired import discordant, is_binary
@@ -138,12 +139,10 @@ def bootstrap_f1_interval(
         [pairs.count(cell) for cell in [(True, True), (False, True), (True, False), (False, False)]]
     )
     draws = np.random.default_rng(seed).multinomial(len(pairs), counts / len(pairs), size=RESAMPLES)
-    scores = [f1_score(int(tp), int(fp), int(fn)) for tp, fp, fn, _ in draws]
-    low, high = np.quantile(scores, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
+    return percentile_interval(_f1_scores(draws))
 
 
 def _f1_scores(sums: np.ndarray) -> np.ndarray:
-    """F1 of (draws, 3): true positives, false positives, false negatives."""
+    """F1 of draws of true positives, false positives and false negatives, in the first three columns."""
     total = 2 * sums[:, 0] + sums[:, 1] + sums[:, 2]
     return 2 * sums[:, 0] / np.where(total == 0, 1, total)
