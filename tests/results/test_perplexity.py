@@ -13,6 +13,7 @@ from ndino.results.comparison import compare_pairs, perplexity_figures
 from ndino.results.logs import ResultsError
 from ndino.results.logs.perplexity import read_perplexities
 from ndino.results.logs.perplexity_tests import compare_perplexities
+from tests.results.synthetic import write_rows
 
 
 def write(run: Path, model: str, perplexities: dict[str, float | None], *, tokens: int = 10) -> None:
@@ -43,8 +44,7 @@ def write(run: Path, model: str, perplexities: dict[str, float | None], *, token
         "bits_per_character": tokens * math.log2(corpus) / 40,
     }
     folder = run / model
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "set.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(folder / "set.jsonl", rows)
     (folder / "set.json").write_text(json.dumps(summary))
 
 
@@ -87,7 +87,7 @@ def test_logs_of_an_earlier_version_are_not_joined_with_new_ones(tmp_path):
     path = tmp_path / "B" / "set.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     kept = ("id", "nll", "answer_tokens", "perplexity", "skipped", "reason")
-    path.write_text("".join(json.dumps({name: row[name] for name in kept}) + "\n" for row in rows))
+    write_rows(path, [{name: row[name] for name in kept} for row in rows])
     with pytest.raises(ResultsError, match="does not say which answers it is of"):
         read_perplexities(tmp_path)
 

@@ -8,7 +8,7 @@ import pytest
 
 from ndino.results.logs import ResultsError, read_run
 from ndino.results.summary import build_summary, model_order, summarise_task
-from tests.results.synthetic import FAMILY, write_task
+from tests.results.synthetic import FAMILY, write_rows, write_task
 
 
 def test_scores_control_and_intervals(summary):
@@ -134,9 +134,7 @@ def test_popes_own_rule_has_an_interval_where_answers_are_neither_yes_nor_no(sma
     )
     log = folder / "pope-it.jsonl"
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    log.write_text(
-        "".join(json.dumps({**row, "metrics": {**row["metrics"], "unparseable": 1}}) + "\n" for row in rows)
-    )
+    write_rows(log, [{**row, "metrics": {**row["metrics"], "unparseable": 1}} for row in rows])
     found = summarise_task(read_run(small_run).models["IT"].tasks["pope-it"])["intervals"]
     assert found["first_sentence_f1_score"][0] < 0.6 < found["first_sentence_f1_score"][1]
 
