@@ -156,12 +156,13 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
                 *(options.batch, options.shuffle, out, processes),
             )
             _keep_what_is_there(run)
+            pending = {model.name: run.pending(model) for model in models}
             for model in models:
-                if run.pending(model):
+                if pending[model.name]:
                     require_askable(model, backend, benchmarks)
             # The control looks at every image, so a finished one is not loaded again.
             for task in benchmarks.names:
-                if any((task, True) in run.pending(model) for model in models):
+                if any((task, True) in unfinished for unfinished in pending.values()):
                     benchmarks.task(task, shuffled=True)
     for note in benchmarks.notes if run.first else ():
         print(f"ndino evaluate: {note}", file=sys.stderr)

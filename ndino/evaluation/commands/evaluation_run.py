@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,11 @@ class EvaluationRun:
 
     def answers_depend_on(self, model: Model) -> dict[str, Any]:
         """Everything that this model's answers depend on, besides the questions."""
-        return answers_depend_on(model, self.backend, self.wrapper)
+        return self._answers[model.name]
+
+    @cached_property
+    def _answers(self) -> dict[str, dict[str, Any]]:
+        return {model.name: answers_depend_on(model, self.backend, self.wrapper) for model in self.models}
 
     def pending(self, model: Model) -> list[tuple[str, bool]]:
         """The pairs (task, shuffled) that are not finished."""
