@@ -159,7 +159,7 @@ class Benchmarks:
         if name not in self._sizes:
             task, kept = self.task(name, shuffled=False), None
             if self.cache is not None and self.data is not None:
-                key = key_of(self.data_key(name), name, task.version, self.size(name))
+                key = key_of(self.depends(name)["data"], name, task.version, self.size(name))
                 kept = self.cache / "images" / f"{key}.json"
             if kept is not None and kept.is_file():
                 self._sizes[name] = json.loads(kept.read_text(encoding="utf-8"))
