@@ -266,11 +266,11 @@ class Benchmarks:
         """
         task = self.task(name, shuffled=shuffled)
         with self._environment(name, shuffled=shuffled):
-            vars(model).pop("shown_images", None)
+            vars(model)["shown_images"] = {}
             found = evaluate(model, task, self.index, limit=self.limit)
             if found is None:
                 return None
-            seen = getattr(model, "shown_images", {}).get(name, {})
+            seen = vars(model)["shown_images"].get(name, {})
             shown = {s.doc_id: _shown(task, s.doc_id, seen) for s in found.samples}
         hashes = {row["doc_id"]: row["doc_hash"] for row in right}
         samples = sorted(found.samples, key=lambda sample: sample.doc_id)

@@ -219,7 +219,7 @@ class LlavaNextIt(lmms):
                 self._report(sum(key in new for key in keys))
                 bar.update(len(new))
         if self._world_size > 1:
-            parts = self._gather((answers, getattr(self, "shown_images", {})))
+            parts = self._gather((answers, self.shown_images))
             answers = {key: text for part, _ in parts for key, text in part.items()}
             for noted in (noted for _, noted in parts):
                 for task, rows in noted.items():
