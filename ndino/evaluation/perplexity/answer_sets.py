@@ -68,11 +68,10 @@ def require_answers(data: str, *, images_dir: Path | None = None, split: str | N
         need_folder(images_dir, "name the folder of the images")
 
 
-def left_out(data: str, split: str | None = None) -> list[str]:
+def left_out(data: str, split: str | None = None) -> tuple[str, ...]:
     """What of a folder is not read, and why: a line each; raises like `require_answers`."""
     path = Path(data)
-    ignored = split_files(path, split).ignored if path.is_dir() else ()
-    return [f"{file}: left out: it {reason}" for file, reason in ignored]
+    return split_files(path, split).notes if path.is_dir() else ()
 
 
 def read_items(

@@ -48,6 +48,11 @@ class SplitFiles:
     image_folders: tuple[Path, ...]
     ignored: tuple[tuple[Path, str], ...] = ()
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is left out, and why: a line each."""
+        return tuple(f"{path}: left out: it {reason}" for path, reason in self.ignored)
+
 
 def is_hub_layout(folder: Path) -> bool:
     """Whether a README names the files of each split."""
@@ -126,8 +131,7 @@ def _configs(folder: Path) -> list[dict[str, Any]]:
         reason = " ".join(str(error).split())
         raise QuestionsError(f"{readme}: its header is no YAML: {reason} (remedy: repair it)") from error
     configs = stated.get("configs") if isinstance(stated, dict) else None
-    usable = [each for each in configs or [] if isinstance(each, dict) and each.get("data_files")]
-    return usable
+    return [each for each in configs or [] if isinstance(each, dict) and each.get("data_files")]
 
 
 def _named_in_readme(folder: Path, config: str | None) -> dict[str, tuple[Path, ...]] | None:

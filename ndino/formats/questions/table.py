@@ -194,8 +194,7 @@ def read_questions(
     """
     if data.is_dir():
         found = split_files(data, split, config=config)
-        files, folders = found.files, found.image_folders
-        notes = tuple(f"{path}: left out: it {reason}" for path, reason in found.ignored)
+        files, folders, notes = found.files, found.image_folders, found.notes
     else:
         need_file(data, f"name a folder, or a file that ends in {', '.join(ENDINGS)}")
         if not ending_of(data):
