@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import codecs
 import csv
 import gzip
@@ -21,6 +22,7 @@ from ndino.formats.questions.layout import ending_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from pyarrow.parquet import ParquetFile
 
 IMAGE = "image"
 # Bytes of encoded images of a Parquet file that are kept in memory; at least one row group is.
@@ -149,11 +151,8 @@ def _csv_rows(path: Path, content: bytes) -> Iterator[Row]:
 class ParquetImages:
     """The column ``image`` of a Parquet file, read by row groups; the last ones are kept in memory."""
 
-    def __init__(self, path: Path) -> None:
-        import pyarrow.parquet as pq
-
-        self.file = pq.ParquetFile(path)
-        self.path = path
+    def __init__(self, file: ParquetFile) -> None:
+        self.file = file
         counts = [self.file.metadata.row_group(i).num_rows for i in range(self.file.num_row_groups)]
         self.starts = [sum(counts[:i]) for i in range(len(counts) + 1)]
         self._kept: OrderedDict[int, list[Any]] = OrderedDict()
@@ -162,8 +161,6 @@ class ParquetImages:
         self._lock = threading.Lock()
 
     def read(self, index: int) -> Any:
-        import bisect
-
         group = bisect.bisect_right(self.starts, index) - 1
         with self._lock:
             if group not in self._kept:
@@ -191,14 +188,13 @@ def _parquet_rows(path: Path) -> list[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pq.read_schema(path)
+    file = pq.ParquetFile(path)
+    schema = file.schema_arrow
     texts = [name for name in schema.names if name != IMAGE or _is_text(schema.field(name).type, pa)]
-    rows = pq.ParquetFile(path).read(columns=texts).to_pylist()
-    if not texts:
-        rows = [{} for _ in range(pq.ParquetFile(path).metadata.num_rows)]
+    rows = file.read(columns=texts).to_pylist() if texts else [{} for _ in range(file.metadata.num_rows)]
     if IMAGE not in schema.names or IMAGE in texts:
         return [Row(path, number, fields) for number, fields in enumerate(rows, start=1)]
-    images = ParquetImages(path)
+    images = ParquetImages(file)
     return [
         Row(path, index + 1, {**fields, IMAGE: StoredImage(images, index)})
         for index, fields in enumerate(rows)
