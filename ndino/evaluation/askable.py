@@ -64,7 +64,7 @@ class _Reader:
     def fault(self, prompt: str, size: tuple[int, int]) -> str | None:
         """Why a question with an image of ``size`` (height, width) cannot be asked."""
         if (found := marker_fault(prompt, self.markers, "the question")) is not None:
-            return found[0]
+            return found
         if self.context is None or self.template is None:
             return None
         try:

@@ -39,12 +39,10 @@ def texts_fault(value: Any, field: str) -> tuple[str, str] | None:
         return f"{field} is {shown(repr(value))}, not a list of texts", QUOTES
     if not value or any(map(is_blank, value)):
         return f"{field} is empty: {shown(repr(value))}", FILL_IN
-    return next((text_fault(text, field) for text in value if _HALF_A_PAIR.search(text)), None)
+    return next((fault for text in value if (fault := text_fault(text, field)) is not None), None)
 
 
-def marker_fault(text: str, markers: Iterable[str], field: str) -> tuple[str, str] | None:
+def marker_fault(text: str, markers: Iterable[str], field: str) -> str | None:
     """Whether a text holds a control token of a model, which would end its turn or begin another."""
     found = next((marker for marker in markers if marker in text), None)
-    if found is None:
-        return None
-    return f"{field} holds the control token {found}", "take it out or remove the row"
+    return None if found is None else f"{field} holds the control token {found}"
