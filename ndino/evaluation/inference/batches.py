@@ -84,7 +84,7 @@ def _split_to_fit(members: Sequence[PromptedQuestion]) -> list[Group]:
     whole = Group(tuple(members))
     parts = -(-(whole.tokens - whole.shared) // PACKED_TOKENS)
     size = -(-len(members) // max(1, parts))
-    return [Group(tuple(members[start : start + size])) for start in range(0, len(members), size)]
+    return _parts(whole, size)
 
 
 def _parts(group: Group, size: int) -> list[Group]:
