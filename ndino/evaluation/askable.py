@@ -7,7 +7,7 @@ from typing import Any
 from ndino.common.errors import reason_of
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
-from ndino.evaluation.inference.prompting import chat_template, prompt_ids
+from ndino.evaluation.inference.prompting import ImageTokenCounts, chat_template, prompt_ids
 from ndino.evaluation.models import Backend, Model
 from ndino.evaluation.tasks.preparation import faulty_rows
 from ndino.formats.prompts import control_tokens
@@ -43,10 +43,10 @@ class _Reader:
     """A model's tokenizer and processor."""
 
     def __init__(self, tokenizer: Any, processor: Any, context: int | None) -> None:
-        self.tokenizer, self.processor, self.context = tokenizer, processor, context
+        self.tokenizer, self.context = tokenizer, context
         self.template = chat_template(tokenizer, processor)
         self.markers = control_tokens(tokenizer)
-        self._features: dict[tuple[int, int], int] = {}
+        self.image_tokens = ImageTokenCounts(processor)
 
     @classmethod
     def of(cls, model: Model, backend: Backend) -> _Reader | None:
@@ -71,17 +71,10 @@ class _Reader:
             ids = prompt_ids(self.tokenizer, self.template, prompt, 1)
         except ValueError as error:
             return reason_of(error)
-        length = len(ids) - 1 + self._tokens_of_image(size)
+        length = len(ids) - 1 + self.image_tokens.of(size)
         # The answer needs a token, too.
         if length >= self.context:
             return (
                 f"the question has {length} tokens with its image, but the model's context is {self.context}"
             )
         return None
-
-    def _tokens_of_image(self, size: tuple[int, int]) -> int:
-        size = (size[0], size[1])
-        if size not in self._features:
-            counted = self.processor._get_num_multimodal_tokens(image_sizes=[size])
-            self._features[size] = counted["num_image_tokens"][0]
-        return self._features[size]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,22 @@ class ChatTemplate:
 
     text: str
     of_processor: bool = False
+
+
+class ImageTokenCounts:
+    """How many tokens an image becomes, by its size; each size is counted once."""
+
+    def __init__(self, processor: Any) -> None:
+        self._processor = processor
+        self._known: dict[tuple[int, int], int] = {}
+
+    def of(self, size: Sequence[int]) -> int:
+        """The number for an image of ``size``, (height, width) in pixels."""
+        size = (size[0], size[1])
+        if size not in self._known:
+            counted = self._processor._get_num_multimodal_tokens(image_sizes=[size])
+            self._known[size] = counted["num_image_tokens"][0]
+        return self._known[size]
 
 
 def chat_template(tokenizer: Any, processor: Any = None) -> ChatTemplate | None:

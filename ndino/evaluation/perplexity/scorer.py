@@ -12,6 +12,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ndino.common.errors import UserError, reason_of, remedy_for
 from ndino.common.images import BROKEN_IMAGE
 from ndino.evaluation.inference.prefix_cache import encode_prefix, packed_attention
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing, common_length, prefix_key
+from ndino.evaluation.inference.prompting import ImageTokenCounts
 from ndino.evaluation.models import Backend, Model
 from ndino.evaluation.perplexity.answer_sets import AnswerItem
 from ndino.evaluation.provenance import arguments_of
@@ -179,7 +181,7 @@ class Scorer:
         except PromptError as error:
             raise _SkipError(f"cannot be asked: {error}") from error
         answer_tokens = sum(label != IGNORE_INDEX for label in encoded.labels)
-        prepared = TokenizedAnswer(item, tuple(encoded.input_ids), self._features(size), answer_tokens)
+        prepared = TokenizedAnswer(item, tuple(encoded.input_ids), self._image_tokens.of(size), answer_tokens)
         if prepared.length > self.context:
             raise _SkipError(
                 f"longer than the context: {prepared.length} tokens, "
@@ -187,10 +189,9 @@ class Scorer:
             )
         return prepared
 
-    def _features(self, size: tuple[int, int]) -> int:
-        """The number of tokens that an image of (height, width) becomes."""
-        (count,) = self.processor._get_num_multimodal_tokens(image_sizes=[size])["num_image_tokens"]
-        return count
+    @cached_property
+    def _image_tokens(self) -> ImageTokenCounts:
+        return ImageTokenCounts(self.processor)
 
     def score(self, batch: ScoringBatch) -> list[Score]:
         """Score one batch; answers whose image turns out to be truncated are skipped."""

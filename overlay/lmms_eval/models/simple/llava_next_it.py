@@ -41,7 +41,7 @@ from ndino.evaluation.inference.generation import cut, ends_of, generation_optio
 from ndino.evaluation.inference.greedy import decode, on_model, padded_inputs
 from ndino.evaluation.inference.memory import MemoryLimit
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing
-from ndino.evaluation.inference.prompting import ChatTemplate, chat_template, prompt_ids
+from ndino.evaluation.inference.prompting import ChatTemplate, ImageTokenCounts, chat_template, prompt_ids
 from ndino.evaluation.lmms_eval_adapter.answering import note_images
 from ndino.evaluation.models import HF, Backend, find_model
 from ndino.evaluation.progress import reading
@@ -156,7 +156,7 @@ class LlavaNextIt(lmms):
         # Called with the number of questions just answered; without it a progress bar is shown.
         self.on_answered: Callable[[int], object] | None = None
         self._warned: set[str] = set()
-        self._tokens_of_size: dict[tuple[int, int], int] = {}
+        self._image_tokens = ImageTokenCounts(self.processor)
 
     def _template(self, pretrained: str) -> ChatTemplate:
         if (template := chat_template(self.tokenizer, self.processor)) is None:
@@ -262,10 +262,7 @@ class LlavaNextIt(lmms):
 
     def _image(self, image: Image.Image, digest: str) -> PromptImage:
         size = (image.height, image.width)
-        if size not in self._tokens_of_size:
-            counted = self.processor._get_num_multimodal_tokens(image_sizes=[size])
-            self._tokens_of_size[size] = counted["num_image_tokens"][0]
-        return PromptImage(digest, size, self._tokens_of_size[size])
+        return PromptImage(digest, size, self._image_tokens.of(size))
 
     def _own_groups(self, missing: dict[str, PromptedQuestion], *, able: bool) -> list[Group]:
         """The groups that this process answers; it is not ``able`` to read documents without any request."""
