@@ -54,6 +54,17 @@ def shuffle_map(ids: Iterable[Id], seed: int = SEED) -> dict[Id, Id]:
     return {own: distinct[other] for own, other in zip(distinct, given, strict=True)}
 
 
+def exchange(images: Mapping[Id, Callable[[], bytes]], seed: int = SEED) -> dict[Id, Id]:
+    """Map every image's id to that of the image shown in its place; see `shuffle_map` and `same_pixels`.
+
+    Raises:
+        UserError: fewer than two distinct images.
+    """
+    same = same_pixels(images)
+    given = shuffle_map(same.values(), seed)
+    return {name: given[same[name]] for name in images}
+
+
 def shuffle_images(questions: Questions, seed: int = SEED) -> Questions:
     """The questions with their images exchanged; everything else stays.
 
@@ -65,11 +76,8 @@ def shuffle_images(questions: Questions, seed: int = SEED) -> Questions:
     """
     files = [questions.image_digest(row) for row in range(len(questions))]
     first = {digest: row for row, digest in reversed(list(enumerate(files)))}
-    same = same_pixels({digest: partial(questions.encoded_image, row) for digest, row in first.items()})
-    digests = [same[digest] for digest in files]
-    row_of = {digest: row for row, digest in reversed(list(enumerate(digests)))}
-    given = shuffle_map(digests, seed)
-    return questions.with_images_of([row_of[given[digest]] for digest in digests])
+    given = exchange({digest: partial(questions.encoded_image, row) for digest, row in first.items()}, seed)
+    return questions.with_images_of([first[given[digest]] for digest in files])
 
 
 def same_pixels(images: Mapping[Id, Callable[[], bytes]]) -> dict[Id, Id]:

@@ -14,7 +14,7 @@ from ndino.common.errors import UsageError, UserError, no_room, reason_of
 from ndino.common.hub import hub_reason, may_be_on_hub
 from ndino.common.images import image_digest
 from ndino.common.options import need_folder
-from ndino.evaluation.shuffle import same_pixels, shuffle_map
+from ndino.evaluation.shuffle import exchange
 from ndino.formats.questions.faults import text_fault
 from ndino.formats.questions.images import UNREADABLE, ImageFaultError, decode
 from ndino.formats.questions.layout import split_files
@@ -211,14 +211,13 @@ def exchange_images(items: Sequence[AnswerItem]) -> list[AnswerItem]:
         AnswerSetError: fewer than two different images.
     """
     holders = {item.digest: item for item in items if item.fault is None}
-    same = same_pixels({digest: item.image for digest, item in holders.items()})
     try:
-        given = shuffle_map(same.values())
+        given = exchange({digest: item.image for digest, item in holders.items()})
     except UserError as error:
         raise AnswerSetError(f"the answers show {error}") from error
 
     def exchanged(item: AnswerItem) -> AnswerItem:
-        other = given[same[item.digest]]
+        other = given[item.digest]
         return replace(item, digest=other, image=holders[other].image)
 
     return [item if item.fault else exchanged(item) for item in items]

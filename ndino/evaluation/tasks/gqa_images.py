@@ -69,12 +69,10 @@ def _index(
 
 
 def _exchange(readers: Mapping[str, Callable[[], bytes]]) -> dict[str, str]:
-    same = shuffle.same_pixels(readers)
     try:
-        given = shuffle.shuffle_map(same.values())
+        return shuffle.exchange(readers)
     except UserError as error:
         raise TaskDataError(f"{SOURCE}: {error}") from error
-    return {name: given[same[name]] for name in readers}
 
 
 def _dataset_readers(local: Path, cache: str | None) -> dict[str, Callable[[], bytes]]:
