@@ -8,8 +8,7 @@ from ndino.common.images import REPLACE_IMAGE
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.progress import reading
-
-NAMED_ROWS = 10  # rows that a message names
+from ndino.evaluation.tasks.preparation import first_of
 
 
 def sizes_of_images(task: LoadedTask, size: int) -> list[tuple[int, int]]:
@@ -38,7 +37,5 @@ def sizes_of_images(task: LoadedTask, size: int) -> list[tuple[int, int]]:
         else:
             found.append(known)
     if faults:
-        more = f"; and {len(faults) - NAMED_ROWS} more" if len(faults) > NAMED_ROWS else ""
-        named = "; ".join(faults[:NAMED_ROWS])
-        raise SetupError(f"task {task.name}: {named}{more} (remedy: {REPLACE_IMAGE})")
+        raise SetupError(f"task {task.name}: {first_of(faults)} (remedy: {REPLACE_IMAGE})")
     return found

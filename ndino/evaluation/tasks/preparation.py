@@ -61,12 +61,17 @@ def require(found: Questions, fault_of: Callable[[int], Fault]) -> None:
 def faulty_rows(found: Questions, faults: Sequence[tuple[int, str]]) -> str:
     """``FILE row 3: reason; row 7: reason``; beyond ten rows, how many more."""
     parts, before = [], None
-    for row, reason in faults[:NAMED_ROWS]:
+    for row, reason in faults:
         file = found.rows[row].file
         parts.append(f"{found.where(row) if file != before else f'row {found.rows[row].number}'}: {reason}")
         before = file
-    more = f"; and {len(faults) - NAMED_ROWS} more" if len(faults) > NAMED_ROWS else ""
-    return "; ".join(parts) + more
+    return first_of(parts)
+
+
+def first_of(named: Sequence[str]) -> str:
+    """The first ten of the rows that a message names; beyond these, how many more."""
+    more = f"; and {len(named) - NAMED_ROWS} more" if len(named) > NAMED_ROWS else ""
+    return "; ".join(named[:NAMED_ROWS]) + more
 
 
 def require_columns(found: Questions, source: str, *columns: str) -> None:
