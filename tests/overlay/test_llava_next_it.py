@@ -5,119 +5,28 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from lmms_eval.api.instance import Instance
 from lmms_eval.models import get_model
 from lmms_eval.models.simple import llava_next_it
-from lmms_eval.models.simple.llava_hf import LlavaHf
 from lmms_eval.models.simple.llava_next_it import LlavaNextIt
 from loguru import logger
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 from safetensors.torch import load_file, save_file
 
 from fixtures.tiny import write_tiny_model
 from ndino.evaluation.inference import batches
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing
-from ndino.evaluation.inference.prompting import ChatTemplate, prompt_text
 from ndino.results.statistics import discordant, mcnemar_test
-
-SIZES = [(112, 112), (60, 112), (112, 90), (200, 100), (31, 17)]
-QUESTIONS = [
-    "Di che colore è?",
-    "Quanti cerchi ci sono?\nRispondi utilizzando una sola parola o frase.",
-    "C'è un triangolo rosso nell'immagine, vicino al quadrato verde o giallo?  ",
-    "<image>\nUn gatto, un cane o l'orso?",
-]
-
-
-def images(count: int) -> list[Image.Image]:
-    noise = np.random.default_rng(0)
-    sizes = [SIZES[i % len(SIZES)] for i in range(count)]
-    return [Image.fromarray(noise.integers(0, 256, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
-
-
-DOCUMENTS = [{"question": QUESTIONS[i % 4], "images": [image]} for i, image in enumerate(images(22))]
-# What is odd about a question: nothing, blanks and line breaks, no word, one letter, other scripts, length.
-ODD = [
-    *(
-        "Di che colore è?",
-        "Di che colore?",
-        "Di",
-        "  \n\n ",
-        "",
-        "?",
-        "A",
-        "perché\tno\r\n",
-        "犬は何匹",
-        "🐈" * 9,
-    ),
-    *("Quanti cerchi ci sono, e di che colore? " * 12, "<image>", "<image>\n<image-> <|eot|>", "sì" * 60),
-]
-
-
-def odd_documents() -> list[dict]:
-    """Every odd question about each of five images, one after another as in no benchmark."""
-    shown = images(5)
-    return [{"question": question, "images": [image]} for question in ODD for image in shown]
-
-
-def requests(documents: list[dict], **settings) -> list[Instance]:
-    # As lmms-eval makes them: each with settings of its own, "until" filled in by it.
-    made = {
-        "max_new_tokens": 12,
-        "temperature": 0.0,
-        "top_p": 1.0,
-        "num_beams": 1,
-        "until": ["\n\n"],
-        **settings,
-    }
-    return [
-        Instance(
-            "generate_until",
-            (document["question"], dict(made), lambda found: found["images"], i, "task", "test"),
-            0,
-            {"task": "task", "doc_id": i, "repeats": 1},
-        )
-        for i, document in enumerate(documents)
-    ]
-
-
-def answered_by_llava_hf(folder: Path, documents: list[dict], **settings) -> list[str]:
-    theirs = LlavaHf(str(folder), device="cpu", device_map="cpu", batch_size=1)
-    return ask(theirs, documents, **settings)
-
-
-def ask(model, documents: list[dict], **settings) -> list[str]:
-    model.task_dict = {"task": {"test": documents}}
-    return model.generate_until(requests(documents, **settings))
-
-
-@pytest.fixture(scope="module")
-def one_stop_folder(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    # llava_hf stops at the tokenizer's end token only.
-    folder = tmp_path_factory.mktemp("models") / "one-stop"
-    shutil.copytree(tiny_model_folder, folder)
-    path = folder / "generation_config.json"
-    settings = json.loads(path.read_text())
-    path.write_text(json.dumps({**settings, "eos_token_id": settings["eos_token_id"][1]}))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(one_stop_folder: Path) -> LlavaNextIt:
-    return LlavaNextIt(str(one_stop_folder), device="cpu", batch_size=8)
-
-
-@pytest.fixture(scope="module")
-def reference(one_stop_folder: Path) -> list[str]:
-    return answered_by_llava_hf(one_stop_folder, DOCUMENTS)
-
-
-@pytest.fixture(scope="module")
-def odd_reference(one_stop_folder: Path) -> list[str]:
-    return answered_by_llava_hf(one_stop_folder, odd_documents())
+from tests.overlay.asking import (
+    DOCUMENTS,
+    QUESTIONS,
+    answered_by_llava_hf,
+    ask,
+    images,
+    odd_documents,
+    requests,
+)
 
 
 def test_lmms_eval_knows_it_by_name():
@@ -366,102 +275,3 @@ def test_what_fails_fails(model, tiny_model_folder, tmp_path):
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match=r"1 weights are missing, lm_head\.weight"):
         LlavaNextIt(str(folder), device="cpu")
-
-
-def test_a_model_without_chat_template_is_asked_in_llama_3s_form(one_stop_folder, tmp_path, reference):
-    folder = tmp_path / "bare"
-    shutil.copytree(one_stop_folder, folder)
-    (folder / "chat_template.jinja").unlink()
-    ours = LlavaNextIt(str(folder), device="cpu", batch_size=8)
-    assert ours.tokenizer.chat_template is None
-    assert ask(ours, DOCUMENTS) == reference
-
-
-# As llava-hf's processors have it: it reads parts with types, and makes nothing of a plain text.
-TYPED = (
-    "{% for m in messages %}[{{ m['role'] }}] "
-    "{% for p in m['content'] | selectattr('type', 'equalto', 'image') %}<image>\n{% endfor %}"
-    "{% for p in m['content'] | selectattr('type', 'equalto', 'text') %}{{ p['text'] }}{% endfor %}"
-    "{% endfor %}{% if add_generation_prompt %} [answer]{% endif %}"
-)
-
-
-@pytest.mark.parametrize("of_tokenizer", [None, "{{ messages[0]['content'] }} TOKENIZER", TYPED])
-def test_the_processors_template_is_taken_as_for_perplexity(one_stop_folder, tmp_path, of_tokenizer):
-    folder = Path(shutil.copytree(one_stop_folder, tmp_path / "foreign"))
-    (folder / "chat_template.jinja").unlink()
-    ours = LlavaNextIt(str(folder), device="cpu")
-    ours.processor.chat_template, ours.tokenizer.chat_template = TYPED, of_tokenizer
-    ours.processor.save_pretrained(folder)
-    if of_tokenizer != TYPED:
-        # One file serves both, unless the tokenizer's own settings name a template.
-        settings = json.loads((folder / "tokenizer_config.json").read_text())
-        (folder / "chat_template.jinja").unlink(missing_ok=True)
-        (folder / "chat_template.json").write_text(json.dumps({"chat_template": TYPED}))
-        settings["chat_template"] = of_tokenizer
-        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    ours = LlavaNextIt(str(folder), device="cpu")
-    assert ours.tokenizer.chat_template == of_tokenizer and ours.chat_template.text == TYPED
-
-    def text(question: str, images: int) -> str:
-        return prompt_text(ours.tokenizer, ours.chat_template, question, images)
-
-    assert text("Di che colore è?", 1) == "[user] <image>\nDi che colore è? [answer]"
-    assert text("Prima <image>, poi <image>", 2).count("<image>") == 2
-    ours.chat_template = ChatTemplate("always the same")
-    with pytest.raises(ValueError, match="the model's chat template fails: it leaves out the question"):
-        text("Di che colore è?", 1)
-
-
-@pytest.fixture
-def rows_at_once(monkeypatch) -> list[int]:
-    """The number of questions in each call of the decoder."""
-    found: list[int] = []
-    decode = llava_next_it.decode
-
-    def counted(model, rows, *rest, **named):
-        found.append(sum(map(len, rows)))
-        return decode(model, rows, *rest, **named)
-
-    monkeypatch.setattr(llava_next_it, "decode", counted)
-    return found
-
-
-def test_a_batch_of_one_is_one_question_also_about_one_image(one_stop_folder, reference, rows_at_once):
-    same = [{"question": question, "images": DOCUMENTS[0]["images"]} for question in QUESTIONS]
-    whole = ask(LlavaNextIt(str(one_stop_folder), device="cpu"), DOCUMENTS + same)
-    assert max(rows_at_once) > 1
-    rows_at_once.clear()
-    single = LlavaNextIt(str(one_stop_folder), device="cpu", batch_size=1)
-    assert ask(single, DOCUMENTS + same) == whole
-    assert whole[: len(DOCUMENTS)] == reference and set(rows_at_once) == {1}
-
-
-def test_out_of_memory_halves_the_batch_and_continues(one_stop_folder, reference, monkeypatch):
-    tried: list[int] = []
-    decode = llava_next_it.decode
-
-    def small(model, rows, *rest, **named):
-        tried.append(sum(map(len, rows)))
-        if tried[-1] > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return decode(model, rows, *rest, **named)
-
-    monkeypatch.setattr(llava_next_it, "decode", small)
-    assert ask(LlavaNextIt(str(one_stop_folder), device="cpu"), DOCUMENTS) == reference
-    assert tried[0] > 2 and max(tried[tried.index(2) :]) == 2
-
-
-def test_a_model_that_is_divided_among_devices_answers_the_same(one_stop_folder, reference):
-    divided = LlavaNextIt(str(one_stop_folder), device="cpu", device_map="auto", batch_size=8)
-    assert ask(divided, DOCUMENTS) == reference
-
-
-def test_a_model_in_eight_bits_keeps_what_sees_whole(one_stop_folder):
-    pytest.importorskip("bitsandbytes")
-    small = LlavaNextIt(str(one_stop_folder), device="cpu", load_in_8bit=True, batch_size=8)
-    small_parts = {
-        name.split(".")[1] for name, weight in small.model.named_parameters() if weight.dtype == torch.int8
-    }
-    assert small_parts == {"language_model"}
-    assert len(ask(small, DOCUMENTS)) == len(DOCUMENTS)
