@@ -153,7 +153,6 @@ def test_what_is_missing_is_named_before_anything_is_loaded(
 
 
 def test_data_that_cannot_be_read_is_named(run, tmp_path, capsys, benchmark_folder, monkeypatch):
-
     # It is not tried again: the file stays what it is.
     monkeypatch.setattr(ConfigurableTask.download.retry, "sleep", lambda _: pytest.fail("tried again"))
     data = tmp_path / "data"
