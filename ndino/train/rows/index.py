@@ -85,6 +85,10 @@ class RowIndex:
     def __getitem__(self, position: int) -> EncodedRow:
         if not 0 <= position < len(self):
             raise IndexError(f"row {position} of {len(self)}")
+        return self._row(position)
+
+    def _row(self, position: int) -> EncodedRow:
+        """The row at a position of the Arrow files."""
         # By Arrow's own objects: datasets would make a Python integer of each token first.
         row = self.table.data.fast_slice(position, 1)
         cells = {name: row.column(name)[0] for name in row.column_names}

@@ -55,11 +55,8 @@ class IndexPart(RowIndex):
     def __len__(self) -> int:
         return len(self.positions)
 
-    def __getitem__(self, position: int) -> EncodedRow:
-        if not 0 <= position < len(self):
-            raise IndexError(f"row {position} of {len(self)}")
-        whole = RowIndex(self.folder, self.rejects, self.table)
-        return whole[int(self.positions[position])]
+    def _row(self, position: int) -> EncodedRow:
+        return super()._row(int(self.positions[position]))
 
 
 def hold_out(index: RowIndex, count: int, *, seed: int) -> tuple[RowIndex, IndexPart | None]:
