@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -131,9 +132,7 @@ class HeldOut(TrainerCallback):
         ]
         ranks, rank = args.world_size, args.process_index
         total = torch.zeros(2, dtype=torch.float64)
-        trained = model.training
-        model.eval()
-        try:
+        with _evaluating(model):
             for first in range(0, len(places), ranks):
                 # Ranks that share weights run the model together: one without a batch of its own repeats the
                 # first, which then does not count.
@@ -144,8 +143,6 @@ class HeldOut(TrainerCallback):
                 if own:
                     supervised = int((batch["labels"][:, 1:] != IGNORE_INDEX).sum())
                     total += torch.tensor([summed, supervised], dtype=torch.float64)
-        finally:
-            model.train(trained)
         if dist.is_initialized():
             shared = total.to(args.device)
             dist.all_reduce(shared)
@@ -186,26 +183,30 @@ class HeldOut(TrainerCallback):
         batch = cast("TrainingBatch", self._batch([prompt]))
         ends = _ends(tokenizer)
         said: list[int] = []
-        trained = model.training
-        model.eval()
-        try:
-            with torch.no_grad(), self.trainer.compute_loss_context_manager():
-                for _ in range(CAPTION_TOKENS):
-                    hidden = last_hidden_state(model, batch)
-                    logits = model.lm_head(hidden[0, -1])
-                    logits[model.config.image_token_id] = -torch.inf  # there is no further image
-                    token = int(logits.argmax())
-                    if token in ends:
-                        break
-                    said.append(token)
-                    more = batch["input_ids"].new_tensor([[token]])
-                    batch["input_ids"] = torch.cat([batch["input_ids"], more], dim=1)
-                    batch["attention_mask"] = torch.cat(
-                        [batch["attention_mask"], torch.ones_like(more)], dim=1
-                    )
-        finally:
-            model.train(trained)
+        with _evaluating(model), torch.no_grad(), self.trainer.compute_loss_context_manager():
+            for _ in range(CAPTION_TOKENS):
+                hidden = last_hidden_state(model, batch)
+                logits = model.lm_head(hidden[0, -1])
+                logits[model.config.image_token_id] = -torch.inf  # there is no further image
+                token = int(logits.argmax())
+                if token in ends:
+                    break
+                said.append(token)
+                more = batch["input_ids"].new_tensor([[token]])
+                batch["input_ids"] = torch.cat([batch["input_ids"], more], dim=1)
+                batch["attention_mask"] = torch.cat([batch["attention_mask"], torch.ones_like(more)], dim=1)
         return tokenizer.decode(said, skip_special_tokens=True)
+
+
+@contextlib.contextmanager
+def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Put a model in evaluation mode for a ``with`` block, and back as it was."""
+    trained = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(trained)
 
 
 def _step_of(line: str) -> float:

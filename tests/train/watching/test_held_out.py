@@ -20,7 +20,7 @@ from ndino.train.stage import StageError, StageStopped
 from ndino.train.trainer import NativeTrainer
 from ndino.train.watching import throughput
 from ndino.train.watching.held_out import HeldOut, hold_out
-from tests.train.conftest import ROWS
+from tests.train.conftest import ROWS, interrupt
 from tests.train.samples import collate
 
 HELD = 5
@@ -78,13 +78,7 @@ def test_a_stage_evaluates_rows_that_it_does_not_train_on(stage, recipe, tmp_pat
     assert samples[-1]["caption"] == processor.tokenizer.decode(made, skip_special_tokens=True)
 
     stopped = dataclasses.replace(whole, out=tmp_path / "stopped")
-
-    def stop(step: int, of: int) -> None:
-        if step == 5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_stage(stopped, on_step=stop)
+    interrupt(stopped, at=5)
     run_stage(stopped, on_step=quiet)
     again = json.loads((stopped.out / "manifest.json").read_text())
     assert again["resumed_from"] == "checkpoint-4"
