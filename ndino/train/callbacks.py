@@ -201,9 +201,10 @@ class WriteProgress(TrainerCallback):
         elif "eval_loss" not in logs or not self.written:
             return
         # The curves of a run that is not finished, for `ndino report --live`.
-        curves = {f"{name}_curve": _curve(state.log_history, key) for name, key in CURVES.items()}
+        curves = {f"{name}_curve": curve(state.log_history, key) for name, key in CURVES.items()}
         write_json(Path(args.output_dir) / PROGRESS, {**self.written, **curves})
 
 
-def _curve(history: Sequence[Mapping[str, float]], key: str) -> list[tuple[float, float]]:
+def curve(history: Sequence[Mapping[str, float]], key: str) -> list[tuple[float, float]]:
+    """(Optimiser step, value) of each entry of a trainer's history that has ``key``."""
     return [(row["step"], row[key]) for row in history if key in row]

@@ -25,7 +25,7 @@ from ndino.train.adapters.few_bits import OPTIMIZERS, require_few_bits
 from ndino.train.adapters.lora import prepare_adapter, published
 from ndino.train.batches import Collator
 from ndino.train.build import build_model, load_model, save_model
-from ndino.train.callbacks import StopOnSignal
+from ndino.train.callbacks import StopOnSignal, curve
 from ndino.train.checkpoints import (
     newest_complete_checkpoint,
     settle_checkpoints,
@@ -220,9 +220,9 @@ def _train(
                 "skipped_steps": list(trainer.guard.skip),
                 "tokens": trainer.state.num_input_tokens_seen,
                 "train_loss": result.training_loss,
-                "loss_curve": [[row["step"], row["loss"]] for row in history if "loss" in row],
+                "loss_curve": curve(history, "loss"),
                 "eval_rows": stage.recipe.eval_rows,
-                "eval_curve": [[row["step"], row["eval_loss"]] for row in history if "eval_loss" in row],
+                "eval_curve": curve(history, "eval_loss"),
                 "weights": fingerprint(model_folder, WEIGHTS),
                 "started": started,
                 "ended": time.time(),

@@ -9,6 +9,7 @@ from pathlib import Path
 from llava.model.language_model.llava_llama import LlavaConfig
 
 from ndino.common.files import atomic_folder, write_json
+from ndino.train.callbacks import curve
 from ndino.train.health.ranks import leave
 from ndino.train.manifest import peak_rss_mb, surroundings
 
@@ -61,6 +62,6 @@ def _facts(trainer) -> dict:
         "steps": trainer.state.global_step,
         "tokens": trainer.state.num_input_tokens_seen,
         "train_loss": next((row["train_loss"] for row in reversed(history) if "train_loss" in row), None),
-        "loss_curve": [[row["step"], row["loss"]] for row in history if "loss" in row],
+        "loss_curve": curve(history, "loss"),
         "peak_rss_mb": peak_rss_mb(),
     }
