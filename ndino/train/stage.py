@@ -209,11 +209,10 @@ def too_many_rejects(
     if share <= allowed:
         return None
     rows, example = f"repair the rows in {listed_in}" if listed_in else "repair them", ""
-    remedies = Counter(line.rpartition(REMEDY)[2].removesuffix(")") for line in lines if REMEDY in line)
-    if remedies:
-        remedy, count = remedies.most_common(1)[0]
-        first = next(line for line in lines if line.rpartition(REMEDY)[2].removesuffix(")") == remedy)
-        example = f"; {first.rpartition(f' {REMEDY}')[0]}"
+    parted = [line.removesuffix(")").rpartition(f" {REMEDY}") for line in lines if REMEDY in line]
+    if parted:
+        remedy, count = Counter(remedy for *_, remedy in parted).most_common(1)[0]
+        example = f"; {next(what for what, _, its in parted if its == remedy)}"
         rows = f"{remedy}, for {count:,} of them; {listed_in} lists all"
     return (
         f"{stage.data}: {rejected:,} of {rejected + usable:,} rows cannot be used, {share:.1%}, and "
