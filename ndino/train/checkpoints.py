@@ -52,7 +52,7 @@ def settle_checkpoints(folder: Path) -> None:
     Raises:
         StageError: checkpoints were finished and none of them is sound; nothing is changed then.
     """
-    found = dict(sorted(checkpoints_of(folder).items()))
+    found = checkpoints_of(folder)
     faults = {step: fault for step, path in found.items() if (fault := fault_of(path)) is not None}
     newest = None
     for step in sorted(found.keys() - faults.keys(), reverse=True):
@@ -170,7 +170,7 @@ def fault_of(checkpoint: Path) -> str | None:
 
 def _unusable(checkpoint: Path) -> str | None:
     try:
-        content = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
+        content = _content(checkpoint)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     why = content.get(UNUSABLE) if isinstance(content, dict) else None
@@ -186,16 +186,20 @@ def damaged_files(checkpoint: Path) -> list[str]:
 
 def written_by(checkpoint: Path) -> Distribution:
     """How the ranks that wrote a complete checkpoint shared the model."""
-    content = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
+    content = _content(checkpoint)
     record = content.get("written_by")
     return Distribution(**record) if isinstance(record, dict) else inferred(checkpoint)
 
 
 def _listed(checkpoint: Path) -> dict[str, dict[str, Any]]:
-    content = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
+    content = _content(checkpoint)
     if "files" in content and isinstance(content["files"], dict):
         return content["files"]
     return {name: {"bytes": size} for name, size in content.items()}
+
+
+def _content(checkpoint: Path) -> Any:
+    return json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
 
 
 def step_of(checkpoint: Path | None) -> int:
