@@ -23,7 +23,7 @@ from transformers import (
 )
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
-from tests.overlay.test_llava_next_it import ask, images
+from tests.overlay.asking import ask, images
 
 QUERIES = 4
 SIZES = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
