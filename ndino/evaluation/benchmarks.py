@@ -317,13 +317,14 @@ def _is_counted(path: Path, folder: Path) -> bool:
 
 
 def _checked_prompts(task: LoadedTask) -> str:
-    """A digest of all prompts of a task of ours. It shows one image, and a prompt may say where it goes."""
+    """A digest of all prompts of a task of ours."""
     digest = hashlib.sha256()
     for number in range(len(task)):
         prompt = task.prompt(number)
-        if (found := prompt.count(IMAGE_TOKEN)) > 1:
+        # A question's own is gone by now (`preparation.with_questions`).
+        if IMAGE_TOKEN in prompt:
             raise SetupError(
-                f"task {task.name} document {number}: {found} {IMAGE_TOKEN} for one image (remedy: keep one)"
+                f"task {task.name}: {task.where(number)}: an option holds {IMAGE_TOKEN} (remedy: remove it)"
             )
         digest.update(json.dumps(prompt).encode())
     return digest.hexdigest()[:32]

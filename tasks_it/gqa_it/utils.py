@@ -4,7 +4,13 @@ import json
 
 from ndino.evaluation.tasks import gqa_images
 from ndino.evaluation.tasks.instructions import SHORT_ANSWER
-from ndino.evaluation.tasks.preparation import questions, require, require_columns, require_texts
+from ndino.evaluation.tasks.preparation import (
+    questions,
+    require,
+    require_columns,
+    require_texts,
+    with_questions,
+)
 from ndino.evaluation.tasks.scores import score_short_answer
 from ndino.formats.questions.faults import text_fault, texts_fault
 
@@ -16,7 +22,8 @@ def process_docs(dataset):
     found = questions(dataset, SOURCE)
     answer = "answer" if "answer" in found.column_names else "label"
     require_columns(found, SOURCE, "img_id", "sent", answer)
-    require_texts(found, "sent", "img_id")
+    found = with_questions(found, "sent")
+    require_texts(found, "img_id")
     require(found, lambda row: _answer_fault(found.rows[row].fields))
     known = gqa_images.gqa_image_ids()
     ids = found.column("img_id")

@@ -114,11 +114,13 @@ def test_a_question_with_two_places_for_its_image_is_named(tmp_path, cache, monk
     folder = tmp_path / "swap-uniba" / "MTVQA_IT"
     folder.mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(folder / "a.png")
-    questions = ["Che cosa dice <image>?", "Che cosa dice?", "<image> <image> Che cosa dice?"]
+    questions = ["<image> Che cosa dice?", "Che cosa dice?", "<image> <image> Che cosa dice?"]
     rows = [{"id": f"{i}", "image": "a.png", "question": q, "answer": "sì"} for i, q in enumerate(questions)]
     (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SetupError, match="task mtvqa-it document 2: 2 <image> for one image"):
+    with pytest.raises(
+        SetupError, match=r"task mtvqa-it: .*test.jsonl row 3: question holds 2 <image> for one"
+    ):
         Benchmarks(["mtvqa-it"], data=tmp_path, cache=cache).load(shuffled=False)
     (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:2]))
     Benchmarks(["mtvqa-it"], data=tmp_path, cache=cache).load(shuffled=False)

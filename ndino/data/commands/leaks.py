@@ -83,7 +83,7 @@ def _run(args: argparse.Namespace) -> int:
     for what, faults in summary["unread"].items():
         if faults:
             shown = "; ".join(faults[:SHOWN_FAULTS])
-            print(f"not compared: {len(faults):,} images of the {what} that cannot be read: {shown}")
+            print(f"not compared: {len(faults):,} images or questions of the {what}: {shown}")
     print(f"{counts.leaked:,} of {counts.rows:,} rows show a benchmark's image: {out.with_suffix(FOUND)}")
     if args.drop is not None:
         manifest = drop(file, images, out.with_suffix(FOUND), args.drop)

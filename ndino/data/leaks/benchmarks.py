@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ndino.common.errors import UsageError, UserError
 from ndino.common.images import image_digest
 from ndino.data.leaks.hashes import CHUNK, MOST_BITS, MOST_DIFFERENCE, HashedImage, HashStore, hash_image
+from ndino.formats.questions.faults import question_fault
 from ndino.formats.questions.images import ImageFaultError, image_files
 from ndino.formats.questions.layout import splits_of
 from ndino.formats.questions.rows import IMAGE
@@ -121,6 +122,8 @@ class BenchmarkIndex:
                 except ImageFaultError as error:
                     found.unread.append(f"{questions.where(row)}: {error.reason}")
             text = questions.rows[row].fields.get(column) if column else None
+            if column and (fault := question_fault(text, column)) is not None:
+                found.unread.append(f"{questions.where(row)}: {fault[0]}")
             if isinstance(text, str) and (key := plain(text)):
                 found.questions[key].update(() if image is None else (image,))
 

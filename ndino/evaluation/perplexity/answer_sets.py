@@ -15,7 +15,8 @@ from ndino.common.hub import hub_reason, may_be_on_hub
 from ndino.common.images import image_digest
 from ndino.common.options import need_folder
 from ndino.evaluation.shuffle import exchange
-from ndino.formats.questions.faults import text_fault
+from ndino.formats.prompts import IMAGE_TOKEN
+from ndino.formats.questions.faults import asked, marker_fault, question_fault, text_fault
 from ndino.formats.questions.images import UNREADABLE, ImageFaultError, decode
 from ndino.formats.questions.layout import split_files
 from ndino.formats.questions.rows import IMAGE
@@ -170,8 +171,8 @@ def _item(
     fault, digest = found.rows[row].fault, ""
     question, answer = fields.get(names[0]), fields.get(names[1])
     if fault is None:
-        wrong = text_fault(question, names[0]) or text_fault(answer, names[1])
-        fault = wrong[0] if wrong else None
+        wrong = question_fault(question, names[0]) or text_fault(answer, names[1])
+        fault = wrong[0] if wrong else marker_fault(str(answer), [IMAGE_TOKEN], names[1])
     if fault is None:
         try:
             encoded = found.encoded_image(row)
@@ -188,7 +189,7 @@ def _item(
         fault = f"{fault}: {found.where(row)}"
     return AnswerItem(
         identity,
-        str(question),
+        asked(str(question)),
         str(answer),
         digest if fault is None else "",
         partial(found.encoded_image, row),

@@ -37,10 +37,12 @@ from ndino.formats.prompts import (
     IMAGE_TOKEN,
     PromptError,
     Turn,
+    control_tokens,
     encode_llama3,
     encode_templated,
     has_llama3_markers,
 )
+from ndino.formats.questions.faults import marker_fault
 
 # exp() of more than this overflows, and JSON has no infinity.
 LARGEST_EXPONENT = 700.0
@@ -171,6 +173,9 @@ class Scorer:
         except BROKEN_IMAGE as error:
             raise _SkipError(f"image cannot be read: {error}") from error
         tokenizer = self.processor.tokenizer
+        for text, name in ((item.question, "the question"), (item.answer, "the answer")):
+            if (found := marker_fault(text, self._markers, name)) is not None:
+                raise _SkipError(f"cannot be asked: {found}")
         try:
             if has_llama3_markers(tokenizer):
                 turns = [Turn("user", f"{IMAGE_TOKEN}\n{item.question}"), Turn("assistant", item.answer)]
@@ -188,6 +193,10 @@ class Scorer:
                 f"but the model's context is {self.context}"
             )
         return prepared
+
+    @cached_property
+    def _markers(self) -> tuple[str, ...]:
+        return control_tokens(self.processor.tokenizer)
 
     @cached_property
     def _image_tokens(self) -> ImageTokenCounts:

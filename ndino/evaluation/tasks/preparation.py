@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ndino.common.errors import UserError
 from ndino.evaluation import shuffle
-from ndino.formats.questions.faults import is_blank, text_fault, texts_fault
+from ndino.formats.questions.faults import asked, is_blank, question_fault, text_fault, texts_fault
 from ndino.formats.questions.images import ImageFaultError, decode
 from ndino.formats.questions.rows import IMAGE
 from ndino.formats.questions.table import Questions, document_image, questions_of
@@ -107,6 +107,17 @@ def require_texts(
         require(found, lambda row, values=values, column=column: check(values[row], column))
 
 
+def with_questions(found: Questions, column: str) -> Questions:
+    """Check the questions, each about one image, and take away an ``<image>`` at their start or end.
+
+    Raises:
+        TaskDataError: one is empty or no text, or has an ``<image>`` elsewhere.
+    """
+    values = found.column(column)
+    require(found, lambda row: question_fault(values[row], column))
+    return found.with_texts(column, [asked(value) for value in values])
+
+
 def require_letters(found: Questions, source: str, letters: str) -> None:
     """Check that the column ``answer`` holds option letters, and not the options' texts or numbers.
 
@@ -126,6 +137,7 @@ def require_letters(found: Questions, source: str, letters: str) -> None:
 def prepare(
     dataset: Dataset | Questions,
     source: str,
+    question: str,
     *columns: str,
     lists: Sequence[str] = (),
     may_be_empty: Sequence[str] = (),
@@ -134,18 +146,20 @@ def prepare(
 
     Args:
         source: the dataset's name on the hub, which is also its folder under the data folder.
-        columns: the columns that must hold texts.
+        question: the column of the questions; see `with_questions`.
+        columns: the other columns that must hold texts.
         lists: the columns that must hold lists of texts.
         may_be_empty: those of the columns whose texts may be empty.
 
     The column ``image`` (or ``file_name``) holds images, or names of files in the dataset's folder.
 
     Raises:
-        TaskDataError: see `questions`, `require_columns` and `require_texts`; also when an image is missing,
-            or when there are too few images for the shuffled control.
+        TaskDataError: see `questions`, `require_columns`, `with_questions` and `require_texts`; also when an
+            image is missing, or when there are too few images for the shuffled control.
     """
     found = questions(dataset, source)
-    require_columns(found, source, IMAGE, *columns, *lists)
+    require_columns(found, source, IMAGE, question, *columns, *lists)
+    found = with_questions(found, question)
     require_texts(found, *columns, may_be_empty=may_be_empty)
     require_texts(found, *lists, several=True)
     require_images(found)

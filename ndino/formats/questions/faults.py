@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ndino.common.errors import shown
+from ndino.formats.prompts import IMAGE_TOKEN
 
 # JSON can escape it, but neither tokenizers nor UTF-8 files can hold it.
 _HALF_A_PAIR = re.compile("[\\ud800-\\udfff]")
@@ -31,6 +32,31 @@ def text_fault(value: Any, field: str) -> tuple[str, str] | None:
     if _HALF_A_PAIR.search(value):
         return f"{field} is no Unicode: it holds half of a surrogate pair", "write the text as UTF-8"
     return None
+
+
+def asked(question: str) -> str:
+    """A question about one image without the ``<image>`` at its start or end.
+
+    It says where the image goes. The image comes first in any case, as in training, so that the prompt is the
+    same with and without it.
+    """
+    stripped = question.strip()
+    at_an_end = stripped.startswith(IMAGE_TOKEN) or stripped.endswith(IMAGE_TOKEN)
+    if question.count(IMAGE_TOKEN) != 1 or not at_an_end:
+        return question
+    return stripped.replace(IMAGE_TOKEN, "").strip()
+
+
+def question_fault(value: Any, field: str) -> tuple[str, str] | None:
+    """What is wrong with a question about one image, and the remedy; None for one that `asked` can ask."""
+    if not isinstance(value, str):
+        return text_fault(value, field)
+    text = asked(value)
+    if (found := value.count(IMAGE_TOKEN)) > 1:
+        return f"{field} holds {found} {IMAGE_TOKEN} for one image", "keep one, at its start"
+    if IMAGE_TOKEN in text:
+        return f"{field} holds {IMAGE_TOKEN} inside its text", "put it at the start or leave it out"
+    return text_fault(text, field)
 
 
 def texts_fault(value: Any, field: str) -> tuple[str, str] | None:

@@ -121,6 +121,14 @@ class Questions:
         """The same questions, each with the image of the row at its index in ``indices``."""
         return replace(self, images_of=[self.rows[index] for index in indices])
 
+    def with_texts(self, column: str, texts: Sequence[str]) -> Questions:
+        """The same rows with other texts in one column."""
+        rows = tuple(
+            row if row.fields.get(column) == text else replace(row, fields={**row.fields, column: text})
+            for row, text in zip(self.rows, texts, strict=True)
+        )
+        return replace(self, rows=rows)
+
     def where(self, index: int) -> str:
         """``FILE row N``."""
         row = self.rows[index]
