@@ -24,7 +24,8 @@ class _Mention:
         denied: the answer says that it is not this option.
         announced: the answer says that it is this option.
         leading: it stands where an option would: at the start, in brackets, or in a clause of its own.
-        labels: the option's text follows, and a denial there denies nothing: "A) No".
+        own_text: the option's own text stands behind the letter.
+        labels: a text of the option follows, and a denial there denies nothing: "A) No".
         is_labelled: the option's text stands before: "No (A)".
     """
 
@@ -34,6 +35,7 @@ class _Mention:
     denied: bool = False
     announced: bool = False
     leading: bool = False
+    own_text: bool = False
     labels: bool = False
     is_labelled: bool = False
 
@@ -55,13 +57,15 @@ class LetterReader:
         self._right, self._wrong = folded(words.right), folded(words.wrong)
         self._right_nouns = folded(words.announcers)
         self._articles, self._joining = folded(words.articles), folded((*words.articles, *words.joining))
+        self._either = folded(words.either)
         self._word_letters = frozenset(letter.upper() for letter in words.word_letters)
 
     def read(self, answer: str, letters: str, choices: Mapping[str, str] | None = None) -> str | None:
         """The option that an answer names, as a capital from ``letters``; None if there is not exactly one.
 
         An answer that names several options is read only if it announces one of them ("Between A and B, the
-        answer is B"). A denied option is not named, nor is a letter that is a word or part of a formula.
+        answer is B"). Not named are a denied option, one of two choices ("B or none"), a letter with the
+        text of another option, and a letter that is a word or part of a formula.
 
         Args:
             answer: the model's answer.
@@ -72,7 +76,9 @@ class LetterReader:
         lines = [self._alone(line, letters) for line in text.split(NEWLINE)]
         alone = [letter for letter in lines if letter]
         if lines and lines[0] and len({*alone}) == 1:
-            return lines[0]
+            # On the next line may stand the text of another option.
+            head = next(token for token in tokens(text) if token.is_word)
+            return None if self._is_of_another(text, head, lines[0], choices or {}) else lines[0]
         matching = [letter for letter, choice in (choices or {}).items() if self._same(answer, choice)]
         if len(matching) == 1:
             return matching[0]
@@ -102,12 +108,13 @@ class LetterReader:
             start, end = group[0].start, group[-1].end
             denied = not group[0].is_labelled and self._is_denied_before(found, start)
             denied = denied or (not group[-1].labels and self._is_denied_after(found, end))
+            denied = denied or (not group[-1].own_text and self._offers_another(found, end))
             # "The options are A, B and C" announces none of them.
             described = self._copulas.at(found, end) > 0
             announced = (group[0].announced and not described) or self._is_confirmed(found, end)
             announced = announced and len(group) == 1
             for mention in group:
-                mention.denied, mention.announced = denied, announced
+                mention.denied, mention.announced = mention.denied or denied, announced
         return mentions
 
     def _mention(
@@ -128,7 +135,7 @@ class LetterReader:
         mention = _Mention(letter, start, end)
         announced = self._is_announced(found, start)
         is_first = place == _first_word(found)
-        has_text = self._is_own_text(text, token, choices.get(letter))
+        has_text = letter in self._options_behind(text, token, choices)
         own_text = has_text and is_first
         comma = end < len(found) and found[end].text == ","
         reasoned = self._reasons.at(found, end + comma) > 0
@@ -147,9 +154,11 @@ class LetterReader:
         mention.leading = at_start or enclosed or self._has_own_clause(found, start, end)
         bracketed = not enclosed and not announced and end > place + 1
         new_text = end < len(found) and found[end].text[0].isupper()
-        said_before = text[: found[start].start]
-        mention.is_labelled = enclosed and self._same(said_before, choices.get(letter, ""))
-        mention.labels = has_text or bracketed or new_text
+        said_before = self._options_of({text[: found[start].start]}, choices) if enclosed else set()
+        mention.is_labelled = letter in said_before
+        mention.own_text, mention.labels = has_text, has_text or bracketed or new_text
+        another = said_before - {letter} and not mention.is_labelled
+        mention.denied = bool(another) or self._is_of_another(text, token, letter, choices)
         return mention
 
     def _is_a_word(self, found: list[Token], place: int, letter: str) -> bool:
@@ -189,11 +198,28 @@ class LetterReader:
             place -= length
         return True
 
-    def _is_own_text(self, text: str, token: Token, choice: str | None) -> bool:
-        """Whether the text of the option follows its letter, to the end of the line."""
+    def _options_behind(self, text: str, token: Token, choices: Mapping[str, str]) -> set[str]:
+        """The options whose text follows a letter, to the end of the line or of the answer."""
         rest = text[token.end :].lstrip(" )]}.:;,=–—-\n")
-        texts = {rest, rest.split(NEWLINE)[0]}
-        return choice is not None and any(part and self._same(part, choice) for part in texts)
+        return self._options_of({rest, rest.split(NEWLINE)[0]}, choices)
+
+    def _options_of(self, texts: set[str], choices: Mapping[str, str]) -> set[str]:
+        said = {text.strip() for text in texts}
+        return {
+            letter
+            for letter, choice in choices.items()
+            if any(text and self._same(text, choice) for text in said)
+        }
+
+    def _is_of_another(self, text: str, token: Token, letter: str, choices: Mapping[str, str]) -> bool:
+        """Whether a letter has the text of another option behind it, and not its own: they contradict."""
+        behind = self._options_behind(text, token, choices)
+        return bool(behind) and letter not in behind
+
+    def _offers_another(self, found: list[Token], end: int) -> bool:
+        """Whether "or" follows, so that the option is one of two choices: "B or none"."""
+        comma = end < len(found) and found[end].text == ","
+        return end + comma < len(found) and found[end + comma].key in self._either
 
     def _has_own_line(self, found: list[Token], place: int, letters: str) -> bool:
         """Whether an option heads the first of several lines, and no other one any line."""

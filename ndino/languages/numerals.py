@@ -20,8 +20,9 @@ _CLOCK = re.compile(r"0?(\d|1\d|2[0-4])[:.h]([0-5]\d)")
 def forms(digits: str, decimal: str) -> list[Forms]:
     """What a number written in digits may mean: for each of its parts the forms that compare equal.
 
-    ``1.000`` is a thousand where decimals have a comma, ``3.50`` is 3.5, ``12.30`` is 12.3 or half past
-    twelve. What is no single number, such as a date or a version, gives one item for each of its parts.
+    ``1.000`` is a thousand where decimals have a comma, and 1 where they have a point; ``1,000`` the other
+    way round. ``3.50`` is 3.5, ``12.30`` is 12.3 or half past twelve. What is no single number, such as a
+    date or a version, gives one item for each of its parts.
 
     Args:
         digits: digits with points, commas, colons, apostrophes or blanks between them, and ``-`` in front of
@@ -40,10 +41,11 @@ def forms(digits: str, decimal: str) -> list[Forms]:
     elif len({*marks}) == 1:
         mark = marks[0]
         grouped = len(parts[0]) <= 3 and parts[0][0] != "0" and all(len(part) == 3 for part in parts[1:])
-        if grouped and mark != ":":
+        # A single mark is what the language says: in Italian 1.000 is a thousand and 1,000 is one.
+        is_decimal = len(marks) == 1 and mark in ".," and not (grouped and mark != decimal)
+        if grouped and mark != ":" and not is_decimal:
             found.add("".join(parts))
-        # A single point before three digits groups thousands in Italian, a comma may do so as well.
-        if len(marks) == 1 and mark in ".," and not (grouped and mark != decimal):
+        if is_decimal:
             found.add(_decimal(*parts))
     elif ":" not in marks and len({*marks[:-1]}) == 1 and all(len(part) == 3 for part in parts[1:-1]):
         found.add(_decimal("".join(parts[:-1]), parts[-1]))

@@ -23,8 +23,10 @@ class ReadingWords:
         one: the articles that are also the number 1.
         minus: words before a negative number.
         scales: words that multiply the number before them.
-        symbols: for each symbol the words that mean the same; a number may go without it.
-        presenting: what may stand before a short answer and adds nothing ("it is").
+        numbering: words before a number that add nothing to it ("no. 5").
+        symbols: for each unit or currency the words that mean the same.
+        clock: those of the units that a time of day may go without.
+        presenting: what may stand before a short answer and adds nothing ("it is", "of the colour").
         yes: words that mean yes wherever they begin an answer.
         yes_alone: words that mean yes only alone or before punctuation, since they have other meanings.
         no: words that mean no where they begin an answer.
@@ -34,6 +36,7 @@ class ReadingWords:
         breaks: words that begin a new clause, which a denial before them does not reach.
         reasons: words after an option that begin the reason for it.
         joining: words between options that are named together.
+        either: those of them that offer another choice: an option with one behind it is not the only one.
         word_letters: letters that are words of the language.
         announcers: words that announce an option or an answer.
         copulas: forms of "to be" between an announcer and what it announces.
@@ -49,7 +52,9 @@ class ReadingWords:
     one: tuple[str, ...]
     minus: tuple[str, ...]
     scales: Mapping[str, int]
+    numbering: tuple[str, ...]
     symbols: Mapping[str, tuple[str, ...]]
+    clock: tuple[str, ...]
     presenting: tuple[str, ...]
     yes: tuple[str, ...]
     yes_alone: tuple[str, ...]
@@ -60,6 +65,7 @@ class ReadingWords:
     breaks: tuple[str, ...]
     reasons: tuple[str, ...]
     joining: tuple[str, ...]
+    either: tuple[str, ...]
     word_letters: tuple[str, ...]
     announcers: tuple[str, ...]
     copulas: tuple[str, ...]

@@ -14,13 +14,23 @@ from ndino.languages.tokens import NEWLINE, Phrases, plain, tokens
 
 _INITIALS = re.compile(r"(?<=\b[^\W\d_])\.(?=[^\W\d_]\b)")
 _FINAL_ACCENT = re.compile(r"(?<=[aeiou])'(?!\w)")
-_SIGN = re.compile(r"(?<![^\s(\[{€$£:=])[-−–](?=[.,]?\d)")
+# What compares: "less than 5" is not 5, whatever stands between ("> € 5").
+_UNEQUAL = "¦"  # stands for "≠", whose stroke would count as an accent
+_COMPARING = f"<>≤≥≪≫~∼≈≃≅±{_UNEQUAL}"
+_COMPARED = rf"[{_COMPARING}](?=\W{{0,3}}\d)"
+_BEFORE_SIGN = rf"(?<![^\s(\[{{€$£:={_COMPARING}])"
+_SIGN = re.compile(rf"{_BEFORE_SIGN}[-−–](?=[.,]?\d)")
+_PLUS = re.compile(rf"{_BEFORE_SIGN}(?<!\d )\+(?=[.,]?\d)")
 # Stands for a minus sign; a hyphen between two words or numbers is none.
 _MINUS = "¬"
+# Stands for the stroke of a compound unit; other strokes only part words.
+_PER = "∕"
+_IN_ANGLES = re.compile(r"<([^<>]*)>")
 _DATE = r"\d{1,2}([/.-])\d{1,2}\1\d{2,4}(?!\w)"
 _GROUPED_BY_BLANKS = r"\d{1,3}(?: \d{3})+(?:[.,]\d+)?(?!\w|[.,:]\d)"
 _NUMBER = rf"{_DATE}|{_MINUS}?(?:{_GROUPED_BY_BLANKS}|\d+(?:[.,:'h]\d+)*|(?<![\w.])\.\d+)"
-_WORD = r"[^\W\d_]+(?:\+{1,2}|#)(?!\w)|[^\W_]+(?:'[^\W_]+)*"
+_WORD = rf"[^\W\d_]+(?:\+{{1,2}}|#)(?!\w)|[^\W_]+(?:['{_PER}][^\W_]+)*"
+_ORDINAL = re.compile(r"(?<=[^\W\d_])[º°](?=\s?\d)")
 _LEADING_POINT = re.compile(r"^(-?)\.")
 _CLAUSE_END = re.compile(r"[!?;…\n]|[.,:](?!\d)")
 
@@ -45,14 +55,18 @@ class ShortAnswerReader:
         listed = {_bare(word): str(value) for word, value in words.number_words.items()}
         self._number_words = number_words(words.numbers, tuple(listed.items()))
         self._articles, self._one, self._minus = map(_bare_set, (words.articles, words.one, words.minus))
+        self._numero = words.numbering[0]
+        self._numbering, self._clock = _bare_set(words.numbering), frozenset(words.clock)
         self._denials, self._breaks = _bare_set(words.denials), _bare_set(words.breaks)
         self._scales = {_bare(word): value for word, value in words.scales.items()}
-        named = [(name, mark) for mark, names in words.symbols.items() for name in (mark, *names)]
-        self._symbols = {tuple(_bare(name).split()): mark for name, mark in named}
         elided = "|".join(re.escape(article) for article in words.articles if article.endswith("'"))
         self._elided = re.compile(rf"\b(?:{elided})(?=\w)" if elided else r"(?!)")
-        marks = "".join(re.escape(mark) for mark in words.symbols if not mark.isalpha())
-        self._part = re.compile(rf"{_NUMBER}|{_WORD}|[{marks}+]")
+        marks = "".join(re.escape(mark) for mark in words.symbols if len(mark) == 1 and not mark.isalnum())
+        self._part = re.compile(rf"{_COMPARED}|{_NUMBER}|{_WORD}|[{marks}+]")
+        named = [(name, mark) for mark, names in words.symbols.items() for name in (mark, *names)]
+        self._symbols = {tuple(self._cut(_bare(name).replace("/", _PER))): mark for name, mark in named}
+        single = "|".join(re.escape(key[0]) for key in self._symbols if len(key) == 1 and key[0].isalnum())
+        self._per = re.compile(rf"(?<![^\W\d_])({single})\s?/\s?((?:{single})[23]?)(?!\w)")
         self._leads, self._copulas = words.lead_phrases, Phrases(words.copulas)
         self._presenting, self._announcing = Phrases(words.presenting), words.announcing_phrases
         self.words = lru_cache(maxsize=4096)(self._words)
@@ -61,18 +75,14 @@ class ShortAnswerReader:
         """Whether two short answers mean the same.
 
         Case, Unicode form, quotes, punctuation and accents are ignored, and so are articles, what announces
-        an answer, and the spelling of numbers. A number may go without its unit or currency, but not with
-        another. Prepositions count: "a casa" is not "casa".
+        an answer, and the spelling of numbers, units and currencies. A unit counts, and so does what
+        compares: neither "5 km" nor ">5" is "5". Prepositions count: "a casa" is not "casa".
         """
         a, b = self.words(one), self.words(other)
         if not a or not b:
             # A text of marks alone has no words, and would then equal every such text.
             return not a and not b and clean(one) == clean(other)
-        if _match(a, b):
-            return True
-        bare_a, bare_b = ([word for word in words if not word.is_symbol] for words in (a, b))
-        one_is_bare = (len(bare_a) == len(a)) != (len(bare_b) == len(b))
-        return one_is_bare and any(word.is_number for word in bare_a) and _match(bare_a, bare_b)
+        return _match(a, b)
 
     def contains(self, answer: str, target: str) -> bool:
         """Whether a longer answer has the words of a short one in a row, and no denial before them."""
@@ -93,10 +103,13 @@ class ShortAnswerReader:
         """A short answer behind what announces it ("The answer is", "Answer:") or presents it ("It is")."""
         text = plain(answer)
         found = tokens(text)
-        place = behind = self._presenting.at(found, 0)
+        place = behind = 0
         announced = False
         while place < len(found):
-            if length := self._leads.at(found, place):
+            length = self._presenting.at(found, place)
+            if length and (announced or place == behind):
+                behind = place + length
+            elif length := self._leads.at(found, place):
                 announced = announced or self._announcing.at(found, place) > 0
                 behind = place + length if self._copulas.at(found, place) else behind
             elif announced and found[place].text in (":", NEWLINE):
@@ -124,8 +137,17 @@ class ShortAnswerReader:
         return False
 
     def _parts(self, text: str) -> list[str]:
-        text = _SIGN.sub(_MINUS, _INITIALS.sub("", clean(text)))
+        # Before `clean`, which makes letters of them: "nº 5" is "n. 5".
+        text = _ORDINAL.sub(".", text.replace("№", f"{self._numero}."))
+        text = _IN_ANGLES.sub(r"\1", clean(text))
+        for written, sign in ((">=", "≥"), ("<=", "≤"), ("≠", _UNEQUAL)):
+            text = text.replace(written, sign)
+        text = _PLUS.sub("", _SIGN.sub(_MINUS, _INITIALS.sub("", text)))
         text = without_accents(_FINAL_ACCENT.sub("", self._elided.sub("", text)))
+        text = self._per.sub(rf"\1{_PER}\2", text)
+        return self._cut(text)
+
+    def _cut(self, text: str) -> list[str]:
         return [match[0] for match in self._part.finditer(text)]
 
     def _content(self, parts: Sequence[str]) -> list[Word]:
@@ -133,31 +155,45 @@ class ShortAnswerReader:
         words: list[Word] = []
         place = 0
         while place < len(parts):
-            length, found = self._phrase(parts, place)
+            behind_number = bool(words) and words[-1].is_number
+            length, found = self._phrase(parts, place, behind_number=behind_number)
             if length == 1 and parts[place] in self._one:
                 found = [_number("1")] if place == len(parts) - 1 else []
-            elif length == 1 and parts[place] in self._articles:
+            elif length == 1 and (parts[place] in self._articles or self._numbers_next(parts, place)):
                 found = []
             words += found
             place += length
         return self._combined(words) or [_word(part) for part in parts]
 
-    def _phrase(self, parts: Sequence[str], place: int) -> tuple[int, list[Word]]:
+    def _numbers_next(self, parts: Sequence[str], place: int) -> bool:
+        """Whether a number stands behind a word that only announces it, such as "n." in "n. 5"."""
+        if parts[place] not in self._numbering or place + 1 == len(parts):
+            return False
+        return self._phrase(parts, place + 1)[1][0].is_number
+
+    def _phrase(
+        self, parts: Sequence[str], place: int, *, behind_number: bool = False
+    ) -> tuple[int, list[Word]]:
         """The longest number or unit in words that begins at ``place``, or the part there."""
         part = parts[place]
         if part.lstrip(_MINUS + ".")[:1].isdecimal():
             digits = _LEADING_POINT.sub(r"\g<1>0.", part.replace(_MINUS, "-"))
             return 1, [Word(form, is_number=True) for form in forms(digits, self._decimal)]
+        if _PER in part:
+            each = [self._symbols.get((name,), name) for name in part.split(_PER)]
+            return 1, [_symbol("/".join(each))] if behind_number else list(map(_word, part.split(_PER)))
         for length in range(min(LONGEST_NUMBER, len(parts) - place), 0, -1):
             key = tuple(parts[place : place + length])
-            if mark := self._symbols.get(key):
-                return length, [Word(frozenset({mark}), is_symbol=True)]
+            mark = self._symbols.get(key)
+            # "Metro" is also a word: only signs are units wherever they stand.
+            if mark and (behind_number or not mark[0].isalnum() or mark in self._clock):
+                return length, [_symbol(mark)]
             if (value := self._number_words.get(key)) is not None:
                 return length, [_number(value)]
         return 1, [_word(part)]
 
     def _combined(self, words: list[Word]) -> list[Word]:
-        """Numbers with their minus, scale and unit: "meno 5", "2 milioni", and "€ 5" as "5 €"."""
+        """Numbers with what belongs to them: "meno 5", "2 milioni", "€ 5" as "5 €", "> 5", "ore 12:30"."""
         done: list[Word] = []
         for word in words:
             before = done[-1] if done else None
@@ -172,7 +208,18 @@ class ShortAnswerReader:
                 done.insert(-1, word)
             else:
                 done.append(word)
-        return done
+        whole: list[Word] = []
+        for word in done:
+            before = whole[-1] if whole else None
+            if word.is_number and before and (mark := next(iter(before.forms))) in _COMPARING:
+                whole[-1] = Word(frozenset(mark + form for form in word.forms), is_number=True)
+            elif not (before and word.forms <= self._clock and any(":" in form for form in before.forms)):
+                whole.append(word)
+        return whole
+
+
+def _symbol(mark: str) -> Word:
+    return Word(frozenset({mark}), is_symbol=True)
 
 
 def _word(text: str) -> Word:

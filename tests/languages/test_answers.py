@@ -75,7 +75,9 @@ WORDS = {
     "one": ["zu"],
     "minus": ["mim"],
     "scales": {"kil": 1000},
-    "symbols": {"¤": ["kred"]},
+    "numbering": ["nom"],
+    "symbols": {"¤": ["kred"], "lo": ["longo"], "ti": ["tempo"]},
+    "clock": ["ti"],
     "presenting": ["bo"],
     "yes": ["ja"],
     "yes_alone": ["jo"],
@@ -85,7 +87,8 @@ WORDS = {
     "affirming": ["ne dub"],
     "breaks": ["sed"],
     "reasons": ["kar"],
-    "joining": ["kaj"],
+    "joining": ["kaj", "aw"],
+    "either": ["aw"],
     "word_letters": ["b"],
     "announcers": ["solv"],
     "copulas": ["es"],
@@ -126,12 +129,13 @@ def test_all_words_come_from_the_languages_file(made_up):
             ("A kaj C es korek", None),
             ("ne dub A", "A"),
         ),
-        *(("La risposta è B", None),),
+        *(("La risposta è B", None), ("B aw dom", None)),
     ]:
         assert answers.letter(said, "ABC") == letter, said
     for one, other in [
         *(("zu dom", "dom"), ("bo dom", "dom"), ("twenty-one", "21"), ("mim 5", "-5"), ("3 kil", "3,000")),
-        *(("¤5", "5 kred"), ("1,000.5", "1000.50")),
+        *(("¤5", "5 kred"), ("1,000.5", "1000.50"), ("nom 5", "5"), ("five longo/tempo", "5lo/ti")),
+        *(("5:30 tempo", "5:30"),),
     ]:
         assert answers.same(one, other), (one, other)
     assert not answers.same("un gatto", "gatto") and not answers.same("venti", "20")

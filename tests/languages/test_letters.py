@@ -119,6 +119,53 @@ SEVERAL = [
     *("{}. TEXT. OTHER. altro", "{}. TEXT\nOTHER. altro"),
     *("{}/OTHER", "La risposta è {}. La risposta è OTHER."),
 ]
+# The letter is offered beside something else that is no letter.
+OFFERED = [
+    *(
+        "{} oppure nessuna",
+        "{} o nessuna",
+        "{}, oppure nessuna delle precedenti",
+        "({}) o nessuna",
+        "{}) o nessuna",
+    ),
+    *(
+        "La risposta è {} o nessuna.",
+        "La risposta è la {} oppure un'altra",
+        "L'opzione {} o nessuna",
+        "{} o altro",
+    ),
+    *(
+        "Forse {} o nessun'altra",
+        "Nessuna o {}",
+        "Nessuna oppure la {}",
+        "Direi {} o niente",
+        "Risposta: {} o boh",
+    ),
+    *("{} o forse nessuna", "La {} o tutte", "**{}** oppure nessuna"),
+]
+# The letter stands with the text of another option.
+CONTRADICTORY = [
+    *(
+        "{} TEXT",
+        "{} CAPITAL",
+        "{}. TEXT",
+        "{}) TEXT",
+        "({}) TEXT",
+        "{}: TEXT",
+        "{} - TEXT",
+        "{}\nTEXT",
+        "{}\n\nTEXT",
+    ),
+    *(
+        "{}, TEXT",
+        "**{}** TEXT",
+        "La risposta è {}: TEXT",
+        "La risposta è {}) TEXT.",
+        "Opzione {} TEXT",
+        "TEXT ({})",
+    ),
+    *("{}. TEXT\n\nSpiegazione: si vede.", "Risposta: {}. CAPITAL.", "{} (TEXT)", "{} è TEXT"),
+]
 # Capitals that are parts of formulas, units, names and words.
 NO_OPTION = [
     *(
@@ -175,6 +222,26 @@ def test_the_text_of_an_option_is_its_letter(wording):
 def test_a_denied_letter_names_nothing_and_nor_do_several(wording):
     for with_choices in (True, False):
         assert readings(wording, LETTERS[:5], with_choices) == [None] * 5
+
+
+@pytest.mark.parametrize("wording", OFFERED)
+def test_one_of_two_choices_is_not_chosen(wording):
+    for with_choices in (True, False):
+        assert readings(wording, LETTERS, with_choices) == [None] * 6
+
+
+@pytest.mark.parametrize("wording", CONTRADICTORY)
+def test_a_letter_with_the_text_of_another_option_is_not_read(wording):
+    # The letter of an option with the text of each other one.
+    found = {
+        (letter, other): reader("it").letter(said(wording, other).replace(other, letter, 1), LETTERS, CHOICES)
+        for letter in LETTERS
+        for other in LETTERS
+        if other != letter
+    }
+    assert {pair: letter for pair, letter in found.items() if letter is not None} == {}
+    # Without the options' texts nothing contradicts it; A and E may be words before a small letter.
+    assert wording == "TEXT ({})" or readings(wording, "BCDF", False) == [*"BCDF"]
 
 
 @pytest.mark.parametrize("answer", NO_OPTION)

@@ -153,7 +153,7 @@ def test_vqa_accuracy_needs_three_others_of_the_same_opinion(benchmarks):
         ("gqa-it", "La superficie non è rosso, è verde.", 0),
         ("mtvqa-it", "Sul cartello c'è scritto: rosso", 1),
         ("mtvqa-it", "arrossire", 0),
-        ("ok-vqa-it", "Il colore è il rosso.", 1),
+        ("ok-vqa-it", "Il colore della casa è il rosso.", 1),
         ("ok-vqa-it", "verde", 0),
     ],
 )

@@ -24,7 +24,7 @@ PROMPTS = {
     "seedbench-it": "Di che colore è?\nA. rosso\nB. verde\nC. blu\nD. giallo" + LETTER,
     "llava-bench-it": "Descrivi l'immagine.",
 }
-VERSIONS = {"llava-bench-it": 1.0}
+VERSIONS = {"llava-bench-it": 1.0, **dict.fromkeys(POPE, 2.0)}
 NEW_TOKENS = {**dict.fromkeys([*POPE, "seedbench-it"], 128), "llava-bench-it": 512}
 
 
@@ -46,7 +46,7 @@ def test_prompt_and_settings_are_the_papers(benchmarks, name):
     settings = task.config.generation_kwargs
     assert settings["max_new_tokens"] == NEW_TOKENS.get(name, 16)
     assert (settings["temperature"], settings["num_beams"], settings["do_sample"]) == (0, 1, False)
-    assert VERSIONS.get(name, 2.0) == task.VERSION
+    assert VERSIONS.get(name, 3.0) == task.VERSION
 
 
 @pytest.mark.parametrize("name", TASKS)
