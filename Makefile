@@ -141,10 +141,10 @@ debian-packages:
 	      >/dev/null || echo "They could not be installed; the tests that need them are skipped and named at the end."; \
 	  else echo "Not installed, and only root can:$$missing. The tests that need them are skipped and named at the end."; fi
 
-eval: setup ## score MODEL= on the Italian tasks (TASKS= DATA= LIMIT= BATCH= BACKEND= OUT= GPUS= SHUFFLE=1)
+eval: setup ## score MODEL= on the Italian tasks (TASKS= DATA= LIMIT= BATCH= BACKEND= OUT= GPUS= SHUFFLE=1 BLANK=1)
 	@$(PY) $(if $(filter-out 1,$(GPUS)),$(ACCELERATE)) -m ndino evaluate $(call flag,--model,MODEL) $(call flag,--tasks,TASKS) $(call flag,--data,DATA) \
 	  $(call flag,--limit,LIMIT) $(call flag,--batch,BATCH) $(call flag,--backend,BACKEND) $(call flag,--out,OUT) \
-	  $(if $(filter-out 0,$(SHUFFLE)),--shuffle)
+	  $(if $(filter-out 0,$(SHUFFLE)),--shuffle $(SHUFFLE)) $(if $(filter-out 0,$(BLANK)),--blank)
 
 ppl: setup ## perplexity of MODEL= on the answers of DATA= (IMAGES= SPLIT= ANSWER= QUESTION= BATCH= LIMIT= OUT= SHUFFLE=1)
 	@$(PY) -m ndino perplexity $(call flag,--model,MODEL) $(call flag,--data,DATA) $(call flag,--images,IMAGES) \

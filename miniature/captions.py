@@ -14,6 +14,7 @@ from ndino.common.files import key_of
 from ndino.common.images import image_sha256
 from ndino.common.transformers_types import generate
 from ndino.evaluation.benchmarks import EXAMPLE_IMAGES, TaskOutcome, save_image
+from ndino.evaluation.controls import RIGHT, SHUFFLED
 from ndino.evaluation.lmms_eval_adapter.models import wrapper_identity
 from ndino.evaluation.models import HF, find_model
 from ndino.evaluation.provenance import answers_depend_on
@@ -44,23 +45,24 @@ def score_captions(
         "task": {"version": VERSION, "data": content_key(data), "generation": MAX_NEW_TOKENS},
     }
     order = shuffle_map(range(len(rows)))
-    for shuffled in (False, True):
-        if store.done(TASK, depends, shuffled=shuffled):
+    for control in (RIGHT, SHUFFLED):
+        if store.done(TASK, depends, control):
             continue
-        images: list[Any] = [rows[order[index] if shuffled else index]["image"] for index in range(len(rows))]
-        outcome = _generate(folder, cast("Sequence[str]", rows["answer"]), images, shuffled, report)
+        images: list[Any] = [rows[order[index] if control else index]["image"] for index in range(len(rows))]
+        outcome = _generate(folder, cast("Sequence[str]", rows["answer"]), images, bool(control), report)
+        if control:
+            store.save_control(TASK, control, outcome.rows, outcome.metrics)
+            continue
         store.save(
             TASK,
             depends,
             outcome.rows,
             outcome.metrics,
-            shuffled=shuffled,
             version=VERSION,
             majority={"exact_match": 0.0},
         )
-        if not shuffled:
-            for index in range(min(EXAMPLE_IMAGES, len(images))):
-                save_image(images[index], out / "images" / TASK / f"{index}.png")
+        for index in range(min(EXAMPLE_IMAGES, len(images))):
+            save_image(images[index], out / "images" / TASK / f"{index}.png")
 
 
 def _generate(

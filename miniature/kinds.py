@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from ndino.evaluation.benchmarks import best_constant
+from ndino.evaluation.controls import RIGHT
 from ndino.evaluation.models import find_model
 from ndino.evaluation.store import ResultsStore
 
@@ -29,20 +30,30 @@ def split_by_kind(name: str, folder: Path, out: Path, kinds: Mapping[str, list[s
     for task, kind_of in kinds.items():
         depends = store.results["tasks"][task]["depends"]
         for kind in dict.fromkeys(kind_of):
-            for shuffled in (False, True):
-                rows = [row for row in store.rows(task, shuffled=shuffled) if kind_of[row["doc_id"]] == kind]
-                store.save(
-                    kind,
-                    {**depends, "task": {**depends["task"], "kind": kind}},
-                    rows,
-                    _means([row["metrics"] for row in rows]),
-                    shuffled=shuffled,
-                    version=store.results["tasks"][task]["version"],
-                    majority=_majority(task, rows),
-                )
+            rows, *others = (
+                [row for row in store.rows(task, control) if kind_of[row["doc_id"]] == kind]
+                for control in (RIGHT, *store.controls(task))
+            )
+            store.save(
+                kind,
+                {**depends, "task": {**depends["task"], "kind": kind}},
+                rows,
+                _means(rows),
+                controls={
+                    control: (shown, _means(shown))
+                    for control, shown in zip(store.controls(task), others, strict=True)
+                },
+                version=store.results["tasks"][task]["version"],
+                majority=_majority(task, rows),
+            )
 
 
-def _means(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The mean of each metric over the rows of a log."""
+    return _mean_of([row["metrics"] for row in rows])
+
+
+def _mean_of(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {metric: fmean(each[metric] for each in scores) for metric in scores[0]}
 
 
@@ -51,7 +62,7 @@ def _majority(task: str, rows: list[dict[str, Any]]) -> dict[str, float]:
     score, field = _scoring(task)
     targets = [row["target"] for row in rows]
     return best_constant(
-        targets, lambda answer: _means([score({field: target}, [answer]) for target in targets])
+        targets, lambda answer: _mean_of([score({field: target}, [answer]) for target in targets])
     )
 
 

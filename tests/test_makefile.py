@@ -51,13 +51,15 @@ def test_a_missing_variable_is_one_line_with_an_example_before_any_work(argument
 
 def test_eval_passes_on_what_it_is_told():
     command = passed_on(
-        "eval", "MODEL=my model", "TASKS=pope-it", "DATA=d", "LIMIT=3", "BATCH=2", "OUT=o", "SHUFFLE=1"
+        "eval", "MODEL=my model", "TASKS=pope-it", "DATA=d", "LIMIT=3", "BATCH=2", "OUT=o", "SHUFFLE=3"
     )
     assert command[:3] == ["-m", "ndino", "evaluate"]
     options = parser("evaluate").parse_args(command[3:])
     assert (options.model, options.tasks, options.data) == (["my model"], ["pope-it"], Path("d"))
-    assert (options.limit, options.batch, options.out, options.shuffle) == (3, 2, Path("o"), True)
-    assert not parser("evaluate").parse_args(passed_on("eval", "MODEL=m", "SHUFFLE=0")[3:]).shuffle
+    assert (options.limit, options.batch, options.out, options.shuffle) == (3, 2, Path("o"), 3)
+    for given, asked in (("SHUFFLE=1", (1, False)), ("SHUFFLE=0", (0, False)), ("BLANK=1", (0, True))):
+        options = parser("evaluate").parse_args(passed_on("eval", "MODEL=m", given)[3:])
+        assert (options.shuffle, options.blank) == asked
 
 
 def test_eval_on_several_gpus_is_launched_by_accelerate():

@@ -22,12 +22,12 @@ def require_askable(model: Model, backend: Backend, benchmarks: Benchmarks) -> N
     Raises:
         SetupError: a question holds a control token, or is longer than the context; names the rows.
     """
-    ours = [name for name in benchmarks.names if benchmarks.task(name, shuffled=False).is_ours]
+    ours = [name for name in benchmarks.names if benchmarks.task(name).is_ours]
     reader = _Reader.of(model, backend) if ours else None
     if reader is None:
         return
     for name in ours:
-        task, sizes = benchmarks.task(name, shuffled=False), benchmarks.image_sizes(name)
+        task, sizes = benchmarks.task(name), benchmarks.image_sizes(name)
         faults = []
         for number in range(benchmarks.size(name)):
             if (reason := reader.fault(task.prompt(number), sizes[number])) is not None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ndino.common.errors import UsageError, UserError
 from ndino.common.files import atomic_file, digest_of, key_of, write_json
+from ndino.evaluation.controls import BLANK, RIGHT, shuffle_number
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.image_check import sizes_of_images
 from ndino.evaluation.lmms_eval_adapter.answering import image_digests
@@ -22,9 +23,10 @@ from ndino.evaluation.lmms_eval_adapter.evaluator import EvaluatedSample, evalua
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.lmms_eval_adapter.surroundings import task_environment
 from ndino.evaluation.lmms_eval_adapter.task_index import TaskIndex
-from ndino.evaluation.lmms_eval_adapter.wrong_images import exchange_task_images
+from ndino.evaluation.lmms_eval_adapter.wrong_images import blank_task_images, exchange_task_images
 from ndino.evaluation.parts import parts_of
 from ndino.evaluation.provenance import data_revision
+from ndino.evaluation.shuffle import seed_of
 from ndino.evaluation.standard_errors import standard_errors
 from ndino.evaluation.tasks.instructions import LANGUAGE, LETTER_ANSWER, SHORT_ANSWER
 from ndino.formats.hub_folders import content_key
@@ -80,7 +82,7 @@ class Benchmarks:
     ) -> None:
         self.data, self.cache, self.limit, self.task_type = data, cache, limit, task_type
         self.index = TaskIndex(names)
-        self._loaded: dict[tuple[str, bool], LoadedTask] = {}
+        self._loaded: dict[tuple[str, str], LoadedTask] = {}
         self._read: dict[tuple[str, str], Questions] = {}
         self._sizes: dict[str, list[tuple[int, int]]] = {}
         # What was left out of the data, and why: a line each.
@@ -137,14 +139,14 @@ class Benchmarks:
                     "give its folder with --data, or choose others with --tasks)"
                 )
 
-    def load(self, *, shuffled: bool) -> None:
-        """Load all tasks, with the right images or with exchanged ones.
+    def load(self, control: str = RIGHT) -> None:
+        """Load all tasks, with the right images or with those of a control.
 
         Raises:
             SetupError: a dataset cannot be read or does not fit its task.
         """
         for name in self.names:
-            self.task(name, shuffled=shuffled)
+            self.task(name, control)
             self.image_sizes(name)
 
     def image_sizes(self, name: str) -> list[tuple[int, int]]:
@@ -157,23 +159,23 @@ class Benchmarks:
             SetupError: images cannot be read.
         """
         if name not in self._sizes:
-            task, kept = self.task(name, shuffled=False), None
+            task, kept = self.task(name), None
             if self.cache is not None and self.data is not None:
                 key = key_of(self.depends(name)["data"], name, task.version, self.size(name))
                 kept = self.cache / "images" / f"{key}.json"
             if kept is not None and kept.is_file():
                 self._sizes[name] = json.loads(kept.read_text(encoding="utf-8"))
             else:
-                with self._environment(name, shuffled=False):
+                with self._environment(name):
                     self._sizes[name] = sizes_of_images(task, self.size(name))
                 if kept is not None:
                     write_json(kept, self._sizes[name])
         return self._sizes[name]
 
-    def task(self, name: str, *, shuffled: bool) -> LoadedTask:
-        """A task, loaded on first use; raises like `load`."""
-        if (name, shuffled) not in self._loaded:
-            with self._environment(name, shuffled=shuffled):
+    def task(self, name: str, control: str = RIGHT) -> LoadedTask:
+        """A task, or a control of it, loaded on first use; raises like `load`."""
+        if (name, control) not in self._loaded:
+            with self._environment(name, control):
                 loaded = self.index.load(
                     name,
                     task_type=self.task_type,
@@ -182,12 +184,14 @@ class Benchmarks:
                     if self.data
                     else "see that the hub is in reach, or give the data with --data",
                 )
-            if loaded.is_ours:
+            if not control and loaded.is_ours:
                 self._prompts[name] = _checked_prompts(loaded)
-            elif shuffled:
-                exchange_task_images(loaded, self.size(name))
-            self._loaded[name, shuffled] = loaded
-        return self._loaded[name, shuffled]
+            if not loaded.is_ours and (number := shuffle_number(control)):
+                exchange_task_images(loaded, self.size(name), seed_of(number))
+            if control == BLANK:
+                blank_task_images(loaded)
+            self._loaded[name, control] = loaded
+        return self._loaded[name, control]
 
     def _rows(self, name: str) -> Questions | None:
         """The local rows of one of our tasks; lmms-eval reads those of other people's, and the hub's."""
@@ -202,26 +206,26 @@ class Benchmarks:
             self.notes += self._read[place].notes
         return self._read[place]
 
-    def _environment(self, name: str, *, shuffled: bool) -> contextlib.AbstractContextManager[None]:
+    def _environment(self, name: str, control: str = RIGHT) -> contextlib.AbstractContextManager[None]:
         cache = None
         if self.data is not None and self.cache is not None:
             cache = self.cache / key_of(self._folders_key(name))
-        return task_environment(shuffled=shuffled, cache=cache)
+        return task_environment(shuffled=shuffle_number(control), cache=cache)
 
     def version(self, name: str) -> Any:
         """The task's version as its YAML states it."""
-        return self.task(name, shuffled=False).version
+        return self.task(name).version
 
     def size(self, name: str) -> int:
         """Number of questions that will be asked."""
-        whole = len(self.task(name, shuffled=False))
+        whole = len(self.task(name))
         return min(self.limit, whole) if self.limit else whole
 
     def depends(self, name: str) -> dict[str, Any]:
         """What a task's result depends on, besides what the answers depend on; see `provenance.py`."""
         if name in self._depends:
             return self._depends[name]
-        task = self.task(name, shuffled=False)
+        task = self.task(name)
         definition = json.dumps(self.index.config(name), sort_keys=True, default=str)
         self._depends[name] = {
             "version": task.version,
@@ -237,7 +241,7 @@ class Benchmarks:
     def revisions(self, name: str) -> list[str | None]:
         """The commits of a task's data sets on the hub, the one with its questions first; None for others."""
         if self.data is None:
-            return [self.task(name, shuffled=False).revision]
+            return [self.task(name).revision]
         return [data_revision(self.data / folder) for folder in self._datasets[name]]
 
     def _folders_key(self, name: str) -> str:
@@ -245,7 +249,7 @@ class Benchmarks:
 
     def data_key(self, name: str) -> str:
         """Identity of a task's data: of its local files, or of what was downloaded."""
-        task = self.task(name, shuffled=False)
+        task = self.task(name)
         if self.data is None:
             return task.data_fingerprint
         folders = [Path(os.path.abspath(self.data / folder)) for folder in self._datasets[name]]
@@ -254,9 +258,9 @@ class Benchmarks:
         return key_of(self._folders_key(name), [digest_of(path) for path in elsewhere])
 
     def ask(
-        self, model: lmms, name: str, *, shuffled: bool, right: Sequence[Mapping[str, Any]] = ()
+        self, model: lmms, name: str, control: str = RIGHT, *, right: Sequence[Mapping[str, Any]] = ()
     ) -> TaskOutcome | None:
-        """Ask a model all questions of a task.
+        """Ask a model all questions of a task, with the right images or with those of a control.
 
         Args:
             right: of a control, the rows with right images: the documents' hashes cover these.
@@ -264,8 +268,8 @@ class Benchmarks:
         Returns:
             Of several processes only the first gets an outcome, the others None.
         """
-        task = self.task(name, shuffled=shuffled)
-        with self._environment(name, shuffled=shuffled):
+        task = self.task(name, control)
+        with self._environment(name, control):
             vars(model)["shown_images"] = {}
             found = evaluate(model, task, self.index, limit=self.limit)
             if found is None:
@@ -274,7 +278,7 @@ class Benchmarks:
             shown = {s.doc_id: _shown(task, s.doc_id, seen) for s in found.samples}
         hashes = {row["doc_id"]: row["doc_hash"] for row in right}
         samples = sorted(found.samples, key=lambda sample: sample.doc_id)
-        rows = [_row(s, shown[s.doc_id], hashes.get(s.doc_id), shuffled=shuffled) for s in samples]
+        rows = [_row(s, shown[s.doc_id], hashes.get(s.doc_id), shuffled=bool(control)) for s in samples]
         columns = self._metadata(name).get("parts", [])
         for row, sample in zip(rows, samples, strict=True):
             row |= {"parts": parts} if (parts := parts_of(sample.document, columns)) else {}
@@ -288,7 +292,7 @@ class Benchmarks:
     def majority(self, name: str) -> Metrics:
         """What the best constant answer scores; empty for tasks that are not ours."""
         if name not in self._majority:
-            task = self.task(name, shuffled=False)
+            task = self.task(name)
             asked = range(self.size(name)) if task.is_ours else range(0)
             targets = [task.target(number) for number in asked]
             self._majority[name] = best_constant(targets, lambda answer: _score_constant(task, asked, answer))
@@ -296,16 +300,16 @@ class Benchmarks:
 
     def save_images(self, name: str, folder: Path) -> None:
         """Write the right images of the first questions as ``folder/DOC_ID.png``, for example cards."""
-        task = self.task(name, shuffled=False)
+        task = self.task(name)
         for doc_id in range(min(EXAMPLE_IMAGES, self.size(name))):
-            with self._environment(name, shuffled=False):
+            with self._environment(name):
                 shown = task.images(doc_id)
             for image in shown[:1]:
                 save_image(image, folder / f"{doc_id}.png")
 
     def totals(self, group: str, metrics: Mapping[str, Metrics]) -> Metrics:
         """A group's totals as lmms-eval takes them from its tasks' metrics; empty where it defines none."""
-        tasks = {name: self.task(name, shuffled=False) for name in self.groups[group]}
+        tasks = {name: self.task(name) for name in self.groups[group]}
         return group_totals(self.index, group, tasks, {name: self.size(name) for name in tasks}, metrics)
 
 

@@ -1,7 +1,8 @@
 """The shuffled-image control: every question keeps its text and gets another sample's image.
 
 A model that scores the same with right and with shuffled images answers from the question alone. Only the
-data changes, so the control works with any model and any backend. ``NDINO_SHUFFLE=1`` switches it on.
+data changes, so the control works with any model and any backend. ``NDINO_SHUFFLE=1`` switches it on, a
+higher number is another exchange of the images: number N has the seed ``SEED + N - 1``.
 """
 
 from __future__ import annotations
@@ -25,9 +26,14 @@ VARIABLE = "NDINO_SHUFFLE"
 Id = TypeVar("Id", str, int)
 
 
-def requested() -> bool:
-    """Whether ``NDINO_SHUFFLE=1`` is set."""
-    return os.environ.get(VARIABLE) == "1"
+def requested() -> int:
+    """The number in ``NDINO_SHUFFLE``, which exchange of the images is wanted; 0 for none."""
+    return int(os.environ.get(VARIABLE) or 0)
+
+
+def seed_of(number: int) -> int:
+    """The seed of an exchange; the first is the one of earlier versions."""
+    return SEED + number - 1
 
 
 def shuffle_map(ids: Iterable[Id], seed: int = SEED) -> dict[Id, Id]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ndino.common.files import write_json, write_text
 from ndino.common.locks import BusyError, exclusive_lock
+from ndino.evaluation.controls import RIGHT, SHUFFLED, controls_among, log_name
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import Model
 from ndino.evaluation.provenance import Depends, result_key, what_changed
@@ -94,17 +95,21 @@ class ResultsStore:
             raise SetupError(f"{path}: broken, {error!r} (remedy: remove it and rerun)") from error
         return cls(folder, model)
 
-    def _log(self, task: str, shuffled: bool) -> Path:
-        return self.folder / f"{task}{'.shuffled' if shuffled else ''}.jsonl"
+    def _log(self, task: str, control: str = RIGHT) -> Path:
+        return self.folder / log_name(task, control)
 
     def _write(self) -> None:
         write_json(self._results_path, self.results)
 
-    def done(self, task: str, depends: Depends, *, shuffled: bool) -> bool:
-        """Whether this task is finished, and depends on the same as it would today."""
+    def done(self, task: str, depends: Depends, control: str = RIGHT) -> bool:
+        """Whether a task, or a control of it, is finished, and depends on the same as it would today."""
         entry = self.results["tasks"].get(task, {})
-        finished = entry.get("key") == result_key(depends) and self._log(task, shuffled).exists()
-        return finished and (not shuffled or bool(entry["shuffled"]))
+        finished = entry.get("key") == result_key(depends) and self._log(task, control).exists()
+        return finished and (not control or control in self.controls(task))
+
+    def controls(self, task: str) -> dict[str, dict[str, float]]:
+        """The metrics of each finished control of a task, by name."""
+        return _controls(self.results["tasks"].get(task, {}))
 
     def changed(self, task: str, depends: Depends) -> str | None:
         """What has changed since this task was finished; None where it is not, or nothing has."""
@@ -134,9 +139,9 @@ class ResultsStore:
                 "(remedy: evaluate them too with --tasks, choose another --out, or remove that folder)"
             )
 
-    def rows(self, task: str, *, shuffled: bool) -> list[dict[str, Any]]:
-        """The rows of a finished task's log."""
-        return [json.loads(line) for line in self._log(task, shuffled).read_bytes().splitlines()]
+    def rows(self, task: str, control: str = RIGHT) -> list[dict[str, Any]]:
+        """The rows of the log of a finished task, or of a control of it."""
+        return [json.loads(line) for line in self._log(task, control).read_bytes().splitlines()]
 
     def save(
         self,
@@ -145,36 +150,67 @@ class ResultsStore:
         rows: Iterable[Row],
         metrics: Mapping[str, float],
         *,
-        shuffled: bool,
+        controls: Mapping[str, tuple[Iterable[Row], Mapping[str, float]]] | None = None,
         **more: Any,
     ) -> None:
         """Write a finished task's log and its entry in ``results.json``, to which ``more`` is added.
 
-        Results with right images come first; once they are written, older ones with shuffled images are
-        removed. Totals of groups are removed when the answers depend on something else than before.
+        Older controls of the task are removed then, except ``controls``, which are written with it. Totals of
+        groups are removed when the task's scores change, or what the answers depend on.
         """
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-        if shuffled:
-            entry = {**self.results["tasks"][task], "shuffled": dict(metrics)}
-        else:
-            entry = {
-                **more,
-                "n": len(lines),
-                "metrics": dict(metrics),
-                "shuffled": {},
-                "key": result_key(depends),
-                "depends": depends,
-            }
-        write_text(self._log(task, shuffled), "".join(lines))
+        lines = _lines(rows)
+        entry = {
+            **more,
+            "n": len(lines),
+            "metrics": dict(metrics),
+            "shuffled": {},
+            "key": result_key(depends),
+            "depends": depends,
+        }
+        for control, (shown, scores) in (controls or {}).items():
+            write_text(self._log(task, control), "".join(_lines(shown)))
+            entry = _with_control(entry, control, scores)
+        write_text(self._log(task), "".join(lines))
         before = self.results["tasks"].get(task)
         self.results["tasks"][task] = entry
-        if before is not None and (before.get("depends") or {}).get("answers") != depends["answers"]:
+        if before is not None and _scored_otherwise(before, entry):
             self.results["groups"] = {}
         self._write()
-        if not shuffled:
-            self._log(task, True).unlink(missing_ok=True)
+        for control in controls_among((path.name for path in self.folder.iterdir()), task):
+            if control not in _controls(entry):
+                self._log(task, control).unlink(missing_ok=True)
+
+    def save_control(
+        self, task: str, control: str, rows: Iterable[Row], metrics: Mapping[str, float]
+    ) -> None:
+        """Write the log of a control of a finished task, and its scores beside the task's."""
+        write_text(self._log(task, control), "".join(_lines(rows)))
+        self.results["tasks"][task] = _with_control(self.results["tasks"][task], control, metrics)
+        self._write()
 
     def save_group(self, group: str, metrics: Mapping[str, float]) -> None:
         """Write the totals of a group of tasks."""
         self.results["groups"][group] = dict(metrics)
         self._write()
+
+
+def _lines(rows: Iterable[Row]) -> list[str]:
+    return [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+
+
+def _controls(entry: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The metrics of a task's controls by name, as its entry states them; none where one is unfinished."""
+    first = {SHUFFLED: entry["shuffled"]} if entry.get("shuffled") else {}
+    return {**first, **entry.get("controls", {})}
+
+
+def _with_control(entry: dict[str, Any], control: str, metrics: Mapping[str, float]) -> dict[str, Any]:
+    # The first exchange has a place of its own, as in earlier versions.
+    if control == SHUFFLED:
+        return {**entry, "shuffled": dict(metrics)}
+    return {**entry, "controls": {**entry.get("controls", {}), control: dict(metrics)}}
+
+
+def _scored_otherwise(before: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    answers = [(each.get("depends") or {}).get("answers") for each in (before, entry)]
+    return answers[0] != answers[1] or before["metrics"] != entry["metrics"]

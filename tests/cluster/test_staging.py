@@ -130,8 +130,8 @@ def test_what_is_fetched_for_gqa_is_what_its_task_reads(tmp_path, site, monkeypa
     assert not [path for path in folder.rglob("*.partial")]
     monkeypatch.chdir(folder)
     benchmarks = Benchmarks(["gqa-it"], data=folder, cache=tmp_path / "cache")
-    benchmarks.load(shuffled=False)
-    task = benchmarks.task("gqa-it", shuffled=False).task
+    benchmarks.load()
+    task = benchmarks.task("gqa-it").task
     assert task.doc_to_target(task.eval_docs[2]) == "blu"
     (shown,) = task.doc_to_visual(task.eval_docs[2])
     assert shown.getpixel((0, 0)) == pytest.approx(draw_image(2).getpixel((0, 0)), abs=3)

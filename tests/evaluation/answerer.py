@@ -56,5 +56,5 @@ def guess(context: str, image: Image) -> str:
 
 def metrics(benchmarks: Benchmarks, name: str, answer: str, doc: int = 0) -> dict:
     """What a task makes of one answer to one of its documents."""
-    task = benchmarks.task(name, shuffled=False).task
+    task = benchmarks.task(name).task
     return task.process_results(task.eval_docs_no_media[doc], [answer])

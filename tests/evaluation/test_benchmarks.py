@@ -26,13 +26,13 @@ def test_groups_are_expanded_and_each_task_is_named_once(benchmarks):
 
 
 def test_a_task_is_loaded_once_for_each_kind_of_images(benchmarks):
-    right, wrong = (benchmarks.task("mtvqa-it", shuffled=kind) for kind in (False, True))
-    assert benchmarks.task("mtvqa-it", shuffled=False) is right is not wrong
+    right, wrong = (benchmarks.task("mtvqa-it", kind) for kind in ("", "shuffled"))
+    assert benchmarks.task("mtvqa-it") is right is not wrong
     assert all(right.images(i)[0].tobytes() != wrong.images(i)[0].tobytes() for i in range(4))
 
 
 def test_an_outcome_has_rows_metrics_and_errors(benchmarks):
-    outcome = benchmarks.ask(Answerer(guess), "mtvqa-it", shuffled=False)
+    outcome = benchmarks.ask(Answerer(guess), "mtvqa-it")
     assert outcome.metrics == {"exact_match": 0.25, "robust": 0.25, "contains": 0.25, "substring": 0.25}
     assert set(outcome.errors) == set(outcome.metrics)
     assert [row["doc_id"] for row in outcome.rows] == [0, 1, 2, 3]
@@ -46,11 +46,11 @@ def test_an_outcome_has_rows_metrics_and_errors(benchmarks):
 
 
 def test_a_row_names_the_part_of_the_benchmark_that_it_is_in(benchmarks):
-    rows = [row for name in PARTS for row in benchmarks.ask(Answerer(guess), name, shuffled=False).rows]
+    rows = [row for name in PARTS for row in benchmarks.ask(Answerer(guess), name).rows]
     assert [row["parts"] for row in rows[::4]] == [
         {"category": name} for name in ("adversarial", "popular", "random")
     ]
-    assert "parts" not in benchmarks.ask(Answerer(guess), "mtvqa-it", shuffled=False).rows[0]
+    assert "parts" not in benchmarks.ask(Answerer(guess), "mtvqa-it").rows[0]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_parts_are_columns_or_fields_of_them(document, parts):
 
 
 def test_half_a_surrogate_pair_in_an_answer_can_be_written(benchmarks):
-    outcome = benchmarks.ask(Answerer(lambda question, image: "a\ud83d"), "mtvqa-it", shuffled=False)
+    outcome = benchmarks.ask(Answerer(lambda question, image: "a\ud83d"), "mtvqa-it")
     assert {row["answer"] for row in outcome.rows} == {"a?"}
 
 
@@ -88,7 +88,7 @@ def test_the_identity_of_data_changes_with_any_file(benchmark_folder, benchmarks
 
 
 def test_a_groups_totals_come_from_its_tasks_metrics(benchmarks):
-    metrics = {name: benchmarks.ask(Answerer(see), name, shuffled=False).metrics for name in PARTS}
+    metrics = {name: benchmarks.ask(Answerer(see), name).metrics for name in PARTS}
     assert benchmarks.totals("pope_full-it", metrics)["pope_accuracy"] == 1
 
 

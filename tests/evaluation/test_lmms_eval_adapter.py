@@ -144,7 +144,7 @@ def benchmarks(benchmark_folder, tmp_path_factory):
 
 
 def test_a_loaded_task_has_the_attributes_that_we_read(benchmarks):
-    task = benchmarks.task("mtvqa-it", shuffled=False).task
+    task = benchmarks.task("mtvqa-it").task
     assert task.VERSION == 2.0
     assert isinstance(task.eval_docs._fingerprint, str)
     assert len(task.eval_docs) == len(task.eval_docs_no_media) == 4
@@ -165,7 +165,7 @@ def test_a_request_holds_prompt_settings_function_and_document(benchmarks):
             return super().generate_until(given)
 
     model = Recorder(guess)
-    benchmarks.ask(model, "mtvqa-it", shuffled=False)
+    benchmarks.ask(model, "mtvqa-it")
     prompt, settings, to_media, doc_id, task, split = requests[1].args
     assert prompt.startswith("Di che colore è?") and settings["max_new_tokens"] == 16
     # Filled in by lmms-eval where a task states no end; `inference/generation.py` ignores it.
@@ -179,7 +179,7 @@ def test_a_request_holds_prompt_settings_function_and_document(benchmarks):
 def test_the_evaluator_returns_samples_and_metrics_under_the_keys_that_we_read(benchmarks):
     from lmms_eval.evaluator import simple_evaluate
 
-    task = benchmarks.task("mtvqa-it", shuffled=False)
+    task = benchmarks.task("mtvqa-it")
     results = simple_evaluate(
         model=Answerer(guess),
         tasks=[task.task],
@@ -202,7 +202,7 @@ def test_a_model_is_taken_apart_after_a_task_by_the_method_that_we_replace(bench
     assert ".clean()" in source, "lmms-eval calls another method after a task: adapt evaluator.py"
     model = Answerer(guess)
     for _ in range(2):
-        assert benchmarks.ask(model, "mtvqa-it", shuffled=False).metrics
+        assert benchmarks.ask(model, "mtvqa-it").metrics
 
 
 def test_a_groups_totals_are_weighted_means(benchmarks):

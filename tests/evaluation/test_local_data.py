@@ -51,9 +51,9 @@ def answers(data: Path, cache: Path, monkeypatch) -> dict:
     benchmarks = Benchmarks(NAMES, data=data, cache=cache)
     found = {}
     for name in benchmarks.names:
-        for shuffled in (False, True):
-            outcome = benchmarks.ask(Answerer(see), name, shuffled=shuffled)
-            found[name, shuffled] = [(row["target"], row["answer"]) for row in outcome.rows]
+        for control in ("", "shuffled"):
+            outcome = benchmarks.ask(Answerer(see), name, control)
+            found[name, control] = [(row["target"], row["answer"]) for row in outcome.rows]
     return found
 
 
@@ -93,7 +93,7 @@ def test_a_changed_file_is_read_anew(tmp_path, cache, monkeypatch):
         row = {"id": "0", "image": "a.png", "question": "?", "answer": wanted}
         (folder / "test.jsonl").write_text(json.dumps(row))
         benchmarks = Benchmarks(["mtvqa-it"], data=tmp_path, cache=cache)
-        task = benchmarks.task("mtvqa-it", shuffled=False).task
+        task = benchmarks.task("mtvqa-it").task
         assert [task.doc_to_target(document) for document in task.eval_docs] == [wanted]
 
 
@@ -107,7 +107,7 @@ def test_a_missing_image_is_named_with_its_row(benchmark_folder, tmp_path, cache
         match=r"task pope-it: .*swap-uniba/POPE_IT/test.jsonl row 1: image .*\.png is not in .*POPE_IT; "
         r"row 2: .*; and 2 more",
     ):
-        Benchmarks(["pope-it"], data=plain, cache=cache).load(shuffled=False)
+        Benchmarks(["pope-it"], data=plain, cache=cache).load()
 
 
 def test_a_question_with_two_places_for_its_image_is_named(tmp_path, cache, monkeypatch):
@@ -121,9 +121,9 @@ def test_a_question_with_two_places_for_its_image_is_named(tmp_path, cache, monk
     with pytest.raises(
         SetupError, match=r"task mtvqa-it: .*test.jsonl row 3: question holds 2 <image> for one"
     ):
-        Benchmarks(["mtvqa-it"], data=tmp_path, cache=cache).load(shuffled=False)
+        Benchmarks(["mtvqa-it"], data=tmp_path, cache=cache).load()
     (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:2]))
-    Benchmarks(["mtvqa-it"], data=tmp_path, cache=cache).load(shuffled=False)
+    Benchmarks(["mtvqa-it"], data=tmp_path, cache=cache).load()
 
 
 def test_a_first_image_that_is_none_is_named(tmp_path, cache, monkeypatch):
@@ -138,7 +138,7 @@ def test_a_first_image_that_is_none_is_named(tmp_path, cache, monkeypatch):
         SetupError,
         match=r"task mtvqa-it: .*/test.jsonl row 1: image cannot be read: it is no image \(remedy: ",
     ):
-        benchmarks.load(shuffled=False)
+        benchmarks.load()
 
 
 def test_other_peoples_tasks_refuse_truncated_images_too(tmp_path):

@@ -17,8 +17,12 @@ NOW = {"answers": {"transformers": "5.0", "device": "cpu"}, "task": {"version": 
 OTHER_DATA = {**NOW, "task": {"version": 1.0, "data": "1" * 32}}
 
 
-def save(store: ResultsStore, task: str = "gqa-it", depends: dict = NOW, shuffled: bool = False) -> None:
-    store.save(task, depends, ROWS, {"exact_match": 0.5}, shuffled=shuffled, version=1.0, majority={})
+def save(store: ResultsStore, task: str = "gqa-it", depends: dict = NOW) -> None:
+    store.save(task, depends, ROWS, {"exact_match": 0.5}, version=1.0, majority={})
+
+
+def save_control(store: ResultsStore, control: str = "shuffled", task: str = "gqa-it") -> None:
+    store.save_control(task, control, ROWS, {"exact_match": 0.25})
 
 
 def names(folder: Path) -> set[str]:
@@ -27,16 +31,16 @@ def names(folder: Path) -> set[str]:
 
 def test_a_finished_task_is_found_again(tmp_path):
     store = ResultsStore(tmp_path, MODEL)
-    assert not store.done("gqa-it", NOW, shuffled=False)
+    assert not store.done("gqa-it", NOW)
     save(store)
     again = ResultsStore(tmp_path, MODEL)
-    assert again.done("gqa-it", NOW, shuffled=False)
-    assert not again.done("gqa-it", NOW, shuffled=True)
-    assert not again.done("gqa-it", OTHER_DATA, shuffled=False)
-    assert not again.done("pope-it", NOW, shuffled=False)
-    save(again, shuffled=True)
-    assert ResultsStore(tmp_path, MODEL).done("gqa-it", NOW, shuffled=True)
-    assert again.rows("gqa-it", shuffled=False) == ROWS
+    assert again.done("gqa-it", NOW)
+    assert not again.done("gqa-it", NOW, "shuffled")
+    assert not again.done("gqa-it", OTHER_DATA)
+    assert not again.done("pope-it", NOW)
+    save_control(again)
+    assert ResultsStore(tmp_path, MODEL).done("gqa-it", NOW, "shuffled")
+    assert again.rows("gqa-it") == ROWS
     assert json.loads((tmp_path / "results.json").read_text())["tasks"]["gqa-it"]["n"] == 2
     assert names(tmp_path) == {"gqa-it.jsonl", "gqa-it.shuffled.jsonl", "results.json"}
 
@@ -44,30 +48,45 @@ def test_a_finished_task_is_found_again(tmp_path):
 def test_a_task_evaluated_again_loses_its_old_control(tmp_path):
     store = ResultsStore(tmp_path, MODEL)
     save(store)
-    save(store, shuffled=True)
+    save_control(store)
     save(store, depends=OTHER_DATA)
-    assert not store.done("gqa-it", OTHER_DATA, shuffled=True)
+    assert not store.done("gqa-it", OTHER_DATA, "shuffled")
     assert names(tmp_path) == {"gqa-it.jsonl", "results.json"}
+
+
+def test_controls_written_together_stay_and_others_go(tmp_path):
+    store = ResultsStore(tmp_path, MODEL)
+    save(store)
+    for control in ("shuffled", "shuffled-2", "shuffled-by_hand", "blank"):
+        save_control(store, control)
+    assert [*ResultsStore(tmp_path, MODEL).controls("gqa-it")] == [
+        *("shuffled", "shuffled-2", "shuffled-by_hand", "blank")
+    ]
+    kept = {"blank": (ROWS[:1], {"exact_match": 1.0})}
+    store.save("gqa-it", OTHER_DATA, ROWS, {"exact_match": 0.5}, controls=kept)
+    assert store.controls("gqa-it") == {"blank": {"exact_match": 1.0}}
+    assert store.rows("gqa-it", "blank") == ROWS[:1]
+    assert names(tmp_path) == {"gqa-it.jsonl", "gqa-it.blank.jsonl", "results.json"}
 
 
 def test_a_log_that_was_removed_is_written_again(tmp_path):
     store = ResultsStore(tmp_path, MODEL)
     save(store)
     (tmp_path / "gqa-it.jsonl").unlink()
-    assert not ResultsStore(tmp_path, MODEL).done("gqa-it", NOW, shuffled=False)
+    assert not ResultsStore(tmp_path, MODEL).done("gqa-it", NOW)
 
 
 def test_results_of_a_model_trained_on_are_stale_and_stay_until_each_is_made_again(tmp_path):
     store = ResultsStore(tmp_path, MODEL)
     for task in ("gqa-it", "pope-it"):
         save(store, task=task)
-        save(store, task=task, shuffled=True)
+        save_control(store, task=task)
     store.save_group("both", {"exact_match": 0.5})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     trained_on = ResultsStore(tmp_path, Model("it", MODEL.source, MODEL.path, "weights-2"))
     newer = {**NOW, "answers": {**NOW["answers"], "weights": "2" * 32}}
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    assert not trained_on.done("gqa-it", newer, shuffled=False)
+    assert not trained_on.done("gqa-it", newer)
     assert trained_on.changed("gqa-it", newer) == "weights"
     with pytest.raises(SetupError, match="also holds gqa-it, whose results are stale: weights"):
         trained_on.require_unmixed(newer["answers"], ["pope-it"])
@@ -76,14 +95,14 @@ def test_results_of_a_model_trained_on_are_stale_and_stay_until_each_is_made_aga
     assert names(tmp_path) == {*before} - {"gqa-it.shuffled.jsonl"}
     # A killed run: the task that was not reached is still stale, and so is the total over both.
     again = ResultsStore(tmp_path, Model("it", MODEL.source, MODEL.path, "weights-2"))
-    assert again.done("gqa-it", newer, shuffled=False) and not again.done("pope-it", newer, shuffled=False)
+    assert again.done("gqa-it", newer) and not again.done("pope-it", newer)
     assert again.results["groups"] == {}
 
 
 def test_a_control_stays_until_the_new_log_is_whole(tmp_path, monkeypatch):
     store = ResultsStore(tmp_path, MODEL)
     save(store)
-    save(store, shuffled=True)
+    save_control(store)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def full(self, *args, **kwargs):
@@ -126,7 +145,7 @@ def test_results_of_an_earlier_version_are_stale_and_never_mixed(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(content))
     # It had another fingerprint for the same large weights.
     again = ResultsStore(tmp_path, Model("it", MODEL.source, MODEL.path, "weights-1, hashed whole"))
-    assert not again.done("gqa-it", NOW, shuffled=False)
+    assert not again.done("gqa-it", NOW)
     assert "did not record what it depends on" in (again.changed("gqa-it", NOW) or "")
     with pytest.raises(SetupError, match="also holds gqa-it, whose results are stale: an earlier version"):
         again.require_unmixed(NOW["answers"], ["pope-it"])

@@ -15,6 +15,6 @@ def benchmarks(benchmark_folder: Path, tmp_path_factory: pytest.TempPathFactory)
         patch.chdir(benchmark_folder)
         cache = tmp_path_factory.mktemp("cache")
         loaded = Benchmarks(["ndino-it", "pope_full-it"], data=benchmark_folder, cache=cache)
-        loaded.load(shuffled=False)
-        loaded.load(shuffled=True)
+        loaded.load()
+        loaded.load("shuffled")
         yield loaded

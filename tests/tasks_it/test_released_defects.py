@@ -37,7 +37,7 @@ def asked(table: dict, name: str) -> list[tuple[dict, str]]:
 
 @pytest.mark.parametrize("name", ORDINARY)
 def test_ordinary_answers_score_as_with_the_released_code(benchmarks, name):
-    task = benchmarks.task(name, shuffled=False).task
+    task = benchmarks.task(name).task
     golden = rows("ordinary", name)
     assert [(row["document"], row["answer"]) for row in golden] == asked(ORDINARY, name)
     totals = task.aggregation()
@@ -51,7 +51,7 @@ def test_ordinary_answers_score_as_with_the_released_code(benchmarks, name):
 
 @pytest.mark.parametrize("name", ORDINARY)
 def test_white_space_scores_as_with_the_released_code_within_lmms_eval_and_without_it(benchmarks, name):
-    task = benchmarks.task(name, shuffled=False).task
+    task = benchmarks.task(name).task
     assert [(row["document"], row["answer"]) for row in RELEASED["spaced"][name]] == asked(SPACED, name)
     for row in RELEASED["spaced"][name]:
         for score in (task.process_results, task.config.process_results):
@@ -65,7 +65,7 @@ def test_white_space_scores_as_with_the_released_code_within_lmms_eval_and_witho
 )
 def test_the_robust_score_is_right_where_the_released_one_is_wrong(benchmarks, name, number):
     row = rows("defects", name)[number]
-    task = benchmarks.task(name, shuffled=False).task
+    task = benchmarks.task(name).task
     scored = task.process_results(row["document"], [row["answer"]])
     paper = next(iter(scored))
     if "died" in row:
@@ -78,7 +78,7 @@ def test_the_robust_score_is_right_where_the_released_one_is_wrong(benchmarks, n
 @pytest.mark.parametrize("name", [*DEFECTS, "llava-bench-it"])
 def test_no_login_is_asked_for(benchmarks, name):
     # Released: token: True, which fails without a hub login.
-    assert "token" not in (benchmarks.task(name, shuffled=False).task.config.dataset_kwargs or {})
+    assert "token" not in (benchmarks.task(name).task.config.dataset_kwargs or {})
 
 
 @pytest.mark.parametrize(
@@ -125,13 +125,13 @@ def test_the_papers_score_is_as_strict_as_released_and_the_robust_one_is_not(
 
 
 def test_okvqa_says_what_it_is_and_scores_only_what_has_a_metric(benchmarks):
-    task = benchmarks.task("ok-vqa-it", shuffled=False).task
+    task = benchmarks.task("ok-vqa-it").task
     assert (task.config.task, task.config.test_split) == ("ok-vqa-it", "val2014")
     assert set(task.process_results({"answers": ["due"]}, ["due"])) == set(task.aggregation())
 
 
 def test_vqa_accuracy_needs_three_others_of_the_same_opinion(benchmarks):
-    task = benchmarks.task("ok-vqa-it", shuffled=False).task
+    task = benchmarks.task("ok-vqa-it").task
     document = {"answers": ["due", "2", "due", "tre", *["quattro"] * 6]}
     before = json.dumps(document)
     scored = task.process_results(document, ["due"])
@@ -165,12 +165,12 @@ def test_a_verbose_answer_is_right_if_it_contains_the_right_one(benchmarks, name
 def test_mtvqas_own_score_looks_for_the_text_as_vlmevalkit_does(benchmarks):
     said = ["Rosso.", "L'ARROSSIRE", "r.o.s.s.o", "ros so", ""]
     assert [metrics(benchmarks, "mtvqa-it", answer)["substring"] for answer in said] == [1, 0, 1, 0, 0]
-    task = benchmarks.task("mtvqa-it", shuffled=False).task
+    task = benchmarks.task("mtvqa-it").task
     assert task.process_results({"answer": " St. Moritz "}, ["a st moritz, credo"])["substring"] == 1
 
 
 def test_okvqa_counts_the_people_whose_answer_is_contained(benchmarks):
-    task = benchmarks.task("ok-vqa-it", shuffled=False).task
+    task = benchmarks.task("ok-vqa-it").task
     document = {"answers": ["due", "due", "tre gatti", *["quattro"] * 7]}
     scored = task.process_results(document, ["Ci sono due cani e 3 gatti"])
     assert scored["robust"] == 0
@@ -182,7 +182,7 @@ def test_okvqa_counts_the_people_whose_answer_is_contained(benchmarks):
 
 
 def pope_totals(benchmarks: Benchmarks, pairs: list[tuple[str, str]]) -> dict[str, float]:
-    task = benchmarks.task("pope-it", shuffled=False).task
+    task = benchmarks.task("pope-it").task
     scored = [task.process_results({"answer": gold}, [said]) for gold, said in pairs]
     return {name: total([s[name] for s in scored]) for name, total in task.aggregation().items()}
 
@@ -225,12 +225,12 @@ def test_popes_numbers_as_released_and_as_they_should_be(benchmarks):
 def test_f1_is_not_given_the_standard_error_of_accuracy(benchmarks):
     # Half yes, half no; one in five of the yes is missed: accuracy's error is another one than F1's.
     said = iter([*["sì", "no", "no"] * 4])
-    outcome = benchmarks.ask(Answerer(lambda context, image: next(said)), "pope-it", shuffled=False)
+    outcome = benchmarks.ask(Answerer(lambda context, image: next(said)), "pope-it")
     assert set(outcome.errors) == set(outcome.metrics)
     f1, accuracy = outcome.errors["robust_f1_score"], outcome.errors["robust"]
     assert f1 > 0 and abs(f1 - accuracy) > 0.01
     # Nor by lmms-eval itself, which takes what it finds under "score" for the metric's own values.
-    task = benchmarks.task("pope-it", shuffled=False).task
+    task = benchmarks.task("pope-it").task
     model = Answerer(guess)
     results = simple_evaluate(
         model=model, tasks=[task], bootstrap_iters=100, task_manager=benchmarks.index.manager
@@ -240,9 +240,9 @@ def test_f1_is_not_given_the_standard_error_of_accuracy(benchmarks):
 
 
 def test_popes_parts_and_their_total(benchmarks):
-    task = benchmarks.task("pope_adv-it", shuffled=False).task
+    task = benchmarks.task("pope_adv-it").task
     assert set(task.eval_docs["category"]) == {"adversarial"}
-    parts = {name: benchmarks.ask(Answerer(guess), name, shuffled=False).metrics for name in POPE}
+    parts = {name: benchmarks.ask(Answerer(guess), name).metrics for name in POPE}
     total = benchmarks.totals("pope_full-it", parts)
     assert total["pope_accuracy"] == parts["pope-it"]["pope_accuracy"] == 0.25
     assert total["pope_f1_score"] == pytest.approx(0.4)
@@ -262,7 +262,7 @@ def test_popes_parts_and_their_total(benchmarks):
     ],
 )
 def test_gqa_reads_every_form_of_its_labels(benchmarks, label, target):
-    task = benchmarks.task("gqa-it", shuffled=False).task
+    task = benchmarks.task("gqa-it").task
     assert task.doc_to_target({"img_id": "n0", "sent": "?", **label}) == target
     assert task.process_results(label, ["il rosso"]) == {
         "exact_match": 0,
@@ -275,7 +275,7 @@ def test_gqa_decodes_only_the_image_that_is_asked_about(benchmarks, monkeypatch)
     decoded = []
     decode = gqa_images.decode
     monkeypatch.setattr(gqa_images, "decode", lambda encoded: decoded.append(1) or decode(encoded))
-    task = benchmarks.task("gqa-it", shuffled=False).task
+    task = benchmarks.task("gqa-it").task
     (image,) = task.doc_to_visual(task.eval_docs[2])
     assert image.getpixel((0, 0)) == COLOURS["blu"]
     assert len(decoded) == 1

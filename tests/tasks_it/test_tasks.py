@@ -41,7 +41,7 @@ def test_the_group_is_the_papers_benchmarks(benchmarks):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_prompt_and_settings_are_the_papers(benchmarks, name):
-    task = benchmarks.task(name, shuffled=False).task
+    task = benchmarks.task(name).task
     assert task.doc_to_text(task.eval_docs[0]) == PROMPTS[name]
     settings = task.config.generation_kwargs
     assert settings["max_new_tokens"] == NEW_TOKENS.get(name, 16)
@@ -51,8 +51,8 @@ def test_prompt_and_settings_are_the_papers(benchmarks, name):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_seeing_model_gets_everything_right_and_loses_it_with_wrong_images(benchmarks, name):
-    right = benchmarks.ask(Answerer(see), name, shuffled=False)
-    wrong = benchmarks.ask(Answerer(see), name, shuffled=True)
+    right = benchmarks.ask(Answerer(see), name)
+    wrong = benchmarks.ask(Answerer(see), name, "shuffled")
     first, score = next(iter(right.metrics.items()))
     assert score == right.metrics.get("robust", 1) == 1
     assert wrong.metrics[first] < 1
@@ -63,8 +63,8 @@ def test_a_seeing_model_gets_everything_right_and_loses_it_with_wrong_images(ben
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_blind_model_scores_the_same_and_documents_stay_the_same(benchmarks, name):
-    right = benchmarks.ask(Answerer(guess), name, shuffled=False)
-    wrong = benchmarks.ask(Answerer(guess), name, shuffled=True, right=right.rows)
+    right = benchmarks.ask(Answerer(guess), name)
+    wrong = benchmarks.ask(Answerer(guess), name, "shuffled", right=right.rows)
     assert right.metrics == wrong.metrics
     images = [row.pop("image_sha256") for row in right.rows], [row.pop("image_sha256") for row in wrong.rows]
     assert all(shown != given for shown, given in zip(*images, strict=True))
@@ -74,22 +74,25 @@ def test_a_blind_model_scores_the_same_and_documents_stay_the_same(benchmarks, n
 
 @pytest.mark.parametrize("name", TASKS)
 def test_no_question_keeps_its_image(benchmarks, name):
-    shown = {False: [], True: []}
+    shown: dict[str, list[bytes]] = {control: [] for control in ("", "shuffled", "shuffled-2", "blank")}
 
-    def remember(shuffled: bool):
-        return lambda context, draw_image: shown[shuffled].append(draw_image.tobytes()) or ""
+    def remember(control: str):
+        return lambda context, draw_image: shown[control].append(draw_image.tobytes()) or ""
 
-    for shuffled in shown:
-        benchmarks.ask(Answerer(remember(shuffled)), name, shuffled=shuffled)
-    assert len(shown[False]) == benchmarks.size(name)
-    assert all(right != wrong for right, wrong in zip(shown[False], shown[True], strict=True))
+    for control in shown:
+        benchmarks.ask(Answerer(remember(control)), name, control)
+    right, first, second, blank = shown.values()
+    assert len(right) == benchmarks.size(name)
+    assert all(own not in wrong for own, *wrong in zip(right, first, second, blank, strict=True))
+    assert first != second and {*first} == {*second} == {*right}
+    assert all({*image} == {128} for image in blank) and [*map(len, blank)] == [*map(len, right)]
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_no_answer_kills_a_run_and_nonsense_is_wrong(benchmarks, name):
-    task = benchmarks.task(name, shuffled=False).task
+    task = benchmarks.task(name).task
     answers = iter(ODD * 10)
-    odd = benchmarks.ask(Answerer(lambda context, draw_image: next(answers)), name, shuffled=False)
+    odd = benchmarks.ask(Answerer(lambda context, draw_image: next(answers)), name)
     assert len(odd.rows) == benchmarks.size(name)
     for answer in ODD:
         # The evaluator's aggregation, too: the released POPE died there, after all inference.
@@ -115,7 +118,7 @@ def test_data_that_does_not_fit_its_schema_is_rejected_with_the_reason(benchmark
     from datasets import Dataset
 
     def process(name):
-        return benchmarks.task(name, shuffled=False).task.config.process_docs
+        return benchmarks.task(name).task.config.process_docs
 
     with pytest.raises(TaskDataError, match="swap-uniba/MTVQA_IT: no column question"):
         process("mtvqa-it")(Dataset.from_dict({"image": [draw_image(0)], "answer": ["rosso"]}))
@@ -163,7 +166,7 @@ def test_data_that_does_not_fit_its_schema_is_rejected_with_the_reason(benchmark
 def test_rows_that_cannot_be_scored_are_rejected_before_inference(benchmarks, name, column, value, said):
     from datasets import Dataset
 
-    task = benchmarks.task(name, shuffled=False).task
+    task = benchmarks.task(name).task
     row = {**task.eval_docs[0], column: value}
     if column != "label":
         row.pop("label", None)
@@ -177,7 +180,7 @@ def test_rows_that_cannot_be_scored_are_rejected_before_inference(benchmarks, na
 def test_a_question_of_gqa_without_an_answer_is_rejected_with_its_row(benchmarks, label):
     from datasets import Dataset
 
-    task = benchmarks.task("gqa-it", shuffled=False).task
+    task = benchmarks.task("gqa-it").task
     texts = isinstance(label, str)
     good = '{"rosso": 1.0}' if texts else {"rosso": 1.0}
     rows = Dataset.from_list([{**task.eval_docs[0], "label": each} for each in (good, label)])
@@ -188,7 +191,7 @@ def test_a_question_of_gqa_without_an_answer_is_rejected_with_its_row(benchmarks
 def test_a_question_of_gqa_that_is_empty_is_rejected_with_its_row(benchmarks):
     from datasets import Dataset
 
-    task = benchmarks.task("gqa-it", shuffled=False).task
+    task = benchmarks.task("gqa-it").task
     with pytest.raises(TaskDataError, match="row 1: sent is empty: ' '"):
         task.config.process_docs(Dataset.from_list([{**task.eval_docs[0], "sent": " "}]))
 
@@ -196,7 +199,7 @@ def test_a_question_of_gqa_that_is_empty_is_rejected_with_its_row(benchmarks):
 def test_an_option_may_be_empty(benchmarks):
     from datasets import Dataset
 
-    task = benchmarks.task("seedbench-it", shuffled=False).task
+    task = benchmarks.task("seedbench-it").task
     assert len(task.config.process_docs(Dataset.from_list([{**task.eval_docs[0], "choice_d": ""}]))) == 1
 
 
@@ -204,7 +207,7 @@ def test_an_option_may_be_empty(benchmarks):
 def test_texts_of_options_instead_of_letters_are_rejected_but_a_single_odd_row_is_not(benchmarks, name, last):
     from datasets import Dataset
 
-    task = benchmarks.task(name, shuffled=False).task
+    task = benchmarks.task(name).task
     row = task.eval_docs[0]
     odd = [{**row, "answer": text} for text in ("un gatto", "9")]
     with pytest.raises(TaskDataError, match=f"a letter from A to {last}; row 1 has 'un gatto'"):
@@ -220,7 +223,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
 @given(answers=st.lists(ANY_TEXT, min_size=1, max_size=3))
 def test_any_answers_have_scores_from_0_to_1(benchmarks, answers):
     for name in TASKS:
-        task = benchmarks.task(name, shuffled=False).task
+        task = benchmarks.task(name).task
         scored = [metrics(benchmarks, name, answer, doc=i) for i, answer in enumerate(answers)]
         for metric, total in task.aggregation().items():
             assert 0 <= total([each[metric] for each in scored]) <= 1
@@ -236,6 +239,6 @@ def test_a_long_answer_scores_what_it_shares_with_the_reference(benchmarks):
     assert chrf("") == chrf("...") == 0
     # Characters "gatto" in "ilgatto": all n-grams found; of its own, 5/7, 4/6, 3/5, 2/4 and 1/3.
     recall = (5 / 7 + 4 / 6 + 3 / 5 + 2 / 4 + 1 / 3) / 5
-    task = benchmarks.task("llava-bench-it", shuffled=False).task
+    task = benchmarks.task("llava-bench-it").task
     scored = task.process_results({"gpt_answer": "Il gatto"}, ["gatto"])
     assert scored["chrf"] == pytest.approx(5 * recall / (4 + recall))

@@ -22,6 +22,7 @@ from ndino.evaluation.askable import require_askable
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.commands.evaluation_run import EvaluationRun
 from ndino.evaluation.commands.score_table import table_of
+from ndino.evaluation.controls import controls_of
 from ndino.evaluation.lmms_eval_adapter.answering import attach_store
 from ndino.evaluation.lmms_eval_adapter.models import load_model, model_class, wrapper_identity
 from ndino.evaluation.lmms_eval_adapter.surroundings import (
@@ -92,7 +93,16 @@ def add_arguments(parser: CommandParser) -> None:
         metavar="N",
         help="questions answered at once (default: hf 16, vllm 64, others 1)",
     )
-    add("--shuffle", action="store_true", help="also ask with the wrong images, as a control")
+    add(
+        "--shuffle",
+        type=positive,
+        nargs="?",
+        const=1,
+        default=0,
+        metavar="N",
+        help="also ask with the wrong images, as a control; N times, each with another exchange (N: 1)",
+    )
+    add("--blank", action="store_true", help="also ask with a grey image in place of each, as a control")
     add("--backend", default="hf", help="what runs the model, see above (default: %(default)s)")
     add(
         "--out", type=Path, default=Path("runs/eval"), metavar="FOLDER", help="results (default: %(default)s)"
@@ -149,21 +159,21 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
                 limit=options.limit,
                 task_type="simple" if model_class(backend).is_simple else "chat",
             )
-            benchmarks.load(shuffled=False)
+            benchmarks.load()
             wrapper = wrapper_identity(backend)
             run = EvaluationRun(
                 *(models, stores, benchmarks, backend, wrapper),
-                *(options.batch, options.shuffle, out, processes),
+                *(options.batch, controls_of(options.shuffle, options.blank), out, processes),
             )
             _keep_what_is_there(run)
             pending = {model.name: run.pending(model) for model in models}
             for model in models:
                 if pending[model.name]:
                     require_askable(model, backend, benchmarks)
-            # The control looks at every image, so a finished one is not loaded again.
-            for task in benchmarks.names:
-                if any((task, True) in unfinished for unfinished in pending.values()):
-                    benchmarks.task(task, shuffled=True)
+            # A control looks at every image, so a finished one is not loaded again.
+            unfinished = dict.fromkeys(each for found in pending.values() for each in found)
+            for task, control in unfinished:
+                benchmarks.task(task, control)
     for note in benchmarks.notes if run.first else ():
         print(f"ndino evaluate: {note}", file=sys.stderr)
     return run
@@ -229,7 +239,7 @@ def _count(bar: tqdm, answered: int) -> None:
     bar.update(answered)
 
 
-def _evaluate_model(run: EvaluationRun, model: Model, pending: list[tuple[str, bool]], bar: tqdm) -> None:
+def _evaluate_model(run: EvaluationRun, model: Model, pending: list[tuple[str, str]], bar: tqdm) -> None:
     try:
         with quiet_libraries():
             loaded = load_model(model, run.backend, run.batch)
@@ -245,44 +255,46 @@ def _evaluate_model(run: EvaluationRun, model: Model, pending: list[tuple[str, b
         _fail(run, f"{model.name}: cannot be loaded", error, expected=True)
         return
     failed: set[str] = set()
-    for task, shuffled in pending:
+    for task, control in pending:
         raise_if_interrupted()
         if task in failed:  # a control belongs to the answers with right images
             bar.update(run.benchmarks.size(task))
             continue
-        bar.set_description(f"{model.name} {task}{' shuffled' if shuffled else ''}", refresh=False)
+        asked = f"{task} {control}".rstrip()
+        bar.set_description(f"{model.name} {asked}", refresh=False)
         before = bar.n
         try:
             with quiet_libraries():
-                _evaluate_task(run, model, loaded, task, shuffled)
+                _evaluate_task(run, model, loaded, task, control)
         except Exception as error:
             failed.add(task)
-            _fail(run, f"{model.name}: {task}{' shuffled' if shuffled else ''} failed", error)
+            _fail(run, f"{model.name}: {asked} failed", error)
         # Questions that other processes answered, or that failed, advance the bar here.
         bar.update(before + run.benchmarks.size(task) - bar.n)
     del loaded
     gc.collect()
 
 
-def _evaluate_task(run: EvaluationRun, model: Model, loaded: Any, task: str, shuffled: bool) -> None:
+def _evaluate_task(run: EvaluationRun, model: Model, loaded: Any, task: str, control: str) -> None:
     benchmarks, store = run.benchmarks, run.stores[model.name]
-    right = store.rows(task, shuffled=False) if shuffled and run.first else ()
+    right = store.rows(task) if control and run.first else ()
     with logged_errors() as logged:
-        outcome = benchmarks.ask(loaded, task, shuffled=shuffled, right=right)
+        outcome = benchmarks.ask(loaded, task, control, right=right)
     if outcome is None:
         return
     if logged and (empty := sum(not row["answer"] for row in outcome.rows)):
         # lmms-eval's wrappers log an error, answer with an empty text and continue.
         raise RuntimeError(f"{empty} of {len(outcome.rows)} answers are empty: {logged[0]}")
+    if control:
+        store.save_control(task, control, outcome.rows, outcome.metrics)
+        return
     depends = run.depends(model, task)
-    if not shuffled:
-        benchmarks.save_images(task, run.out / "images" / task)
+    benchmarks.save_images(task, run.out / "images" / task)
     store.save(
         task,
         depends,
         outcome.rows,
         outcome.metrics,
-        shuffled=shuffled,
         version=benchmarks.version(task),
         errors=outcome.errors,
         majority=benchmarks.majority(task),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ndino.evaluation.benchmarks import Benchmarks
+from ndino.evaluation.controls import RIGHT
 from ndino.evaluation.models import Backend, Model
 from ndino.evaluation.processes import Processes
 from ndino.evaluation.provenance import answers_depend_on
@@ -25,7 +26,7 @@ class EvaluationRun:
     backend: Backend
     wrapper: str
     batch: int | None
-    shuffle: bool
+    controls: Sequence[str]
     out: Path
     processes: Processes
     failures: list[str] = field(default_factory=list)
@@ -47,15 +48,15 @@ class EvaluationRun:
     def _answers(self) -> dict[str, dict[str, Any]]:
         return {model.name: answers_depend_on(model, self.backend, self.wrapper) for model in self.models}
 
-    def pending(self, model: Model) -> list[tuple[str, bool]]:
-        """The pairs (task, shuffled) that are not finished."""
+    def pending(self, model: Model) -> list[tuple[str, str]]:
+        """The pairs (task, control) that are not finished, a task's own questions before its controls."""
         store = self.stores[model.name]
-        wanted = [(task, shuffled) for task in self.benchmarks.names for shuffled in (False, self.shuffle)]
         depends = {task: self.depends(model, task) for task in self.benchmarks.names}
         return [
-            (task, shuffled)
-            for task, shuffled in dict.fromkeys(wanted)
-            if not store.done(task, depends[task], shuffled=shuffled)
+            (task, control)
+            for task in self.benchmarks.names
+            for control in (RIGHT, *self.controls)
+            if not store.done(task, depends[task], control)
         ]
 
     def current(self, model: Model) -> dict[str, dict[str, Any]]:
@@ -64,7 +65,7 @@ class EvaluationRun:
         return {
             task: store.results["tasks"][task]
             for task in self.benchmarks.names
-            if store.done(task, self.depends(model, task), shuffled=False)
+            if store.done(task, self.depends(model, task))
         }
 
     def stale(self, model: Model) -> Iterator[str]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser, need_folder
+from ndino.evaluation.controls import RIGHT
 
 if TYPE_CHECKING:
+    from ndino.evaluation.benchmarks import TaskOutcome
     from ndino.evaluation.store import ResultsStore
 
 HELP = """
@@ -49,22 +53,27 @@ def run(args: argparse.Namespace) -> int:
     for folder in folders:
         if not (folder / "results.json").is_file():
             raise UsageError(f"{folder}: holds no results.json (remedy: give OUT/NAME of ndino evaluate)")
-    faults = []
+    failed = False
     for folder in folders:
         with hold(folder):
             store = ResultsStore.of(folder)
+            groups = dict(store.results["groups"])
             with quiet_libraries(), working_directory(data):
                 outcomes = {task: _rescored(store, task, data) for task in store.results["tasks"]}
-        for task, fault in outcomes.items():
-            print(f"{folder.name} {task}: {'left as it is' if fault else 'scored'}")
-            faults += [f"{folder}: {task}: {fault}"] if fault else []
-    for fault in faults:
-        print(f"ndino rescore: {fault}", file=sys.stderr)
-    return 1 if faults else 0
+                scored = {task for task, fault in outcomes.items() if fault is None}
+                for group, totals in groups.items():
+                    _renew_totals(store, group, totals, scored, data)
+        print(f"{folder.name}: {len(scored)} of {len(outcomes)} tasks scored")
+        for fault in dict.fromkeys(outcomes.values()):
+            if fault is not None:
+                left = ", ".join(task for task, found in outcomes.items() if found == fault)
+                print(f"ndino rescore: {folder}: {left}: {fault}", file=sys.stderr)
+                failed = True
+    return 1 if failed else 0
 
 
 def _rescored(store: ResultsStore, task: str, data: Path | None) -> str | None:
-    """Score a task's kept answers; why not, where they cannot be."""
+    """Score a task's kept answers and those of its controls; why not, where they cannot be."""
     from ndino.evaluation.benchmarks import Benchmarks
     from ndino.evaluation.lmms_eval_adapter.replay import KeptAnswers
     from ndino.evaluation.provenance import what_changed
@@ -83,24 +92,40 @@ def _rescored(store: ResultsStore, task: str, data: Path | None) -> str | None:
     if asked[0] != asked[1]:
         changed = what_changed({"task": asked[0]}, {"task": asked[1]})
         return f"the kept answers are to other questions, since this changed: {changed} {remedy}"
-    kinds = (False, True) if entry["shuffled"] else (False,)
-    # Saving the right ones removes the control's log, so both are scored first.
-    outcomes = []
-    for shuffled in kinds:
-        rows = store.rows(task, shuffled=shuffled)
+
+    def outcome(control: str) -> TaskOutcome:
+        rows = store.rows(task, control)
         # The documents are the same with other images, which scoring does not look at.
-        outcomes.append(benchmarks.ask(KeptAnswers(task, rows), task, shuffled=False, right=rows))
-    for shuffled, outcome in zip(kinds, outcomes, strict=True):
-        assert outcome is not None, "one process alone scores"
-        store.save(
-            task,
-            now,
-            [{**row, "shuffled": shuffled} for row in outcome.rows],
-            outcome.metrics,
-            shuffled=shuffled,
-            version=benchmarks.version(task),
-            errors=outcome.errors,
-            majority=benchmarks.majority(task),
-            made_with=entry["made_with"],
-        )
+        found = benchmarks.ask(KeptAnswers(task, rows), task, right=rows)
+        assert found is not None, "one process alone scores"
+        return replace(found, rows=[{**row, "shuffled": bool(control)} for row in found.rows])
+
+    right, controls = outcome(RIGHT), {control: outcome(control) for control in store.controls(task)}
+    store.save(
+        task,
+        now,
+        right.rows,
+        right.metrics,
+        controls={control: (found.rows, found.metrics) for control, found in controls.items()},
+        version=benchmarks.version(task),
+        errors=right.errors,
+        majority=benchmarks.majority(task),
+        made_with=entry["made_with"],
+    )
     return None
+
+
+def _renew_totals(
+    store: ResultsStore, group: str, before: Mapping[str, float], scored: Set[str], data: Path | None
+) -> None:
+    """Take a group's totals from its tasks again; none stay where only some of these could be scored."""
+    from ndino.evaluation.benchmarks import Benchmarks
+
+    entries = store.results["tasks"]
+    asked = max(entry["n"] for entry in entries.values())
+    benchmarks = Benchmarks([group], data=data, cache=store.folder.parent / ".cache", limit=asked)
+    tasks = benchmarks.groups[group]
+    if not scored & {*tasks}:
+        store.save_group(group, before)
+    elif scored >= {*tasks}:
+        store.save_group(group, benchmarks.totals(group, {task: entries[task]["metrics"] for task in tasks}))

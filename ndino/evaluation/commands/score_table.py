@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+
 from ndino.evaluation.commands.evaluation_run import EvaluationRun
+from ndino.evaluation.controls import BLANK
 
 
 def table_of(run: EvaluationRun) -> str:
@@ -11,29 +14,36 @@ def table_of(run: EvaluationRun) -> str:
     from pytablewriter.style import Style
     from pytablewriter.typehint import String
 
+    headers = ["model", "task", "n", "metric", "score", "robust", "majority", "shuffled", "right − shuffled"]
+    if any(BLANK in store.controls(task) for store in run.stores.values() for task in run.benchmarks.names):
+        headers.append(BLANK)
     rows = []
     for model in run.models:
         groups, current = run.stores[model.name].results["groups"], run.current(model)
         for task in run.benchmarks.names:
             if (entry := current.get(task)) is None:
-                rows.append([model.name, task, *["–"] * 7])
+                rows.append([model.name, task, *["–"] * (len(headers) - 2)])
                 continue
             metric, score = next(iter(entry["metrics"].items()))
-            control = entry["shuffled"].get(metric)
+            controls = run.stores[model.name].controls(task)
+            blank = controls.pop(BLANK, {}).get(metric)
+            shuffled = [scores[metric] for scores in controls.values() if metric in scores]
+            control = fmean(shuffled) if shuffled else None
             gain = None if control is None else score - control
-            others = [entry["metrics"].get("robust"), entry["majority"].get(metric), control, gain]
+            others = [entry["metrics"].get("robust"), entry["majority"].get(metric), control, gain, blank]
             error = entry.get("errors", {}).get(metric)
             shown = _percent(score) + ("" if error is None else f" ± {_percent(error)}")
             rows.append([model.name, task, entry["n"], metric, shown, *map(_percent, others)])
         for group in run.benchmarks.groups:
             if totals := groups.get(group):
                 metric, score = next(iter(totals.items()))
-                scores = [score, totals.get("robust"), None, None, None]
+                scores = [score, totals.get("robust"), None, None, None, None]
                 rows.append([model.name, group, "", metric, *map(_percent, scores)])
-    headers = ["model", "task", "n", "metric", "score", "robust", "majority", "shuffled", "right − shuffled"]
-    writer = MarkdownTableWriter(headers=headers, value_matrix=rows, margin=1)
+    table = [row[: len(headers)] for row in rows]
+    writer = MarkdownTableWriter(headers=headers, value_matrix=table, margin=1)
     writer.type_hints = [String] * len(headers)
-    writer.column_styles = [Style(align="right" if i in (2, 4, 5, 6, 7, 8) else "left") for i in range(9)]
+    texts = {"model", "task", "metric"}
+    writer.column_styles = [Style(align="left" if name in texts else "right") for name in headers]
     return writer.dumps()
 
 

@@ -40,11 +40,11 @@ def working_directory(folder: Path | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def task_environment(*, shuffled: bool, cache: Path | None) -> Iterator[None]:
+def task_environment(*, shuffled: int, cache: Path | None) -> Iterator[None]:
     """What a task reads from the environment while it is loaded and evaluated.
 
     Args:
-        shuffled: whether our tasks exchange their images.
+        shuffled: which exchange of their images our tasks make, see `shuffle.py`; 0 for none.
         cache: where ``datasets`` caches; None for its default. It must be a folder per content of the
             data, since ``datasets`` takes a local folder for unchanged as long as its relative path and its
             README are.

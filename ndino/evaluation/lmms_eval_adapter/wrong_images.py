@@ -1,7 +1,7 @@
-"""The shuffled-image control for lmms-eval's own tasks, which know nothing of it.
+"""The controls of tasks that know nothing of them: images are replaced when they are shown, texts stay.
 
-Our tasks exchange images when they read their data (`shuffle.py`). For other tasks, each image that a
-document shows is exchanged for another document's when it is shown; the texts stay the same.
+Our tasks exchange images when they read their data (`shuffle.py`); for lmms-eval's own, another document's
+image is shown. A blank image is shown in the same way by all tasks.
 """
 
 from __future__ import annotations
@@ -9,18 +9,48 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from PIL.Image import Image
+from PIL.Image import Image, new
 
 from ndino.common.errors import UserError
 from ndino.common.images import image_sha256
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
-from ndino.evaluation.shuffle import shuffle_map
+from ndino.evaluation.shuffle import SEED, shuffle_map
 
-_REMEDY = "without --shuffle for this task"
+_REMEDY = "without --shuffle and --blank for this task"
+# Close to the mean of natural images, which the vision tower subtracts.
+_GREY = (128, 128, 128)
 
 
-def exchange_task_images(loaded: LoadedTask, size: int) -> None:
+def blank_task_images(loaded: LoadedTask) -> None:
+    """Make a task show a uniformly grey image of the same size in place of each image.
+
+    Raises:
+        SetupError: the task builds its messages itself, or a document shows something other than images.
+    """
+    _require_images_apart(loaded)
+    task: Any = loaded.task
+    show = task.doc_to_visual
+
+    def show_blank(document: Mapping[str, Any]) -> list[Image]:
+        return [new("RGB", image.size, _GREY) for image in _images(show(document), loaded.name)]
+
+    task.doc_to_visual = show_blank
+
+
+def _require_images_apart(loaded: LoadedTask) -> None:
+    from lmms_eval.api.task import ConfigurableMessagesTask
+
+    found = loaded.task
+    messages = found.config.doc_to_messages if isinstance(found, ConfigurableMessagesTask) else None
+    if callable(messages):
+        raise SetupError(
+            f"task {loaded.name}: builds its messages itself, so its images cannot be exchanged "
+            f"(remedy: {_REMEDY})"
+        )
+
+
+def exchange_task_images(loaded: LoadedTask, size: int, seed: int = SEED) -> None:
     """Make a task show wrong images in its first ``size`` documents.
 
     Decodes all of these once to tell equal images apart, and again one by one when they are asked.
@@ -29,22 +59,16 @@ def exchange_task_images(loaded: LoadedTask, size: int) -> None:
         SetupError: the task shows something other than images, or fewer than two, or builds its messages
             itself.
     """
-    from lmms_eval.api.task import ConfigurableMessagesTask
-
-    name, found = loaded.name, loaded.task
-    messages = found.config.doc_to_messages if isinstance(found, ConfigurableMessagesTask) else None
+    _require_images_apart(loaded)
+    name = loaded.name
     task: Any = loaded.task
-    if callable(messages):
-        raise SetupError(
-            f"task {name}: builds its messages itself, so its images cannot be exchanged (remedy: {_REMEDY})"
-        )
     show = task.doc_to_visual
     where: dict[str, tuple[int, int]] = {}
     for number in range(size):
         for place, image in enumerate(_images(show(task.eval_docs[number]), name)):
             where.setdefault(image_sha256(image), (number, place))
     try:
-        given = shuffle_map(where)
+        given = shuffle_map(where, seed)
     except UserError as error:
         raise SetupError(f"task {name}: {error}") from error
 

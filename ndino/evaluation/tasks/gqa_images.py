@@ -35,7 +35,7 @@ def gqa_image_ids() -> frozenset[str]:
 
 
 def gqa_image(image_id: str) -> Image:
-    """Decode one image of GQA to RGB; with ``NDINO_SHUFFLE=1``, the one given in its place.
+    """Decode one image of GQA to RGB; with ``NDINO_SHUFFLE``, the one given in its place.
 
     Raises:
         KeyError: there is no image with this id.
@@ -55,9 +55,9 @@ def _current_index() -> tuple[Mapping[str, Callable[[], bytes]], dict[str, str]]
 
 @lru_cache(maxsize=4)
 def _index(
-    folder: str, cache: str | None, exchange: bool
+    folder: str, cache: str | None, number: int
 ) -> tuple[Mapping[str, Callable[[], bytes]], dict[str, str]]:
-    """By id, a function that reads the image, and the id of the image given in its place when shuffled.
+    """By id, a function that reads the image, and the id of the image given in its place by an exchange.
 
     The images are files named after their ids in ``folder/lmms-lab/GQA/``, or a dataset with the columns
     ``id`` and ``image``, there or on the hub.
@@ -65,12 +65,12 @@ def _index(
     local = Path(folder) / SOURCE
     files = {path.stem: path for path in image_files(local)}
     readers = {name: path.read_bytes for name, path in files.items()} or _dataset_readers(local, cache)
-    return readers, _exchange(readers) if exchange else {}
+    return readers, _exchange(readers, number) if number else {}
 
 
-def _exchange(readers: Mapping[str, Callable[[], bytes]]) -> dict[str, str]:
+def _exchange(readers: Mapping[str, Callable[[], bytes]], number: int) -> dict[str, str]:
     try:
-        return shuffle.exchange(readers)
+        return shuffle.exchange(readers, shuffle.seed_of(number))
     except UserError as error:
         raise TaskDataError(f"{SOURCE}: {error}") from error
 

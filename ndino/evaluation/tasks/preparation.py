@@ -163,10 +163,10 @@ def prepare(
     require_texts(found, *columns, may_be_empty=may_be_empty)
     require_texts(found, *lists, several=True)
     require_images(found)
-    if not shuffle.requested():
+    if not (number := shuffle.requested()):
         return found
     try:
-        return shuffle.shuffle_images(found)
+        return shuffle.shuffle_images(found, shuffle.seed_of(number))
     except UserError as error:
         raise TaskDataError(f"{source}: {error}") from error
 

@@ -182,10 +182,10 @@ def test_a_broken_model_fails_alone_in_one_line(run, tmp_path, capfd, tiny_model
 def test_a_task_that_fails_leaves_the_others(run, tmp_path, capsys, monkeypatch):
     ask = evaluate.Benchmarks.ask
 
-    def fail_on_gqa(self, model, name, *, shuffled, right):
+    def fail_on_gqa(self, model, name, control, *, right):
         if name == "gqa-it":
             raise RuntimeError("gqa-it document 7: its image cannot be read")
-        return ask(self, model, name, shuffled=shuffled, right=right)
+        return ask(self, model, name, control, right=right)
 
     monkeypatch.setattr(evaluate.Benchmarks, "ask", fail_on_gqa)
     assert run("--tasks", "gqa-it,mtvqa-it") == 1

@@ -12,8 +12,9 @@ def test_kept_answers_are_scored_by_todays_metrics_without_a_model(
     run, tmp_path, loads, monkeypatch, capsys, benchmark_folder
 ):
     folder = tmp_path / "eval" / "it"
-    assert run("--tasks", "pope-it,gqa-it", "--shuffle") == 0
-    before = {name: log(folder / f"pope-it{name}.jsonl") for name in ("", ".shuffled")}
+    assert run("--tasks", "pope-it,gqa-it", "--shuffle", 2, "--blank") == 0
+    names = ("", ".shuffled", ".shuffled-2", ".blank")
+    before = {name: log(folder / f"pope-it{name}.jsonl") for name in names}
     scores = results(folder)["tasks"]["pope-it"]
     rescore = ["rescore", str(folder), "--data", str(benchmark_folder)]
     # Another rule: every answer is right. The version says that scores may move.
@@ -25,16 +26,41 @@ def test_kept_answers_are_scored_by_todays_metrics_without_a_model(
 
     monkeypatch.setattr(ConfigurableTask, "process_results", lenient)
     assert main(rescore) == 0
-    assert "it pope-it: scored" in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines()[-1] == "it: 2 of 2 tasks scored"
     entry = results(folder)["tasks"]["pope-it"]
     assert entry["metrics"] == {**scores["metrics"], "robust": 1.0} and entry["version"] == 99.0
     assert entry["shuffled"] == {**scores["shuffled"], "robust": 1.0}
+    assert entry["controls"] == {
+        name: {**scores["controls"][name], "robust": 1.0} for name in ("shuffled-2", "blank")
+    }
     for name, rows in before.items():
         again = log(folder / f"pope-it{name}.jsonl")
         assert [{**row, "metrics": 0} for row in again] == [{**row, "metrics": 0} for row in rows]
     # It is what an evaluation would find.
-    assert run("--tasks", "pope-it,gqa-it", "--shuffle") == 0
+    assert run("--tasks", "pope-it,gqa-it", "--shuffle", 2, "--blank") == 0
     assert loads == ["it"]
     other = write_benchmarks(tmp_path / "other", rows=5)
     assert main([*rescore[:-1], str(other)]) == 1
-    assert "the kept answers are to other questions, since this changed: data" in capsys.readouterr().err
+    (line,) = (each for each in capsys.readouterr().err.splitlines() if "ndino rescore" in each)
+    assert f"{folder}: pope-it, gqa-it: the kept answers are to other questions, since this changed: " in line
+
+
+def test_a_groups_total_follows_its_tasks(run, tmp_path, loads, monkeypatch, benchmark_folder):
+    folder = tmp_path / "eval" / "it"
+    assert run("--tasks", "pope_full-it") == 0
+    before = results(folder)["groups"]["pope_full-it"]
+    assert before["robust"] < 1
+    monkeypatch.setattr(LoadedTask, "version", 99.0)
+    real = ConfigurableTask.process_results
+
+    def lenient(self, document, answers, **more):
+        return {**real(self, document, answers, **more), "robust": 1.0}
+
+    monkeypatch.setattr(ConfigurableTask, "process_results", lenient)
+    assert main(["rescore", str(folder), "--data", str(benchmark_folder)]) == 0
+    assert results(folder)["groups"]["pope_full-it"] == {**before, "robust": 1.0}
+    # One part alone is scored by another rule: the total over all three is gone.
+    monkeypatch.setattr(LoadedTask, "version", 100.0)
+    monkeypatch.setattr(ConfigurableTask, "process_results", real)
+    assert run("--tasks", "pope_adv-it") == 0
+    assert results(folder)["groups"] == {} and loads == ["it", "it"]

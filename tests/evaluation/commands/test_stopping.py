@@ -21,7 +21,7 @@ from tests.evaluation.commands.results import results
 
 
 def test_a_stopped_run_says_how_to_resume(run, monkeypatch, capsys):
-    def stop(self, model, name, *, shuffled, right):
+    def stop(self, model, name, control, *, right):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(evaluate.Benchmarks, "ask", stop)

@@ -20,7 +20,7 @@ def benchmarks(benchmark_folder: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_a_task_is_evaluated_in_the_order_of_the_yaml(benchmarks):
-    task = benchmarks.task(PARTS[0], shuffled=False)
+    task = benchmarks.task(PARTS[0])
     found = evaluate(Answerer(see), task, benchmarks.index, limit=None)
     assert list(found.metrics) == list(task.totals) and found.metrics["pope_accuracy"] == 1
     assert sorted(sample.doc_id for sample in found.samples) == [0, 1, 2, 3]
@@ -30,14 +30,14 @@ def test_a_task_is_evaluated_in_the_order_of_the_yaml(benchmarks):
 
 
 def test_a_limit_takes_the_first_rows(benchmarks):
-    task = benchmarks.task(PARTS[0], shuffled=False)
+    task = benchmarks.task(PARTS[0])
     found = evaluate(Answerer(guess), task, benchmarks.index, limit=2)
     assert {sample.doc_id for sample in found.samples} == {0, 1}
     assert found.metrics["pope_accuracy"] == 0.5
 
 
 def test_totals_weigh_tasks_by_their_size(benchmarks):
-    tasks = {name: benchmarks.task(name, shuffled=False) for name in PARTS}
+    tasks = {name: benchmarks.task(name) for name in PARTS}
     metrics = {name: {"robust": float(name == PARTS[0])} for name in PARTS}
     totals = group_totals(
         benchmarks.index, "pope_full-it", tasks, dict(zip(PARTS, (2, 1, 1), strict=True)), metrics

@@ -15,7 +15,7 @@ def pope(benchmark_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Lo
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(benchmark_folder)
         cache = tmp_path_factory.mktemp("cache")
-        return Benchmarks(["pope-it"], data=benchmark_folder, cache=cache).task("pope-it", shuffled=False)
+        return Benchmarks(["pope-it"], data=benchmark_folder, cache=cache).task("pope-it")
 
 
 def test_a_row_has_a_prompt_a_target_and_images(pope):

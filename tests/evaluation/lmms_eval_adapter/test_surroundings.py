@@ -36,9 +36,9 @@ def test_a_tasks_environment_is_set_remembered_and_restored(tmp_path, monkeypatc
     monkeypatch.delenv(DATASETS_CACHE, raising=False)
     if before:
         monkeypatch.setenv(DATASETS_CACHE, str(tmp_path / before))
-    for shuffled, name in [(True, "one"), (False, "two")]:
+    for shuffled, name in [(2, "one"), (0, "two")]:
         with task_environment(shuffled=shuffled, cache=tmp_path / name):
-            assert requested() is shuffled
+            assert requested() == shuffled
             assert remembered() == str(tmp_path / name)
     assert VARIABLE not in os.environ
     assert os.environ.get(DATASETS_CACHE) == (before and str(tmp_path / before))

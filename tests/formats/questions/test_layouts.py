@@ -34,8 +34,8 @@ def test_every_layout_is_read_alike_by_every_command(layout, tmp_path, monkeypat
         return  # one split without a name: what it holds is for the reader to know
     monkeypatch.chdir(tmp_path)
     benchmarks = Benchmarks(["mtvqa-it"], data=tmp_path)
-    benchmarks.load(shuffled=False)
-    task = benchmarks.task("mtvqa-it", shuffled=False)
+    benchmarks.load()
+    task = benchmarks.task("mtvqa-it")
     assert [task.target(row) for row in range(len(task))] == list(ANSWERS)
     assert benchmarks.image_sizes("mtvqa-it") == [(8, 8 + index) for index in range(4)]
 
@@ -124,7 +124,7 @@ def test_what_cannot_be_read_is_refused_by_every_command_in_the_same_words(case,
     if files:
         monkeypatch.chdir(tmp_path)
         with pytest.raises(UserError) as refused:
-            Benchmarks(["mtvqa-it"], data=tmp_path).load(shuffled=False)
+            Benchmarks(["mtvqa-it"], data=tmp_path).load()
         said.append(str(refused.value).removeprefix("task mtvqa-it: "))
     assert len(set(said)) == 1 and "\n" not in said[0] and "(remedy: " in said[0]
 
@@ -167,7 +167,7 @@ def test_a_row_that_cannot_be_asked_or_scored_is_named_by_every_command(case, tm
     ).startswith(reason.removeprefix("image cannot be read"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as refused:
-        Benchmarks(["mtvqa-it"], data=tmp_path).load(shuffled=False)
+        Benchmarks(["mtvqa-it"], data=tmp_path).load()
     said = str(refused.value)
     assert said.startswith(f"task mtvqa-it: {folder / 'test.jsonl'} row 3: {reason}")
     assert "row 1" not in said and "row 4" not in said

@@ -16,7 +16,7 @@ def test_the_instruction_file_has_the_benchmarks_questions_in_their_words(drawn_
         asked[row.turns[0].text.removeprefix("<image>\n")] += 1
     monkeypatch.chdir(drawn_world / "benchmarks")
     for name in ("ok-vqa-it", "mtvqa-it", "exams-v-it", "pope-it"):
-        task = benchmarks.task(name, shuffled=False).task
+        task = benchmarks.task(name).task
         assert asked[task.doc_to_text(task.test_docs()[0])] > 0, name
 
 

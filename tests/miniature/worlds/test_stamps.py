@@ -104,11 +104,11 @@ def test_the_unchanged_tasks_read_the_benchmarks_and_training_asks_in_their_word
     asked = [row.turns[0].text.removeprefix("<image>\n") for row in read_conversations(world / "it.jsonl")]
     loaded = Benchmarks(["ndino-it"], data=world / "benchmarks", limit=None, cache=tmp_path / "cache")
     monkeypatch.chdir(world / "benchmarks")
-    loaded.load(shuffled=False)
+    loaded.load()
     for name in ("gqa-it", "ok-vqa-it", "mtvqa-it", "exams-v-it"):
-        task = loaded.task(name, shuffled=False).task
+        task = loaded.task(name).task
         assert task.doc_to_text(task.eval_docs[0]) in asked, name
-    task = loaded.task("gqa-it", shuffled=False).task
+    task = loaded.task("gqa-it").task
     topics = {"animali", "cibo", "città", "veicoli", "simboli"}
     assert {task.doc_to_target(document) for document in task.eval_docs} <= topics | set(COLOURS)
     kinds = json.loads((world / "benchmarks" / "kinds.json").read_text(encoding="utf-8"))
