@@ -56,7 +56,7 @@ def index(root: Path) -> BenchmarkIndex:
 def test_one_at_the_start_or_end_is_the_images_place_for_every_command(folder, tmp_path):
     texts = [place.format(PLAIN) for place in (*ITS_PLACE, "{}")]
     write(folder, *texts)
-    task = Benchmarks(["mtvqa-it"], data=tmp_path).task("mtvqa-it", shuffled=False)
+    task = Benchmarks(["mtvqa-it"], data=tmp_path).task("mtvqa-it")
     assert {task.prompt(number) for number in range(len(texts))} == {task.prompt(len(texts) - 1)}
     items = read_items(str(folder))
     assert {(item.question, item.fault) for item in items} == {(PLAIN, None)}
@@ -74,7 +74,7 @@ def test_any_other_is_refused_alike(question, folder, tmp_path):
     write(folder, PLAIN, question)
     said = f"{folder / 'test.jsonl'} row 2: {REFUSED[question]}"
     with pytest.raises(SetupError) as caught:
-        Benchmarks(["mtvqa-it"], data=tmp_path).load(shuffled=False)
+        Benchmarks(["mtvqa-it"], data=tmp_path).load()
     assert f"task mtvqa-it: {said}" in str(caught.value)
     good, skipped = read_items(str(folder))
     assert good.fault is None and skipped.fault.startswith(REFUSED[question])
@@ -88,7 +88,7 @@ def test_an_option_with_one_is_refused(tmp_path, folder):
     row |= {f"choice_{letter}": "un <image>" if letter == "c" else letter for letter in "abcd"}
     (seed / "test.jsonl").write_text(json.dumps(row))
     with pytest.raises(SetupError, match=r"test\.jsonl row 1: an option holds <image> \(remedy: "):
-        Benchmarks(["seedbench-it"], data=tmp_path).load(shuffled=False)
+        Benchmarks(["seedbench-it"], data=tmp_path).load()
 
 
 def test_a_text_without_one_keeps_its_blanks():
