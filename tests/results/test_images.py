@@ -158,8 +158,8 @@ def test_the_detectable_difference_is_what_80_percent_of_tests_find():
     test = s.image_test(([1.0] * 20 + [0.0] * 180), ([0.0] * 20 + [1.0] * 20 + [0.0] * 160))
     alone, among_twenty = s.detectable_difference(test), s.detectable_difference(test, tests=20)
     assert alone is not None and among_twenty is not None
-    assert alone == pytest.approx(0.0885, abs=0.001)
-    assert 0.8 < found / 300 < 0.97  # 0.1 is somewhat more than detectable
+    assert alone == pytest.approx(0.1038, abs=0.001)
+    assert 0.8 < found / 300 < 0.97  # more than 0.8, since here no more questions differ than if equal
     assert among_twenty > 1.3 * alone
     alike = s.detectable_difference(s.image_test([1.0] * 50, [1.0] * 50))
     assert alike is not None and alike > 0
@@ -184,9 +184,9 @@ def found_share(rows: int, differing: int, shift: float, level: float, questions
 
 
 @pytest.mark.parametrize("tests", [1, 6])
-@pytest.mark.parametrize("differing", [0, 1, 2, 5, 10])
+@pytest.mark.parametrize("differing", [0, 1, 2, 5, 10, 26, 40])
 @pytest.mark.parametrize("rows", [48, 500])
-def test_the_detectable_difference_holds_where_few_rows_differ(rows, differing, tests):
+def test_the_detectable_difference_holds_however_many_rows_differ(rows, differing, tests):
     a = [float(row < differing and row % 2 == 0) for row in range(rows)]
     b = [float(row < differing and row % 2 == 1) for row in range(rows)]
     test = s.image_test(a, b)

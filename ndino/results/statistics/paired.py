@@ -16,9 +16,9 @@ from ndino.results.statistics.permutations import mid_p, sign_flip
 
 ALPHA = 0.05
 POWER = 0.8  # with which the detectable difference would have been shown
-EXACT_BELOW = 25  # discordant pairs (or differing images); normal approximations are good from here on
+EXACT_BELOW = 25  # discordant pairs, by which McNemar's test is exact or approximate, as in the paper
 _NEGLIGIBLE = 1e-9
-_HALVINGS = 20  # of the rate of differing images: to a millionth
+_PRECISION = 1e-6  # of the share of differing images that is searched
 
 # Without annotations: what a type checker infers from their code is None or a whole table among others.
 mcnemar: Callable[..., Any] = contingency_tables.mcnemar
@@ -148,9 +148,9 @@ def image_test(
 def detectable_difference(test: ImageTest, *, tests: int = 1) -> float | None:
     """The true difference that the test would have shown with a power of ``POWER``.
 
-    It comes from the normal approximation, whose error says little if few images differ. So below
-    ``EXACT_BELOW`` differing images it is at least what the sign-flip test itself would have shown: the
-    images that do differ count as chance, and others differ in one direction.
+    The images that do differ count as chance, and a share of the others differs in one direction: the share
+    at which the sign-flip test has that power. They add to the error that was seen, so 2.8 standard errors
+    alone would be too few, the more so the fewer images differ.
 
     Args:
         tests: of the family; the level is that of Holm's first step.
@@ -161,13 +161,12 @@ def detectable_difference(test: ImageTest, *, tests: int = 1) -> float | None:
     level = ALPHA / tests
     normal = NormalDist()
     found = (normal.inv_cdf(1 - level / 2) + normal.inv_cdf(POWER)) * test.error
-    if test.differing < EXACT_BELOW:
-        rate = _detectable_rate(test.images, test.differing / test.images, level)
-        by_image, size = test.questions / test.images, test.size
-        if test.differing < _fewest_shown(level):
-            # Too few differ to tell by how much an image differs: by all its questions.
-            size = max(size, by_image)
-        found = max(found, rate * size / by_image)
+    rate = _detectable_rate(test.images, test.differing / test.images, level)
+    by_image, size = test.questions / test.images, test.size
+    if test.differing < _fewest_shown(level):
+        # Too few differ to tell by how much an image differs: by all its questions.
+        size = max(size, by_image)
+    found = max(found, rate * size / by_image)
     return found if found < 1 else None
 
 
@@ -182,14 +181,14 @@ def _detectable_rate(images: int, chance: float, level: float) -> float:
     Args:
         chance: share of the other images that differ, in either direction alike.
     """
-    low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if _power(images, middle, chance, level) < POWER:
-            low = middle
-        else:
-            high = middle
-    return high if high < 1 - 2 / 2**_HALVINGS else 1.0
+    from scipy.optimize import brentq
+
+    def missing(rate: float) -> float:
+        return POWER - _power(images, rate, chance, level)
+
+    if missing(1 - _PRECISION) > 0:
+        return 1.0
+    return float(brentq(missing, _PRECISION, 1 - _PRECISION, xtol=_PRECISION))
 
 
 def _power(images: int, rate: float, chance: float, level: float) -> float:
