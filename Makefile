@@ -146,10 +146,10 @@ eval: setup ## score MODEL= on the Italian tasks (TASKS= DATA= LIMIT= BATCH= BAC
 	  $(call flag,--limit,LIMIT) $(call flag,--batch,BATCH) $(call flag,--backend,BACKEND) $(call flag,--out,OUT) \
 	  $(if $(filter-out 0,$(SHUFFLE)),--shuffle $(SHUFFLE)) $(if $(filter-out 0,$(BLANK)),--blank)
 
-ppl: setup ## perplexity of MODEL= on the answers of DATA= (IMAGES= SPLIT= ANSWER= QUESTION= BATCH= LIMIT= OUT= SHUFFLE=1)
+ppl: setup ## perplexity of MODEL= on the answers of DATA= (IMAGES= SPLIT= ANSWER= QUESTION= BATCH= BACKEND= LIMIT= OUT= SHUFFLE=1)
 	@$(PY) -m ndino perplexity $(call flag,--model,MODEL) $(call flag,--data,DATA) $(call flag,--images,IMAGES) \
 	  $(call flag,--split,SPLIT) $(call flag,--answer-field,ANSWER) $(call flag,--question-field,QUESTION) \
-	  $(call flag,--batch,BATCH) $(call flag,--limit,LIMIT) $(call flag,--out,OUT) \
+	  $(call flag,--batch,BATCH) $(call flag,--backend,BACKEND) $(call flag,--limit,LIMIT) $(call flag,--out,OUT) \
 	  $(if $(filter-out 0,$(SHUFFLE)),--shuffle)
 
 compare: setup ## scores and paired tests of MODELS="a b" of RUN= (default runs/demo)

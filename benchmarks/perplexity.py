@@ -44,7 +44,8 @@ from fixtures.tiny import CORPUS
 from ndino.common.images import image_digest
 from ndino.evaluation.models import find_model
 from ndino.evaluation.perplexity.answer_sets import AnswerItem
-from ndino.evaluation.perplexity.scorer import Scorer, load_scorer
+from ndino.evaluation.perplexity.loading import load_scorer
+from ndino.evaluation.perplexity.scorer import Scorer
 
 ROOT = Path(__file__).resolve().parents[1]
 GOALS = {"one_answer": 1.0, "eight_answers": 3.0, "memory": 0.2}

@@ -41,6 +41,12 @@ def add_arguments(parser: CommandParser) -> None:
         "--batch", type=positive, metavar="N", help="answers scored at once (default: 1 on a CPU, 8 on a GPU)"
     )
     add("--limit", type=positive, metavar="N", help="only the first N answers (default: all)")
+    add(
+        "--backend",
+        default="hf",
+        metavar="hf[,k=v…]",
+        help="how the model is loaded, as for evaluate, such as hf,load_in_8bit=True (default: %(default)s)",
+    )
     add("--shuffle", action="store_true", help="give every question the image of another one, as a control")
     parser.keep_former_name("--images-dir", "--images")
 
@@ -68,11 +74,13 @@ def run(args: argparse.Namespace) -> int:
 
     from ndino.evaluation.models import find_model, name_of
     from ndino.evaluation.perplexity.answer_sets import left_out, read_items, require_answers
+    from ndino.evaluation.perplexity.loading import scoring_backend
     from ndino.evaluation.perplexity.score_set import OUTLIER, kind_of, score_set
 
     # Their warnings say at length what our error says in one line.
     huggingface_hub.utils.logging.set_verbosity_error()
     transformers.utils.logging.set_verbosity_error()
+    backend = scoring_backend(args.backend)
     require_answers(args.data, images_dir=args.images, split=args.split)
     for note in left_out(args.data, args.split):
         print(f"ndino perplexity: {note}", file=sys.stderr)
@@ -85,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         question_field=args.question_field,
         answer_field=args.answer_field,
     )[: args.limit]
-    summary, scores = score_set(model, items, out, batch=args.batch, shuffled=args.shuffle)
+    summary, scores = score_set(model, items, out, batch=args.batch, shuffled=args.shuffle, backend=backend)
     low, high = summary["interval"]
     paper = "⋄" if summary["paper"] is None else f"{summary['paper']:.4g}"
     print(f"corpus perplexity  {summary['corpus']:.4g}  (95 % interval {low:.4g} to {high:.4g})")

@@ -23,8 +23,9 @@ from ndino.common.bootstrap import bootstrap
 from ndino.common.files import key_of, write_json, write_text
 from ndino.common.interrupts import raise_if_interrupted
 from ndino.evaluation.inference.memory import MemoryLimit
-from ndino.evaluation.models import Model
+from ndino.evaluation.models import Backend, Model
 from ndino.evaluation.perplexity.answer_sets import AnswerItem, exchange_images
+from ndino.evaluation.perplexity.loading import load_scorer, scoring_backend
 from ndino.evaluation.perplexity.scorer import (
     VERSION,
     PerplexityError,
@@ -32,9 +33,7 @@ from ndino.evaluation.perplexity.scorer import (
     Scorer,
     ScoringBatch,
     TokenizedAnswer,
-    backend,
     exponential,
-    load_scorer,
 )
 from ndino.evaluation.provenance import answers_depend_on, made_with, result_key, what_changed
 
@@ -98,13 +97,22 @@ def kind_of(reason: str) -> str:
 
 
 def score_set(
-    model: Model, items: Sequence[AnswerItem], out: Path, *, batch: int | None = None, shuffled: bool = False
+    model: Model,
+    items: Sequence[AnswerItem],
+    out: Path,
+    *,
+    batch: int | None = None,
+    shuffled: bool = False,
+    backend: Backend | None = None,
 ) -> tuple[dict[str, Any], list[Score]]:
     """Score ``items``; write one row each to ``out`` (``.jsonl``) and the summary beside it (``.json``).
 
     Each batch is written as soon as it is done, and an interrupted run resumes after the last one.
     ``out.fingerprint`` records all that the rows depend on: if any of it has changed, scoring starts over.
     Rows of another model are never replaced.
+
+    Args:
+        backend: how the model is loaded, by default as `scoring_backend` does.
 
     Returns:
         The summary (see `summarise`) and the rows in the order of ``items``.
@@ -119,7 +127,8 @@ def score_set(
     summary, marker = out.with_suffix(".json"), out.with_name(f"{out.name}.fingerprint")
     if out.exists() and not marker.exists():
         raise PerplexityError(f"{out} exists and is not ours (remedy: choose another output)")
-    held, depends = _held(marker), _depends(model, chosen)
+    backend = backend or scoring_backend()
+    held, depends = _held(marker), _depends(model, backend, chosen)
     asked = {
         "key": result_key(depends),
         "model": model.path,
@@ -142,7 +151,7 @@ def score_set(
         write_json(marker, asked)
     done = _finished(out)
     if any(item.id not in done for item in chosen):
-        scorer = load_scorer(model)
+        scorer = load_scorer(model, backend)
         # Planned from the whole set, so that a resumed run has the batches of an uninterrupted one.
         memory = MemoryLimit()
         skipped, batches = scorer.plan(chosen, batch=batch)
@@ -171,8 +180,8 @@ def _scored_in_order(scorer: Scorer, whole: ScoringBatch, answers: Sequence[Toke
     return [scores[prepared.item.id] for prepared in answers]
 
 
-def _depends(model: Model, items: Sequence[AnswerItem]) -> dict[str, dict[str, Any]]:
-    answers = answers_depend_on(model, backend(), f"Scorer {VERSION}")
+def _depends(model: Model, backend: Backend, items: Sequence[AnswerItem]) -> dict[str, dict[str, Any]]:
+    answers = answers_depend_on(model, backend, f"Scorer {VERSION}")
     texts = [[item.id, item.question, item.answer, item.fault] for item in items]
     images = [item.digest for item in items]
     return {

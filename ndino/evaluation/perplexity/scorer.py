@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,17 +20,13 @@ from PIL import ExifTags, Image, ImageOps
 from torch.nn.utils.rnn import pad_sequence
 from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
-from ndino.common.errors import UserError, reason_of, remedy_for
+from ndino.common.errors import UserError
 from ndino.common.images import BROKEN_IMAGE
 from ndino.evaluation.inference.prefix_cache import encode_prefix, packed_attention
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing, common_length, prefix_key
 from ndino.evaluation.inference.prompting import ImageTokenCounts
-from ndino.evaluation.models import Backend, Model
 from ndino.evaluation.perplexity.answer_sets import AnswerItem
-from ndino.evaluation.provenance import arguments_of
-from ndino.formats.finite import non_finite_in_model, not_finite
 from ndino.formats.image_tokens import widen_image_tokens
-from ndino.formats.model_folder import missing_weights
 from ndino.formats.prompts import (
     IGNORE_INDEX,
     IMAGE_TOKEN,
@@ -307,11 +302,11 @@ class Scorer:
         Returns:
             (answer tokens,), float64, on the CPU.
         """
-        parts = zip(hidden.split(LOGIT_ROWS), wanted.to(hidden.device).split(LOGIT_ROWS), strict=True)
-        losses = [
-            torch.nn.functional.cross_entropy(self.model.lm_head(part).float(), ids, reduction="none")
-            for part, ids in parts
-        ]
+        losses = []
+        for part, ids in zip(hidden.split(LOGIT_ROWS), wanted.split(LOGIT_ROWS), strict=True):
+            # The head of a divided model may lie on another device.
+            logits = self.model.lm_head(part).float()
+            losses.append(torch.nn.functional.cross_entropy(logits, ids.to(logits.device), reduction="none"))
         return torch.cat(losses).double().cpu()
 
 
@@ -359,43 +354,3 @@ def _of_item(item: AnswerItem) -> dict[str, Any]:
 def exponential(value: float) -> float:
     """exp(), limited to what JSON can hold."""
     return math.exp(min(value, LARGEST_EXPONENT))
-
-
-def backend() -> Backend:
-    """What scores, with its dtype."""
-    return Backend("perplexity", f"dtype={'bfloat16' if torch.cuda.is_available() else 'float32'}")
-
-
-def load_scorer(model: Model) -> Scorer:
-    """Load a LLaVA-NeXT, in bfloat16 on a GPU and float32 on a CPU.
-
-    Raises:
-        PerplexityError: a file is broken, weights are missing or not finite, or there are neither LLaMA 3's
-            markers nor a chat template.
-    """
-    gpu = torch.cuda.is_available()
-    dtype = getattr(torch, arguments_of(backend())["dtype"])
-    try:
-        processor = LlavaNextProcessor.from_pretrained(model.path)
-        found: Any = LlavaNextForConditionalGeneration.from_pretrained(
-            model.path,
-            dtype=dtype,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
-        loaded, loading = found
-    except Exception as error:  # every reader has errors of its own
-        remedy = remedy_for(error, "save or copy the model again")
-        raise PerplexityError(
-            f"{model.source}: cannot be loaded: {reason_of(error)} (remedy: {remedy})"
-        ) from error
-    if missing := missing_weights(loading):
-        raise PerplexityError(f"{model.source}: {missing} (remedy: save the model again)")
-    loaded = loaded.to("cuda" if gpu else "cpu").eval()
-    if ruined := non_finite_in_model(loaded, Path(model.path)):
-        message = not_finite(ruined)
-        raise PerplexityError(message)
-    tokenizer = processor.tokenizer
-    if not (has_llama3_markers(tokenizer) or processor.chat_template or tokenizer.chat_template):
-        raise PerplexityError(f"{model.source}: has no chat template (remedy: save the model with one)")
-    return Scorer(loaded, processor)

@@ -14,7 +14,8 @@ from PIL import Image
 
 from ndino.common.errors import UsageError
 from ndino.evaluation.perplexity.answer_sets import AnswerSetError, exchange_images, read_items
-from ndino.evaluation.perplexity.scorer import Scorer, load_scorer
+from ndino.evaluation.perplexity.loading import load_scorer
+from ndino.evaluation.perplexity.scorer import Scorer
 from ndino.formats.hub_folders import write_split
 from tests.evaluation.answer_files import find, read_answers
 from tests.surroundings import on_a_full_disk

@@ -12,8 +12,9 @@ from fixtures.tiny import write_tiny_model
 from ndino.common.provenance import commit
 from ndino.evaluation import provenance
 from ndino.evaluation.perplexity.answer_sets import exchange_images
+from ndino.evaluation.perplexity.loading import load_scorer
 from ndino.evaluation.perplexity.score_set import score_set, summarise
-from ndino.evaluation.perplexity.scorer import PerplexityError, Score, Scorer, load_scorer
+from ndino.evaluation.perplexity.scorer import PerplexityError, Score, Scorer
 from ndino.formats.questions.images import decode
 from tests.evaluation.answer_files import find, read_answers
 

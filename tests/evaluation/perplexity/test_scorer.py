@@ -15,7 +15,8 @@ from fixtures.tiny import write_tiny_model
 from ndino.common.errors import UsageError
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.perplexity.answer_sets import AnswerItem, exchange_images, read_items
-from ndino.evaluation.perplexity.scorer import PerplexityError, Scorer, load_scorer
+from ndino.evaluation.perplexity.loading import load_scorer
+from ndino.evaluation.perplexity.scorer import PerplexityError, Scorer
 from tests.evaluation.answer_files import find, png
 
 
@@ -240,7 +241,7 @@ def test_unusable_models_are_one_clear_line(tmp_path, monkeypatch):
         with pytest.raises(PerplexityError, match=f"wrong: {said}") as caught:
             load_scorer(find(wrong))
         assert "\n" not in str(caught.value)
-    monkeypatch.setattr("ndino.evaluation.perplexity.scorer.has_llama3_markers", lambda tokenizer: False)
+    monkeypatch.setattr("ndino.evaluation.perplexity.loading.has_llama3_markers", lambda tokenizer: False)
     untold = write_tiny_model(tmp_path / "untold", seed=0)
     (untold / "chat_template.jinja").unlink()
     with pytest.raises(PerplexityError, match="untold: has no chat template"):

@@ -25,7 +25,7 @@ from loguru import logger
 from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
-from transformers import AutoProcessor, BitsAndBytesConfig, LlavaNextForConditionalGeneration
+from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
 from ndino.common.files import key_of
 from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable
@@ -39,6 +39,7 @@ from ndino.evaluation.inference.batches import (
 )
 from ndino.evaluation.inference.generation import cut, ends_of, generation_options
 from ndino.evaluation.inference.greedy import decode, on_model, padded_inputs
+from ndino.evaluation.inference.loading import load_llava_next
 from ndino.evaluation.inference.memory import MemoryLimit
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing
 from ndino.evaluation.inference.prompting import ChatTemplate, ImageTokenCounts, chat_template, prompt_ids
@@ -46,31 +47,16 @@ from ndino.evaluation.lmms_eval_adapter.answering import note_images
 from ndino.evaluation.models import HF, Backend, find_model
 from ndino.evaluation.progress import reading
 from ndino.evaluation.provenance import answers_depend_on
-from ndino.formats.finite import non_finite_in_model, not_finite
 from ndino.formats.image_tokens import widen_image_tokens
-from ndino.formats.model_folder import missing_weights
 
 # Part of the keys of stored answers. Raise it when a change of this code changes answers.
 VERSION = 3
 
 # Questions at once, by default.
 DEFAULT_BATCH = 16
-# Quantised, the tower and the projector would see another image.
-WHOLE_PARTS = ("model.vision_tower", "model.multi_modal_projector", "lm_head")
 
 Visuals = Callable[[dict], Sequence[Image.Image]]
 Pixels = dict[str, torch.Tensor]
-
-
-def _in_bits(eight: bool, device: torch.device) -> BitsAndBytesConfig:
-    computed = torch.float32 if device.type == "cpu" else torch.bfloat16
-    return BitsAndBytesConfig(
-        load_in_8bit=eight,
-        load_in_4bit=not eight,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=computed,
-        llm_int8_skip_modules=list(WHOLE_PARTS),
-    )
 
 
 @register_model("llava_next_it")
@@ -80,18 +66,14 @@ class LlavaNextIt(lmms):
     Args:
         pretrained: folder or hub id of a model in Hugging Face format.
         device: ``cpu``, ``cuda``, ``cuda:1``; by default a GPU if there is one.
-        dtype: ``float32``, ``bfloat16``, ``float16``; ``auto`` is the weights' own.
+        dtype, attn_implementation, device_map, load_in_8bit, load_in_4bit: see `load_llava_next`. With any
+            attention but sdpa and eager, questions are in ordinary batches (see `prefix_sharing.py`).
         batch_size: at most so many questions are answered at once; ``auto`` is 16, or all about one image.
             After running out of memory it is halved.
-        attn_implementation: as in transformers. With any but sdpa and eager, questions are answered in
-            ordinary batches (see `prefix_sharing.py`).
         answers: folder where answers are stored and looked up; none by default.
-        device_map: as in transformers; ``auto`` divides a model that one GPU does not hold among all GPUs and
-            the machine's memory.
-        load_in_8bit, load_in_4bit: the language model's weights in so many bits, by bitsandbytes.
 
     Raises:
-        ValueError: weights are missing or not finite, or there is no chat template.
+        ValueError: see `load_llava_next`; also when there is no chat template.
     """
 
     def __init__(
@@ -113,25 +95,15 @@ class LlavaNextIt(lmms):
         self.divides_groups = batch_size != "auto"
         self.batch_size = int(batch_size) if self.divides_groups else DEFAULT_BATCH
         self.memory = MemoryLimit()
-        quantised = load_in_8bit or load_in_4bit
-        self._model, loading = LlavaNextForConditionalGeneration.from_pretrained(
+        self._model = load_llava_next(
             pretrained,
-            dtype=dtype if dtype == "auto" else getattr(torch, dtype),
+            self._device,
+            dtype=dtype,
             attn_implementation=attn_implementation,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            # Quantised weights cannot be moved after they are loaded.
-            device_map=device_map or ({"": self._device} if quantised else None),
-            quantization_config=_in_bits(load_in_8bit, self._device) if quantised else None,
+            device_map=device_map,
+            load_in_8bit=load_in_8bit,
+            load_in_4bit=load_in_4bit,
         )
-        if missing := missing_weights(loading):
-            raise ValueError(f"{pretrained}: {missing} (save the model again)")
-        if not quantised and device_map is None:
-            self._model.to(self._device)
-        self._model.eval()
-        if ruined := non_finite_in_model(self._model, Path(pretrained)):
-            message = not_finite(ruined)
-            raise ValueError(message)
         self.processor = AutoProcessor.from_pretrained(pretrained)
         self.tokenizer = self.processor.tokenizer
         self.chat_template = self._template(pretrained)
