@@ -74,8 +74,13 @@ run_job() {
   trap 'warned=1' USR1 TERM
   echo "== $(date -Is) job $SLURM_JOB_ID, start ${SLURM_RESTART_COUNT:-0}, on $SLURM_JOB_NODELIST =="
   python -m ndino cluster check "${stage[@]}" "${place[@]}" --begin
-  [ "$ENGINE" = native ] || python -m ndino cluster prepare "${stage[@]}" "${place[@]}"
+  trap requeue USR1 TERM
   [ -z "$warned" ] || requeue
+  if [ "$ENGINE" != native ]; then
+    # Not in the foreground: its trap would wait for all rows to be indexed. What was indexed is kept.
+    python -m ndino cluster prepare "${stage[@]}" "${place[@]}" &
+    wait $!
+  fi
 
   export NDINO_ROOT=$root IMAGE NATIVE_IMAGE BINDS SQUASHFS ENGINE DISTRIBUTED DEVICE
   export MASTER_ADDR=${MASTER_ADDR:-$(first_address)}

@@ -30,7 +30,7 @@ def non_finite_in_folder(folder: Path) -> str | None:
     Reads one tensor at a time, of a .bin file through a memory map.
     """
     for path in weight_files(folder):
-        if name := first_non_finite(_tensors(path)):
+        if name := first_non_finite(tensors_of(path)):
             return f"{path}: tensor {name}"
     return None
 
@@ -54,7 +54,8 @@ def not_finite(where: str) -> str:
     )
 
 
-def _tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
+def tensors_of(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a file of weights by name, read one at a time."""
     if path.suffix == ".safetensors":
         with safe_open(path, "pt") as file:
             for name in file.keys():  # noqa: SIM118 (no mapping)

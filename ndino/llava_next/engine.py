@@ -7,9 +7,12 @@ starts.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +38,7 @@ from ndino.llava_next.start import (
     link_vision_tower,
 )
 from ndino.train.build import build_processor
+from ndino.train.callbacks import STOP_SIGNALS, StopOnSignal
 from ndino.train.checkpoints import newest_complete_checkpoint, settle_checkpoints, step_of
 from ndino.train.manifest import identity
 from ndino.train.resuming.distribution import planned
@@ -82,7 +86,7 @@ def find_tree() -> Tree:
     return Tree(folder, python)
 
 
-def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
+def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal | None = None) -> Path:
     """Train a stage with the upstream trainer, or resume one that was stopped; returns the model folder.
 
     A finished stage returns at once. ``stage.model``, if given, is the ``upstream`` folder of an earlier
@@ -90,8 +94,10 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
 
     Args:
         on_step: called with (step, total steps) after each step.
+        stop: listens to signals while the data are indexed; later the trainer is told of them.
 
     Raises:
+        StageStopped: a signal ended indexing or training.
         StageError: upstream is not set up, the output folder holds another run, no row is usable, the batch
             cannot be split, the trainer failed, or the converted model's logits differ from upstream's.
         ModelFolderError: a starting folder is unusable.
@@ -100,11 +106,16 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None) -> Path:
     if is_finished(stage):
         print(f"{stage.out}: this run is finished, nothing is trained", flush=True)
         return stage.out.resolve() / "model"
-    arguments = prepare_stage(stage, cpu=not torch.cuda.is_available())
+    with contextlib.nullcontext() if stop is None else stop.listening():
+        stopped = None if stop is None else stop.requested
+        arguments = prepare_stage(stage, cpu=not torch.cuda.is_available(), stopped=stopped)
     if arguments is not None:
         out = stage.out.resolve()
+        if stop is not None and stop.stop_requested:
+            raise StageStopped(f"{out}: stopped before training began")
+        signals = (signal.SIGINT, *(() if stop is None else STOP_SIGNALS))
         with report_full_disk(out):
-            run_trainer(tree.python, tree.folder, arguments, out, on_step)
+            run_trainer(tree.python, tree.folder, arguments, out, on_step, signals)
         if not (out / RESULT).exists():
             step = step_of(newest_complete_checkpoint(out))
             raise StageStopped(f"{out}: stopped after step {step}")
@@ -122,13 +133,19 @@ def is_finished(stage: Stage) -> bool:
 
 
 def prepare_stage(
-    stage: Stage, *, cpu: bool, ranks: int = 1, ranks_here: int | None = None, launcher: str = "ddp"
+    stage: Stage,
+    *,
+    cpu: bool,
+    ranks: int = 1,
+    ranks_here: int | None = None,
+    launcher: str = "ddp",
+    stopped: Callable[[], bool] | None = None,
 ) -> list[str] | None:
     """Write the trainer's input files; returns its arguments, or None if training is already done.
 
     The trainer can then be started on the same file system as ``ranks`` processes with ``stage.out`` as the
     working directory, by accelerate with the file ``launcher`` of ``launch/accelerate``. ``ranks_here`` of
-    them, by default all, are on one machine.
+    them, by default all, are on one machine. ``stopped`` says whether to stop indexing.
 
     Raises:
         StageError, ModelFolderError: as `run_stage`.
@@ -150,7 +167,7 @@ def prepare_stage(
     with report_full_disk(out):
         started = time.time()
         inputs = _write_start(stage, out)
-        rows, rejected = _write_rows(stage, inputs.vision_tower, out, ranks=ranks)
+        rows, rejected = _write_rows(stage, inputs.vision_tower, out, ranks=ranks, stopped=stopped)
         settle_checkpoints(out)
         checkpoint = newest_complete_checkpoint(out)
         try:
@@ -255,7 +272,9 @@ def _write_start(stage: Stage, out: Path) -> Inputs:
     )
 
 
-def _write_rows(stage: Stage, tower: Path, out: Path, *, ranks: int) -> tuple[int, int]:
+def _write_rows(
+    stage: Stage, tower: Path, out: Path, *, ranks: int, stopped: Callable[[], bool] | None
+) -> tuple[int, int]:
     """Write the usable rows to ``out/rows.json``, and of each its number and counts from the index.
 
     Rows are checked here because upstream retries a bad row for seconds, and then silently trains on another.
@@ -268,7 +287,7 @@ def _write_rows(stage: Stage, tower: Path, out: Path, *, ranks: int) -> tuple[in
     except ConversionError as error:
         raise StageError(str(error)) from error
     processor = build_processor(tokenizer, CLIPVisionConfig.from_pretrained(tower), stage.recipe)
-    index = stage_index(stage, processor)
+    index = stage_index(stage, processor, stopped=stopped)
     write_rejects(index.lines(stage.data), len(index), stage)
     require_steps(stage, len(index), ranks=ranks)
     columns = zip(index.row_numbers.tolist(), index.lengths.tolist(), index.supervised.tolist(), strict=True)

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -22,10 +22,17 @@ LOG = "train.log"
 LAST_LINES = 40  # of the trainer's output, in which the reason of a failure is looked for
 
 
-def run_trainer(python: Path, tree: Path, arguments: list[str], out: Path, on_step: OnStep | None) -> None:
+def run_trainer(
+    python: Path,
+    tree: Path,
+    arguments: list[str],
+    out: Path,
+    on_step: OnStep | None,
+    signals: Collection[int] = (signal.SIGINT,),
+) -> None:
     """Run the trainer of ``tree`` to its end in the folder ``out``; its output goes to ``out/train.log``.
 
-    It has saved no result if Ctrl-C stopped it after a checkpoint.
+    It has saved no result if one of ``signals`` stopped it after a checkpoint.
 
     Raises:
         StageError: it failed.
@@ -35,7 +42,7 @@ def run_trainer(python: Path, tree: Path, arguments: list[str], out: Path, on_st
     with (
         (out / LOG).open("a", encoding="utf-8") as log,
         _trainer(python, tree, arguments, out) as process,
-        _passing_on_interrupts(process) as interrupts,
+        _passing_on(signals, process) as passed,
         _shown_steps(on_step) as show,
     ):
         assert process.stdout is not None
@@ -47,7 +54,7 @@ def run_trainer(python: Path, tree: Path, arguments: list[str], out: Path, on_st
                 last.append(line.strip())
             else:
                 show(*step)
-    if process.returncode == -signal.SIGUSR1 and interrupts:
+    if process.returncode == -signal.SIGUSR1 and passed:
         return  # before it listened: there was nothing to save
     if process.returncode:
         if (known := failure_since(out, began)) is not None:
@@ -98,25 +105,27 @@ def _trainer(python: Path, tree: Path, arguments: list[str], out: Path) -> Itera
 
 
 @contextmanager
-def _passing_on_interrupts(process: subprocess.Popen) -> Iterator[list[int]]:
-    """Turn the first Ctrl-C into the trainer's stop signal; a second one ends it. Yields those seen."""
+def _passing_on(signals: Collection[int], process: subprocess.Popen) -> Iterator[list[int]]:
+    """Turn these signals into the trainer's stop signal; a second Ctrl-C ends it. Yields those seen."""
     seen: list[int] = []
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        if seen:
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and number in seen:
             raise KeyboardInterrupt
+        if number == signal.SIGINT:
+            print("\nstopping after this step; Ctrl-C again to end without a checkpoint", file=sys.stderr)
         seen.append(number)
-        print("\nstopping after this step; Ctrl-C again to end without a checkpoint", file=sys.stderr)
         process.send_signal(signal.SIGUSR1)
 
     if threading.current_thread() is not threading.main_thread():
         yield seen
         return
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = {number: signal.signal(number, pass_on) for number in signals}
     try:
         yield seen
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _step(line: str) -> tuple[int, int] | None:

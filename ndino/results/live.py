@@ -87,7 +87,12 @@ def live_stages(folder: Path, *, now: float) -> list[LiveStage]:
 
 
 def is_starting(folder: Path) -> bool:
-    """Whether a stage is at work in a run folder, or is that folder, and none has logged a step yet."""
+    """Whether a stage is at work in a run folder, or is that folder, and none has logged a step yet.
+
+    Training makes the folder, so one that is not there yet is starting too.
+    """
+    if not folder.exists():
+        return True
     stages = [folder, *(path for path in folder.iterdir() if path.is_dir())]
     if any((path / "progress.json").exists() for path in stages):
         return False

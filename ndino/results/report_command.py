@@ -57,7 +57,8 @@ def add_arguments(parser: CommandParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
-    need_folder(args.run_folder, "name a run's folder")
+    if args.run_folder.exists() or not args.live:
+        need_folder(args.run_folder, "name a run's folder")
     if args.live:
         return live(args.run_folder, Console())
     for folder in args.data:
@@ -78,10 +79,14 @@ def live(folder: Path, console: Console) -> int:
 
     kept = "no page was written"
     try:
-        if is_starting(folder):
+        starting = is_starting(folder)
+        if starting:
             say(f"{folder}: waiting for the first logged step (Ctrl-C ends)")
-        while is_starting(folder):
+        while starting:
+            there = folder.exists()
             time.sleep(POLL_SECONDS)
+            # A process locks the folder of its run just after making it.
+            starting = is_starting(folder) or not there
         path, stages = write_live(folder)
         kept = f"{path} is kept"
         until = f"; written anew every {RELOAD_SECONDS} s until all stages have ended, or Ctrl-C"

@@ -21,6 +21,7 @@ from typing import Any
 
 from ndino.common.checksums import checksums
 from ndino.common.files import follow_umask, write_json
+from ndino.train.health.ending import compared_by_job
 from ndino.train.resuming.distribution import Distribution, inferred
 from ndino.train.stage import StageError
 
@@ -45,18 +46,19 @@ def newest_complete_checkpoint(folder: Path) -> Path | None:
 def settle_checkpoints(folder: Path) -> None:
     """Leave only checkpoints to resume from, and say in a line what is wrong with each other one.
 
-    Contents are compared from the newest checkpoint backwards until one is sound. The others are removed if a
-    newer one is sound, or if they were never finished and an older one is sound. Otherwise they are renamed,
-    because their weights may be sound. Only one rank may call this.
+    Contents are compared from the newest checkpoint backwards until one is sound, but those that the job has
+    compared at the start of this attempt. The others are removed if a newer one is sound, or if they were
+    never finished and an older one is sound. Otherwise they are renamed, because their weights may be sound.
+    Only one rank may call this.
 
     Raises:
         StageError: checkpoints were finished and none of them is sound; nothing is changed then.
     """
     found = checkpoints_of(folder)
     faults = {step: fault for step, path in found.items() if (fault := fault_of(path)) is not None}
-    newest = None
+    newest, compared = None, compared_by_job(folder)
     for step in sorted(found.keys() - faults.keys(), reverse=True):
-        if not (damaged := damaged_files(found[step])):
+        if step == compared or not (damaged := damaged_files(found[step])):
             newest = step
             break
         others = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
@@ -65,9 +67,8 @@ def settle_checkpoints(folder: Path) -> None:
         _require_none_lost(folder, faults)
     for step, fault in sorted(faults.items()):
         print(f"{found[step]}: {fault}: {_put_away(found[step], newest)}", flush=True)
-    if faults:
-        start = "no other checkpoint: starting over"
-        print(f"{folder}: {start if newest is None else f'resuming from {found[newest].name}'}", flush=True)
+    if faults and newest is None:
+        print(f"{folder}: no other checkpoint: starting over", flush=True)
 
 
 def require_one_usable(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from dataclasses import asdict
 from importlib import import_module
@@ -22,8 +23,8 @@ OUT/model is the trained model in Hugging Face format, OUT/manifest.json says ho
 OUT/rejects.txt lists the rows that could not be used. Run the same command again to resume from the newest
 complete checkpoint.
 
-Ctrl-C, SIGUSR1 and SIGTERM let the native engine finish its step and save a checkpoint; the exit code is then
-130. A second Ctrl-C ends it at once.
+Ctrl-C, SIGUSR1 and SIGTERM let training finish its step and save a checkpoint; the exit code is then 130. A
+second Ctrl-C ends it at once.
 
 Watch it from a second terminal with: ndino report OUT --live. Held-out loss and TensorBoard are fields of the
 recipe, eval_rows and report_to: docs/training.md, Watching a run.
@@ -76,17 +77,15 @@ def _run_here(args: argparse.Namespace, stage: Stage) -> int:
         from ndino.train.watching.noise import quiet_libraries
 
         quiet_libraries()
-    run_stage = import_module(ENGINES[args.engine]).run_stage
-    if args.engine == "native":
-        from ndino.train.callbacks import StopOnSignal
-        from ndino.train.health.ranks import ending_together
+    from ndino.train.callbacks import StopOnSignal
+    from ndino.train.health.ranks import ending_together
 
-        stop = StopOnSignal()
-        with stop.listening(), ending_together(stage.out):
-            model = run_stage(stage, stop=stop)
-    else:
-        # The upstream trainer is a process of its own, with its own handling of signals.
-        model = run_stage(stage)
+    run_stage = import_module(ENGINES[args.engine]).run_stage
+    stop = StopOnSignal()
+    # The upstream trainer is a process of its own, with its own handling of signals.
+    listening = stop.listening() if args.engine == "native" else contextlib.nullcontext()
+    with listening, ending_together(stage.out):
+        model = run_stage(stage, stop=stop)
     if is_first_rank():
         print(model)
     return 0

@@ -338,7 +338,7 @@ def _require_learned(
     trainer: NativeTrainer,
     dtype: torch.dtype,
 ) -> None:
-    same = trainer.is_world_process_zero() and nothing_learned(begun_with, weights, dtype)
+    same = trainer.is_world_process_zero() and nothing_learned(begun_with, weights.items(), dtype)
     if any_rank(same, trainer.args.device):
         raise not_learned(Path(str(trainer.args.output_dir)), trainer.state.global_step, dtype)
 

@@ -23,10 +23,12 @@ from transformers.trainer_pt_utils import get_parameter_names
 from ndino.common.transformers_types import vision_sizes
 from ndino.formats.recipes import Recipe
 from ndino.train.adapters.lora import is_factor, load_trained, save_trained
+from ndino.train.batches import Collator
 from ndino.train.callbacks import FollowArguments, MarkComplete, WriteProgress
 from ndino.train.checkpoints import TRAINED
 from ndino.train.dataset import ConversationDataset
 from ndino.train.health.divergence import DivergenceGuard
+from ndino.train.health.last_steps import LastSteps, evaluating, rows_of_look
 from ndino.train.packing.averages import divisors
 from ndino.train.packing.plan import PackedBatches
 from ndino.train.rows.order import epoch_rows
@@ -88,8 +90,9 @@ class NativeTrainer(Trainer):
         self.universal = False
         self.settings: list[dict[str, float]] = []  # of the optimiser's groups, as this recipe has them
         self.guard = DivergenceGuard(skipping=recipe.on_divergence == "skip")
-        callbacks = [FollowArguments(), self.guard, MarkComplete(recipe.save_total_limit, self.guard)]
-        super().__init__(**options, callbacks=[*callbacks, WriteProgress()])
+        callbacks = [FollowArguments(), self.guard, LastSteps(self.guard, self._look)]
+        callbacks += [MarkComplete(recipe.save_total_limit, self.guard), WriteProgress()]
+        super().__init__(**options, callbacks=callbacks)
         self.throughput = Throughput(self.model)
         self.add_callback(self.throughput)
         # True makes Trainer count the supervised tokens of the whole effective batch and pass them to
@@ -237,6 +240,16 @@ class NativeTrainer(Trainer):
         loss = super().training_step(model, inputs, num_items_in_batch)
         self.guard.saw(rows, loss, images=images)
         return loss
+
+    def _look(self, number: int) -> torch.Tensor:
+        """The mean loss of some rows' supervised tokens, for `LastSteps`."""
+        dataset = cast("ConversationDataset", self.train_dataset)
+        model = cast("torch.nn.Module", self.model_wrapped)
+        samples = [dataset[place] for place in rows_of_look(number, len(dataset), self.args)]
+        batch = self._prepare_inputs(dict(cast("Collator", self.data_collator)(samples)))
+        del batch["rows"]  # not for the model
+        with evaluating(model), torch.no_grad(), self.compute_loss_context_manager():
+            return model(**batch)
 
     def _get_grad_norm(self, model, grad_norm=None):
         self.guard.norm = super()._get_grad_norm(model, grad_norm=grad_norm)

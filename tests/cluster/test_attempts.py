@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -11,10 +13,12 @@ import pytest
 
 from ndino.cluster import attempts
 from ndino.cluster.attempts import MOST_TRIES, AttemptOutcome
+from ndino.train import checkpoints
 from ndino.train.checkpoints import mark_complete
 from ndino.train.health import ending
 from ndino.train.health.ending import note_failure
 from ndino.train.health.ranks import ending_together
+from ndino.train.resuming.run_folder import write_run
 from ndino.train.stage import StageError, StageStopped
 from tests.cluster.conftest import ROOT, Site
 
@@ -110,6 +114,48 @@ def test_an_error_that_a_rank_explains_is_noted_for_its_job(tmp_path, a_job):
     assert ending.failure_since(tmp_path, 0) == ("rows.jsonl: no usable row" if a_job else None)
 
 
+@pytest.mark.parametrize(
+    ("error", "reason", "repeats"),
+    [
+        (StageError("run: the disk is full"), "run: the disk is full", True),
+        (RuntimeError("CUDA error"), "RuntimeError: CUDA error", False),
+        (StageStopped("stopped"), None, None),
+    ],
+)
+def test_whatever_ends_training_is_noted_for_the_page_once_it_has_begun(tmp_path, error, reason, repeats):
+    with pytest.raises(type(error)), ending_together(tmp_path):
+        write_run(tmp_path, {})
+        raise error
+    noted = tmp_path / "failure.json"
+    assert noted.exists() == (reason is not None)
+    if reason is not None:
+        note = json.loads(noted.read_text())
+        assert (note["reason"], note["repeats"]) == (reason, repeats)
+    # A job starts a run again whose failure may not come again.
+    assert ending.failure_since(tmp_path, 0) == (reason if repeats else None)
+
+
+def test_an_attempt_reads_the_contents_of_its_checkpoint_once(tmp_path, monkeypatch):
+    save(tmp_path, 2)
+    read = []
+    monkeypatch.setattr(checkpoints, "damaged_files", lambda path: read.append(path.name) or [])
+    for restart in ("0", "1"):
+        environment = {"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": restart}
+        attempts.begin(tmp_path, environment, nodes=1, ranks=1)
+        with monkeypatch.context() as job:
+            for name, value in environment.items():
+                job.setenv(name, value)
+            checkpoints.settle_checkpoints(tmp_path)  # as the engine does
+        assert read == ["checkpoint-2"] * (1 + int(restart))
+    checkpoints.settle_checkpoints(tmp_path)  # in a shell, later
+    assert len(read) == 3
+    save(tmp_path, 4)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    checkpoints.settle_checkpoints(tmp_path)
+    assert read[3:] == ["checkpoint-4"], "one that this attempt has not compared"
+
+
 SRUN = """#!/bin/bash
 # In place of SLURM's: what the ranks leave behind, and a launcher's exit status.
 mkdir -p "$LEAVES"
@@ -159,3 +205,48 @@ def test_train_sh_believes_the_run_s_folder(login: Site, tmp_path, leaves, reque
     assert said in done.stdout
     calls = (tmp_path / "calls").read_text() if (tmp_path / "calls").exists() else ""
     assert ("requeue 7" in calls) == requeued
+
+
+APPTAINER = """#!/bin/bash
+# In place of Apptainer: preparing takes long, everything else nothing.
+case " $* " in *" prepare "*)
+  touch "$STARTED"
+  exec sleep 60 ;;
+esac
+"""
+
+
+def test_a_job_that_is_warned_while_it_indexes_is_requeued_at_once(login: Site, tmp_path):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in {"apptainer": APPTAINER, "scontrol": SCONTROL, "srun": "#!/bin/bash"}.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    started, calls = tmp_path / "started", tmp_path / "calls"
+    environment = {
+        **os.environ,
+        **login.settings,
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "ENGINE": "llava-next",
+        "NATIVE_IMAGE": str(programs / "apptainer"),
+        "SLURM_JOB_ID": "7",
+        "SLURM_SUBMIT_DIR": str(ROOT),
+        "SLURM_NNODES": "1",
+        "SLURM_GPUS_ON_NODE": "1",
+        "SLURM_JOB_NODELIST": "node0",
+        "STARTED": str(started),
+        "CALLS": str(calls),
+    }
+    job = subprocess.Popen(
+        ["launch/train_from_llm.sh", "mlp"], cwd=ROOT, env=environment, start_new_session=True
+    )
+    try:
+        limit = time.monotonic() + 30
+        while not started.exists():
+            assert job.poll() is None and time.monotonic() < limit
+            time.sleep(0.02)
+        job.send_signal(signal.SIGUSR1)
+        assert job.wait(20) == 0
+    finally:
+        os.killpg(job.pid, signal.SIGKILL)  # as SLURM ends what a requeued job left
+    assert "requeue 7" in calls.read_text()

@@ -22,8 +22,10 @@ from transformers import AutoProcessor, AutoTokenizer, LlavaNextForConditionalGe
 from ndino.formats.llava_json import write_conversations
 from ndino.llava_next.engine import run_stage
 from ndino.train.build import ModelFolderError
+from ndino.train.callbacks import StopOnSignal
 from ndino.train.checkpoints import COMPLETE, mark_complete, newest_complete_checkpoint, step_of
 from ndino.train.health.divergence import events
+from ndino.train.health.ending import failure_since
 from ndino.train.stage import Stage, StageError, StageStopped
 from tests.llava_next.conftest import first_stage
 
@@ -152,6 +154,48 @@ def test_a_dead_model_is_noticed_by_gradients_of_exactly_zero(tree, first_recipe
     with pytest.raises(StageError, match=r"diverged at step 1: every gradient is exactly 0 .* in step 3"):
         run_stage(dataclasses.replace(stage, language_model=dead), on_step=quiet)
     assert newest_complete_checkpoint(stage.out) is None and not (stage.out / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [
+        (1.0e-30, "no weight differs from the start after 1 steps in float32, nothing is published"),
+        (1.0e30, "training diverged at step 1: the loss is nan after the last step"),
+    ],
+)
+def test_a_result_equal_to_its_start_or_ruined_in_the_last_step_is_not_published(
+    rate, said, first_run, recipe, rows, tmp_path
+):
+    once = dataclasses.replace(
+        recipe,
+        learning_rate=rate,
+        vision_learning_rate=None,
+        trainable=("language_model",),
+        warmup_ratio=0.0,
+        max_steps=1,
+        save_steps=1,
+    )
+    stage = next_stage(once, rows, first_run, tmp_path / "out")
+    with pytest.raises(StageError, match=said):
+        run_stage(stage, on_step=quiet)
+    assert failure_since(stage.out, 0).startswith(f"{stage.out}: {said}")
+    assert not (stage.out / "upstream").exists() and not (stage.out / "model").exists()
+
+
+class Told(StopOnSignal):
+    """Gets a signal when it is first asked for one."""
+
+    def requested(self) -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return super().requested()
+
+
+def test_a_signal_ends_indexing(tree, first_recipe, backbones, rows, tmp_path):
+    data = Path(shutil.copy(rows / "rows.jsonl", tmp_path))  # without an index
+    stage = first_stage(first_recipe, backbones, rows, tmp_path / "out")
+    with pytest.raises(StageStopped, match="out: stopped while indexing"):
+        run_stage(dataclasses.replace(stage, data=data), on_step=quiet, stop=Told())
+    assert not (stage.out / "run.json").exists() and not (stage.out / "train.log").exists()
 
 
 def test_control_c_saves_a_checkpoint(tree, first_recipe, backbones, rows, tmp_path):

@@ -125,6 +125,25 @@ def test_a_run_that_loads_its_model_is_waited_for(tmp_path, capsys, monkeypatch)
     ]
 
 
+def test_a_run_that_has_not_made_its_folder_is_waited_for(tmp_path, capsys, monkeypatch):
+    out = tmp_path / "runs" / "mlp"
+    progress = json.dumps({**PROGRESS, "time": time.time()})
+    steps = [
+        lambda: None,
+        lambda: out.mkdir(parents=True),
+        lambda: held.enter_context(exclusive_lock(out / ".lock", "busy")),
+        lambda: (out / "progress.json").write_text(progress),
+        lambda: (out / "manifest.json").write_text("{}"),
+    ]
+    monkeypatch.setattr(time, "sleep", lambda seconds: steps.pop(0)())
+    with ExitStack() as held:
+        assert main(["report", str(out), "--live"]) == 0
+    assert not steps
+    assert (
+        capsys.readouterr().out.splitlines()[0] == f"{out}: waiting for the first logged step (Ctrl-C ends)"
+    )
+
+
 def test_a_folder_without_a_stage_is_refused(tmp_path, capsys):
     with pytest.raises(ResultsError, match="no stage has logged a step"):
         live_stages(tmp_path, now=0.0)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from ndino.common.locks import exclusive_lock
+from ndino.results.live import live_stages
 from tests.commands import train as main
 from tests.train.conftest import ROOT
 
@@ -64,6 +67,16 @@ def test_command_line_trains_and_names_what_is_missing(stage, backbones, rows, t
         )
         assert main([*arguments, *start]) == 1
     assert "now 777" in capsys.readouterr().err
+    # A failure of training is kept for the page, a refused command changes no file.
+    assert not (stage.out / "failure.json").exists()
+    overrides.write_text(tiny.replace("learning_rate: 4.0e-3", "learning_rate: 1.0e-30"))
+    assert main([*arguments[:4], str(tmp_path / "still"), *arguments[5:], *start]) == 1
+    said = capsys.readouterr().err
+    assert "no weight differs from the start" in said
+    assert (
+        live_stages(tmp_path / "still", now=time.time())[0].problem
+        == "failed: " + said.strip().partition("ndino train: ")[2]
+    )
     overrides.write_text("mlp:\n  learning_rat: 1.0\n")
     assert main([*arguments, *start]) == 1
     assert "learning_rat: unknown field" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from ndino.formats.finite import first_non_finite, non_finite_in_folder
 from ndino.formats.model_kinds import ModelFolderError
 from ndino.train.checkpoints import newest_complete_checkpoint
 from ndino.train.engine import run_stage
+from ndino.train.health import divergence
 from ndino.train.health.divergence import (
     FEWEST,
     MAX_SKIPS,
@@ -159,9 +160,46 @@ def test_a_dead_model_is_noticed_by_gradients_of_exactly_zero(stage, kill):
 
 
 def test_fewer_steps_without_a_gradient_stop_no_run(stage, kill):
+    stage = with_recipe(stage, max_steps=7)
     kill(2, 3, 5, 6)
     run_stage(stage, on_step=quiet)
     assert events(stage.out) == [] and (stage.out / "model").is_dir()
+
+
+def test_a_model_that_dies_in_the_last_steps_is_not_published(stage, kill):
+    kill(5, 6)
+    with pytest.raises(Diverged, match=r"diverged at step 5: every gradient is exactly 0 .* up to the last"):
+        run_stage(stage, on_step=quiet)
+    assert newest_complete_checkpoint(stage.out).name == "checkpoint-2" and not (stage.out / "model").exists()
+
+
+def test_finite_weights_that_the_last_update_ruined_are_not_published(stage):
+    stage = with_recipe(stage, learning_rate=1.0e30, vision_learning_rate=None, max_steps=2)
+    with pytest.raises(Diverged, match="diverged at step 2: the loss is nan after the last step") as caught:
+        run_stage(stage, on_step=quiet)
+    assert len(caught.value.event.rows) == 4, "the rows of the step that ruined them"
+    assert newest_complete_checkpoint(stage.out) is None and not (stage.out / "model").exists()
+
+
+@pytest.mark.parametrize("ruined", [True, False])
+def test_a_spike_in_the_last_step_is_told_from_a_hard_batch(stage, ruined, monkeypatch):
+    monkeypatch.setattr(divergence, "FEWEST", 4)
+    compute = NativeTrainer.compute_loss
+
+    def compute_loss(self, model, inputs, *arguments, **options):
+        last = self.state.global_step + 1 == self.state.max_steps
+        if last and ruined:
+            with torch.no_grad():
+                model.lm_head.weight *= 1000
+        return compute(self, model, inputs, *arguments, **options) * (100 if last else 1)
+
+    monkeypatch.setattr(NativeTrainer, "compute_loss", compute_loss)
+    if ruined:
+        with pytest.raises(Diverged, match=r"step 6: the loss is \S+ after the last step, after a median of"):
+            run_stage(stage, on_step=quiet)
+    else:
+        run_stage(stage, on_step=quiet)
+    assert (stage.out / "model").exists() == (not ruined)
 
 
 def test_a_projector_learns_nothing_from_rows_without_images(stage, rows, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ import math
 import statistics
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ FACTOR, MARGIN = 3.0, 3.0
 SPIKES = 3
 ZERO_NORMS = 3  # steps in a row whose gradient norm is exactly 0, though they have something to train
 AFTER_WARM_UP = 3  # steps after warm-up in which a divergence is put down to the learning rate
+DEAD = "every gradient is exactly 0 and nothing is learned any more"
 MAX_SKIPS = 3  # steps that a run may skip with on_divergence: skip
 ROWS_SHOWN = 16
 # In the names of weights, of either engine, that only images pass through.
@@ -153,6 +154,7 @@ class DivergenceGuard(TrainerCallback):
         self._images = False
         self._batches: list[tuple[Any, torch.Tensor]] = []
         self._suspects: dict[int, list[tuple[Any, torch.Tensor]]] = {}
+        self._last: dict[int, list[tuple[Any, torch.Tensor]]] = {}
 
     def saw(self, rows: Any, loss: torch.Tensor, *, images: bool) -> None:
         """Note a micro-batch: its rows (tensor or list), its share of the step's loss, a scalar, and whether
@@ -176,7 +178,8 @@ class DivergenceGuard(TrainerCallback):
             return
         trains = norm is not None and (images or not self._needs_images)
         loss, norm, trains = self._of_all_ranks(batches, norm, trains, args.device)
-        self._suspects[step] = batches
+        self._last = {step: batches}
+        self._suspects |= self._last
         what = None
         if not math.isfinite(loss):
             what = f"the loss is {loss}"
@@ -190,10 +193,9 @@ class DivergenceGuard(TrainerCallback):
             if norm or trains:
                 self.zero_norms = 0 if norm else self.zero_norms + 1
             if self.zero_norms >= ZERO_NORMS:
-                what = f"every gradient is exactly 0 and nothing is learned any more, the loss {loss:.4g}"
+                what = f"{DEAD}, the loss {loss:.4g}"
         if what is not None:
-            # A spike began some steps ago; a loss that is not finite may end one.
-            self._stop(args, state, first=min(self._suspects), noticed=step, what=what)
+            self._stop(args, state, noticed=step, what=what)
         if not self.spikes.in_a_row and not self.zero_norms:
             self._suspects.clear()
             self.proven = step
@@ -218,9 +220,28 @@ class DivergenceGuard(TrainerCallback):
         names = of_every_rank(first_non_finite(local_weights(model)))
         bad = next((each for each in names if each is not None), None)
         if bad is not None:
-            step = state.global_step
-            first = min(self._suspects, default=step)
-            self._stop(args, state, first=first, noticed=step, what=f"{bad} is not finite after its update")
+            self._stop(args, state, noticed=state.global_step, what=f"{bad} is not finite after its update")
+
+    def judge_end(self, args, state, look: Callable[[int], float]) -> None:
+        """Stop if the last updates have ruined the weights; all ranks must call this after the last step.
+
+        There are too few steps left to see several bad ones in a row. So one without a gradient is enough,
+        and `SPIKES` micro-batches stand for the steps after the last: until one of them is no spike.
+
+        Args:
+            look: the loss of all ranks' micro-batches with this number, from 0, by the last weights.
+        """
+        what = f"{DEAD}, up to the last step" if self.zero_norms else None
+        losses: list[float] = []
+        while what is None and len(losses) < SPIKES:
+            losses.append(look(len(losses)))
+            if not math.isfinite(losses[-1]):
+                what = f"the loss is {losses[-1]} after the last step"
+            elif losses[-1] <= self.spikes.limit:
+                return
+        median = self.spikes.median
+        what = what or f"the loss is {min(losses):.4g} after the last step, after a median of {median:.4g}"
+        self._stop(args, state, noticed=state.global_step, what=what)
 
     def _of_all_ranks(
         self, batches, norm: Any, trains: bool, device: torch.device
@@ -239,9 +260,12 @@ class DivergenceGuard(TrainerCallback):
         # DeepSpeed has -1 for a norm that is not finite.
         return loss, math.nan if norm < 0 else norm, training > 0
 
-    def _stop(self, args, state, *, first: int, noticed: int, what: str) -> None:
+    def _stop(self, args, state, *, noticed: int, what: str) -> None:
         out = Path(args.output_dir)
-        batches = [each for rank in of_every_rank(list(_described(self._suspects))) for each in rank]
+        # A spike began some steps ago; a loss that is not finite may end one.
+        suspects = self._suspects or self._last
+        first = min(suspects, default=noticed)
+        batches = [each for rank in of_every_rank(list(_described(suspects))) for each in rank]
         event = from_first_rank(lambda: self._recorded(out, Event(first, noticed, what, None, batches)))
         rate = _blamed_rate(args, state, out, event)
         message = _message(out, event, rate=rate, skipping=self.skipping)

@@ -7,12 +7,15 @@ this module loads no PyTorch: jobs read the note on any node.
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
+from ndino.common.errors import UserError, reason_of
 from ndino.common.files import write_json
 
-FAILURE = "failure.json"  # in a run's folder: reason and Unix time of the last failure that has a reason
+# In a run's folder: reason and Unix time of the last failure, and whether a rerun would fail in the same way.
+FAILURE = "failure.json"
 JOB = "job.json"  # in the folder of a run that a job trains: its attempts (ndino.cluster.attempts)
 
 
@@ -22,16 +25,40 @@ def note_failure_of_job(out: Path, reason: str) -> None:
         note_failure(out, reason)
 
 
-def note_failure(out: Path, reason: str) -> None:
-    """Note that training in ``out`` ended for ``reason``; does nothing if there is no such folder."""
+def note_failure(out: Path, reason: str, *, repeats: bool = True) -> None:
+    """Note that training in ``out`` ended for ``reason``; does nothing if there is no such folder.
+
+    Args:
+        repeats: whether the same would come again if training were started again.
+    """
     if out.is_dir():
-        write_json(out / FAILURE, {"reason": reason, "time": time.time()})
+        write_json(out / FAILURE, {"reason": reason, "time": time.time(), "repeats": repeats})
+
+
+def note_error(out: Path, error: Exception) -> None:
+    """`note_failure` with an error; one that the user can put right would come again."""
+    if isinstance(error, UserError):
+        note_failure(out, str(error))
+        return
+    kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+    note_failure(out, f"{kind}{reason_of(error)}", repeats=False)
 
 
 def failure_since(out: Path, start: float) -> str | None:
-    """The reason why training ended after ``start`` (Unix time); None if none was noted."""
+    """The reason why training ended after ``start`` (Unix time) and would again; None if none was noted."""
     try:
         note = json.loads((out / FAILURE).read_text(encoding="utf-8"))
-        return note["reason"] if note["time"] >= start else None
-    except (OSError, ValueError, KeyError, TypeError):
+        return note["reason"] if note["time"] >= start and note.get("repeats", True) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def compared_by_job(out: Path) -> int | None:
+    """The step of the checkpoint that this attempt of a job compared before it started its ranks, if any."""
+    try:
+        attempt = json.loads((out / JOB).read_text(encoding="utf-8"))[-1]
+        start = (attempt["job"], attempt["restart"])
+        ours = (os.environ["SLURM_JOB_ID"], int(os.environ.get("SLURM_RESTART_COUNT", "0")))
+        return attempt["from_step"] if start == ours else None
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None

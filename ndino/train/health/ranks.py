@@ -11,7 +11,8 @@ import torch
 import torch.distributed as dist
 
 from ndino.common.errors import Stopped, UserError, reason_of
-from ndino.train.health.ending import note_failure_of_job
+from ndino.train.health.ending import note_error, note_failure_of_job
+from ndino.train.resuming.run_folder import last_start
 from ndino.train.stage import StageError, StageStopped
 
 Value = TypeVar("Value")
@@ -67,11 +68,14 @@ def from_first_rank(compute: Callable[[], Value]) -> Value:
 
 @contextlib.contextmanager
 def ending_together(out: Path) -> Iterator[None]:
-    """Leave the process group when the ``with`` block ends; note in ``out`` an error that would come again.
+    """Leave the process group when the ``with`` block ends; note in ``out`` why training failed.
+
+    An error before training is only noted for a job: a command that is refused changes no file.
 
     A rank that exits with its group in place may abort in the group's destructor, after its work is done, and
     the launcher then counts a finished stage as failed.
     """
+    began = last_start(out)
     try:
         yield
     except Stopped:
@@ -79,7 +83,9 @@ def ending_together(out: Path) -> Iterator[None]:
         raise
     except BaseException as error:
         lost = _lost_ranks(error)
-        if isinstance(error, UserError) and not lost:
+        if isinstance(error, Exception) and not lost and last_start(out) != began:
+            note_error(out, error)
+        elif isinstance(error, UserError) and not lost:
             note_failure_of_job(out, str(error))
         rank = dist.get_rank() if dist.is_initialized() else 0
         leave(failed=True)

@@ -166,6 +166,14 @@ def write_run(out: Path, run: Mapping[str, Any]) -> None:
     write_json(out / RUN, run)
 
 
+def last_start(out: Path) -> int | None:
+    """When `write_run` was last called for ``out``, in nanoseconds: it changes once training begins."""
+    try:
+        return (out / RUN).stat().st_mtime_ns
+    except OSError:
+        return None
+
+
 def read_run(out: Path) -> dict[str, Any] | None:
     """The identity of the run in ``out``, None if it holds none.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +27,7 @@ from ndino.formats.prompts import (
 )
 from ndino.train.batches import Collator, TrainingBatch
 from ndino.train.dataset import ConversationDataset, TrainingSample
+from ndino.train.health.last_steps import evaluating
 from ndino.train.loss import last_hidden_state
 from ndino.train.rows.encoding import EncodedRow
 from ndino.train.rows.index import RowIndex
@@ -132,7 +132,7 @@ class HeldOut(TrainerCallback):
         ]
         ranks, rank = args.world_size, args.process_index
         total = torch.zeros(2, dtype=torch.float64)
-        with _evaluating(model):
+        with evaluating(model):
             for first in range(0, len(places), ranks):
                 # Ranks that share weights run the model together: one without a batch of its own repeats the
                 # first, which then does not count.
@@ -183,7 +183,7 @@ class HeldOut(TrainerCallback):
         batch = cast("TrainingBatch", self._batch([prompt]))
         ends = _ends(tokenizer)
         said: list[int] = []
-        with _evaluating(model), torch.no_grad(), self.trainer.compute_loss_context_manager():
+        with evaluating(model), torch.no_grad(), self.trainer.compute_loss_context_manager():
             for _ in range(CAPTION_TOKENS):
                 hidden = last_hidden_state(model, batch)
                 logits = model.lm_head(hidden[0, -1])
@@ -196,17 +196,6 @@ class HeldOut(TrainerCallback):
                 batch["input_ids"] = torch.cat([batch["input_ids"], more], dim=1)
                 batch["attention_mask"] = torch.cat([batch["attention_mask"], torch.ones_like(more)], dim=1)
         return tokenizer.decode(said, skip_special_tokens=True)
-
-
-@contextlib.contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Put a model in evaluation mode for a ``with`` block, and back as it was."""
-    trained = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(trained)
 
 
 def _step_of(line: str) -> float:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from pathlib import Path
 
+import torch
 from llava.model.language_model.llava_llama import LlavaConfig
 
 from ndino.common.files import atomic_folder, write_json
+from ndino.formats.finite import tensors_of
+from ndino.formats.model_kinds import weight_files
 from ndino.train.callbacks import curve
-from ndino.train.health.ranks import leave
+from ndino.train.health.ending import note_failure
+from ndino.train.health.learned import not_learned, nothing_learned
+from ndino.train.health.ranks import any_rank, leave
 from ndino.train.manifest import peak_rss_mb, surroundings
 
 RESULT = "upstream"
@@ -39,12 +45,24 @@ def _save(trainer, output_dir: str) -> None:
         trainer.accelerator.wait_for_everyone()
         trainer.save_model(str(made))
         trainer.accelerator.wait_for_everyone()
+        _require_learned(trainer, made)
         if writes:
             # A pickle of paths and times. No stage reads it, and it would make equal runs differ.
             (made / "training_args.bin").unlink(missing_ok=True)
             _settle_config(made / "config.json")
             write_json(made / FACTS, _facts(trainer))
     trainer.accelerator.wait_for_everyone()
+
+
+def _require_learned(trainer, folder: Path) -> None:
+    args = trainer.args
+    dtype = torch.bfloat16 if args.bf16 else torch.float32
+    tensors = itertools.chain.from_iterable(map(tensors_of, weight_files(folder)))
+    if any_rank(args.should_save and nothing_learned(trainer.begun_with, tensors, dtype), args.device):
+        error = not_learned(Path(args.output_dir).resolve(), trainer.state.global_step, dtype)
+        if args.should_save:
+            note_failure(Path(args.output_dir), str(error))
+        raise error
 
 
 def _settle_config(path: Path) -> None:

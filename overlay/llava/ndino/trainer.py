@@ -17,6 +17,8 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from ndino.train.callbacks import FollowArguments, MarkComplete, StopOnSignal, WriteProgress
 from ndino.train.checkpoints import TRAINED
 from ndino.train.health.divergence import DivergenceGuard
+from ndino.train.health.last_steps import LastSteps, evaluating, rows_of_look
+from ndino.train.health.learned import trained_values
 from ndino.train.resuming.run_folder import RUN, claimed
 from ndino.train.rows.order import EpochSampler
 
@@ -54,11 +56,13 @@ class StageTrainer(LLaVATrainer):
         self.loss_average = run["recipe"]["loss_average"]
         self.claim = contextlib.ExitStack()
         self.weight: float | None = None  # of the micro-batch's loss; None: as it is
+        self.begun_with = trained_values(self.model) if self.is_world_process_zero() else {}
         self.add_callback(FollowArguments())
         self.guard = DivergenceGuard(skipping=None)
         self.add_callback(self.guard)
         _note_gradient_norms(self)
         _name_samples(self)
+        self.add_callback(LastSteps(self.guard, self._look))
         self.add_callback(MarkComplete(self.args.save_total_limit, self.guard))
         # MarkComplete removes older checkpoints instead, and only once the new one is complete.
         self.args.save_total_limit = None
@@ -111,6 +115,13 @@ class StageTrainer(LLaVATrainer):
         images = any(modality != "text" for modality in inputs.get("modalities", ()))
         self.guard.saw([each["row"] for each in samples], loss, images=images)
         return loss
+
+    def _look(self, number: int) -> torch.Tensor:
+        rows = rows_of_look(number, len(self.train_dataset), self.args)
+        inputs = self._prepare_inputs(self.data_collator([self.train_dataset[row] for row in rows]))
+        del inputs["samples"]
+        with evaluating(self.model_wrapped), torch.no_grad(), self.compute_loss_context_manager():
+            return super().compute_loss(self.model_wrapped, inputs)
 
     def _weight(self, samples: Sequence[Mapping[str, int]]) -> float | None:
         """What makes a micro-batch's mean its share of the mean over all tokens of the step, if asked for."""

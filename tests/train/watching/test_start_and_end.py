@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from ndino.train.callbacks import StopOnSignal
@@ -12,15 +14,19 @@ from tests.train.conftest import interrupt
 
 
 def test_a_start_says_what_it_does(stage, built, capsys):
+    stage = dataclasses.replace(stage, recipe=dataclasses.replace(stage.recipe, save_total_limit=2))
     stage_index(stage, built[1])
     stop = StopOnSignal()
     stop.stop_requested = True
     with pytest.raises(StageStopped, match="run: stopped before training began"):
         run_stage(stage, on_step=lambda *_: None, stop=stop)
     assert not [*stage.out.glob("checkpoint-*")]
-    interrupt(stage, at=3)
+    interrupt(stage, at=5)
     assert "resuming" not in capsys.readouterr().out
+    state = stage.out / "checkpoint-4" / "optimizer.pt"
+    state.write_bytes(bytes(state.stat().st_size))
     model = run_stage(stage, on_step=lambda *_: None)
-    assert f"{stage.out}: resuming from checkpoint-2\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.count("resuming from") == said.count(f"{stage.out}: resuming from checkpoint-2\n") == 1
     assert run_stage(stage) == model
     assert capsys.readouterr().out == f"{stage.out}: this run is finished, nothing is trained\n"
