@@ -10,10 +10,11 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ndino.common.caches import cache_folder
 
 BLOCK_BYTES = 1024**2
 WEIGHTS = ("*.safetensors", "*.bin")
-# The digest of a larger file is remembered in the user's cache folder, by path, inode, size and times. Pieces
+# The digest of a larger file is remembered in the user's cache folder, by inode, size and times. Pieces
 # of a file would be quicker to read once, but would miss a small tensor or a single row of an embedding.
 REMEMBERED_BYTES = 64 * 1024**2
 # A file may change again within the resolution of its times, so the digest of a newer one is not remembered.
@@ -162,34 +163,38 @@ def files_below(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
 
 def digest_of(path: Path) -> str:
     """`sha256_of` a file; a large one is read once, and again when it has changed."""
-    before = path.stat()
-    if before.st_size <= REMEMBERED_BYTES:
+    if path.stat().st_size <= REMEMBERED_BYTES:
         return sha256_of(path)
+    return remembered([path], lambda: sha256_of(path))
+
+
+def remembered(paths: Sequence[Path], compute: Callable[[], str], *about: Any) -> str:
+    """The hexadecimal digest that ``compute`` makes of these files; computed again when one has changed.
+
+    Args:
+        about: what else it depends on (JSON values).
+    """
+
+    def state() -> tuple[Path, int]:
+        found = [path.stat() for path in paths]
+        # The time of the inode's last change shows a file that was rewritten under its old time of writing.
+        states = [(f.st_dev, f.st_ino, f.st_size, f.st_mtime_ns, f.st_ctime_ns) for f in found]
+        changed = max((max(f.st_mtime_ns, f.st_ctime_ns) for f in found), default=0)
+        return cache_folder() / "digests" / key_of(states, *about), changed
+
     try:
-        place = _remembered(path, before)
+        place, _ = state()
     except OSError:  # no folder for caches
-        return sha256_of(path)
-    try:
-        if len(digest := place.read_text(encoding="ascii")) == hashlib.sha256().digest_size * 2:
+        return compute()
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if re.fullmatch("[0-9a-f]{32,64}", digest := place.read_text(encoding="ascii")):
             return digest
-    except (OSError, UnicodeDecodeError):
-        pass
-    digest, after = sha256_of(path), path.stat()
-    changed = max(after.st_mtime_ns, after.st_ctime_ns)
-    if _remembered(path, after) == place and time.time_ns() - changed > SETTLED_NANOSECONDS:
+    digest = compute()
+    after, changed = state()
+    if after == place and time.time_ns() - changed > SETTLED_NANOSECONDS:
         with contextlib.suppress(OSError):
             write_text(place, digest)
     return digest
-
-
-def _remembered(path: Path, found: os.stat_result) -> Path:
-    # The time of the inode's last change shows a file that was rewritten under its old time of writing.
-    times = (found.st_mtime_ns, found.st_ctime_ns)
-    return (
-        cache_folder()
-        / "digests"
-        / key_of(os.path.realpath(path), found.st_dev, found.st_ino, found.st_size, *times)
-    )
 
 
 def key_of(*parts: Any) -> str:

@@ -88,6 +88,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.drop is not None:
         manifest = drop(file, images, out.with_suffix(FOUND), args.drop)
         print(f"{args.drop}: {manifest['rows']['total']:,} rows without them")
+        return 0 if manifest["rows"]["total"] else 1
     return 0
 
 

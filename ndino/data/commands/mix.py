@@ -167,6 +167,7 @@ def mix(
     if out.exists():
         manifest = read_manifest(out) if out.is_dir() else None
         if manifest and (manifest["settings"], manifest["inputs"]) == (settings, inputs):
+            _refuse_other_images(out, folders, taken)
             print(f"{out}: already complete")
             return manifest
         raise UsageError(f"{out}: holds something else (remedy: another --out, or remove it)")
@@ -301,7 +302,7 @@ def _write(out: Path, folders: Sequence[DataFolder], places: Sequence[_Place]) -
                 origin = folder.images / image
                 if origins.setdefault(image, origin) is origin:
                     link_image(origin, out / IMAGES / image, f"{folder.data} row {place.row}")
-                elif origins[image] != origin and sha256_of(origin) != sha256_of(origins[image]):
+                elif origins[image] != origin and not _same_content(origin, origins[image]):
                     raise DataError(
                         f"{folder.data} row {place.row}: {image} is not the same image as {origins[image]} "
                         "(remedy: rename one of them)"
@@ -309,6 +310,28 @@ def _write(out: Path, folders: Sequence[DataFolder], places: Sequence[_Place]) -
             file.write(json_line(row))
             rows[row.get("source", folder.name)] += 1
     return rows, len(origins)
+
+
+def _refuse_other_images(out: Path, folders: Sequence[DataFolder], taken: Mapping[str, list[_Place]]) -> None:
+    """Raise UsageError if an image of the finished mix ``out`` is another one in its folder now."""
+    with contextlib.ExitStack() as stack:
+        sources = [stack.enter_context(folder.data.open("rb")) for folder in folders]
+        for place in (place for chosen in taken.values() for place in chosen):
+            for image in images_of(_row_at(sources[place.folder], place)):
+                origin = folders[place.folder].images / image
+                if origin.is_file() and not _same_content(origin, out / IMAGES / image):
+                    raise UsageError(
+                        f"{out}: its {image} is not the image that {origin} is now "
+                        "(remedy: another --out, or remove it)"
+                    )
+
+
+def _same_content(one: Path, other: Path) -> bool:
+    if not other.is_file():
+        return False
+    return one.samefile(other) or (
+        one.stat().st_size == other.stat().st_size and sha256_of(one) == sha256_of(other)
+    )
 
 
 def _row_at(file: BinaryIO, place: _Place) -> dict[str, Any]:
@@ -326,8 +349,9 @@ def link_image(origin: Path, target: Path, where: str) -> None:
         raise DataError(
             f"{where}: {origin} does not exist (remedy: ndino data check lists all missing images)"
         )
-    if target.is_file():
+    if _same_content(origin, target):
         return
+    target.unlink(missing_ok=True)  # of a start before the image was changed
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(origin.resolve(), target)

@@ -68,6 +68,8 @@ def pack(folder: Path, out: Path) -> int:
     digest = sha256_of(data.data)
     if data.manifest is not None and data.manifest["files"].get(DATA) != digest:
         raise DataError(f"{data.data}: does not match {MANIFEST} (remedy: rebuild the folder)")
+    if not data.data.stat().st_size:
+        raise DataError(f"{data.data}: no rows (remedy: build the folder again)")
     wanted = _files(folder)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f"{out.name}.part").resolve()

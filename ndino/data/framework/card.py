@@ -36,8 +36,8 @@ def card(manifest: dict[str, Any]) -> str:
         parts.append(_table(("reason", "count"), manifest["rejects"].items()))
     if manifest.get("inputs"):
         parts.append("Made from:\n")
-        identities = ((item["file"], item.get("sha256") or item.get("size")) for item in manifest["inputs"])
-        parts.append(_table(("file", "sha256 or size"), identities))
+        identities = ((item["file"], item.get("sha256", "")) for item in manifest["inputs"])
+        parts.append(_table(("file", "sha256"), identities))
     parts.append(f"Settings: `{json.dumps(manifest['settings'], ensure_ascii=False)}`\n")
     return "\n".join(parts)
 

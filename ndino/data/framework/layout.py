@@ -10,12 +10,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ndino.common.files import sha256_of
 from ndino.data.errors import DataError
 
 DATA, REJECTS, IMAGES, MANIFEST, CARD = "data.jsonl", "rejects.jsonl", "images", "manifest.json", "README.md"
 MEMORY = "memory.sqlite"  # the translation memory, of a shard and of the merged folder
 JOURNAL, DONE, BEGUN = "journal.jsonl", "done.json", "settings.json"
 PARTIAL = ".partial"
+SHOWN = 5  # differences of settings that are named
 
 
 def shard_folders(shards: Path) -> list[tuple[Path, int]]:
@@ -32,24 +34,77 @@ def remove_left_over(folder: Path, pattern: str = ".*.tmp") -> None:
         path.unlink(missing_ok=True)
 
 
-def refuse_other_settings(shards: Path, settings: dict[str, Any], count: int) -> None:
-    """Raise DataError if a shard in ``shards`` was started with other settings or another shard count."""
+def refuse_other_settings(shards: Path, settings: dict[str, Any], count: int, *, retry: bool = False) -> None:
+    """Raise DataError if a shard in ``shards`` was started with other settings or another shard count.
+
+    With ``retry``, the folders among its inputs may be others.
+    """
     for folder, its_count in shard_folders(shards):
-        file = folder / (BEGUN if folder.suffix == PARTIAL else DONE)
-        if not file.is_file():
+        found = settings_of(folder)
+        if found is None:
             continue
         if its_count != count:
             raise DataError(
                 f"{shards.parent}: has {its_count} shards, this run expects {count} "
                 f"(remedy: --shard i/{its_count}, or another --out)"
             )
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if folder.suffix != PARTIAL:
-            found = found["settings"]
-        differing = [key for key in {**found, **settings} if found.get(key) != settings.get(key)]
-        if differing:
-            there = "; ".join(f"{key} {found.get(key)!r}, now {settings.get(key)!r}" for key in differing)
+        if differing := _differing(found, settings, retry=retry):
+            remedy = "use the same settings, or another --out"
+            if not retry and not _differing(found, settings, retry=True):
+                remedy += "; --retry-rejects keeps the rows that there are, and tries the rejects again"
+            more = f"; and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
             raise DataError(
-                f"{shards.parent}: was started with other settings: {there} "
-                "(remedy: use the same settings, or another --out)"
+                f"{shards.parent}: was started with other settings: {'; '.join(differing[:SHOWN])}{more} "
+                f"(remedy: {remedy})"
             )
+
+
+def settings_of(shard: Path) -> dict[str, Any] | None:
+    """The settings that the shard in this folder was started with, or None if they were never written."""
+    file = shard / (BEGUN if shard.suffix == PARTIAL else DONE)
+    if not file.is_file():
+        return None
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return found if shard.suffix == PARTIAL else found["settings"]
+
+
+def refuse_torn(shard: Path) -> None:
+    """Raise DataError if the journal of a complete shard is not the one that it was completed with."""
+    done = json.loads((shard / DONE).read_text(encoding="utf-8"))
+    if sha256_of(shard / JOURNAL) != done["sha256"]:
+        index, _, count = shard.name.partition("-of-")
+        raise DataError(
+            f"{shard / JOURNAL}: torn: its hash differs from {DONE} "
+            f"(remedy: remove {shard} and run the source again with --shard {int(index)}/{int(count)})"
+        )
+
+
+def may_change(one: dict[str, Any]) -> bool:
+    """Whether an input is a folder (`ndino.data.io.inputs`), which may be another one in a retry."""
+    return "files" in one
+
+
+def _differing(found: dict[str, Any], settings: dict[str, Any], *, retry: bool) -> list[str]:
+    """What differs between two settings, in words."""
+    was, now = (_compared(one, retry=retry) for one in (found, settings))
+    return [
+        f"{key} {was.get(key)!r}, now {now.get(key)!r}"
+        for key in {**was, **now}
+        if was.get(key) != now.get(key)
+    ]
+
+
+def _compared(settings: dict[str, Any], *, retry: bool) -> dict[str, Any]:
+    """The settings with a key for each input; of the folders of earlier starts, the last one counts."""
+    inputs = settings.get("inputs") or []
+    files = [one for one in inputs if not may_change(one)]
+    by_file = {f"input {number} ({one['file']})": _short(one) for number, one in enumerate(files, start=1)}
+    folders = [one for one in inputs if may_change(one)][-1:]
+    # By content alone: a folder that was moved or renamed is the same.
+    last = {} if retry or not folders else {"folder of inputs": _short(folders[0])}
+    return {key: value for key, value in settings.items() if key != "inputs"} | by_file | last
+
+
+def _short(one: dict[str, Any]) -> str:
+    count = f"{one['files']:,} files, " if may_change(one) else ""
+    return count + str(one.get("sha256", f"{one.get('size')} bytes"))[:16]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import heapq
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,10 +31,12 @@ from ndino.data.framework.layout import (
     PARTIAL,
     REJECTS,
     refuse_other_settings,
+    refuse_torn,
     remove_left_over,
     shard_folders,
 )
 
+SHOWN_REASONS = 3  # of the rejects, where no row is left
 # Settings that the manifest has at its top level.
 LIFTED = ("source", "lang", "inputs", "translator")
 
@@ -52,8 +55,22 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    print(f"{args.out}: {summary(merge(args.out))}")
-    return 0
+    return report(args.out, merge(args.out))
+
+
+def report(out: Path, manifest: dict[str, Any], said: str = "") -> int:
+    """Print what a finished folder holds, or ``said``; returns the exit status, 1 if it holds no rows."""
+    print(f"{out}: {said or summary(manifest)}")
+    if manifest["rows"]["total"]:
+        return 0
+    most = sorted(manifest["rejects"].items(), key=lambda item: -item[1])[:SHOWN_REASONS]
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in most) or "none"
+    print(
+        f"{out}: no rows; rejects.jsonl has the reasons: {reasons} "
+        "(remedy: mend that, then the same command with --retry-rejects, or with another --out)",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def summary(manifest: dict[str, Any]) -> str:
@@ -89,7 +106,7 @@ def merge(out: Path) -> dict[str, Any]:
 
 
 def _merge(out: Path, folders: list[Path]) -> dict[str, Any]:
-    settings = _done(folders[0])["settings"]
+    settings = _settings(folders)
     rows, reasons, counts = Counter(), Counter(), Counter()
     images: set[str] = set()
     with (
@@ -128,6 +145,14 @@ def _merge(out: Path, folders: list[Path]) -> dict[str, Any]:
     return manifest
 
 
+def _settings(folders: list[Path]) -> dict[str, Any]:
+    """The settings that the shards share, with the folders of all of them that rows were made from."""
+    all_settings = [_done(folder)["settings"] for folder in folders]
+    inputs = [one for settings in all_settings for one in settings.get("inputs") or []]
+    distinct = {json.dumps(one): one for one in inputs}
+    return {**all_settings[0], "inputs": list(distinct.values())} if inputs else all_settings[0]
+
+
 def _done(folder: Path) -> dict[str, Any]:
     return json.loads((folder / DONE).read_text(encoding="utf-8"))
 
@@ -144,11 +169,7 @@ def _whole_shards(out: Path) -> list[Path]:
         if not (folder / DONE).is_file():
             state = "unfinished" if folder.with_name(folder.name + PARTIAL).is_dir() else "missing"
             raise DataError(f"{folder}: {state} (remedy: run the source again with --shard {index}/{count})")
-        if sha256_of(folder / JOURNAL) != _done(folder)["sha256"]:
-            raise DataError(
-                f"{folder / JOURNAL}: torn: its hash differs from {DONE} "
-                f"(remedy: remove {folder} and run the source again with --shard {index}/{count})"
-            )
+        refuse_torn(folder)
     refuse_other_settings(shards, _done(wanted[0])["settings"], count)
     _refuse_gaps(out, [_done(folder)["items"] for folder in wanted])
     return wanted

@@ -19,7 +19,6 @@ import itertools
 import json
 import os
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -35,8 +34,10 @@ from ndino.common.interrupts import raise_if_interrupted
 from ndino.common.locks import exclusive_lock
 from ndino.common.options import positive
 from ndino.data.errors import DataError
+from ndino.data.framework.folders import read_manifest
 from ndino.data.framework.journal import Journal
 from ndino.data.framework.layout import BEGUN, DONE, JOURNAL, PARTIAL, refuse_other_settings, remove_left_over
+from ndino.data.framework.retries import continued
 from ndino.formats.llava_json import fault_of
 
 T = TypeVar("T")
@@ -114,6 +115,12 @@ def add_shard_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=positive, metavar="N", help="only the first N items of the source (default: all)"
     )
+    parser.add_argument(
+        "--retry-rejects",
+        action="store_true",
+        help="try again what was rejected for a reason that may pass now (a download, a file that was "
+        "missing or broken, a time limit); the finished rows stay",
+    )
 
 
 def _shard(text: str) -> Shard:
@@ -144,6 +151,7 @@ class ShardWriter:
         settings: everything the result depends on, as JSON: ``source``, ``lang``, ``translator`` (identity),
             ``inputs`` (a list of ``{"file": ..., "sha256": ...}``) and options.
         conversations: rows are LLaVA rows; those that training would refuse become rejects.
+        retry: items that were rejected for a reason that may pass are wanted again, see `retries`.
 
     Attributes:
         whole: the shard is complete, from an earlier run or after `finish`.
@@ -155,12 +163,18 @@ class ShardWriter:
     """
 
     def __init__(
-        self, out: Path, shard: Shard, settings: dict[str, Any], *, conversations: bool = True
+        self,
+        out: Path,
+        shard: Shard,
+        settings: dict[str, Any],
+        *,
+        conversations: bool = True,
+        retry: bool = False,
     ) -> None:
         self._images, self._shards = out / "images", out / "shards"
         self._done_folder = self._shards / shard.name
         self._settings = json.loads(json.dumps(settings))
-        self._conversations = conversations
+        self._conversations, self._retry = conversations, retry
         self._lock = threading.Lock()
         self._held = contextlib.ExitStack()
         self.shard = shard
@@ -173,7 +187,8 @@ class ShardWriter:
             lock = self._shards / f".{self.shard.name}.lock"
             busy = f"{self.folder}: another process is working on this shard (remedy: wait for it)"
             held.enter_context(exclusive_lock(lock, busy))
-            refuse_other_settings(self._shards, self._settings, self.shard.count)
+            refuse_other_settings(self._shards, self._settings, self.shard.count, retry=self._retry)
+            self._settings = continued(self._done_folder, self.folder, self._settings, retry=self._retry)
             self.whole = (self._done_folder / DONE).is_file()
             if self.whole:
                 self.folder = self._done_folder
@@ -360,10 +375,12 @@ def run_source(
     Raises:
         DataError, BusyError: as `ShardWriter`.
     """
-    from ndino.data.framework.merge import is_merged, merge, summary
+    from ndino.data.framework.merge import is_merged, merge, report
 
     settings = {**settings, "limit": args.limit}
-    with ShardWriter(args.out, args.shard, settings, conversations=conversations) as writer:
+    with ShardWriter(
+        args.out, args.shard, settings, conversations=conversations, retry=args.retry_rejects
+    ) as writer:
         already = writer.whole
         if not already:
             body(writer)
@@ -374,12 +391,5 @@ def run_source(
             f"when all are: ndino data merge {args.out}"
         )
         return 0
-    if already and is_merged(args.out):
-        print(f"{args.out}: already complete")
-        return 0
-    manifest = merge(args.out)
-    print(f"{args.out}: {summary(manifest)}")
-    if not manifest["rows"]["total"]:
-        print(f"{args.out}: no rows; rejects.jsonl has the reasons", file=sys.stderr)
-        return 1
-    return 0
+    finished = read_manifest(args.out) if already and is_merged(args.out) else None
+    return report(args.out, finished, "already complete") if finished else report(args.out, merge(args.out))

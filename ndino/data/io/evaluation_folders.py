@@ -17,7 +17,7 @@ from typing import Any
 from ndino.common.options import need_folder
 from ndino.data.errors import DataError
 from ndino.data.framework.journal import json_rows
-from ndino.data.framework.layout import DATA, IMAGES, MANIFEST
+from ndino.data.framework.layout import DATA, IMAGES, MANIFEST, REJECTS
 from ndino.data.framework.merge import is_merged
 from ndino.data.framework.shards import ShardWriter, run_source
 from ndino.formats.hub_folders import stream_split
@@ -92,6 +92,8 @@ def write_evaluation_folders(out: Path) -> int:
         lang = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["lang"]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{out}: not a finished folder (remedy: ndino data merge {out})") from error
+    if not (out / DATA).stat().st_size:
+        raise DataError(f"{out}: no rows (remedy: {REJECTS} has the reasons)")
     for source, rows in itertools.groupby(json_rows(out / DATA), key=lambda row: row.get("source")):
         known = SETS.get(source)
         if known is None:

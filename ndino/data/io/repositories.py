@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from ndino.common.errors import UsageError, reason_of, remedy_for
 from ndino.common.hub import hub_reason, require_dataset
 from ndino.data.errors import DataError
+from ndino.data.io.inputs import file_inputs
 
 
 class DataRepository(Protocol):
@@ -169,16 +170,13 @@ def open_table(
 
 
 def inputs_of(repository: DataRepository, tables: Sequence[SourceTable]) -> list[dict[str, Any]]:
-    """The manifest's record of the inputs: file name and size in bytes."""
+    """The manifest's record of the inputs: file name and SHA-256."""
     root = Path(repository.name)
-    return [
-        {
-            "file": path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name,
-            "size": path.stat().st_size,
-        }
+    return file_inputs(
+        (path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name, path)
         for table in tables
         for path in table.paths
-    ]
+    )
 
 
 def image_bytes(value: Any) -> bytes:

@@ -13,8 +13,15 @@ import numpy as np
 from tqdm import tqdm
 
 from ndino.common.errors import UsageError, UserError
-from ndino.common.images import image_digest
-from ndino.data.leaks.hashes import CHUNK, MOST_BITS, MOST_DIFFERENCE, HashedImage, HashStore, hash_image
+from ndino.data.leaks.hashes import (
+    CHUNK,
+    MOST_BITS,
+    MOST_DIFFERENCE,
+    HashedImage,
+    HashStore,
+    content_key,
+    hash_image,
+)
 from ndino.formats.questions.faults import question_fault
 from ndino.formats.questions.images import ImageFaultError, image_files
 from ndino.formats.questions.layout import splits_of
@@ -128,7 +135,7 @@ class BenchmarkIndex:
                 found.questions[key].update(() if image is None else (image,))
 
     def _add(self, found: SearchedBenchmark, encoded: bytes, store: HashStore, where: str) -> int | None:
-        key = f"content {image_digest(encoded)}"
+        key = content_key(encoded)
         hashed = self._new.get(key) or store.find([key]).get(key)
         if hashed is None:
             try:

@@ -8,20 +8,23 @@ measures both limits on planted copies.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
-from ndino.common.images import pixel_digest
+from ndino.common.images import image_digest, pixel_digest
 from ndino.data.errors import DataError
 from ndino.formats.questions.images import ImageFaultError, decode, read
+
+T = TypeVar("T")
 
 SIDE = 16  # of the perceptual hash: SIDE x SIDE bits
 THUMBNAIL = 8  # pixels a side
@@ -86,7 +89,7 @@ class HashStore:
 class Hasher:
     """Hashes image files in worker processes; use it as a context manager.
 
-    What is in the store under a file's name, size and time is not read again.
+    A file whose content is in the store is not decoded again.
     """
 
     def __init__(self, store: HashStore, workers: int) -> None:
@@ -108,29 +111,34 @@ class Hasher:
         Raises:
             DataError: a worker process was killed.
         """
-        keys = list(map(_key, paths))
+        keys = self._map(_key, paths)
         known: dict[str, HashedImage | str] = dict(self.store.find(keys))
         missing = {key: path for path, key in zip(paths, keys, strict=True) if key not in known}
+        new = dict(zip(missing, self._map(_hash_file, list(missing.values())), strict=True))
+        self.store.keep({key: image for key, image in new.items() if isinstance(image, HashedImage)})
+        return [(known | new)[key] for key in keys]
+
+    def _map(self, function: Callable[[Path], T], paths: Sequence[Path]) -> list[T]:
+        if self._pool is None:
+            return list(map(function, paths))
         try:
-            if self._pool is None:
-                hashed = list(map(_hash_file, missing.values()))
-            else:
-                hashed = list(self._pool.map(_hash_file, missing.values(), chunksize=8))
+            return list(self._pool.map(function, paths, chunksize=8))
         except BrokenProcessPool:
             raise DataError(
                 "a process that hashes images was killed, probably out of memory (remedy: --workers 1)"
             ) from None
-        new = dict(zip(missing, hashed, strict=True))
-        self.store.keep({key: image for key, image in new.items() if isinstance(image, HashedImage)})
-        return [(known | new)[key] for key in keys]
+
+
+def content_key(encoded: bytes) -> str:
+    """Where the hashes of an encoded image are in the store."""
+    return f"content {image_digest(encoded)}"
 
 
 def _key(path: Path) -> str:
     try:
-        found = path.stat()
-    except OSError:
-        return f"{path}|missing"
-    return f"{path.absolute()}|{found.st_size}|{found.st_mtime_ns}"
+        return content_key(read(path))
+    except ImageFaultError:
+        return f"{path} cannot be read"
 
 
 def _hash_file(path: Path) -> HashedImage | str:

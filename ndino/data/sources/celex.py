@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.errors import UsageError, reason_of
-from ndino.common.files import sha256_of
 from ndino.common.hub import HUB_ID, hub_reason
 from ndino.data.errors import DataError
 
@@ -47,11 +46,6 @@ def list_files(source: str) -> list[Path]:
     if not found:
         raise DataError(f"{source}: no file with CELEX numbers in it (remedy: one of {', '.join(SUFFIXES)})")
     return found
-
-
-def identities(files: Iterable[Path]) -> list[dict[str, str]]:
-    """The manifest's record of the inputs."""
-    return [{"file": file.name, "sha256": sha256_of(file)} for file in files]
 
 
 def read_numbers(files: Iterable[Path]) -> Iterator[str]:

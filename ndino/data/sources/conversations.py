@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ndino.common.errors import UsageError
-from ndino.common.files import sha256_of
 from ndino.data.errors import DataError
 from ndino.data.framework.folders import leaves_the_folder
 from ndino.data.framework.layout import MEMORY
@@ -21,6 +20,7 @@ from ndino.data.framework.shards import (
     run_source,
 )
 from ndino.data.io.images import UnusableImageError, usable_image
+from ndino.data.io.inputs import file_inputs, folder_input
 from ndino.data.translation import (
     Translated,
     Translation,
@@ -82,12 +82,15 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.file}: no such file (remedy: LLaVA's conversation_58k.json)")
     if not args.images.is_dir():
         raise UsageError(f"{args.images}: no such folder (remedy: --images FOLDER with COCO's images)")
+    names = image_names(args.file, args.limit)
+    found = {Path(name): path for name in names if (path := find_image(args.images, name)) is not None}
+    images = folder_input(args.images, found)
     settings = {
         "source": "conversations",
         "lang": args.lang,
         "from": args.from_lang,
         "translator": translation_identity(args),
-        "inputs": [{"file": args.file.name, "sha256": sha256_of(args.file)}],
+        "inputs": [*file_inputs([(args.file.name, args.file)]), images],
     }
 
     def body(writer: ShardWriter) -> None:
@@ -127,6 +130,25 @@ def read_items(file: Path, limit: int | None = None) -> Iterator[ConversationIte
     for content in faults[: None if limit is None else limit - number]:
         yield ConversationItem(number, content)
         number += 1
+
+
+def image_names(file: Path, limit: int | None = None) -> list[str]:
+    """The distinct images of the first ``limit`` rows, without those outside the image folder, sorted."""
+    contents = (item.content for item in read_items(file, limit))
+    rows = (content for content in contents if isinstance(content, Conversation))
+    return sorted({name for row in rows for name in row.images if not leaves_the_folder(name)})
+
+
+def find_image(folder: Path, name: str, prefixes: Sequence[str] = PREFIXES) -> Path | None:
+    """The file of the image ``name`` in ``folder``, or None."""
+    for prefix in prefixes:
+        path = folder / f"{prefix}{name}"
+        try:
+            if path.is_file():
+                return path
+        except (OSError, ValueError):  # a name that is too long
+            return None
+    return None
 
 
 class ConversationMaker:

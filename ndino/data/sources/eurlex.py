@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ndino.common.errors import UsageError
-from ndino.common.files import fingerprint
+from ndino.common.files import key_of
 from ndino.common.options import positive
 from ndino.data.errors import DataError
 from ndino.data.framework.arguments import add_workers_argument
@@ -41,8 +41,9 @@ from ndino.data.io.fetch import (
     only_kinds,
     politeness_from,
 )
-from ndino.data.io.pdf import PdfError, Rendering
-from ndino.data.sources.celex import CELEX, LANGUAGES, identities, list_files, read_numbers
+from ndino.data.io.inputs import file_inputs, folder_input
+from ndino.data.io.pdf import PdfError, Rendering, check_file
+from ndino.data.sources.celex import CELEX, LANGUAGES, list_files, read_numbers
 
 if TYPE_CHECKING:
     from ndino.data.io.pages import PageReader
@@ -127,14 +128,19 @@ def run(args: argparse.Namespace) -> int:
     politeness, total = None, None
     if args.pdfs:
         paths = list_pdfs(args.pdfs)
-        origin = {"inputs": [{"file": args.pdfs.resolve().name, "sha256": fingerprint(args.pdfs, (PDFS,))}]}
-        documents = (Document(path.relative_to(args.pdfs).with_suffix("").as_posix(), path) for path in paths)
+        named = {path.relative_to(args.pdfs): path for path in paths}
+        # Their names apart from their content: the numbers of the documents depend on the names alone.
+        origin = {
+            "inputs": [folder_input(args.pdfs, named)],
+            "documents": key_of([name.as_posix() for name in named]),
+        }
+        documents = (Document(name.with_suffix("").as_posix(), path) for name, path in named.items())
         total = len(paths)
     else:
         check_template(args.url)
         politeness = politeness_from(args)
         files = list_files(args.numbers)
-        origin = {"inputs": identities(files), "url": args.url}
+        origin = {"inputs": file_inputs((file.name, file) for file in files), "url": args.url}
         documents = check_numbers(read_numbers(files))
     settings = {
         "source": SOURCE,
@@ -153,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
         with ExitStack() as stack:
             fetcher = stack.enter_context(Fetcher(politeness)) if politeness else None
             threads = stack.enter_context(ThreadPoolExecutor(args.workers))
-            source = PdfSource(fetcher, args.url, args.lang, args.out / "pdfs", scratch)
+            source = PdfSource(fetcher, args.url, args.lang, args.out / "pdfs", scratch, args.retry_rejects)
             reader = PageReader(writer, scratch, threads, tesseract, rendering, filters, args.lang)
             run_items(
                 writer,
@@ -217,6 +223,7 @@ class PdfSource:
     lang: str
     kept: Path
     scratch: Path
+    retry: bool = False
 
     def files(self, document: Document) -> list[Path]:
         """The PDFs of a document, mostly one.
@@ -229,6 +236,8 @@ class PdfSource:
         if document.path is not None:
             return [document.path]
         first = self.kept / f"{document.name}.pdf"
+        if self.retry and first.is_file() and not _is_whole(first):
+            first.unlink()
         if not first.is_file():
             self._fetch(document.name, first)
         # The first file is written last: if it exists, all of them do.
@@ -254,6 +263,14 @@ class PdfSource:
             temporary = self.scratch / path.name
             temporary.write_bytes(content)
             os.replace(temporary, path)
+
+
+def _is_whole(pdf: Path) -> bool:
+    try:
+        check_file(pdf)
+    except PdfError:
+        return False
+    return True
 
 
 def work(document: Document, source: PdfSource, reader: PageReader) -> ItemOutcome:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.errors import reason_of
-from ndino.common.files import sha256_of
 from ndino.common.options import need_file
 from ndino.data.errors import DataError
 from ndino.data.framework.shards import ItemOutcome, Reject, ShardWriter, run_items
 from ndino.data.io.evaluation_folders import run_and_write
 from ndino.data.io.images import UnusableImageError, usable_image
+from ndino.data.io.inputs import file_inputs
 from ndino.data.io.repositories import image_bytes, inputs_of, open_repository, open_table
 
 
@@ -48,7 +48,7 @@ def run_gqa(args: argparse.Namespace, images: str) -> int:
         "lang": args.lang,
         "split": "test",
         "inputs": [
-            {"file": args.questions.name, "sha256": sha256_of(args.questions)},
+            *file_inputs([(args.questions.name, args.questions)]),
             *inputs_of(repository, [table]),
         ],
     }

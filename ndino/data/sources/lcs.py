@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ndino.common.errors import UsageError, reason_of
-from ndino.common.files import sha256_of
 from ndino.data.errors import DataError
 from ndino.data.framework.folders import leaves_the_folder
 from ndino.data.framework.layout import IMAGES
@@ -26,7 +26,8 @@ from ndino.data.framework.shards import (
     run_source,
 )
 from ndino.data.io.images import UnusableImageError, usable_image
-from ndino.data.sources.conversations import ConversationItem, read_items
+from ndino.data.io.inputs import file_inputs, folder_input
+from ndino.data.sources.conversations import ConversationItem, find_image, image_names, read_items
 from ndino.formats.llava_json import ConversationError
 from ndino.formats.prompts import IMAGE_TOKEN
 
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     settings = {
         "source": "lcs",
         "lang": "en",
-        "inputs": [{"file": args.file.name, "sha256": sha256_of(args.file)}],
+        "inputs": [*file_inputs([(args.file.name, args.file)]), _images_input(args)],
     }
 
     def body(writer: ShardWriter) -> None:
@@ -77,6 +78,15 @@ def run(args: argparse.Namespace) -> int:
             )
 
     return run_source(args, settings, body)
+
+
+def _images_input(args: argparse.Namespace) -> dict[str, Any]:
+    if not args.images.is_dir():
+        (archive,) = file_inputs([(args.images.name, args.images)])
+        return {**archive, "files": 1}
+    names = image_names(args.file, args.limit)
+    found = {Path(name): path for name in names if (path := find_image(args.images, name, ("",)))}
+    return folder_input(args.images, found)
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,7 @@ class ImageSource:
 
     def place(self, name: str, content: bytes, target: Path) -> None:
         """Put the image at ``target``, as a hard link if possible, else as a copy."""
-        if target.is_file() and target.stat().st_size == len(content):
+        if target.is_file() and target.read_bytes() == content:
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         # A name per thread: rows in different threads may share an image.

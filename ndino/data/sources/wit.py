@@ -14,10 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ndino.common.errors import UsageError
-from ndino.common.files import sha256_of
 from ndino.data.framework.shards import (
     ItemOutcome,
     Reject,
@@ -27,6 +24,7 @@ from ndino.data.framework.shards import (
     run_source,
 )
 from ndino.data.io.fetch import Fetcher, add_fetch_arguments, politeness_from
+from ndino.data.io.inputs import file_inputs
 from ndino.data.io.text import MOST_READ, Bounds, TextError, clean, cut_to_bounds
 from ndino.data.sources.wit_images import WIDTH, WIDTHS, ImageStore, SavedImage, address_of, store_image
 from ndino.data.sources.wit_parquet import WitParquetTable
@@ -121,10 +119,7 @@ def run(args: argparse.Namespace) -> int:
     settings = {
         "source": SOURCE,
         "lang": args.lang,
-        "inputs": [
-            {"file": path.name, "sha256": sha256_of(path)}
-            for path in tqdm(paths, desc="Checksums", unit=" files", leave=False)
-        ],
+        "inputs": file_inputs((path.name, path) for path in paths),
         "width": args.width if to_fetch else None,
         "texts": {kind.name: asdict(kind.bounds) for kind in KINDS},
     }
@@ -147,6 +142,8 @@ def run(args: argparse.Namespace) -> int:
             run_all(None, 1)
             return
         known = writer.folder / "images.sqlite"
+        if args.retry_rejects:
+            known.unlink(missing_ok=True)  # it holds what failed too
         with Fetcher(politeness) as fetcher, ImageStore(known, fetcher, writer.save_image) as images:
             run_all(images, politeness.connections_per_host + WAITING, fetcher.close)
         known.unlink()

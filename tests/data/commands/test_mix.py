@@ -131,6 +131,29 @@ def test_a_killed_mix_resumes_and_a_finished_one_is_not_changed(finished, tmp_pa
         mix([finished], take, tmp_path / "out", name="own", seed=2)
 
 
+def test_an_image_that_changed_under_its_name_is_another_input(finished, tmp_path, monkeypatch):
+    take = {"toy/images": None}
+    mix([finished], take, tmp_path / "out", name="own", seed=1)
+    image = finished / "images" / rows_of(tmp_path / "out")[0]["image"]
+    content = image.read_bytes()
+    image.unlink()
+    image.write_bytes(content)
+    mix([finished], take, tmp_path / "out", name="own", seed=1)  # a copy: the same image
+    image.write_bytes(content[:-1] + b" ")
+    with pytest.raises(UsageError, match=f"{image.name} is not the image that"):
+        mix([finished], take, tmp_path / "out", name="own", seed=1)
+    # A mix that was killed before takes the image of today.
+    with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
+        patched.setattr("ndino.data.commands.mix.card", lambda manifest: 1 / 0)
+        mix([finished], take, tmp_path / "killed", name="own", seed=1)
+    image.unlink()
+    image.write_bytes(content[:-2] + b"  ")
+    mix([finished], take, tmp_path / "killed", name="own", seed=1)
+    assert (tmp_path / "killed" / "images" / image.relative_to(finished / "images")).read_bytes() == (
+        content[:-2] + b"  "
+    )
+
+
 def test_other_settings_start_over_after_a_killed_mix(finished, tmp_path):
     (tmp_path / "out.partial" / "images" / "zz").mkdir(parents=True)
     (tmp_path / "out.partial" / "images" / "zz" / "left.png").write_bytes(b"")

@@ -34,11 +34,11 @@ def test_the_sources_that_cards_quote():
 
 
 def test_rows_images_inputs_and_settings() -> None:
-    inputs = [{"file": "a.tsv", "sha256": "ab12"}, {"file": "b.parquet", "size": 2048}]
+    inputs = [{"file": "a.tsv", "sha256": "ab12"}, {"file": "b.parquet", "sha256": "cd34"}]
     text = card({**MANIFEST, "inputs": inputs})
     assert "1,200 rows in `data.jsonl`, 1,100 images" in text
     assert "| wit/caption | 1,000 |" in text
-    assert "| a.tsv | ab12 |" in text and "| b.parquet | 2,048 |" in text
+    assert "| a.tsv | ab12 |" in text and "| b.parquet | cd34 |" in text
     assert '`{"limit": null}`' in text
     assert yaml.safe_load(text.split("---")[1]) == {
         "language": "it",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import huggingface_hub
@@ -54,7 +55,8 @@ def test_the_record_in_the_manifest(folder):
     repository = open_repository(str(folder))
     table = open_table(repository, ("data/train-*",), rows=11)
     assert inputs_of(repository, [table]) == [
-        {"file": f"data/{path.name}", "size": path.stat().st_size} for path in table.paths
+        {"file": f"data/{path.name}", "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        for path in table.paths
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,71 @@ def test_shards_give_the_same_bytes(shouted, tmp_path):
         assert main([*arguments, "--out", str(tmp_path / "three"), "--shard", f"{index}/3"]) == 0
     merge(tmp_path / "three")
     assert_same_folders(tmp_path / "one", tmp_path / "three")
+
+
+def questions(number: int, *images: str) -> list[dict]:
+    return [
+        conversation(str(n), "<image>\nWho?", "Me.", image=images[n % len(images)]) for n in range(number)
+    ]
+
+
+def test_the_right_folder_after_a_wrong_one(shouted, tmp_path, capsys):
+    arguments = source(tmp_path, *questions(3, "0.jpg", "1.jpg", "2.jpg"))
+    (tmp_path / "wrong").mkdir()
+    wrong = [*arguments[:3], str(tmp_path / "wrong"), "--out", str(tmp_path / "out")]
+    right = [*arguments, "--out", str(tmp_path / "out")]
+    for _ in range(2):  # the second time it is complete already, and has no rows still
+        assert main(wrong) == 1
+        assert (
+            "no rows; rejects.jsonl has the reasons: image: not in the folder (3)" in capsys.readouterr().err
+        )
+    assert main(right) == 1
+    said = capsys.readouterr().err
+    assert "0 files" in said and "now '3 files" in said and "--retry-rejects keeps the rows" in said
+    assert main([*right, "--retry-rejects"]) == 0
+    assert main([*arguments, "--out", str(tmp_path / "fresh")]) == 0
+    assert_same_folders(tmp_path / "fresh", tmp_path / "out")
+    assert main(right) == 0 and "already complete" in capsys.readouterr().out
+
+
+def test_images_are_known_by_content(shouted, tmp_path, capsys):
+    arguments = [*source(tmp_path, *questions(2, "0.jpg", "1.jpg")), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    (tmp_path / "coco").rename(tmp_path / "moved")
+    moved = [*arguments[:3], str(tmp_path / "moved"), *arguments[4:]]
+    assert main(moved) == 0
+    assert "already complete" in capsys.readouterr().out
+    image = tmp_path / "moved" / "1.jpg"
+    written, size = image.stat().st_mtime_ns, image.stat().st_size
+    changed = draw_image(1)[:-2] + b"  "
+    assert len(changed) == size
+    image.write_bytes(changed)
+    os.utime(image, ns=(written, written))
+    assert main(moved) == 1
+    assert "other settings: folder of inputs '2 files" in capsys.readouterr().err
+
+
+def test_a_retry_tries_what_was_missing_and_keeps_the_rest(shouted, tmp_path):
+    rows = [*questions(8, "0.jpg", "late.jpg"), {"id": "broken"}]
+    arguments = [*source(tmp_path, *rows), "--out", str(tmp_path / "out")]
+    for index in range(2):
+        assert main([*arguments, "--shard", f"{index}/2"]) == 0
+    merge(tmp_path / "out")
+    first = rows_of(tmp_path / "out" / "data.jsonl")
+    assert len(first) == 8 and "late.jpg" in (tmp_path / "out" / "rejects.jsonl").read_text()
+    (tmp_path / "coco" / "late.jpg").write_bytes(draw_image(9))
+    shouted.clear()
+    for index in range(2):
+        assert main([*arguments, "--shard", f"{index}/2", "--retry-rejects"]) == 0
+    merge(tmp_path / "out")
+    assert not shouted  # what was translated is remembered
+    assert main([*arguments[:-1], str(tmp_path / "fresh")]) == 0
+    for name in ("data.jsonl", "rejects.jsonl"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
+    assert [one["where"] for one in rows_of(tmp_path / "out" / "rejects.jsonl")] == ["00008"]
+    # The manifest says that rows were made from both states of the folder.
+    inputs = json.loads((tmp_path / "out" / "manifest.json").read_text())["inputs"]
+    assert sorted(one["files"] for one in inputs if "files" in one) == [1, 2]
 
 
 @pytest.mark.parametrize(

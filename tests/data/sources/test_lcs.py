@@ -98,6 +98,29 @@ def test_shards_give_the_same_bytes(pretrain):
     assert_same_folders(one, pretrain / "two")
 
 
+@pytest.mark.parametrize("images", ["images", "images.zip"])
+def test_a_missing_image_is_tried_again_and_a_changed_one_replaced(pretrain, images, capsys):
+    out = run(pretrain, images, "out")
+    for name in ("00000/1.jpg", "00001/3.jpg"):
+        # Of the same size where there was one: the row of 1.jpg stays, with its image.
+        (pretrain / "images" / name).unlink(missing_ok=True)
+        (pretrain / "images" / name).write_bytes(draw_image(int(name[6])))
+    (pretrain / "images" / "00001" / "2.jpg").write_bytes(draw_image(2))
+    with zipfile.ZipFile(pretrain / "images.zip", "w") as archive:
+        for path in sorted((pretrain / "images").rglob("*.jpg")):
+            archive.write(path, path.relative_to(pretrain / "images"))
+    command = ["lcs", str(pretrain / "l.json"), "--images", str(pretrain / images), "--out", str(out)]
+    assert main(command) == 1
+    assert "folder of inputs" in capsys.readouterr().err
+    assert main([*command, "--retry-rejects"]) == 0
+    assert len((out / "data.jsonl").read_text().splitlines()) == 5
+    (out / "images" / "00001" / "3.jpg").unlink()
+    (out / "images" / "00001" / "3.jpg").write_bytes(b" " * len(draw_image(3)))
+    with lcs.open_images(pretrain / images) as source:
+        source.place("00001/3.jpg", draw_image(3), out / "images" / "00001" / "3.jpg")
+    assert (out / "images" / "00001" / "3.jpg").read_bytes() == draw_image(3)
+
+
 def test_a_path_that_is_neither_folder_nor_zip_is_named(pretrain, capsys):
     (pretrain / "no.zip").write_bytes(b"no zip")
     command = ["lcs", str(pretrain / "l.json"), "--out", str(pretrain / "out"), "--images"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from ndino.data.sources.native import LONGEST_LIST, read_question_list
 from ndino.evaluation.tasks import instructions
 from ndino.formats.hub_folders import load_folder
 from tests.commands import data as main
-from tests.data.samples.native_samples import PAIRS, write_exams, write_mtvqa
+from tests.data.samples.native_samples import PAIRS, write_exams, write_gqa, write_mtvqa
 
 
 def rows_of(file: Path) -> list[dict]:
@@ -97,6 +100,42 @@ def test_rows_that_cannot_be_read_are_rejected(tmp_path):
     assert [one["reason"] for one in rows_of(tmp_path / "out" / "rejects.jsonl")] == [
         "questions cannot be read"
     ] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "was", "now"),
+    [("mtvqa", b"rosso", b"verde"), ("exams-v", b"English", b"Spanish"), ("gqa-it", b"blu", b"oro")],
+)
+def test_an_input_that_changed_under_its_size_and_time_is_another_input(tmp_path, capsys, name, was, now):
+    if name == "gqa-it":
+        zipped, hub = write_gqa(tmp_path / "hub")
+        file = write_bytes(tmp_path / "questions.json", gzip.decompress(zipped.read_bytes()))
+        arguments = ["--questions", str(file)]
+    elif name == "mtvqa":
+        hub = write_mtvqa(tmp_path / "hub", (PAIRS.replace("Uscita", "rosso"),))
+        file, arguments = hub / "data" / "train-00000-of-00001.parquet", ["--split", "train"]
+    else:
+        hub = write_exams(tmp_path / "hub")
+        file, arguments = hub / "data" / "test-00000-of-00001.parquet", []
+        was, now = b"s0", b"s7"
+    assert run(name, hub, tmp_path / "out", *arguments) == 0
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    recorded = {one["sha256"] for one in manifest["inputs"]}
+    assert hashlib.sha256(file.read_bytes()).hexdigest() in recorded
+    written, content = file.stat().st_mtime_ns, file.read_bytes()
+    assert was in content
+    write_bytes(file, content.replace(was, now))
+    os.utime(file, ns=(written, written))
+    capsys.readouterr()
+    assert run(name, hub, tmp_path / "out", *arguments) == 1
+    said = capsys.readouterr()
+    assert f"({file.name if name == 'gqa-it' else 'data/' + file.name})" in said.err
+    assert "already" not in said.out
+
+
+def write_bytes(file: Path, content: bytes) -> Path:
+    file.write_bytes(content)
+    return file
 
 
 def test_impossible_requests_are_explained(tmp_path, capsys):
