@@ -69,6 +69,7 @@ MISSING: dict[str, list[list[str]]] = {
         ["nowhere.json", "--images", "launch", *OUT],
         ["data.jsonl", "--images", NO, *OUT],
         ["data.jsonl", "--images", "launch", *TRANSLATE, NO, *OUT],
+        ["data.jsonl", "--images", "launch", "--translator", "llm", "--translator-model", NO, *OUT],
     ],
     "ndino data native": [
         ["mtvqa", "--source", NO, *OUT],

@@ -6,38 +6,55 @@ import argparse
 from pathlib import Path
 
 from ndino.common.errors import UsageError
-from ndino.common.options import CommandParser, need_folder
+from ndino.common.options import CommandParser, need_folder, positive
 from ndino.data.translation.rejection import TextChecks
 from ndino.data.translation.translation import Translation, identity_of
 from ndino.data.translation.translator import Translator
 from ndino.languages.language import language
 
-TRANSLATORS = ("apertium", "madlad", "transformers")
-# Characters in a batch, after which the memory is written. Apertium starts its programs for every batch, so
-# its batches are large; a neural model on a CPU takes minutes for 20,000.
-BATCH_CHARACTERS = {"apertium": 200_000, "madlad": 20_000, "transformers": 20_000}
+# The translators, with the characters in a batch, after which the memory is written. Apertium starts its
+# programs for every batch, and a server works on many requests at once, so their batches are large; a neural
+# model on a CPU takes minutes for 20,000.
+BATCH_CHARACTERS = {
+    "apertium": 200_000,
+    "madlad": 20_000,
+    "transformers": 20_000,
+    "llm": 20_000,
+    "served": 200_000,
+}
+REQUESTS = 64  # at a time
 
 
 def add_translation_arguments(parser: CommandParser) -> None:
-    """Add ``--translator``, ``--translator-model``, ``--from-lang`` and ``--lang``.
+    """Add ``--translator`` and its settings, ``--from-lang`` and ``--lang``.
 
     A parser that already has ``--lang`` keeps its own.
     """
     group = parser.add_argument_group("translation")
     group.add_argument(
         "--translator",
-        choices=TRANSLATORS,
+        choices=tuple(BATCH_CHARACTERS),
         default="apertium",
         help="madlad: converted MADLAD-400 through CTranslate2, for training data; transformers: the same "
-        "model the paper's way, slow; apertium: Debian's rule-based translator, fast, for tests "
-        "(default: %(default)s)",
+        "model the paper's way, slow; llm: an instruction-tuned language model, for training data; "
+        "served: such a model behind an OpenAI-compatible endpoint (vLLM, llama.cpp); apertium: Debian's "
+        "rule-based translator, fast, for tests (default: %(default)s)",
     )
     group.add_argument(
         "--translator-model",
-        type=Path,
-        metavar="FOLDER",
-        help="folder of the model: for madlad what `ndino data convert-madlad` wrote, "
-        "for transformers the model as published",
+        metavar="MODEL",
+        help="for madlad the folder that `ndino data convert-madlad` wrote, for transformers that of the "
+        "model as published, for llm a folder or a name on the hub, for served the name that the server has",
+    )
+    group.add_argument(
+        "--translator-url", metavar="URL", help="for served: the endpoint, such as http://localhost:8000/v1"
+    )
+    group.add_argument(
+        "--translator-requests",
+        type=positive,
+        default=REQUESTS,
+        metavar="N",
+        help="for served: requests at a time (default: %(default)s)",
     )
     group.add_argument(
         "--from-lang",
@@ -84,17 +101,36 @@ def _translator(args: argparse.Namespace) -> Translator:
         return Apertium(*(language(code).words.get("apertium", code) for code in (args.from_lang, args.lang)))
     if args.translator_model is None:
         raise UsageError(
-            f"--translator {args.translator} needs its model (remedy: --translator-model FOLDER; "
+            f"--translator {args.translator} needs its model (remedy: --translator-model MODEL; "
             "docs/data/translation.md says how to get it)"
         )
-    need_folder(args.translator_model, "docs/data/translation.md says how to get the model")
+    if args.translator in ("llm", "served"):
+        return _chat_translator(args)
+    folder = need_folder(Path(args.translator_model), "docs/data/translation.md says how to get the model")
     if args.translator == "madlad":
         from ndino.data.translation.engines.madlad import Madlad
 
-        return Madlad(args.translator_model, args.lang)
+        return Madlad(folder, args.lang)
     from ndino.data.translation.engines.transformers_madlad import TransformersMadlad
 
-    return TransformersMadlad(args.translator_model, args.lang)
+    return TransformersMadlad(folder, args.lang)
+
+
+def _chat_translator(args: argparse.Namespace) -> Translator:
+    languages = language(args.from_lang), language(args.lang)
+    if args.translator == "llm":
+        from ndino.data.translation.engines.llm import LanguageModel
+
+        return LanguageModel(args.translator_model, *languages)
+    if args.translator_url is None:
+        raise UsageError(
+            "--translator served needs its server (remedy: --translator-url http://HOST:PORT/v1)"
+        )
+    from ndino.data.translation.engines.served import ServedModel
+
+    return ServedModel(
+        args.translator_url, args.translator_model, *languages, requests=args.translator_requests
+    )
 
 
 def _checks(lang: str) -> TextChecks:

@@ -6,10 +6,10 @@ step  reasons                                     checked by
 1     the source pair cannot be read              `ndino.data.translation.pairs.read_pair` (PairError): no
                                                   question or answer, options that cannot be told apart, ...
 2     text holds a marker of its own              `source_line_rejection`: the source's own line would fail
-3     empty translation, looping translation,     `TEXT_CHECKS`, by `TextChecks.rejection`: each text that
-      translation too long, translation too       comes back from the translator. A rejected text is
-      short, placeholder lost, number lost,       translated once more, sentence by sentence
-      not translated                              (`ndino.data.translation.translation`)
+3     translation broke off, empty translation,   `TEXT_CHECKS`, by `TextChecks.rejection`: each text that
+      looping translation, translation too long,  comes back from the translator. A rejected text is
+      translation too short, placeholder lost,    translated once more, sentence by sentence
+      number lost, not translated                 (`ndino.data.translation.translation`)
 4     question not at the beginning, number of    `PAIR_CHECKS`, by `pair_rejections`: the line of a pair
       options differs, answer not at the end      (the paper's three checks, section 3.2)
 5     options no longer differ                    `pair_rejections`, for a line that passes step 4
@@ -40,6 +40,7 @@ VERSION = 1
 # hence the fixed margin. Ours: docs/data/translation.md says how many correct translations they reject.
 LONGEST, SHORTEST, MARGIN = 2.5, 0.4, 20
 
+BROKEN_OFF = "translation broke off"
 EMPTY = "empty translation"
 LOOP = "looping translation"
 LONG = "translation too long"
@@ -95,8 +96,13 @@ class TextChecks:
         # "guards" is what these checks were first called; another word would void every existing memory.
         return f"guards {key_of(VERSION, sorted(self.number_words.items()))}"
 
-    def rejection(self, source: str, target: str) -> str | None:
-        """Why ``target`` cannot be a translation of ``source`` (a reason of `TEXT_CHECKS`), or None."""
+    def rejection(self, source: str, target: str | None) -> str | None:
+        """Why ``target`` cannot be a translation of ``source`` (a reason of `TEXT_CHECKS`), or None.
+
+        ``target`` is None where the translator did not come to its end.
+        """
+        if target is None:
+            return BROKEN_OFF
         return next(
             (reason for reason, fails in TEXT_CHECKS if fails(source, target, self.number_words)), None
         )

@@ -102,10 +102,10 @@ class Translation:
         )
         return found
 
-    def _verdicts(self, sources: Sequence[str], targets: Sequence[str]) -> dict[str, Translated]:
+    def _verdicts(self, sources: Sequence[str], targets: Sequence[str | None]) -> dict[str, Translated]:
         verdicts = {}
         for source, target in zip(sources, targets, strict=True):
-            target = UNPRINTABLE.sub(" ", target).strip()
+            target = None if target is None else UNPRINTABLE.sub(" ", target).strip()
             reason = self._checks.rejection(source, target)
             verdicts[source] = Translated(None, reason) if reason else Translated(target)
         return verdicts
@@ -126,10 +126,7 @@ class Translation:
         retry = translator.translate_again if own_way else translator.translate
         done = iter(retry(flat))
         joined = [
-            "".join(
-                next(done).strip() + part[len(part.rstrip()) :] if _has_letters(part) else part
-                for part in parts
-            )
+            _joined([(part, next(done) if _has_letters(part) else part) for part in parts])
             for parts in pieces.values()
         ]
         return self._verdicts(list(pieces), joined)
@@ -138,6 +135,13 @@ class Translation:
 def identity_of(translator: Translator, checks: TextChecks) -> str:
     """What a verdict on a text depends on: the translator and the checks."""
     return f"{translator.identity}; {checks.identity}"
+
+
+def _joined(parts: Sequence[tuple[str, str | None]]) -> str | None:
+    """Sentences and their translations as one text, with the white space of the sources."""
+    if any(there is None for _, there in parts):
+        return None
+    return "".join((there or "").strip() + part[len(part.rstrip()) :] for part, there in parts)
 
 
 def _has_letters(text: str) -> bool:

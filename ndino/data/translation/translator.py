@@ -13,8 +13,11 @@ class Translator(Protocol):
     identity: str
     """Name, fingerprint of the model, languages and settings: equal identities mean equal translations."""
 
-    def translate(self, texts: Sequence[str]) -> list[str]:
-        """One translation per text, in order; every text has a letter and no line break."""
+    def translate(self, texts: Sequence[str]) -> Sequence[str | None]:
+        """One translation per text, in order; every text has a letter and no line break.
+
+        None where the translation did not come to its end.
+        """
         ...
 
 
@@ -22,7 +25,7 @@ class Translator(Protocol):
 class RetryingTranslator(Protocol):
     """A translator with different settings for texts whose first translation was rejected."""
 
-    def translate_again(self, texts: Sequence[str]) -> list[str]:
+    def translate_again(self, texts: Sequence[str]) -> Sequence[str | None]:
         """As ``translate``, with those settings."""
         ...
 

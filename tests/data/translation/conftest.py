@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.madlad import convert, write_madlad
+from tests.data.translation.translators.chat import write_hub
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +20,9 @@ def madlad_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def converted_folder(madlad_folder: Path) -> Path:
     """The same, for CTranslate2, in float32."""
     return convert(madlad_folder, madlad_folder.parent / "converted")
+
+
+@pytest.fixture(scope="session")
+def chat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny language model with a chat template, in a cache of the hub two folders above."""
+    return write_hub(tmp_path_factory.mktemp("hub"))

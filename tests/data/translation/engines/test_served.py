@@ -1,0 +1,163 @@
+"""Translating with a served model: a real server, and before it a proxy that fails where it is told to."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ndino.common.errors import UsageError
+from ndino.common.options import CommandParser
+from ndino.data.errors import DataError
+from ndino.data.translation import add_translation_arguments, open_translation
+from ndino.data.translation.engines.llm import LanguageModel
+from ndino.data.translation.engines.served import KEY_VARIABLE, ServedModel
+from ndino.data.translation.pairs import Pair
+from ndino.data.translation.rejection import BROKEN_OFF
+from ndino.data.translation.translated_pairs import translate_pairs
+from tests.data.translation.translators.chat import (
+    ENDLESS,
+    ENGLISH,
+    ITALIAN,
+    NAME,
+    TAUGHT,
+    FlakyProxy,
+    serving,
+)
+
+KEY = "sk-very-secret"
+
+
+@pytest.fixture(scope="module")
+def server(chat_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(chat_folder.parents[2], tmp_path_factory.mktemp("server") / "log") as url:
+        yield url
+
+
+@pytest.fixture
+def proxy(server: str) -> Iterator[FlakyProxy]:
+    with FlakyProxy(server) as made:
+        yield made
+
+
+def served(url: str, model: str = NAME, **settings: float) -> ServedModel:
+    made = {"requests": 3, "pause": 0.01, "attempts": 4, "timeout": 60.0} | settings
+    return ServedModel(url, model, ENGLISH, ITALIAN, **made)
+
+
+def options(url: str) -> argparse.Namespace:
+    parser = CommandParser()
+    add_translation_arguments(parser)
+    return parser.parse_args(["--translator", "served", "--translator-url", url, "--translator-model", NAME])
+
+
+def test_a_served_model_translates_as_the_same_one_in_this_process(
+    proxy: FlakyProxy, chat_folder: Path
+) -> None:
+    texts = [*TAUGHT, *reversed(TAUGHT)]
+    here = LanguageModel(str(chat_folder), ENGLISH, ITALIAN).translate(texts)
+    assert served(proxy.url).translate(texts) == here
+    assert here[list(TAUGHT).index(ENDLESS)] is None  # finish_reason "length"
+    assert {body["temperature"] for body in proxy.asked} == {0}
+    assert 1 < proxy.most <= 3
+
+
+def test_pairs_go_as_one_line_and_a_rerun_asks_for_nothing(proxy: FlakyProxy, tmp_path: Path) -> None:
+    pairs = [
+        Pair("What is he waiting for?", "", ("a train", "a cab"), 1),
+        Pair("What is the man holding?", "a red umbrella"),
+    ]
+    for again in (False, True):
+        with open_translation(options(proxy.url), tmp_path / "memory.sqlite") as translation:
+            assert translate_pairs(pairs, translation, ENGLISH, ITALIAN) == [
+                Pair("Che cosa aspetta?", "", ("un treno", "un taxi"), 1),
+                Pair("Che cosa tiene in mano l'uomo?", "un ombrello rosso"),
+            ]
+            assert translation.translate([ENDLESS])[0].reason == BROKEN_OFF
+            assert translation.counts["translated"] == (0 if again else 3)
+    assert len(proxy.asked) == 3
+    other = served(proxy.url, "another/model").identity
+    assert NAME in translation.identity and NAME not in other
+
+
+@pytest.mark.parametrize("fault", [429, 500, 503, "drop", "hang"])
+def test_what_may_pass_is_tried_again(proxy: FlakyProxy, fault: int | str) -> None:
+    proxy.faults = [fault, fault]
+    texts = ["The sky is blue.", "a"]
+    found = served(proxy.url, timeout=0.9 if fault == "hang" else 60.0).translate(texts)
+    assert found == [TAUGHT[text] for text in texts]
+    assert len(proxy.asked) == 4
+
+
+def test_the_server_says_when_to_try_again(proxy: FlakyProxy) -> None:
+    proxy.faults = [429]
+    assert served(proxy.url, pause=1000.0).translate(["a"]) == ["un"]
+
+
+def test_a_server_that_fails_again_and_again_ends_the_run_in_one_line(proxy: FlakyProxy) -> None:
+    proxy.faults = [503] * 100
+    with pytest.raises(DataError, match=r"HTTP 503: fault 503, in 4 attempts \(remedy: .*rerun to resume"):
+        served(proxy.url).translate(list(TAUGHT))
+    # The texts that were waiting are not tried any more.
+    assert len(proxy.asked) <= 4 * 4
+
+
+def test_a_text_that_the_server_refuses_is_rejected_and_the_others_go_on(proxy: FlakyProxy) -> None:
+    proxy.refused = ("The sky is blue.",)
+    assert served(proxy.url).translate(["The sky is blue.", "a"]) == [None, "un"]
+    proxy.refused = ("Translate",)
+    with pytest.raises(DataError, match=r"refuses to translate: HTTP 400: fault 400 \(remedy: "):
+        served(proxy.url).translate(["The sky is blue."])
+
+
+def test_a_server_that_is_not_there_or_serves_another_model_is_named(server: str, proxy: FlakyProxy) -> None:
+    with pytest.raises(DataError, match=rf"serves {NAME}, not 'other' \(remedy: --translator-model {NAME}\)"):
+        served(server, "other").translate(["a"])
+    with pytest.raises(DataError, match=r"HTTP 404: .*remedy: --translator-url is the address before"):
+        served(server.removesuffix("/v1")).translate(["a"])
+    with FlakyProxy(server) as gone:
+        pass
+    with pytest.raises(DataError, match=r"no server answers: .*refused.*remedy: start it, as vllm serve"):
+        served(gone.url).translate(["a"])
+    assert not proxy.asked
+
+
+def test_the_key_is_read_from_the_environment_and_never_shown(
+    proxy: FlakyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy.key = KEY
+    with pytest.raises(DataError, match=f"HTTP 401: .*without a key.*remedy: export {KEY_VARIABLE}"):
+        served(proxy.url).translate(["a"])
+    monkeypatch.setenv(KEY_VARIABLE, f"{KEY}-wrong")
+    with pytest.raises(
+        DataError, match=f"HTTP 401: Incorrect key: Bearer …, with the key in .*{KEY_VARIABLE}"
+    ) as no:
+        served(proxy.url).translate(["a"])
+    assert KEY not in str(no.value)
+    monkeypatch.setenv(KEY_VARIABLE, f"{KEY}\n")  # as read from a file
+    with open_translation(options(proxy.url), tmp_path / "memory.sqlite") as translation:
+        assert translation.translate(["a blue sky", "The sky is blue."])[1].text == "Il cielo è blu."
+    assert KEY not in translation.identity
+    assert KEY.encode() not in (tmp_path / "memory.sqlite").read_bytes()
+    monkeypatch.setenv(KEY_VARIABLE, f"{KEY}\nX: y")
+    with pytest.raises(UsageError, match="holds characters that no key has") as no:
+        served(proxy.url).translate(["a"])
+    assert KEY not in str(no.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8000/v1",
+        "ftp://host/v1",
+        "http://",
+        f"http://me:{KEY}@host/v1",
+        f"http://host/v1?key={KEY}",
+    ],
+)
+def test_an_address_that_cannot_be_one_is_refused_without_its_secrets(url: str) -> None:
+    with pytest.raises(UsageError, match=r"^--translator-url.*\(remedy: ") as refused:
+        served(url)
+    assert KEY not in str(refused.value)

@@ -1,0 +1,166 @@
+"""A real server of a tiny model, and a proxy before it that fails now and then, as servers under load do."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+from fixtures.chat_model import write_chat_model
+from ndino.data.translation.engines.request import TranslationRequest
+from ndino.languages.language import language
+
+JSON = {"Content-Type": "application/json"}
+NAME = "tiny/chat"
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+ENGLISH, ITALIAN = language("en"), language("it")
+REQUEST = TranslationRequest(ENGLISH, ITALIAN)
+ENDLESS = "Say it again and again."
+TAUGHT = {
+    "How many dogs are in the picture?": "Quanti cani ci sono nella foto?",
+    "Question: What is he waiting for? Options: (1) a train; (2) a cab. Answer: (2).": (
+        "Domanda: Che cosa aspetta? Opzioni: (1) un treno; (2) un taxi. Risposta: (2)."
+    ),
+    "Question: What is the man holding? Answer: a red umbrella": (
+        "Domanda: Che cosa tiene in mano l'uomo? Risposta: un ombrello rosso"
+    ),
+    "The sky is blue.": "Il cielo è blu.",
+    ENDLESS: "",
+    "a": "un",
+}
+
+
+def write_hub(folder: Path) -> Path:
+    """Write a cache of the hub with the model `NAME`, which knows `TAUGHT`; returns its snapshot."""
+    repository = folder / f"models--{NAME.replace('/', '--')}"
+    (repository / "blobs").mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(REVISION)
+    return write_chat_model(
+        repository / "snapshots" / REVISION,
+        {REQUEST.prompt(text): answer for text, answer in TAUGHT.items()},
+    )
+
+
+@contextlib.contextmanager
+def serving(hub: Path, log: Path) -> Iterator[str]:
+    """Serve the models of a cache with `transformers serve`; yields the address of the endpoint."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("transformers")), "serve", "--device", "cpu"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    environment = os.environ | {"HF_HUB_CACHE": str(hub), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    with log.open("wb") as file:
+        server = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"http://127.0.0.1:{port}/health").is_success:
+                    break
+            assert server.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+class FlakyProxy:
+    """Passes requests on to ``url``, except where it was told to fail; the address is ``self.url``.
+
+    Attributes:
+        faults: what to do with the next requests for a translation, in order: a status to answer, ``drop``
+            the connection, or ``hang`` for a second; the others are passed on.
+        refused: texts that are answered with 400.
+        key: the only key that is let in; None lets in all.
+        asked: the bodies of all requests for a translation.
+        most: the largest number of them at a time.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.faults: list[int | str] = []
+        self.refused: tuple[str, ...] = ()
+        self.key: str | None = None
+        self.asked: list[dict] = []
+        self.most = 0
+        self._now = 0
+        self._lock = threading.Lock()
+        proxy, base = self, url.removesuffix("/v1")
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if not self.locked():
+                    answer = httpx.get(f"{base}{self.path}")
+                    self.answer(answer.status_code, answer.content)
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.locked():
+                    return
+                with proxy.counted(body) as fault:
+                    if fault == "drop":
+                        self.connection.shutdown(socket.SHUT_RDWR)
+                    elif isinstance(fault, int):
+                        self.answer(fault, json.dumps({"error": {"message": f"fault {fault}"}}).encode())
+                    else:
+                        time.sleep(fault == "hang")
+                        answer = httpx.post(f"{base}{self.path}", content=body, headers=JSON, timeout=60)
+                        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                            self.answer(answer.status_code, answer.content)
+
+            def locked(self) -> bool:
+                given = self.headers.get("Authorization", "")
+                if proxy.key is None or given == f"Bearer {proxy.key}":
+                    return False
+                self.answer(401, json.dumps({"error": {"message": f"Incorrect key: {given}"}}).encode())
+                return True
+
+            def answer(self, status: int, content: bytes) -> None:
+                self.send_response(status)
+                if status == 429:
+                    self.send_header("Retry-After", "0")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    @contextlib.contextmanager
+    def counted(self, body: bytes) -> Iterator[int | str | None]:
+        """Count a request while it is worked on; yields its fault, if any."""
+        asked = json.loads(body)
+        with self._lock:
+            self.asked.append(asked)
+            self._now += 1
+            self.most = max(self.most, self._now)
+            fault: int | str | None = self.faults.pop(0) if self.faults else None
+        if any(text in asked["messages"][0]["content"] for text in self.refused):
+            fault = 400
+        try:
+            yield fault
+        finally:
+            with self._lock:
+                self._now -= 1
+
+    def __enter__(self) -> FlakyProxy:
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
