@@ -52,10 +52,10 @@ COMMANDS = {
         "ndino.evaluation.perplexity.command", "measure a model's perplexity on a set of answers"
     ),
     "compare": Command(
-        "ndino.results.compare_command", "compare evaluated models with paired tests", "start it again"
+        "ndino.results.commands.compare", "compare evaluated models with paired tests", "start it again"
     ),
     "report": Command(
-        "ndino.results.report_command", "write a run's tables and its web page", "start it again"
+        "ndino.results.commands.report", "write a run's tables and its web page", "start it again"
     ),
     "cluster": Command("ndino.cluster.command", "check, plan and follow the SLURM jobs of launch/"),
 }

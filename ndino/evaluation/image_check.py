@@ -8,7 +8,7 @@ from ndino.common.images import REPLACE_IMAGE
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.progress import reading
-from ndino.evaluation.tasks.preparation import first_of
+from ndino.evaluation.tasks.preparation import faulty_rows
 
 
 def sizes_of_images(task: LoadedTask, size: int) -> list[tuple[int, int]]:
@@ -33,9 +33,11 @@ def sizes_of_images(task: LoadedTask, size: int) -> list[tuple[int, int]]:
             except (OSError, KeyError) as error:
                 seen[key] = " ".join(str(error).split())
         if isinstance(known := seen[key], str):
-            faults.append(f"{task.where(number)}: {known}")
+            faults.append((number, known))
         else:
             found.append(known)
     if faults:
-        raise SetupError(f"task {task.name}: {first_of(faults)} (remedy: {REPLACE_IMAGE})")
+        raise SetupError(
+            f"task {task.name}: {faulty_rows(task.task.eval_docs, faults)} (remedy: {REPLACE_IMAGE})"
+        )
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ndino.results.table_data import Cell, Column, ReportTable, Summary, interval_text, percent
+from ndino.results.table_data import Cell, Column, ReportTable, Summary, alike_note, interval_text, percent
 
 
 def part_tables(summary: Summary, tasks: Iterable[str]) -> list[ReportTable]:
@@ -31,7 +31,9 @@ def _part_table(task: str, kind: str, entries: Mapping[str, Mapping[str, Any]]) 
         "the shuffled control in points. Nothing here is tested; with few questions, parts differ by chance.",
     )
     title = f"{task.upper()} by {kind.replace('_', ' ')}"
-    return ReportTable(f"{task}-{kind}", title, "Part", tuple(map(Column, entries)), tuple(rows), legend)
+    return ReportTable(
+        f"{task}-{kind}", title, "Part", tuple(map(Column, entries)), tuple(rows), legend + alike_note(rows)
+    )
 
 
 def _part_cell(entry: Mapping[str, Any], part: Mapping[str, Any] | None) -> Cell | None:

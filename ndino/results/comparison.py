@@ -32,7 +32,8 @@ def compare_pairs(
       name them, whose rows count as an image each;
     - ``detectable``: the true difference that this test, corrected, would have shown with a power of 80 %;
       null if it would have shown none below 1;
-    - ``n01``, ``n10``: rows that only b got right (or scored higher on), and that only a did;
+    - ``lower_is_better``: whether less of the metric is better;
+    - ``n01``, ``n10``: rows that only b got right (or scored better on), and that only a did;
     - ``paper``: {"p", "test"}: McNemar's test over all rows as if they were independent; the permutation test
       where scores are fractional.
     """
@@ -54,12 +55,17 @@ def compare_pairs(
             "p": significant(test.p),
             "p_holm": significant(p_holm),
             "detectable": rounded(statistics.detectable_difference(test, tests=len(raw))),
-            "n01": int(paper.n01),
-            "n10": int(paper.n10),
+            "lower_is_better": a.tasks[task].lower_is_better,
+            **_discordant(paper, a.tasks[task].lower_is_better),
             "paper": {"p": significant(paper.p), "test": paper.test},
         }
         for (a, b, task), (test, paper), p_holm in zip(cells, tests, corrected[: len(tests)], strict=True)
     ]
+
+
+def _discordant(paper: statistics.PairedTest, lower_is_better: bool) -> dict[str, int]:
+    counts = (paper.n10, paper.n01) if lower_is_better else (paper.n01, paper.n10)
+    return dict(zip(("n01", "n10"), map(int, counts), strict=True))
 
 
 def _named(a: TaskLog, b: TaskLog) -> TaskLog | None:
@@ -105,8 +111,9 @@ def better_model(row: Mapping[str, Any], scores: Mapping[str, float]) -> str | N
     """
     if row["p_holm"] >= ALPHA or not row["difference"]:
         return None
-    better, other = (row["a"], row["b"]) if row["difference"] > 0 else (row["b"], row["a"])
-    return better if scores[better] > scores[other] else None
+    sign = -1 if row["lower_is_better"] else 1
+    better, other = (row["a"], row["b"]) if sign * row["difference"] > 0 else (row["b"], row["a"])
+    return better if sign * (scores[better] - scores[other]) > 0 else None
 
 
 def fractional_metrics(models: Collection[ModelLogs]) -> frozenset[tuple[str, str]]:

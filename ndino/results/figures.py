@@ -22,7 +22,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ndino.results.logs import TrainingRun
 from ndino.results.table_data import Summary, Verdict, percent
-from ndino.results.tables import starred_scores, tasks_in_order, verdict_of
+from ndino.results.tables import tasks_in_order
+from ndino.results.verdicts import starred_scores, verdict_of
 
 # Sizes in CSS pixels; the page scales a chart to the width of its column.
 WIDTH, TOP, BOTTOM = 320.0, 6.0, 18.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ndino.results.table_data import Summary, p_number, percent, perplexity_number
-from ndino.results.tables import but_doubtful, verdict_of, winner
+from ndino.results.verdicts import but_doubtful, verdict_of, winner
 
 
 def findings(summary: Summary) -> list[str]:

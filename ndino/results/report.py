@@ -21,7 +21,8 @@ from ndino.results.logs import RunLogs, TrainingRun, read_run
 from ndino.results.render import csv_text, latex, markdown
 from ndino.results.summary import build_summary
 from ndino.results.table_data import ReportTable, Summary
-from ndino.results.tables import build_tables, data_tables, leaks_table, tasks_in_order, verdict_of
+from ndino.results.tables import build_tables, data_tables, leaks_table, tasks_in_order
+from ndino.results.verdicts import verdict_of
 
 _DEFAULT_TITLE = "LLaVA-NDiNO: results of "
 FACT_LENGTH = 300  # characters shown of a manifest's value

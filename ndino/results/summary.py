@@ -1,7 +1,7 @@
 """Build the summary of a run: the dictionary behind the tables and the page (``report/summary.json``).
 
     {"models": {name: {task: {METRIC: value, ..., "metric": METRIC, "n": int, "images": int|null,
-                              "interval": [lo, hi], "fractional": bool,
+                              "interval": [lo, hi], "fractional": bool, "lower_is_better": bool,
                               "shuffled": number|null, "majority": number|null,
                               "right_minus_shuffled": number|null,
                               "right_minus_shuffled_interval": [lo, hi]|null,
@@ -25,7 +25,7 @@ fractions. ``images`` is how many different ones the questions are about; null i
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ndino.languages.answers import reader
@@ -50,7 +50,17 @@ ALWAYS_PARSEABLE = frozenset({"first_sentence_f1_score"})
 # The keys of an entry that are not metrics.
 RESERVED = frozenset(
     {
-        *("metric", "n", "images", "fractional", "interval", "intervals", "majority", "parts"),
+        *(
+            "metric",
+            "n",
+            "images",
+            "fractional",
+            "lower_is_better",
+            "interval",
+            "intervals",
+            "majority",
+            "parts",
+        ),
         *("shuffled", "shuffles", "blank", "right_minus_shuffled", "right_minus_shuffled_interval"),
     }
 )
@@ -161,6 +171,7 @@ def summarise_task(log: TaskLog, fractional: Collection[str] = ()) -> dict[str, 
         "n": len(scores),
         "images": None if log.images is None else log.images.count,
         "fractional": shares,
+        "lower_is_better": log.lower_is_better,
         "interval": _bounds(statistics.score_interval(scores, log.images, fractional=shares)),
         "shuffled": rounded(sum(control) / len(control)) if control else None,
         "shuffles": len(log.shuffled),
@@ -198,6 +209,17 @@ def _summarise_perplexity(log: PerplexityLog) -> dict[str, Any]:
     }
 
 
+def summarise_perplexities(
+    logs: Mapping[str, Mapping[str, PerplexityLog]], names: Sequence[str]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """The entries of those of the models that have perplexities, by name and set."""
+    return {
+        name: {key: _summarise_perplexity(log) for key, log in logs[name].items()}
+        for name in names
+        if name in logs
+    }
+
+
 def build_summary(run: RunLogs, *, pairs: Sequence[tuple[str, str]] | None = None) -> dict[str, Any]:
     """Build the summary of a run that `read_run` has read and checked.
 
@@ -214,10 +236,7 @@ def build_summary(run: RunLogs, *, pairs: Sequence[tuple[str, str]] | None = Non
     perplexity_tests = compare_perplexities(run.perplexity, pairs)
     return {
         "models": summarise_models([run.models[name] for name in model_order(list(run.models))]),
-        "perplexity": {
-            name: {key: _summarise_perplexity(log) for key, log in run.perplexity[name].items()}
-            for name in model_order(list(run.perplexity))
-        },
+        "perplexity": summarise_perplexities(run.perplexity, model_order(list(run.perplexity))),
         "perplexity_tests": perplexity_tests,
         "tests": compare_pairs(
             [(run.models[a], run.models[b]) for a, b in pairs],

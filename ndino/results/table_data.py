@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 Verdict = Literal["sees", "blind", "no control", ""]
 Summary = Mapping[str, Any]
+_ALIKE = "all alike"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class ReportTable:
     legend: tuple[str, ...]
 
 
+def arrow(entry: Mapping[str, Any]) -> str:
+    """Whether more or less of an entry's metric is better."""
+    return "↓" if entry["lower_is_better"] else "↑"
+
+
 def percent(fraction: float, *, signed: bool = False) -> str:
     """Format a fraction as percent with one decimal and a typographic minus sign."""
     value = round(100 * fraction, 1) + 0.0  # turns -0.0 into 0.0
@@ -73,5 +79,15 @@ def p_number(p: float) -> str:
 def interval_text(entry: Mapping[str, Any], bounds: Sequence[float]) -> str:
     """An interval, or that there is none: equal similarities say nothing about how much others would vary."""
     if entry["fractional"] and bounds[0] == bounds[1]:
-        return "all alike"
+        return _ALIKE
     return percent_interval(bounds)
+
+
+def alike_note(rows: Iterable[tuple[str, Sequence[Cell | None]]]) -> tuple[str, ...]:
+    """What "all alike" means, for the legend of a table in which it stands."""
+    details = (detail for _, cells in rows for cell in cells if cell is not None for detail in cell.details)
+    if not any(_ALIKE in detail for detail in details):
+        return ()
+    return (
+        f"{_ALIKE}: every answer scored the same, so there is nothing from which to estimate an interval.",
+    )

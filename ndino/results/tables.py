@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ndino.results.breakdown import part_tables
-from ndino.results.comparison import better_model, tests_of_family
+from ndino.results.comparison import tests_of_family
+from ndino.results.pair_table import pair_table
 from ndino.results.statistics import ALPHA
 from ndino.results.summary import RESERVED, model_order
 from ndino.results.table_data import (
@@ -19,13 +20,14 @@ from ndino.results.table_data import (
     Column,
     ReportTable,
     Summary,
-    Verdict,
+    alike_note,
+    arrow,
     interval_text,
-    p_number,
     percent,
     percent_interval,
     perplexity_number,
 )
+from ndino.results.verdicts import but_doubtful, starred_scores, verdict_of
 
 TRANSLATED_TASKS = ("gqa-it", "ok-vqa-it", "seedbench-it", "pope-it")
 NATIVE_TASKS = ("mtvqa-it", "exams-v-it")
@@ -46,14 +48,6 @@ METRIC_NAMES = {
 COLUMNS = 4  # tasks per table of other tasks; more would not fit a page or a terminal
 
 
-def verdict_of(entry: Mapping[str, Any]) -> Verdict:
-    """Judge by the gain over shuffled images: "sees" if its 95 % interval lies above 0, else "blind"."""
-    interval = entry["right_minus_shuffled_interval"]
-    if interval is None:
-        return "no control"
-    return "sees" if interval[0] > 0 else "blind"
-
-
 def tasks_in_order(summary: Summary) -> list[str]:
     """All tasks of the run: the paper's tasks in its order, then the others by name."""
     found = {task for entries in summary["models"].values() for task in entries}
@@ -71,31 +65,6 @@ def perplexity_sets(summary: Summary) -> list[str]:
     """All answer sets with a perplexity: the paper's sets in its order, then the others by name."""
     found = {name for entries in summary["perplexity"].values() for name in entries}
     return [name for name in PERPLEXITY_SETS if name in found] + sorted(found - {*PERPLEXITY_SETS})
-
-
-def winner(summary: Summary, row: Mapping[str, Any]) -> str | None:
-    """The better model of a tested pair, None if the corrected p-value shows no significant difference."""
-    entries = {name: summary["models"][name][row["task"]] for name in (row["a"], row["b"])}
-    return better_model(row, {name: entry[entry["metric"]] for name, entry in entries.items()})
-
-
-def starred_scores(summary: Summary) -> dict[tuple[str, str], tuple[str, ...]]:
-    """By (model, task), the models than which it is significantly better there."""
-    found: dict[tuple[str, str], tuple[str, ...]] = {}
-    for row in summary["tests"]:
-        better = winner(summary, row)
-        if better is not None:
-            beaten = found.get((better, row["task"]), ())
-            found[better, row["task"]] = (*beaten, _loser(row, better))
-    return found
-
-
-def but_doubtful(entry: Mapping[str, Any]) -> str:
-    """What to add where a better score is no evidence of seeing or of having learned the task; or nothing."""
-    doubts = ["blind"] if verdict_of(entry) == "blind" else []
-    if entry["majority"] is not None and entry[entry["metric"]] <= entry["majority"]:
-        doubts.append("not above majority")
-    return f"but {', '.join(doubts)}" if doubts else ""
 
 
 def _score_cell(entry: Mapping[str, Any], better_than: tuple[str, ...]) -> Cell:
@@ -121,28 +90,38 @@ def _task_column(summary: Summary, task: str) -> Column:
     metric = METRIC_NAMES.get(entry["metric"], entry["metric"].replace("_", " "))
     images = entry["images"]
     shared = f" about {images} images" if images is not None and images < entry["n"] else ""
-    return Column(f"{task.upper()} ↑", f"{metric}, n = {entry['n']}{shared}, majority {majority}")
+    return Column(
+        f"{task.upper()} {arrow(entry)}", f"{metric}, n = {entry['n']}{shared}, majority {majority}"
+    )
 
 
 def score_legend(summary: Summary) -> tuple[str, ...]:
     """How to read a table of scores."""
+    entries = [entry for tasks in summary["models"].values() for entry in tasks.values()]
+    controlled = any(entry["shuffled"] is not None for entry in entries)
     lines = [
-        "Each cell shows, from top to bottom: the score in percent; its 95 % confidence interval; the "
-        "score of the shuffled control; the gain over the control in points, with its 95 % confidence "
-        "interval. In the shuffled control the model answers the same questions, but each with another "
-        "question's image. Questions about the same image vary together, so the intervals are over images.",
-        "sees: the score is higher with the right image, and the interval of the gain lies above 0. blind: "
-        "the interval of the gain includes 0 or lies below it, so the score is no evidence that the model "
-        "uses the image, however high it is. no control: the shuffled control was not run.",
-        "n is the number of questions, the same for every model. majority is the score for always giving the "
-        "most common answer. ↑ means higher is better.",
+        "Each cell: the score in percent, and its 95 % confidence interval, over images where they are known."
     ]
+    if controlled:
+        lines.append(
+            "shuffled: the score when every question gets another question's image, then the gain over it in "
+            "points with its interval. sees: that interval lies above 0. blind: it does not, so the score is "
+            "no evidence that the model looks at the image, however high it is. no control: not run."
+        )
+    else:
+        lines.append("no control: the shuffled control was not run.")
+    if any(entry["blank"] is not None for entry in entries):
+        lines.append("blank: the score with a grey image in place of each.")
+    down = ", ↓ that lower is" if any(entry["lower_is_better"] for entry in entries) else ""
+    lines.append(
+        "n: questions, the same for every model. majority: the score for always giving the most common "
+        f"answer. ↑ means higher is better{down}."
+    )
     if summary["tests"]:
         lines.append(
-            "* names the models than which this one is significantly better: a sign-flip test over images, "
-            f"with p < {ALPHA} after Holm's correction over {tests_of_family(summary)}. “but blind”: "
-            "the better score is no evidence of seeing better. “not above majority”: nor of having learned "
-            "the task."
+            "* names the models than which this one is better: a sign-flip test over images, with "
+            f"p < {ALPHA} after Holm's correction over {tests_of_family(summary)}. “but blind”, “not above "
+            "majority”: the better score is no evidence of seeing better, or of having learned the task."
         )
     return tuple(lines)
 
@@ -166,7 +145,7 @@ def score_table(summary: Summary, key: str, title: str, tasks: Iterable[str]) ->
         for name, entries in summary["models"].items()
         if any(task in entries for task in present)
     )
-    legend = score_legend(summary)
+    legend = score_legend(summary) + alike_note(rows)
     missing = [task.upper() for task in tasks if task not in found]
     if missing:
         legend += (f"Not run: {', '.join(missing)}.",)
@@ -195,15 +174,11 @@ def perplexity_table(summary: Summary) -> ReportTable | None:
     if not sets:
         return None
     legend = (
-        "Perplexity measures how well a model predicts the reference answers: 1 is perfect, lower is better "
-        "(↓). It reflects the style of an answer more than its correctness: a model trained on long answers "
-        "has a high perplexity on short ones, and vice versa.",
-        "The number on top is the paper's: the mean over the answers, without outliers above 1,000; ⋄ if "
-        "every answer is an outlier. corpus: perplexity over all answer tokens, nothing left out, with its "
-        "95 % confidence interval. skipped: answers that could not be scored (too long, empty, no image); "
-        "the set's JSONL file gives the reasons. shuffled: corpus perplexity when each answer gets another "
-        "question's image; the closer it is to corpus, the less the image matters. bits per character: one "
-        "unit for models of any tokenizer. Only answers that every model of a set scored are counted.",
+        "How well a model predicts the reference answers; lower is better (↓), and style counts more than "
+        "correctness. On top: the paper's mean over the answers, without outliers above 1,000 (⋄: all are). "
+        "corpus: over all answer tokens, with its 95 % confidence interval. skipped: could not be scored; "
+        "the set's JSONL file says why. shuffled: the corpus figure when each answer gets another question's "
+        "image. Only answers that every model of a set scored are counted.",
     )
     rows = tuple(
         (name, tuple(_perplexity_cell(entries[key]) if key in entries else None for key in sets))
@@ -211,64 +186,6 @@ def perplexity_table(summary: Summary) -> ReportTable | None:
     )
     columns = tuple(Column(f"{name.upper()} ↓", "perplexity of the answer") for name in sets)
     return ReportTable("table-7", PERPLEXITY, "Model", columns, rows, legend)
-
-
-def _pair_cell(summary: Summary, row: Mapping[str, Any] | None) -> Cell | None:
-    if row is None:
-        return None
-    better = winner(summary, row)
-    if better is None:
-        limit = row["detectable"]
-        bound = "too few differing questions to say" if limit is None else f"±{percent(limit)}"
-        judged = [f"no difference shown ({bound})"]
-    else:
-        doubtful = but_doubtful(summary["models"][better][row["task"]])
-        judged = [f"* {better} is better", *filter(None, [doubtful])]
-    counted = f"{row['questions']} questions"
-    if row["images"] is not None and row["images"] < row["questions"]:
-        counted += f" about {row['images']} images"
-    details = (
-        *judged,
-        f"uncorrected {p_number(row['p'])}, {counted}",
-        f"paper: {p_number(row['paper']['p'])}, {row['paper']['test']}",
-        f"only {row['a']}: {row['n10']}, only {row['b']}: {row['n01']} of {row['n']}",
-    )
-    return Cell(
-        p_number(row["p_holm"]), details, better_than=() if better is None else (_loser(row, better),)
-    )
-
-
-def _loser(row: Mapping[str, Any], better: str) -> str:
-    return row["b"] if better == row["a"] else row["a"]
-
-
-def pair_table(summary: Summary) -> ReportTable | None:
-    """Tasks by tested pairs; None if nothing was tested."""
-    pairs = list(dict.fromkeys((row["a"], row["b"]) for row in summary["tests"]))
-    if not pairs:
-        return None
-    tests = {(row["task"], row["a"], row["b"]): row for row in summary["tests"]}
-
-    rows = tuple(
-        (task.upper(), tuple(_pair_cell(summary, tests.get((task, *pair))) for pair in pairs))
-        for task in tasks_in_order(summary)
-        if any((task, *pair) in tests for pair in pairs)
-    )
-    legend = (
-        "Each cell tests whether the two models differ by more than chance. Questions about the same image "
-        "are not independent, and the same question about the same image counts once: the sign-flip test "
-        "asks how often the total would be as far from 0 if, on each image, the difference were as likely to "
-        "be the other way round (mid-p). The p-value on top is Holm-corrected over "
-        f"{tests_of_family(summary)}; * marks p < {ALPHA} and names the better model.",
-        "no difference shown is not “equal”: ± is the true difference, in points, that this test would have "
-        "shown with a probability of 80 %.",
-        "paper: McNemar's test as in the paper, over all rows as if they were independent, and uncorrected; "
-        "exact below 25 rows that one model alone got right, else chi-square with continuity correction. "
-        "permutation, for fractional scores: sign-flip test over rows. “only A: 10” means that A alone was "
-        "right in 10 rows (for fractional scores: that A scored higher).",
-    )
-    columns = tuple(Column(f"{a} vs {b}") for a, b in pairs)
-    return ReportTable("pairs", "Do the models of a pair differ?", "Task", columns, rows, legend)
 
 
 def more_metrics_table(summary: Summary) -> ReportTable | None:
@@ -326,7 +243,7 @@ def build_tables(summary: Summary) -> list[ReportTable]:
             for part, chunk in enumerate(chunks, start=1)
         ),
         *part_tables(summary, others),
-        pair_table(summary),
+        pair_table(summary, tasks_in_order(summary), perplexity_sets(summary)),
         more_metrics_table(summary),
     ]
     return [table for table in tables if table is not None]

@@ -14,17 +14,15 @@ from rich.text import Text
 
 from ndino.results.comparison import tests_of_family
 from ndino.results.statistics import ALPHA
-from ndino.results.table_data import Summary, percent, perplexity_number
+from ndino.results.table_data import Summary, arrow, percent, perplexity_number
 from ndino.results.tables import (
     OTHER_TASKS,
     PAPER_TABLES,
     PERPLEXITY,
-    but_doubtful,
     other_tasks,
     perplexity_sets,
-    starred_scores,
-    verdict_of,
 )
+from ndino.results.verdicts import but_doubtful, starred_scores, verdict_of
 
 GAP = 2  # characters between two columns of a table
 EMPTY = Text("    –")
@@ -66,7 +64,7 @@ def _score_column(
         return None
     first = next(iter(entries.values()))
     return _TerminalColumn(
-        f"{task.upper()} ↑\nn = {first['n']}",
+        f"{task.upper()} {arrow(first)}\nn = {first['n']}",
         {name: _score(entry, (name, task) in starred) for name, entry in entries.items()},
         EMPTY if first["majority"] is None else Text(f"{percent(first['majority']):>5}"),
     )

@@ -9,6 +9,7 @@ import pytest
 
 from ndino.cli import main
 from ndino.results.logs import ResultsError, read_foreign, sample_logs
+from ndino.results.logs.directions import is_lower_better
 from tests.commands import refused
 from tests.results.synthetic import write_rows
 
@@ -104,7 +105,7 @@ def test_logs_of_the_harness_are_compared_by_a_field(tmp_path, capsys):
     assert "80 rows have no doc.page, the first document 0" in refused(
         capsys, "compare", *paths, "--cluster", "doc.page"
     )
-    assert "no metric bleu from 0 to 1 in every row (remedy: choose from acc, acc_norm)" in refused(
+    assert "no metric bleu (remedy: choose from acc, acc_norm)" in refused(
         capsys, "compare", *paths, "--metric", "bleu"
     )
 
@@ -147,13 +148,84 @@ def test_other_documents_are_refused(tmp_path, capsys):
     )
 
 
+@pytest.mark.parametrize("metric", ["wer", "word_error_rate"])
+def test_of_error_rates_less_is_better(tmp_path, capsys, metric):
+    scores = {"a": [0.1 + n % 3 / 100 for n in range(40)], "b": [0.6 + n % 5 / 100 for n in range(40)]}
+    logs = []
+    for name, values in scores.items():
+        path = from_harness(tmp_path / f"{name}.jsonl", values, metrics=[metric])
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        write_rows(path, [row | {metric: row["acc"]} for row in rows])
+        logs.append(path)
+    text = compared(capsys, *logs, "--cluster", "doc_id")
+    assert "SAMPLES ↓" in text and "↓ that lower is" in text
+    assert "* a is better" in text and "only a: 40, only b: 0 of 40" in text
+    assert "not known" not in text
+
+
+@pytest.mark.parametrize(
+    "metric, lower",
+    [
+        *(
+            (name, True)
+            for name in ("wer", "cer", "TER", "loss", "ppl", "perplexity", "word_perplexity", "wer_score")
+        ),
+        *((name, True) for name in ("nll", "accuracy_loss", "bits_per_byte", "ter,none")),
+        *(
+            (name, False)
+            for name in ("acc", "acc_norm", "exact_match,strict-match", "pope_accuracy", "mme_score")
+        ),
+        *(
+            (name, False)
+            for name in ("error_detection_accuracy", "seed_image_score", "chrf++", "ROUGE-L", "f1")
+        ),
+        *((name, None) for name in ("gqa", "outcome", "terse", "lossy")),
+    ],
+)
+def test_the_direction_of_a_metric_is_known_by_its_name(metric, lower):
+    assert is_lower_better(metric) is lower
+
+
+def test_a_metric_of_unknown_direction_is_said(tmp_path, capsys):
+    logs = [from_harness(tmp_path / f"{name}.jsonl", [1.0, 0.0] * 20) for name in "ab"]
+    for path in logs:
+        path.write_text(path.read_text().replace('"acc"', '"gqa"').replace("acc_norm", "gqa_norm"))
+    text = compared(capsys, *logs)
+    assert "SAMPLES ↑" in text
+    assert "samples: whether more or less gqa is better is not known; more is taken to be." in text
+
+
+def test_a_row_that_is_no_score_from_0_to_1_is_named_with_its_value(tmp_path, capsys):
+    log = from_harness(tmp_path / "a.jsonl", [0.5, float("nan"), 1.0])
+    message = refused(capsys, "compare", log, log, "--metric", "acc")
+    assert "a.jsonl: acc is not a score from 0 to 1 in every row: row 2 has nan (remedy: " in message
+    log = from_harness(tmp_path / "b.jsonl", [50.0, 100.0], metrics=["acc"])
+    message = refused(capsys, "compare", log, log)
+    assert "no metric is a score from 0 to 1 in every row: acc: row 1 has 50 (remedy: divide perc" in message
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    write_rows(log, [{**rows[0], "acc": 1.0}, {**rows[1], "acc": "N/A"}])
+    assert "acc: row 2 has no number there" in refused(capsys, "compare", log, log)
+
+
+def test_a_log_without_hashes_of_its_documents_is_compared_and_said(tmp_path, capsys):
+    a = from_harness(tmp_path / "a.jsonl", [1.0, 0.0] * 10)
+    b = from_harness(tmp_path / "b.jsonl", [1.0, 0.0] * 10)
+    rows = [json.loads(line) for line in b.read_text().splitlines()]
+    write_rows(b, [{key: value for key, value in row.items() if key != "doc_hash"} for row in rows])
+    text = compared(capsys, a, b)
+    assert "a vs b" in text and f"{b} has rows without doc_hash, which are the same as others by" in text
+
+
 @pytest.mark.parametrize(
     "line, reason",
     [
         ("", "no samples"),
         ("{}\n", "row 1: field 'doc_id' must be int"),
         ("[1]\n", "row 1: not a JSON object"),
-        ('{"doc_id": 0, "note": "x", "loss": 4}\n', "no metric from 0 to 1 in every row"),
+        (
+            '{"doc_id": 0, "note": "x", "loss": 4}\n',
+            "no metric is a score from 0 to 1 in every row: loss: row 1 has 4",
+        ),
     ],
 )
 def test_what_is_no_sample_log_is_refused(tmp_path, line, reason):

@@ -337,7 +337,7 @@ def test_better_but_blind_is_said_wherever_better_is(tmp_path, capsys, wide_term
 
 
 def test_no_model_is_better_when_rows_and_questions_rank_them_differently():
-    row = {"a": "A", "b": "B", "p_holm": 0.01, "difference": 0.1}
+    row = {"a": "A", "b": "B", "p_holm": 0.01, "difference": 0.1, "lower_is_better": False}
     assert better_model(row, {"A": 0.5, "B": 0.4}) == "A"
     assert better_model(row, {"A": 0.4, "B": 0.5}) is None
     assert better_model(row | {"difference": -0.1}, {"A": 0.4, "B": 0.5}) == "B"

@@ -77,5 +77,5 @@ def test_the_terminal_shows_scores_and_each_legend_once(summary):
     shown = out.getvalue()
     assert "42.5 sees" in shown
     assert "30.0 * sees" in shown
-    assert shown.count("Each cell shows, from top to bottom") == 1
+    assert shown.count("Each cell: the score in percent") == 1
     assert max(map(len, shown.splitlines())) <= 100

@@ -59,19 +59,18 @@ def require(found: Questions, fault_of: Callable[[int], Fault]) -> None:
 
 
 def faulty_rows(found: Questions, faults: Sequence[tuple[int, str]]) -> str:
-    """``FILE row 3: reason; row 7: reason``; beyond ten rows, how many more."""
+    """``FILE row 3: reason; rows 7, 9: another``; beyond ten rows, how many more."""
+    alike: dict[tuple[Path, str], list[int]] = {}
+    for row, reason in faults[:NAMED_ROWS]:
+        alike.setdefault((found.rows[row].file, reason), []).append(found.rows[row].number)
     parts, before = [], None
-    for row, reason in faults:
-        file = found.rows[row].file
-        parts.append(f"{found.where(row) if file != before else f'row {found.rows[row].number}'}: {reason}")
+    for (file, reason), numbers in alike.items():
+        rows = f"{'rows' if len(numbers) > 1 else 'row'} {', '.join(map(str, numbers))}"
+        parts.append(f"{rows if file == before else f'{file} {rows}'}: {reason}")
         before = file
-    return first_of(parts)
-
-
-def first_of(named: Sequence[str]) -> str:
-    """The first ten of the rows that a message names; beyond these, how many more."""
-    more = f"; and {len(named) - NAMED_ROWS} more" if len(named) > NAMED_ROWS else ""
-    return "; ".join(named[:NAMED_ROWS]) + more
+    if len(faults) > NAMED_ROWS:
+        parts.append(f"and {len(faults) - NAMED_ROWS} more")
+    return "; ".join(parts)
 
 
 def require_columns(found: Questions, source: str, *columns: str) -> None:

@@ -141,7 +141,11 @@ def _row(path: Path, number: int, value: Any) -> Row:
 
 
 def _csv_rows(path: Path, content: bytes) -> Iterator[Row]:
-    reader = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
+    text = content.decode("utf-8")
+    header = text.partition("\n")[0]
+    # Spreadsheets write semicolons where a comma stands before decimals, as in Italy.
+    delimiter = ";" if ";" in header and "," not in header else ","
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     for fields in reader:
         extra = None in fields or None in fields.values()
         fault = f"has another number of columns than {', '.join(reader.fieldnames or [])}" if extra else None

@@ -8,13 +8,14 @@ lmms-eval names them ``DATE_samples_TASK.jsonl``, the harness ``samples_TASK_DAT
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ndino.results.logs.directions import is_lower_better
 from ndino.results.logs.fields import ResultsError, field, read_rows
 from ndino.results.logs.samples import LoggedSample
 from ndino.results.logs.tasks import ModelLogs, TaskLog
@@ -68,34 +69,51 @@ def read_foreign(
     notes = [f"{name}: {path.name} is older than another log of its task and left out." for path in left_out]
     tasks = {}
     for task, path in sorted(newest.items()):
-        tasks[task], clustered = _read_log(path, metric, cluster)
-        if clustered:
-            notes.append(f"{task}: rows with the same {clustered} are taken to be about the same image.")
+        tasks[task], said = _read_log(path, metric, cluster)
+        notes += [f"{task}: {each}" for each in said]
     return ModelLogs(name, tasks, tuple(notes))
 
 
-def _read_log(path: Path, metric: str | None, cluster: str | None) -> tuple[TaskLog, str | None]:
-    lines: dict[int, dict[str, Any]] = {}
-    scores: dict[int, dict[str, float]] = {}
+@dataclass(frozen=True)
+class _Document:
+    """What a log says of one document: its first line with the number of that row, and all its scores."""
+
+    row: int
+    line: dict[str, Any]
+    scores: dict[str, float]
+
+
+def _read_log(path: Path, metric: str | None, cluster: str | None) -> tuple[TaskLog, list[str]]:
+    """A log, and what has to be said of it."""
+    found: dict[int, _Document] = {}
     for row, line in read_rows(path):
-        doc = field(line, "doc_id", int, path, row)
-        lines.setdefault(doc, line)
-        for found, score in _scores(line):
-            if found in scores.setdefault(doc, {}):
-                raise ResultsError(path, f"document {doc} appears twice", row=row, remedy="remove one row")
-            scores[doc][found] = score
-    if not lines:
+        number = field(line, "doc_id", int, path, row)
+        document = found.setdefault(number, _Document(row, line, {}))
+        for name, score in _scores(line):
+            if name in document.scores:
+                raise ResultsError(path, f"document {number} appears twice", row=row, remedy="remove one row")
+            document.scores[name] = score
+    if not found:
         raise ResultsError(path, "no samples", remedy=_OTHER_LOG)
-    documents = sorted(lines)
-    usable = _usable([scores.get(doc, {}) for doc in documents])
-    primary = _primary(path, usable, metric, lines[documents[0]])
+    documents = [found[number] for number in sorted(found)]
+    usable = [name for name in _names_of_scores(documents) if _fault(documents, name) is None]
+    primary = _primary(path, documents, usable, metric)
     order = [primary, *(other for other in usable if other != primary)]
-    clustered = _cluster_field(path, [lines[doc] for doc in documents], cluster)
+    clustered = _cluster_field(path, [document.line for document in documents], cluster)
     samples = tuple(
-        _sample(lines[doc], {name: scores[doc][name] for name in order}, clustered) for doc in documents
+        _sample(each.line, {name: each.scores[name] for name in order}, clustered) for each in documents
     )
     means = {name: fmean(sample.metrics[name] for sample in samples) for name in order}
-    return TaskLog(path, None, samples, (), means, {}), clustered
+    said = []
+    if clustered:
+        said.append(f"rows with the same {clustered} are taken to be about the same image.")
+    if is_lower_better(primary) is None:
+        said.append(f"whether more or less {primary} is better is not known; more is taken to be.")
+    if any(sample.doc_hash is None for sample in samples):
+        said.append(
+            f"{path} has rows without doc_hash, which are the same as others by number and target alone."
+        )
+    return TaskLog(path, None, samples, (), means, {}), said
 
 
 def _scores(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -107,26 +125,47 @@ def _scores(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         value = line.get(name)
         if isinstance(value, Mapping):  # lmms-eval keeps what a total needs
             value = value.get("score")
-        if isinstance(value, (int, float)) and math.isfinite(value):
+        if isinstance(value, (int, float)):
             yield (name if chosen == "none" else f"{name},{chosen}"), float(value)
 
 
-def _usable(scores: Sequence[Mapping[str, float]]) -> list[str]:
-    """The metrics that every document has, from 0 to 1."""
-    return [name for name in scores[0] if all(0 <= each.get(name, -1) <= 1 for each in scores)]
+def _names_of_scores(documents: Sequence[_Document]) -> list[str]:
+    """Every metric of any document, in the order in which they appear."""
+    return list(dict.fromkeys(name for document in documents for name in document.scores))
 
 
-def _primary(path: Path, usable: Sequence[str], metric: str | None, line: Mapping[str, Any]) -> str:
-    if metric is not None and metric not in usable:
-        known = ", ".join(usable) or "none"
-        raise ResultsError(
-            path, f"no metric {metric} from 0 to 1 in every row", remedy=f"choose from {known}"
-        )
-    if not usable:
-        keys = ", ".join(sorted(set(line) - _OTHERS)) or "none"
-        reason = f"no metric from 0 to 1 in every row (fields that could be one: {keys})"
+def _fault(documents: Sequence[_Document], name: str) -> str | None:
+    """Where a metric is first missing or not from 0 to 1; None where every document has such a score."""
+    for document in documents:
+        score = document.scores.get(name)
+        if score is None:
+            return f"row {document.row} has no number there"
+        if not 0 <= score <= 1:
+            return f"row {document.row} has {score:g}"
+    return None
+
+
+def _primary(path: Path, documents: Sequence[_Document], usable: Sequence[str], metric: str | None) -> str:
+    names = _names_of_scores(documents)
+    if metric in usable or (metric is None and usable):
+        return metric or usable[0]
+    if metric in names:
+        reason = f"{metric} is not a score from 0 to 1 in every row: {_fault(documents, metric)}"
+    elif metric is not None:
+        reason = f"no metric {metric}"
+    elif names:
+        faults = "; ".join(f"{name}: {_fault(documents, name)}" for name in names)
+        reason = f"no metric is a score from 0 to 1 in every row: {faults}"
+    else:
+        keys = ", ".join(sorted(set(documents[0].line) - _OTHERS)) or "none"
+        reason = f"no row has a metric that is a number (fields that could be one: {keys})"
         raise ResultsError(path, reason, remedy=_OTHER_LOG)
-    return metric or usable[0]
+    remedy = (
+        f"choose from {', '.join(usable)}"
+        if usable
+        else "divide percentages by 100, repair or remove such rows"
+    )
+    raise ResultsError(path, reason, remedy=remedy)
 
 
 def _cluster_field(path: Path, lines: Sequence[Mapping[str, Any]], cluster: str | None) -> str | None:
@@ -160,7 +199,7 @@ def _sample(line: Mapping[str, Any], metrics: Mapping[str, float], clustered: st
     asked = line.get("input", "")
     return LoggedSample(
         doc_id=line["doc_id"],
-        doc_hash=str(line.get("doc_hash", "")),
+        doc_hash=None if line.get("doc_hash") is None else str(line["doc_hash"]),
         question=asked if isinstance(asked, str) else json.dumps(asked),
         target=str(line.get("target", "")),
         answer=answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False),

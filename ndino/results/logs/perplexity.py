@@ -136,7 +136,15 @@ def _read(path: Path) -> PerplexityLog:
 
 
 def read_perplexities(folder: Path) -> tuple[dict[str, dict[str, PerplexityLog]], list[str]]:
-    """Read RUN/ppl as {model: {set: log}}, each set counted on the answers that all its models scored.
+    """Read RUN/ppl, see `perplexities_of`."""
+    return perplexities_of({path.name: path for path in sorted(folder.glob("*/"))})
+
+
+def perplexities_of(folders: Mapping[str, Path]) -> tuple[dict[str, dict[str, PerplexityLog]], list[str]]:
+    """Read folders as {model: {set: log}}, each set counted on the answers that all its models scored.
+
+    Args:
+        folders: by model, what `ndino perplexity` wrote to; one that does not exist has no perplexities.
 
     Returns:
         The logs, and a note for each model of which answers were left out.
@@ -145,9 +153,10 @@ def read_perplexities(folder: Path) -> tuple[dict[str, dict[str, PerplexityLog]]
         ResultsError: models were given different answers of a set, or scored none in common.
     """
     sets: dict[str, dict[str, PerplexityLog]] = {}
-    for path in sorted(folder.glob("*/*.json")):
-        if not path.stem.endswith(SHUFFLED):
-            sets.setdefault(path.stem, {})[path.parent.name] = _read(path)
+    for model, folder in folders.items():
+        for path in sorted(folder.glob("*.json")):
+            if not path.stem.endswith(SHUFFLED):
+                sets.setdefault(path.stem, {})[model] = _read(path)
     found: dict[str, dict[str, PerplexityLog]] = {}
     notes: list[str] = []
     for name, logs in sets.items():

@@ -20,6 +20,7 @@ class LoggedSample:
     """One answered document.
 
     Attributes:
+        doc_hash: digest of the document; None in somebody else's log that does not hold it.
         metrics: the document's score for each metric name.
         image: digest of the decoded image shown, several joined; "" where none was. None: an older log, which
             does not say.
@@ -28,7 +29,7 @@ class LoggedSample:
     """
 
     doc_id: int
-    doc_hash: str
+    doc_hash: str | None
     question: str
     target: str | tuple[str, ...]
     answer: str

@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from ndino.results.logs import fields
+from ndino.results.logs.directions import is_lower_better
 from ndino.results.logs.fields import WRITE_AGAIN, ResultsError
 from ndino.results.logs.samples import (
     LoggedSample,
@@ -50,6 +51,11 @@ class TaskLog:
     @property
     def primary(self) -> str:
         return next(iter(self.metrics))
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether less of the primary metric is better, as far as its name is known."""
+        return is_lower_better(self.primary) is True
 
     @cached_property
     def images(self) -> Clusters | None:

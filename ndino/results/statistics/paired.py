@@ -181,14 +181,14 @@ def _detectable_rate(images: int, chance: float, level: float) -> float:
     Args:
         chance: share of the other images that differ, in either direction alike.
     """
-    from scipy.optimize import brentq
+    from scipy.optimize import root_scalar
 
     def missing(rate: float) -> float:
         return POWER - _power(images, rate, chance, level)
 
     if missing(1 - _PRECISION) > 0:
         return 1.0
-    return float(brentq(missing, _PRECISION, 1 - _PRECISION, xtol=_PRECISION))
+    return float(root_scalar(missing, bracket=(_PRECISION, 1 - _PRECISION), xtol=_PRECISION).root)
 
 
 def _power(images: int, rate: float, chance: float, level: float) -> float:

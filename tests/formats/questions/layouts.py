@@ -66,10 +66,10 @@ def _bom_and_crlf(folder: Path) -> None:
     (folder / "test.jsonl").write_bytes(b"\xef\xbb\xbf" + _lines(ROWS).replace("\n", "\r\n").encode())
 
 
-def _csv(folder: Path) -> None:
+def _csv(folder: Path, delimiter: str = ",") -> None:
     _draw(folder)
     with (folder / "test.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(ROWS[0]))
+        writer = csv.DictWriter(file, list(ROWS[0]), delimiter=delimiter)
         writer.writeheader()
         writer.writerows(ROWS)
 
@@ -136,6 +136,7 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
     "json.gz in data": _json_gz_in_data,
     "BOM and CRLF": _bom_and_crlf,
     "csv": _csv,
+    "csv with semicolons": lambda folder: _csv(folder, ";"),
     **{f"parquet of {kind}": _parquet(kind) for kind in ("structs", "bytes", "paths", "structs_of_paths")},
     "shards": _shards,
     "hub": _hub,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from ndino.results.logs import ModelLogs
 
 HELP = """
-Print the scores of two or more evaluated models with confidence intervals, and paired tests of every two.
+Print the scores of two or more evaluated models with confidence intervals, and paired tests of every two;
+also their perplexities (RUN/ppl/MODEL), where both have them.
 
 Logs that are broken, incomplete or not comparable are refused with one line that names file and reason.
 """
@@ -63,10 +65,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _models(
-    paths: Sequence[Path], names: Sequence[str], metric: str | None, cluster: str | None
-) -> list[ModelLogs]:
-    """Read the models to compare: from one run and names, from evaluation folders, or from sample logs."""
+def _named_paths(paths: Sequence[Path], names: Sequence[str]) -> list[tuple[str, Path]]:
+    """The models to compare: of one run and names, evaluation folders, or sample logs."""
     if names and len(paths) > 1:
         raise UsageError(
             f"{paths[1]}: --models selects models of one run, but several folders were given "
@@ -80,7 +80,13 @@ def _models(
                 f"(remedy: evaluate the model first, with --out {path.parent})"
             )
     shown = names or _shown_names(given)
-    return [_read(path, name, metric, cluster) for path, name in zip(given, shown, strict=True)]
+    return [*zip(shown, given, strict=True)]
+
+
+def _perplexity_folder(path: Path) -> Path | None:
+    """Where ``ndino perplexity`` puts what belongs to RUN/eval/MODEL; None for other paths."""
+    folder = Path(os.path.abspath(path))
+    return folder.parents[1] / "ppl" / folder.name if folder.parent.name == "eval" else None
 
 
 def _shown_names(given: Sequence[Path]) -> list[str]:
@@ -120,36 +126,49 @@ def compare(
     metric: str | None = None,
     cluster: str | None = None,
 ) -> None:
-    """Print scores with confidence intervals, and a paired test for every pair of models.
+    """Print scores with confidence intervals, perplexities, and paired tests for every pair of models.
 
     Raises:
         UsageError: fewer than two models, or one that was not evaluated.
         ResultsError: no common task, or logs that cannot be compared.
     """
-    from ndino.results.comparison import compare_pairs
+    from ndino.results.comparison import compare_pairs, perplexity_figures
     from ndino.results.logs import ResultsError, check_comparable, unnamed_images
+    from ndino.results.logs.perplexity import perplexities_of
+    from ndino.results.logs.perplexity_tests import compare_perplexities
     from ndino.results.render import print_tables
-    from ndino.results.summary import summarise_models
+    from ndino.results.summary import summarise_models, summarise_perplexities
     from ndino.results.tables import build_tables
 
-    models = _models(paths, names, metric, cluster)
+    given = _named_paths(paths, names)
+    models = [_read(path, name, metric, cluster) for name, path in given]
     if len({model.name for model in models}) < max(2, len(models)):
         raise UsageError(
             f"{paths[0]}: a comparison needs two or more different models "
             "(remedy: give RUN --models A B, or evaluation folders)"
         )
     check_comparable(models)
-    tests = compare_pairs([*itertools.combinations(models, 2)])
-    if not tests:
+    pairs = [*itertools.combinations(models, 2)]
+    folders = {name: folder for name, path in given if (folder := _perplexity_folder(path)) is not None}
+    perplexities, left_out = perplexities_of(folders)
+    perplexity_tests = compare_perplexities(perplexities, [(a.name, b.name) for a, b in pairs])
+    tested = {row["set"] for row in perplexity_tests}
+    shared = {
+        name: {key: log for key, log in logs.items() if key in tested} for name, logs in perplexities.items()
+    }
+    tests = compare_pairs(pairs, perplexity_figures(perplexity_tests))
+    if not tests and not perplexity_tests:
         remedy = "evaluate them on the same tasks"
         raise ResultsError(paths[0], "the models have no task in common", remedy=remedy)
     summary = {
         "models": summarise_models(models),
-        "perplexity": {},
+        "perplexity": summarise_perplexities(shared, [name for name, _ in given if shared.get(name)]),
+        "perplexity_tests": perplexity_tests,
         "tests": tests,
         "notes": [
             *dict.fromkeys(note for model in models for note in model.notes),
             *unnamed_images(models),
+            *left_out,
         ],
     }
     print_tables([table for table in build_tables(summary) if table.key != "more"], console)
