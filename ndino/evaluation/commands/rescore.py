@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ndino.evaluation.store import ResultsStore
 
 HELP = """
-Score the answers of evaluated models again, those in TASK.jsonl and in the logs of its controls, with the metrics
-of this version. No model is loaded.
+Score the answers of evaluated models again, those in TASK.jsonl and in the logs of its controls, with the
+metrics of this version. No model is loaded.
 
 Tasks whose questions, images, prompts or generation settings have changed are left as they are and named.
 """
