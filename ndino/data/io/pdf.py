@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import mmap
+import re
 import resource
 import signal
 import subprocess
@@ -32,8 +34,11 @@ FAILED = 4
 NOT_BEGUN = 1
 POINTS_AN_INCH = 72
 MEMORY_BYTES = 4 * 1024**3
-# The specification lets readers search for %PDF- and %%EOF in the first and last 1,024 bytes.
+# The specification lets readers search for %PDF- in the first 1,024 bytes.
 MARK_WITHIN = 1024
+# What the last part of a document ends with; some programs leave out the second.
+END_MARKS = (b"startxref", b"%%EOF")
+OBJECT = re.compile(rb"\d\s+\d+\s+obj\b")
 FEWEST_PIXELS_A_SIDE, MOST_PIXELS_A_SIDE = 32, 20_000
 # PDFium's error code for a wrong password (FPDF_ERR_PASSWORD).
 PASSWORD = 4
@@ -123,16 +128,16 @@ def check_file(pdf: Path) -> None:
     Raises:
         PdfError: "empty file", "not a PDF" or "truncated".
     """
-    with pdf.open("rb") as file:
-        head = file.read(MARK_WITHIN)
-        file.seek(max(0, pdf.stat().st_size - MARK_WITHIN))
-        tail = file.read()
-    if not head:
+    if not pdf.stat().st_size:
         raise PdfError("empty file")
-    if b"%PDF-" not in head:
-        raise PdfError("not a PDF")
-    if b"%%EOF" not in tail:
-        raise PdfError("truncated")
+    with pdf.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content.find(b"%PDF-", 0, MARK_WITHIN) < 0:
+            raise PdfError("not a PDF")
+        # Readers ignore what servers and caches append. Objects behind the last mark are of a later part that
+        # was cut off: a revision, or all but the first page of a file that is made for the web.
+        end = max(content.rfind(mark) for mark in END_MARKS)
+        if end < 0 or OBJECT.search(content, end):
+            raise PdfError("truncated")
 
 
 def scale_of(width: float, height: float, rendering: Rendering) -> float:
@@ -153,6 +158,7 @@ def _render(pdf: Path, folder: Path, rendering: Rendering) -> None:
 
     try:
         document = pypdfium2.PdfDocument(pdf)
+        document.init_forms()  # before any page is opened: PDFium then draws what fields are filled with
         count = len(document)
     except pypdfium2.PdfiumError as error:
         _print_json({"reason": "encrypted" if error.err_code == PASSWORD else "broken PDF"})
@@ -166,6 +172,8 @@ def _render(pdf: Path, folder: Path, rendering: Rendering) -> None:
 
 
 def _render_page(document: Any, number: int, folder: Path, rendering: Rendering) -> Page:
+    from pypdfium2.raw import FPDFBitmap_BGRA
+
     page = document[number - 1]
     width, height = page.get_size()
     if width <= 0 or height <= 0:
@@ -173,7 +181,9 @@ def _render_page(document: Any, number: int, folder: Path, rendering: Rendering)
     scale = scale_of(width, height, rendering)
     if min(width, height) * scale < FEWEST_PIXELS_A_SIDE:
         return Page(number, reason="page too small")
-    image = _grey_if_colourless(page.render(scale=scale).to_pil())
+    # Without an alpha channel, PDFium draws the text of fields with coloured edges, as for a screen.
+    plain = {"force_bitmap_format": FPDFBitmap_BGRA} if document.formenv else {}
+    image = _grey_if_colourless(page.render(scale=scale, **plain).to_pil())
     if _is_blank(image):
         return Page(number, reason="blank page")
     dpi = scale * POINTS_AN_INCH

@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 
 import pypdf
 from PIL import Image
+from pypdf.annotations import FreeText
+from pypdf.generic import ArrayObject, DictionaryObject, FloatObject, NameObject, PdfObject, StreamObject
+from reportlab.lib.colors import white
 from reportlab.lib.pagesizes import A6
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
@@ -49,6 +52,26 @@ def sideways(*text: str) -> Draw:
         canvas.translate(420, 0)
         canvas.rotate(90)
         lines(*text)(canvas)
+
+    return draw
+
+
+def form(*text: str) -> Draw:
+    """A page whose lines of text are in the fields of a form."""
+
+    def draw(canvas: Canvas) -> None:
+        for number, line in enumerate(text):
+            canvas.acroForm.textfield(
+                name=f"field {number}",
+                value=line,
+                x=30,
+                y=340 - 30 * number,
+                width=240,
+                height=24,
+                fontSize=12,
+                borderWidth=0,
+                fillColor=white,
+            )
 
     return draw
 
@@ -97,6 +120,47 @@ def encrypted(content: bytes, password: str) -> bytes:
     """The document with a password to open it; an empty one only forbids changes."""
     writer = pypdf.PdfWriter(clone_from=pypdf.PdfReader(io.BytesIO(content)))
     writer.encrypt(password, "owner", algorithm="RC4-128")
+    return _written(writer)
+
+
+def without_appearances(content: bytes) -> bytes:
+    """The document with fields that readers have to draw from their values, as many programs fill them in."""
+    writer = pypdf.PdfWriter(clone_from=pypdf.PdfReader(io.BytesIO(content)))
+    for page in writer.pages:
+        for annotation in page["/Annots"]:
+            del annotation.get_object()["/AP"]
+    writer.set_need_appearances_writer()
+    return _written(writer)
+
+
+def annotated(content: bytes, text: str) -> bytes:
+    """The document with a remark on its first page, drawn by a stream of its own as editors write it."""
+    writer = pypdf.PdfWriter(clone_from=pypdf.PdfReader(io.BytesIO(content)))
+    drawn = StreamObject()
+    drawn.set_data(f"BT /F 12 Tf 5 15 Td ({text}) Tj ET".encode("latin-1"))
+    font = _dictionary(
+        Type=NameObject("/Font"), Subtype=NameObject("/Type1"), BaseFont=NameObject("/Helvetica")
+    )
+    drawn |= _dictionary(
+        Subtype=NameObject("/Form"),
+        BBox=ArrayObject(map(FloatObject, (0, 0, 230, 40))),
+        Resources=_dictionary(Font=_dictionary(F=font)),
+    )
+    remark = FreeText(text=text, rect=(30, 20, 260, 60))
+    remark |= _dictionary(AP=_dictionary(N=writer._add_object(drawn)))
+    writer.add_annotation(0, remark)
+    return _written(writer)
+
+
+def _dictionary(**entries: PdfObject) -> DictionaryObject:
+    return DictionaryObject({NameObject(f"/{key}"): value for key, value in entries.items()})
+
+
+def revised(content: bytes) -> bytes:
+    """The document with a second revision behind the first, as programs save small changes."""
+    file = io.BytesIO(content)
+    writer = pypdf.PdfWriter(file, incremental=True)
+    writer.add_metadata({"/Title": "Seconda versione"})
     return _written(writer)
 
 

@@ -9,18 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from reportlab.lib.pagesizes import A6
 
 from ndino.data.errors import DataError
 from ndino.data.io.pdf import PdfError, Rendering, render_pages, scale_of
 from tests.data.io.made_pdfs import (
     ITALIAN,
+    annotated,
     blank,
     encrypted,
+    form,
     heavy,
     lines,
     noise,
     pdf,
+    revised,
     rotated,
+    without_appearances,
     without_pages,
 )
 
@@ -92,18 +97,71 @@ def test_a_page_that_compresses_badly_is_a_jpeg(render, opened):
     assert opened(render(pdf(noise)).pages[0]).format == "JPEG"
 
 
+@pytest.mark.parametrize("fields", ["drawn by the program", "drawn by the reader"])
+def test_what_a_form_is_filled_with_is_on_the_page(render, opened, fields):
+    content = pdf(form(*ITALIAN))
+    image = opened(
+        render(content if fields == "drawn by the program" else without_appearances(content)).pages[0]
+    )
+    assert image.mode == "L"  # no colour marks the fields
+    top, right = image.height / A6[1], image.width / A6[0]
+    for number in range(len(ITALIAN)):
+        line = (30 * right, (A6[1] - 364 + 30 * number) * top, 270 * right, (A6[1] - 340 + 30 * number) * top)
+        assert image.crop(tuple(map(round, line))).getextrema()[0] < 60
+
+
+def test_a_remark_is_on_the_page(render):
+    assert [page.reason for page in render(pdf(blank)).pages] == ["blank page"]
+    assert [page.reason for page in render(annotated(pdf(blank), "Una nota")).pages] == [""]
+
+
+REVISED = revised(PAGE)
+AS_SERVED = {
+    "NULs behind": PAGE + bytes(4096),
+    "line breaks behind": PAGE + b"\r\n" * 3000,
+    "HTML behind": PAGE + b"\n<!-- served by cache -->\n" * 100,
+    "header before": b"\r\nContent-Type: application/pdf\r\n\r\n" + PAGE,
+    "byte order mark before": b"\xef\xbb\xbf" + PAGE,
+    "no end mark": PAGE[: PAGE.rindex(b"%%EOF")],
+    "cut end mark": PAGE[: PAGE.rindex(b"%%EOF") + 3],
+    "revised": REVISED,
+    "revised, NULs behind": REVISED + bytes(4096),
+}
+
+
+@pytest.mark.parametrize("kind", AS_SERVED)
+def test_what_readers_ignore_around_a_document_does_no_harm(render, opened, kind):
+    assert opened(render(AS_SERVED[kind]).pages[0]).tobytes() == opened(render(PAGE).pages[0]).tobytes()
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"", "empty file"),
         (b"<!DOCTYPE html><html><body>%%EOF", "not a PDF"),
         (PAGE[: len(PAGE) // 2], "truncated"),
+        (PAGE[: PAGE.rindex(b"startxref")], "truncated"),
+        (REVISED[: len(PAGE) + 100], "truncated"),
+        (PAGE[: len(PAGE) // 2] + bytes(4096), "truncated"),
+        (bytes(4096), "not a PDF"),
         (PAGE[: len(PAGE) // 2] + b"\n%%EOF\n", "broken PDF"),
         (b"%PDF-1.7\n%%EOF", "broken PDF"),
         (encrypted(PAGE, "segreto"), "encrypted"),
         (without_pages(), "broken PDF"),
     ],
-    ids=["empty", "html", "truncated", "half", "nothing", "encrypted", "no-pages"],
+    ids=[
+        "empty",
+        "html",
+        "truncated",
+        "no-end",
+        "revision",
+        "padded",
+        "zeros",
+        "half",
+        "nothing",
+        "encrypted",
+        "no-pages",
+    ],
 )
 def test_unreadable_pdfs_have_a_reason(render, content, reason):
     with pytest.raises(PdfError) as error:
