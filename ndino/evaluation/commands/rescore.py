@@ -123,10 +123,11 @@ def _renew_totals(
     from ndino.evaluation.benchmarks import Benchmarks
 
     entries = store.results["tasks"]
-    asked = max(entry["n"] for entry in entries.values())
-    benchmarks = Benchmarks([group], data=data, cache=store.folder.parent / ".cache", limit=asked)
+    benchmarks = Benchmarks([group], data=data, cache=store.folder.parent / ".cache")
     tasks = benchmarks.groups[group]
     if not scored & {*tasks}:
         store.save_group(group, before)
     elif scored >= {*tasks}:
+        # The numbers of questions weigh the means.
+        benchmarks.limit = max(entries[task]["n"] for task in tasks)
         store.save_group(group, benchmarks.totals(group, {task: entries[task]["metrics"] for task in tasks}))
