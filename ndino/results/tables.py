@@ -291,16 +291,20 @@ def leaks_table(files: Sequence[Path]) -> list[ReportTable]:
             found.name,
             (
                 Cell(found.data),
-                share(found.images_seen, found.images),
+                share(found.seen, found.images),
+                Cell(f"{found.exact:,}"),
+                Cell(f"{found.near:,}"),
                 share(found.questions_seen, found.questions),
+                Cell(f"{found.possible:,}"),
             ),
         )
         for found in seen_benchmarks(files)
     )
-    columns = tuple(map(Column, ("training data", "images seen", "questions about them")))
+    names = ("training data", "images seen", "exact", "near", "questions about them", "possible, not counted")
+    columns = tuple(map(Column, names))
     legend = (
-        "Images of the benchmarks that the training data show, with equal pixels or nearly equal: "
-        "`ndino data leaks`, docs/data.md.",
+        "Images of the benchmarks that the training data show: exact (equal pixels) and near (nearly equal). "
+        "Those that may be the same are not counted as seen: `ndino data leaks`, docs/data.md.",
     )
     return [
         ReportTable(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,19 @@ from ndino.data.framework.card import card
 from ndino.data.framework.folders import PACKAGES, images_of, read_manifest
 from ndino.data.framework.journal import json_line, json_rows
 from ndino.data.framework.layout import CARD, DATA, IMAGES, MANIFEST, REJECTS
-from ndino.data.leaks.benchmarks import BenchmarkIndex
+from ndino.data.leaks.benchmarks import GENERIC, BenchmarkIndex, SearchedBenchmark
+from ndino.data.leaks.compare import CORRELATION, NEAR, POSSIBLE
 from ndino.data.leaks.hashes import MOST_BITS, MOST_DIFFERENCE, HashStore
+from ndino.data.leaks.matching import MATCHES, POSSIBLY, SEEN, surest
 from ndino.data.leaks.search import KINDS, LeakCounts, search
 from ndino.formats.llava_json import read_records
 
 FOUND, CACHE = ".jsonl", ".hashes.sqlite"
 SHOWN_FAULTS = 3
+LIMITS = {
+    "bits": MOST_BITS, "thumbnail": MOST_DIFFERENCE, "correlation": CORRELATION, "near": NEAR,
+    "possible": POSSIBLE, "generic": GENERIC,
+}  # fmt: skip
 SEARCHED_WITH = (*PACKAGES, "ImageHash")  # packages whose versions are recorded
 
 
@@ -33,12 +39,18 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         help="training rows that show images of a benchmark",
         description="Compare the images and questions of a LLaVA data set with those of every benchmark: "
         "equal pixels, nearly equal images (size, compression, a narrow crop), and the questions' words. "
+        "Exam sheets, signs and screenshots of one layout have almost the same perceptual hash, so images "
+        "with similar hashes are compared block by block. "
         "Prints the rows by source and benchmark, and writes the counts to --out and the rows beside it. "
         "Hashes are kept there too; rerun to resume.\n\n"
         "  exact      rows with an image of the same pixels\n"
         "  near       rows with a nearly equal image, and no equal one\n"
-        "  question   of both, rows that ask one of the benchmark's questions about that image\n"
-        "  text       rows that ask the same words about another image: no leak by itself, and never dropped",
+        "  possible   rows with an image that agrees in part, or is too plain to tell: not counted as seen\n"
+        "             and never dropped; look at them in the .jsonl beside --out\n"
+        "  question   of exact and near, rows that ask one of the benchmark's questions about that image;\n"
+        "             questions that the benchmark asks about more than a tenth of its images do not count\n"
+        "  text       other rows with a question that the benchmark and the data each ask about a single\n"
+        "             image: no leak by itself, and never dropped",
         examples=[
             "ndino data leaks data/it --benchmarks data/benchmarks",
             "ndino data leaks data/it --benchmarks data/benchmarks --drop data/it-clean",
@@ -59,7 +71,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         "--drop",
         type=Path,
         metavar="FOLDER",
-        help="also write the data set without the rows that show a benchmark's image, these as rejects",
+        help="also write the data set without the exact and near rows, these as rejects; possible ones stay",
     )
     add_workers_argument(command, "processes that open images")
     command.set_defaults(run=_run)
@@ -74,6 +86,10 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError(f"--out {out}: does not end in .json (remedy: --out {out.with_suffix('.json')})")
     if args.drop is not None and args.drop.exists():
         raise UsageError(f"{args.drop}: is there already (remedy: another --drop, or remove it)")
+    # One that is not installed is reported here: hashes and table need them, after up to hours of work.
+    import imagehash  # noqa: F401
+    import pytablewriter  # noqa: F401
+
     store = HashStore(out.with_suffix(CACHE))
     index = BenchmarkIndex(args.benchmarks, store)
     counts = search(file, images, index, store, out.with_suffix(FOUND), workers=args.workers)
@@ -85,9 +101,13 @@ def _run(args: argparse.Namespace) -> int:
             shown = "; ".join(faults[:SHOWN_FAULTS])
             print(f"not compared: {len(faults):,} images or questions of the {what}: {shown}")
     print(f"{counts.leaked:,} of {counts.rows:,} rows show a benchmark's image: {out.with_suffix(FOUND)}")
+    if counts.possible:
+        print(
+            f"{counts.possible:,} more rows possibly do, not counted: the lines there with {POSSIBLY} alone"
+        )
     if args.drop is not None:
         manifest = drop(file, images, out.with_suffix(FOUND), args.drop)
-        print(f"{args.drop}: {manifest['rows']['total']:,} rows without them")
+        print(f"{args.drop}: {manifest['rows']['total']:,} rows without the exact and near ones")
         return 0 if manifest["rows"]["total"] else 1
     return 0
 
@@ -97,20 +117,13 @@ def summarise(file: Path, index: BenchmarkIndex, counts: LeakCounts) -> dict[str
     return {
         "data": str(file),
         "sha256": digest_of(file),
-        "limits": {"bits": MOST_BITS, "thumbnail": MOST_DIFFERENCE},
+        "limits": LIMITS,
         "rows": counts.rows,
         "leaked": counts.leaked,
+        "possible": counts.possible,
         "sources": dict(sorted(counts.sources.items())),
         "benchmarks": {
-            benchmark.name: {
-                "rows": benchmark.rows,
-                "images": len(benchmark.images),
-                "images_seen": len(counts.seen[benchmark.name]),
-                "rows_seen": sum(benchmark.images[image] for image in counts.seen[benchmark.name])
-                if benchmark.rows
-                else 0,
-            }
-            for benchmark in index.benchmarks
+            name: _of_benchmark(benchmark, counts.seen[name]) for name, benchmark in index.benchmarks.items()
         },
         "table": {
             source: {name: {kind: kinds[kind] for kind in KINDS} for name, kinds in sorted(found.items())}
@@ -118,10 +131,24 @@ def summarise(file: Path, index: BenchmarkIndex, counts: LeakCounts) -> dict[str
         },
         "unread": {
             "data": counts.unread,
-            "benchmarks": [fault for benchmark in index.benchmarks for fault in benchmark.unread],
+            "benchmarks": [fault for benchmark in index.benchmarks.values() for fault in benchmark.unread],
         },
         "commit": commit(),
         "versions": versions(SEARCHED_WITH),
+    }
+
+
+def _of_benchmark(benchmark: SearchedBenchmark, seen: dict[int, str]) -> dict[str, int]:
+    """Its rows, images and questions, and what of them the data show; seen are exact and near images."""
+    shown = Counter(seen.values())
+    rows = [benchmark.images[image] for image, kind in seen.items() if kind in SEEN]
+    return {
+        "rows": benchmark.rows,
+        "images": len(benchmark.images),
+        **{kind: shown[kind] for kind in MATCHES},
+        "rows_seen": sum(rows) if benchmark.rows else 0,
+        "texts": len(benchmark.questions),
+        "generic": sum(map(benchmark.generic, benchmark.questions)),
     }
 
 
@@ -129,28 +156,39 @@ def table(summary: dict[str, Any]) -> str:
     """Rows by source and benchmark, then the part of each benchmark that the data show, as Markdown."""
     from pytablewriter import MarkdownTableWriter
 
+    benchmarks = summary["benchmarks"]
+    # Where every question is generic, none can match: 0 would say that they were looked for.
+    hollow = {name for name, found in benchmarks.items() if found["texts"] == found["generic"]}
     rows = [
-        [source, name, *(kinds[kind] for kind in KINDS)]
+        [source, name, *("-" if name in hollow and kind not in MATCHES else kinds[kind] for kind in KINDS)]
         for source, found in summary["table"].items()
         for name, kinds in found.items()
     ]
-    seen = [
-        [name, found["images"], found["images_seen"], found["rows"], found["rows_seen"]]
-        for name, found in summary["benchmarks"].items()
-    ]
+    shown = ("images", *MATCHES, "rows", "rows_seen", "texts", "generic")
+    seen = [[name, *(found[key] for key in shown)] for name, found in benchmarks.items()]
     first = MarkdownTableWriter(headers=["source", "benchmark", *KINDS], value_matrix=rows, margin=1)
-    headers = ["benchmark", "images", "images seen", "questions", "questions about them"]
+    headers = ["benchmark", "images", *MATCHES, "questions", "of exact and near images"]
+    headers += ["different texts", "generic, not compared"]
     second = MarkdownTableWriter(headers=headers, value_matrix=seen, margin=1)
     return f"{first.dumps() if rows else 'no row shows or asks what a benchmark does'}\n{second.dumps()}"
 
 
 def drop(file: Path, images: Path, found: Path, out: Path) -> dict[str, Any]:
-    """Write the rows of ``file`` that are not in ``found`` to the data folder ``out``, the others as rejects.
+    """Write ``file`` to the data folder ``out``, with the exact and near rows of ``found`` as rejects.
 
     Returns:
         Its manifest.
     """
-    leaked = {line["row"]: line for line in json_rows(found)}
+    leaked: dict[int, dict[str, str]] = {}  # by row, the surest match in each benchmark
+    possible = 0
+    for line in json_rows(found):
+        kinds: dict[str, list[str]] = defaultdict(list)
+        for match in line["matches"]:
+            if match["kind"] in SEEN:
+                kinds[match["benchmark"]].append(match["kind"])
+        if kinds:
+            leaked[line["row"]] = {name: surest(own) or "" for name, own in sorted(kinds.items())}
+        possible += not kinds
     before = read_manifest(file.parent) if file.name == DATA else None
     rows: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
@@ -160,8 +198,8 @@ def drop(file: Path, images: Path, found: Path, out: Path) -> dict[str, Any]:
             for number, record in read_records(file):
                 source = str(record.get("source") or file.parent.name)
                 if number in leaked:
-                    shown = sorted({match["benchmark"] for match in leaked[number]["matches"]})
-                    reason = f"shows an image of {', '.join(shown)}"
+                    shown = ", ".join(f"{name} ({kind})" for name, kind in leaked[number].items())
+                    reason = f"shows an image of {shown}"
                     rejects.write(json_line({"id": record["id"], "reason": reason, "row": record}))
                     reasons[reason] += 1
                     continue
@@ -175,7 +213,11 @@ def drop(file: Path, images: Path, found: Path, out: Path) -> dict[str, Any]:
             **(before or {"lang": None, "translator": None}),
             "source": f"{before['source'] if before else file.parent.name}/clean",
             "inputs": [{"file": f"{file.parent.name}/{file.name}", "sha256": digest_of(file)}],
-            "settings": {"dropped": "rows with an image of a benchmark", "bits": MOST_BITS},
+            "settings": {
+                "dropped": "rows with an exact or near image of a benchmark",
+                "possible": f"{possible} rows kept",
+                "limits": LIMITS,
+            },
             "rows": {"total": rows.total(), "sources": dict(sorted(rows.items()))},
             "images": len(linked),
             "rejects": dict(sorted(reasons.items())),

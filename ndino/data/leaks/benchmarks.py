@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,35 +13,20 @@ import numpy as np
 from tqdm import tqdm
 
 from ndino.common.errors import UsageError, UserError
-from ndino.data.leaks.hashes import (
-    CHUNK,
-    MOST_BITS,
-    MOST_DIFFERENCE,
-    HashedImage,
-    HashStore,
-    content_key,
-    hash_image,
-)
+from ndino.common.images import image_digest
+from ndino.data.leaks.compare import sketch
+from ndino.data.leaks.hashes import CHUNK, MOST_BITS, MOST_DIFFERENCE, HashedImage, HashStore, hash_image
 from ndino.formats.questions.faults import question_fault
-from ndino.formats.questions.images import ImageFaultError, image_files
+from ndino.formats.questions.images import ImageFaultError, decode, image_files
 from ndino.formats.questions.layout import splits_of
 from ndino.formats.questions.rows import IMAGE
 from ndino.formats.questions.table import Questions, read_questions
 from ndino.languages.text import without_accents
 
+GENERIC = 10  # a question about more than one in so many of a benchmark's images says nothing of a row
 QUESTION_FIELDS = ("question", "sent")
 ROWS_AT_ONCE = 32  # training images that are compared with all benchmark images together
 _WORDS = re.compile(r"\W+")
-
-
-@dataclass(frozen=True)
-class Match:
-    """A benchmark's image that a training image repeats; ``distance`` is in bits, 0 for equal pixels."""
-
-    benchmark: str
-    image: int
-    exact: bool
-    distance: int
 
 
 @dataclass
@@ -50,14 +35,27 @@ class SearchedBenchmark:
 
     Attributes:
         questions: its texts, normalised, each with the images that it is asked about.
+        elsewhere: how many rows ask a text about an image that is in another data set.
         images: for each distinct image, in how many questions it is shown.
     """
 
     name: str
     rows: int = 0
     questions: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    elsewhere: Counter[str] = field(default_factory=Counter)
     images: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     unread: list[str] = field(default_factory=list)
+
+    def generic(self, question: str) -> bool:
+        """Whether it is asked about so many of the images that a row with one of them asks it by chance."""
+        return self._asked(question) > max(1, len(self.images) // GENERIC)
+
+    def specific(self, question: str) -> bool:
+        """Whether it is asked about a single image."""
+        return self._asked(question) == 1
+
+    def _asked(self, question: str) -> int:
+        return len(self.questions[question]) + self.elsewhere[question]
 
 
 class BenchmarkIndex:
@@ -72,16 +70,18 @@ class BenchmarkIndex:
     """
 
     def __init__(self, folder: Path, store: HashStore) -> None:
-        self.benchmarks: list[SearchedBenchmark] = []
+        self.benchmarks: dict[str, SearchedBenchmark] = {}
         self._pixels: dict[str, int] = {}
         self._images: list[HashedImage] = []
         # Not in the store yet: to commit each image by itself can take longer than to hash it.
         self._new: dict[str, HashedImage] = {}
+        self._sketches: dict[str, bytes] = {}
         # The data sets that show an image.
         self.shown_by: dict[int, set[str]] = defaultdict(set)
         for path in sorted(folder.glob("*/*")):
             if path.is_dir() and not path.name.startswith("."):
-                self.benchmarks.append(self._read(path, f"{path.parent.name}/{path.name}", store))
+                name = f"{path.parent.name}/{path.name}"
+                self.benchmarks[name] = self._read(path, name, store)
                 self._keep_new(store)
         if not self.benchmarks:
             raise UsageError(
@@ -133,65 +133,62 @@ class BenchmarkIndex:
                 found.unread.append(f"{questions.where(row)}: {fault[0]}")
             if isinstance(text, str) and (key := plain(text)):
                 found.questions[key].update(() if image is None else (image,))
+                found.elsewhere[key] += image is None
 
     def _add(self, found: SearchedBenchmark, encoded: bytes, store: HashStore, where: str) -> int | None:
-        key = content_key(encoded)
+        # Not the key of a training image: for that no sketch is kept.
+        key = f"benchmark {image_digest(encoded)}"
         hashed = self._new.get(key) or store.find([key]).get(key)
         if hashed is None:
             try:
-                hashed = hash_image(encoded)
+                image = decode(encoded)
             except ImageFaultError as error:
                 found.unread.append(f"{where}: {error.reason}")
                 return None
-            self._new[key] = hashed
+            hashed = self._new[key] = hash_image(image)
+            self._sketches[hashed.pixels] = sketch(image)
             if len(self._new) == CHUNK:
                 self._keep_new(store)
-        if (image := self._pixels.get(hashed.pixels)) is None:
-            image = self._pixels[hashed.pixels] = len(self._images)
+        if (number := self._pixels.get(hashed.pixels)) is None:
+            number = self._pixels[hashed.pixels] = len(self._images)
             self._images.append(hashed)
-        found.images[image] += 1
-        self.shown_by[image].add(found.name)
-        return image
+        found.images[number] += 1
+        self.shown_by[number].add(found.name)
+        return number
 
     def _keep_new(self, store: HashStore) -> None:
-        store.keep(self._new)
+        store.keep(self._new, self._sketches)
         self._new.clear()
+        self._sketches.clear()
 
-    def matches(self, images: Sequence[HashedImage]) -> list[list[Match]]:
-        """For each image, the benchmarks' images that it repeats: exactly, or nearly."""
+    def pixels(self, image: int) -> str:
+        """The digest of pixels of an image, by number."""
+        return self._images[image].pixels
+
+    def alike(self, images: Sequence[HashedImage]) -> list[dict[int, int]]:
+        """For each image, the benchmarks' images to compare with it, and how many bits of the hash differ."""
         parts = range(0, len(images), ROWS_AT_ONCE)
-        return [found for start in parts for found in self._near(images[start : start + ROWS_AT_ONCE])]
+        return [found for start in parts for found in self._alike(images[start : start + ROWS_AT_ONCE])]
 
-    def _near(self, images: Sequence[HashedImage]) -> Iterator[list[Match]]:
+    def _alike(self, images: Sequence[HashedImage]) -> Iterator[dict[int, int]]:
         if not self._images:
-            yield from ([] for _ in images)
+            yield from ({} for _ in images)
             return
         asked = np.array([np.frombuffer(image.bits, dtype=np.uint64) for image in images])
         distances = np.zeros((len(images), len(self._images)), dtype=np.uint16)
         for word in range(asked.shape[1]):
             distances += np.bitwise_count(asked[:, word, None] ^ self._bits[None, :, word])
         for image, row in zip(images, distances, strict=True):
-            exact = self._pixels.get(image.pixels)
             near = np.flatnonzero(row <= MOST_BITS)
             thumbnail = np.frombuffer(image.thumbnail, dtype=np.uint8).astype(np.int16)
             alike = np.abs(self._thumbnails[near] - thumbnail).mean(axis=1) <= MOST_DIFFERENCE
-            chosen: list[int] = near[alike].tolist()
-            if exact is not None:
-                chosen = sorted({*chosen, exact})
-            yield [
-                Match(name, number, number == exact, int(row[number]))
-                for number in chosen
-                for name in sorted(self.shown_by[number])
-            ]
+            yield {number: int(row[number]) for number in near[alike].tolist()}
 
-    def asking(self, texts: Sequence[str]) -> dict[str, set[int]]:
-        """The benchmarks that ask one of these questions, each with the images that it asks about."""
+    def asking(self, texts: Sequence[str]) -> dict[str, set[str]]:
+        """Which questions of each benchmark these texts ask, by the benchmark's name."""
         keys = {key for text in texts for key in _variants(text)}
-        found: dict[str, set[int]] = {}
-        for benchmark in self.benchmarks:
-            for key in keys & benchmark.questions.keys():
-                found.setdefault(benchmark.name, set()).update(benchmark.questions[key])
-        return found
+        found = {name: keys & benchmark.questions.keys() for name, benchmark in self.benchmarks.items()}
+        return {name: asked for name, asked in found.items() if asked}
 
 
 def plain(text: str) -> str:

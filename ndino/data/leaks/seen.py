@@ -10,17 +10,30 @@ from pathlib import Path
 from ndino.common.options import need_file
 from ndino.data.errors import DataError
 
+KEYS = ("images", "exact", "near", "possible", "rows", "rows_seen")
+
 
 @dataclass(frozen=True)
 class SeenBenchmark:
-    """Of a benchmark, the images and questions that there are, and those about images that ``data`` shows."""
+    """What ``data`` shows of a benchmark.
+
+    Attributes:
+        exact, near, possible: how many of its images are shown with equal pixels, nearly equal, or possibly.
+        questions_seen: of its questions, those about exact and near images.
+    """
 
     data: str
     name: str
     images: int
-    images_seen: int
+    exact: int
+    near: int
+    possible: int
     questions: int
     questions_seen: int
+
+    @property
+    def seen(self) -> int:
+        return self.exact + self.near
 
 
 def seen_benchmarks(files: Sequence[Path]) -> list[SeenBenchmark]:
@@ -36,7 +49,7 @@ def seen_benchmarks(files: Sequence[Path]) -> list[SeenBenchmark]:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             for name, counts in content["benchmarks"].items():
-                numbers = (int(counts[key]) for key in ("images", "images_seen", "rows", "rows_seen"))
+                numbers = (int(counts[key]) for key in KEYS)
                 found.append(SeenBenchmark(str(content["data"]), name, *numbers))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(

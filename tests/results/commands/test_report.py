@@ -37,8 +37,8 @@ def test_a_report_without_a_title_keeps_the_one_it_had(small_run):
 
 def test_report_states_how_much_of_each_benchmark_the_data_show(small_run, tmp_path, capsys):
     leaks = tmp_path / "leaks.json"
-    seen = {"images": 500, "images_seen": 12, "rows": 9000, "rows_seen": 216}
-    unseen = {"images": 398, "images_seen": 0, "rows": 0, "rows_seen": 0}
+    seen = {"images": 500, "exact": 10, "near": 2, "possible": 31, "rows": 9000, "rows_seen": 216}
+    unseen = {"images": 398, "exact": 0, "near": 0, "possible": 0, "rows": 0, "rows_seen": 0}
     benchmarks = {"swap-uniba/POPE_IT": seen, "lmms-lab/GQA": unseen}
     leaks.write_text(json.dumps({"data": "data/it/data.jsonl", "benchmarks": benchmarks}))
     assert main(["report", str(small_run), "--leaks", str(leaks)]) == 0
@@ -46,6 +46,7 @@ def test_report_states_how_much_of_each_benchmark_the_data_show(small_run, tmp_p
     (pope,) = [line for line in tables.splitlines() if "swap-uniba/POPE" in line]
     (gqa,) = [line for line in tables.splitlines() if "lmms-lab/GQA" in line]
     assert "12 of 500 (2.4 %)" in pope and "216 of 9,000 (2.4 %)" in pope and "data/it/data.jsonl" in pope
+    assert [cell.strip("* ") for cell in pope.split("|")[4:8]] == ["10", "2", "216 of 9,000 (2.4 %)", "31"]
     assert "0 of 398 (0.0 %)" in gqa
     assert "12 of 500 (2.4 %)" in (small_run / "report" / "index.html").read_text()
     leaks.write_text("{}")
