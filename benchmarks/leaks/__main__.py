@@ -78,6 +78,8 @@ def _measured(draw: Callable[[int], Image.Image], images: int) -> dict[str, Any]
                     path.write_bytes(copy(image))
                 right = 0
                 for number, matches in enumerate(matcher.match(paths)):
+                    if isinstance(matches, str):
+                        raise SystemExit(f"{paths[number]}: {matches}")
                     for match in matches:
                         own, seen = match.image == number, match.kind in SEEN
                         right += own and seen

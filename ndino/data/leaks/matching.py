@@ -17,7 +17,8 @@ from ndino.data.leaks.compare import NEAR, POSSIBLE, Sketch, sketch
 from ndino.data.leaks.hashes import HashedImage, HashStore, Pair, hash_image
 from ndino.formats.questions.images import ImageFaultError, decode, read
 
-T, U = TypeVar("T"), TypeVar("U")
+T = TypeVar("T")
+U = TypeVar("U")
 Agreements = dict[Pair, float | None]
 EXACT, NEARLY, POSSIBLY = MATCHES = ("exact", "near", "possible")
 SEEN = (EXACT, NEARLY)  # what counts as seen, and what --drop drops
