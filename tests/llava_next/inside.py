@@ -5,7 +5,9 @@ The answer is the last line of standard output, as JSON; tensors go into a safet
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -161,6 +163,15 @@ def weights(checkpoint: str, out: str) -> dict:
     model = LlavaLlamaForCausalLM.from_pretrained(checkpoint, attn_implementation="sdpa")
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, out)
     return {}
+
+
+def stop_early() -> None:
+    """The end of a trainer that was stopped before its last step, in which the interpreter's end aborts."""
+    from llava.ndino.saving import save_stage
+
+    atexit.register(os.abort)
+    print(json.dumps({"step": 1}))
+    save_stage(SimpleNamespace(state=SimpleNamespace(global_step=1, max_steps=2)), "nowhere")
 
 
 def large_image(path: str, seed: int) -> dict:

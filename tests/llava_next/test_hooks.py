@@ -146,6 +146,10 @@ def test_an_image_of_the_paper_s_largest_size_opens(inside, tmp_path):
     assert found["attention"] == ("flash_attention_2" if found["flash_attn"] else "sdpa")
 
 
+def test_a_trainer_ends_without_what_can_abort_it_at_the_interpreter_s_end(inside):
+    assert inside("stop_early") == {"step": 1}
+
+
 def test_nothing_is_fetched_at_import(tree, tmp_path):
     code = "from llava.conversation import conv_templates; print(conv_templates['llava_llama_3'].version)"
     environment = os.environ | {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
+import sys
 from pathlib import Path
 
 import torch
@@ -28,12 +30,17 @@ def save_stage(trainer, output_dir: str) -> None:
 
     Replaces ``safe_save_model_for_hf_trainer``, which calls CUDA on any machine and, in the projector stage,
     does not save language model, tower and image_newline. Saves nothing if training was stopped before its
-    last step.
+    last step. It is upstream's last call, and ends the process.
     """
     if trainer.state.global_step >= trainer.state.max_steps:
         trainer.guard.check_weights(trainer.args, trainer.state, trainer.model)
         _save(trainer, output_dir)
     leave()
+    # Not by the interpreter's own end. DeepSpeed keeps the group that was just left, and so gloo's threads. A
+    # thread that asks for the interpreter while it ends aborts the rank, after its work is done.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _save(trainer, output_dir: str) -> None:
