@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
+from miniature.kinds import COMMAND
 from ndino.common.files import key_of
 from ndino.common.images import image_sha256
 from ndino.common.transformers_types import generate
@@ -60,6 +61,7 @@ def score_captions(
             outcome.metrics,
             version=VERSION,
             majority={"exact_match": 0.0},
+            renewed_by=COMMAND,
         )
         for index in range(min(EXAMPLE_IMAGES, len(images))):
             save_image(images[index], out / "images" / TASK / f"{index}.png")

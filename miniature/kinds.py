@@ -14,6 +14,8 @@ from ndino.evaluation.models import find_model
 from ndino.evaluation.store import ResultsStore
 
 TASKS = Path(__file__).parents[1] / "tasks_it"
+# What makes the results here and the captions again, as messages name it.
+COMMAND = "make demo"
 # Each benchmark's definition, and the field of its documents that is logged as the target.
 SOURCES = {
     "gqa-it": ("gqa_it/gqa_it.yaml", "answer"),
@@ -45,6 +47,8 @@ def split_by_kind(name: str, folder: Path, out: Path, kinds: Mapping[str, list[s
                 },
                 version=store.results["tasks"][task]["version"],
                 majority=_majority(task, rows),
+                part_of=task,
+                renewed_by=COMMAND,
             )
 
 

@@ -167,7 +167,7 @@ class Benchmarks:
                 self._sizes[name] = json.loads(kept.read_text(encoding="utf-8"))
             else:
                 with self._environment(name):
-                    self._sizes[name] = sizes_of_images(task, self.size(name))
+                    self._sizes[name] = sizes_of_images(task, self.size(name), local=self.data is not None)
                 if kept is not None:
                     write_json(kept, self._sizes[name])
         return self._sizes[name]

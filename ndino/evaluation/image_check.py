@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from PIL.Image import Image
+
 from ndino.common.images import REPLACE_IMAGE
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.progress import reading
-from ndino.evaluation.tasks.preparation import faulty_rows
+from ndino.evaluation.tasks.preparation import faulty_rows, first_of
 
 
-def sizes_of_images(task: LoadedTask, size: int) -> list[tuple[int, int]]:
+def sizes_of_images(task: LoadedTask, size: int, *, local: bool) -> list[tuple[int, int]]:
     """(height, width) in pixels of the image of each of the first ``size`` questions; each is decoded once.
+
+    Args:
+        local: whether the data are the user's own. The hub's are decoded for our tasks alone.
 
     Returns:
         An empty list for a task that is not ours, which may show anything.
@@ -21,6 +26,8 @@ def sizes_of_images(task: LoadedTask, size: int) -> list[tuple[int, int]]:
         SetupError: images cannot be read; names their rows.
     """
     if not task.is_ours:
+        if local:
+            _require_whole_images(task, size)
         return []
     seen: dict[Any, tuple[int, int] | str] = {}
     found, faults = [], []
@@ -41,3 +48,24 @@ def sizes_of_images(task: LoadedTask, size: int) -> list[tuple[int, int]]:
             f"task {task.name}: {faulty_rows(task.task.eval_docs, faults)} (remedy: {REPLACE_IMAGE})"
         )
     return found
+
+
+def _require_whole_images(task: LoadedTask, size: int) -> None:
+    """Decode what the first ``size`` questions of a task that is not ours show, as far as it is images.
+
+    Raises:
+        SetupError: images cannot be read; names their documents.
+    """
+    faults = []
+    for number in reading(range(size), silent=False):
+        try:
+            for shown in task.images(number) or ():
+                if isinstance(shown, Image):
+                    shown.load()
+        except (OSError, SyntaxError) as error:  # what Pillow raises for damaged files
+            faults.append(f"document {number}: image cannot be read: {' '.join(str(error).split())}")
+        except Exception:
+            # Such a task may want more than a document, or show nothing at all; asking it says so.
+            return
+    if faults:
+        raise SetupError(f"task {task.name}: {first_of(faults)} (remedy: {REPLACE_IMAGE})")

@@ -49,6 +49,9 @@ class ResultsStore:
 
     Where the model has changed, its old results stay, stale, until each is made again.
 
+    Another command may add results of its own. Their entries have ``renewed_by``, that command, and those
+    that were taken from a task's rows also ``part_of``, the task.
+
     Raises:
         SetupError: the folder holds another model's results, or ``results.json`` is broken.
     """
@@ -127,16 +130,20 @@ class ResultsStore:
         Raises:
             SetupError: a task's answers depend on something else; one folder would hold both.
         """
-        mixed: dict[str, list[str]] = {}
+        mixed: dict[tuple[str, str], list[str]] = {}
         for task, entry in self.results["tasks"].items():
             before = entry.get("depends")
-            if task not in asked and (before is None or before["answers"] != answers):
+            kept = task not in asked and entry.get("part_of") not in asked
+            if kept and (before is None or before["answers"] != answers):
                 now = {"answers": answers, "task": before["task"] if before else {}}
-                mixed.setdefault(what_changed(before, now), []).append(task)
-        for reason, tasks in mixed.items():
+                renew = "evaluate them too with --tasks"
+                if "renewed_by" in entry:
+                    renew = f"renew them with {entry['renewed_by']}"
+                mixed.setdefault((what_changed(before, now), renew), []).append(task)
+        for (reason, renew), tasks in mixed.items():
             raise SetupError(
                 f"{self.folder}: also holds {', '.join(tasks)}, whose results are stale: {reason} "
-                "(remedy: evaluate them too with --tasks, choose another --out, or remove that folder)"
+                f"(remedy: {renew}, choose another --out, or remove that folder)"
             )
 
     def rows(self, task: str, control: str = RIGHT) -> list[dict[str, Any]]:
@@ -156,7 +163,8 @@ class ResultsStore:
         """Write a finished task's log and its entry in ``results.json``, to which ``more`` is added.
 
         Older controls of the task are removed then, except ``controls``, which are written with it. Totals of
-        groups are removed when the task's scores change, or what the answers depend on.
+        groups are removed when the task's scores change, or what the answers depend on; parts of the task
+        when anything does that it depends on.
         """
         lines = _lines(rows)
         entry = {
@@ -175,10 +183,18 @@ class ResultsStore:
         self.results["tasks"][task] = entry
         if before is not None and _scored_otherwise(before, entry):
             self.results["groups"] = {}
+        parts = [name for name, other in self.results["tasks"].items() if other.get("part_of") == task]
+        gone = parts if before is not None and before.get("key") != entry["key"] else []
+        for name in gone:
+            del self.results["tasks"][name]
         self._write()
-        for control in controls_among((path.name for path in self.folder.iterdir()), task):
-            if control not in _controls(entry):
-                self._log(task, control).unlink(missing_ok=True)
+        for name in (task, *gone):
+            held = _controls(self.results["tasks"].get(name, {}))
+            for control in controls_among((path.name for path in self.folder.iterdir()), name):
+                if control not in held:
+                    self._log(name, control).unlink(missing_ok=True)
+            if name in gone:
+                self._log(name).unlink(missing_ok=True)
 
     def save_control(
         self, task: str, control: str, rows: Iterable[Row], metrics: Mapping[str, float]

@@ -106,6 +106,23 @@ def test_other_documents_are_refused(small_run):
     assert message.startswith(f"{log}: not the same documents as IT: 1 only here [77], 1 only there [39]")
 
 
+def test_a_limited_evaluation_is_refused_for_its_documents_and_not_for_their_majority(small_run):
+    folder = small_run / "eval" / "PT+IT"
+    for name in ("mtvqa-it.jsonl", "mtvqa-it.shuffled.jsonl"):
+        rewrite(folder / name, lambda rows: rows.pop())
+    rows = [json.loads(line) for line in (folder / "mtvqa-it.jsonl").read_text().splitlines()]
+    scores = {
+        metric: sum(row["metrics"][metric] for row in rows) / len(rows) for metric in rows[0]["metrics"]
+    }
+    shown = [json.loads(line) for line in (folder / "mtvqa-it.shuffled.jsonl").read_text().splitlines()]
+    shuffled = {
+        metric: sum(row["metrics"][metric] for row in shown) / len(shown) for metric in shown[0]["metrics"]
+    }
+    changed = {"n": len(rows), "metrics": scores, "shuffled": shuffled, "majority": {"exact_match": 0.9}}
+    change_results(small_run, "PT+IT", lambda tasks: tasks["mtvqa-it"].update(changed))
+    assert "not the same documents as IT: 0 only here [], 1 only there [39]" in refused(small_run)
+
+
 @pytest.mark.parametrize("field, value", [("doc_hash", "other"), ("target", "verde")])
 def test_changed_data_is_refused(small_run, field, value):
     for name in ("mtvqa-it.jsonl", "mtvqa-it.shuffled.jsonl"):

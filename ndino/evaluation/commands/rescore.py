@@ -59,12 +59,20 @@ def run(args: argparse.Namespace) -> int:
         with hold(folder):
             store = ResultsStore.of(folder)
             groups = dict(store.results["groups"])
+            entries = dict(store.results["tasks"])
             with quiet_libraries(), working_directory(data):
-                outcomes = {task: _rescored(store, task, data) for task in store.results["tasks"]}
+                tasks = [task for task in entries if "renewed_by" not in entries[task]]
+                outcomes = {task: _rescored(store, task, data) for task in tasks}
                 scored = {task for task, fault in outcomes.items() if fault is None}
                 for group, totals in groups.items():
                     _renew_totals(store, group, totals, scored, data)
         print(f"{folder.name}: {len(scored)} of {len(outcomes)} tasks scored")
+        if gone := [task for task in entries if task not in store.results["tasks"]]:
+            renew = entries[gone[0]]["renewed_by"]
+            print(
+                f"{folder.name}: {', '.join(gone)}: parts of tasks that were scored anew: "
+                f"renew them with {renew}"
+            )
         for fault in dict.fromkeys(outcomes.values()):
             if fault is not None:
                 left = ", ".join(task for task, found in outcomes.items() if found == fault)

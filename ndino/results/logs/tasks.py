@@ -203,16 +203,20 @@ def check_comparable(models: Sequence[ModelLogs]) -> None:
     for model in models:
         for task, log in model.tasks.items():
             name, reference = first.setdefault(task, (model.name, log))
-            for attribute in ("version", "primary", "majority"):
-                mine, theirs = getattr(log, attribute), getattr(reference, attribute)
-                if mine != theirs:
-                    reason = f"{attribute} of task {task} is {mine} here and {theirs} for {name}"
-                    raise ResultsError(
-                        log.path, reason, remedy="evaluate both with the same version of the task"
-                    )
+            _check_same(log, reference, name, "version", "primary")
             check_same_documents(log.path, log.samples, reference.samples, name, images=True)
+            # After the documents: others have another majority.
+            _check_same(log, reference, name, "majority")
             if reference.images is None and log.images is not None:
                 first[task] = (model.name, log)  # so that all later logs are held against its images
+
+
+def _check_same(log: TaskLog, reference: TaskLog, name: str, *attributes: str) -> None:
+    for attribute in attributes:
+        mine, theirs = getattr(log, attribute), getattr(reference, attribute)
+        if mine != theirs:
+            reason = f"{attribute} of task {log.path.stem} is {mine} here and {theirs} for {name}"
+            raise ResultsError(log.path, reason, remedy="evaluate both with the same version of the task")
 
 
 def unnamed_images(models: Sequence[ModelLogs]) -> list[str]:
