@@ -12,8 +12,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from ndino.cluster.survey import decode_fault, survey_images
+from ndino.cluster.survey import survey_images
 from ndino.common.errors import with_remedy
+from ndino.formats.image_files import image_fault
 from ndino.formats.llava_json import ConversationError
 from ndino.formats.model_kinds import ModelFolderError, weight_files
 from ndino.formats.recipes import Recipe
@@ -217,8 +218,8 @@ def _rows(stage: Stage, allocation: Allocation, *, every_image: bool) -> Lines:
     trained = usable - stage.recipe.eval_rows
     if allocation.gpus and (problem := no_step(stage.recipe, trained, stage.data, ranks=allocation.ranks)):
         yield False, problem
-    first_images = [stage.image_folder / image for image in survey.first_images]
-    broken = [line for image in first_images if (line := decode_fault(image))]
+    first_images = survey.first_images
+    broken = [line for image in first_images if (line := image_fault(image, stage.image_folder))]
     if len(broken) > stage.recipe.max_rejected * len(first_images):
         which = f"{len(broken)} of the first {len(first_images)} images do not open"
         if len(broken) == len(first_images):

@@ -7,10 +7,8 @@ import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
-from ndino.common.images import BROKEN_IMAGE, set_reading_rules
 from ndino.formats.image_files import read_headers
 from ndino.formats.llava_json import ConversationError, read_conversations
 
@@ -60,14 +58,3 @@ def survey_images(data: Path, image_folder: Path, every_image: bool, changed: in
         images=len(names) - len(faults),
         first_images=tuple(itertools.islice(dict.fromkeys(usable), DECODED)),
     )
-
-
-def decode_fault(path: Path) -> str | None:
-    """Why an image cannot be decoded to its end, with the remedy; None if it can."""
-    try:
-        set_reading_rules()
-        with Image.open(path) as image:
-            image.load()
-    except BROKEN_IMAGE as error:
-        return f"{path}: {error} (remedy: copy it again or remove its row)"
-    return None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ndino.common.errors import UsageError, UserError
 from ndino.common.files import atomic_file, digest_of, key_of, write_json
+from ndino.common.images import READING_VERSION
 from ndino.evaluation.controls import BLANK, RIGHT, shuffle_number
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.image_check import sizes_of_images
@@ -161,7 +162,7 @@ class Benchmarks:
         if name not in self._sizes:
             task, kept = self.task(name), None
             if self.cache is not None and self.data is not None:
-                key = key_of(self.depends(name)["data"], name, task.version, self.size(name))
+                key = key_of(self.depends(name)["data"], name, task.version, self.size(name), READING_VERSION)
                 kept = self.cache / "images" / f"{key}.json"
             if kept is not None and kept.is_file():
                 self._sizes[name] = json.loads(kept.read_text(encoding="utf-8"))
@@ -234,6 +235,8 @@ class Benchmarks:
             "prompts": self._prompts.get(name),
             "generation": task.settings,
             "definition": key_of(definition),
+            # How images are opened. Other people's tasks open theirs.
+            "images": READING_VERSION if task.is_ours else None,
             "language": key_of(language(LANGUAGE).words) if task.is_ours else None,
         }
         return self._depends[name]

@@ -14,8 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ndino.common.errors import UserError
-from ndino.common.images import image_sha256
-from ndino.formats.questions.images import ImageFaultError, decode
+from ndino.common.images import ImageFaultError, image_sha256, read_image
 
 if TYPE_CHECKING:
     from ndino.formats.questions.table import Questions
@@ -96,7 +95,7 @@ def same_pixels(images: Mapping[Id, Callable[[], bytes]]) -> dict[Id, Id]:
     known: dict[Id, Id] = {}
     for name in sorted(images):
         try:
-            pixels = image_sha256(decode(images[name]()))
+            pixels = image_sha256(read_image(images[name]()))
         except ImageFaultError:
             known[name] = name
         else:

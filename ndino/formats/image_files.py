@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from ndino.common.errors import reason_of
-from ndino.common.images import BROKEN_IMAGE, header_size
-from ndino.formats.llava_json import file_fault
+from ndino.common.images import ImageFaultError, open_named, size_of_named
 
 # Threads that open headers. They wait for the disk or the network, not for a processor.
 THREADS = 16
@@ -32,15 +30,18 @@ class ImageHeader:
 def read_header(name: str, folder: Path) -> ImageHeader:
     """Open the image ``name``, as a row names it, as far as its header."""
     try:
-        return ImageHeader(name, header_size(folder / name), None)
-    except BROKEN_IMAGE as error:
-        # For a file that is not there, the words and remedies of `read_conversations`.
-        missing = file_fault([name], folder)
-        unreadable = (
-            f"{folder / name}: cannot be read as an image ({reason_of(error)}) "
-            "(remedy: copy it again or remove its row)"
-        )
-        return ImageHeader(name, (0, 0), missing or unreadable)
+        return ImageHeader(name, size_of_named(name, folder), None)
+    except ImageFaultError as error:
+        return ImageHeader(name, (0, 0), f"{error.reason} (remedy: {error.remedy})")
+
+
+def image_fault(name: str, folder: Path) -> str | None:
+    """Why the image ``name`` of a row cannot be used, with the remedy; it is decoded to its end."""
+    try:
+        open_named(name, folder)
+    except ImageFaultError as error:
+        return f"{error.reason} (remedy: {error.remedy})"
+    return None
 
 
 def read_headers(names: Iterable[str], folder: Path) -> Iterator[ImageHeader]:

@@ -16,10 +16,10 @@ from typing import Any
 
 import ijson
 
-from ndino.common.errors import SHOWN_REASON, UserError, reason_of, remedy_for, shown
+from ndino.common.errors import SHOWN_REASON, UserError, reason_of, shown
 from ndino.common.files import atomic_file
-from ndino.common.images import missing_image
-from ndino.formats.prompts import IMAGE_TOKEN, Role, Turn
+from ndino.common.images import ImageFaultError, find_image
+from ndino.formats.prompts import IMAGE_TOKEN, MARKERS, Role, Turn
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _REPAIR = "repair or remove the line"
@@ -130,15 +130,6 @@ def fault_of(record: Any) -> str | None:
     return None
 
 
-def file_fault(images: Sequence[str], folder: Path) -> str | None:
-    """Why one of ``images`` is not a file in ``folder``, with the remedy; None if all are."""
-    try:
-        _check_files(images, folder)
-    except _Fault as fault:
-        return f"{fault.reason} (remedy: {fault.remedy})"
-    return None
-
-
 def _is_jsonl(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix not in (".json", ".jsonl"):
@@ -232,6 +223,9 @@ def _turns(value: Any) -> tuple[Turn, ...]:
         if speaker != expected:
             raise _Fault(f"message {position + 1} is from {speaker}", f"it must be from {expected}")
         text = _text(message.get("value"), f"message {position + 1}")
+        for marker in MARKERS:
+            if marker in text:
+                raise _Fault(f"message {position + 1} contains the marker {marker}", "take it out")
         if speaker == "gpt" and IMAGE_TOKEN in text:
             raise _Fault(f"message {position + 1} of gpt holds {IMAGE_TOKEN}", "move it to a human message")
         turns.append(Turn(ROLES[speaker], text))
@@ -253,11 +247,6 @@ def _text(value: Any, what: str) -> str:
 def _check_files(images: Sequence[str], folder: Path) -> None:
     for image in images:
         try:
-            found = (folder / image).is_file()
-        except PermissionError as error:
-            remedy = remedy_for(error, "copy it there")
-            raise _Fault(f"image {shown(image)}: {reason_of(error)}", remedy) from error
-        except (OSError, ValueError):  # a name that is too long, or has a null byte
-            found = False
-        if not found:
-            raise _Fault(*missing_image(image, folder))
+            find_image(image, folder)
+        except ImageFaultError as error:
+            raise _Fault(error.reason, error.remedy) from error

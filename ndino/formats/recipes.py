@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAda
 from pydantic.dataclasses import dataclass
 
 from ndino.common.errors import UserError, reason_of, shown, with_remedy
+from ndino.common.images import WHITE
 from ndino.formats.prompts import PlainEnding, PromptFormat, Supervision
 
 # Fields that may change when a run is resumed, because the trained weights do not depend on them. A new field
@@ -40,6 +41,7 @@ NOT_IN_IDENTITY = {
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0)]
+Byte = Annotated[int, Field(ge=0, le=255)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(min_length=1)]
 
@@ -103,6 +105,7 @@ class Recipe:
     Batches are counted in samples, ``max_length`` in tokens with each image counted as its features,
     ``grid_pinpoints`` in pixels as (height, width), ``max_rejected`` as a share of all rows.
     ``loader_workers`` is by the CPUs there are where it is None.
+    ``background`` is the colour, red, green and blue, that shows where an image is transparent.
     ``vision_learning_rate`` and ``projector_learning_rate`` default to ``learning_rate`` where they are None.
     ``data`` (LLaVA JSON) and ``image_folder`` are relative to the working directory. Exactly one of
     ``epochs`` and ``max_steps`` is set.
@@ -145,6 +148,7 @@ class Recipe:
     loss_average: Literal["micro_batch", "token"] = "micro_batch"
     eval_rows: Annotated[int, Field(ge=0)] = 0
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
+    background: tuple[Byte, Byte, Byte] = WHITE
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.max_steps is None):

@@ -103,6 +103,7 @@ def upstream_arguments(
         "plain_ending": recipe.plain_ending,
         "data_path": inputs.rows,
         "image_folder": inputs.image_folder,
+        "background": ",".join(map(str, recipe.background)),
         "lazy_preprocess": True,
         "vision_tower": inputs.vision_tower,
         "mm_tunable_parts": ",".join(TUNABLE[part] for part in TUNABLE if part in recipe.trained_parts),

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from transformers import LlavaNextProcessor
 
+from ndino.common.images import WHITE, Colour
 from ndino.train.images import ImageError, Tiles, open_image, tile_anyres, tile_square
 from ndino.train.rows.encoding import EncodedRow
 from ndino.train.rows.index import RowIndex
@@ -42,10 +43,17 @@ class ConversationDataset(torch.utils.data.Dataset):
             which another row replaces. In shared memory: the loader's workers write to it.
     """
 
-    def __init__(self, index: RowIndex, image_folder: Path, processor: LlavaNextProcessor) -> None:
+    def __init__(
+        self,
+        index: RowIndex,
+        image_folder: Path,
+        processor: LlavaNextProcessor,
+        background: Colour = WHITE,
+    ) -> None:
         self.index = index
         self.image_folder = image_folder
         self.processor = processor
+        self.background = background
         self.damaged = torch.zeros(len(index), dtype=torch.uint8).share_memory_()
 
     @property
@@ -89,12 +97,12 @@ class ConversationDataset(torch.utils.data.Dataset):
         tile = tile_anyres if len(row.images) == 1 else tile_square
         found = []
         for name, size, tokens in zip(row.images, row.sizes, row.image_tokens, strict=False):
-            path = self.image_folder / name
-            tiles = tile(open_image(path), self.processor)
+            tiles = tile(open_image(name, self.image_folder, self.background), self.processor)
             if tiles.size != size:
                 raise ImageError(
-                    f"{path}: has {tiles.size[1]} x {tiles.size[0]} pixels, and had {size[1]} x {size[0]} "
-                    "when the data were indexed (remedy: put the old image back, or start the run again)"
+                    f"image {name} has {tiles.size[1]} x {tiles.size[0]} pixels, and had "
+                    f"{size[1]} x {size[0]} when the data were indexed "
+                    "(remedy: put the old image back, or start the run again)"
                 )
             found.append(dataclasses.replace(tiles, tokens=tokens))
         return found

@@ -140,7 +140,7 @@ def _train(
     require_steps(stage, len(index) - stage.recipe.eval_rows, ranks=arguments.world_size)
     trained, held_out = hold_out(index, stage.recipe.eval_rows, seed=stage.recipe.seed)
     fit_to_rows(arguments, stage.recipe, trained.lengths)
-    dataset = ConversationDataset(trained, stage.image_folder, processor)
+    dataset = ConversationDataset(trained, stage.image_folder, processor, stage.recipe.background)
     damage = RecordDamage(dataset, stage)
     if problem := nothing_to_learn(stage.recipe, stage.data, images=trained.has_images):
         raise StageError(problem)
@@ -165,7 +165,7 @@ def _train(
     )
     trainer.add_callback(damage)
     if held_out is not None:
-        evaluated = ConversationDataset(held_out, stage.image_folder, processor)
+        evaluated = ConversationDataset(held_out, stage.image_folder, processor, stage.recipe.background)
         trainer.add_callback(HeldOut(trainer, evaluated, collator, stage.out))
     if on_step is not None:
         trainer.remove_callback(PrinterCallback)

@@ -13,12 +13,12 @@ from transformers import LlavaNextProcessor
 from transformers.image_processing_utils import get_patch_output_size, select_best_resolution
 from transformers.image_utils import ChannelDimension
 
-from ndino.common.errors import UserError, reason_of
-from ndino.common.images import BROKEN_IMAGE, REPLACE_IMAGE, set_reading_rules
+from ndino.common.errors import UserError
+from ndino.common.images import WHITE, Colour, ImageFaultError, open_named
 
 
 class ImageError(UserError):
-    """An image that cannot be opened; the message names the file and the reason."""
+    """An image that cannot be used; the message names it and the reason."""
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,16 @@ class Tiles:
     tokens: int
 
 
-def open_image(path: Path) -> Image.Image:
-    """Read an image file as RGB.
+def open_image(name: str, folder: Path, background: Colour = WHITE) -> Image.Image:
+    """Read the image ``name``, as a row names it, as RGB.
 
     Raises:
-        ImageError: the file is missing, damaged or not an image, or has too many pixels
-            (``MAX_IMAGE_PIXELS``).
+        ImageError: the file is missing, damaged or not an image, or has too many pixels.
     """
-    set_reading_rules()
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except FileNotFoundError:
-        raise ImageError(f"{path}: no such image (remedy: {REPLACE_IMAGE})") from None
-    except BROKEN_IMAGE as error:
-        raise ImageError(
-            f"{path}: cannot be read as an image: {reason_of(error)} (remedy: {REPLACE_IMAGE})"
-        ) from error
+        return open_named(name, folder, background)
+    except ImageFaultError as error:
+        raise ImageError(f"{error.reason} (remedy: {error.remedy})") from error
 
 
 def tile_anyres(image: Image.Image, processor: LlavaNextProcessor) -> Tiles:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ndino.cluster.survey import decode_fault, survey_images
+from ndino.cluster.survey import survey_images
 
 
 def write_rows(folder: Path, *images: list[str]) -> Path:
@@ -37,11 +37,3 @@ def test_rows_are_counted_once_whatever_they_lack(tmp_path):
     assert survey.first_fault.startswith(f"{data} row 5: broken JSON")
     headers_left_out = survey_images(data, tmp_path, False, 1)
     assert (headers_left_out.without_image, headers_left_out.images) == (0, 4)
-
-
-def test_a_torn_image_is_found_by_decoding_it(tmp_path):
-    path = tmp_path / "a.png"
-    Image.effect_noise((60, 60), 50).save(path)
-    assert decode_fault(path) is None
-    path.write_bytes(path.read_bytes()[:200])
-    assert str(decode_fault(path)).startswith(f"{path}: ") and "(remedy: " in str(decode_fault(path))

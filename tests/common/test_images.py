@@ -16,15 +16,16 @@ from PIL import Image
 from ndino.common.images import (
     BROKEN_IMAGE,
     MAX_IMAGE_PIXELS,
-    header_size,
+    ImageFaultError,
     image_digest,
     image_sha256,
+    image_size,
     missing_image,
     pixel_digest,
 )
-from ndino.data.commands.check import image_fault
 from ndino.evaluation.perplexity.answer_sets import read_items
 from ndino.evaluation.tasks.preparation import TaskDataError, questions, require_images
+from ndino.formats.image_files import image_fault
 from ndino.formats.llava_json import ConversationError, read_conversations
 
 RED = Image.new("RGB", (4, 6), "red")
@@ -86,11 +87,11 @@ def test_an_image_that_does_not_fit_into_memory_raises_what_is_caught(tmp_path):
 def test_the_header_of_an_image_above_pillow_s_limit_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     Image.new("L", (60, 40)).save(tmp_path / "large.png")
-    assert header_size(tmp_path / "large.png") == (40, 60)
+    assert image_size(tmp_path / "large.png") == (40, 60)
     (tmp_path / "none.png").write_text("no image")
     for name in ("none.png", "nowhere.png"):
-        with pytest.raises(BROKEN_IMAGE):
-            header_size(tmp_path / name)
+        with pytest.raises(ImageFaultError):
+            image_size(tmp_path / name)
 
 
 def test_a_decompression_bomb_raises_what_is_caught(monkeypatch):
@@ -130,7 +131,7 @@ def test_an_image_in_place_of_its_name_is_never_printed_and_every_command_says_t
 ):
     reason, remedy = missing_image(data, tmp_path)
     assert reason == f"image holds {len(data):,} characters of data in place of a file name"
-    assert image_fault(tmp_path, data) == f"{reason} (remedy: {remedy})"
+    assert image_fault(data, tmp_path) == f"{reason} (remedy: {remedy})"
     turns = [{"from": "human", "value": "<image>\nDove?"}, {"from": "gpt", "value": "Qui."}]
     row = {"id": "1", "image": data, "conversations": turns, "question": "Dove?", "answer": "Qui."}
     (tmp_path / "data.jsonl").write_text(json.dumps(row))

@@ -130,7 +130,7 @@ def test_a_yaml_is_read_with_its_includes_and_without_its_functions(index):
 
     config = load_yaml_config(index["pope_adv-it"]["yaml_path"], mode="simple")
     assert config["dataset_path"] == "swap-uniba/POPE_IT" and config["test_split"] == "test"
-    assert config["metadata"] == {"version": 2.0, "parts": ["category"]}
+    assert config["metadata"] == {"version": 3.0, "parts": ["category"]}
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def benchmarks(benchmark_folder, tmp_path_factory):
 
 def test_a_loaded_task_has_the_attributes_that_we_read(benchmarks):
     task = benchmarks.task("mtvqa-it").task
-    assert task.VERSION == 2.0
+    assert task.VERSION == 3.0
     assert isinstance(task.eval_docs._fingerprint, str)
     assert len(task.eval_docs) == len(task.eval_docs_no_media) == 4
     assert "image" in task.eval_docs.column_names and "image" not in task.eval_docs_no_media.column_names

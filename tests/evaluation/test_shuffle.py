@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from ndino.common.images import read_image
 from ndino.evaluation.shuffle import shuffle_images, shuffle_map
-from ndino.formats.questions.images import decode
 from ndino.formats.questions.table import Questions, document_image, questions_of
 
 
@@ -52,7 +52,7 @@ def set_of(colours: list[int]) -> Questions:
 
 
 def red(document: dict) -> int:
-    return decode(document_image(document)).getpixel((0, 0))[0]
+    return read_image(document_image(document)).getpixel((0, 0))[0]
 
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=12).filter(lambda colours: len(set(colours)) > 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import Image
 
 from ndino.formats import image_files
-from ndino.formats.image_files import read_header, read_headers
+from ndino.formats.image_files import image_fault, read_header, read_headers
 
 
 def test_sizes_are_height_and_width_and_faults_have_a_remedy(tmp_path):
@@ -16,7 +16,9 @@ def test_sizes_are_height_and_width_and_faults_have_a_remedy(tmp_path):
     assert missing.fault == (
         f"image nowhere.png is not in {tmp_path} (remedy: copy it there or correct the image folder)"
     )
-    assert "text.png: cannot be read as an image (" in str(text.fault) and "(remedy: " in str(text.fault)
+    assert "image text.png cannot be read: it is no image" in str(text.fault) and "(remedy: " in str(
+        text.fault
+    )
 
 
 def test_many_are_read_in_order(tmp_path, monkeypatch):
@@ -27,3 +29,13 @@ def test_many_are_read_in_order(tmp_path, monkeypatch):
     headers = list(read_headers(iter(names), tmp_path))
     assert [header.name for header in headers] == names
     assert [header.size for header in headers] == [(2 * side, side) for side in range(10, 0, -1)]
+
+
+def test_a_torn_image_is_found_by_decoding_it(tmp_path):
+    path = tmp_path / "a.png"
+    Image.effect_noise((60, 60), 50).save(path)
+    assert image_fault("a.png", tmp_path) is None
+    path.write_bytes(path.read_bytes()[:200])
+    assert read_header("a.png", tmp_path).fault is None
+    fault = str(image_fault("a.png", tmp_path))
+    assert fault.startswith("image a.png cannot be read: ") and "(remedy: " in fault

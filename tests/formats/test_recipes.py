@@ -79,6 +79,9 @@ def test_the_grid_is_the_scripts_list_as_height_width_and_is_in_one_file():
         ({"trainable": []}, "trainable: .*found an empty list"),
         ({"trainable": 3}, "trainable: expected 'projector', 'all' or a list of .*, found 3"),
         ({"data": ""}, "data: expected text, found ''"),
+        ({"background": "white"}, "background: expected a list, found 'white'"),
+        ({"background": [255, 255]}, "background"),
+        ({"background": [255, 255, 256]}, "background.2: expected less than or equal to 255, found 256"),
         ({"effective_batch": None}, "effective_batch: expected a whole number, found null"),
         (
             {"warmup_ratio": "5 %"},

@@ -176,6 +176,7 @@ def stop_early() -> None:
 
 def large_image(path: str, seed: int) -> dict:
     """Whether an image above Pillow's limit opens once a run has begun."""
+    from llava.ndino.images import image_module
     from llava.ndino.reproducible import begin
 
     try:
@@ -187,11 +188,25 @@ def large_image(path: str, seed: int) -> dict:
     begin(arguments)
     return {
         "before": before,
-        "after": list(Image.open(path).size),
+        "after": list(image_module(train.DataArguments()).open(path).size),
         "gpus": arguments._n_gpu,
         "attention": arguments.attn_implementation,
         "flash_attn": is_flash_attn_2_available(),
     }
+
+
+def opened(checkpoint: str, rows: str, images: str, names: list[str], background: str, out: str) -> dict:
+    """What upstream's data loader makes of images: tiles into ``out``, and sizes or the reason of failure."""
+    _, dataset, _ = _load(checkpoint, rows, images, "llava_llama_3", 512)
+    dataset.data_args.background = background
+    tiles, found = {}, {}
+    for name in names:
+        try:
+            tiles[name], found[name], _ = dataset.process_image(name)
+        except ValueError as error:
+            found[name] = str(error)
+    save_file(tiles, out)
+    return found
 
 
 def _load(checkpoint: str, rows: str, images: str, version: str, limit: int):

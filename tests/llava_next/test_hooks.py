@@ -10,14 +10,18 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from fixtures.llama3 import llama3_tokenizer
 from ndino.formats.model_folder import make_tokenizer_portable, prepare_tokenizer
 from ndino.formats.prompts import IGNORE_INDEX, Turn, encode_llama3, encode_plain
 from ndino.train.build import load_model
+from ndino.train.images import open_image
 from ndino.train.rows.building import make_index
 from ndino.train.rows.index import open_index
+from tests.odd_images import kinds
 
 pytestmark = pytest.mark.upstream
 LIMIT = 512
@@ -146,8 +150,40 @@ def test_an_image_of_the_paper_s_largest_size_opens(inside, tmp_path):
     assert found["attention"] == ("flash_attention_2" if found["flash_attn"] else "sdpa")
 
 
+<<<<<<< HEAD
 def test_a_trainer_ends_without_what_can_abort_it_at_the_interpreter_s_end(inside):
     assert inside("stop_early") == {"step": 1}
+=======
+def test_upstream_opens_odd_images_as_the_native_engine_does(first_run, inside, tmp_path):
+    odd = kinds()
+    names = [
+        "ink_rgba.png",
+        "grey16.png",
+        "float_to_1.tif",
+        "cmyk_profile.tif",
+        "exif6.jpg",
+        "1x1.png",
+        "half.jpg",
+    ]
+    for name in names:
+        (tmp_path / name).write_bytes(odd[name].content)
+        if odd[name].pixels is not None:
+            open_image(name, tmp_path).save(tmp_path / f"plain-{name}.png")
+            open_image(name, tmp_path, (0, 0, 0)).save(tmp_path / f"black-{name}.png")
+    good = names[:-1]
+    (tmp_path / "rows.json").write_text("[]")
+    asked = {"checkpoint": first_run / "upstream", "rows": tmp_path / "rows.json", "images": tmp_path}
+    for background, kind in ("255,255,255", "plain"), ("0,0,0", "black"):
+        out = tmp_path / f"{kind}.safetensors"
+        plain = [f"{kind}-{name}.png" for name in good]
+        found = inside("opened", **asked, names=names + plain, background=background, out=out)
+        tiles = load_file(out)
+        for name, right in zip(good, plain, strict=True):
+            assert torch.equal(tiles[name], tiles[right]) and found[name] == found[right], name
+        assert found["exif6.jpg"] == [64, 48] and "truncated" in found["half.jpg"]
+        if kind == "black":
+            assert tiles["ink_rgba.png"].flatten(2).std(dim=-1).max() == 0, "black on black"
+>>>>>>> fea7954 (Images: one module opens them, for training in both engines, evaluation, perplexity and data)
 
 
 def test_nothing_is_fetched_at_import(tree, tmp_path):

@@ -273,8 +273,8 @@ def test_gqa_reads_every_form_of_its_labels(benchmarks, label, target):
 
 def test_gqa_decodes_only_the_image_that_is_asked_about(benchmarks, monkeypatch):
     decoded = []
-    decode = gqa_images.decode
-    monkeypatch.setattr(gqa_images, "decode", lambda encoded: decoded.append(1) or decode(encoded))
+    read = gqa_images.read_image
+    monkeypatch.setattr(gqa_images, "read_image", lambda encoded: decoded.append(1) or read(encoded))
     task = benchmarks.task("gqa-it").task
     (image,) = task.doc_to_visual(task.eval_docs[2])
     assert image.getpixel((0, 0)) == COLOURS["blu"]

@@ -24,7 +24,7 @@ PROMPTS = {
     "seedbench-it": "Di che colore è?\nA. rosso\nB. verde\nC. blu\nD. giallo" + LETTER,
     "llava-bench-it": "Descrivi l'immagine.",
 }
-VERSIONS = {"llava-bench-it": 1.0, **dict.fromkeys(POPE, 2.0)}
+VERSIONS = {"llava-bench-it": 2.0}
 NEW_TOKENS = {**dict.fromkeys([*POPE, "seedbench-it"], 128), "llava-bench-it": 512}
 
 

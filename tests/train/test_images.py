@@ -19,7 +19,7 @@ from tests.train.samples import collate, image, make_sample
 
 def test_any_mode_becomes_rgb(tmp_path):
     Image.new("LA", (4, 3), (200, 0)).save(tmp_path / "grey.png")
-    read = open_image(tmp_path / "grey.png")
+    read = open_image("grey.png", tmp_path)
     assert (read.mode, read.size) == ("RGB", (4, 3))
 
 
@@ -28,11 +28,11 @@ def test_what_cannot_be_read_is_named_with_its_reason(tmp_path):
     content = (tmp_path / "whole.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(ImageError, match=r"nowhere\.png: no such image"):
-        open_image(tmp_path / "nowhere.png")
+    with pytest.raises(ImageError, match=r"image nowhere\.png is not in "):
+        open_image("nowhere.png", tmp_path)
     for name in ("cut.png", "text.png"):
-        with pytest.raises(ImageError, match=rf"{name}: cannot be read as an image: .+ \(remedy: "):
-            open_image(tmp_path / name)
+        with pytest.raises(ImageError, match=rf"image {name} cannot be read: .+ \(remedy: "):
+            open_image(name, tmp_path)
 
 
 def test_a_truncated_image_is_an_error_whatever_the_process_has_set(tmp_path, monkeypatch):
@@ -40,7 +40,7 @@ def test_a_truncated_image_is_an_error_whatever_the_process_has_set(tmp_path, mo
     (tmp_path / "torn.png").write_bytes((tmp_path / "whole.png").read_bytes()[:-60])
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as lmms-eval leaves it
     with pytest.raises(ImageError, match=r"torn\.png"):
-        open_image(tmp_path / "torn.png")
+        open_image("torn.png", tmp_path)
 
 
 def test_anyres_gives_the_whole_image_and_the_grid_s_tiles(built):

@@ -12,23 +12,16 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
-from ndino.common.errors import reason_of, remedy_for, shown
 from ndino.common.files import sha256_of
-from ndino.common.images import (
-    BROKEN_IMAGE,
-    REPLACE_IMAGE,
-    is_embedded,
-    missing_image,
-    set_reading_rules,
-)
+from ndino.common.images import find_image, has_several_frames
 from ndino.common.options import need_file, need_folder
 from ndino.data.errors import DataError
 from ndino.data.framework.arguments import NAME_DATA, add_data_arguments, add_workers_argument, data_file
-from ndino.data.framework.folders import leaves_the_folder, read_manifest
+from ndino.data.framework.folders import read_manifest
 from ndino.data.framework.layout import IMAGES
+from ndino.formats.image_files import image_fault
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 
 CHUNK = 32  # images sent to a worker process at a time
@@ -38,13 +31,15 @@ CHUNK = 32  # images sent to a worker process at a time
 class CheckReport:
     """What was counted and found; ``faults`` are (row, what is wrong), with row 0 for the file itself.
 
-    ``rows`` are those without a fault; ``turns`` and ``images`` are of all rows that could be read.
+    ``rows`` are those without a fault; ``turns`` and ``images`` are of all rows that could be read. ``notes``
+    are of rows that can be used.
     """
 
     rows: int = 0
     turns: int = 0
     images: int = 0
     faults: list[tuple[int, str]] = field(default_factory=list)
+    notes: list[tuple[int, str]] = field(default_factory=list)
 
 
 def add_command(subparsers: argparse._SubParsersAction) -> None:
@@ -53,7 +48,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         help="validate any LLaVA data set, row by row",
         description="Check a LLaVA data set: shape, roles, one <image> for each image, unique ids, and "
         "that every image can be decoded to its end. Prints what is wrong with each row, and exits with 1 if "
-        "anything is.",
+        "anything is. Training refuses the same rows, but for ids that are not unique.",
         examples=["ndino data check data/pt", "ndino data check own.json --images photos"],
     )
     add_data_arguments(command)
@@ -68,6 +63,8 @@ def _run(args: argparse.Namespace) -> int:
     report = check(file, args.images or file.parent / IMAGES, workers=args.workers)
     for row, fault in sorted(report.faults, key=lambda item: item[0]):
         print(f"{file} row {row}: {fault}" if row else f"{file}: {fault}")
+    for row, note in sorted(report.notes):
+        print(f"{file} row {row}: note: {note}", file=sys.stderr)
     print(
         f"{file}: {report.rows:,} good rows, {report.turns:,} turns, {report.images:,} images, "
         f"{len(report.faults):,} faults",
@@ -102,9 +99,12 @@ def check(file: Path, images: Path, *, workers: int = 1) -> CheckReport:
         for image in conversation.images:
             used.setdefault(image, []).append(conversation.row)
     report.images = len(used)
-    for image, fault in zip(used, _image_faults(images, list(used), workers), strict=True):
+    for image, (fault, frames) in zip(used, _looked_at(images, list(used), workers), strict=True):
         if fault:
             report.faults += [(row, fault) for row in used[image]]
+        if frames:
+            note = f"image {image} has several frames or pages, of which the first is used"
+            report.notes += [(row, note) for row in used[image]]
     report.rows = len(good.difference(row for row, _ in report.faults))
     if not good and not report.faults:
         report.faults.append((0, "no rows (remedy: write the file again)"))
@@ -126,9 +126,9 @@ def _rows(file: Path, report: CheckReport) -> Iterator[Conversation]:
     report.faults += [(error.row, f"{error.reason} (remedy: {error.remedy})") for error in rejects]
 
 
-def _image_faults(folder: Path, names: Sequence[str], workers: int) -> Iterator[str | None]:
-    """What is wrong with each image, or None, in order."""
-    find = partial(image_fault, folder)
+def _looked_at(folder: Path, names: Sequence[str], workers: int) -> Iterator[tuple[str | None, bool]]:
+    """`_look_at` of each image, in order."""
+    find = partial(_look_at, folder)
     bar = partial(tqdm, total=len(names), desc="Opening images", unit=" images", leave=False)
     if workers == 1 or len(names) <= CHUNK:
         yield from bar(map(find, names))
@@ -143,24 +143,7 @@ def _image_faults(folder: Path, names: Sequence[str], workers: int) -> Iterator[
             ) from None
 
 
-def image_fault(folder: Path, name: str) -> str | None:
-    """Why the image ``name`` in ``folder`` cannot be used for training, or None."""
-    if leaves_the_folder(name) and not is_embedded(name):
-        return f"image {shown(name)} is outside the image folder (remedy: copy it there)"
-    set_reading_rules()
-    try:
-        there = (folder / name).exists()
-    except PermissionError:
-        there = True  # opening it says so
-    except (OSError, ValueError):  # a name that is too long, or has a null byte
-        there = False
-    if not there:
-        reason, remedy = missing_image(name, folder)
-        return f"{reason} (remedy: {remedy})"
-    try:
-        with Image.open(folder / name) as image:
-            image.load()
-    except BROKEN_IMAGE as error:
-        remedy = remedy_for(error, REPLACE_IMAGE)
-        return f"image {shown(name)} cannot be read: {reason_of(error)} (remedy: {remedy})"
-    return None
+def _look_at(folder: Path, name: str) -> tuple[str | None, bool]:
+    """Why the image ``name`` cannot be used, or None; and whether it has more frames than the one used."""
+    fault = image_fault(name, folder)
+    return fault, fault is None and has_several_frames(find_image(name, folder))

@@ -9,6 +9,7 @@ from typing import Any
 
 from ndino.common.errors import UsageError
 from ndino.common.files import atomic_folder, digest_of, sha256_of, write_json, write_text
+from ndino.common.images import find_file
 from ndino.common.options import need_file, need_folder
 from ndino.common.provenance import commit, versions
 from ndino.data.commands.mix import link_image
@@ -205,7 +206,8 @@ def drop(file: Path, images: Path, found: Path, out: Path) -> dict[str, Any]:
                     continue
                 for name in images_of(record):
                     if name not in linked:
-                        link_image(images / name, folder / IMAGES / name, f"{file} row {number}")
+                        origin = find_file(images / name) or images / name
+                        link_image(origin, folder / IMAGES / name, f"{file} row {number}")
                         linked.add(name)
                 kept.write(json_line(record))
                 rows[source] += 1

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from ndino.common.errors import UsageError
 from ndino.common.files import atomic_file, key_of, sha256_of, write_json, write_text
+from ndino.common.images import find_file, leaves_the_folder
 from ndino.common.locks import exclusive_lock
 from ndino.common.provenance import commit, versions
 from ndino.data.errors import DataError
@@ -33,7 +34,6 @@ from ndino.data.framework.folders import (
     PACKAGES,
     DataFolder,
     images_of,
-    leaves_the_folder,
     one_or_all,
     open_folder,
     read_manifest,
@@ -299,7 +299,7 @@ def _write(out: Path, folders: Sequence[DataFolder], places: Sequence[_Place]) -
         for place in tqdm(places, desc="Mixing", unit=" rows"):
             row, folder = _row_at(sources[place.folder], place), folders[place.folder]
             for image in images_of(row):
-                origin = folder.images / image
+                origin = find_file(folder.images / image) or folder.images / image
                 if origins.setdefault(image, origin) is origin:
                     link_image(origin, out / IMAGES / image, f"{folder.data} row {place.row}")
                 elif origins[image] != origin and not _same_content(origin, origins[image]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ndino.common.options import need_folder
@@ -73,12 +73,6 @@ def images_of(row: dict[str, Any]) -> list[str]:
     """The image paths of a row, as written there."""
     image = row.get("image")
     return [image] if isinstance(image, str) else list(image or ())
-
-
-def leaves_the_folder(image: str) -> bool:
-    """Whether the path of a row's image leads out of the image folder."""
-    path = PurePosixPath(image)
-    return path.is_absolute() or ".." in path.parts
 
 
 def one_or_all(values: Iterable[Any]) -> Any:

@@ -6,13 +6,13 @@ import io
 
 from PIL import Image
 
-from ndino.common.images import BROKEN_IMAGE
+from ndino.common.images import BROKEN_IMAGE, markup_kind, set_reading_rules, to_rgb
 
 KEPT = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 CONVERTED_TO_PNG = ("GIF", "BMP", "TIFF")
 READABLE = (*KEPT, *CONVERTED_TO_PNG)
-# The Pillow modes that PNG can store; others are converted first.
-PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+# The Pillow modes that are stored in PNG as they are; others are converted first.
+PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 
 class UnusableImageError(ValueError):
@@ -37,6 +37,7 @@ def usable_image(content: bytes, *, max_pixels: int = 50_000_000, min_side: int 
     """
     if not content:
         raise UnusableImageError("empty file")
+    set_reading_rules()
     try:
         with Image.open(io.BytesIO(content), formats=READABLE) as image:
             if image.width * image.height > max_pixels:
@@ -51,7 +52,8 @@ def usable_image(content: bytes, *, max_pixels: int = 50_000_000, min_side: int 
     except UnusableImageError:
         raise
     except Image.UnidentifiedImageError:
-        raise UnusableImageError(_kind(content)) from None
+        kind = markup_kind(content)
+        raise UnusableImageError("HTML, not an image" if kind == "HTML" else kind or "not an image") from None
     except Image.DecompressionBombError:
         raise UnusableImageError("too many pixels") from None
     except BROKEN_IMAGE:
@@ -59,17 +61,11 @@ def usable_image(content: bytes, *, max_pixels: int = 50_000_000, min_side: int 
 
 
 def _png(image: Image.Image) -> bytes:
-    if image.mode not in PNG_MODES:
-        image = image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
+    if image.mode == "PA":
+        image = image.convert("RGBA")
+    elif image.mode not in PNG_MODES:
+        image = to_rgb(image)
+        image.info.pop("icc_profile", None)  # of the colours that it had
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
-
-
-def _kind(content: bytes) -> str:
-    start = content[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<svg", b"<?xml")) or b"<svg" in start:
-        return "SVG"
-    if start.startswith(b"<"):
-        return "HTML, not an image"
-    return "not an image"

@@ -13,11 +13,11 @@ import numpy as np
 from tqdm import tqdm
 
 from ndino.common.errors import UsageError, UserError
-from ndino.common.images import image_digest
+from ndino.common.images import READING_VERSION, ImageFaultError, image_digest, read_image
 from ndino.data.leaks.compare import sketch
 from ndino.data.leaks.hashes import CHUNK, MOST_BITS, MOST_DIFFERENCE, HashedImage, HashStore, hash_image
 from ndino.formats.questions.faults import question_fault
-from ndino.formats.questions.images import ImageFaultError, decode, image_files
+from ndino.formats.questions.images import image_files
 from ndino.formats.questions.layout import splits_of
 from ndino.formats.questions.rows import IMAGE
 from ndino.formats.questions.table import Questions, read_questions
@@ -137,11 +137,11 @@ class BenchmarkIndex:
 
     def _add(self, found: SearchedBenchmark, encoded: bytes, store: HashStore, where: str) -> int | None:
         # Not the key of a training image: for that no sketch is kept.
-        key = f"benchmark {image_digest(encoded)}"
+        key = f"benchmark {image_digest(encoded)} {READING_VERSION}"
         hashed = self._new.get(key) or store.find([key]).get(key)
         if hashed is None:
             try:
-                image = decode(encoded)
+                image = read_image(encoded)
             except ImageFaultError as error:
                 found.unread.append(f"{where}: {error.reason}")
                 return None

@@ -10,12 +10,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
-from ndino.common.images import image_digest
+from ndino.common.images import READING_VERSION, ImageFaultError, find_file, image_digest, read_image
 from ndino.data.errors import DataError
 from ndino.data.leaks.benchmarks import BenchmarkIndex
 from ndino.data.leaks.compare import NEAR, POSSIBLE, Sketch, sketch
 from ndino.data.leaks.hashes import HashedImage, HashStore, Pair, hash_image
-from ndino.formats.questions.images import ImageFaultError, decode, read
+from ndino.formats.questions.images import read
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -139,16 +139,20 @@ class Matcher:
             ) from None
 
 
+def _read(path: Path) -> bytes:
+    return read(find_file(path) or path)
+
+
 def _key(path: Path) -> str:
     try:
-        return f"content {image_digest(read(path))}"
+        return f"content {image_digest(_read(path))} {READING_VERSION}"
     except ImageFaultError:
         return f"{path} cannot be read"
 
 
 def _hash_file(path: Path) -> HashedImage | str:
     try:
-        return hash_image(decode(read(path)))
+        return hash_image(read_image(_read(path)))
     except ImageFaultError as error:
         return error.reason
 
@@ -156,7 +160,7 @@ def _hash_file(path: Path) -> HashedImage | str:
 def _compare_file(task: tuple[HashStore, Path, list[str]]) -> list[float | None] | str:
     store, path, others = task
     try:
-        own = Sketch(sketch(decode(read(path))))
+        own = Sketch(sketch(read_image(_read(path))))
     except ImageFaultError as error:
         return error.reason
     sketches = store.sketches(others)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ndino.common.errors import UsageError
+from ndino.common.images import find_file, leaves_the_folder
 from ndino.data.errors import DataError
-from ndino.data.framework.folders import leaves_the_folder
 from ndino.data.framework.layout import MEMORY
 from ndino.data.framework.shards import (
     ItemOutcome,
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.images.is_dir():
         raise UsageError(f"{args.images}: no such folder (remedy: --images FOLDER with COCO's images)")
     names = image_names(args.file, args.limit)
-    found = {Path(name): path for name in names if (path := find_image(args.images, name)) is not None}
+    found = {Path(name): path for name in names if (path := source_image(args.images, name)) is not None}
     images = folder_input(args.images, found)
     settings = {
         "source": "conversations",
@@ -139,16 +139,9 @@ def image_names(file: Path, limit: int | None = None) -> list[str]:
     return sorted({name for row in rows for name in row.images if not leaves_the_folder(name)})
 
 
-def find_image(folder: Path, name: str, prefixes: Sequence[str] = PREFIXES) -> Path | None:
+def source_image(folder: Path, name: str, prefixes: Sequence[str] = PREFIXES) -> Path | None:
     """The file of the image ``name`` in ``folder``, or None."""
-    for prefix in prefixes:
-        path = folder / f"{prefix}{name}"
-        try:
-            if path.is_file():
-                return path
-        except (OSError, ValueError):  # a name that is too long
-            return None
-    return None
+    return next((path for prefix in prefixes if (path := find_file(folder / f"{prefix}{name}"))), None)
 
 
 class ConversationMaker:
@@ -205,17 +198,12 @@ class ConversationMaker:
         name = conversation.images[0]
         if leaves_the_folder(name):
             raise UnusableImageError("outside the folder")
-        for prefix in PREFIXES:
-            path = self._images / f"{prefix}{name}"
-            try:
-                return usable_image(path.read_bytes())
-            except FileNotFoundError:
-                continue
-            except UnusableImageError:
-                raise
-            except (OSError, ValueError):  # a folder, or a name that is too long or holds a NUL
-                raise UnusableImageError("cannot be read") from None
-        raise UnusableImageError("not in the folder")
+        if (path := source_image(self._images, name)) is None:
+            raise UnusableImageError("not in the folder")
+        try:
+            return usable_image(path.read_bytes())
+        except OSError:
+            raise UnusableImageError("cannot be read") from None
 
 
 def _messages(item: ConversationItem) -> list[list[TextPiece]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import threading
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.errors import UsageError, reason_of
+from ndino.common.images import find_file, leaves_the_folder
 from ndino.data.errors import DataError
-from ndino.data.framework.folders import leaves_the_folder
 from ndino.data.framework.layout import IMAGES
 from ndino.data.framework.shards import (
     ItemOutcome,
@@ -27,7 +28,7 @@ from ndino.data.framework.shards import (
 )
 from ndino.data.io.images import UnusableImageError, usable_image
 from ndino.data.io.inputs import file_inputs, folder_input
-from ndino.data.sources.conversations import ConversationItem, find_image, image_names, read_items
+from ndino.data.sources.conversations import ConversationItem, image_names, read_items, source_image
 from ndino.formats.llava_json import ConversationError
 from ndino.formats.prompts import IMAGE_TOKEN
 
@@ -85,7 +86,7 @@ def _images_input(args: argparse.Namespace) -> dict[str, Any]:
         (archive,) = file_inputs([(args.images.name, args.images)])
         return {**archive, "files": 1}
     names = image_names(args.file, args.limit)
-    found = {Path(name): path for name in names if (path := find_image(args.images, name, ("",)))}
+    found = {Path(name): path for name in names if (path := source_image(args.images, name, ("",)))}
     return folder_input(args.images, found)
 
 
@@ -99,11 +100,11 @@ class ImageSource:
     def read(self, name: str) -> bytes:
         """The content of an image; KeyError if it does not exist."""
         if self.archive is not None:
-            return self.archive.read(name)
-        try:
-            return (self.folder or Path()).joinpath(name).read_bytes()
-        except (FileNotFoundError, IsADirectoryError):
-            raise KeyError(name) from None
+            forms = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+            return self.archive.read(next((form for form in forms if form in self.archive.NameToInfo), name))
+        if (path := find_file((self.folder or Path()) / name)) is None:
+            raise KeyError(name)
+        return path.read_bytes()
 
     def place(self, name: str, content: bytes, target: Path) -> None:
         """Put the image at ``target``, as a hard link if possible, else as a copy."""

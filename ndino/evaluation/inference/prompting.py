@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ndino.formats.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,12 @@ class ImageTokenCounts:
             counted = self._processor._get_num_multimodal_tokens(image_sizes=[size])
             self._known[size] = counted["num_image_tokens"][0]
         return self._known[size]
+
+
+def image_tensors(image_processor: Any, image: Image) -> Any:
+    """One image in RGB for the model: ``pixel_values`` (1, tiles, 3, side, side) and ``image_sizes``."""
+    # Said because it cannot be seen: of 3 pixels in a row, or 1, transformers takes the rows for channels.
+    return image_processor(image, return_tensors="pt", input_data_format="channels_last")
 
 
 def chat_template(tokenizer: Any, processor: Any = None) -> ChatTemplate | None:

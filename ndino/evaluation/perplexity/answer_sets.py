@@ -10,14 +10,13 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from ndino.common.errors import UsageError, UserError, no_room, reason_of
+from ndino.common.errors import UsageError, UserError, no_room, reason_of, with_remedy
 from ndino.common.hub import hub_reason, may_be_on_hub
-from ndino.common.images import image_digest
+from ndino.common.images import UNREADABLE, ImageFaultError, image_digest, read_image
 from ndino.common.options import need_folder
 from ndino.evaluation.shuffle import exchange
 from ndino.formats.prompts import IMAGE_TOKEN
 from ndino.formats.questions.faults import asked, marker_fault, question_fault, text_fault
-from ndino.formats.questions.images import UNREADABLE, ImageFaultError, decode
 from ndino.formats.questions.layout import split_files
 from ndino.formats.questions.rows import IMAGE
 from ndino.formats.questions.table import Questions, questions_of, read_questions
@@ -38,6 +37,7 @@ class AnswerItem:
         digest: of the encoded image; empty where there is a fault.
         image: reads the encoded image.
         fault: why this row cannot be scored; it is skipped with this reason. None for a good one.
+        message: the same as ``FILE row N: reason (remedy: ...)``; empty for a good one.
     """
 
     id: str
@@ -46,6 +46,7 @@ class AnswerItem:
     digest: str
     image: Callable[[], bytes]
     fault: str | None = None
+    message: str = ""
 
     @property
     def content(self) -> str:
@@ -121,7 +122,7 @@ def read_items(
             f"{data}: no column image among {', '.join(columns)} (remedy: name the images' column image)"
         )
     seen: set[str] = set()
-    whole: dict[str, str | None] = {}
+    whole: dict[str, tuple[str, str] | None] = {}
     items = []
     for row in range(len(found)):
         fields = found.rows[row].fields
@@ -164,15 +165,20 @@ def _hub(data: str, split: str | None) -> Questions:
 
 
 def _item(
-    identity: str, found: Questions, row: int, names: tuple[str, str], whole: dict[str, str | None]
+    identity: str,
+    found: Questions,
+    row: int,
+    names: tuple[str, str],
+    whole: dict[str, tuple[str, str] | None],
 ) -> AnswerItem:
     """``whole`` remembers, by digest, what is wrong with an image: many questions may show it."""
     fields = found.rows[row].fields
-    fault, digest = found.rows[row].fault, ""
     question, answer = fields.get(names[0]), fields.get(names[1])
-    if fault is None:
-        wrong = question_fault(question, names[0]) or text_fault(answer, names[1])
-        fault = wrong[0] if wrong else marker_fault(str(answer), [IMAGE_TOKEN], names[1])
+    broken, digest = found.rows[row].fault, ""
+    fault = (broken, "repair or remove the row") if broken else None
+    fault = fault or question_fault(question, names[0]) or text_fault(answer, names[1])
+    if fault is None and (marked := marker_fault(str(answer), [IMAGE_TOKEN], names[1])) is not None:
+        fault = marked, "take it out"
     if fault is None:
         try:
             encoded = found.encoded_image(row)
@@ -181,27 +187,26 @@ def _item(
                 whole[digest] = _image_fault(encoded)
             fault = whole[digest]
         except ImageFaultError as error:
-            fault = error.reason
+            fault = error.reason, error.remedy
         # What comes before the first colon is the kind, by which skipped rows are counted.
-        if fault is not None and not fault.startswith(UNREADABLE):
-            fault = f"{UNREADABLE}: {fault}"
-    if fault is not None:
-        fault = f"{fault}: {found.where(row)}"
+        if fault is not None and not fault[0].startswith(UNREADABLE):
+            fault = f"{UNREADABLE}: {fault[0]}", fault[1]
     return AnswerItem(
         identity,
         asked(str(question)),
         str(answer),
         digest if fault is None else "",
         partial(found.encoded_image, row),
-        fault,
+        fault and f"{fault[0]}: {found.where(row)}",
+        f"{found.where(row)}: {with_remedy(*fault)}" if fault else "",
     )
 
 
-def _image_fault(encoded: bytes) -> str | None:
+def _image_fault(encoded: bytes) -> tuple[str, str] | None:
     try:
-        decode(encoded)
+        read_image(encoded)
     except ImageFaultError as error:
-        return error.reason
+        return error.reason, error.remedy
     return None
 
 

@@ -93,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
         question_field=args.question_field,
         answer_field=args.answer_field,
     )[: args.limit]
+    for message in filter(None, (item.message for item in items)):
+        print(f"ndino perplexity: left out: {message}", file=sys.stderr)
     summary, scores = score_set(model, items, out, batch=args.batch, shuffled=args.shuffle, backend=backend)
     low, high = summary["interval"]
     paper = "⋄" if summary["paper"] is None else f"{summary['paper']:.4g}"

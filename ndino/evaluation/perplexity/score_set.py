@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from ndino.common.bootstrap import bootstrap
 from ndino.common.files import key_of, write_json, write_text
+from ndino.common.images import READING_VERSION
 from ndino.common.interrupts import raise_if_interrupted
 from ndino.evaluation.inference.memory import MemoryLimit
 from ndino.evaluation.models import Backend, Model
@@ -181,7 +182,7 @@ def _scored_in_order(scorer: Scorer, whole: ScoringBatch, answers: Sequence[Toke
 
 
 def _depends(model: Model, backend: Backend, items: Sequence[AnswerItem]) -> dict[str, dict[str, Any]]:
-    answers = answers_depend_on(model, backend, f"Scorer {VERSION}")
+    answers = answers_depend_on(model, backend, f"Scorer {VERSION}, images {READING_VERSION}")
     texts = [[item.id, item.question, item.answer, item.fault] for item in items]
     images = [item.digest for item in items]
     return {

@@ -7,7 +7,6 @@ packed behind it (`prefix_cache.py`); the others are scored in batches of simila
 
 from __future__ import annotations
 
-import io
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -16,15 +15,14 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from PIL import ExifTags, Image, ImageOps
 from torch.nn.utils.rnn import pad_sequence
 from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
 
 from ndino.common.errors import UserError
-from ndino.common.images import BROKEN_IMAGE
+from ndino.common.images import ImageFaultError, image_size, read_image
 from ndino.evaluation.inference.prefix_cache import encode_prefix, packed_attention
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing, common_length, prefix_key
-from ndino.evaluation.inference.prompting import ImageTokenCounts
+from ndino.evaluation.inference.prompting import ImageTokenCounts, image_tensors
 from ndino.evaluation.perplexity.answer_sets import AnswerItem
 from ndino.formats.image_tokens import widen_image_tokens
 from ndino.formats.prompts import (
@@ -163,10 +161,9 @@ class Scorer:
         if item.fault:
             raise _SkipError(item.fault)
         try:
-            with Image.open(io.BytesIO(item.image())) as image:
-                size = _upright_size(image)
-        except BROKEN_IMAGE as error:
-            raise _SkipError(f"image cannot be read: {error}") from error
+            size = image_size(item.image())
+        except ImageFaultError as error:
+            raise _SkipError(error.reason) from error
         tokenizer = self.processor.tokenizer
         for text, name in ((item.question, "the question"), (item.answer, "the answer")):
             if (found := marker_fault(text, self._markers, name)) is not None:
@@ -204,8 +201,8 @@ class Scorer:
             if prepared.item.digest not in images:
                 try:
                     images[prepared.item.digest] = self._image(prepared.item)
-                except BROKEN_IMAGE as error:
-                    truncated.append(_skipped(prepared.item, f"image cannot be read: {error}"))
+                except ImageFaultError as error:
+                    truncated.append(_skipped(prepared.item, error.reason))
         whole = [prepared for prepared in batch.answers if prepared.item.digest in images]
         if not whole:
             return truncated
@@ -217,10 +214,7 @@ class Scorer:
         return truncated + [_scored(prepared, nll) for prepared, nll in zip(whole, losses, strict=True)]
 
     def _image(self, item: AnswerItem) -> dict[str, torch.Tensor]:
-        with Image.open(io.BytesIO(item.image())) as image:
-            # `datasets` applies the EXIF orientation for the tasks, so perplexity sees the same image.
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-        return self.processor.image_processor(upright, return_tensors="pt")
+        return image_tensors(self.processor.image_processor, read_image(item.image()))
 
     @torch.inference_mode()
     def _losses(
@@ -308,13 +302,6 @@ class Scorer:
             logits = self.model.lm_head(part).float()
             losses.append(torch.nn.functional.cross_entropy(logits, ids.to(logits.device), reduction="none"))
         return torch.cat(losses).double().cpu()
-
-
-def _upright_size(image: Image.Image) -> tuple[int, int]:
-    """(height, width) after the EXIF orientation is applied; nothing is decoded."""
-    # Orientations 5 to 8 are quarter turns.
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-    return (image.width, image.height) if turned else (image.height, image.width)
 
 
 class _SkipError(Exception):

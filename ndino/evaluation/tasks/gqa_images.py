@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ndino.common.errors import UserError
+from ndino.common.images import ImageFaultError, read_image
 from ndino.evaluation import shuffle
 from ndino.evaluation.lmms_eval_adapter.surroundings import DATASETS_CACHE
 from ndino.evaluation.tasks.preparation import (
@@ -18,7 +19,7 @@ from ndino.evaluation.tasks.preparation import (
     require_images,
     require_texts,
 )
-from ndino.formats.questions.images import ImageFaultError, decode, image_files
+from ndino.formats.questions.images import image_files
 from ndino.formats.questions.layout import is_hub_layout
 from ndino.formats.questions.table import read_questions
 
@@ -43,7 +44,7 @@ def gqa_image(image_id: str) -> Image:
     """
     readers, given = _current_index()
     try:
-        return decode(readers[given[image_id] if shuffle.requested() else image_id]())
+        return read_image(readers[given[image_id] if shuffle.requested() else image_id]())
     except ImageFaultError as error:
         raise OSError(f"image {image_id}: {error.reason}") from error
 

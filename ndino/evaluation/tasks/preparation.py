@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ndino.common.errors import UserError
+from ndino.common.images import ImageFaultError, read_image
 from ndino.evaluation import shuffle
 from ndino.formats.questions.faults import asked, is_blank, question_fault, text_fault, texts_fault
-from ndino.formats.questions.images import ImageFaultError, decode
 from ndino.formats.questions.rows import IMAGE
 from ndino.formats.questions.table import Questions, document_image, questions_of
 
@@ -194,7 +194,7 @@ def document_images(document: Document) -> list[Image]:
         OSError: it is no image, or a damaged one.
     """
     try:
-        return [decode(document_image(document))]
+        return [read_image(document_image(document))]
     except ImageFaultError as error:
         raise OSError(error.reason) from error
 

@@ -1,28 +1,16 @@
-"""An image of a row: found, read and decoded; a truncated one is an error, as in training."""
+"""An image of a row: found and read; `ndino.common.images` decodes it."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps, UnidentifiedImageError
-
 from ndino.common.errors import reason_of, shown
-from ndino.common.images import BROKEN_IMAGE, missing_image, set_reading_rules
+from ndino.common.images import UNREADABLE, ImageFaultError, find_file, missing_image
 from ndino.formats.questions.rows import StoredImage
 
-UNREADABLE = "image cannot be read"
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
-
-
-class ImageFaultError(ValueError):
-    """An image that cannot be used; ``reason`` and ``remedy`` are without a file and row."""
-
-    def __init__(self, reason: str, remedy: str = "copy the image again, or remove the row") -> None:
-        super().__init__(reason)
-        self.reason, self.remedy = reason, remedy
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -57,8 +45,8 @@ def locate(value: Any, folders: Sequence[Path]) -> Path | bytes:
             "prepare the data as the task's README says",
         )
     for folder in folders:
-        if _is_file(folder / value):
-            return folder / value
+        if (found := find_file(folder / value)) is not None:
+            return found
     raise ImageFaultError(*missing_image(value, folders[0] if folders else Path()))
 
 
@@ -74,30 +62,3 @@ def read(place: Path | bytes) -> bytes:
         return place.read_bytes()
     except OSError as error:
         raise ImageFaultError(f"{UNREADABLE}: {reason_of(error)}") from error
-
-
-def decode(encoded: bytes) -> Image.Image:
-    """The whole image, upright by its EXIF orientation, in RGB.
-
-    Raises:
-        ImageFaultError: it is no image, or a damaged or truncated one.
-    """
-    # lmms-eval lets truncated images pass for the whole process.
-    set_reading_rules()
-    try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except UnidentifiedImageError as error:
-        # Pillow's message has an address in memory, which differs in every run.
-        raise ImageFaultError(f"{UNREADABLE}: it is no image") from error
-    except BROKEN_IMAGE as error:
-        raise ImageFaultError(f"{UNREADABLE}: {reason_of(error)}") from error
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except PermissionError:
-        raise
-    except (OSError, ValueError):  # too long a name, such as an image in base64, or one with a null byte
-        return False

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from ndino.common.errors import UsageError
 from ndino.common.files import digest_of, key_of
-from ndino.common.images import image_digest
+from ndino.common.images import ImageFaultError, image_digest
 from ndino.common.options import need_file
 from ndino.formats.questions import images
 from ndino.formats.questions.layout import ENDINGS, ending_of, split_files
@@ -28,7 +28,7 @@ class Questions:
     """The rows of a split; as much of `datasets.Dataset` as lmms-eval and its tasks use.
 
     A document, ``questions[i]``, holds the row's fields by name, None where it has none. Its image is
-    ``{"bytes": ..., "path": ...}``, one of them None, which `images.decode` turns into pixels.
+    ``{"bytes": ..., "path": ...}``, one of them None: `document_image` reads it.
 
     Attributes:
         rows: in the order of the files.
@@ -143,9 +143,7 @@ class Questions:
         fields = (self.rows if self.images_of is None else self.images_of)[index].fields
         value, name = fields.get(IMAGE), fields.get(FILE_NAME)
         if isinstance(value, str) and isinstance(name, str) and value != name:
-            raise images.ImageFaultError(
-                f"image is {value} and file_name is {name}", "keep one of the two fields"
-            )
+            raise ImageFaultError(f"image is {value} and file_name is {name}", "keep one of the two fields")
         if value is None or (isinstance(value, StoredImage) and name and _is_empty(value)):
             value = name
         return images.locate(value, self.image_folders)

@@ -61,6 +61,8 @@ RECIPE_FIELDS = ("prompt", "supervision", "plain_ending", "max_length", "grid_pi
 CODE = (
     "formats/prompts.py",
     "formats/llava_json.py",
+    "common/images/opening.py",
+    "common/images/files.py",
     "train/images.py",
     "train/rows/encoding.py",
     "train/rows/building.py",

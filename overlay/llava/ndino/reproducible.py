@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import torch
 from llava.ndino.parent import follow_parent
-from PIL import Image
 from transformers import set_seed
 from transformers.utils import is_flash_attn_2_available
 
-from ndino.common.images import MAX_IMAGE_PIXELS
-
 
 def begin(training_args) -> None:
-    """Prepare the process: one GPU, seed, limit on image size, attention kernels.
+    """Prepare the process: one GPU, seed, attention kernels.
 
-    Upstream draws the projector before it sets a seed, and replaces images above Pillow's default limit by
-    the next sample. The paper raises that limit.
+    Upstream draws the projector before it sets a seed.
     """
     follow_parent()
     if training_args.n_gpu > 1:
@@ -23,7 +19,6 @@ def begin(training_args) -> None:
         print(f"{training_args.n_gpu} GPUs are visible; one process trains on one of them")
         training_args._n_gpu = 1
     set_seed(training_args.seed)
-    Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
     # flash_attention_2 is upstream's default. Only the container image has it, and that can be built without.
     if training_args.attn_implementation == "flash_attention_2" and not is_flash_attn_2_available():
         print("flash-attn is not installed: attention by PyTorch's own kernels (sdpa)")

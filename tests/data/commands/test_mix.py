@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,10 @@ def test_missing_and_contradicting_arguments(finished, tmp_path, capsys):
             main(["mix", "--take", wrong, *folders])
         assert ended.value.code == 2
     assert "neither a mix nor --take, or both" in capsys.readouterr().err
+
+
+def test_an_image_s_name_may_be_in_another_unicode_form_than_its_file(tmp_path):
+    nfc, nfd = (unicodedata.normalize(form, "perché.png") for form in ("NFC", "NFD"))
+    own_set(tmp_path / "own", [own_row("1", nfc)], {nfd: toy.draw_image(0)})
+    mix([tmp_path / "own"], {"own": None}, tmp_path / "out", name="own", seed=0)
+    assert (tmp_path / "out" / "images" / nfc).read_bytes() == toy.draw_image(0)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ndino.common.images import leaves_the_folder
 from ndino.data.errors import DataError
-from ndino.data.framework.folders import images_of, leaves_the_folder, one_or_all, open_folder, read_manifest
+from ndino.data.framework.folders import images_of, one_or_all, open_folder, read_manifest
 
 
 def test_a_finished_folder_opens_with_its_manifest(finished: Path) -> None:

@@ -284,7 +284,7 @@ def test_a_package_that_is_not_installed_is_named_before_any_image_is_read(
 ):
     mix = write_mix(tmp_path / "mix")
     monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.setattr("ndino.data.leaks.benchmarks.decode", lambda encoded: 1 / 0)
+    monkeypatch.setattr("ndino.data.leaks.benchmarks.read_image", lambda encoded: 1 / 0)
     assert data_command(["leaks", str(mix), "--benchmarks", str(benchmarks), "--workers", "1"]) == 1
     message = capsys.readouterr().err
     assert message == f"ndino data leaks: the package {package} is not installed (remedy: make setup)\n"

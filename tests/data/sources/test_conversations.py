@@ -125,8 +125,8 @@ def test_broken_rows_keep_their_numbers_and_do_not_stop_the_run(shouted, tmp_pat
         "00003-two": "image: not in the folder",
         "00004-torn": "image: broken image",
         "00005-out": "image: outside the folder",
-        "00006-folder": "image: cannot be read",
-        "00007-null": "image: cannot be read",
+        "00006-folder": "image: not in the folder",
+        "00007-null": "image: not in the folder",
         "00008-none": "image: not one in the row",
     }
     assert main([*arguments, "--out", str(tmp_path / "few"), "--limit", "5"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -129,3 +130,15 @@ def test_a_path_that_is_neither_folder_nor_zip_is_named(pretrain, capsys):
         assert images in capsys.readouterr().err
     assert main(["lcs", "nowhere.json", "--images", str(pretrain), "--out", str(pretrain / "out")]) == 2
     assert "nowhere.json: no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("images", ["images", "images.zip"])
+def test_an_image_s_name_may_be_in_another_unicode_form_than_its_file(tmp_path, images):
+    nfc, nfd = (unicodedata.normalize(form, "perché.jpg") for form in ("NFC", "NFD"))
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / nfd).write_bytes(draw_image(0))
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        archive.write(tmp_path / "images" / nfd, nfd)
+    (tmp_path / "l.json").write_text(json.dumps([caption("0", nfc)]))
+    out = run(tmp_path, images, "out")
+    assert (out / "images" / nfc).read_bytes() == draw_image(0)

@@ -31,7 +31,7 @@ def test_logs_results_images_and_table(run, tmp_path, capsys, tiny_model_folder)
     assert found["model"] == "it" and found["source"] == str(tiny_model_folder) and found["fingerprint"]
     assert set(found["tasks"]) == set(TASKS)
     pope = found["tasks"]["pope-it"]
-    assert (pope["version"], pope["n"]) == (2.0, 12)
+    assert (pope["version"], pope["n"]) == (3.0, 12)
     assert list(pope["metrics"])[:6] == [
         *("pope_accuracy", "pope_precision", "pope_recall", "pope_f1_score", "pope_yes_ratio", "robust")
     ]

@@ -3,6 +3,8 @@ from __future__ import annotations
 from lmms_eval.api.task import ConfigurableTask
 
 from ndino.cli import main
+from ndino.common.images import READING_VERSION
+from ndino.evaluation import benchmarks
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from tests.evaluation.benchmarks import write_benchmarks
 from tests.evaluation.commands.results import log, results
@@ -64,3 +66,17 @@ def test_a_groups_total_follows_its_tasks(run, tmp_path, loads, monkeypatch, ben
     monkeypatch.setattr(ConfigurableTask, "process_results", real)
     assert run("--tasks", "pope_adv-it") == 0
     assert results(folder)["groups"] == {} and loads == ["it", "it"]
+
+
+def test_answers_to_images_that_open_differently_now_are_asked_again(
+    run, tmp_path, monkeypatch, capsys, benchmark_folder
+):
+    folder = tmp_path / "eval" / "it"
+    assert run("--tasks", "pope-it") == 0
+    monkeypatch.setattr(benchmarks, "READING_VERSION", 99)
+    assert main(["rescore", str(folder), "--data", str(benchmark_folder)]) == 1
+    changed = f"since this changed: images {READING_VERSION} → 99"
+    assert f"the kept answers are to other questions, {changed}" in capsys.readouterr().err
+    assert run("--tasks", "pope-it") == 0
+    assert f"pope-it: stale and made again, {changed}" in capsys.readouterr().err
+    assert results(folder)["tasks"]["pope-it"]["depends"]["task"]["images"] == 99

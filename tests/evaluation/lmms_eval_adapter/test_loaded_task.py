@@ -19,7 +19,7 @@ def pope(benchmark_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Lo
 
 
 def test_a_row_has_a_prompt_a_target_and_images(pope):
-    assert (len(pope), pope.version, pope.is_ours) == (12, 2.0, True)
+    assert (len(pope), pope.version, pope.is_ours) == (12, 3.0, True)
     assert pope.prompt(1).startswith("C'è del rosso nell'immagine?\n")
     assert [pope.target(number) for number in range(4)] == ["sì", "no", "no", "no"]
     (image,) = pope.images(2)

@@ -3,8 +3,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ndino.evaluation.perplexity import score_set
 from ndino.evaluation.perplexity.command import default_out
+from ndino.evaluation.perplexity.scorer import PerplexityError
 from tests.commands import perplexity
+from tests.odd_images import kinds
 
 
 def test_it_prints_the_summary_and_what_was_skipped(tmp_path, answers_file, tiny_model_folder, capsys):
@@ -45,6 +48,35 @@ def test_it_prints_the_summary_and_what_was_skipped(tmp_path, answers_file, tiny
     assert capsys.readouterr().err == (
         "ndino perplexity: none: no such model folder (remedy: give the folder that holds config.json)\n"
     )
+
+
+def test_every_bad_row_is_named_before_a_model_is_loaded(
+    tmp_path, answers_file, tiny_model_folder, capsys, monkeypatch
+):
+    odd = kinds()
+    lines = [f"{answers_file.read_text()}\n"]
+    bad = ["half.jpg", "torn_idat.png", "page.jpg"]
+    for name in bad:
+        (tmp_path / "images" / name).write_bytes(odd[name].content)
+        lines.append(json.dumps({"question": "q", "answer": "a", "file_name": name}) + "\n")
+    lines.append(json.dumps({"question": " ", "answer": "a", "file_name": "half.jpg"}) + "\n")
+    answers_file.write_text("".join(lines))
+    said: list[str] = []
+
+    def load(*model):
+        said.extend(capsys.readouterr().err.splitlines())
+        raise PerplexityError("enough (remedy: none)")
+
+    monkeypatch.setattr(score_set, "load_scorer", load)
+    command = ["--model", str(tiny_model_folder), "--data", str(answers_file)]
+    command += ["--images", str(tmp_path / "images"), "--out", str(tmp_path / "out.jsonl")]
+    assert perplexity(command) == 1
+    first = len(lines[0].splitlines()) + 1
+    assert len(said) == 4
+    for number, (name, row) in enumerate(zip([*bad, "question is empty"], said, strict=True), start=first):
+        reason = odd[name].fault if name in odd else name
+        assert row.startswith(f"ndino perplexity: left out: {answers_file} row {number}: ")
+        assert reason in row and row.count("(remedy: ") == 1 and "0x" not in row
 
 
 def test_default_output_is_named_after_run_and_data():

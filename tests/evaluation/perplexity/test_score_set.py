@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 from fixtures.tiny import write_tiny_model
+from ndino.common.images import read_image
 from ndino.common.provenance import commit
 from ndino.evaluation import provenance
 from ndino.evaluation.perplexity.answer_sets import exchange_images
 from ndino.evaluation.perplexity.loading import load_scorer
 from ndino.evaluation.perplexity.score_set import score_set, summarise
 from ndino.evaluation.perplexity.scorer import PerplexityError, Score, Scorer
-from ndino.formats.questions.images import decode
 from tests.evaluation.answer_files import find, read_answers
 
 
@@ -131,7 +131,7 @@ def test_an_image_in_another_encoding_is_not_another_image_for_the_control(tmp_p
     answers_file.write_text("\n".join(map(json.dumps, rows)))
     items = read_answers(answers_file)
     right, wrong = (
-        [decode(item.image()).tobytes() for item in kind] for kind in (items, exchange_images(items))
+        [read_image(item.image()).tobytes() for item in kind] for kind in (items, exchange_images(items))
     )
     assert right[0] == right[1] and wrong[0] == wrong[1]
     assert all(own != other for own, other in zip(right, wrong, strict=True))

@@ -73,7 +73,12 @@ def test_rejects_have_row_and_reason_and_a_repaired_image_makes_a_new_index(made
     assert len(index) == ROWS and [reject.row for reject in index.rejects] == [ROWS + n for n in (1, 2, 3, 4)]
     for line, said in zip(
         index.lines(data),
-        ("nowhere.png is not in", "cannot be read as", "marker <|eot_id|>", "is from gpt"),
+        (
+            "nowhere.png is not in",
+            "torn.png cannot be read: ",
+            "marker <|eot_id|>",
+            "is from gpt",
+        ),
         strict=True,
     ):
         assert line.startswith(f"{data} row ") and said in line

@@ -48,7 +48,7 @@ def test_a_damaged_row_is_recorded_once_and_left_out_after_a_restart(damaged, bu
         dataset[2]
         record.on_step_end(ARGS, None, None)
     (row, reason) = next(iter(json.loads((damaged.out / DAMAGED).read_text()).items()))
-    assert row == "3" and "2.png: cannot be read as an image" in reason
+    assert row == "3" and "image 2.png cannot be read: " in reason
     rejects = (damaged.out / "rejects.txt").read_text()
     assert rejects == f"{damaged.data} row 3: {reason}\n"
     again, record = watch(damaged, built[1])
@@ -63,10 +63,10 @@ def test_more_damaged_rows_than_the_recipe_allows_end_the_run(damaged, built):
     (damaged.image_folder / "5.png").unlink()
     dataset[2], dataset[5]
     with pytest.raises(
-        StageError, match=rf"2 of {ROWS} rows cannot be used.*; \S+ row \d: .*png: .* \(remedy: "
+        StageError, match=rf"2 of {ROWS} rows cannot be used.*; \S+ row \d: image .*png .* \(remedy: "
     ):
         record.on_step_end(ARGS, None, None)
-    assert "5.png: no such image" in (damaged.out / "rejects.txt").read_text()
+    assert "image 5.png is not in" in (damaged.out / "rejects.txt").read_text()
 
 
 def test_a_restart_is_refused_while_too_many_rows_are_damaged_and_takes_repaired_ones(damaged, built, capsys):

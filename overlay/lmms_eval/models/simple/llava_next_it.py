@@ -28,6 +28,7 @@ from tqdm import tqdm
 from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
 from ndino.common.files import key_of
+from ndino.common.images import to_rgb
 from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable
 from ndino.evaluation.inference.batches import (
     Group,
@@ -42,7 +43,13 @@ from ndino.evaluation.inference.greedy import decode, on_model, padded_inputs
 from ndino.evaluation.inference.loading import load_llava_next
 from ndino.evaluation.inference.memory import MemoryLimit
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing
-from ndino.evaluation.inference.prompting import ChatTemplate, ImageTokenCounts, chat_template, prompt_ids
+from ndino.evaluation.inference.prompting import (
+    ChatTemplate,
+    ImageTokenCounts,
+    chat_template,
+    image_tensors,
+    prompt_ids,
+)
 from ndino.evaluation.lmms_eval_adapter.answering import note_images
 from ndino.evaluation.models import HF, Backend, find_model
 from ndino.evaluation.progress import reading
@@ -228,7 +235,8 @@ class LlavaNextIt(lmms):
 
     def _visuals(self, task: str, split: str, doc_id: int, doc_to_visual: Visuals) -> Sequence[Image.Image]:
         try:
-            return doc_to_visual(self.task_dict[task][split][doc_id])
+            # Ours are in RGB. Those of other people's tasks may be transparent.
+            return [to_rgb(image) for image in doc_to_visual(self.task_dict[task][split][doc_id])]
         except (OSError, SyntaxError) as error:
             raise RuntimeError(f"{task} document {doc_id}: its image cannot be read ({error})") from error
 
@@ -271,7 +279,7 @@ class LlavaNextIt(lmms):
             return {}
         images = self._visuals(first.task, first.split, first.doc_id, visuals[first.task])
         process = self.processor.image_processor
-        tiles = [process([image], return_tensors="pt")["pixel_values"][0] for image in images]
+        tiles = [image_tensors(process, image)["pixel_values"][0] for image in images]
         sizes = torch.tensor([image.size for image in first.images])
         return {"pixel_values": pad_sequence(tiles, batch_first=True), "image_sizes": sizes}
 

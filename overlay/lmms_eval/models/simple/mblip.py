@@ -28,6 +28,7 @@ from transformers import (
 )
 
 from ndino.common.files import key_of
+from ndino.common.images import to_rgb
 from ndino.evaluation.answer_store import AnswerStore
 from ndino.evaluation.inference.generation import cut, ends_of, generation_options
 from ndino.evaluation.lmms_eval_adapter.answering import answer_requests, settings_of
@@ -37,7 +38,7 @@ from ndino.formats.model_folder import missing_weights
 from ndino.formats.prompts import IMAGE_TOKEN
 
 # Part of the keys of stored answers. Raise it when a change of this code changes answers.
-VERSION = 1
+VERSION = 2
 
 
 @register_model("mblip")
@@ -156,7 +157,7 @@ class MBlip(lmms):
             if len(visuals) != 1:
                 raise ValueError(f"{task} document {doc_id}: {len(visuals)} images, mBLIP takes one")
             questions.append(context)
-            images.append(visuals[0].convert("RGB"))
+            images.append(to_rgb(visuals[0]))
         output = self._model.generate(**self.inputs(questions, images), **generation_options(settings))
         texts = self.tokenizer.batch_decode(output, skip_special_tokens=True)
         return [cut(text.strip(), ends_of(settings)) for text in texts]
