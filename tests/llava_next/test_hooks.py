@@ -150,10 +150,10 @@ def test_an_image_of_the_paper_s_largest_size_opens(inside, tmp_path):
     assert found["attention"] == ("flash_attention_2" if found["flash_attn"] else "sdpa")
 
 
-<<<<<<< HEAD
 def test_a_trainer_ends_without_what_can_abort_it_at_the_interpreter_s_end(inside):
     assert inside("stop_early") == {"step": 1}
-=======
+
+
 def test_upstream_opens_odd_images_as_the_native_engine_does(first_run, inside, tmp_path):
     odd = kinds()
     names = [
@@ -183,7 +183,6 @@ def test_upstream_opens_odd_images_as_the_native_engine_does(first_run, inside, 
         assert found["exif6.jpg"] == [64, 48] and "truncated" in found["half.jpg"]
         if kind == "black":
             assert tiles["ink_rgba.png"].flatten(2).std(dim=-1).max() == 0, "black on black"
->>>>>>> fea7954 (Images: one module opens them, for training in both engines, evaluation, perplexity and data)
 
 
 def test_nothing_is_fetched_at_import(tree, tmp_path):

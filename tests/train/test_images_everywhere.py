@@ -87,7 +87,7 @@ def found(folder, built, recipe, tmp_path_factory) -> Found:
                 task = tasks.load(
                     "llava-bench-it", task_type="simple", rows=questions.select([number]), remedy="-"
                 )
-                assert sizes_of_images(task, 1) == [image_size(KINDS[name].content)]
+                assert sizes_of_images(task, 1, local=True) == [image_size(KINDS[name].content)]
                 (found.pixels["evaluate"][name],) = task.images(0)
             except SetupError as error:
                 found.faults["evaluate"][name] = str(error)
