@@ -44,7 +44,7 @@ PACKED_TOKENS = 4096
 # Rows of logits at a time; 256 rows of LLaMA 3's vocabulary are 131 MB in float32.
 LOGIT_ROWS = 256
 # Part of the results' keys. Raise it when a change of this code changes them.
-VERSION = 1
+VERSION = 2
 
 
 class PerplexityError(UserError):

@@ -25,6 +25,13 @@ def scorer(tiny_model_folder: Path) -> Scorer:
     return load_scorer(find(tiny_model_folder))
 
 
+def documented_reasons() -> list[str]:
+    """What a reason begins with, by the table in docs/evaluation.md."""
+    page = Path(__file__).parents[3].joinpath("docs/evaluation.md").read_text(encoding="utf-8")
+    lines = page.partition("| reason | what is wrong |")[2].partition("\n\n")[0].splitlines()[2:]
+    return [kind.removesuffix("...") for line in lines for kind in re.findall("`(.*?)`", line.split("|")[1])]
+
+
 def rendered(item: AnswerItem) -> str:
     return (
         f"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n<image>\n{item.question}<|eot_id|>"
@@ -219,6 +226,7 @@ def test_what_cannot_be_scored_is_skipped_with_its_reason(answers_file, scorer, 
     assert [score.skipped for score in scores] == [False] * 5 + [True]
     assert (scores[5].nll, scores[5].answer_tokens, scores[5].perplexity) == (None, 0, None)
     assert re.search(reason, scores[5].reason)
+    assert any(scores[5].reason.startswith(kind) for kind in documented_reasons()), scores[5].reason
     assert [score.nll for score in scores[:5]] == [score.nll for score in undisturbed]
 
 

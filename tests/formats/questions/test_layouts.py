@@ -6,6 +6,8 @@ import gzip
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ndino.common.errors import UserError
@@ -207,6 +209,16 @@ def test_images_behind_links_are_part_of_the_identity(tmp_path):
     (disk / "images" / "2.png").write_bytes(encoded(9))
     after = content_key(data), read_questions(data, "test").digest()
     assert before[0] != after[0] and before[1] != after[1]
+    # The rows themselves behind a link.
+    (disk / "rows").mkdir()
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "data").symlink_to(disk / "rows")
+    (tmp_path / "hub" / "images").symlink_to(disk / "images")
+    found = set()
+    for rows in (ROWS, ROWS[::-1]):
+        pq.write_table(pa.Table.from_pylist(rows), disk / "rows" / "test-00000-of-00001.parquet")
+        found.add((content_key(tmp_path / "hub"), read_questions(tmp_path / "hub", "test").digest()))
+    assert len({key for key, _ in found}) == len({digest for _, digest in found}) == 2
 
 
 @pytest.mark.parametrize("named", ["absolute", "above"])
