@@ -72,7 +72,7 @@ def segments(count: int, seed: int) -> list[str]:
 class SortedTransformers(TransformersMadlad):
     """The paper's way, but with texts sorted by length."""
 
-    def translate(self, texts: Sequence[str]) -> list[str]:
+    def translate(self, texts: Sequence[str]) -> list[str | None]:
         order = sorted(range(len(texts)), key=lambda i: -len(self._pieces.encode(texts[i])))
         found = dict(zip(order, super().translate([texts[i] for i in order]), strict=True))
         return [found[i] for i in range(len(texts))]

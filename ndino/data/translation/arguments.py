@@ -75,7 +75,7 @@ def translation_identity(args: argparse.Namespace) -> str:
     Raises:
         DataError: as `open_translation`.
     """
-    return identity_of(_translator(args), _checks(args.lang))
+    return identity_of(_translator(args), _checks(args))
 
 
 def open_translation(args: argparse.Namespace, memory: Path) -> Translation:
@@ -89,7 +89,7 @@ def open_translation(args: argparse.Namespace, memory: Path) -> Translation:
     return Translation(
         _translator(args),
         memory,
-        _checks(args.lang),
+        _checks(args),
         batch_characters=BATCH_CHARACTERS[args.translator],
     )
 
@@ -133,5 +133,5 @@ def _chat_translator(args: argparse.Namespace) -> Translator:
     )
 
 
-def _checks(lang: str) -> TextChecks:
-    return TextChecks(language(lang).words.get("number_words", {}))
+def _checks(args: argparse.Namespace) -> TextChecks:
+    return TextChecks(language(args.from_lang), language(args.lang))

@@ -20,6 +20,8 @@ from ndino.languages.language import Language, language
 
 # How options are numbered: the second where a text of the pair holds a "(1)" of its own.
 _LABELS = ("({})", "[{}]")
+_LOOSE_LABEL = re.compile(r"(?<![\w(\[])(?:[(\[]\s*)?(\d{1,2})\s*[)\]]")
+_ANSWER_LABEL = re.compile(r"[\s(\[]*(\d{1,2})(?:\s*[)\]]|(?!\w))[\s.;,:]*(.*)", re.S)
 _CLOSED = re.compile(r"[.?!…:;][\"'»”’)\]]*\Z")
 
 
@@ -123,6 +125,11 @@ def read_line(line: str, expected: Expected, words: Language) -> LineReading:
     answers = list(patterns["answer"].finditer(line))
 
     labels = _option_labels(list(_label_pattern(expected.label).finditer(line)), answers, expected)
+    in_order = list(range(1, expected.options + 1))
+    if [int(found[1]) for found in labels] != in_order:
+        # Translators also write 1) for (1).
+        loose = _option_labels(list(_LOOSE_LABEL.finditer(line)), answers, expected)
+        labels = loose if [int(found[1]) for found in loose] == in_order else labels
     borders = sorted(found.start() for found in (*labels, *options, *answers))
     ends = [next((border for border in borders if border > found.start()), len(line)) for found in labels]
     texts = [line[found.end() : end] for found, end in zip(labels, ends, strict=True)]
@@ -145,6 +152,24 @@ def read_line(line: str, expected: Expected, words: Language) -> LineReading:
         explanation_markers=len(explanations),
         marker_after_answer=any(patterns[name].search(tail) for name in ("options", "question_inside")),
     )
+
+
+def names_option(line: LineReading, expected: Expected) -> bool:
+    """Whether the answer of ``line`` is the label of the right option, alone or with the option's text."""
+    found = _ANSWER_LABEL.fullmatch(line.parts.answer)
+    if expected.choice is None or not found or int(found[1]) != expected.choice + 1:
+        return False
+    said = set(re.findall(r"\w+", found[2].casefold()))
+    its_option = " ".join(line.parts.options[expected.choice : expected.choice + 1])
+    option = set(re.findall(r"\w+", its_option.casefold()))
+    # The option may have gained or lost an article.
+    return not said - option or (bool(option) and option <= said and len(said) <= len(option) + 1)
+
+
+def with_marker(text: str, words: Language) -> bool:
+    """Whether a text of a pair begins with a question's marker of a language, or holds one that it writes."""
+    patterns = _marker_patterns(words.code)
+    return bool(patterns["question"].match(text) or patterns["written"].search(text))
 
 
 def open_end(text: str) -> str:
@@ -202,11 +227,14 @@ def _marker_patterns(code: str) -> dict[str, re.Pattern[str]]:
         names = sorted(language(code).markers[marker], key=len, reverse=True)
         return rf"(?:{'|'.join(map(re.escape, names))})\s?[:：]\s*"
 
+    written = [names[0] for names in language(code).markers.values()]
     return {
         "question": re.compile(rf"[\s\"'«“¿]*{any_of('question')}", re.I),
         **{
             marker: re.compile(rf"(?<!\w){any_of(marker)}", re.I)
             for marker in ("options", "answer", "explanation")
         },
+        # Of the words that are looked for, only those that are written: the others may be said in a text.
+        "written": re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, written))})\s?[:：]", re.I),
         "question_inside": re.compile(rf"(?<!\w){any_of('question')}", re.I),
     }

@@ -7,47 +7,85 @@ step  reasons                                     checked by
                                                   question or answer, options that cannot be told apart, ...
 2     text holds a marker of its own              `source_line_rejection`: the source's own line would fail
 3     translation broke off, empty translation,   `TEXT_CHECKS`, by `TextChecks.rejection`: each text that
-      looping translation, translation too long,  comes back from the translator. A rejected text is
-      translation too short, placeholder lost,    translated once more, sentence by sentence
-      number lost, not translated                 (`ndino.data.translation.translation`)
+      looping translation, translation repeats    comes back from the translator. A rejected text is
+      itself, signs of lost characters, more      translated once more, sentence by sentence
+      than its source, translation too long,      (`ndino.data.translation.translation`)
+      translation too short, end lost, question
+      mark lost, placeholder lost,
+      number lost, currency lost, another script,
+      not translated, another language
 4     question not at the beginning, number of    `PAIR_CHECKS`, by `pair_rejections`: the line of a pair
       options differs, answer not at the end      (the paper's three checks, section 3.2)
 5     options no longer differ                    `pair_rejections`, for a line that passes step 4
+6     marker in a text of the pair, more in an    `part_rejection`: question, options, answer and
+      option than in the source's, and those of   explanation of a pair, each with its source
+      step 3
 ====  ==========================================  ==========================================================
 
 Single texts (conversations, LLaVA-Bench) pass step 3 only. The source command writes what is rejected to
-``rejects.jsonl``. To add a check, append a pair of reason and test to `TEXT_CHECKS` or `PAIR_CHECKS`; a new
-or changed text check also needs a new `VERSION`.
+``rejects.jsonl``. To add a check, append a pair of reason and test to `TEXT_CHECKS` or `PAIR_CHECKS`; any
+change here, in ``checks/`` or in how texts are split also needs a new `VERSION`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from ndino.common.files import key_of
-from ndino.data.translation.kept_numbers import lost_number
-from ndino.data.translation.pair_line import Expected, LineReading, Parts, bare, open_end, read_line
-from ndino.data.translation.placeholders import PLACEHOLDER
-from ndino.data.translation.text_measures import WORD, copies, loops, width
+from ndino.data.translation.checks.foreign import in_another_language, in_another_script, not_translated
+from ndino.data.translation.checks.repetition import repeats
+from ndino.data.translation.checks.said_numbers import SaidNumbers, lost_currency
+from ndino.data.translation.checks.wholeness import (
+    breaks_off,
+    has_unknown_signs,
+    lost_question,
+    says_more,
+)
+from ndino.data.translation.kept_numbers import NOTHING_SAID, lost_number, says_number
+from ndino.data.translation.pair_line import (
+    Expected,
+    LineReading,
+    Parts,
+    bare,
+    names_option,
+    open_end,
+    read_line,
+    with_marker,
+)
+from ndino.data.translation.placeholders import PLACEHOLDER, placeholders_differ
+from ndino.data.translation.text_measures import WORD, loops, width
 from ndino.languages.language import Language
 
-# Part of the translation memory's key, so that texts that older checks let pass are checked again.
-VERSION = 1
+# Of all that decides which translations pass, and which texts are translated at all. It is part of the
+# translation memory's key and of a folder's settings, so that nothing that older guards let pass is used.
+VERSION = 2
 
 # A translation may be this many times as long or as short as its source, in letters. Short texts vary more,
-# hence the fixed margin. Ours: docs/data/translation.md says how many correct translations they reject.
-LONGEST, SHORTEST, MARGIN = 2.5, 0.4, 20
+# hence the fixed margins; a single word may need a description. Ours: docs/data/translation.md says how many
+# correct translations they reject.
+LONGEST, MARGIN, LONGEST_WORD, WORD_MARGIN = 1.9, 16, 2.5, 20
+SHORTEST, SHORT_MARGIN, SHORTEST_OF_ALL, LEAST = 0.4, 20, 0.3, 2
 
 BROKEN_OFF = "translation broke off"
 EMPTY = "empty translation"
 LOOP = "looping translation"
+REPEATS = "translation repeats itself"
+UNKNOWN_SIGNS = "signs of lost characters"
 LONG = "translation too long"
 SHORT = "translation too short"
+MORE = "more than its source"
+END_LOST = "end lost"
+QUESTION_LOST = "question mark lost"
 PLACEHOLDER_LOST = "placeholder lost"
 NUMBER_LOST = "number lost"
+CURRENCY_LOST = "currency lost"
+SCRIPT = "another script"
 COPY = "not translated"
+LANGUAGE = "another language"
 
 MARKERS_INSIDE = "text holds a marker of its own"
 
@@ -55,96 +93,172 @@ QUESTION = "question not at the beginning"
 OPTIONS = "number of options differs"
 ANSWER = "answer not at the end"
 SAME = "options no longer differ"
-
-TextCheck = Callable[[str, str, Mapping[str, int]], bool]
-PairCheck = Callable[[LineReading, Expected, Language], bool]
-
-
-def _lost_a_placeholder(source: str, target: str, number_words: Mapping[str, int]) -> bool:
-    return Counter(PLACEHOLDER.findall(source)) != Counter(PLACEHOLDER.findall(target))
-
-
-def _lost_a_number(source: str, target: str, number_words: Mapping[str, int]) -> bool:
-    # Without placeholders: the digits of an address are checked with the address.
-    source, target = PLACEHOLDER.sub(" ", source), PLACEHOLDER.sub(" ", target)
-    return lost_number(source, target, number_words) is not None
-
-
-# Reason and test (source, target, the target language's number words) of each check, cheap ones first. The
-# first that fails gives the reason. An empty or looping text is also too short or too long, and a copy holds
-# every number, so the more telling reason comes first.
-TEXT_CHECKS: tuple[tuple[str, TextCheck], ...] = (
-    (EMPTY, lambda source, target, words: not WORD.search(target)),
-    (LOOP, lambda source, target, words: loops(target) and not loops(source)),
-    (LONG, lambda source, target, words: width(target) > LONGEST * width(source) + MARGIN),
-    (SHORT, lambda source, target, words: width(target) < SHORTEST * width(source) - MARGIN),
-    (PLACEHOLDER_LOST, _lost_a_placeholder),
-    (NUMBER_LOST, _lost_a_number),
-    (COPY, lambda source, target, words: copies(source, target)),
-)
+MARKER = "marker in a text of the pair"
+MORE_OPTIONS = "more in an option than in the source's"
 
 
 @dataclass(frozen=True)
 class TextChecks:
-    """`TEXT_CHECKS` for one target language; ``number_words`` are its number words with their values."""
+    """`TEXT_CHECKS` for translations between two languages; without them, their words are not used."""
 
-    number_words: Mapping[str, int] = field(default_factory=dict)
+    source: Language | None = None
+    target: Language | None = None
+
+    @cached_property
+    def said(self) -> SaidNumbers:
+        """How the target language says numbers."""
+        if self.source is None or self.target is None:
+            return NOTHING_SAID
+        return SaidNumbers.between(self.source, self.target)
 
     @property
     def identity(self) -> str:
         """What a verdict depends on; part of the translation memory's key."""
-        # "guards" is what these checks were first called; another word would void every existing memory.
-        return f"guards {key_of(VERSION, sorted(self.number_words.items()))}"
+        said = self.said
+        words = [said.source, said.target, sorted(said.listed.items()), sorted(said.scales.items())]
+        return f"guards {VERSION} {key_of(VERSION, *words, sorted(self.unfinished), self.question_marks)}"
+
+    @cached_property
+    def unfinished(self) -> frozenset[str]:
+        """Words of the target language that end no text."""
+        return frozenset(self._field("unfinished", ()))
+
+    @property
+    def question_marks(self) -> str:
+        """The question marks of the target language, if it has its own."""
+        return self._field("question_marks", "")
+
+    def _field(self, name: str, default: Any) -> Any:
+        return default if self.target is None else self.target.words.get(name, default)
 
     def rejection(self, source: str, target: str | None) -> str | None:
         """Why ``target`` cannot be a translation of ``source`` (a reason of `TEXT_CHECKS`), or None.
 
-        ``target`` is None where the translator did not come to its end.
+        ``target`` is None where the translator did not reach an end.
         """
         if target is None:
             return BROKEN_OFF
-        return next(
-            (reason for reason, fails in TEXT_CHECKS if fails(source, target, self.number_words)), None
-        )
+        return next((reason for reason, fails in TEXT_CHECKS if fails(source, target, self)), None)
+
+    def part_rejection(self, source: Parts, target: Parts, expected: Expected) -> str | None:
+        """Why a text of a pair cannot be a translation of its source, or None.
+
+        Args:
+            source: the parts of the source's pair.
+            target: those read in the translated line.
+            expected: what the source's line held; an answer that is no text is not compared.
+        """
+        texts = [(source.question, target.question), (source.explanation, target.explanation)]
+        # Options are read without their full stops.
+        options = list(zip(map(open_end, source.options), target.options, strict=True))
+        texts += options
+        if expected.choice is None and expected.exactly is None:
+            texts.append((source.answer, target.answer))
+        texts = [(ours, theirs) for ours, theirs in texts if WORD.search(ours)]
+        for words in filter(None, (self.source, self.target)):
+            if any(with_marker(theirs, words) and not with_marker(ours, words) for ours, theirs in texts):
+                return MARKER
+        for ours, theirs in options:
+            if any(theirs.count(mark) > ours.count(mark) for mark in (";", ", ")):
+                return MORE_OPTIONS
+        # Options are too short for their language to be seen, but together they are not.
+        texts.append(("; ".join(ours for ours, _ in options), "; ".join(theirs for _, theirs in options)))
+        return next(filter(None, (self.rejection(*pair) for pair in texts if WORD.search(pair[0]))), None)
 
 
-def _options_differ(line: LineReading, expected: Expected, words: Language) -> bool:
+TextCheck = Callable[[str, str, TextChecks], bool]
+PairCheck = Callable[[LineReading, Expected, Language, SaidNumbers], bool]
+
+
+def _too_long(source: str, target: str, checks: TextChecks) -> bool:
+    one_word = len(WORD.findall(source)) < 2
+    most, margin = (LONGEST_WORD, WORD_MARGIN) if one_word else (LONGEST, MARGIN)
+    return width(target) > most * width(source) + margin
+
+
+def _too_short(source: str, target: str, checks: TextChecks) -> bool:
+    least = max(SHORTEST * width(source) - SHORT_MARGIN, SHORTEST_OF_ALL * width(source) - LEAST)
+    return width(target) < least
+
+
+def _lost_a_number(source: str, target: str, checks: TextChecks) -> bool:
+    # Without placeholders: the digits of an address are checked with the address.
+    source, target = PLACEHOLDER.sub(" ", source), PLACEHOLDER.sub(" ", target)
+    return lost_number(source, target, checks.said) is not None
+
+
+def _lost_a_currency(source: str, target: str, checks: TextChecks) -> bool:
+    return lost_currency(PLACEHOLDER.sub(" ", source), target, checks.said.target) is not None
+
+
+# Reason and test (source, target, the checks with their languages) of each check, cheap ones first. The first
+# that fails gives the reason. An empty or looping text is also too short or too long, and a copy holds every
+# number, so the more telling reason comes first.
+TEXT_CHECKS: tuple[tuple[str, TextCheck], ...] = (
+    (EMPTY, lambda source, target, checks: not WORD.search(target)),
+    (LOOP, lambda source, target, checks: loops(target) and not loops(source)),
+    (REPEATS, lambda source, target, checks: repeats(source, target)),
+    (UNKNOWN_SIGNS, lambda source, target, checks: has_unknown_signs(source, target)),
+    (MORE, lambda source, target, checks: says_more(source, target)),
+    (LONG, _too_long),
+    (SHORT, _too_short),
+    (END_LOST, lambda source, target, checks: breaks_off(source, target, checks.unfinished)),
+    (QUESTION_LOST, lambda source, target, checks: lost_question(source, target, checks.question_marks)),
+    (PLACEHOLDER_LOST, lambda source, target, checks: placeholders_differ(source, target)),
+    (NUMBER_LOST, _lost_a_number),
+    (CURRENCY_LOST, _lost_a_currency),
+    (SCRIPT, lambda source, target, checks: in_another_script(source, target, checks.said.target)),
+    (
+        COPY,
+        lambda source, target, checks: not_translated(source, target, checks.said.source, checks.said.target),
+    ),
+    (LANGUAGE, lambda source, target, checks: in_another_language(source, target, checks.said.target)),
+)
+
+
+def _options_differ(line: LineReading, expected: Expected, words: Language, said: SaidNumbers) -> bool:
     in_order = line.numbers == tuple(range(1, expected.options + 1))
     announced_once = line.option_markers == bool(expected.options)
     return not (in_order and announced_once and all(line.parts.options))
 
 
-def _answer_differs(line: LineReading, expected: Expected, words: Language) -> bool:
+def _answer_differs(line: LineReading, expected: Expected, words: Language, said: SaidNumbers) -> bool:
     if line.answer_markers != 1 or line.marker_after_answer:
         return True
     if expected.explanation and not (line.explanation_markers == 1 and line.parts.explanation):
         return True
     answer = line.parts.answer
     if expected.choice is not None:
-        return answer.strip(" .;,") != expected.label.format(expected.choice + 1)
+        return not names_option(line, expected)
     if expected.exactly is None:
         return not answer.strip(" .;,!?")
-    accepted = {"yes": words.yes, "no": words.no}.get(expected.exactly, (expected.exactly,))
-    return bare(answer) not in map(bare, accepted)
+    # The answer is taken from the source, so only its meaning counts here: "Certo, è così" says yes.
+    if accepted := {"yes": words.yes, "no": words.no}.get(expected.exactly):
+        said_first = re.split(r"[,.;:!]", answer.strip("\"'«»“” "), maxsplit=1)[0]
+        return bare(said_first) not in map(bare, accepted)
+    return bare(answer) != bare(expected.exactly) and not says_number(answer, expected.exactly, said)
 
 
 # The paper's three checks: reason and test of each. A line is rejected for the first that fails; the reject's
 # details list all that fail.
 PAIR_CHECKS: tuple[tuple[str, PairCheck], ...] = (
-    (QUESTION, lambda line, expected, words: not any(map(str.isalnum, line.parts.question))),
+    (QUESTION, lambda line, expected, words, said: not any(map(str.isalnum, line.parts.question))),
     (OPTIONS, _options_differ),
     (ANSWER, _answer_differs),
 )
 
 
-def pair_rejections(line: LineReading, expected: Expected, words: Language) -> tuple[str, ...]:
+def pair_rejections(
+    line: LineReading, expected: Expected, words: Language, said: SaidNumbers = NOTHING_SAID
+) -> tuple[str, ...]:
     """The reasons for which the line of a pair, read by `read_line`, is rejected; empty where it passes.
 
     Args:
         expected: what the source's line held.
         words: the language of ``line``.
+        said: how that language says numbers.
     """
-    failed = tuple(reason for reason, fails in PAIR_CHECKS if fails(line, expected, words))
+    failed = tuple(reason for reason, fails in PAIR_CHECKS if fails(line, expected, words, said))
     # Ours. Checked last: of a line that lost an option nothing can be said about the others.
     if not failed and expected.distinct and len(set(map(bare, line.parts.options))) < expected.options:
         return (SAME,)

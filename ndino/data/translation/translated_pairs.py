@@ -18,7 +18,8 @@ from ndino.data.translation.pair_line import (
     to_line,
 )
 from ndino.data.translation.pairs import Pair, asking_line, capital
-from ndino.data.translation.rejection import pair_rejections, source_line_rejection
+from ndino.data.translation.placeholders import undo_entities
+from ndino.data.translation.rejection import TextChecks, pair_rejections, source_line_rejection
 from ndino.languages.language import Language
 
 _SPACED_STOP = re.compile(r"\s+\.(?=\s|\Z)")
@@ -92,7 +93,9 @@ def translate_pairs(
     texts = [text for job in jobs if isinstance(job, _PairJob) for text in job.texts]
     translated = iter(_translate(texts, translation, source))
     return [
-        _finish(job, [next(translated) for _ in job.texts], target) if isinstance(job, _PairJob) else job
+        _finish(job, [next(translated) for _ in job.texts], target, translation.checks)
+        if isinstance(job, _PairJob)
+        else job
         for job in jobs
     ]
 
@@ -109,6 +112,13 @@ def _translate(texts: list[str], translation: Translation, source: Language) -> 
 
 
 def _prepare(pair: Pair, source: Language, target: Language) -> _PairJob | RejectedPair:
+    pair = replace(
+        pair,
+        question=undo_entities(pair.question),
+        answer=undo_entities(pair.answer),
+        explanation=undo_entities(pair.explanation),
+        options=tuple(map(undo_entities, pair.options)),
+    )
     question = split_lines(pair.question)
     said = pair.explanation or pair.answer
     exactly = None if pair.choice is not None else exact_answer(pair.answer, source)
@@ -130,7 +140,9 @@ def _prepare(pair: Pair, source: Language, target: Language) -> _PairJob | Rejec
     return _PairJob(pair, parts, expected, None if wordless else line, question, asking, answer)
 
 
-def _finish(job: _PairJob, translated: list[Translated], target: Language) -> Pair | RejectedPair:
+def _finish(
+    job: _PairJob, translated: list[Translated], target: Language, checks: TextChecks
+) -> Pair | RejectedPair:
     pair, line = job.pair, job.line
     if reason := next((one.reason for one in translated if one.reason), None):
         return RejectedPair(reason, line or pair.question, translated[0].text if line else None)
@@ -141,9 +153,11 @@ def _finish(job: _PairJob, translated: list[Translated], target: Language) -> Pa
     if there is None:
         return replace(pair, answer=_exact(job, target))
     reading = read_line(there, job.expected, target)
-    if failed := pair_rejections(reading, job.expected, target):
+    if failed := pair_rejections(reading, job.expected, target, checks.said):
         return RejectedPair(failed[0], line or "", there, failed)
     parts = reading.parts
+    if reason := checks.part_rejection(job.parts, parts, job.expected):
+        return RejectedPair(reason, line or "", there)
     question = as_written(parts.question, job.parts.question)
     said = parts.explanation or ("" if pair.choice is not None else parts.answer)
     answer = "" if not said else as_written(said, job.parts.explanation or job.parts.answer)

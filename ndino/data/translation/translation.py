@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ndino.data.translation.memory import TranslationMemory
+from ndino.data.translation.placeholders import has_words
 from ndino.data.translation.rejection import TextChecks
 from ndino.data.translation.text_measures import sentences
 from ndino.data.translation.translator import RetryingTranslator, Translated, Translator
@@ -30,6 +31,7 @@ class Translation:
 
     Attributes:
         identity: what the translations depend on, the key of the memory.
+        checks: decide which translations are rejected.
         counts: ``given`` counts all texts; ``from memory``, ``translated``, ``retried`` and ``rejected`` (of
             those translated) count distinct ones.
 
@@ -43,7 +45,7 @@ class Translation:
         self.identity = identity_of(translator, checks)
         self.counts: Counter[str] = Counter()
         self._translator = translator
-        self._checks = checks
+        self.checks = checks
         self._batch_characters = batch_characters
         self._memory = TranslationMemory(memory)
 
@@ -60,7 +62,7 @@ class Translation:
     def translate(self, texts: Sequence[str]) -> list[Translated]:
         """One result per text, in order.
 
-        White space around a text is kept, and a text without a letter is returned as it is.
+        White space around a text is kept, and a text without a word is returned as it is.
 
         Raises:
             ValueError: a text holds a line break.
@@ -70,7 +72,7 @@ class Translation:
             raise ValueError(f"a text to translate holds a line break: {broken[:80]!r}")
         cores = [UNPRINTABLE.sub(" ", text).strip() for text in texts]
         # A dictionary, not a set: its order, that of first appearance, is the same in every process.
-        wanted = list(dict.fromkeys(filter(_has_letters, cores)))
+        wanted = list(dict.fromkeys(filter(has_words, cores)))
         known = self._memory.look_up(self.identity, wanted)
         self.counts.update({"given": len(texts), "from memory": len(known)})
         self._translate_missing([core for core in wanted if core not in known], known)
@@ -106,7 +108,7 @@ class Translation:
         verdicts = {}
         for source, target in zip(sources, targets, strict=True):
             target = None if target is None else UNPRINTABLE.sub(" ", target).strip()
-            reason = self._checks.rejection(source, target)
+            reason = self.checks.rejection(source, target)
             verdicts[source] = Translated(None, reason) if reason else Translated(target)
         return verdicts
 
@@ -120,13 +122,13 @@ class Translation:
         own_way = isinstance(translator, RetryingTranslator)
         pieces = {text: sentences(text) for text in rejected}
         pieces = {text: parts for text, parts in pieces.items() if own_way or len(parts) > 1}
-        flat = [part.rstrip() for parts in pieces.values() for part in parts if _has_letters(part)]
+        flat = [part.rstrip() for parts in pieces.values() for part in parts if has_words(part)]
         if not flat:
             return {}
         retry = translator.translate_again if own_way else translator.translate
         done = iter(retry(flat))
         joined = [
-            _joined([(part, next(done) if _has_letters(part) else part) for part in parts])
+            _joined([(part, next(done) if has_words(part) else part) for part in parts])
             for parts in pieces.values()
         ]
         return self._verdicts(list(pieces), joined)
@@ -142,10 +144,6 @@ def _joined(parts: Sequence[tuple[str, str | None]]) -> str | None:
     if any(there is None for _, there in parts):
         return None
     return "".join((there or "").strip() + part[len(part.rstrip()) :] for part, there in parts)
-
-
-def _has_letters(text: str) -> bool:
-    return any(character.isalpha() for character in text)
 
 
 def _batches(texts: Sequence[str], characters: int) -> Iterator[list[str]]:

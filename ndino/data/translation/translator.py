@@ -31,6 +31,19 @@ class RetryingTranslator(Protocol):
 
 
 @dataclass(frozen=True)
+class Draft:
+    """What a model wrote; ``ended`` is whether it ended by itself, and not at the limit on its length."""
+
+    text: str
+    ended: bool
+
+    @property
+    def whole(self) -> str | None:
+        """The text, or None if the limit cut it off."""
+        return self.text if self.ended else None
+
+
+@dataclass(frozen=True)
 class Translated:
     """A translation, or the reason for which it was rejected: exactly one of them is None."""
 

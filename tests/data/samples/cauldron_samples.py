@@ -76,7 +76,7 @@ LETTERED = {
          ("To km 14 ½.", "To km 15 ½.", "To km 13 ½.", "To the river."), 0),
         ("When do these people eat?", ("In the morning.", "At noon.", "In the evening.",
                                        "During the night."), 0),
-        ("Who waits in front of the theatre?", ("Three girls.", "A policeman.", "An old woman.",
+        ("Who waits in front of the theatre?", ("Three girls.", "A doctor.", "An old woman.",
                                                 "A mother with her son."), 0),
         ("Why does the girl hold the rope of the boat?",
          ("The boat must not leave without her.", "She wants to buy the boat.",
@@ -93,7 +93,7 @@ LETTERED = {
         ("Calculate the area of the garden with one decimal.", ("83.5", "95.2", "112.9", "121.1"), 3),
     ],
     "iconqa": [
-        ("How did the star move?", ("turn", "slide", "flip"), 0),
+        ("How did the star move?", ("turn", "fall", "flip"), 0),
         ("Which fruit is bigger?", ("the melon", "the cherry"), 0),
         ("What time is it in the picture?", ("half past ten", "half past four", "seven o'clock"), 1),
         ("Which shape comes first in the row?", ("circle", "square", "triangle"), 2),
@@ -106,13 +106,13 @@ FREE = {
         ("Is the window closed?", "No."), ("What are the children near the fountain doing?", "Drinking."),
         ("How many lamps are in the room?", "2."), ("Is this woman a good cook?", "Yes."),
         ("What is in the basket?", "Bread and cheese."), ("What is the name of the shop?", "Aurora."),
-        ("Is it summer or winter?", "Winter."), ("What game do they play?", "Chess."),
+        ("Is it summer or winter?", "Winter."), ("What game do they play?", "Tennis."),
         ("Who has the keys?", "Girl."),
     ],
     "cocoqa": [
         ("What is the color of the chair?", "Red."), ("How many ducks swim in the lake?", "Three."),
         ("What does the man carry?", "Basket."), ("Where does the cat sleep?", "Box."),
-        ("What stands behind the house?", "Tree."), ("What is on the shelf?", "Book."),
+        ("What is behind the house?", "Tree."), ("What is on the shelf?", "Book."),
     ],
     "tallyqa": [
         ("How many boys have a cap?", "3."), ("How many cows drink?", "2."),

@@ -17,6 +17,7 @@ from ndino.data.translation.rejection import TextChecks
 from ndino.data.translation.text_measures import sentences
 from ndino.data.translation.translation import Translation
 from ndino.data.translation.translator import Translated
+from ndino.languages.language import language
 from tests.data.translation.translators.deterministic import SHIFTED, Deterministic
 
 WORDS = [
@@ -132,7 +133,9 @@ def test_verdicts_of_other_checks_are_not_reused(tmp_path: Path) -> None:
     source = ["There are 2 dogs in the picture."]
     with open_translation(Words(), tmp_path) as translation:
         assert translation.translate(source)[0].reason == rejection.NUMBER_LOST
-    with Translation(Words(), tmp_path / "memory.sqlite", TextChecks({"due": 2})) as translation:
+    with Translation(
+        Words(), tmp_path / "memory.sqlite", TextChecks(language("en"), language("it"))
+    ) as translation:
         assert translation.translate(source)[0].text
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from ndino.common.files import fingerprint
 from ndino.data.errors import DataError
-from ndino.data.translation.engines.madlad_tokenizer import MadladTokenizer, limit_of
+from ndino.data.translation.engines.madlad_tokenizer import END, MadladTokenizer, limit_of
+from ndino.data.translation.translator import Draft
 
 FILES = ("model.bin", "*.json", "spiece.model")
 BEAM = 4  # ours; the paper does not say
@@ -47,15 +48,16 @@ class Madlad:
         self._model: tuple[Any, int] | None = None
         self.identity = f"madlad {fingerprint(folder, FILES)}, to {lang}, beam {BEAM}"
 
-    def translate(self, texts: Sequence[str]) -> list[str]:
-        """Translations in order."""
-        return self._translate(texts, {})
+    def translate(self, texts: Sequence[str]) -> list[str | None]:
+        """Translations in order; None for one that the limit on its length cut off."""
+        return [draft.whole for draft in self.drafts(texts)]
 
-    def translate_again(self, texts: Sequence[str]) -> list[str]:
-        """Translations in order, with repetition suppressed."""
-        return self._translate(texts, AGAIN)
+    def translate_again(self, texts: Sequence[str]) -> list[str | None]:
+        """As ``translate``, with repetition suppressed."""
+        return [draft.whole for draft in self.drafts(texts, **AGAIN)]
 
-    def _translate(self, texts: Sequence[str], settings: dict[str, float]) -> list[str]:
+    def drafts(self, texts: Sequence[str], **settings: float) -> list[Draft]:
+        """What the model writes for each text, with these settings of CTranslate2's ``translate_batch``."""
         model, budget = self._loaded()
         sources = [self._pieces.encode(text) for text in texts]
         running = []
@@ -65,12 +67,17 @@ class Madlad:
                 beam_size=BEAM,
                 max_input_length=0,  # by default, sources are silently cut at 1,024 tokens
                 max_decoding_length=limit_of(max(len(sources[i]) for i in batch)),
+                return_end_token=True,
                 asynchronous=True,
                 **settings,
             )
             running += zip(batch, waiting, strict=True)
-        done = {i: self._pieces.decode(result.result().hypotheses[0]) for i, result in running}
-        return [done[i] for i in range(len(texts))]
+        tokens = {i: result.result().hypotheses[0] for i, result in running}
+        return [self._draft(tokens[i]) for i in range(len(texts))]
+
+    def _draft(self, tokens: list[str]) -> Draft:
+        ended = tokens[-1:] == [END]
+        return Draft(self._pieces.decode(tokens[:-1] if ended else tokens), ended)
 
     def _loaded(self) -> tuple[Any, int]:
         if self._model is None:

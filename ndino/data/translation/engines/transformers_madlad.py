@@ -11,6 +11,7 @@ from ndino.common.files import fingerprint
 from ndino.data.errors import DataError
 from ndino.data.translation.engines.madlad import BEAM
 from ndino.data.translation.engines.madlad_tokenizer import MadladTokenizer, limit_of
+from ndino.data.translation.translator import Draft
 
 FILES = ("*.safetensors", "*.json", "spiece.model")
 BATCH = 4  # the paper, section 3.2
@@ -33,12 +34,16 @@ class TransformersMadlad:
         self._model: Any = None
         self.identity = f"madlad by transformers {fingerprint(folder, FILES)}, to {lang}, beam {BEAM}"
 
-    def translate(self, texts: Sequence[str]) -> list[str]:
-        """Translations in order."""
+    def translate(self, texts: Sequence[str]) -> list[str | None]:
+        """Translations in order; None for one that the limit on its length cut off."""
+        return [draft.whole for draft in self.drafts(texts)]
+
+    def drafts(self, texts: Sequence[str]) -> list[Draft]:
+        """What the model writes for each text."""
         import torch
 
         model = self._loaded()
-        done: list[str] = []
+        done: list[Draft] = []
         for start in range(0, len(texts), BATCH):
             sources = [self._pieces.encode_ids(text) for text in texts[start : start + BATCH]]
             longest = max(map(len, sources))
@@ -54,7 +59,8 @@ class TransformersMadlad:
                 max_new_tokens=limit_of(longest),
             )
             # The first id is the decoder's start token.
-            done += [self._pieces.decode_ids(row[1:]) for row in found.tolist()]
+            end = model.config.eos_token_id
+            done += [Draft(self._pieces.decode_ids(row[1:]), end in row[1:]) for row in found.tolist()]
         return done
 
     def _loaded(self) -> Any:

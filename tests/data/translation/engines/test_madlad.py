@@ -72,10 +72,18 @@ def test_ctranslate2_and_transformers_translate_alike(
     monkeypatch.setattr(transformers_madlad, "BEAM", beam)
     ours, papers = Madlad(converted_folder, "it"), TransformersMadlad(madlad_folder, "it")
     # One at a time: the number of tokens allowed goes by the longest text of a batch.
-    found = [ours.translate([text])[0] for text in TEXTS]
-    assert found == [papers.translate([text])[0] for text in TEXTS]
-    assert len(set(found)) > len(TEXTS) // 2
-    assert all("extra_id" not in text for text in found)
+    found = [ours.drafts([text])[0] for text in TEXTS]
+    assert found == [papers.drafts([text])[0] for text in TEXTS]
+    assert len({draft.text for draft in found}) > len(TEXTS) // 2
+    assert all("extra_id" not in draft.text for draft in found)
+
+
+def test_a_translation_that_the_limit_cut_off_is_none(madlad_folder: Path, converted_folder: Path) -> None:
+    for translator in (Madlad(converted_folder, "it"), TransformersMadlad(madlad_folder, "it")):
+        drafts = [translator.drafts([text])[0] for text in TEXTS]
+        assert {draft.ended for draft in drafts} == {True, False}
+        whole = [draft.text if draft.ended else None for draft in drafts]
+        assert [translator.translate([text])[0] for text in TEXTS] == whole
 
 
 def test_batches_keep_the_order_of_the_texts(converted_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,9 +101,11 @@ def test_the_second_attempt_suppresses_repetition(converted_folder: Path) -> Non
     from ndino.data.translation.text_measures import loops
 
     translator = Madlad(converted_folder, "it")
-    looping = [text for text, found in zip(TEXTS, translator.translate(TEXTS), strict=True) if loops(found)]
+    looping = [text for text, draft in zip(TEXTS, translator.drafts(TEXTS), strict=True) if loops(draft.text)]
     assert looping
-    assert not any(map(loops, translator.translate_again(looping)))
+    again = translator.drafts(looping, **madlad.AGAIN)
+    assert not any(loops(draft.text) for draft in again)
+    assert translator.translate_again(looping) == [draft.whole for draft in again]
 
 
 def test_each_language_has_its_tag(converted_folder: Path) -> None:
@@ -121,7 +131,7 @@ def test_long_texts_are_not_cut(converted_folder: Path, monkeypatch: pytest.Monk
     # CTranslate2 cuts at 1,024 tokens by itself.
     long = "the dog is red " * 110
     assert len(translator._pieces.encode(long)) > 1100
-    assert translator.translate([long + "?" * 999]) != translator.translate([long + "B" * 999])
+    assert translator.drafts([long + "?" * 999]) != translator.drafts([long + "B" * 999])
 
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def remark(line: str) -> str:
 class NoChecks(TextChecks):
     """Lets every text pass: this translator's texts would be rejected as not translated."""
 
-    def rejection(self, source: str, target: str) -> str | None:
+    def rejection(self, source: str, target: str | None) -> str | None:
         return None
 
 

@@ -1,0 +1,1 @@
+"""What benchmarks/guards.py measures on: right translations, and the faults that it plants in them."""

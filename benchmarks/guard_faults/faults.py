@@ -1,0 +1,177 @@
+"""The faults of neural translators, each planted in a right translation where it makes sense."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from benchmarks.guard_faults.right import SOURCE, TARGET, PairExample, TextExample
+from ndino.data.translation.pair_line import Parts
+from ndino.data.translation.placeholders import PLACEHOLDER
+
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+OTHERS = {"French": "fr", "Spanish": "es", "Russian": "ru", "Japanese": "ja"}
+# A language is seen in a text of so many letters and more, in whatever script it is.
+SEEN_FROM = 30
+TAILS = (
+    "È una bella giornata di sole.",
+    "La persona sembra molto felice.",
+    "Sullo sfondo si vedono alcuni edifici.",
+    "Non so che cosa dire.",
+)
+
+# What comes back for the line of a pair, or for a text; "" is an answer too, None where the fault makes no
+# sense. END stands for a translation whose end token was not reached.
+END = "\0"
+PairFault = Callable[[PairExample, Parts, random.Random], str | None]
+TextFault = Callable[[str, str, random.Random], str | None]
+
+
+def _answered(example: PairExample, change: Callable[[str], str]) -> str | None:
+    right = example.parts[TARGET]
+    return example.line(replace(right, answer=change(right.answer))) if _has_text(example) else None
+
+
+def _has_text(example: PairExample) -> bool:
+    return example.choice is None and example.exactly is None
+
+
+def _in_language(code: str) -> PairFault:
+    def fault(example: PairExample, right: Parts, drawn: random.Random) -> str | None:
+        other = example.parts[code]
+        enough = sum(map(str.isalpha, other.question)) >= SEEN_FROM or code in ("ru", "ja")
+        return example.line(other) if enough else None
+
+    return fault
+
+
+PAIR_FAULTS: dict[str, PairFault] = {
+    "answer line doubled": lambda example, right, drawn: (
+        f"{example.line(right)} Risposta: {right.answer}" if _has_text(example) else None
+    ),
+    "answer doubled": lambda example, right, drawn: _answered(example, lambda answer: f"{answer}. {answer}"),
+    "short answer three times": lambda example, right, drawn: _answered(
+        example, lambda answer: drawn.choice([" ", ", ", ". "]).join([answer] * 3)
+    ),
+    "question not translated": lambda example, right, drawn: example.line(
+        replace(right, question=example.parts[SOURCE].question)
+    ),
+    "options not translated": lambda example, right, drawn: (
+        example.line(replace(right, options=example.parts[SOURCE].options)) if right.options else None
+    ),
+    **{f"in {name}": _in_language(code) for name, code in OTHERS.items()},
+    "marker doubled": lambda example, right, drawn: f"Domanda: {example.line(right)}",
+    "answer cut after its article": lambda example, right, drawn: (
+        _answered(example, lambda answer: f"{answer.split()[0].capitalize()}.")
+        if right.answer.split(" ")[0] in ("un", "il", "la", "lo")
+        else None
+    ),
+    "tail after the answer": lambda example, right, drawn: _answered(
+        example, lambda answer: f"{answer}. {drawn.choice(TAILS)}"
+    ),
+    "tail after the question": lambda example, right, drawn: example.line(
+        replace(right, question=f"{right.question} {drawn.choice(TAILS)}")
+    ),
+    "option without a label": lambda example, right, drawn: (
+        example.line(
+            replace(
+                right,
+                options=(*right.options[:-1], f"{right.options[-1]}{drawn.choice([';', ','])} una rana"),
+            )
+        )
+        if right.options
+        else None
+    ),
+    "entity in the answer": lambda example, right, drawn: _answered(
+        example, lambda answer: f"{drawn.choice(['&quot;', '&#39;', '&amp;'])}{answer}"
+    ),
+    "unknown sign in a word": lambda example, right, drawn: example.line(
+        replace(right, question=re.sub("[aeiou]", "⁇", right.question, count=1))
+    ),
+    "question mark lost": lambda example, right, drawn: example.line(
+        replace(right, question=right.question.replace("?", "."))
+    ),
+    "another option": lambda example, right, drawn: (
+        example.line(right).replace(
+            f"Risposta: ({(example.choice or 0) + 1})", f"Risposta: ({(example.choice or 0) + 5})"
+        )
+        if right.options
+        else None
+    ),
+    "end token not reached": lambda example, right, drawn: END,
+}
+
+
+def _cut_in_the_middle(source: str, target: str, drawn: random.Random) -> str | None:
+    words = target.split()
+    cut = " ".join(words[: len(words) // 2]).rstrip(".,;:!?")
+    return cut if len(source.split()) >= 5 and source[-1] in ".!?" else None
+
+
+def _in(code: str) -> Callable[[TextExample, random.Random], str | None]:
+    return lambda example, drawn: (
+        example.texts[code]
+        if code in example.texts
+        and (code in ("ru", "ja") or sum(map(str.isalpha, example.texts[code])) >= SEEN_FROM)
+        else None
+    )
+
+
+def _number(change: str) -> TextFault:
+    def fault(source: str, target: str, drawn: random.Random) -> str | None:
+        plain = PLACEHOLDER.sub(" ", source)
+        found = NUMBER.search(plain)
+        touched = found and re.search(rf"[^\W\d]{re.escape(found[0])}|{re.escape(found[0])}[^\W\d]", plain)
+        if not found or touched or not NUMBER.search(PLACEHOLDER.sub(" ", target)):
+            return None
+        return NUMBER.sub(lambda one: f"{one[0]}{change}" if change else "", target, count=1)
+
+    return fault
+
+
+TEXT_FAULTS: dict[str, TextFault] = {
+    "empty": lambda source, target, drawn: "",
+    "looping": lambda source, target, drawn: (
+        f"{target} {' '.join(target.split()[-3:])}" + f" {' '.join(target.split()[-3:])}" * 4
+    ),
+    "not translated": lambda source, target, drawn: source if len(PLACEHOLDER.sub("", source)) > 30 else None,
+    # A short text can have a correct translation that is much shorter, so only long ones are cut.
+    "cut to a fifth, of 100 letters and more": lambda source, target, drawn: (
+        target[: len(target) // 5] if len(target) > 100 else None
+    ),
+    "said three times": lambda source, target, drawn: " ".join([target] * 3) if len(target) > 100 else None,
+    "said twice": lambda source, target, drawn: f"{target} {target}",
+    "cut in the middle of a sentence": _cut_in_the_middle,
+    "cut after its article": lambda source, target, drawn: "Un." if len(source.split()) >= 3 else None,
+    "tail after the text": lambda source, target, drawn: (
+        f"{target} {drawn.choice(TAILS)}" if target[-1] in ".!?" else None
+    ),
+    "entity in the text": lambda source, target, drawn: f"&quot;{target}&quot;",
+    "unknown sign in the text": lambda source, target, drawn: (
+        re.sub("[aeiou]", "⁇", target, count=1) if re.search("[aeiou]", PLACEHOLDER.sub("", target)) else None
+    ),
+    "question mark lost from the text": lambda source, target, drawn: (
+        target.replace("?", ".") if "?" in PLACEHOLDER.sub(" ", target) else None
+    ),
+    "number lost": _number(""),
+    "other number": _number("7"),
+    "other currency": lambda source, target, drawn: (
+        target.replace("dollari", "sterline") if "dollari" in target else None
+    ),
+    "formula, code, tag or address changed": lambda source, target, drawn: (
+        _with_placeholder_changed(target) if PLACEHOLDER.search(source) else None
+    ),
+    "text's end token not reached": lambda source, target, drawn: END,
+}
+
+
+def _with_placeholder_changed(target: str) -> str | None:
+    found = PLACEHOLDER.search(target)
+    return target.replace(found[0], f"un {found[0][1:]}", 1) if found else None
+
+
+def text_in(code: str) -> Callable[[TextExample, random.Random], str | None]:
+    """The fault that a whole text is in the language with this code."""
+    return _in(code)
