@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import unicodedata
 from functools import cache
 from typing import Any
@@ -64,6 +65,28 @@ def other_language(text: str, wanted: str) -> str | None:
         return None
     language, odds = rival_of(text, wanted)
     return language if odds >= least else None
+
+
+def in_language(text: str, wanted: str) -> bool:
+    """Whether a text may be in the language ``wanted``: its script fits, and it is not in another language.
+
+    Numbers do not count, nor do words with a capital inside a sentence, which are names. A text that is
+    too short to tell is taken for one in the language.
+    """
+    scripts = scripts_of(wanted)
+    letters = [letter for letter in text if letter.isalpha()]
+    if scripts and sum(script_of(letter) in (None, *scripts) for letter in letters) * 2 < len(letters):
+        return False
+    words = text.split()
+    if not words:
+        return True
+    before = [".", *words[:-1]]
+    plain = [
+        word
+        for word, last in zip(words, before, strict=True)
+        if not word.lstrip("([«“\"'").istitle() or last[-1] in ".!?:"
+    ]
+    return other_language(re.sub(r"\d+", " ", " ".join(plain)), wanted) is None
 
 
 def rival_of(text: str, wanted: str) -> tuple[str, float]:

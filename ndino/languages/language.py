@@ -83,6 +83,11 @@ def language(code: str) -> Language:
         raise missing_field(code, error.args[0]) from error
 
 
+def editors_notes(code: str) -> tuple[str, ...]:
+    """What editors of Wikipedia write in brackets into a text; empty for a language without a file."""
+    return tuple(language(code).words.get("editors_notes", ())) if code in codes() else ()
+
+
 def missing_field(code: str, field: str) -> LanguageError:
     """The error for a field that is missing in a language's file."""
     return LanguageError(

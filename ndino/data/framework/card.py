@@ -34,6 +34,13 @@ def card(manifest: dict[str, Any]) -> str:
     if manifest.get("rejects"):
         parts.append("Left out, row by row in `rejects.jsonl`:\n")
         parts.append(_table(("reason", "count"), manifest["rejects"].items()))
+    if len(rates := manifest.get("pass_rates", {})) > 1:
+        parts.append("Of rows and what was left out, by source:\n")
+        parts.append(
+            _table(
+                ("source", "passed"), ((name, f"{one['passed_percent']} %") for name, one in rates.items())
+            )
+        )
     if manifest.get("inputs"):
         parts.append("Made from:\n")
         identities = ((item["file"], item.get("sha256", "")) for item in manifest["inputs"])

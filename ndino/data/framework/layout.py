@@ -18,6 +18,8 @@ MEMORY = "memory.sqlite"  # the translation memory, of a shard and of the merged
 JOURNAL, DONE, BEGUN = "journal.jsonl", "done.json", "settings.json"
 PARTIAL = ".partial"
 SHOWN = 5  # differences of settings that are named
+# The setting that numbers the rules by which texts are accepted; folders of before there was one have 1.
+GUARDS = "guards"
 
 
 def shard_folders(shards: Path) -> list[tuple[Path, int]]:
@@ -47,6 +49,11 @@ def refuse_other_settings(shards: Path, settings: dict[str, Any], count: int, *,
             raise DataError(
                 f"{shards.parent}: has {its_count} shards, this run expects {count} "
                 f"(remedy: --shard i/{its_count}, or another --out)"
+            )
+        if found.get(GUARDS, 1) != settings.get(GUARDS, 1):
+            raise DataError(
+                f"{shards.parent}: was made under {GUARDS} of version {found.get(GUARDS, 1)}, these are "
+                f"version {settings.get(GUARDS, 1)}: other texts would pass now (remedy: another --out)"
             )
         if differing := _differing(found, settings, retry=retry):
             remedy = "use the same settings, or another --out"

@@ -108,6 +108,7 @@ def merge(out: Path) -> dict[str, Any]:
 def _merge(out: Path, folders: list[Path]) -> dict[str, Any]:
     settings = _settings(folders)
     rows, reasons, counts = Counter(), Counter(), Counter()
+    by_source: dict[str, Counter[str]] = {}
     images: set[str] = set()
     with (
         atomic_file(out / DATA) as data,
@@ -123,6 +124,8 @@ def _merge(out: Path, folders: list[Path]) -> dict[str, Any]:
             for reject in entry["rejects"]:
                 rejects_file.write(json_line(reject))
                 reasons[reject["reason"]] += 1
+                source = reject.get("source", settings["source"])
+                by_source.setdefault(source, Counter())[reject["reason"]] += 1
             counts.update(entry["counts"])
     memories = [folder / MEMORY for folder in folders if (folder / MEMORY).is_file()]
     if memories:
@@ -135,6 +138,7 @@ def _merge(out: Path, folders: list[Path]) -> dict[str, Any]:
         "rows": {"total": rows.total(), "sources": dict(sorted(rows.items()))},
         "images": len(images),
         "rejects": dict(sorted(reasons.items())),
+        "pass_rates": pass_rates(rows, by_source),
         "counts": dict(sorted(counts.items())),
         "files": {name: sha256_of(out / name) for name in (DATA, REJECTS)},
         "commit": commit(),
@@ -151,6 +155,22 @@ def _settings(folders: list[Path]) -> dict[str, Any]:
     inputs = [one for settings in all_settings for one in settings.get("inputs") or []]
     distinct = {json.dumps(one): one for one in inputs}
     return {**all_settings[0], "inputs": list(distinct.values())} if inputs else all_settings[0]
+
+
+def pass_rates(rows: Counter[str], rejects: dict[str, Counter[str]]) -> dict[str, Any]:
+    """By source: its rows, the percentage of them among rows and rejects, and that of each reason."""
+    rates = {}
+    for source in sorted({*rows, *rejects}):
+        reasons = rejects.get(source, Counter())
+        total = rows[source] + reasons.total()
+        rates[source] = {
+            "rows": rows[source],
+            "passed_percent": round(100 * rows[source] / total, 2),
+            "rejected_percent": {
+                reason: round(100 * count / total, 2) for reason, count in sorted(reasons.items())
+            },
+        }
+    return rates
 
 
 def _done(folder: Path) -> dict[str, Any]:

@@ -83,11 +83,19 @@ class Reject:
         where: its place in the source.
         reason: short and the same for all such rejects, so that they can be counted.
         detail: what is specific to this one.
+        source: the ``source`` that its row would have had, for the manifest's pass rates; empty for the
+            command's.
     """
 
     where: str
     reason: str
     detail: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Its line in ``rejects.jsonl``."""
+        found = asdict(self)
+        return found if self.source else {key: value for key, value in found.items() if key != "source"}
 
 
 @dataclass(frozen=True)
@@ -229,11 +237,13 @@ class ShardWriter:
         Raises:
             ValueError: the item is of another shard or already committed, an error of the caller.
         """
-        rows, rejects = list(outcome.rows), [asdict(reject) for reject in outcome.rejects]
+        rows, rejects = list(outcome.rows), [reject.as_json() for reject in outcome.rejects]
         if self._conversations:
             faults = [fault_of(row) for row in rows]
             rejects += [
-                asdict(Reject(str(row.get("id")), f"not a LLaVA row: {fault}", {"row": row}))
+                Reject(
+                    str(row.get("id")), f"not a LLaVA row: {fault}", {"row": row}, str(row.get("source", ""))
+                ).as_json()
                 for row, fault in zip(rows, faults, strict=True)
                 if fault
             ]

@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
 from ndino.data.framework.shards import Reject, ShardWriter
 from ndino.data.io.ocr import OcrError, OcrResult, Tesseract
 from ndino.data.io.pdf import Page, Rendering, render_pages
 from ndino.formats.prompts import IMAGE_TOKEN
+from ndino.languages.identify import most_probable
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,6 @@ class PageReader:
     ) -> None:
         self._writer, self._scratch, self._readers = writer, scratch, readers
         self._tesseract, self._filters, self._lang = tesseract, filters, lang
-        self._identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
         self.rendering = rendering
 
     def read(self, pdf: Path, name: str, source: str, most: int) -> PdfRows:
@@ -115,7 +113,7 @@ class PageReader:
             return "too little text"
         if reading.confidence < self._filters.confidence:
             return "too little confidence"
-        language, probability = self._identifier.classify(reading.text)
+        language, probability = most_probable(reading.text)
         if language != self._lang or probability < self._filters.language:
             return f"not in the language {self._lang}"
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ftfy
@@ -26,6 +27,10 @@ _TAGS = (
     "ref|references|br|hr|small|big|sup|sub|i|b|u|s|em|strong|span|div|p|center|code|nowiki|gallery|math|chem|"
     "table|tr|td|th|li|ul|ol|poem|blockquote|abbr|font|tt|noinclude|onlyinclude|section|score|img|image"
 )
+# What may stand inside braces: anything but braces, or pairs of them, four levels deep.
+_BRACED = r"[^{}]"
+for _ in range(4):
+    _BRACED = rf"(?:[^{{}}]|\{{{_BRACED}*\}})"
 # A substring without which the expression cannot match (to save time), the expression, and its replacement.
 _RESIDUES = tuple(
     (sign, re.compile(pattern, re.IGNORECASE | re.MULTILINE), replacement)
@@ -33,12 +38,18 @@ _RESIDUES = tuple(
         ("<!--", r"<!--.*?-->", ""),
         ("</", r"<(ref|math|chem|gallery|score)\b[^<>]*(?<!/)>[^<>]*</\1\s*>", ""),
         ("<", rf"</?(?:{_TAGS})\b[^<>]*>", ""),
+        (
+            "{\\",
+            rf"\{{\\(?:display|text|script)style{_BRACED}*\}}",
+            "",
+        ),  # formulas; the text has them already
         ("{", r"\{\{[^{}]*\}\}|\{\|[^{}]*\|\}", ""),  # templates, tables
         ("[[", r"\[\[[^\[\]|]*\|(?:[^\[\]|]*\|)+[^\[\]|]*\]\]", ""),  # images: [[File:a.jpg|thumb|text]]
         ("[[", r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]", r"\1"),  # links: [[page|text]]
         ("[http", r"\[https?://[^\s\[\]]+(?: ([^\[\]]*))?\]", r"\1"),
         ("[", r" *\[(?:\d{1,3}|(?-i:[a-z]))\]", ""),  # footnotes
-        ("''", r"'{2,5}", ""),  # bold, italics
+        # Bold, italics; but not the seconds of an angle or the inches after feet: 45°27'12''.
+        ("''", r"(\d['′’] ?\d{1,2}(?:[.,]\d+)?'')(?!')|'{2,5}", lambda found: found[1] or ""),
         ("==", r"^ *(={2,6})([^=\n]+)\1 *$", r"\2"),  # headings
         ("__", r"__(?-i:[A-Z]{3,20})__", ""),
         ("(", r"\(\s*[,;:]\s*", "("),  # left over where a pronunciation was removed
@@ -66,18 +77,21 @@ class Bounds:
     most: int
 
 
-def clean(text: str) -> str:
+def clean(text: str, notes: Sequence[str] = ()) -> str:
     """``text`` in Unicode's composed form (NFC), paragraphs on lines, without markup and control characters.
 
     Cleaning repeats until it changes nothing, so cleaning a clean text changes nothing.
+
+    Args:
+        notes: what editors write into brackets ("citation needed"), in the language of the text; removed.
     """
     before = None
     while before != text:
-        before, text = text, _clean_once(text)
+        before, text = text, _clean_once(text, notes)
     return text
 
 
-def _clean_once(text: str) -> str:
+def _clean_once(text: str, notes: Sequence[str]) -> str:
     # Repairs UTF-8 that was decoded as Latin-1 or Windows-1252 ("cittÃ "). Before the characters below are
     # removed: control characters and no-break spaces may be halves of such letters.
     text = ftfy.fix_encoding(html.unescape(text))
@@ -87,6 +101,8 @@ def _clean_once(text: str) -> str:
     for sign, residue, replacement in _RESIDUES:
         if sign in text:
             text = residue.sub(replacement, text)
+    if notes and "[" in text:
+        text = re.sub(rf" *\[(?:{'|'.join(map(re.escape, notes))})[^\[\]]{{0,40}}\]", "", text, flags=re.I)
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return "\n".join(filter(None, lines))
 

@@ -31,7 +31,9 @@ class Benchmark:
         files: patterns; those of the first that matches are read.
         columns: the columns that are read.
         ask: returns the question of a row, or None if the row is not used; raises PairError if it is broken.
-        answer: returns the task's columns except id and image, from the row, its translated pairs and texts.
+        answer: returns the task's columns except id and image, from the row, its translated pairs (None for
+            one that was rejected) and texts.
+        drops_answers: the pairs are answers to one question, and some may be left out.
     """
 
     name: str
@@ -39,7 +41,8 @@ class Benchmark:
     files: tuple[str, ...]
     columns: tuple[str, ...]
     ask: Callable[[dict[str, Any]], BenchmarkQuestion | None]
-    answer: Callable[[dict[str, Any], list[Pair], list[str]], dict[str, Any]]
+    answer: Callable[[dict[str, Any], list[Pair | None], list[str]], dict[str, Any]]
+    drops_answers: bool = False
 
 
 def _ask_ok_vqa(row: dict[str, Any]) -> BenchmarkQuestion:
@@ -49,11 +52,12 @@ def _ask_ok_vqa(row: dict[str, Any]) -> BenchmarkQuestion:
     return BenchmarkQuestion(_text(row, "question_id"), tuple(Pair(question, answer) for answer in answers))
 
 
-def _answer_ok_vqa(row: dict[str, Any], pairs: list[Pair], texts: list[str]) -> dict[str, Any]:
-    translated = dict(
-        zip((one for one, _ in Counter(_answers(row)).most_common()), (p.answer for p in pairs), strict=True)
-    )
-    return {"question": pairs[0].question, "answers": [translated[answer] for answer in _answers(row)]}
+def _answer_ok_vqa(row: dict[str, Any], pairs: list[Pair | None], texts: list[str]) -> dict[str, Any]:
+    distinct = [answer for answer, _ in Counter(_answers(row)).most_common()]
+    translated = {answer: pair for answer, pair in zip(distinct, pairs, strict=True) if pair}
+    answers = [translated[answer].answer for answer in _answers(row) if answer in translated]
+    # The question as it was translated with the most common answer.
+    return {"question": next(iter(translated.values())).question, "answers": answers}
 
 
 def _ask_seed_bench(row: dict[str, Any]) -> BenchmarkQuestion | None:
@@ -67,9 +71,10 @@ def _ask_seed_bench(row: dict[str, Any]) -> BenchmarkQuestion | None:
     return BenchmarkQuestion(_text(row, "question_id"), (pair,))
 
 
-def _answer_seed_bench(row: dict[str, Any], pairs: list[Pair], texts: list[str]) -> dict[str, Any]:
-    choices = dict(zip(CHOICES, pairs[0].options, strict=True))
-    return {"question": pairs[0].question, **choices, "answer": LETTERS[pairs[0].choice or 0]}
+def _answer_seed_bench(row: dict[str, Any], pairs: list[Pair | None], texts: list[str]) -> dict[str, Any]:
+    (pair,) = filter(None, pairs)
+    choices = dict(zip(CHOICES, pair.options, strict=True))
+    return {"question": pair.question, **choices, "answer": LETTERS[pair.choice or 0]}
 
 
 def _ask_pope(row: dict[str, Any]) -> BenchmarkQuestion:
@@ -80,8 +85,9 @@ def _ask_pope(row: dict[str, Any]) -> BenchmarkQuestion:
     return BenchmarkQuestion(name, (Pair(_text(row, "question"), answer),))
 
 
-def _answer_pope(row: dict[str, Any], pairs: list[Pair], texts: list[str]) -> dict[str, Any]:
-    return {"question": pairs[0].question, "answer": pairs[0].answer, "category": _text(row, "category")}
+def _answer_pope(row: dict[str, Any], pairs: list[Pair | None], texts: list[str]) -> dict[str, Any]:
+    (pair,) = filter(None, pairs)
+    return {"question": pair.question, "answer": pair.answer, "category": _text(row, "category")}
 
 
 def _ask_llava_bench(row: dict[str, Any]) -> BenchmarkQuestion:
@@ -92,7 +98,7 @@ def _ask_llava_bench(row: dict[str, Any]) -> BenchmarkQuestion:
     )
 
 
-def _answer_llava_bench(row: dict[str, Any], pairs: list[Pair], texts: list[str]) -> dict[str, Any]:
+def _answer_llava_bench(row: dict[str, Any], pairs: list[Pair | None], texts: list[str]) -> dict[str, Any]:
     return dict(zip(("question", "caption", "gpt_answer"), texts, strict=True))
 
 
@@ -104,6 +110,7 @@ BENCHMARKS = {
         ("question_id", "image", "question", "answers"),
         _ask_ok_vqa,
         _answer_ok_vqa,
+        drops_answers=True,
     ),
     "seed-bench": Benchmark(
         "SEED-Bench",

@@ -22,6 +22,8 @@ from ndino.data.translation import (
 )
 from ndino.data.translation.lines import join_lines, split_lines, words_of
 from ndino.data.translation.pairs import Pair, PairError
+from ndino.data.translation.placeholders import undo_entities
+from ndino.data.translation.rejection import VERSION as GUARDS
 from ndino.data.translation.translated_pairs import RejectedPair, translate_pairs
 from ndino.languages.language import Language, language
 
@@ -84,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         "lang": args.lang,
         "from": args.from_lang,
         "translator": translation_identity(args),
+        "guards": GUARDS,
         "inputs": [
             {**one, "file": f"{benchmark.repository}/{one['file']}"}
             for benchmark, repository, table in opened
@@ -140,7 +143,7 @@ class BenchmarkMaker:
                 self._target,
             )
         )
-        pieces = [[split_lines(text) for text in question.texts] for question in questions]
+        pieces = [[split_lines(undo_entities(text)) for text in question.texts] for question in questions]
         lines = iter(
             self._translation.translate([text for texts in pieces for one in texts for text in words_of(one)])
         )
@@ -163,22 +166,31 @@ class BenchmarkMaker:
     ) -> ItemOutcome:
         name = item.benchmark.name
         where, original = f"{name}/{question.id}", {f"{name}/original": 1}
-        for pair in pairs:
-            if isinstance(pair, RejectedPair):
-                detail = {"line": pair.line, "translated": pair.translated}
-                return ItemOutcome((), (Reject(where, pair.reason, detail),), original)
+        rejects = tuple(
+            Reject(where, pair.reason, {"line": pair.line, "translated": pair.translated}, name)
+            for pair in pairs
+            if isinstance(pair, RejectedPair)
+        )
+        kept = [pair if isinstance(pair, Pair) else None for pair in pairs]
+        # A question with several answers loses only those that are rejected.
+        if rejects and (not item.benchmark.drops_answers or not any(kept)):
+            return ItemOutcome((), rejects[:1], original)
         reasons = [one.reason for _, translated in texts for one in translated if one.reason]
         if reasons:
-            return ItemOutcome((), (Reject(where, reasons[0], {"texts": list(question.texts)}),), original)
+            return ItemOutcome(
+                (), (Reject(where, reasons[0], {"texts": list(question.texts)}, name),), original
+            )
         try:
             image = self._writer.save_image(*usable_image(image_of(item.row)))
         except UnusableImageError as error:
-            return ItemOutcome((), (Reject(where, f"image: {error.reason}"),), original)
+            return ItemOutcome((), (Reject(where, f"image: {error.reason}", source=name),), original)
         joined = [join_lines(pieces, [one.text or "" for one in translated]) for pieces, translated in texts]
-        translated = [pair for pair in pairs if isinstance(pair, Pair)]
-        cells = item.benchmark.answer(item.row, translated, joined)
+        cells = item.benchmark.answer(item.row, kept, joined)
         row = {"id": question.id, "image": image, **cells, "source": name}
-        return ItemOutcome((row,), (), {**original, f"{name}/translated": 1})
+        counts = {**original, f"{name}/translated": 1}
+        if rejects:
+            counts[f"{name}/answers dropped"] = len(rejects)
+        return ItemOutcome((row,), rejects, counts)
 
 
 def _ask(item: BenchmarkItem) -> BenchmarkQuestion | str | None:
@@ -192,4 +204,6 @@ def _left_out(item: BenchmarkItem, reason: str | None) -> ItemOutcome:
     name = item.benchmark.name
     if reason is None:
         return ItemOutcome(counts={f"{name}/other parts": 1})
-    return ItemOutcome((), (Reject(f"{name}/row {item.number}", reason),), {f"{name}/original": 1})
+    return ItemOutcome(
+        (), (Reject(f"{name}/row {item.number}", reason, source=name),), {f"{name}/original": 1}
+    )

@@ -25,6 +25,7 @@ from ndino.data.translation import (
     translation_identity,
 )
 from ndino.data.translation.pairs import Pair, PairError, read_pair, write_pair
+from ndino.data.translation.rejection import VERSION as GUARDS
 from ndino.data.translation.translated_pairs import RejectedPair, translate_pairs
 from ndino.formats.prompts import IMAGE_TOKEN
 from ndino.languages.language import language
@@ -107,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
         "lang": args.lang,
         "from": args.from_lang,
         "translator": translation_identity(args),
+        "guards": GUARDS,
         "inputs": inputs_of(repository, list(tables.values())),
         "tasks": tasks,
         "words": [source.identity, target.identity],
@@ -159,6 +161,7 @@ class CauldronMaker:
 
     def _outcome(self, row: CauldronRow, results: list[Pair | RejectedPair | str]) -> ItemOutcome:
         made, rejects = [], []
+        source = f"cauldron/{row.task}"
         fault, saved = None, []
         try:
             images = _images(row)
@@ -170,7 +173,7 @@ class CauldronMaker:
             name = f"{row.name}/{number:02d}"
             pair = fault or result
             if not isinstance(pair, Pair):
-                rejects.append(_reject(name, pair, text))
+                rejects.append(_reject(name, pair, text, source))
                 continue
             said, answer = write_pair(pair, self._target)
             made.append(
@@ -181,12 +184,12 @@ class CauldronMaker:
                         {"from": "human", "value": f"{IMAGE_TOKEN}\n" * len(saved) + said},
                         {"from": "gpt", "value": answer},
                     ],
-                    "source": f"cauldron/{row.task}",
+                    "source": source,
                 }
             )
         counts = {"rows": 1, "instances": len(results), "translated": len(made)}
         if not results:
-            rejects.append(Reject(row.name, "no question in the row"))
+            rejects.append(Reject(row.name, "no question in the row", source=source))
         return ItemOutcome(
             tuple(made), tuple(rejects), {f"{row.task}/{what}": count for what, count in counts.items()}
         )
@@ -215,12 +218,12 @@ def _read_row(row: CauldronRow) -> list[Pair | str]:
     return found
 
 
-def _reject(name: str, fault: str | RejectedPair, text: dict[str, Any]) -> Reject:
+def _reject(name: str, fault: str | RejectedPair, text: dict[str, Any], source: str) -> Reject:
     detail = {"user": text.get("user"), "assistant": text.get("assistant")}
     if isinstance(fault, str):
-        return Reject(name, fault, detail)
+        return Reject(name, fault, detail, source)
     if fault.translated is not None:
         detail |= {"line": fault.line, "translated": fault.translated}
     if len(fault.failed) > 1:
         detail["failed"] = list(fault.failed)
-    return Reject(name, fault.reason, detail)
+    return Reject(name, fault.reason, detail, source)

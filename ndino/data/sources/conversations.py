@@ -29,6 +29,8 @@ from ndino.data.translation import (
     translation_identity,
 )
 from ndino.data.translation.lines import TextPiece, join_lines, split_lines, words_of
+from ndino.data.translation.placeholders import undo_entities
+from ndino.data.translation.rejection import VERSION as GUARDS
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 from ndino.formats.prompts import IMAGE_TOKEN
 
@@ -90,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
         "lang": args.lang,
         "from": args.from_lang,
         "translator": translation_identity(args),
+        "guards": GUARDS,
         "inputs": [*file_inputs([(args.file.name, args.file)]), images],
     }
 
@@ -178,7 +181,7 @@ class ConversationMaker:
             if fault:
                 asked, answered = (turn.text for turn in item.content.turns[2 * number : 2 * number + 2])
                 detail = {"user": asked, "assistant": answered}
-                rejects.append(Reject(f"{item.name}/{number:02d}", fault, detail))
+                rejects.append(Reject(f"{item.name}/{number:02d}", fault, detail, SINGLE))
             else:
                 rounds.append((number, _joined(*user), _joined(*assistant)))
         image = self._writer.save_image(*encoded) if rounds else ""
@@ -187,7 +190,7 @@ class ConversationMaker:
             for number, asked, answered in rounds
         ]
         if rejects:
-            rejects.append(Reject(item.name, "a round is missing"))
+            rejects.append(Reject(item.name, "a round is missing", source=MULTI))
         else:
             rows.append(_row(item.name, image, [(asked, answered) for _, asked, answered in rounds], MULTI))
         return ItemOutcome(tuple(rows), tuple(rejects), {**counts, "conversations/translated": len(rounds)})
@@ -210,10 +213,11 @@ def _messages(item: ConversationItem) -> list[list[TextPiece]]:
     if isinstance(item.content, ConversationError):
         return []
     # The image token is at the beginning or end of its message, separated by a newline.
-    return [
-        split_lines(turn.text.replace(IMAGE_TOKEN, "").strip() if IMAGE_TOKEN in turn.text else turn.text)
+    texts = [
+        turn.text.replace(IMAGE_TOKEN, "").strip() if IMAGE_TOKEN in turn.text else turn.text
         for turn in item.content.turns
     ]
+    return [split_lines(undo_entities(text)) for text in texts]
 
 
 def _joined(pieces: list[TextPiece], translated: list[Translated]) -> str:

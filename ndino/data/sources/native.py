@@ -30,15 +30,19 @@ HUB = {"mtvqa": "ByteDance/MTVQA", "exams-v": "Rocktim/EXAMS-V", "gqa-it": "lmms
 # Characters. MTVQA's list of questions is a string with Python literals; a longer one is not parsed.
 LONGEST_LIST = 100_000
 EXAM_LETTERS = "ABCDEFGH"
+GUARDS = 2  # version of what is taken for a question and an answer
 
 
 @dataclass(frozen=True)
 class NativeSample:
-    """An image with its questions and answers, or the ``fault`` for which they cannot be read."""
+    """An image with its questions and answers, or the ``fault`` for which they cannot be read.
+
+    A question or answer that is missing is None in its pair.
+    """
 
     name: str
     image: bytes
-    pairs: tuple[tuple[str, str], ...]
+    pairs: tuple[tuple[str, str] | None, ...]
     fault: str = ""
 
 
@@ -93,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
         "source": args.set,
         "lang": args.lang,
         "split": args.split,
+        "guards": GUARDS,
         "inputs": inputs_of(repository, [table]),
     }
     maker = NativeMaker(args.set, args.split, words)
@@ -135,14 +140,18 @@ def read_sample(name: str, row: int, content: dict[str, Any], words: Language) -
     if name == "mtvqa":
         pairs = read_question_list(content["qa_pairs"])
         return NativeSample(f"{row:05d}", image, pairs or (), "" if pairs else "questions cannot be read")
-    letter = str(content["answer_key"] or "").strip().upper()
+    # Also written "B.", "(B)" and "b)".
+    letter = str(content["answer_key"] or "").strip("()[].: \t\n").upper()
     if len(letter) != 1 or letter not in EXAM_LETTERS:
         return NativeSample(f"{row:05d}", image, (), "answer is not a letter")
     return NativeSample(f"{row:05d}", image, ((_word(words, "exam_question"), letter),))
 
 
-def read_question_list(text: object) -> tuple[tuple[str, str], ...] | None:
-    """The questions and answers in MTVQA's ``qa_pairs``, a string with a Python list, or None."""
+def read_question_list(text: object) -> tuple[tuple[str, str] | None, ...] | None:
+    """The questions and answers in MTVQA's ``qa_pairs``, a string with a Python list, or None if it is none.
+
+    A pair without a question or an answer is None.
+    """
     if not isinstance(text, str) or len(text) > LONGEST_LIST:
         return None
     try:
@@ -154,12 +163,10 @@ def read_question_list(text: object) -> tuple[tuple[str, str], ...] | None:
     pairs = []
     for one in found:
         question, answer = (one.get("question"), one.get("answer")) if isinstance(one, dict) else (None, None)
-        if not isinstance(question, str) or not isinstance(answer, str | int | float):
-            return None
-        if not question.strip() or not str(answer).strip():
-            return None
-        pairs.append((question.strip(), str(answer).strip()))
-    return tuple(pairs) or None
+        whole = isinstance(question, str) and isinstance(answer, str | int | float)
+        found_pair = (str(question).strip(), str(answer).strip()) if whole else ("", "")
+        pairs.append(found_pair if all(found_pair) else None)
+    return tuple(pairs) if any(pairs) else None
 
 
 class NativeMaker:
@@ -180,11 +187,13 @@ class NativeMaker:
             image = writer.save_image(*usable_image(sample.image))
         except UnusableImageError as error:
             return ItemOutcome((), (Reject(where, f"image: {error.reason}"),))
-        rows = tuple(
-            self._row(f"{sample.name}-{number:02d}", image, question, answer)
-            for number, (question, answer) in enumerate(sample.pairs)
-        )
-        return ItemOutcome(rows, (), {f"{self._name}/{self._split}": len(rows)})
+        rows, rejects = [], []
+        for number, pair in enumerate(sample.pairs):
+            if pair is None:
+                rejects.append(Reject(f"{where}-{number:02d}", "no question or no answer"))
+            else:
+                rows.append(self._row(f"{sample.name}-{number:02d}", image, *pair))
+        return ItemOutcome(tuple(rows), tuple(rejects), {f"{self._name}/{self._split}": len(rows)})
 
     def _row(self, name: str, image: str, question: str, answer: str) -> dict[str, Any]:
         if self._split == TEST:

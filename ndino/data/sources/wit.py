@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -30,11 +30,14 @@ from ndino.data.sources.wit_images import WIDTH, WIDTHS, ImageStore, SavedImage,
 from ndino.data.sources.wit_parquet import WitParquetTable
 from ndino.data.sources.wit_table import WitRow, WitTable
 from ndino.formats.prompts import IMAGE_TOKEN
+from ndino.languages.identify import in_language
+from ndino.languages.language import editors_notes
 
 SOURCE = "wit"
 SECONDS_BETWEEN = 0.1
 MAX_BYTES = 32 * 1024**2
 PARQUET = ".parquet"
+GUARDS = 2  # version of how texts are cleaned and filtered
 # Threads beyond one per connection: they decode while the others download.
 WAITING = 2
 
@@ -122,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
         "inputs": file_inputs((path.name, path) for path in paths),
         "width": args.width if to_fetch else None,
         "texts": {kind.name: asdict(kind.bounds) for kind in KINDS},
+        "guards": GUARDS,
     }
 
     def body(writer: ShardWriter) -> None:
@@ -158,19 +162,22 @@ def _open(path: Path, language: str) -> WitTable | WitParquetTable:
 def items(paths: Iterable[Path], language: str, width: int) -> Iterator[WitItem]:
     """The items of all tables in order: rows of the language, faulty rows, and the end of each table."""
     seen: set[bytes] = set()
+    notes = editors_notes(language)
     for path in paths:
         table = _open(path, language)
         for row in table:
             where = f"{path.name} row {row.row}"
             if isinstance(row, WitRow):
-                yield _item(where, row, width, seen)
+                yield _item(where, row, language, notes, width, seen)
             else:
                 yield WitItem(where, rejects=(Reject(where, row.reason, {"text": row.text}),))
         counts = {"rows": table.rows, "rows of other languages": table.passed}
         yield WitItem(path.name, counts={f"{SOURCE}/{name}": count for name, count in counts.items()})
 
 
-def _item(where: str, row: WitRow, width: int, seen: set[bytes]) -> WitItem:
+def _item(
+    where: str, row: WitRow, language: str, notes: Sequence[str], width: int, seen: set[bytes]
+) -> WitItem:
     page, url = row.fields["page_url"].strip(), row.fields["image_url"].strip()
     details = {"page_url": page, "image_url": url}
     if not page or not url:
@@ -178,7 +185,8 @@ def _item(where: str, row: WitRow, width: int, seen: set[bytes]) -> WitItem:
         return WitItem(where, rejects=(Reject(where, f"no address of the {missing}", details),))
     texts, rejects, counts = [], [], {}
     for kind in KINDS:
-        text = clean(row.fields[kind.column][:MOST_READ])
+        source = f"{SOURCE}/{kind.name}"
+        text = clean(row.fields[kind.column][:MOST_READ], notes)
         if not kind.paragraphs:
             text = text.replace("\n", " ")
         if not text:
@@ -187,11 +195,15 @@ def _item(where: str, row: WitRow, width: int, seen: set[bytes]) -> WitItem:
         try:
             text = cut_to_bounds(text, kind.bounds)
         except TextError as error:
-            rejects.append(Reject(where, f"{kind.name}: {error.reason}", {**details, "text": text}))
+            rejects.append(Reject(where, f"{kind.name}: {error.reason}", {**details, "text": text}, source))
+            continue
+        if not in_language(text, language):
+            reason = f"{kind.name}: not in the language {language}"
+            rejects.append(Reject(where, reason, {**details, "text": text}, source))
             continue
         identity = hashlib.blake2b(f"{url}\n{text}".encode(), digest_size=8)
         if identity.digest() in seen:
-            rejects.append(Reject(where, f"{kind.name}: same image and text as before", details))
+            rejects.append(Reject(where, f"{kind.name}: same image and text as before", details, source))
             continue
         seen.add(identity.digest())
         texts.append((kind.name, text, identity.hexdigest()))

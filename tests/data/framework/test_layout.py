@@ -40,6 +40,15 @@ def test_a_shard_with_other_settings_or_another_count_is_refused(tmp_path: Path,
         refuse_other_settings(tmp_path / "shards", {"lang": "it", "limit": 8}, 5)
 
 
+@pytest.mark.parametrize("name", ["00000-of-00002", "00000-of-00002.partial"])
+def test_a_folder_that_older_guards_made_is_named(tmp_path: Path, name: str) -> None:
+    begin(tmp_path / "shards", name, {"lang": "it", "translator": "a; guards 1"})
+    with pytest.raises(DataError, match=r"made under guards of version 1, these are version 2.*remedy"):
+        refuse_other_settings(
+            tmp_path / "shards", {"lang": "it", "translator": "a; guards 2", "guards": 2}, 2
+        )
+
+
 def test_a_shard_killed_before_its_settings_were_written_refuses_nothing(tmp_path: Path) -> None:
     (tmp_path / "00000-of-00002.partial").mkdir()
     refuse_other_settings(tmp_path, {"lang": "it"}, 7)

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ndino.data.io.text import Bounds, TextError, clean, cut_to_bounds
+from ndino.languages.language import editors_notes
 
 PIECES = """< > <b <ref> </ref> <image> im age> {{ }} [[ ]] [ ] | '' &amp; &lt; amp; == ( ) , . 1 a <!-- -->
 __TOC__ __init__ È"""
@@ -60,6 +61,9 @@ def test_no_control_characters_no_stray_space_no_image_marker(text: str) -> None
         ("l'arte d''oggi", "l'arte doggi"),
         ("__TOC__Testo <!-- nota -->di __init__ [A]", "Testo di __init__ [A]"),
         ("prezzo , euro .", "prezzo, euro."),
+        ("45°27'12''N 9°11'24,5''E", "45°27'12''N 9°11'24,5''E"),
+        ("''1984'' e '''2001'''", "1984 e 2001"),
+        (r"L'area x 2 {\displaystyle x^{2}} o {\textstyle {\frac {a}{b}}} qui", "L'area x 2 o qui"),
         ("guarda <image> qui", "guarda qui"),
         ("CittÃ\u00a0 di Roma, perchÃ© no: caffÃƒÂ¨", "Città di Roma, perché no: caffè"),
         ("lâ€™arte costa 5 â‚¬, Ãˆ vero", "l’arte costa 5 €, È vero"),
@@ -69,6 +73,13 @@ def test_no_control_characters_no_stray_space_no_image_marker(text: str) -> None
 )
 def test_what_is_cleaned_and_what_is_not(text: str, expected: str) -> None:
     assert clean(text) == expected
+
+
+def test_editors_notes_in_brackets_are_removed_and_other_brackets_stay() -> None:
+    text = "Nato nel 1900 [senza fonte], morto [Senza fonte da 2 anni] «[il re] disse»."
+    assert clean(text, editors_notes("it")) == "Nato nel 1900, morto «[il re] disse»."
+    assert clean("Born in 1900. [citation needed]", editors_notes("en")) == "Born in 1900."
+    assert clean(text, editors_notes("xx")) == text
 
 
 def test_a_long_text_ends_with_a_sentence() -> None:

@@ -83,7 +83,9 @@ def test_lmms_eval_tasks_read_the_folders(marked, sources, tmp_path):
         assert utils.doc_to_text(documents[0])
 
 
-def test_a_question_that_fails_a_check_is_left_out(monkeypatch, marked, sources, tmp_path):
+def test_a_question_that_fails_a_check_is_left_out_and_a_refused_answer_alone(
+    monkeypatch, marked, sources, tmp_path
+):
     def broken(line: str) -> str:
         # An answer of one OK-VQA question, an option of one of SEED-Bench, a no of POPE.
         line = remark(line).replace("Risposta: puppy", "Il cucciolo")
@@ -96,7 +98,13 @@ def test_a_question_that_fails_a_check_is_left_out(monkeypatch, marked, sources,
     assert run(sources, tmp_path / "out") == 0
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     counts = manifest["counts"]
-    assert (counts["OK-VQA/original"], counts["OK-VQA/translated"]) == (3, 2)
+    assert (counts["OK-VQA/original"], counts["OK-VQA/translated"]) == (3, 3)
+    assert counts["OK-VQA/answers dropped"] == 1
+    animal = read(tmp_path / "out", "OK-VQA_IT", "val2014")[0]
+    assert (animal["question"], animal["answers"]) == ("What animal is on the sofa?", ["dog"] * 6)
+    assert manifest["pass_rates"]["POPE"] == {
+        "rows": 15, "passed_percent": 83.33, "rejected_percent": {"answer not at the end": 16.67},
+    }  # fmt: skip
     assert (counts["SEED-Bench/original"], counts["SEED-Bench/translated"]) == (3, 2)
     assert (counts["POPE/original"], counts["POPE/translated"]) == (18, 15)
     assert manifest["rejects"] == {"answer not at the end": 4, "number of options differs": 1}

@@ -55,6 +55,27 @@ def test_another_language_has_its_own_prompts(tmp_path):
     assert rows[0]["conversations"][0]["value"].endswith("\nResponde con una sola palabra o frase.")
 
 
+def test_a_missing_answer_costs_only_its_question(tmp_path):
+    some = [{"question": "Che ora è?", "answer": "8"}, {"question": "Chi è?", "answer": " "}]
+    some += [{"question": None, "answer": "x"}, {"question": "Dove?", "answer": "Roma"}]
+    write_mtvqa(tmp_path / "hub", (str(some),))
+    assert run("mtvqa", tmp_path / "hub", tmp_path / "out", "--split", "train") == 0
+    rows = rows_of(tmp_path / "out" / "data.jsonl")
+    assert [row["conversations"][1]["value"] for row in rows] == ["8", "Roma"]
+    rejects = rows_of(tmp_path / "out" / "rejects.jsonl")
+    assert [(one["where"].rpartition("-")[2], one["reason"]) for one in rejects] == [
+        ("01", "no question or no answer"),
+        ("02", "no question or no answer"),
+    ]
+
+
+def test_exams_v_reads_a_letter_in_every_way_it_is_written(tmp_path):
+    write_exams(tmp_path / "hub", ("B.", "(B)", "b)", " C ", "[D]", "BC", "()"))
+    assert run("exams-v", tmp_path / "hub", tmp_path / "out", "--split", "train") == 0
+    rows = rows_of(tmp_path / "out" / "data.jsonl")
+    assert [row["conversations"][1]["value"] for row in rows] == ["B", "B", "B", "C", "D"]
+
+
 def test_exams_v(tmp_path):
     write_exams(tmp_path / "hub", ("A", "c", "?", None, "12"))
     assert run("exams-v", tmp_path / "hub", tmp_path / "out", "--split", "train") == 0
