@@ -222,6 +222,7 @@ def test_a_rejected_pair_is_recorded_with_both_lines(monkeypatch, marked, tmp_pa
             "line": "Question: Is it red? Answer: yes",
             "translated": "Domanda: chi? Risposta: no.",
         },
+        "source": "cauldron/vqav2",
     }
 
 

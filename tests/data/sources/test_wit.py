@@ -105,7 +105,11 @@ def test_unused_columns_may_be_missing(tmp_path: Path) -> None:
 
 def test_another_language_needs_only_an_option(tmp_path: Path) -> None:
     with Server({"/a.png": content(png(1))}) as server:
-        rows = [row(image_url=server.url("/a.png")), row("de", image_url=server.url("/a.png"))]
+        german = {
+            "caption_reference_description": "Das Kolosseum von Norden gesehen",
+            "context_section_description": "Das Kolosseum ist ein Theater.\nEs steht in der Stadt Rom.",
+        }
+        rows = [row(image_url=server.url("/a.png")), row("de", image_url=server.url("/a.png"), **german)]
         path = write(tmp_path / "wit.tsv", table(rows))
         assert run([path], tmp_path / "out", "--lang", "de") == 0
     assert {found["page_url"] for found in rows_of(tmp_path / "out")} == {
@@ -208,6 +212,26 @@ def test_missing_rejected_and_repeated_texts(tmp_path: Path) -> None:
     ]
     counts = json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"]
     assert counts["wit/rows without a caption"] == 2 and counts["wit/rows without a section"] == 2
+
+
+def test_texts_in_another_language_are_rejected_and_angles_and_notes_are_cleaned(tmp_path: Path) -> None:
+    caption, section = "caption_reference_description", "context_section_description"
+    with Server({f"/{n}.png": content(png(n)) for n in range(4)}) as server:
+        angle = "La torre si trova a 45°27'12''N 9°11'E [senza fonte]"
+        rows = [
+            row(image_url=server.url("/0.png"), **{caption: "View of the old bridge from the river"}),
+            row(image_url=server.url("/1.png"), **{caption: "Церковь святого Николая", section: ""}),
+            row(image_url=server.url("/2.png"), **{caption: angle, section: ""}),
+            row(image_url=server.url("/3.png"), **{caption: "The Beatles nel 1964", section: ""}),
+        ]
+        assert run([write(tmp_path / "wit.tsv", table(rows))], tmp_path / "out") == 0
+    texts = [item["conversations"][1]["value"] for item in rows_of(tmp_path / "out")]
+    assert texts == [CLEAN_SECTION, "La torre si trova a 45°27'12''N 9°11'E", "The Beatles nel 1964"]
+    assert {reason for _, reason in rejects_of(tmp_path / "out")} == {"caption: not in the language it"}
+    rates = json.loads((tmp_path / "out" / "manifest.json").read_text())["pass_rates"]
+    assert rates["wit/caption"] == {
+        "rows": 2, "passed_percent": 50.0, "rejected_percent": {"caption: not in the language it": 50.0},
+    }  # fmt: skip
 
 
 def test_faulty_rows_are_rejected_and_a_torn_file_gives_its_complete_rows(tmp_path: Path) -> None:

@@ -53,6 +53,23 @@ def test_list_markers_indentation_and_rules_are_kept():
     assert words_of(split_lines(text)) == ["Ecco:", "Red car", "two", "three", "four"]
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Use this:\n```python\nfor i in range(3):\n    print(1)\n```\nThe end.", ["Use this:", "The end."]),
+        ("It is:\n\\[ x^2\n + y^2 \\]\nSo.", ["It is:", "So."]),
+        ("It is:\n$$\na = b\n$$\nSo.", ["It is:", "So."]),
+        ("Say\n\\begin{align}\na &= b\n\\end{align}\nSo.", ["Say", "So."]),
+        ("for i in range(3):\n  x = foo(i)\nimport os\nDone.", ["Done."]),
+        ("| Name | Age |\n|---|---|\n| Red car | 3 |", ["Name", "Age", "Red car"]),
+        ("For all of them (the dogs):\nreturn (if you can) soon", None),
+        ("```\nnot closed", []),
+    ],
+)
+def test_code_formulas_and_bars_are_not_translated(text, words):
+    assert words_of(split_lines(text)) == (text.split("\n") if words is None else words)
+
+
 @pytest.mark.parametrize("translated", [[], ["a", "b"]])
 def test_a_wrong_number_of_translations_is_an_error(translated):
     with pytest.raises(ValueError, match="for 1 pieces"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from ndino.data.translation.text_measures import WORD
 
 # A phrase said twice in succession counts from so many letters on: idioms repeat short ones (a poco a poco).
@@ -23,6 +25,8 @@ def repeats(source: str, target: str) -> bool:
     if (most, whole) == (2, 2) and sum(map(len, words)) < 2 * PHRASE_LETTERS:
         # "Little by little" repeats a word as well.
         return its_most < 2 and len(set(theirs)) == len(theirs)
+    if any(one == next_one for one, next_one in itertools.pairwise(theirs)):
+        its_most = max(its_most, 2)  # one word may become two
     return most > its_most or whole > its_whole
 
 

@@ -67,8 +67,13 @@ class TestApertium:
         assert [c for c in found if not c.isalnum() and not c.isspace()] == kept
 
     @pytest.mark.parametrize(
-        "kept", ["<image>", "{the_name}", "%s", "https://the.cat/a?b=dog&c", "the.cat@house.org"]
-    )
+        "kept",
+        [
+            "<image>", "{the_name}", "%s", "https://the.cat/a?b=dog&c", "the.cat@house.org",
+            r"$A = \frac{1}{2} b h$", r"\[ x^2 \]", "y^2", "range(3)", "`for i in x`",
+            '<a href="x.html">', "B",
+        ],
+    )  # fmt: skip
     def test_placeholders_are_unchanged(self, to_italian: Apertium, kept: str) -> None:
         assert kept in to_italian.translate([f"The cat is at {kept} with the dog."])[0]
 
