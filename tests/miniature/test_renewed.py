@@ -87,3 +87,14 @@ def test_rescore_leaves_out_what_the_demo_renews(run, capsys, monkeypatch):
     assert entries(run)["captions"] == before["captions"]
     steps(run)
     assert {*entries(run)} == {*before}
+
+
+def test_rescore_names_what_an_earlier_version_did_not_mark_and_scores_the_rest(run, capsys):
+    path = run / "eval" / "it" / "results.json"
+    held = json.loads(path.read_text())
+    del held["tasks"]["captions"]["renewed_by"]
+    path.write_text(json.dumps(held))
+    capsys.readouterr()
+    assert main(["rescore", str(path.parent), "--data", str(run / "data" / "benchmarks")]) == 1
+    said = capsys.readouterr()
+    assert "it: 2 of 3 tasks scored" in said.out and "captions: unknown task 'captions'" in said.err

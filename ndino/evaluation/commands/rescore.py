@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ndino.common.errors import UsageError
+from ndino.common.errors import UsageError, UserError
 from ndino.common.options import CommandParser, need_folder
 from ndino.evaluation.controls import RIGHT
 
@@ -92,8 +92,12 @@ def _rescored(store: ResultsStore, task: str, data: Path | None) -> str | None:
     remedy = "(remedy: ndino evaluate asks them again)"
     if before is None:
         return f"{what_changed(None, {})} {remedy}"
-    benchmarks = Benchmarks([task], data=data, cache=store.folder.parent / ".cache", limit=entry["n"])
-    now = {"answers": before["answers"], "task": benchmarks.depends(task)}
+    try:
+        benchmarks = Benchmarks([task], data=data, cache=store.folder.parent / ".cache", limit=entry["n"])
+        now = {"answers": before["answers"], "task": benchmarks.depends(task)}
+    except UserError as error:
+        # Another command's result, which an earlier version did not mark, or data that are not there.
+        return str(error)
     asked: list[dict[str, Any]] = [
         {name: value for name, value in depends["task"].items() if name not in SCORING}
         for depends in (before, now)
