@@ -92,6 +92,7 @@ MISSING: dict[str, list[list[str]]] = {
     ],
     "ndino data merge": [[NO]],
     "ndino data pack": [[NO]],
+    "ndino data review": [[NO], [NO, "--read", "nowhere.json"]],
     "ndino data tables": [[NO, "--out", "out"]],
     "ndino data convert-madlad": [["--model", NO, *OUT]],
     # It reports what is wrong with the other inputs all at once, as findings, and exits with 1.

@@ -30,6 +30,7 @@ MODULES = (
     "commands.leaks",
     "framework.merge",
     "commands.pack",
+    "commands.review",
     "commands.tables",
     "translation.engines.convert_madlad",
 )

@@ -6,7 +6,6 @@ import html
 import json
 import re
 import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,12 +13,12 @@ import pytest
 
 from ndino.results.logs import ResultsError, read_training
 from ndino.results.report import format_duration, shared_facts, write_report
+from tests.browser import needs_chromium, run_page
 from tests.results.synthetic import write_rows, write_task, write_training
 
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x00\x08\x1b[31m\x85\ud800\u202e</bdi></li>"
 )
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 class Page(HTMLParser):
@@ -269,22 +268,7 @@ document.getElementById("f").onload = () => {{
 
 
 def measure(report: Path, width: int, tmp_path: Path) -> dict:
-    outer = tmp_path / "measure.html"
-    outer.write_text(MEASURE.format(width=width, page=report.resolve().as_uri()), encoding="utf-8")
-    command = [
-        *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-        *("--disable-component-update", "--disable-sync", "--no-first-run", "--allow-file-access-from-files"),
-        *(
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--window-size=1400,2200",
-            "--virtual-time-budget=20000",
-        ),
-        *("--dump-dom", outer.as_uri()),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    found = re.search(r'<pre id="out">(\{.*?\})</pre>', done.stdout, re.DOTALL)
-    assert found, f"the page did not load: {done.stdout[:500]} {done.stderr[-500:]}"
-    return json.loads(html.unescape(found[1]))
+    return run_page(MEASURE.format(width=width, page=report.resolve().as_uri()), tmp_path)
 
 
 def all_right(run: Path) -> int:
@@ -300,7 +284,7 @@ def all_right(run: Path) -> int:
 
 
 @pytest.mark.system
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian package chromium)")
+@needs_chromium
 @pytest.mark.parametrize("width", [400, 1280])
 def test_a_browser_shows_the_tables_and_nothing_overflows(family_run, tmp_path, width):
     run = tmp_path / "run"

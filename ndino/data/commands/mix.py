@@ -41,6 +41,7 @@ from ndino.data.framework.folders import (
 from ndino.data.framework.journal import json_line
 from ndino.data.framework.layout import BEGUN, CARD, DATA, IMAGES, MANIFEST, PARTIAL, remove_left_over
 from ndino.data.framework.merge import summary
+from ndino.data.framework.ranks import rank
 from ndino.formats.llava_json import fault_of
 
 Take = Mapping[str, int | None]  # number of rows to take from each source, None for all
@@ -224,7 +225,7 @@ def _find_rows(
                             "(remedy: name each source once; ids are unique)"
                         )
                     seen[identity] = folder.data
-                    found[source].append(_Place(_rank(seed, identity), index, offset, len(line), number))
+                    found[source].append(_Place(rank(seed, identity), index, offset, len(line), number))
                 offset += len(line)
                 bar.update(len(line))
         hashes.append(content.hexdigest())
@@ -257,10 +258,6 @@ def _taken_as(source: str, take: Take) -> str | None:
         if not source:
             return None
     return source
-
-
-def _rank(seed: int, identity: str) -> bytes:
-    return hashlib.sha256(f"{seed}\0{identity}".encode("utf-8", "surrogatepass")).digest()
 
 
 def _sample(found: Mapping[str, list[_Place]], take: Take, *, allow_short: bool) -> dict[str, list[_Place]]:
@@ -318,8 +315,8 @@ def _refuse_other_images(out: Path, folders: Sequence[DataFolder], taken: Mappin
         sources = [stack.enter_context(folder.data.open("rb")) for folder in folders]
         for place in (place for chosen in taken.values() for place in chosen):
             for image in images_of(_row_at(sources[place.folder], place)):
-                origin = folders[place.folder].images / image
-                if origin.is_file() and not _same_content(origin, out / IMAGES / image):
+                origin = find_file(folders[place.folder].images / image)
+                if origin is not None and not _same_content(origin, out / IMAGES / image):
                     raise UsageError(
                         f"{out}: its {image} is not the image that {origin} is now "
                         "(remedy: another --out, or remove it)"

@@ -41,12 +41,35 @@ def card(manifest: dict[str, Any]) -> str:
                 ("source", "passed"), ((name, f"{one['passed_percent']} %") for name, one in rates.items())
             )
         )
+    if manifest.get("review"):
+        parts.append("\n".join(["What people said of a sample:\n", *review_lines(manifest["review"])]) + "\n")
     if manifest.get("inputs"):
         parts.append("Made from:\n")
         identities = ((item["file"], item.get("sha256", "")) for item in manifest["inputs"])
         parts.append(_table(("file", "sha256"), identities))
     parts.append(f"Settings: `{json.dumps(manifest['settings'], ensure_ascii=False)}`\n")
     return "\n".join(parts)
+
+
+def review_lines(review: dict[str, Any]) -> list[str]:
+    """A review (`ndino.data.review.verdicts.review_of`) as Markdown: acceptance by source, and agreement."""
+    counted = [*review["sources"].items(), ("all, each source by its rows", review["total"])]
+    rows = [
+        [
+            one_cell(source),
+            *(f"{counts[key]:,}" for key in ("judged", "accepted", "unsure")),
+            "–" if counts["acceptance"] is None else f"{counts['acceptance']:.1%}",
+            "{:.1%} to {:.1%}".format(*counts["interval"]),
+        ]
+        for source, counts in counted
+    ]
+    header = ("source", "judged", "accepted", "cannot say", "acceptance", "95 % interval")
+    agreement = [
+        f"{' and '.join(map(one_cell, two['reviewers']))}: the same verdict on {two['same']:,} of "
+        f"{two['rows']:,} rows" + ("" if two["kappa"] is None else f", Cohen's kappa {two['kappa']:.2f}")
+        for two in review["agreement"]
+    ]
+    return [*table(header, rows), *("", *agreement)[: 1 + len(agreement) if agreement else 0]]
 
 
 def _origin(name: str) -> str:

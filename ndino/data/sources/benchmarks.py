@@ -186,7 +186,8 @@ class BenchmarkMaker:
             return ItemOutcome((), (Reject(where, f"image: {error.reason}", source=name),), original)
         joined = [join_lines(pieces, [one.text or "" for one in translated]) for pieces, translated in texts]
         cells = item.benchmark.answer(item.row, kept, joined)
-        row = {"id": question.id, "image": image, **cells, "source": name}
+        before = {column: item.row[column] for column in cells if column in item.row}
+        row = {"id": question.id, "image": image, **cells, "source": name, "original": before}
         counts = {**original, f"{name}/translated": 1}
         if rejects:
             counts[f"{name}/answers dropped"] = len(rejects)

@@ -185,6 +185,7 @@ class CauldronMaker:
                         {"from": "gpt", "value": answer},
                     ],
                     "source": source,
+                    "original": [text["user"], text["assistant"]],
                 }
             )
         counts = {"rows": 1, "instances": len(results), "translated": len(made)}

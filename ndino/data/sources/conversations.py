@@ -185,14 +185,17 @@ class ConversationMaker:
             else:
                 rounds.append((number, _joined(*user), _joined(*assistant)))
         image = self._writer.save_image(*encoded) if rounds else ""
+        original = [turn.text.replace(IMAGE_TOKEN, "").strip() for turn in item.content.turns]
         rows = [
             _row(f"{item.name}/{number:02d}", image, [(asked, answered)], SINGLE)
+            | {"original": original[2 * number : 2 * number + 2]}
             for number, asked, answered in rounds
         ]
         if rejects:
             rejects.append(Reject(item.name, "a round is missing", source=MULTI))
         else:
-            rows.append(_row(item.name, image, [(asked, answered) for _, asked, answered in rounds], MULTI))
+            whole = [(asked, answered) for _, asked, answered in rounds]
+            rows.append(_row(item.name, image, whole, MULTI) | {"original": original})
         return ItemOutcome(tuple(rows), tuple(rejects), {**counts, "conversations/translated": len(rounds)})
 
     def _image(self, conversation: Conversation) -> tuple[bytes, str]:

@@ -1,0 +1,80 @@
+"""The rows of a data folder that reviewers see: the same number of each source, the same on every machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ndino.common.errors import reason_of
+from ndino.data.errors import DataError
+from ndino.data.framework.folders import DataFolder
+from ndino.data.framework.ranks import rank
+from ndino.formats.llava_json import fault_of
+
+Place = tuple[bytes, int, int]  # the rank of a row, and its offset and length in the file
+
+
+def sample_rows(folder: DataFolder, n: int, seed: int) -> list[dict[str, Any]]:
+    """At most ``n`` rows, by rank: as many of each source; where one has too few, more of the others.
+
+    A larger ``n`` with the same ``seed`` adds rows to those of a smaller one.
+
+    Raises:
+        DataError: there are no rows, or one is broken.
+    """
+    places = _places(folder, seed)
+    if not places:
+        raise DataError(f"{folder.data}: no rows (remedy: build the folder again)")
+    shares = _shares({source: len(found) for source, found in places.items()}, n)
+    chosen = sorted(place for source, found in places.items() for place in sorted(found)[: shares[source]])
+    with folder.data.open("rb") as file:
+        return [_row_at(file, offset, length) for _, offset, length in chosen]
+
+
+def count_rows(folder: DataFolder) -> dict[str, int]:
+    """The number of rows of each source."""
+    return {source: len(found) for source, found in _places(folder, 0).items()}
+
+
+def source_of(row: Mapping[str, Any], folder: DataFolder) -> str:
+    """The source of a row; of rows without one, the name of their folder."""
+    return str(row.get("source", folder.name))
+
+
+def _places(folder: DataFolder, seed: int) -> dict[str, list[Place]]:
+    places: dict[str, list[Place]] = {}
+    offset = 0
+    with folder.data.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                row = json.loads(line)
+                place = rank(seed, str(row["id"])), offset, len(line)
+                if "conversations" in row and (fault := fault_of(row)):
+                    raise ValueError(fault)
+            except (ValueError, RecursionError, KeyError, TypeError) as error:
+                raise DataError(
+                    f"{folder.data} row {number}: {reason_of(error)} "
+                    f"(remedy: ndino data check {folder.path} lists all faults)"
+                ) from error
+            places.setdefault(source_of(row, folder), []).append(place)
+            offset += len(line)
+    return places
+
+
+def _shares(rows: Mapping[str, int], n: int) -> dict[str, int]:
+    """How many rows of each source make ``n``, as evenly as their numbers allow; the rest by name."""
+    shares = dict.fromkeys(sorted(rows), 0)
+    while left := n - sum(shares.values()):
+        open_sources = [source for source in shares if shares[source] < rows[source]]
+        if not open_sources:
+            break
+        each = max(1, left // len(open_sources))
+        for source in open_sources[:left]:
+            shares[source] += min(each, rows[source] - shares[source])
+    return shares
+
+
+def _row_at(file: Any, offset: int, length: int) -> dict[str, Any]:
+    file.seek(offset)
+    return json.loads(file.read(length))
