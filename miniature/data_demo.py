@@ -5,8 +5,9 @@
 The sources are replaced by what Debian has. Tux Paint's stamps, served over HTTP on this machine, replace
 Wikipedia; the Debian reference in Italian replaces European laws; English questions about the stamps,
 translated by Apertium, replace The Cauldron, LLaVA's conversations, SEED-Bench and POPE; Italian questions
-replace MTVQA. The demo then builds the recipes' mixes, runs `ndino data check`, and trains three recipes for
-a few steps with tiny backbones. Rerun it to resume.
+replace MTVQA. The demo then builds the recipes' mixes, runs `ndino data check`, shows what share of each
+source passed, writes a page for reviewers, and trains three recipes for a few steps with tiny backbones.
+Rerun it to resume.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import json
 import os
 import shlex
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -47,6 +49,8 @@ MIXES = {
     "multi": ("conversations",),
 }
 BENCHMARKS = ("seed-bench", "pope")
+SOURCES = ("wit", "eurlex", "cauldron", "conversations", "mtvqa", "benchmarks", "mlp")
+REVIEWED = 24  # rows on the page for reviewers
 COUNTED = ("cauldron", "mtvqa", "benchmarks")
 DATA_SETS = ("mlp", *MIXES)
 CHAIN = ("mlp", "pt", "it")
@@ -109,7 +113,18 @@ def build(out: Path, *, seed: int) -> None:
         run("mix", name, "--folders", *folders, "--out", data / name, "--seed", seed, "--allow-short")
     for name in DATA_SETS:
         run("check", data / name)
+    print("\n".join(["", *pass_rates(data / source for source in SOURCES)]))
+    run("review", data / "mix", "--n", REVIEWED)
     run("tables", *(data / name for name in COUNTED), "--out", out / "tables")
+
+
+def pass_rates(folders: Iterable[Path]) -> Iterator[str]:
+    """What the manifests say of each source: the share that passed, and the reasons of the rest."""
+    for folder in folders:
+        rates = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["pass_rates"]
+        for source, rate in rates.items():
+            reasons = "".join(f"; {reason} {share:g} %" for reason, share in rate["rejected_percent"].items())
+            yield f"{source}: {rate['rows']:,} rows, {rate['passed_percent']:g} % passed{reasons}"
 
 
 def build_wit(out: Path, table: Path, *, seed: int) -> None:

@@ -77,6 +77,8 @@ def test_every_kind_is_built_checked_and_trained_on_and_a_rerun_changes_nothing(
     assert trained["recipe"]["name"] == "it" and len(trained["loss_curve"]) == 2
     said = capsys.readouterr().out
     assert "$ ndino data wit" in said and "0 faults" in said and "| cocoqa | 12 | 24 |" in said
+    assert "cauldron/cocoqa: 24 rows, 100 % passed\n" in said and "; HTTP 404 " in said
+    assert "review.html: 24 rows" in said and (data / "mix" / "review.html").is_file()
 
     kept = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
     assert data_demo.main(["--out", str(out)]) == 0
