@@ -126,6 +126,7 @@ def run(args: argparse.Namespace) -> int:
         "width": args.width if to_fetch else None,
         "texts": {kind.name: asdict(kind.bounds) for kind in KINDS},
         "guards": GUARDS,
+        "notes": list(editors_notes(args.lang)),
     }
 
     def body(writer: ShardWriter) -> None:

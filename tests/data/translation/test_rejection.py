@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.data.translation import rejection
+from ndino.data.translation.pair_line import Expected, Parts, exact_answer, expected_of, read_line
 from ndino.data.translation.rejection import TextChecks
 from ndino.languages.language import language
 
@@ -69,6 +70,7 @@ WRONG = [
     ("A dog.", "Un cane che corre felice in un grande prato verde pieno di fiori.", rejection.LONG),
     (LONG, LONG, rejection.COPY),
     ("What is the man holding?", "What is the man holding?", rejection.COPY),
+    ("A laptop computer. Tap. Tap. Tap.", "A laptop computer. Tap. Tap. Tap.", rejection.COPY),
     ("What is he holding?", "Che cosa is he holding?", rejection.COPY),
     ("What is the man holding?", "Que tient l'homme dans sa main ?", rejection.LANGUAGE),
     ("What is the man holding?", "¿Qué sostiene el hombre en la mano?", rejection.LANGUAGE),
@@ -111,6 +113,67 @@ def test_a_correct_translation_passes(source: str, target: str) -> None:
 @pytest.mark.parametrize(("source", "target", "reason"), WRONG)
 def test_a_wrong_translation_is_rejected_with_its_reason(source: str, target: str, reason: str) -> None:
     assert ITALIAN.rejection(source, target) == reason
+
+
+QUESTION = "Domanda: Chi vende il pane? Opzioni: (1) un insegnante; (2) un fornaio. Risposta: (2)."
+CHOSEN = expected_of(Parts("Who sells bread?", ("a teacher", "a baker")), 1, None)
+
+
+def verdict(line: str, parts: Parts, expected: Expected) -> str | None:
+    reading = read_line(line, expected, language("it"))
+    failed = rejection.pair_rejections(reading, expected, language("it"), ITALIAN.said)
+    return failed[0] if failed else ITALIAN.part_rejection(parts, reading.parts, expected)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (QUESTION, None),
+        (QUESTION.replace("Risposta: (2)", "Risposta: (2) un fornaio"), None),
+        (QUESTION.replace("Risposta: (2)", "Risposta: 2)"), None),
+        (QUESTION.replace("(1)", "1)").replace("(2)", "2)"), None),
+        (QUESTION.replace("Risposta: (2)", "Risposta: (1) un insegnante"), rejection.ANSWER),
+        (QUESTION.replace("Risposta: (2)", "Risposta: (2) un insegnante"), rejection.ANSWER),
+        (f"Domanda: {QUESTION}", rejection.MARKER),
+        (QUESTION.replace("fornaio.", "fornaio; un medico."), rejection.MORE_OPTIONS),
+        (QUESTION.replace("fornaio.", "fornaio, un medico."), rejection.MORE_OPTIONS),
+        (QUESTION.replace("un insegnante", "a teacher").replace("un fornaio", "a baker"), rejection.COPY),
+        (QUESTION.replace("Chi vende il pane", "Who sells bread"), rejection.COPY),
+        (QUESTION.replace("pane?", "pane? Non lo so."), rejection.MORE),
+        (QUESTION.replace("pane?", "pane."), rejection.QUESTION_LOST),
+    ],
+)
+def test_the_texts_of_a_pair_are_checked_one_by_one(line: str, reason: str | None) -> None:
+    parts = Parts("Who sells bread?", ("a teacher", "a baker"))
+    assert verdict(line, parts, CHOSEN) == reason
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "reason"),
+    [
+        ("2.", "due", None),
+        ("21", "ventuno.", None),
+        ("25", "venticinque", None),
+        ("2", "tre", rejection.ANSWER),
+        ("2", "due cani", rejection.ANSWER),
+        ("yes", "Certo", None),
+        ("yes", "Sì, è così.", None),
+        ("yes", "No, certo.", rejection.ANSWER),
+        ("no", "No, non lo è.", None),
+        ("no", "Certo", rejection.ANSWER),
+        ("a dog", "un cane. Un cane", rejection.REPEATS),
+        ("a dog", "un cane, un cane, un cane", rejection.REPEATS),
+        ("a red dog", "Un.", rejection.END_LOST),
+        ("a dog", "un cane. È una bella giornata", rejection.MORE),
+        ("a dog", "&quot;un cane", rejection.UNKNOWN_SIGNS),
+    ],
+)
+def test_answers_that_the_source_gives_only_have_to_mean_the_same(
+    answer: str, said: str, reason: str | None
+) -> None:
+    parts = Parts("What is it in the picture?", (), answer)
+    expected = expected_of(parts, None, exact_answer(answer, language("en")))
+    assert verdict(f"Domanda: Che cosa c'è nella foto? Risposta: {said}", parts, expected) == reason
 
 
 def test_a_translation_that_was_cut_off_is_rejected() -> None:

@@ -44,12 +44,13 @@ def not_translated(source: str, target: str, source_language: str, language: str
     """Whether ``target`` is ``source`` again, or still in its language."""
     if copies(source, target):
         return other_language(source, source_language) != language  # it was in the target language before
+    whole = " ".join(WORD.findall(PLACEHOLDER.sub(" ", target)))
     source, target = _without_names(source, source), _without_names(target, source)
     words = WORD.findall(target)
     its_words = set(WORD.findall(source.casefold()))
     new = [word for word in words if word.casefold() not in its_words]
     if not any(word.isalpha() for word in new) and sum(len(word) > 1 for word in words) >= COPIED_WORDS:
-        rival, odds = rival_of(" ".join(words), language)
+        rival, odds = rival_of(whole, language)
         return rival == source_language and odds >= COPIED_ODDS
     return other_language(target, language) == source_language and not _mostly_translated(
         words, new, language
