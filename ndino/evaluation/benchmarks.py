@@ -19,9 +19,9 @@ from ndino.common.images import READING_VERSION
 from ndino.evaluation.controls import BLANK, RIGHT, shuffle_number
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.image_check import sizes_of_images
-from ndino.evaluation.lmms_eval_adapter.answering import image_digests
-from ndino.evaluation.lmms_eval_adapter.evaluator import EvaluatedSample, evaluate, group_totals, is_number
+from ndino.evaluation.lmms_eval_adapter.evaluator import evaluate, group_totals
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
+from ndino.evaluation.lmms_eval_adapter.sample_rows import difference, sample_row, shown_images
 from ndino.evaluation.lmms_eval_adapter.surroundings import task_environment
 from ndino.evaluation.lmms_eval_adapter.task_index import TaskIndex
 from ndino.evaluation.lmms_eval_adapter.wrong_images import blank_task_images, exchange_task_images
@@ -29,7 +29,7 @@ from ndino.evaluation.parts import parts_of
 from ndino.evaluation.provenance import data_revision
 from ndino.evaluation.shuffle import seed_of
 from ndino.evaluation.standard_errors import standard_errors
-from ndino.evaluation.tasks.instructions import LANGUAGE, LETTER_ANSWER, SHORT_ANSWER
+from ndino.evaluation.tasks.instructions import LANGUAGE
 from ndino.formats.hub_folders import content_key
 from ndino.formats.prompts import IMAGE_TOKEN
 from ndino.formats.questions.table import Questions, read_questions
@@ -241,6 +241,11 @@ class Benchmarks:
         }
         return self._depends[name]
 
+    def difference(self, name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+        """What of a task's data differs from an earlier log ``rows``; empty for other people's tasks."""
+        with self._environment(name):
+            return difference(task, self.size(name), rows) if (task := self.task(name)).is_ours else ""
+
     def revisions(self, name: str) -> list[str | None]:
         """The commits of a task's data sets on the hub, the one with its questions first; None for others."""
         if self.data is None:
@@ -278,10 +283,10 @@ class Benchmarks:
             if found is None:
                 return None
             seen = vars(model)["shown_images"].get(name, {})
-            shown = {s.doc_id: _shown(task, s.doc_id, seen) for s in found.samples}
+            shown = {s.doc_id: shown_images(task, s.doc_id, seen) for s in found.samples}
         hashes = {row["doc_id"]: row["doc_hash"] for row in right}
         samples = sorted(found.samples, key=lambda sample: sample.doc_id)
-        rows = [_row(s, shown[s.doc_id], hashes.get(s.doc_id), shuffled=bool(control)) for s in samples]
+        rows = [sample_row(s, shown[s.doc_id], hashes.get(s.doc_id), shuffled=bool(control)) for s in samples]
         columns = self._metadata(name).get("parts", [])
         for row, sample in zip(rows, samples, strict=True):
             row |= {"parts": parts} if (parts := parts_of(sample.document, columns)) else {}
@@ -364,35 +369,3 @@ def _texts(target: Any) -> list[str]:
 def _score_constant(task: LoadedTask, asked: range, answer: str) -> Metrics:
     scored = [task.score(number, answer) for number in asked]
     return {metric: float(total([s[metric] for s in scored])) for metric, total in task.totals.items()}
-
-
-def _shown(task: LoadedTask, doc_id: int, seen: Mapping[int, list[str]]) -> list[str] | None:
-    """The digests of the images that a question showed; None where it showed something else.
-
-    Args:
-        seen: what this process noted while it answered; another one may have answered the question.
-    """
-    return seen[doc_id] if doc_id in seen else image_digests(task.images(doc_id))
-
-
-def _row(
-    sample: EvaluatedSample, shown: list[str] | None, doc_hash: str | None, *, shuffled: bool
-) -> dict[str, Any]:
-    # lmms-eval's own doc_hash is the same for every document of a task.
-    content = json.dumps(sample.document, sort_keys=True, ensure_ascii=False, default=str)
-    content += json.dumps(shown)
-    target = sample.target
-    question = sample.prompt.removesuffix(SHORT_ANSWER).removesuffix(LETTER_ANSWER)
-    images = {"image_sha256": shown[0] if len(shown) == 1 else shown} if shown else {}
-    return {
-        "doc_id": sample.doc_id,
-        "doc_hash": doc_hash or hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()[:32],
-        "question": question,
-        "question_sha256": hashlib.sha256(question.encode(errors="surrogatepass")).hexdigest(),
-        **images,
-        "target": [str(t) for t in target] if isinstance(target, list) else str(target),
-        # An unpaired surrogate cannot be written as UTF-8.
-        "answer": str(sample.answer).encode(errors="replace").decode(),
-        "metrics": {metric: float(value) for metric, value in sample.values.items() if is_number(value)},
-        "shuffled": shuffled,
-    }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,25 +65,29 @@ def result_key(depends: Depends) -> str:
     return key_of(json.dumps(depends, sort_keys=True))
 
 
-def what_changed(before: Depends | None, now: Depends) -> str:
+def what_changed(before: Depends | None, now: Depends, data: Callable[[], str] = lambda: "") -> str:
     """What a stale result depended on and no longer holds, as a list for a message.
 
     Args:
         before: as the result states it; None where it states nothing.
         now: what the same result would depend on today.
+        data: says what of the task's data has changed, which a digest does not; called where they have.
     """
     if before is None:
         return _UNRECORDED
-    return ", ".join(_changes(before, now)) or "the way in which results are keyed"
+    return ", ".join(_changes(before, now, data)) or "the way in which results are keyed"
 
 
-def _changes(before: Depends, now: Depends) -> Iterable[str]:
+def _changes(before: Depends, now: Depends, data: Callable[[], str]) -> Iterable[str]:
     for half in ("answers", "task"):
         old, new = before.get(half, {}), now.get(half, {})
         for name in (*new, *(name for name in old if name not in new)):
             if old.get(name) == new.get(name):
                 continue
             values = [_shown(values.get(name)) for values in (old, new)]
+            if name == "data" and (difference := data()):
+                yield f"data ({difference})"
+                continue
             yield name if "" in values else f"{name} {values[0]} → {values[1]}"
 
 

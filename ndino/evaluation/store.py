@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +114,21 @@ class ResultsStore:
         """The metrics of each finished control of a task, by name."""
         return _controls(self.results["tasks"].get(task, {}))
 
-    def changed(self, task: str, depends: Depends) -> str | None:
-        """What has changed since this task was finished; None where it is not, or nothing has."""
+    def changed(
+        self, task: str, depends: Depends, difference: Callable[[Sequence[Row]], str] = lambda rows: ""
+    ) -> str | None:
+        """What has changed since this task was finished; None where it is not, or nothing has.
+
+        Args:
+            difference: says what of the task's data differs from a log.
+        """
         entry = self.results["tasks"].get(task)
         if entry is None or entry.get("key") == result_key(depends):
             return None
-        return what_changed(entry.get("depends"), depends)
+        logged = self._log(task).exists()
+        return what_changed(
+            entry.get("depends"), depends, lambda: difference(self.rows(task)) if logged else ""
+        )
 
     def require_unmixed(self, answers: Mapping[str, Any], asked: Collection[str]) -> None:
         """Check that the results of tasks that are not asked now were made as those will be.

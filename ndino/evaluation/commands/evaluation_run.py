@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,8 @@ class EvaluationRun:
         store = self.stores[model.name]
         tasks: dict[str, list[str]] = {}
         for task in self.benchmarks.names:
-            if (reason := store.changed(task, self.depends(model, task))) is not None:
+            difference = partial(self.benchmarks.difference, task)
+            if (reason := store.changed(task, self.depends(model, task), difference)) is not None:
                 tasks.setdefault(reason, []).append(task)
         for reason, names in tasks.items():
             yield f"{store.folder}: {', '.join(names)}: stale and made again, since this changed: {reason}"

@@ -103,7 +103,9 @@ def _rescored(store: ResultsStore, task: str, data: Path | None) -> str | None:
         for depends in (before, now)
     ]
     if asked[0] != asked[1]:
-        changed = what_changed({"task": asked[0]}, {"task": asked[1]})
+        changed = what_changed(
+            {"task": asked[0]}, {"task": asked[1]}, lambda: benchmarks.difference(task, store.rows(task))
+        )
         return f"the kept answers are to other questions, since this changed: {changed} {remedy}"
 
     def outcome(control: str) -> TaskOutcome:

@@ -140,5 +140,26 @@ def test_images_behind_a_link_or_outside_the_data_are_asked_about_again(run, tmp
         draw_image(number + 2).save(path)
         after = ask()
         assert after[number] == image_sha256(draw_image(number + 2)) != before[number]
-        assert "stale and made again, since this changed: data" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert f"stale and made again, since this changed: data (other images: document {number})" in said
     assert loads == ["it"] * 3
+    # What no question shows: the bytes of the file are others.
+    rows[0]["note"] = "nuova"
+    for change, part in (
+        ({}, "nothing that was asked"),
+        ({"question": "Di che forma è?"}, "other questions or right answers: documents 0, 1"),
+        ({"answer": "blu"}, "other questions or right answers: documents 0, 1"),
+    ):
+        rows = [{**row, **change} for row in rows]
+        (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        ask()
+        said = capsys.readouterr().err
+        assert f"stale and made again, since this changed: data ({part})" in said
+    # Of many, the first two are named.
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows * 2))
+    ask()
+    assert "questions 2 → 4, data (more or fewer rows)" in capsys.readouterr().err
+    rows = [{**row, "question": "Quanti?"} for row in rows * 2]
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ask()
+    assert "data (other questions or right answers: documents 0, 1, …)" in capsys.readouterr().err

@@ -43,8 +43,18 @@ def test_kept_answers_are_scored_by_todays_metrics_without_a_model(
     assert loads == ["it"]
     other = write_benchmarks(tmp_path / "other", rows=5)
     assert main([*rescore[:-1], str(other)]) == 1
-    (line,) = (each for each in capsys.readouterr().err.splitlines() if "ndino rescore" in each)
-    assert f"{folder}: pope-it, gqa-it: the kept answers are to other questions, since this changed: " in line
+    lines = [each for each in capsys.readouterr().err.splitlines() if "ndino rescore" in each]
+    why = "the kept answers are to other questions, since this changed: data "
+    assert [line.partition(why)[::2] for line in lines] == [
+        (
+            f"ndino rescore: {folder}: {task}: ",
+            f"({changed}), prompts (remedy: ndino evaluate asks them again)",
+        )
+        for task, changed in (
+            ("pope-it", "other questions or right answers: documents 5, 8, …"),
+            ("gqa-it", "nothing that was asked"),
+        )
+    ]
 
 
 def test_a_groups_total_follows_its_tasks(run, tmp_path, loads, monkeypatch, benchmark_folder):

@@ -1,0 +1,92 @@
+"""The rows of a task's log: what was asked, answered and shown; and where today's data differ from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ndino.evaluation.lmms_eval_adapter.answering import image_digests
+from ndino.evaluation.lmms_eval_adapter.evaluator import EvaluatedSample, is_number
+from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
+from ndino.evaluation.tasks.instructions import LETTER_ANSWER, SHORT_ANSWER
+
+NAMED = 2  # documents that a difference names
+
+
+def shown_images(task: LoadedTask, doc_id: int, seen: Mapping[int, list[str]]) -> list[str] | None:
+    """The digests of the images that a question showed; None where it showed something else.
+
+    Args:
+        seen: what this process noted while it answered; another one may have answered the question.
+    """
+    return seen[doc_id] if doc_id in seen else image_digests(task.images(doc_id))
+
+
+def sample_row(
+    sample: EvaluatedSample, shown: list[str] | None, doc_hash: str | None, *, shuffled: bool
+) -> dict[str, Any]:
+    """The row of an answered document, with the digests of the images that it showed."""
+    # lmms-eval's own doc_hash is the same for every document of a task.
+    content = json.dumps(sample.document, sort_keys=True, ensure_ascii=False, default=str)
+    content += json.dumps(shown)
+    return {
+        "doc_id": sample.doc_id,
+        "doc_hash": doc_hash or hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()[:32],
+        **_asked(sample.prompt),
+        **_images(shown),
+        "target": _target(sample.target),
+        # An unpaired surrogate cannot be written as UTF-8.
+        "answer": str(sample.answer).encode(errors="replace").decode(),
+        "metrics": {metric: float(value) for metric, value in sample.values.items() if is_number(value)},
+        "shuffled": shuffled,
+    }
+
+
+def difference(task: LoadedTask, size: int, rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the first ``size`` documents of a task no longer have in common with an earlier log of it.
+
+    Images are decoded up to the second that differs, and only where all questions and answers are the same.
+    """
+    earlier = {row["doc_id"]: row for row in rows}
+    both = [number for number in range(size) if number in earlier]
+
+    def differ(now: Mapping[str, Any], number: int) -> bool:
+        return any(earlier[number].get(name) != value for name, value in now.items())
+
+    texts = [
+        number
+        for number in both
+        if differ({**_asked(task.prompt(number)), "target": _target(task.target(number))}, number)
+    ]
+    if texts:
+        return f"other questions or right answers: {_named(texts)}"
+    images = []
+    for number in both:
+        if differ({"image_sha256": None} | _images(image_digests(task.images(number))), number):
+            images.append(number)
+            if len(images) > NAMED:
+                break
+    if images:
+        return f"other images: {_named(images)}"
+    return "more or fewer rows" if len(both) < max(size, len(rows)) else "nothing that was asked"
+
+
+def _named(documents: Sequence[int]) -> str:
+    named = ", ".join(map(str, documents[:NAMED])) + (", …" if len(documents) > NAMED else "")
+    return f"document{'s' if len(documents) > 1 else ''} {named}"
+
+
+def _asked(prompt: str) -> dict[str, str]:
+    question = prompt.removesuffix(SHORT_ANSWER).removesuffix(LETTER_ANSWER)
+    digest = hashlib.sha256(question.encode(errors="surrogatepass")).hexdigest()
+    return {"question": question, "question_sha256": digest}
+
+
+def _images(shown: list[str] | None) -> dict[str, Any]:
+    return {"image_sha256": shown[0] if len(shown) == 1 else shown} if shown else {}
+
+
+def _target(target: Any) -> str | list[str]:
+    return [str(each) for each in target] if isinstance(target, list) else str(target)
