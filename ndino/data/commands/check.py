@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -24,6 +25,8 @@ from ndino.data.framework.layout import IMAGES
 from ndino.formats.image_files import image_fault
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 
+# What `ndino.data.framework.shards.ShardWriter.save_image` names an image: by the SHA-256 of its file.
+NAMED_BY_CONTENT = re.compile(r"([0-9a-f]{2})/(\1[0-9a-f]{62})\.\w+")
 CHUNK = 32  # images sent to a worker process at a time
 
 
@@ -146,4 +149,9 @@ def _looked_at(folder: Path, names: Sequence[str], workers: int) -> Iterator[tup
 def _look_at(folder: Path, name: str) -> tuple[str | None, bool]:
     """Why the image ``name`` cannot be used, or None; and whether it has more frames than the one used."""
     fault = image_fault(name, folder)
-    return fault, fault is None and has_several_frames(find_image(name, folder))
+    if fault is not None:
+        return fault, False
+    path = find_image(name, folder)
+    if (named := NAMED_BY_CONTENT.fullmatch(name)) and sha256_of(path) != named[2]:
+        return f"image {name} holds another image than it is named after (remedy: rebuild the folder)", False
+    return None, has_several_frames(path)

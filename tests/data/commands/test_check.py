@@ -104,6 +104,14 @@ def test_a_file_that_does_not_match_its_manifest(finished):
     assert [row for row, fault in faults_of(finished) if "manifest.json" in fault] == [0]
 
 
+def test_an_image_that_was_replaced_under_the_name_of_its_content_is_a_fault(finished):
+    row = json.loads((finished / "data.jsonl").read_text().splitlines()[0])
+    (finished / "images" / row["image"]).write_bytes(toy.draw_image(1))
+    assert toy.draw_image(1) != toy.draw_image(int(row["id"]))
+    faults = dict(check(finished / "data.jsonl", finished / "images").faults)
+    assert "holds another image than it is named after (remedy: rebuild" in faults[1]
+
+
 def test_nothing_to_check(tmp_path):
     write(tmp_path)
     assert faults_of(tmp_path) == [(0, "no rows (remedy: write the file again)")]
