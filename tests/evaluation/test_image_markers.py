@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ndino.data.commands.check import check
-from ndino.data.leaks.benchmarks import BenchmarkIndex
+from ndino.data.leaks.benchmarks import BenchmarkIndex, SearchedBenchmark
 from ndino.data.leaks.hashes import HashStore
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
@@ -49,8 +49,10 @@ def write(folder: Path, *questions: str) -> None:
     (folder / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
 
 
-def index(root: Path) -> BenchmarkIndex:
-    return BenchmarkIndex(root, HashStore(root / "hashes.sqlite"))
+def searched(root: Path) -> SearchedBenchmark:
+    """What `ndino data leaks` reads of the only benchmark."""
+    (found,) = BenchmarkIndex(root, HashStore(root / "hashes.sqlite")).benchmarks.values()
+    return found
 
 
 def test_one_at_the_start_or_end_is_the_images_place_for_every_command(folder, tmp_path):
@@ -61,8 +63,8 @@ def test_one_at_the_start_or_end_is_the_images_place_for_every_command(folder, t
     items = read_items(str(folder))
     assert {(item.question, item.fault) for item in items} == {(PLAIN, None)}
     assert len({item.content for item in items}) == 1
-    found = index(tmp_path)
-    assert [*found.benchmarks[0].questions] == ["che cosa dice"] and not found.benchmarks[0].unread
+    found = searched(tmp_path)
+    assert [*found.questions] == ["che cosa dice"] and not found.unread
     turns = [[{"from": "human", "value": text}, {"from": "gpt", "value": "Sì."}] for text in texts[:-1]]
     rows = [{"id": f"{i}", "image": "a.png", "conversations": each} for i, each in enumerate(turns)]
     (tmp_path / "data.json").write_text(json.dumps(rows))
@@ -78,7 +80,7 @@ def test_any_other_is_refused_alike(question, folder, tmp_path):
     assert f"task mtvqa-it: {said}" in str(caught.value)
     good, skipped = read_items(str(folder))
     assert good.fault is None and skipped.fault.startswith(REFUSED[question])
-    assert [fault.startswith(said) for fault in index(tmp_path).benchmarks[0].unread] == [True]
+    assert [fault.startswith(said) for fault in searched(tmp_path).unread] == [True]
 
 
 def test_an_option_with_one_is_refused(tmp_path, folder):

@@ -49,20 +49,11 @@ def train_anew(out: Path) -> None:
     shutil.copy(out / "other" / "model.safetensors", out / "model")
 
 
-def test_the_same_command_renews_everything_of_a_model_trained_anew(run):
+def test_the_same_command_renews_everything_of_a_model_trained_anew(run, capsys):
     before = entries(run)
     assert {*before} == {"captions", "gqa-it", "mtvqa-it", "colour", "number"}
     train_anew(run)
-    steps(run)
-    after = entries(run)
-    assert {*after} == {*before}
-    weights = {entry["depends"]["answers"]["weights"] for entry in after.values()}
-    assert len(weights) == 1 and weights != {before["captions"]["depends"]["answers"]["weights"]}
-
-
-def test_evaluate_alone_says_which_command_renews_the_captions(run, capsys):
-    train_anew(run)
-    before = entries(run)
+    # The tasks alone: the captions would stay, and the message says what renews them.
     command = ["evaluate", "--model", f"it={run / 'model'}", "--out", str(run / "eval")]
     command += ["--data", str(run / "data" / "benchmarks"), "--tasks", "gqa-it,mtvqa-it"]
     capsys.readouterr()
@@ -72,29 +63,31 @@ def test_evaluate_alone_says_which_command_renews_the_captions(run, capsys):
         "(remedy: renew them with make demo, choose another --out, or remove that folder)\n"
     )
     assert entries(run) == before
+    steps(run)
+    after = entries(run)
+    assert {*after} == {*before}
+    weights = {entry["depends"]["answers"]["weights"] for entry in after.values()}
+    assert len(weights) == 1 and weights != {before["captions"]["depends"]["answers"]["weights"]}
 
 
 def test_rescore_leaves_out_what_the_demo_renews(run, capsys, monkeypatch):
     before = entries(run)
     monkeypatch.setattr(LoadedTask, "version", 99.0)
+    rescore = ["rescore", str(run / "eval" / "it"), "--data", str(run / "data" / "benchmarks")]
     capsys.readouterr()
-    assert main(["rescore", str(run / "eval" / "it"), "--data", str(run / "data" / "benchmarks")]) == 0
+    assert main(rescore) == 0
     said = capsys.readouterr()
     assert "it: 2 of 2 tasks scored" in said.out
     assert "it: colour, number: parts of tasks that were scored anew: renew them with make demo" in said.out
     # The parts went with their task.
     assert {*entries(run)} == {"captions", "gqa-it", "mtvqa-it"} and not [*(run / "eval/it").glob("colour*")]
     assert entries(run)["captions"] == before["captions"]
-    steps(run)
-    assert {*entries(run)} == {*before}
 
-
-def test_rescore_names_what_an_earlier_version_did_not_mark_and_scores_the_rest(run, capsys):
+    # What an earlier version did not mark is named, and the rest scored.
     path = run / "eval" / "it" / "results.json"
     held = json.loads(path.read_text())
     del held["tasks"]["captions"]["renewed_by"]
     path.write_text(json.dumps(held))
-    capsys.readouterr()
-    assert main(["rescore", str(path.parent), "--data", str(run / "data" / "benchmarks")]) == 1
+    assert main(rescore) == 1
     said = capsys.readouterr()
     assert "it: 2 of 3 tasks scored" in said.out and "captions: unknown task 'captions'" in said.err
