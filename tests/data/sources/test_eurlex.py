@@ -240,6 +240,28 @@ def test_a_run_without_rows_fails(tmp_path, capsys):
     assert "no rows; rejects" in capsys.readouterr().err
 
 
+def test_a_torn_document_is_downloaded_again_and_the_others_are_not(tmp_path, monkeypatch):
+    asked = []
+
+    def watched(request):
+        asked.append(request.path)
+        content(italian(1), PDF)(request)
+
+    torn = in_turn(content(PAGE[:-200], PDF, length=-1), content(PAGE, PDF))
+    monkeypatch.setattr("ndino.data.sources.eurlex.politeness_from", impatient)
+    with Server({f"/{number_of(1)}": watched, f"/{number_of(2)}": torn}) as server:
+        command = [listed(tmp_path, number_of(1), number_of(2)), "--out", tmp_path / "out"]
+        command += ["--url", server.url("/{celex}")]
+        assert run(*command) == 0
+        assert rejects_of(tmp_path / "out") == {number_of(2): "truncated"}
+        assert run(*command, "--retry-rejects") == 0
+    assert [row["id"] for row in rows_of(tmp_path / "out")] == [
+        f"eurlex/{number_of(1)}/1",
+        f"eurlex/{number_of(2)}/1",
+    ]
+    assert not rejects_of(tmp_path / "out") and len(asked) == 1
+
+
 def test_limit_takes_the_first_items(tmp_path, monkeypatch):
     for position in range(3):
         (tmp_path / f"-{position}.PDF").write_bytes(italian(position))

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from ndino.data.framework.shards import ItemOutcome, ShardWriter
 from ndino.data.io.fetch import Politeness, politeness_from
 from ndino.data.sources import wit
 from ndino.data.sources.wit_table import NEEDED
@@ -145,6 +146,25 @@ def test_a_missing_image_costs_only_its_row(
         assert run([path], tmp_path / "out", "--max-bytes", "50000") == 0
     assert [found["image_url"][-6:] for found in rows_of(tmp_path / "out")] == ["/b.png"] * 2
     assert rejects_of(tmp_path / "out") == [("wit.tsv row 1", reason)]
+
+
+def test_a_download_that_failed_is_tried_again_also_before_the_end(tmp_path: Path, impatient: None) -> None:
+    commit = ShardWriter.commit
+
+    def stop(writer: ShardWriter, number: int, outcome: ItemOutcome) -> None:
+        if number == 1:
+            raise KeyboardInterrupt
+        commit(writer, number, outcome)
+
+    with Server({"/a.png": in_turn(status(404), content(png(1))), "/b.png": content(png(2))}) as server:
+        rows = [row(image_url=server.url("/a.png")), row(image_url=server.url("/b.png"))]
+        path = write(tmp_path / "wit.tsv", table(rows))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ShardWriter, "commit", stop)
+            assert run([path], tmp_path / "out") == 130
+        assert run([path], tmp_path / "out", "--retry-rejects") == 0
+    assert [found["image_url"][-6:] for found in rows_of(tmp_path / "out")] == ["/a.png"] * 2 + ["/b.png"] * 2
+    assert rejects_of(tmp_path / "out") == []
 
 
 def test_slow_and_busy_servers_are_retried(tmp_path: Path, impatient: None) -> None:
