@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,7 +31,6 @@ _DATE = r"\d{1,2}([/.-])\d{1,2}\1\d{2,4}(?!\w)"
 _GROUPED_BY_BLANKS = r"\d{1,3}(?: \d{3})+(?:[.,]\d+)?(?!\w|[.,:]\d)"
 _NUMBER = rf"{_DATE}|{_MINUS}?(?:{_GROUPED_BY_BLANKS}|\d+(?:[.,:'h]\d+)*|(?<![\w.])\.\d+)"
 _WORD = rf"[^\W\d_]+(?:\+{{1,2}}|#)(?!\w)|[^\W_]+(?:['{_PER}][^\W_]+)*"
-_ORDINAL = re.compile(r"(?<=[^\W\d_])[º°](?=\s?\d)")
 _LEADING_POINT = re.compile(r"^(-?)\.")
 _CLAUSE_END = re.compile(r"[!?;…\n]|[.,:](?!\d)")
 
@@ -56,6 +56,8 @@ class ShortAnswerReader:
         self._number_words = number_words(words.numbers, tuple(listed.items()))
         self._articles, self._one, self._minus = map(_bare_set, (words.articles, words.one, words.minus))
         self._numero = words.numbering[0]
+        names = "|".join(map(re.escape, words.numbering))
+        self._ordinal = re.compile(rf"(?<!\w)({names})[º°](?=\s?\d)", re.IGNORECASE)
         self._numbering, self._clock = _bare_set(words.numbering), frozenset(words.clock)
         self._denials, self._breaks = _bare_set(words.denials), _bare_set(words.breaks)
         self._scales = {_bare(word): value for word, value in words.scales.items()}
@@ -138,7 +140,8 @@ class ShortAnswerReader:
 
     def _parts(self, text: str) -> list[str]:
         # Before `clean`, which makes letters of them: "nº 5" is "n. 5".
-        text = _ORDINAL.sub(".", text.replace("№", f"{self._numero}."))
+        composed = unicodedata.normalize("NFC", text).replace("№", f"{self._numero}.")
+        text = self._ordinal.sub(r"\1.", composed)
         text = _IN_ANGLES.sub(r"\1", clean(text))
         for written, sign in ((">=", "≥"), ("<=", "≤"), ("≠", _UNEQUAL)):
             text = text.replace(written, sign)
