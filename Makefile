@@ -4,9 +4,9 @@ TORCH     := torch==2.13.0
 DEEPSPEED := deepspeed==0.14.4
 # Debian packages that the data demo and some tests use; without them these tests are skipped and named.
 SLURM     := munge slurm-client slurmctld slurmd
-# g++ and python3-dev compile DeepSpeed's CPU kernel, poppler-utils reads PDFs for a benchmark.
-DEBIAN    := apertium apertium-eng-spa apertium-spa-ita chromium g++ locales poppler-utils python3-dev shellcheck \
-             squashfs-tools tesseract-ocr tesseract-ocr-ita $(SLURM)
+# cg3 is for Apertium's way back from Italian, which its packages do not ask for; g++ and python3-dev compile DeepSpeed's CPU kernel, poppler-utils reads PDFs for a benchmark.
+DEBIAN    := apertium apertium-eng-spa apertium-spa-ita cg3 chromium g++ locales poppler-utils python3-dev \
+             shellcheck squashfs-tools tesseract-ocr tesseract-ocr-ita $(SLURM)
 
 PY    := .venv/bin/python
 PIP   := $(PY) -m pip --disable-pip-version-check --quiet

@@ -11,11 +11,12 @@ from reportlab.pdfgen import canvas
 
 from miniature import data_demo, data_inputs
 from miniature.worlds.stamp_files import VARIABLE
+from ndino.data.framework.journal import json_rows
 from ndino.data.sources.wit_table import COLUMNS
 from ndino.formats.llava_json import read_conversations
 from tests.miniature.worlds.stamps_package import write_package
 
-MISSING = [name for name in ("apertium", "tesseract") if shutil.which(name) is None]
+MISSING = [name for name in ("apertium", "cg-proc", "tesseract") if shutil.which(name) is None]
 PAGE = """Il sistema Debian è una raccolta organizzata di pacchetti di software libero,
 che ogni utente può installare, aggiornare e rimuovere con pochi comandi.
 Ogni pacchetto dichiara da quali altri pacchetti dipende, e il programma di
@@ -66,6 +67,13 @@ def test_every_kind_is_built_checked_and_trained_on_and_a_rerun_changes_nothing(
     }
     assert manifest(data / "it")["taken"]["exams-v"]["found"] == 0
     assert manifest(data / "multi")["rows"]["sources"] == {"conversations/multi": 12}
+    mixed = manifest(data / "mix")
+    assert mixed["settings"]["min_quality"] == data_demo.MIN_QUALITY
+    left_out = mixed["rejects"].get(f"quality below {data_demo.MIN_QUALITY:g}", 0)
+    found = sum(source["found"] for source in mixed["taken"].values())
+    folders = (data / name for name in data_demo.MIXES["mix"])
+    rows = [row for folder in folders for row in json_rows(folder / "data.jsonl")]
+    assert 0 < left_out < found == sum(row["source"] != "conversations/multi" for row in rows) - left_out
     for name in data_demo.DATA_SETS:
         rows = list(read_conversations(data / name / "data.jsonl", image_folder=data / name / "images"))
         assert len(rows) == manifest(data / name)["rows"]["total"] > 0
@@ -78,6 +86,7 @@ def test_every_kind_is_built_checked_and_trained_on_and_a_rerun_changes_nothing(
     said = capsys.readouterr().out
     assert "$ ndino data wit" in said and "0 faults" in said and "| cocoqa | 12 | 24 |" in said
     assert "cauldron/cocoqa: 24 rows, 100 % passed\n" in said and "; HTTP 404 " in said
+    assert "conversations/single: quality of 24 rows, mean 0." in said and "  0.3 to 0.4 " in said
     assert "review.html: 24 rows" in said and (data / "mix" / "review.html").is_file()
 
     kept = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}

@@ -12,12 +12,13 @@ from ndino.common.files import atomic_folder, digest_of, sha256_of, write_json, 
 from ndino.common.images import find_file
 from ndino.common.options import need_file, need_folder
 from ndino.common.provenance import commit, versions
-from ndino.data.commands.mix import link_image
 from ndino.data.framework.arguments import NAME_DATA, add_data_arguments, add_workers_argument, data_file
 from ndino.data.framework.card import card
 from ndino.data.framework.folders import PACKAGES, images_of, read_manifest
 from ndino.data.framework.journal import json_line, json_rows
 from ndino.data.framework.layout import CARD, DATA, IMAGES, MANIFEST, REJECTS
+from ndino.data.framework.links import link_image
+from ndino.data.framework.quality import QualityCounts
 from ndino.data.leaks.benchmarks import GENERIC, BenchmarkIndex, SearchedBenchmark
 from ndino.data.leaks.compare import CORRELATION, NEAR, POSSIBLE
 from ndino.data.leaks.hashes import MOST_BITS, MOST_DIFFERENCE, HashStore
@@ -193,6 +194,7 @@ def drop(file: Path, images: Path, found: Path, out: Path) -> dict[str, Any]:
     before = read_manifest(file.parent) if file.name == DATA else None
     rows: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
+    qualities = QualityCounts()
     linked: set[str] = set()
     with atomic_folder(out) as folder:
         with (folder / DATA).open("wb") as kept, (folder / REJECTS).open("wb") as rejects:
@@ -211,6 +213,7 @@ def drop(file: Path, images: Path, found: Path, out: Path) -> dict[str, Any]:
                         linked.add(name)
                 kept.write(json_line(record))
                 rows[source] += 1
+                qualities.add(source, record)
         manifest = {
             **(before or {"lang": None, "translator": None}),
             "source": f"{before['source'] if before else file.parent.name}/clean",
@@ -228,6 +231,8 @@ def drop(file: Path, images: Path, found: Path, out: Path) -> dict[str, Any]:
             "versions": versions(SEARCHED_WITH),
         }
         manifest.pop("taken", None)
+        if "quality" in manifest:
+            manifest["quality"] = qualities.as_json(manifest["quality"]["scorer"])
         write_text(folder / CARD, card(manifest))
         write_json(folder / MANIFEST, manifest)
     return manifest

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections import Counter
@@ -38,10 +39,22 @@ from ndino.data.framework.folders import (
     open_folder,
     read_manifest,
 )
-from ndino.data.framework.journal import json_line
-from ndino.data.framework.layout import BEGUN, CARD, DATA, IMAGES, MANIFEST, PARTIAL, remove_left_over
+from ndino.data.framework.journal import json_line, write_rows
+from ndino.data.framework.layout import (
+    BEGUN,
+    CARD,
+    DATA,
+    IMAGES,
+    MANIFEST,
+    PARTIAL,
+    REJECTS,
+    remove_left_over,
+)
+from ndino.data.framework.links import link_image, same_content
 from ndino.data.framework.merge import summary
+from ndino.data.framework.quality import QualityCounts, histogram_lines, scorer_of
 from ndino.data.framework.ranks import rank
+from ndino.data.framework.shards import Reject
 from ndino.formats.llava_json import fault_of
 
 Take = Mapping[str, int | None]  # number of rows to take from each source, None for all
@@ -104,6 +117,13 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         "--seed", type=int, default=42, metavar="N", help="seed of the sample (default: %(default)s)"
     )
     command.add_argument(
+        "--min-quality",
+        type=_score,
+        metavar="SCORE",
+        help="leave out rows whose translation has a lower score (sources built with --quality); they are "
+        "listed in rejects.jsonl, and others take their place (default: take all)",
+    )
+    command.add_argument(
         "--allow-short",
         action="store_true",
         help="take what there is where a source has fewer rows than wanted",
@@ -116,6 +136,13 @@ def _take(text: str) -> tuple[str, int | None]:
     if not source or not (count == "all" or (count.isdecimal() and int(count) > 0)):
         raise argparse.ArgumentTypeError(f"{text!r}: expected SOURCE=COUNT or SOURCE=all")
     return source, None if count == "all" else int(count)
+
+
+def _score(text: str) -> float:
+    score = float(text)
+    if not math.isfinite(score):
+        raise ValueError
+    return score
 
 
 def _written(take: Take) -> str:
@@ -131,18 +158,36 @@ def _run(args: argparse.Namespace) -> int:
     if args.take and len(take) < len(args.take):
         raise UsageError("--take names a source twice (remedy: once, with the whole count)")
     manifest = mix(
-        args.folders, take, args.out, name=args.name or "own", seed=args.seed, allow_short=args.allow_short
+        args.folders,
+        take,
+        args.out,
+        name=args.name or "own",
+        seed=args.seed,
+        allow_short=args.allow_short,
+        min_quality=args.min_quality,
     )
     for source, rows in manifest["taken"].items():
         print(f"{source}: {rows['taken']:,} of {rows['found']:,}")
     print(f"{args.out}: {summary(manifest)}")
+    if "quality" in manifest:
+        print(*histogram_lines(manifest["quality"]), sep="\n")
     return 0
 
 
 def mix(
-    paths: Sequence[Path], take: Take, out: Path, *, name: str, seed: int, allow_short: bool = False
+    paths: Sequence[Path],
+    take: Take,
+    out: Path,
+    *,
+    name: str,
+    seed: int,
+    allow_short: bool = False,
+    min_quality: float | None = None,
 ) -> dict[str, Any]:
     """Mix the folders ``paths`` into ``out``; returns the manifest. An existing equal mix is left unchanged.
+
+    Rows whose ``quality`` is below ``min_quality`` are left out before the sample is drawn. Rows without one
+    were not translated, and pass.
 
     Raises:
         DataError: a source has too few rows (unless ``allow_short``), a folder is unfinished or was changed,
@@ -153,12 +198,15 @@ def mix(
         if above := [other for other in take if source.startswith(f"{other}/")]:
             raise UsageError(f"{source} is part of {above[0]} (remedy: take one of them)")
     folders = [open_folder(path) for path in paths]
-    found, hashes = _find_rows(folders, take, seed)
+    manifests = [folder.manifest for folder in folders if folder.manifest]
+    scorer = scorer_of(manifests, threshold=min_quality is not None)
+    found, hashes, poor = _find_rows(folders, take, seed, min_quality)
     taken = _sample(found, take, allow_short=allow_short)
     settings = {
         "mix": name,
         "take": {source: "all" if count is None else count for source, count in take.items()},
         "seed": seed,
+        **({} if min_quality is None else {"min_quality": min_quality}),
     }
     inputs = [
         {"file": f"{folder.name}/{DATA}", "sha256": digest}
@@ -176,14 +224,14 @@ def mix(
     with exclusive_lock(partial, f"{partial}: another process is writing it (remedy: wait for it)"):
         remove_left_over(partial, "**/.*.tmp")
         places = sorted(place for chosen in taken.values() for place in chosen)
-        rows, images = _write(partial, folders, places)
+        rows, images, qualities = _write(partial, folders, places)
+        if min_quality is not None:
+            write_rows(partial / REJECTS, (reject.as_json() for reject in poor))
         manifest = {
             "source": f"mix/{name}",
-            "lang": one_or_all(folder.manifest["lang"] for folder in folders if folder.manifest),
+            "lang": one_or_all(manifest["lang"] for manifest in manifests),
             "inputs": inputs,
-            "translator": one_or_all(
-                folder.manifest.get("translator") for folder in folders if folder.manifest
-            ),
+            "translator": one_or_all(manifest.get("translator") for manifest in manifests),
             "settings": settings,
             "taken": {
                 source: {"wanted": wanted, "found": len(found[source]), "taken": len(taken[source])}
@@ -191,11 +239,15 @@ def mix(
             },
             "rows": {"total": rows.total(), "sources": dict(sorted(rows.items()))},
             "images": images,
-            "rejects": {},
-            "files": {DATA: sha256_of(partial / DATA)},
+            "rejects": dict(sorted(Counter(reject.reason for reject in poor).items())),
+            "files": {
+                file: sha256_of(partial / file) for file in (DATA, REJECTS) if (partial / file).is_file()
+            },
             "commit": commit(),
             "versions": versions(PACKAGES),
         }
+        if scorer is not None:
+            manifest["quality"] = qualities.as_json(scorer)
         write_text(partial / CARD, card(manifest))
         write_json(partial / MANIFEST, manifest)
         (partial / BEGUN).unlink()
@@ -204,9 +256,10 @@ def mix(
 
 
 def _find_rows(
-    folders: Sequence[DataFolder], take: Take, seed: int
-) -> tuple[dict[str, list[_Place]], list[str]]:
-    """The places of every source's rows, and the SHA-256 of every folder's file."""
+    folders: Sequence[DataFolder], take: Take, seed: int, min_quality: float | None
+) -> tuple[dict[str, list[_Place]], list[str], list[Reject]]:
+    """The places of every source's rows, the SHA-256 of every folder's file, and the rows of poor quality."""
+    poor: list[Reject] = []
     found: dict[str, list[_Place]] = {source: [] for source in take}
     seen: dict[str, Path] = {}
     hashes = []
@@ -225,7 +278,13 @@ def _find_rows(
                             "(remedy: name each source once; ids are unique)"
                         )
                     seen[identity] = folder.data
-                    found[source].append(_Place(rank(seed, identity), index, offset, len(line), number))
+                    score = row.get("quality")
+                    if min_quality is not None and score is not None and score < min_quality:
+                        reason = f"quality below {min_quality:g}"
+                        its_source = row.get("source", folder.name)
+                        poor.append(Reject(identity, reason, {"quality": score}, its_source))
+                    else:
+                        found[source].append(_Place(rank(seed, identity), index, offset, len(line), number))
                 offset += len(line)
                 bar.update(len(line))
         hashes.append(content.hexdigest())
@@ -234,7 +293,7 @@ def _find_rows(
                 f"{folder.data}: does not match {MANIFEST}: it was changed or is torn "
                 f"(remedy: ndino data merge {folder.path})"
             )
-    return found, hashes
+    return found, hashes, sorted(poor, key=lambda reject: reject.where)
 
 
 def _parse(line: bytes, folder: DataFolder, number: int) -> dict[str, Any]:
@@ -285,8 +344,14 @@ def _partial(out: Path, key: str) -> Path:
     return partial
 
 
-def _write(out: Path, folders: Sequence[DataFolder], places: Sequence[_Place]) -> tuple[Counter[str], int]:
-    """Write the rows at ``places`` and link their images; returns the rows per source and the image count."""
+def _write(
+    out: Path, folders: Sequence[DataFolder], places: Sequence[_Place]
+) -> tuple[Counter[str], int, QualityCounts]:
+    """Write the rows at ``places`` and link their images.
+
+    Returns the rows per source, the number of images, and the scores of the rows.
+    """
+    qualities = QualityCounts()
     rows: Counter[str] = Counter()
     origins: dict[str, Path] = {}
     with contextlib.ExitStack() as stack:
@@ -299,14 +364,16 @@ def _write(out: Path, folders: Sequence[DataFolder], places: Sequence[_Place]) -
                 origin = find_file(folder.images / image) or folder.images / image
                 if origins.setdefault(image, origin) is origin:
                     link_image(origin, out / IMAGES / image, f"{folder.data} row {place.row}")
-                elif origins[image] != origin and not _same_content(origin, origins[image]):
+                elif origins[image] != origin and not same_content(origin, origins[image]):
                     raise DataError(
                         f"{folder.data} row {place.row}: {image} is not the same image as {origins[image]} "
                         "(remedy: rename one of them)"
                     )
             file.write(json_line(row))
-            rows[row.get("source", folder.name)] += 1
-    return rows, len(origins)
+            source = row.get("source", folder.name)
+            rows[source] += 1
+            qualities.add(source, row)
+    return rows, len(origins), qualities
 
 
 def _refuse_other_images(out: Path, folders: Sequence[DataFolder], taken: Mapping[str, list[_Place]]) -> None:
@@ -316,42 +383,13 @@ def _refuse_other_images(out: Path, folders: Sequence[DataFolder], taken: Mappin
         for place in (place for chosen in taken.values() for place in chosen):
             for image in images_of(_row_at(sources[place.folder], place)):
                 origin = find_file(folders[place.folder].images / image)
-                if origin is not None and not _same_content(origin, out / IMAGES / image):
+                if origin is not None and not same_content(origin, out / IMAGES / image):
                     raise UsageError(
                         f"{out}: its {image} is not the image that {origin} is now "
                         "(remedy: another --out, or remove it)"
                     )
 
 
-def _same_content(one: Path, other: Path) -> bool:
-    if not other.is_file():
-        return False
-    return one.samefile(other) or (
-        one.stat().st_size == other.stat().st_size and sha256_of(one) == sha256_of(other)
-    )
-
-
 def _row_at(file: BinaryIO, place: _Place) -> dict[str, Any]:
     file.seek(place.offset)
     return json.loads(file.read(place.length))
-
-
-def link_image(origin: Path, target: Path, where: str) -> None:
-    """Make ``target`` a hard link to ``origin``, or a copy on another disk.
-
-    Raises:
-        DataError: ``origin`` is missing.
-    """
-    if not origin.is_file():
-        raise DataError(
-            f"{where}: {origin} does not exist (remedy: ndino data check lists all missing images)"
-        )
-    if _same_content(origin, target):
-        return
-    target.unlink(missing_ok=True)  # of a start before the image was changed
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(origin.resolve(), target)
-    except OSError:  # other file system, or no hard links
-        with atomic_file(target) as temporary:
-            shutil.copyfile(origin, temporary)

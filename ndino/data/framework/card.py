@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ndino.common.markdown import one_cell, table
+from ndino.data.framework.quality import BINS
 
 
 @cache
@@ -31,6 +32,8 @@ def card(manifest: dict[str, Any]) -> str:
     ]
     if manifest.get("translator"):
         parts.append(f"Translated by `{manifest['translator']}`.\n")
+    if manifest.get("quality"):
+        parts += _quality(manifest["quality"])
     if manifest.get("rejects"):
         parts.append("Left out, row by row in `rejects.jsonl`:\n")
         parts.append(_table(("reason", "count"), manifest["rejects"].items()))
@@ -70,6 +73,20 @@ def review_lines(review: dict[str, Any]) -> list[str]:
         for two in review["agreement"]
     ]
     return [*table(header, rows), *("", *agreement)[: 1 + len(agreement) if agreement else 0]]
+
+
+def _quality(quality: dict[str, Any]) -> list[str]:
+    bins = [f"{place / BINS:.1f}" for place in range(BINS)]
+    counted = (
+        (source, f"{one['mean']:.3f}", *(f"{count:,}" for count in one["histogram"]))
+        for source, one in quality["sources"].items()
+    )
+    scorers = quality["scorer"] if isinstance(quality["scorer"], list) else [quality["scorer"]]
+    return [
+        f"Quality of the translations by {', '.join(f'`{scorer}`' for scorer in scorers)}: the mean of the "
+        f"rows, and how many have a score from 0.0, 0.1, ... A row's is that of its weakest part.\n",
+        "\n".join(table(("source", "mean", *bins), counted)) + "\n",
+    ]
 
 
 def _origin(name: str) -> str:

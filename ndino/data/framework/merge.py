@@ -35,6 +35,7 @@ from ndino.data.framework.layout import (
     remove_left_over,
     shard_folders,
 )
+from ndino.data.framework.quality import QualityCounts, histogram_lines
 
 SHOWN_REASONS = 3  # of the rejects, where no row is left
 # Settings that the manifest has at its top level.
@@ -61,6 +62,8 @@ def _run(args: argparse.Namespace) -> int:
 def report(out: Path, manifest: dict[str, Any], said: str = "") -> int:
     """Print what a finished folder holds, or ``said``; returns the exit status, 1 if it holds no rows."""
     print(f"{out}: {said or summary(manifest)}")
+    if "quality" in manifest:
+        print(*histogram_lines(manifest["quality"]), sep="\n")
     if manifest["rows"]["total"]:
         return 0
     most = sorted(manifest["rejects"].items(), key=lambda item: -item[1])[:SHOWN_REASONS]
@@ -109,6 +112,7 @@ def _merge(out: Path, folders: list[Path]) -> dict[str, Any]:
     settings = _settings(folders)
     rows, reasons, counts = Counter(), Counter(), Counter()
     by_source: dict[str, Counter[str]] = {}
+    qualities = QualityCounts()
     images: set[str] = set()
     with (
         atomic_file(out / DATA) as data,
@@ -120,6 +124,7 @@ def _merge(out: Path, folders: list[Path]) -> dict[str, Any]:
             for row in entry["rows"]:
                 data_file.write(json_line(row))
                 rows[row.get("source", settings["source"])] += 1
+                qualities.add(row.get("source", settings["source"]), row)
                 images.update(images_of(row))
             for reject in entry["rejects"]:
                 rejects_file.write(json_line(reject))
@@ -144,6 +149,8 @@ def _merge(out: Path, folders: list[Path]) -> dict[str, Any]:
         "commit": commit(),
         "versions": versions(PACKAGES),
     }
+    if "quality" in settings:
+        manifest["quality"] = qualities.as_json(settings["quality"])
     write_text(out / CARD, card(manifest))
     write_json(out / MANIFEST, manifest)
     return manifest

@@ -20,8 +20,10 @@ from ndino.data.io.images import UnusableImageError, usable_image
 from ndino.data.io.repositories import SourceTable, image_bytes, inputs_of, open_repository, open_table
 from ndino.data.translation import (
     Translation,
+    add_quality_arguments,
     add_translation_arguments,
     open_translation,
+    quality_settings,
     translation_identity,
 )
 from ndino.data.translation.pairs import Pair, PairError, read_pair, write_pair
@@ -94,6 +96,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         help=f"only these tasks, space-separated (default: all of {', '.join(TASKS)})",
     )
     add_translation_arguments(command)
+    add_quality_arguments(command)
     add_shard_arguments(command)
     command.set_defaults(run=run)
 
@@ -109,6 +112,7 @@ def run(args: argparse.Namespace) -> int:
         "from": args.from_lang,
         "translator": translation_identity(args),
         "guards": GUARDS,
+        **quality_settings(args),
         "inputs": inputs_of(repository, list(tables.values())),
         "tasks": tasks,
         "words": [source.identity, target.identity],
@@ -186,6 +190,7 @@ class CauldronMaker:
                     ],
                     "source": source,
                     "original": [text["user"], text["assistant"]],
+                    **({} if pair.quality is None else {"quality": pair.quality}),
                 }
             )
         counts = {"rows": 1, "instances": len(results), "translated": len(made)}

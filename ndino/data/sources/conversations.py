@@ -24,12 +24,15 @@ from ndino.data.io.inputs import file_inputs, folder_input
 from ndino.data.translation import (
     Translated,
     Translation,
+    add_quality_arguments,
     add_translation_arguments,
     open_translation,
+    quality_settings,
     translation_identity,
 )
 from ndino.data.translation.lines import TextPiece, join_lines, split_lines, words_of
 from ndino.data.translation.placeholders import undo_entities
+from ndino.data.translation.quality.scorer import weakest
 from ndino.data.translation.rejection import VERSION as GUARDS
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 from ndino.formats.prompts import IMAGE_TOKEN
@@ -51,6 +54,16 @@ class ConversationItem:
     def name(self) -> str:
         found = self.content
         return f"{self.number:05d}" + (f"-{found.id}" if isinstance(found, Conversation) else "")
+
+
+@dataclass(frozen=True)
+class _Round:
+    """A translated round; ``quality`` is the lowest score of its texts, where they were scored."""
+
+    number: int
+    asked: str
+    answered: str
+    quality: float | None
 
 
 def add_command(subparsers: argparse._SubParsersAction) -> None:
@@ -75,6 +88,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         help="folder of the images, under COCO's file names (train2017 or train2014)",
     )
     add_translation_arguments(command)
+    add_quality_arguments(command)
     add_shard_arguments(command)
     command.set_defaults(run=run)
 
@@ -93,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
         "from": args.from_lang,
         "translator": translation_identity(args),
         "guards": GUARDS,
+        **quality_settings(args),
         "inputs": [*file_inputs([(args.file.name, args.file)]), images],
     }
 
@@ -183,19 +198,19 @@ class ConversationMaker:
                 detail = {"user": asked, "assistant": answered}
                 rejects.append(Reject(f"{item.name}/{number:02d}", fault, detail, SINGLE))
             else:
-                rounds.append((number, _joined(*user), _joined(*assistant)))
+                quality = weakest((*user[1], *assistant[1]))
+                rounds.append(_Round(number, _joined(*user), _joined(*assistant), quality))
         image = self._writer.save_image(*encoded) if rounds else ""
         original = [turn.text.replace(IMAGE_TOKEN, "").strip() for turn in item.content.turns]
         rows = [
-            _row(f"{item.name}/{number:02d}", image, [(asked, answered)], SINGLE)
-            | {"original": original[2 * number : 2 * number + 2]}
-            for number, asked, answered in rounds
+            _row(f"{item.name}/{one.number:02d}", image, [one], SINGLE)
+            | {"original": original[2 * one.number : 2 * one.number + 2]}
+            for one in rounds
         ]
         if rejects:
             rejects.append(Reject(item.name, "a round is missing", source=MULTI))
         else:
-            whole = [(asked, answered) for _, asked, answered in rounds]
-            rows.append(_row(item.name, image, whole, MULTI) | {"original": original})
+            rows.append(_row(item.name, image, rounds, MULTI) | {"original": original})
         return ItemOutcome(tuple(rows), tuple(rejects), {**counts, "conversations/translated": len(rounds)})
 
     def _image(self, conversation: Conversation) -> tuple[bytes, str]:
@@ -227,9 +242,11 @@ def _joined(pieces: list[TextPiece], translated: list[Translated]) -> str:
     return join_lines(pieces, [one.text or "" for one in translated])
 
 
-def _row(name: str, image: str, rounds: list[tuple[str, str]], source: str) -> dict[str, object]:
+def _row(name: str, image: str, rounds: Sequence[_Round], source: str) -> dict[str, object]:
     messages = []
-    for number, (asked, answered) in enumerate(rounds):
+    for number, one in enumerate(rounds):
         head = "" if number else f"{IMAGE_TOKEN}\n"
-        messages += [{"from": "human", "value": head + asked}, {"from": "gpt", "value": answered}]
-    return {"id": f"conversations/{name}", "image": image, "conversations": messages, "source": source}
+        messages += [{"from": "human", "value": head + one.asked}, {"from": "gpt", "value": one.answered}]
+    row = {"id": f"conversations/{name}", "image": image, "conversations": messages, "source": source}
+    scores = [one.quality for one in rounds if one.quality is not None]
+    return {**row, "quality": min(scores)} if scores else row

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser, need_folder, positive
+from ndino.data.translation.quality.scorer import QualityScorer
 from ndino.data.translation.rejection import TextChecks
 from ndino.data.translation.translation import Translation, identity_of
 from ndino.data.translation.translator import Translator
@@ -67,6 +69,35 @@ def add_translation_arguments(parser: CommandParser) -> None:
         group.add_argument(
             "--lang", default="it", metavar="CODE", help="language to translate to (default: %(default)s)"
         )
+    parser.set_defaults(quality=None)
+
+
+def add_quality_arguments(parser: CommandParser) -> None:
+    """Add ``--quality`` and ``--quality-model``, for a command that also has the translation's options."""
+    group = parser.add_argument_group("quality")
+    group.add_argument(
+        "--quality",
+        choices=("back-translation", "comet"),
+        help="score every translation and keep the lowest score of a row in it, for `ndino data mix "
+        "--min-quality`. back-translation: chrF of the source against its way there and back, by the same "
+        "translator; comet: a COMET model that needs no reference, such as COMETKiwi (default: no scores)",
+    )
+    group.add_argument(
+        "--quality-model",
+        type=Path,
+        metavar="FOLDER",
+        help="for comet: the folder with hparams.yaml and checkpoints/model.ckpt, as on the hub",
+    )
+
+
+def quality_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The scorer's identity as ``quality``, for a shard's settings; empty where nothing is scored.
+
+    Raises:
+        DataError: the scorer or its translator is missing.
+    """
+    scorer = _scorer(args)
+    return {} if scorer is None else {"quality": scorer.identity}
 
 
 def translation_identity(args: argparse.Namespace) -> str:
@@ -75,7 +106,7 @@ def translation_identity(args: argparse.Namespace) -> str:
     Raises:
         DataError: as `open_translation`.
     """
-    return identity_of(_translator(args), _checks(args))
+    return identity_of(_translator(args, args.from_lang, args.lang), _checks(args))
 
 
 def open_translation(args: argparse.Namespace, memory: Path) -> Translation:
@@ -87,37 +118,55 @@ def open_translation(args: argparse.Namespace, memory: Path) -> Translation:
         DataError: Apertium, the language pair or the model is missing.
     """
     return Translation(
-        _translator(args),
+        _translator(args, args.from_lang, args.lang),
         memory,
         _checks(args),
         batch_characters=BATCH_CHARACTERS[args.translator],
+        scorer=_scorer(args),
     )
 
 
-def _translator(args: argparse.Namespace) -> Translator:
+def _scorer(args: argparse.Namespace) -> QualityScorer | None:
+    if args.quality is None:
+        return None
+    if args.quality == "back-translation":
+        from ndino.data.translation.quality.back_translation import BackTranslation
+
+        return BackTranslation(_translator(args, args.lang, args.from_lang))
+    from ndino.data.translation.quality.comet_scorer import Comet
+
+    if args.quality_model is None:
+        raise UsageError(
+            "--quality comet needs its model (remedy: --quality-model FOLDER; "
+            "docs/data/translation.md says how to get it)"
+        )
+    return Comet(need_folder(args.quality_model, "docs/data/translation.md says how to get the model"))
+
+
+def _translator(args: argparse.Namespace, source: str, target: str) -> Translator:
     if args.translator == "apertium":
         from ndino.data.translation.engines.apertium import Apertium
 
-        return Apertium(*(language(code).words.get("apertium", code) for code in (args.from_lang, args.lang)))
+        return Apertium(*(language(code).words.get("apertium", code) for code in (source, target)))
     if args.translator_model is None:
         raise UsageError(
             f"--translator {args.translator} needs its model (remedy: --translator-model MODEL; "
             "docs/data/translation.md says how to get it)"
         )
     if args.translator in ("llm", "served"):
-        return _chat_translator(args)
+        return _chat_translator(args, source, target)
     folder = need_folder(Path(args.translator_model), "docs/data/translation.md says how to get the model")
     if args.translator == "madlad":
         from ndino.data.translation.engines.madlad import Madlad
 
-        return Madlad(folder, args.lang)
+        return Madlad(folder, target)
     from ndino.data.translation.engines.transformers_madlad import TransformersMadlad
 
-    return TransformersMadlad(folder, args.lang)
+    return TransformersMadlad(folder, target)
 
 
-def _chat_translator(args: argparse.Namespace) -> Translator:
-    languages = language(args.from_lang), language(args.lang)
+def _chat_translator(args: argparse.Namespace, source: str, target: str) -> Translator:
+    languages = language(source), language(target)
     if args.translator == "llm":
         from ndino.data.translation.engines.llm import LanguageModel
 

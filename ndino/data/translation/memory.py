@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ CREATE TABLE IF NOT EXISTS segments (
     PRIMARY KEY (translator, source),
     CHECK ((target IS NULL) <> (reason IS NULL))
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score REAL NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -80,12 +82,41 @@ class TranslationMemory:
             )
             self._database.execute("COMMIT")
 
+    def scores(self, scorer: str, translations: Mapping[str, str]) -> dict[str, float]:
+        """The stored scores that ``scorer`` gave to these translations, by source text."""
+        keys = {_score_key(scorer, source, there): source for source, there in translations.items()}
+        found = {}
+        with _explained(self.path):
+            for start in range(0, len(keys), LOOK_UP_AT_ONCE):
+                some = list(keys)[start : start + LOOK_UP_AT_ONCE]
+                found.update(
+                    (keys[key], score)
+                    for key, score in self._database.execute(
+                        f"SELECT key, score FROM scores WHERE key IN ({','.join('?' * len(some))})", some
+                    )
+                )
+        return found
+
+    def remember_scores(
+        self, scorer: str, translations: Mapping[str, str], scores: Mapping[str, float]
+    ) -> None:
+        """Store the ``scores`` that ``scorer`` gave to translations, both by source text."""
+        rows = [(_score_key(scorer, source, translations[source]), score) for source, score in scores.items()]
+        with _explained(self.path):
+            self._database.execute("BEGIN")
+            self._database.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", rows)
+            self._database.execute("COMMIT")
+
     def __len__(self) -> int:
         return self._database.execute("SELECT count(*) FROM segments").fetchone()[0]
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+
+def _score_key(scorer: str, source: str, there: str) -> bytes:
+    return hashlib.sha256("\0".join((scorer, source, there)).encode()).digest()[:16]
 
 
 def merge_memories(paths: Sequence[Path], into: Path) -> None:
@@ -133,6 +164,12 @@ def _gather(paths: Sequence[Path], gathered: Path, result: Path) -> None:
                     "THEN excluded.target IS NOT NULL OR excluded.reason < segments.reason "
                     "ELSE excluded.target < segments.target END"
                 )
+                # Memories of earlier versions have no scores.
+                if database.execute("SELECT 1 FROM one.sqlite_master WHERE name = 'scores'").fetchone():
+                    database.execute(
+                        "INSERT INTO main.scores SELECT key, score FROM one.scores WHERE true "
+                        "ON CONFLICT DO UPDATE SET score = min(score, excluded.score)"
+                    )
         # Rewrite the file in key order, so that its bytes do not depend on the order of the insertions.
         database.execute("VACUUM INTO ?", (str(result),))
 

@@ -39,6 +39,7 @@ class Pair:
         answer: the text; empty where ``choice``, an index into ``options``, is the answer.
         listed: the options are on one line and the answer is one of them in words; otherwise each option has
             a letter and a line, and the answer is a letter.
+        quality: of a translated pair the lowest score of its texts, where they were scored.
     """
 
     question: str
@@ -47,6 +48,7 @@ class Pair:
     choice: int | None = None
     explanation: str = ""
     listed: bool = False
+    quality: float | None = None
 
 
 _LETTERED = re.compile(r"(?P<question>.*?)\n(?:Choices|Options):[ \t]*\n(?P<options>.+)", re.S)

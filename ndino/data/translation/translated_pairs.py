@@ -19,6 +19,7 @@ from ndino.data.translation.pair_line import (
 )
 from ndino.data.translation.pairs import Pair, asking_line, capital
 from ndino.data.translation.placeholders import undo_entities
+from ndino.data.translation.quality.scorer import weakest
 from ndino.data.translation.rejection import TextChecks, pair_rejections, source_line_rejection
 from ndino.languages.language import Language
 
@@ -93,11 +94,18 @@ def translate_pairs(
     texts = [text for job in jobs if isinstance(job, _PairJob) for text in job.texts]
     translated = iter(_translate(texts, translation, source))
     return [
-        _finish(job, [next(translated) for _ in job.texts], target, translation.checks)
+        _scored(job, [next(translated) for _ in job.texts], target, translation.checks)
         if isinstance(job, _PairJob)
         else job
         for job in jobs
     ]
+
+
+def _scored(
+    job: _PairJob, translated: list[Translated], target: Language, checks: TextChecks
+) -> Pair | RejectedPair:
+    result = _finish(job, translated, target, checks)
+    return replace(result, quality=weakest(translated)) if isinstance(result, Pair) else result
 
 
 def _translate(texts: list[str], translation: Translation, source: Language) -> list[Translated]:

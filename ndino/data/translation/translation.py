@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from ndino.data.translation.memory import TranslationMemory
 from ndino.data.translation.placeholders import has_words
+from ndino.data.translation.quality.scorer import QualityScorer
 from ndino.data.translation.rejection import TextChecks
 from ndino.data.translation.text_measures import sentences
 from ndino.data.translation.translator import RetryingTranslator, Translated, Translator
@@ -28,6 +30,7 @@ class Translation:
         checks: decide which translations are rejected.
         batch_characters: size of a batch. The memory is written after each batch, so a killed run loses at
             most one.
+        scorer: scores what passes the checks; the memory keeps the scores too.
 
     Attributes:
         identity: what the translations depend on, the key of the memory.
@@ -40,13 +43,20 @@ class Translation:
     """
 
     def __init__(
-        self, translator: Translator, memory: Path, checks: TextChecks, *, batch_characters: int = 20_000
+        self,
+        translator: Translator,
+        memory: Path,
+        checks: TextChecks,
+        *,
+        batch_characters: int = 20_000,
+        scorer: QualityScorer | None = None,
     ) -> None:
         self.identity = identity_of(translator, checks)
         self.counts: Counter[str] = Counter()
         self._translator = translator
         self.checks = checks
         self._batch_characters = batch_characters
+        self._scorer = scorer
         self._memory = TranslationMemory(memory)
 
     def __enter__(self) -> Translation:
@@ -76,6 +86,8 @@ class Translation:
         known = self._memory.look_up(self.identity, wanted)
         self.counts.update({"given": len(texts), "from memory": len(known)})
         self._translate_missing([core for core in wanted if core not in known], known)
+        if self._scorer is not None:
+            self._add_scores(self._scorer, known)
         return [_with_margins(text, core, known.get(core)) for text, core in zip(texts, cores, strict=True)]
 
     def _translate_missing(self, missing: list[str], known: dict[str, Translated]) -> None:
@@ -87,6 +99,19 @@ class Translation:
                 self._memory.remember(self.identity, found)
                 known.update(found)
                 progress.update(len(batch))
+
+    def _add_scores(self, scorer: QualityScorer, known: dict[str, Translated]) -> None:
+        there = {source: one.text for source, one in known.items() if one.text is not None}
+        scores = self._memory.scores(scorer.identity, there)
+        missing = sorted(there.keys() - scores.keys(), key=lambda text: (-len(text), text))
+        with tqdm(total=len(missing), desc="scoring", unit=" texts", leave=False, delay=5) as progress:
+            for batch in _batches(missing, self._batch_characters):
+                made = scorer.score(batch, [there[source] for source in batch])
+                found = dict(zip(batch, made, strict=True))
+                self._memory.remember_scores(scorer.identity, there, found)
+                scores.update(found)
+                progress.update(len(batch))
+        known.update((source, replace(known[source], quality=score)) for source, score in scores.items())
 
     def _checked(self, batch: list[str]) -> dict[str, Translated]:
         found = self._verdicts(batch, self._translator.translate(batch))
@@ -161,9 +186,11 @@ def _batches(texts: Sequence[str], characters: int) -> Iterator[list[str]]:
 
 def _with_margins(text: str, core: str, translated: Translated | None) -> Translated:
     if translated is None:
-        return Translated(text)
+        # Nothing to translate. A row's text must be printable all the same, if there is any.
+        return Translated(UNPRINTABLE.sub(" ", text) if any(map(str.isalpha, text)) else text)
     if translated.text is None:
         return translated
     text = UNPRINTABLE.sub(" ", text)
     start = text.index(core)
-    return Translated(text[:start] + translated.text + text[start + len(core) :])
+    whole = text[:start] + translated.text + text[start + len(core) :]
+    return replace(translated, text=whole)

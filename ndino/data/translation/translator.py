@@ -45,10 +45,14 @@ class Draft:
 
 @dataclass(frozen=True)
 class Translated:
-    """A translation, or the reason for which it was rejected: exactly one of them is None."""
+    """A translation, or the reason for which it was rejected: exactly one of them is None.
+
+    ``quality`` is a scorer's score of the translation, where one was asked.
+    """
 
     text: str | None = None
     reason: str | None = None
+    quality: float | None = None
 
     def __post_init__(self) -> None:
         if (self.text is None) == (self.reason is None):

@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from ndino.common.errors import UsageError
+from ndino.common.files import sha256_of
 from ndino.data.commands.mix import mix, named_mixes
+from ndino.data.framework.journal import json_line
+from ndino.data.framework.quality import QualityCounts
 from ndino.data.framework.shards import DataError
 from ndino.formats.llava_json import read_conversations, write_conversations
 from tests.commands import data as main
@@ -233,3 +236,58 @@ def test_an_image_s_name_may_be_in_another_unicode_form_than_its_file(tmp_path):
     own_set(tmp_path / "own", [own_row("1", nfc)], {nfd: toy.draw_image(0)})
     mix([tmp_path / "own"], {"own": None}, tmp_path / "out", name="own", seed=0)
     assert (tmp_path / "out" / "images" / nfc).read_bytes() == toy.draw_image(0)
+
+
+def scored(folder: Path, scores: dict[str, float], scorer: str = "chrf") -> Path:
+    """The folder with these scores in its rows, as a source that was built with --quality."""
+    rows = [{**row, "quality": scores[row["id"]]} if row["id"] in scores else row for row in rows_of(folder)]
+    (folder / "data.jsonl").write_bytes(b"".join(map(json_line, rows)))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    counts = QualityCounts()
+    for row in rows:
+        counts.add(row["source"], row)
+    manifest |= {"translator": "apertium", "quality": counts.as_json(scorer)}
+    manifest["files"]["data.jsonl"] = sha256_of(folder / "data.jsonl")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_rows_of_poor_quality_are_left_out_before_the_sample_is_drawn(finished, tmp_path):
+    images = [row["id"] for row in rows_of(finished) if row["source"] == "toy/images"]
+    scored(finished, {identity: number / 30 for number, identity in enumerate(images)})
+    command = ["mix", "--take", "toy/images=15", "--take", "toy/text=all", "--folders", str(finished)]
+    assert main([*command, "--min-quality", "0.5", "--out", str(tmp_path / "mix")]) == 0
+    rows = rows_of(tmp_path / "mix")
+    assert sorted(row["id"] for row in rows if row["source"] == "toy/images") == sorted(images[15:])
+    assert sum(row["source"] == "toy/text" for row in rows) == 30  # not translated, so without a score
+    rejects = [json.loads(line) for line in (tmp_path / "mix" / "rejects.jsonl").read_text().splitlines()]
+    assert {reject["where"] for reject in rejects} == set(images[:15])
+    assert rejects[0]["reason"] == "quality below 0.5" and rejects[0]["source"] == "toy/images"
+    manifest = json.loads((tmp_path / "mix" / "manifest.json").read_text())
+    assert manifest["rejects"] == {"quality below 0.5": 15}
+    assert manifest["settings"]["min_quality"] == 0.5
+    ((name, counted),) = manifest["quality"]["sources"].items()
+    assert name == "toy/images" and counted["histogram"] == [0, 0, 0, 0, 0, 3, 3, 3, 3, 3]
+    assert manifest["files"]["rejects.jsonl"] == sha256_of(tmp_path / "mix" / "rejects.jsonl")
+    card = (tmp_path / "mix" / "README.md").read_text()
+    assert "| toy/images | 0.733 |" in card and "| quality below 0.5 | 15 |" in card
+    short = [*command, "--min-quality", "0.6", "--out", str(tmp_path / "short")]
+    assert main(short) == 1  # 12 of 15
+
+
+def test_a_threshold_wants_scores_of_one_kind(finished, tmp_path, capsys):
+    command = ["mix", "--take", "toy/images=all", "--min-quality", "0.5", "--out", str(tmp_path / "mix")]
+    assert main([*command, "--folders", str(finished)]) == 2
+    assert "has no scores (remedy: build the source with --quality)" in capsys.readouterr().err
+    other = scored(Path(shutil.copytree(finished, tmp_path / "other")), {"0": 0.7}, "comet")
+    scored(finished, {"0": 0.7})
+    assert main([*command, "--folders", str(finished), str(other)]) == 2
+    assert "scored in different ways: chrf; comet" in capsys.readouterr().err
+    # A translated folder beside it that was not scored would pass whole.
+    manifest = json.loads((other / "manifest.json").read_text())
+    del manifest["quality"]
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    assert main([*command, "--folders", str(finished), str(other)]) == 2
+    assert "toy has no scores" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*command[:-4], "--min-quality", "nan", "--out", "x", "--folders", str(finished)])

@@ -59,3 +59,13 @@ def test_an_unknown_source_is_named_without_a_licence() -> None:
 def test_a_folder_without_rows_still_names_its_source() -> None:
     text = card({**MANIFEST, "rows": {"total": 0, "sources": {}}})
     assert sources()["wit"]["title"] in text
+
+
+def test_the_quality_of_translations_is_a_table() -> None:
+    bins = [0, 0, 0, 0, 1, 0, 0, 1000, 0, 0]
+    counted = {"wit/caption": {"scored": 1001, "mean": 0.749, "histogram": bins}}
+    text = card({**MANIFEST, "quality": {"scorer": "chrF", "sources": counted}})
+    assert "Quality of the translations by `chrF`" in text
+    assert "| source | mean | 0.0 | 0.1 | 0.2 | 0.3 | 0.4 | 0.5 | 0.6 | 0.7 | 0.8 | 0.9 |" in text
+    assert "| wit/caption | 0.749 | 0 | 0 | 0 | 0 | 1 | 0 | 0 | 1,000 | 0 | 0 |" in text
+    assert "Quality" not in card(MANIFEST)

@@ -18,13 +18,13 @@ import pytest
 
 from ndino.data.framework.merge import merge
 from ndino.data.sources import cauldron
-from ndino.data.translation.engines.apertium import END, _escape
+from ndino.data.translation.engines.apertium import END, Apertium, _escape
 from ndino.evaluation.tasks import instructions
 from ndino.formats.llava_json import read_conversations
 from tests.commands import data as main
 from tests.data.same import assert_same_folders
 from tests.data.samples.cauldron_samples import TWO_IMAGES, draw_image, pairs, row, write_samples, write_task
-from tests.data.translation.apertium_there import needs_apertium
+from tests.data.translation.apertium_there import needs_apertium, needs_apertium_back
 from tests.data.translation.translators.marked import Marked, marked_translation
 
 FILES = ("data.jsonl", "rejects.jsonl")
@@ -135,6 +135,31 @@ class TestWithApertium:
             kills += 1
         assert kills
         assert_same_folders(out, tmp_path / "undisturbed")
+
+
+class TestScored:
+    pytestmark = needs_apertium_back
+
+    def test_translations_of_an_earlier_run_are_scored_without_translating_them_again(
+        self, samples, tmp_path, monkeypatch
+    ):
+        few = ["--tasks", "vqav2", "--limit", "3"]
+        assert run(samples, tmp_path / "plain", *few) == 0
+        shard = tmp_path / "scored" / "shards" / "00000-of-00001.partial"
+        shard.mkdir(parents=True)
+        shutil.copy(tmp_path / "plain" / "memory.sqlite", shard / "memory.sqlite")
+        translate = Apertium.translate
+
+        def only_back(self: Apertium, texts: list[str]) -> list[str]:
+            assert self.modes == ("ita-spa", "spa-eng")
+            return translate(self, texts)
+
+        monkeypatch.setattr(Apertium, "translate", only_back)
+        assert run(samples, tmp_path / "scored", *few, "--quality", "back-translation") == 0
+        plain, scored = (rows_of(tmp_path / name / "data.jsonl") for name in ("plain", "scored"))
+        assert all(0 < row.pop("quality") <= 1 for row in scored) and plain == scored
+        manifest = json.loads((tmp_path / "scored" / "manifest.json").read_text())
+        assert manifest["quality"]["sources"]["cauldron/vqav2"]["scored"] == len(plain)
 
 
 def remembered(memory: Path) -> set[str]:

@@ -14,7 +14,7 @@ from ndino.formats.llava_json import read_conversations
 from tests.commands import data as main
 from tests.data.same import assert_same_folders
 from tests.data.samples.cauldron_samples import draw_image
-from tests.data.translation.apertium_there import needs_apertium
+from tests.data.translation.apertium_there import needs_apertium, needs_apertium_back
 from tests.data.translation.translators.marked import Marked, marked_translation
 
 
@@ -241,3 +241,39 @@ class TestWithApertium:
         assert asked.startswith("<image>\n") and "cane" in asked
         first, blank, second = answered.split("\n")
         assert "cane" in first and blank == "" and second.startswith("- ") and "ross" in second
+
+
+class TestScored:
+    pytestmark = needs_apertium_back
+
+    def test_a_row_has_the_lowest_score_of_its_texts_and_poor_rows_are_left_out(self, tmp_path, capsys):
+        rows = [
+            conversation(
+                "1",
+                "<image>\nWhat is the dog doing?",
+                "The dog is in the house.",
+                "What is the man holding?",
+                "He is holding his hat with both hands.",
+            ),
+            conversation("2", "<image>\n1 + 1?", "2"),
+        ]
+        out = tmp_path / "out"
+        command = [*source(tmp_path, *rows), "--quality", "back-translation"]
+        assert main([*command, "--out", str(out)]) == 0
+        by_name = {row["id"].split("/", 1)[1]: row for row in rows_of(out / "data.jsonl")}
+        first, second, whole = (by_name[f"00000-1{part}"]["quality"] for part in ("/00", "/01", ""))
+        assert whole == min(first, second) and first > 0.4
+        assert "quality" not in by_name["00001-2"]  # nothing was translated
+        manifest = json.loads((out / "manifest.json").read_text())
+        counted = manifest["quality"]["sources"]["conversations/single"]
+        assert counted["scored"] == 2 and sum(counted["histogram"]) == 2
+        assert manifest["quality"]["scorer"].startswith("back-translation chrF2 by")
+        assert "ita-spa and spa-eng" in manifest["quality"]["scorer"]
+        assert "conversations/single: quality of 2 rows, mean" in capsys.readouterr().out
+        assert "| conversations/single |" in (out / "README.md").read_text()
+        least = max(first, second)
+        mixed = ["mix", "--take", "conversations=all", "--min-quality", str(least), "--folders", str(out)]
+        assert main([*mixed, "--out", str(tmp_path / "mix")]) == 0
+        left = {row["id"].split("/", 1)[1] for row in rows_of(tmp_path / "mix" / "data.jsonl")}
+        better = "00000-1/00" if first > second else "00000-1/01"
+        assert left == {better, "00001-2", "00001-2/00"}

@@ -16,3 +16,8 @@ needs_apertium = [
         reason="needs Apertium (Debian packages apertium apertium-eng-spa apertium-spa-ita)",
     ),
 ]
+# The way back from Italian, for scores.
+needs_apertium_back = [
+    *needs_apertium,
+    pytest.mark.skipif(shutil.which("cg-proc") is None, reason="needs cg-proc (Debian package cg3)"),
+]

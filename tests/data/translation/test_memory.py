@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sqlite3
 from pathlib import Path
@@ -128,3 +129,30 @@ def test_the_journal_of_a_killed_run_is_rolled_back(tmp_path: Path) -> None:
     copy.with_name("killed.sqlite-journal").write_bytes(path.with_name("memory.sqlite-journal").read_bytes())
     database.close()
     assert read(copy, "yes", "text 0" * 20) == {"yes": YES}
+
+
+def test_scores_are_kept_by_scorer_source_and_translation(tmp_path: Path) -> None:
+    with contextlib.closing(TranslationMemory(tmp_path / "memory.sqlite")) as memory:
+        there = {"a dog": "un cane", "a cat": "un gatto"}
+        memory.remember_scores("chrf", there, {"a dog": 0.5, "a cat": 0.25})
+        assert memory.scores("chrf", there) == {"a dog": 0.5, "a cat": 0.25}
+        assert memory.scores("chrf", {"a dog": "il cane"}) == {}
+        assert memory.scores("comet", there) == {}
+
+
+def test_merged_memories_hold_all_scores_and_older_memories_have_none(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.sqlite" for name in "abc"]
+    for path, score in zip(paths, (0.5, 0.25, 0.75), strict=True):
+        with contextlib.closing(TranslationMemory(path)) as memory:
+            memory.remember("t", {"a dog": Translated("un cane")})
+            there = {"a dog": "un cane", path.stem: "x"}
+            memory.remember_scores("chrf", there, {"a dog": score, path.stem: 1.0})
+    with contextlib.closing(sqlite3.connect(paths[2])) as old:
+        old.execute("DROP TABLE scores")
+        old.commit()
+    merge_memories(paths, tmp_path / "one.sqlite")
+    merge_memories(paths[::-1], tmp_path / "other.sqlite")
+    assert (tmp_path / "one.sqlite").read_bytes() == (tmp_path / "other.sqlite").read_bytes()
+    with contextlib.closing(TranslationMemory(tmp_path / "one.sqlite")) as memory:
+        found = memory.scores("chrf", {"a dog": "un cane", "a": "x", "b": "x", "c": "x"})
+    assert found == {"a dog": 0.25, "a": 1.0, "b": 1.0}

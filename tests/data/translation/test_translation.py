@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ WORDS = [
 ]
 
 
-def open_translation(translator: object, folder: Path, **settings: int) -> Translation:
+def open_translation(translator: object, folder: Path, **settings: object) -> Translation:
     return Translation(translator, folder / "memory.sqlite", TextChecks(), **settings)
 
 
@@ -163,3 +164,30 @@ def test_a_killed_run_resumes_from_its_memory(tmp_path: Path, die_at: int) -> No
     again = run("killed")
     assert again.stdout == undisturbed.stdout
     assert len((tmp_path / "killed.log").read_text().split("\n")) - 1 == len(before) + len(after)
+
+
+class Lengths:
+    """Scores by the length of the source, and records what it is asked."""
+
+    identity = "lengths"
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    def score(self, sources: Sequence[str], translations: Sequence[str]) -> list[float]:
+        self.asked += zip(sources, translations, strict=True)
+        return [len(source) / 100 for source in sources]
+
+
+def test_translations_are_scored_once_also_those_of_an_earlier_run(tmp_path: Path) -> None:
+    texts = ["a red car", "  two dogs ", "lost", "12", "a red car"]
+    with open_translation(Deterministic(), tmp_path) as translation:
+        assert [one.quality for one in translation.translate(texts)] == [None] * 5
+    for asked in ([("a red car", "n erq pne"), ("two dogs", "gjb qbtf")], []):
+        scorer = Lengths()
+        with open_translation(Deterministic(), tmp_path, scorer=scorer) as translation:
+            found = translation.translate(texts)
+            assert [one.quality for one in found] == [0.09, 0.08, None, None, 0.09]
+            assert found[1].text == "  gjb qbtf "
+            assert translation.counts["translated"] == 0
+        assert scorer.asked == asked

@@ -42,6 +42,13 @@ class Apertium:
         if shutil.which("apertium") is None:
             raise DataError(f"apertium is not installed (remedy: {_remedy(source, target)})")
         self.modes = _route(source, target)
+        # Some pairs use a constraint grammar, whose program their packages do not ask for.
+        grammar = any("cg-proc" in _path(mode).read_text(encoding="utf-8") for mode in self.modes)
+        if grammar and shutil.which("cg-proc") is None:
+            raise DataError(
+                f"apertium: {' and '.join(self.modes)} needs cg-proc, which is not installed "
+                "(remedy: apt-get install cg3)"
+            )
         self._pipes: dict[str, ApertiumPipe] = {}
         version = subprocess.run(["apertium", "-V"], capture_output=True, text=True).stdout.strip()
         data = [sha256_of(path) for mode in self.modes for path in _files_of(mode)]
@@ -72,9 +79,7 @@ class Apertium:
     def _through(self, texts: Sequence[str]) -> list[str]:
         found = [f"{_escape(text)}{END}".encode(errors="replace") for text in texts]
         for mode in self.modes:
-            pipe = self._pipes.get(mode) or self._pipes.setdefault(
-                mode, ApertiumPipe(_modes() / f"{mode}.mode")
-            )
+            pipe = self._pipes.get(mode) or self._pipes.setdefault(mode, ApertiumPipe(_path(mode)))
             found = pipe.translate(found)
         return [_unescape(line.decode(errors="replace")) for line in found]
 
@@ -100,6 +105,10 @@ def _modes() -> Path:
     return Path(os.environ.get("APERTIUM_DATADIR", "/usr/share/apertium")) / "modes"
 
 
+def _path(mode: str) -> Path:
+    return _modes() / f"{mode}.mode"
+
+
 def _route(source: str, target: str) -> tuple[str, ...]:
     pairs = {tuple(path.stem.split("-", 1)) for path in _modes().glob("*-*.mode")}
     if (source, target) in pairs:
@@ -116,7 +125,7 @@ def _route(source: str, target: str) -> tuple[str, ...]:
 
 def _files_of(mode: str) -> Iterator[Path]:
     """The mode file, and the data files that it names in quotes."""
-    path = _modes() / f"{mode}.mode"
+    path = _path(mode)
     yield path
     for name in re.findall(r"'([^']+)'", path.read_text(encoding="utf-8")):
         if Path(name).is_file():

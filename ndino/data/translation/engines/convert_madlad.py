@@ -8,23 +8,17 @@ transformers that converts correctly, and the scores of the result are compared 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
-import secrets
 import shutil
 import subprocess
-import sys
-import sysconfig
-import venv
 from pathlib import Path
 from typing import Any
 
-from ndino.common.caches import cache_folder
 from ndino.common.errors import UsageError
-from ndino.common.files import atomic_folder, fingerprint, key_of, write_json
+from ndino.common.files import atomic_folder, fingerprint, write_json
 from ndino.common.hub import hub_reason
 from ndino.data.errors import DataError
+from ndino.data.translation.engines import environments
 
 # Versions that convert correctly. CTranslate2 and PyTorch come from the current environment.
 PINS = ("transformers==4.57.6", "tokenizers==0.22.2", "huggingface_hub==0.36.2")
@@ -99,48 +93,12 @@ def convert_madlad(model: str, out: Path, quantization: str) -> dict[str, Any]:
 
 def environment_folder() -> Path:
     """The folder of the environment for the conversion, whether or not it exists."""
-    return cache_folder() / "convert" / key_of(*PINS, _current_packages(), sys.version)
+    return environments.environment_folder("convert", PINS)
 
 
 def environment() -> Path:
-    """The Python of the environment for the conversion, which is created in the cache folder if need be.
-
-    The environment holds ``PINS`` and takes all other packages from the current environment.
-
-    Raises:
-        DataError: the packages cannot be installed.
-    """
-    folder = environment_folder()
-    python = folder / "bin" / "python"
-    if folder.is_dir():
-        return python
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Created under a temporary name, so that no other run finds it unfinished. Paths inside an environment
-    # are absolute, but neither its Python nor `python -m` uses them, so it can be moved.
-    temporary = folder.with_name(f".making.{secrets.token_hex(4)}")
-    temporary.mkdir()
-    try:
-        venv.create(temporary, with_pip=True)
-        own = sysconfig.get_path("purelib", vars={"base": str(temporary), "platbase": str(temporary)})
-        Path(own, "current.pth").write_text(f"{_current_packages()}\n")
-        install = [str(temporary / "bin" / "python"), "-m", "pip", "install", "--quiet", "--upgrade"]
-        done = subprocess.run(
-            [*install, "--disable-pip-version-check", *PINS], capture_output=True, text=True
-        )
-        if done.returncode:
-            raise DataError(
-                f"{', '.join(PINS)} cannot be installed: {(done.stderr.splitlines() or ['pip failed'])[-1]} "
-                "(remedy: run this on a machine that reaches the package index, such as a login node)"
-            )
-        with contextlib.suppress(OSError):  # another process was faster
-            os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return python
-
-
-def _current_packages() -> str:
-    return sysconfig.get_path("purelib")
+    """The Python of the environment for the conversion; see `environments.make_environment`."""
+    return environments.make_environment("convert", PINS)
 
 
 def _published(model: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,6 +106,13 @@ class TestApertium:
         broken_at("poison")
         texts = [f"text {i}" for i in range(9)] + ["a poison pill"] + ["and more"] * 4
         assert Apertium("eng", "ita").translate(texts) == [*texts[:9], "", *texts[10:]]
+
+    def test_a_program_of_the_pair_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        there = shutil.which
+        monkeypatch.setattr(shutil, "which", lambda name: None if name == "cg-proc" else there(name))
+        with pytest.raises(DataError, match=r"ita-spa and spa-eng needs cg-proc.*apt-get install cg3"):
+            Apertium("ita", "eng")
+        Apertium("eng", "ita")
 
     def test_the_program_itself_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "/nowhere")

@@ -1,0 +1,1 @@
+"""Scores of how good a translation is, without a reference."""
