@@ -197,7 +197,9 @@ def train(report: Report, out: Path, chain: tuple[str, ...], seed: int, fast: bo
 
     logging.disable_progress_bar()
     last = chain[-1]
-    recipe = replace(load_recipe(RECIPES / f"{last}.yaml", OVERRIDES), seed=seed)
+    # Upstream's trainer cannot pack.
+    packing = engine == "native"
+    recipe = replace(load_recipe(RECIPES / f"{last}.yaml", OVERRIDES), seed=seed, packing=packing)
     if fast:
         recipe = replace(recipe, max_steps=FAST_STEPS, save_steps=FAST_STEPS // 2)
     start = (

@@ -55,6 +55,7 @@ def test_every_model_is_trained_scored_and_reported(undisturbed):
     for stages in FAMILY.stages():
         manifest = json.loads((undisturbed / "-".join(stages) / "manifest.json").read_text())
         assert manifest["recipe"]["name"] == stages[-1] and manifest["loss_curve"]
+        assert manifest["recipe"]["packing"]
     assert (undisturbed / "report" / "index.html").stat().st_size > 10_000
     assert (undisturbed / "report" / "tables.md").exists()
 
