@@ -28,10 +28,11 @@ def lost_number(source: str, target: str, said: SaidNumbers = NOTHING_SAID) -> s
     if lost_time:
         return lost_time
     found = list(_numbers(target))
-    there = [number[0] for number in found]
+    there = [(number[0], _readings(number[0])) for number in found]
     lost = []
     for number in (number for number in _numbers(source) if not _touched(number)):
-        same = next((other for other in there if _readings(number[0]) & _readings(other)), None)
+        values = _readings(number[0])
+        same = next((other for other in there if not values.isdisjoint(other[1])), None)
         if same is None:
             lost.append(number)
         else:
@@ -39,7 +40,7 @@ def lost_number(source: str, target: str, said: SaidNumbers = NOTHING_SAID) -> s
     if not lost:
         return None
     # 3,4 may be one number or a list of two, with the space left out.
-    parts = Counter(part for number in there for part in _parts(number))
+    parts = Counter(part for number, _ in there for part in _parts(number))
     scaled = Counter(
         value * scale
         for number in found

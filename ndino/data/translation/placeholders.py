@@ -22,19 +22,19 @@ _FIXED = (
     # Fields to fill in.
     r"\{\{[^{}\n]*\}\}|\{[^{}\s]*\}|%[sd]\b",
     # Addresses.
-    r"\b[a-z]+://[^\s<>]*[^\s<>.,;:!?)'\"]|\bwww\.[^\s<>]*[^\s<>.,;:!?)'\"]|[\w.+-]+@[\w-]+\.[\w.-]*\w",
+    r"\b[a-z]+://[^\s<>]*[^\s<>.,;:!?)'\"]|\bwww\.[^\s<>]*[^\s<>.,;:!?)'\"]|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]*\w",
 )
 # What it may not lose.
 _KEPT = (
     r"`[^`\n]+`",  # code
-    r"[^\s\\]*\\[^\s]*[^\s.,;:!?)]",  # macros, paths and patterns with a backslash
+    r"(?<![^\s\\])[^\s\\]*\\[^\s]*[^\s.,;:!?)]",  # macros, paths and patterns with a backslash
     # Equations without dollar signs. One term must be a letter: the numbers of a sum may be written
     # otherwise in another language.
-    rf"(?<![\w.,])(?:{_NUMBER}{_SIGN})*{_LETTER}(?:{_SIGN}{_TERM})+(?!\w)",
-    rf"(?<![\w.,])(?:{_NUMBER}{_SIGN})+{_LETTER}(?!\w)",
+    rf"(?<![\w.,])(?:{_NUMBER}{_SIGN}){{0,9}}{_LETTER}(?:{_SIGN}{_TERM})+(?!\w)",
+    rf"(?<![\w.,])(?:{_NUMBER}{_SIGN}){{1,9}}{_LETTER}(?!\w)",
     r"(?<!\w)[A-Za-z0-9]+(?:[\^_]\{?[A-Za-z0-9]+\}?)+",  # x_1, y^2, names with underscores
     r"(?<![\w-])--[A-Za-z][\w-]*",  # options of commands
-    r"\b[A-Za-z_][\w.]*\((?:\d[^()\n]*|\"[^()\n]*|'[^()\n]*|)\)",  # calls: range(3)
+    r"(?<![\w.])[A-Za-z_][\w.]*\((?:\d[^()\n]*|\"[^()\n]*|'[^()\n]*|)\)",  # calls: range(3)
     # A capital letter by itself is a symbol. The vowels and Y may be words, so these only where no word
     # stands: in brackets, as an option, at the end of a clause.
     r"(?<![\w.'’&/-])[B-DF-HJ-NP-TV-XZ](?![\w'’&/-])",

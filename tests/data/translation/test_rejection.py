@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -208,3 +210,14 @@ def test_number_words_are_those_of_the_target_language() -> None:
 def test_any_text_gets_a_verdict(source: str, target: str) -> None:
     reasons = [reason for reason, _ in rejection.TEXT_CHECKS]
     assert ITALIAN.rejection(source, target) in {None, *reasons}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x" * 9000, "火车" * 4000, "1 + " * 2000, "a.b." * 2000, "f(1 " * 2000, "a\\ " * 2000, "a_" * 4000],
+)
+def test_long_texts_of_one_kind_take_no_longer_than_others(text: str) -> None:
+    begun = time.process_time()
+    ITALIAN.rejection(text, text)
+    ITALIAN.rejection(text, text[::-1])
+    assert time.process_time() - begun < 5
