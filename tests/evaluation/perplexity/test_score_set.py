@@ -9,13 +9,14 @@ import pytest
 from PIL import Image
 
 from fixtures.tiny import write_tiny_model
-from ndino.common.images import read_image
+from ndino.common.images import READING_VERSION, read_image
 from ndino.common.provenance import commit
 from ndino.evaluation import provenance
+from ndino.evaluation.perplexity import score_set as score_module
 from ndino.evaluation.perplexity.answer_sets import exchange_images
 from ndino.evaluation.perplexity.loading import load_scorer
 from ndino.evaluation.perplexity.score_set import score_set, summarise
-from ndino.evaluation.perplexity.scorer import PerplexityError, Score, Scorer
+from ndino.evaluation.perplexity.scorer import VERSION, PerplexityError, Score, Scorer
 from tests.evaluation.answer_files import find, read_answers
 
 
@@ -100,6 +101,17 @@ def test_a_model_trained_on_or_other_data_start_anew(tmp_path, answer_items):
     assert len(read_rows(out)) == 5
     assert score_set(other, answer_items[:2], out)[0]["n"] == 2
     assert len(read_rows(out)) == 2
+
+
+def test_rows_of_images_that_open_differently_now_are_made_again(
+    tmp_path, tiny_model_folder, answer_items, monkeypatch, capsys
+):
+    out, model = tmp_path / "set.jsonl", find(tiny_model_folder)
+    score_set(model, answer_items[:2], out)
+    monkeypatch.setattr(score_module, "READING_VERSION", 99)
+    score_set(model, answer_items[:2], out)
+    changed = f"wrapper Scorer {VERSION}, images {READING_VERSION} → Scorer {VERSION}, images 99"
+    assert f"stale and made again, since this changed: {changed}" in capsys.readouterr().err
 
 
 def test_rows_of_two_versions_never_meet_in_one_file(
