@@ -80,10 +80,10 @@ def test_ctranslate2_and_transformers_translate_alike(
 
 def test_a_translation_that_the_limit_cut_off_is_none(madlad_folder: Path, converted_folder: Path) -> None:
     for translator in (Madlad(converted_folder, "it"), TransformersMadlad(madlad_folder, "it")):
-        drafts = [translator.drafts([text])[0] for text in TEXTS]
+        drafts = [translator.drafts([text])[0] for text in TEXTS[:7]]
         assert {draft.ended for draft in drafts} == {True, False}
         whole = [draft.text if draft.ended else None for draft in drafts]
-        assert [translator.translate([text])[0] for text in TEXTS] == whole
+        assert [translator.translate([text])[0] for text in TEXTS[:7]] == whole
 
 
 def test_batches_keep_the_order_of_the_texts(converted_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
