@@ -70,6 +70,7 @@ MISSING: dict[str, list[list[str]]] = {
         ["data.jsonl", "--images", NO, *OUT],
         ["data.jsonl", "--images", "launch", *TRANSLATE, NO, *OUT],
         ["data.jsonl", "--images", "launch", "--translator", "llm", "--translator-model", NO, *OUT],
+        ["data.jsonl", "--images", "launch", "--quality", "comet", "--quality-model", NO, *OUT],
     ],
     "ndino data native": [
         ["mtvqa", "--source", NO, *OUT],
