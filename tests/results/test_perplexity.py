@@ -92,6 +92,16 @@ def test_logs_of_an_earlier_version_are_not_joined_with_new_ones(tmp_path):
         read_perplexities(tmp_path)
 
 
+def test_measures_of_two_versions_are_not_compared(tmp_path):
+    for model, images in (("A", 1), ("B", 2)):
+        write(tmp_path, model, {"a1": 2, "b1": 3})
+        path = tmp_path / model / "set.json"
+        depends = {"answers": {"wrapper": f"Scorer 2, images {images}"}}
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"depends": depends}))
+    with pytest.raises(ResultsError, match="measured by Scorer 2, images 2, that of A by Scorer 2, images 1"):
+        read_perplexities(tmp_path)
+
+
 def test_both_figures_are_tested_by_image(tmp_path):
     draw = np.random.default_rng(0)
     values = {f"{chr(97 + i // 4)}{i}": float(draw.uniform(2, 20)) for i in range(80)}

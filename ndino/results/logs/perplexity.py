@@ -39,8 +39,9 @@ class PerplexityLog:
     samples' images. ``skipped`` counts answers that could not be scored. ``bits`` are those of a character,
     None in older logs.
 
-    ``ids`` name the rows; ``contents`` are their questions, answers and images, empty in older logs.
-    ``scored`` has the scored rows by content, or by id in older logs.
+    ``scorer`` names the code that measured it, with the versions of its rules and of how images are read;
+    empty in older logs. ``ids`` name the rows; ``contents`` are their questions, answers and images, empty
+    in older logs. ``scored`` has the scored rows by content, or by id in older logs.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class PerplexityLog:
     interval: tuple[float, float] | None
     shuffled: float | None
     bits: float | None
+    scorer: str
     ids: frozenset[str]
     contents: frozenset[str]
     scored: Mapping[str, ScoredAnswer]
@@ -129,6 +131,7 @@ def _read(path: Path) -> PerplexityLog:
         bits=field(
             {"bits_per_character": None} | value, "bits_per_character", (int, float, type(None)), path
         ),
+        scorer=str(value.get("depends", {}).get("answers", {}).get("wrapper", "")),
         ids=frozenset(ids),
         contents=frozenset(contents),
         scored=scored,
@@ -189,3 +192,10 @@ def _check_same_answers(logs: Mapping[str, PerplexityLog]) -> None:
         if different := sorted(mine ^ theirs):
             reason = f"not the same answers as {name}: {len(different)} differ, e.g. {different[0]}"
             raise ResultsError(log.path, reason, remedy="run both on the same data")
+        if log.scorer != reference.scorer:
+            raise ResultsError(
+                log.path,
+                f"measured by {log.scorer or 'an earlier version'}, that of {name} by "
+                f"{reference.scorer or 'an earlier version'}",
+                remedy="rerun ndino perplexity for both with the same version",
+            )
