@@ -30,15 +30,16 @@ def table_of(run: EvaluationRun) -> str:
             shuffled = [scores[metric] for scores in controls.values() if metric in scores]
             control = fmean(shuffled) if shuffled else None
             gain = None if control is None else score - control
-            others = [entry["metrics"].get("robust"), entry["majority"].get(metric), control, gain, blank]
+            others = [entry["metrics"].get("robust"), entry["majority"].get(metric), control]
             error = entry.get("errors", {}).get(metric)
-            shown = _percent(score) + ("" if error is None else f" ± {_percent(error)}")
-            rows.append([model.name, task, entry["n"], metric, shown, *map(_percent, others)])
+            shown = percent(score) + ("" if error is None else f" ± {percent(error)}")
+            shown_gain = [percent(gain, signed=True), percent(blank)]
+            rows.append([model.name, task, entry["n"], metric, shown, *map(percent, others), *shown_gain])
         for group in run.benchmarks.groups:
             if totals := groups.get(group):
                 metric, score = next(iter(totals.items()))
                 scores = [score, totals.get("robust"), None, None, None, None]
-                rows.append([model.name, group, "", metric, *map(_percent, scores)])
+                rows.append([model.name, group, "", metric, *map(percent, scores)])
     table = [row[: len(headers)] for row in rows]
     writer = MarkdownTableWriter(headers=headers, value_matrix=table, margin=1)
     writer.type_hints = [String] * len(headers)
@@ -47,5 +48,9 @@ def table_of(run: EvaluationRun) -> str:
     return writer.dumps()
 
 
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.1f}"
+def percent(share: float | None, *, signed: bool = False) -> str:
+    """A share in percent with one decimal, empty without one. A gain has a sign, and its zero is +0.0."""
+    if share is None:
+        return ""
+    value = round(100 * share, 1) + 0.0  # turns -0.0 into 0.0
+    return f"{value:{'+' if signed else ''}.1f}"
