@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -206,6 +208,9 @@ def _train(
             )
     if trainer.is_world_process_zero():
         history = trainer.state.log_history
+        losses = curve(history, "loss")
+        # Where only the publishing was left to do, no step of this start has a loss.
+        trained_here = trainer.state.global_step > step_of(checkpoint)
         write_json(
             stage.out / "manifest.json",
             {
@@ -219,8 +224,8 @@ def _train(
                 "steps": trainer.state.global_step,
                 "skipped_steps": list(trainer.guard.skip),
                 "tokens": trainer.state.num_input_tokens_seen,
-                "train_loss": result.training_loss,
-                "loss_curve": curve(history, "loss"),
+                "train_loss": result.training_loss if trained_here or not losses else _mean(losses),
+                "loss_curve": losses,
                 "eval_rows": stage.recipe.eval_rows,
                 "eval_curve": curve(history, "eval_loss"),
                 "weights": fingerprint(model_folder, WEIGHTS),
@@ -234,6 +239,11 @@ def _train(
         )
     trainer.accelerator.wait_for_everyone()
     return model_folder
+
+
+def _mean(points: Sequence[Sequence[float]]) -> float:
+    """The mean of a curve's values."""
+    return fmean(value for _, value in points)
 
 
 def _leave_if_stopped(stop: StopOnSignal | None, out: Path, device: torch.device) -> None:

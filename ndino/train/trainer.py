@@ -227,6 +227,14 @@ class NativeTrainer(Trainer):
                 if isinstance(callback, ProgressCallback) and callback.training_bar is not None:
                     callback.training_bar.close()
 
+    def _run_epoch(self, *arguments, **options) -> None:
+        if self.state.global_step >= self.state.max_steps:
+            # Resumed from the last checkpoint: a kill came before the model was published. Trainer looks for
+            # the end only after a step, and would train one too many.
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*arguments, **options)
+
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
         rows = inputs.pop("rows")  # not for the model
         images = len(inputs["image_sizes"]) > 0

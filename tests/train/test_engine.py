@@ -96,6 +96,23 @@ def test_an_interrupted_stage_ends_with_the_same_weights(stage, tmp_path, torn):
     assert curves[0] == curves[1]
 
 
+def test_a_kill_before_publishing_leaves_only_that_to_do(stage, recipe):
+    # 5 steps of 3 epochs of 12 rows: the last one ends in the middle of an epoch.
+    recipe = dataclasses.replace(recipe, max_steps=5, save_steps=5)
+    stage = dataclasses.replace(stage, recipe=recipe)
+    run_stage(stage, on_step=quiet)
+    first, published = json.loads((stage.out / "manifest.json").read_text()), weights(stage)
+    (stage.out / "manifest.json").unlink()
+    shutil.rmtree(stage.out / "model")
+    run_stage(stage, on_step=lambda *_: pytest.fail("trained a step too many"))
+    again = json.loads((stage.out / "manifest.json").read_text())
+    assert (again["steps"], again["resumed_from"]) == (5, "checkpoint-5")
+    assert again["train_loss"] == pytest.approx(first["train_loss"], rel=1e-4)
+    for name in ("loss_curve", "weights", "tokens"):
+        assert again[name] == first[name], name
+    assert all(torch.equal(value, published[name]) for name, value in weights(stage).items())
+
+
 def test_accumulation_equals_the_whole_batch(stage, recipe, tmp_path):
     run_stage(stage, on_step=quiet)
     split = dataclasses.replace(

@@ -67,6 +67,9 @@ def _four_bit_layer(layer: torch.nn.Linear, bitsandbytes: Any) -> torch.nn.Modul
         quant_type="nf4",
         device="meta",
     )
+    # On CPUs with AVX-512 BF16, bitsandbytes repacks the weights of a model in evaluation mode. It cannot
+    # do so for all sizes, and training continues after a look at held-out rows.
+    made.support_avx512bf16_for_cpu = False
     made.weight = bitsandbytes.nn.Params4bit(
         layer.weight.data, requires_grad=False, compress_statistics=True, quant_type="nf4"
     )
