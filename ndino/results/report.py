@@ -174,7 +174,8 @@ def write_report(
     """Write RUN/report/: index.html, tables.md, tables.csv, tables.tex and summary.json.
 
     Without ``title``, the one that an earlier report was given stays, such as a quick run's warning that its
-    scores mean nothing. ``pairs`` names the models to test against each other (default: the paper's pairs).
+    scores mean nothing. ``pairs`` names the models to test against each other (default: see
+    `ndino.results.summary.default_pairs`).
     ``data`` are data folders whose manifests fill Tables 1, 2 and 4, ``leaks`` files of ``ndino data leaks``.
 
     Raises ResultsError when the run's logs

@@ -37,6 +37,8 @@ from ndino.results.statistics import Clusters
 
 # Models that differ only in the Italian pre-training; the paper tests the first pair (Table 5).
 PAPER_PAIRS = (("IT", "PT+IT"), ("LONG-IT", "PT+LONG-IT"), ("IT+LONG-IT", "PT+IT+LONG-IT"))
+# Models of other names are all tested against each other up to this number: 15 pairs.
+MOST_ALL_PAIRS = 6
 # Of the tasks with a yes or no.
 TASK_LANGUAGE = "it"
 # F1 metrics, each with the metric that says which answers were right.
@@ -220,14 +222,40 @@ def summarise_perplexities(
     }
 
 
+def default_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs of models that a report tests: those of ``PAPER_PAIRS``, else all of a few models.
+
+    A run of the paper's family is tested as in the paper, because every further test costs power.
+    """
+    family = [pair for pair in PAPER_PAIRS if set(pair) <= set(names)]
+    if family or len(names) > MOST_ALL_PAIRS:
+        return family
+    return list(itertools.combinations(model_order(names), 2))
+
+
+def _untested(pairs: Sequence[tuple[str, str]], models: int) -> list[str]:
+    """Which pairs were tested, if not all of them."""
+    if len(pairs) == models * (models - 1) // 2:
+        return []
+    if not pairs:
+        return [
+            f"No models are tested against each other: {models} models have too many pairs (at most "
+            f"{MOST_ALL_PAIRS} are all tested). Choose some with: ndino compare RUN --models A B"
+        ]
+    shown = ", ".join(f"{a} with {b}" for a, b in pairs)
+    return [f"Tested against each other: {shown}. Other pairs: ndino compare RUN --models A B"]
+
+
 def build_summary(run: RunLogs, *, pairs: Sequence[tuple[str, str]] | None = None) -> dict[str, Any]:
     """Build the summary of a run that `read_run` has read and checked.
 
-    ``pairs`` names the models to test against each other, by default those of ``PAPER_PAIRS`` that the run
-    has. Raises ResultsError if a pair names a model that was not evaluated.
+    ``pairs`` names the models to test against each other, by default those of `default_pairs`; then a note
+    says which are not tested. Raises ResultsError if a pair names a model that was not evaluated.
     """
+    notes = list(run.notes)
     if pairs is None:
-        pairs = [pair for pair in PAPER_PAIRS if set(pair) <= run.models.keys()]
+        pairs = default_pairs(list(run.models))
+        notes += _untested(pairs, len(run.models))
     for name in itertools.chain.from_iterable(pairs):
         if name not in run.models:
             known = ", ".join(model_order(list(run.models)))
@@ -242,7 +270,7 @@ def build_summary(run: RunLogs, *, pairs: Sequence[tuple[str, str]] | None = Non
             [(run.models[a], run.models[b]) for a, b in pairs],
             perplexity_figures(perplexity_tests),
         ),
-        "notes": list(run.notes),
+        "notes": notes,
         "seconds": {step: rounded(seconds) for step, seconds in run.seconds.items()},
         "peak_rss_mb": rounded(run.peak_rss_mb),
     }

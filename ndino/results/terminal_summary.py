@@ -146,7 +146,8 @@ def _legend(summary: Summary) -> Iterator[str]:
             "out) / over all answer tokens."
         )
     yield from (f"Note: {note}" for note in summary["notes"])
-    yield "The report page shows confidence intervals and tests."
+    tests = " and tests" if summary["tests"] or summary.get("perplexity_tests") else ""
+    yield f"The report page shows confidence intervals{tests}."
 
 
 def _doubt(entry: Mapping[str, Any]) -> str:

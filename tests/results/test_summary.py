@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from ndino.cli import main
+from ndino.results import comparison
 from ndino.results.logs import ResultsError, read_run
 from ndino.results.summary import build_summary, model_order, summarise_task
 from tests.results.synthetic import FAMILY, write_rows, write_task
@@ -97,6 +101,50 @@ def test_default_pairs_are_those_the_run_has(family_run):
         ("LONG-IT", "PT+LONG-IT"),
         ("IT+LONG-IT", "PT+IT+LONG-IT"),
     }
+
+
+def own_run(folder: Path, names: Sequence[str]) -> Path:
+    """Models of names that are none of the paper's; the later one is right on more rows."""
+    for number, name in enumerate(names):
+        (folder / "eval" / name).mkdir(parents=True)
+        write_task(folder / "eval" / name, "gqa-it", [float(row < 8 * number) for row in range(40)])
+    return folder
+
+
+def test_models_of_other_names_are_all_tested_in_one_family(tmp_path):
+    summary = build_summary(read_run(own_run(tmp_path, ["a", "b", "c"])))
+    rows = summary["tests"]
+    assert [(row["a"], row["b"]) for row in rows] == [("a", "b"), ("a", "c"), ("b", "c")]
+    # 16 of 40 rows differ between a and c: mid-p is 2^-16, times three tests.
+    assert rows[1]["p_holm"] == pytest.approx(3 * 2**-16, rel=1e-4)
+    assert comparison.tests_of_family(summary) == "all 3 tests" and summary["notes"] == []
+
+
+def test_only_two_models_of_the_family_that_are_no_pair_are_tested(tmp_path):
+    rows = build_summary(read_run(own_run(tmp_path, ["IT", "PT"])))["tests"]
+    assert [(row["a"], row["b"]) for row in rows] == [("PT", "IT")]
+
+
+def test_the_tested_pairs_are_named_where_others_are_not_tested(tmp_path, capsys):
+    run = own_run(tmp_path, ["IT", "PT+IT", "mine"])
+    assert main(["report", str(run)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert (
+        "Note: Tested against each other: IT with PT+IT. Other pairs: ndino compare RUN --models A B" in shown
+    )
+    assert "The report page shows confidence intervals and tests." in shown
+    assert "mine against" not in shown
+
+
+def test_too_many_models_for_all_pairs_are_not_tested_and_that_is_said(tmp_path, capsys):
+    run = own_run(tmp_path, "abcdefg")
+    assert main(["report", str(run)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert (
+        "Note: No models are tested against each other: 7 models have too many pairs (at most 6 are all "
+        "tested). Choose some with: ndino compare RUN --models A B" in shown
+    )
+    assert "The report page shows confidence intervals. " in shown and "and tests" not in shown
 
 
 def test_a_pair_with_an_unknown_model_is_refused(small_run):
