@@ -36,6 +36,7 @@ from ndino.data.framework.layout import (
     shard_folders,
 )
 from ndino.data.framework.quality import QualityCounts, histogram_lines
+from ndino.data.framework.retries import may_pass
 
 SHOWN_REASONS = 3  # of the rejects, where no row is left
 # Settings that the manifest has at its top level.
@@ -68,9 +69,10 @@ def report(out: Path, manifest: dict[str, Any], said: str = "") -> int:
         return 0
     most = sorted(manifest["rejects"].items(), key=lambda item: -item[1])[:SHOWN_REASONS]
     reasons = ", ".join(f"{reason} ({count:,})" for reason, count in most) or "none"
+    again = "--retry-rejects, or with " if any(map(may_pass, manifest["rejects"])) else ""
     print(
         f"{out}: no rows; rejects.jsonl has the reasons: {reasons} "
-        "(remedy: mend that, then the same command with --retry-rejects, or with another --out)",
+        f"(remedy: mend that, then the same command with {again}another --out)",
         file=sys.stderr,
     )
     return 1

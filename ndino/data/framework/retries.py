@@ -1,6 +1,7 @@
 """``--retry-rejects``: items that were rejected for reasons that may pass are tried again, the others stay.
 
-Such reasons lie outside of the settings: a download, a file that is missing or broken, a time limit.
+Such reasons lie outside of the settings: a download, a file that is missing or broken, a time limit, a
+translator that gave no text or was cut off.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ndino.data.framework.layout import JOURNAL, may_change, refuse_torn, settin
 MAY_PASS = re.compile(
     r"image: .*|HTTP \d+|timed out|broken off|no connection|empty answer|empty file|wrong kind of file.*|"
     r"broken image|HTML, not an image|not an image|not a PDF|truncated|encrypted|broken PDF|"
-    r".* took too long|.* crashed"
+    r".* took too long|.* crashed|translation broke off|empty translation"
 )
 
 

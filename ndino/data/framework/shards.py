@@ -127,7 +127,7 @@ def add_shard_arguments(parser: argparse.ArgumentParser) -> None:
         "--retry-rejects",
         action="store_true",
         help="try again what was rejected for a reason that may pass now (a download, a file that was "
-        "missing or broken, a time limit); the finished rows stay",
+        "missing or broken, a time limit, an empty or cut translation); the finished rows stay",
     )
 
 

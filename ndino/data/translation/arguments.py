@@ -123,6 +123,7 @@ def open_translation(args: argparse.Namespace, memory: Path) -> Translation:
         _checks(args),
         batch_characters=BATCH_CHARACTERS[args.translator],
         scorer=_scorer(args),
+        retry=getattr(args, "retry_rejects", False),
     )
 
 

@@ -82,6 +82,15 @@ class TranslationMemory:
             )
             self._database.execute("COMMIT")
 
+    def forget_rejected(self, identity: str, reasons: Sequence[str]) -> int:
+        """Drop the rejections of the translator ``identity`` for these ``reasons``; returns how many."""
+        with _explained(self.path):
+            return self._database.execute(
+                "DELETE FROM segments WHERE translator = (SELECT number FROM translators WHERE identity = ?) "
+                f"AND reason IN ({','.join('?' * len(reasons))})",
+                (identity, *reasons),
+            ).rowcount
+
     def scores(self, scorer: str, translations: Mapping[str, str]) -> dict[str, float]:
         """The stored scores that ``scorer`` gave to these translations, by source text."""
         keys = {_score_key(scorer, source, there): source for source, there in translations.items()}

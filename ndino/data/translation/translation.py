@@ -13,13 +13,16 @@ from tqdm import tqdm
 from ndino.data.translation.memory import TranslationMemory
 from ndino.data.translation.placeholders import has_words
 from ndino.data.translation.quality.scorer import QualityScorer
-from ndino.data.translation.rejection import TextChecks
+from ndino.data.translation.rejection import BROKEN_OFF, EMPTY, TextChecks
 from ndino.data.translation.text_measures import sentences
 from ndino.data.translation.translator import RetryingTranslator, Translated, Translator
 
 # What no line of text may hold: control characters (among them line breaks in a model's output), and lone
 # surrogates, which neither UTF-8 nor SQLite can store.
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]+")
+
+# Rejections that say nothing of the text: another start may translate it.
+NO_TRANSLATION = (BROKEN_OFF, EMPTY)
 
 
 class Translation:
@@ -31,6 +34,7 @@ class Translation:
         batch_characters: size of a batch. The memory is written after each batch, so a killed run loses at
             most one.
         scorer: scores what passes the checks; the memory keeps the scores too.
+        retry: drop from the memory what was rejected as `NO_TRANSLATION`, so that it is translated again.
 
     Attributes:
         identity: what the translations depend on, the key of the memory.
@@ -50,6 +54,7 @@ class Translation:
         *,
         batch_characters: int = 20_000,
         scorer: QualityScorer | None = None,
+        retry: bool = False,
     ) -> None:
         self.identity = identity_of(translator, checks)
         self.counts: Counter[str] = Counter()
@@ -58,6 +63,8 @@ class Translation:
         self._batch_characters = batch_characters
         self._scorer = scorer
         self._memory = TranslationMemory(memory)
+        if retry:
+            self._memory.forget_rejected(self.identity, NO_TRANSLATION)
 
     def __enter__(self) -> Translation:
         return self

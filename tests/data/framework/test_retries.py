@@ -10,6 +10,7 @@ import pytest
 from ndino.data.framework import retries
 from ndino.data.framework.retries import may_pass
 from ndino.data.framework.shards import DataError, ItemOutcome, Reject, ShardWriter
+from ndino.data.translation.translation import NO_TRANSLATION
 from tests.commands import data as main
 from tests.data.framework import toy
 
@@ -95,6 +96,7 @@ def test_a_torn_shard_is_not_tried_again(tmp_path):
     [
         "image: not in the folder", "image: broken image", "HTTP 503", "timed out", "broken off", "truncated",
         "broken image", "wrong kind of file: text/html", "rendering took too long", "the PDF reader crashed",
+        *NO_TRANSLATION,
     ],
 )  # fmt: skip
 def test_reasons_that_may_pass(reason):
@@ -120,7 +122,10 @@ def test_no_rows_is_a_failure_each_time_and_in_every_command(tmp_path, monkeypat
     out = tmp_path / "out"
     for _ in range(2):
         assert toy.run("--out", out, "--limit", 3) == 1
-        assert "no rows; rejects.jsonl has the reasons: no caption (3) (remedy" in capsys.readouterr().err
+        assert "no rows; rejects.jsonl has the reasons: no caption (3) (remedy" in (
+            said := capsys.readouterr().err
+        )
+        assert "--retry-rejects" not in said  # which would not try these again
     assert json.loads((out / "manifest.json").read_text())["rows"]["total"] == 0
     for command in ("merge", "evaluation-folders", "check", "pack"):
         assert main([command, str(out)]) == 1, command

@@ -39,6 +39,17 @@ def test_translations_and_rejections_are_stored_by_translator(tmp_path: Path) ->
     assert read(path, "yes", identity="two") == {}
 
 
+def test_rejections_are_forgotten_by_translator_and_reason(tmp_path: Path) -> None:
+    path = write(tmp_path / "memory.sqlite", yes=YES, no=NO, number=Translated(None, "number lost"))
+    write(path, "two", no=NO)
+    memory = TranslationMemory(path)
+    assert memory.forget_rejected("one", ["translation broke off", "empty translation"]) == 1
+    assert memory.forget_rejected("three", ["empty translation"]) == 0
+    memory.close()
+    assert read(path, "yes", "no", "number").keys() == {"yes", "number"}
+    assert read(path, "no", identity="two") == {"no": NO}
+
+
 def test_many_are_looked_up_at_once(tmp_path: Path) -> None:
     content = {f"text {i}": Translated(f"testo {i}") for i in range(2 * LOOK_UP_AT_ONCE + 3)}
     path = write(tmp_path / "memory.sqlite", **content)

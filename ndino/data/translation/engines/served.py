@@ -80,7 +80,8 @@ class ServedModel:
         """Translations in order; None for one that did not come to its end, or that the server refuses.
 
         Raises:
-            DataError: the server is not there, does not know the model or the key, or fails again and again.
+            DataError: the server is not there, does not know the model or the key, fails again and again, or
+                answers with reasoning and no text.
         """
         stopped = threading.Event()
         with self._client() as client, ThreadPoolExecutor(self._requests) as pool:
@@ -184,13 +185,23 @@ class ServedModel:
             )
         try:
             (choice,) = answer.json()["choices"]
-            said, end = choice["message"]["content"], choice["finish_reason"]
+            message, end = choice["message"], choice["finish_reason"]
+            said = message["content"]
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{self._url}: answers with no chat completion: {shown(answer.text)} "
                 "(remedy: an OpenAI-compatible endpoint for --translator-url)"
             ) from error
-        return None if end in ("length", "content_filter") else said or ""
+        if end == "content_filter":
+            return None
+        if not said and (said is None or message.get("reasoning_content") or message.get("reasoning")):
+            # Not a verdict on the text: a model that reasons first does so for other texts too.
+            raise DataError(
+                f"{self._url}: answers without text: content is {shown(repr(said))}, "
+                f"finish_reason {shown(repr(end))} (remedy: switch off reasoning at the server, or "
+                "serve another model; then rerun to resume)"
+            )
+        return None if end == "length" else said
 
     def _unknown_key(self, answer: httpx.Response) -> DataError:
         key = "with the key in" if _key() else "without a key in"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from ndino.data.translation.engines.served import KEY_VARIABLE, ServedModel
 from ndino.data.translation.pairs import Pair
 from ndino.data.translation.rejection import BROKEN_OFF
 from ndino.data.translation.translated_pairs import translate_pairs
+from tests.commands import data as main
+from tests.data.samples.cauldron_samples import draw_image
 from tests.data.translation.translators.chat import (
     ENDLESS,
     ENGLISH,
@@ -102,6 +105,61 @@ def test_a_server_that_fails_again_and_again_ends_the_run_in_one_line(proxy: Fla
         served(proxy.url).translate(list(TAUGHT))
     # The texts that were waiting are not tried any more.
     assert len(proxy.asked) <= 4 * 4
+
+
+def choice(content: str | None, end: str = "stop", **message: str) -> dict:
+    """What a server says in place of a translation."""
+    return {"index": 0, "finish_reason": end, "message": {"role": "assistant", "content": content} | message}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        choice(None),
+        choice(None, "length", reasoning_content="First, the sky"),
+        choice("", "length", reasoning_content="First, the sky"),
+        choice("", reasoning="First, the sky"),
+    ],
+)
+def test_reasoning_without_text_ends_the_run_and_is_no_verdict(
+    proxy: FlakyProxy, tmp_path: Path, said: dict
+) -> None:
+    proxy.faults = [said]
+    for again in (False, True):
+        with open_translation(options(proxy.url), tmp_path / "memory.sqlite") as translation:
+            if again:
+                assert translation.translate(["The sky is blue."])[0].text == "Il cielo è blu."
+                continue
+            with pytest.raises(DataError, match=r"answers without text: .*remedy: switch off reasoning"):
+                translation.translate(["The sky is blue."])
+
+
+def test_retry_rejects_asks_again_for_what_came_back_empty_or_cut(
+    proxy: FlakyProxy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "1.jpg").write_bytes(draw_image(1))
+    texts = ("How many dogs are in the picture?", "The sky is blue.")
+    turns = [{"from": who, "value": text} for who, text in zip(("human", "gpt"), texts, strict=True)]
+    turns[0]["value"] = f"<image>\n{texts[0]}"
+    rows = [{"id": "1", "image": "1.jpg", "conversations": turns}]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    command = ["conversations", str(tmp_path / "rows.json"), "--images", str(tmp_path)]
+    command += ["--out", str(tmp_path / "out"), "--translator", "served", "--translator-url", proxy.url]
+    command += ["--translator-model", NAME]
+    proxy.faults = [choice(""), choice("Il ci", "length")]
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert "the same command with --retry-rejects" in said
+    proxy.asked.clear()
+    assert main(command) == 1 and not proxy.asked  # without the option, the verdicts stay
+    assert main([*command, "--retry-rejects"]) == 0
+    assert len(proxy.asked) == 2
+    made = [json.loads(line) for line in (tmp_path / "out" / "data.jsonl").read_text().splitlines()]
+    assert [turn["value"] for turn in made[0]["conversations"]] == [
+        f"<image>\n{TAUGHT[texts[0]]}",
+        TAUGHT[texts[1]],
+    ]
+    assert not (tmp_path / "out" / "rejects.jsonl").read_text()
 
 
 def test_a_text_that_the_server_refuses_is_rejected_and_the_others_go_on(proxy: FlakyProxy) -> None:
