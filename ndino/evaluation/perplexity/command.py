@@ -36,7 +36,12 @@ def add_arguments(parser: CommandParser) -> None:
         help="column of the questions (default: %(default)s)",
     )
     add("--answer-field", metavar="NAME", help="column of the answers (default: gpt_answer, else answer)")
-    add("--out", type=Path, metavar="FILE", help="the rows, a .jsonl (default: runs/ppl/MODEL/DATA.jsonl)")
+    add(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the rows, a .jsonl (default: runs/ppl/MODEL/DATA.jsonl); with --shuffle FILE.shuffled.jsonl",
+    )
     add(
         "--batch", type=positive, metavar="N", help="answers scored at once (default: 1 on a CPU, 8 on a GPU)"
     )
@@ -68,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--out {out}: {above} is no folder (remedy: choose another --out)")
     if out.suffix != ".jsonl":
         raise UsageError(f"--out {out}: does not end in .jsonl (remedy: --out {out.with_suffix('.jsonl')})")
+    if args.shuffle and not out.stem.endswith(".shuffled"):
+        out = out.with_name(f"{out.stem}.shuffled.jsonl")
 
     import huggingface_hub.utils.logging
     import transformers.utils.logging

@@ -6,12 +6,9 @@ those above 1,000. The corpus perplexity beside it weights every token equally a
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,12 +17,13 @@ import numpy as np
 from tqdm import tqdm
 
 from ndino.common.bootstrap import bootstrap
-from ndino.common.files import key_of, write_json, write_text
+from ndino.common.files import key_of, write_text
 from ndino.common.images import READING_VERSION
 from ndino.common.interrupts import raise_if_interrupted
 from ndino.evaluation.inference.memory import MemoryLimit
 from ndino.evaluation.models import Backend, Model
 from ndino.evaluation.perplexity.answer_sets import AnswerItem, exchange_images
+from ndino.evaluation.perplexity.held_rows import finish, finished, lines, place_for, require_named_as
 from ndino.evaluation.perplexity.loading import load_scorer, scoring_backend
 from ndino.evaluation.perplexity.scorer import (
     VERSION,
@@ -36,7 +34,7 @@ from ndino.evaluation.perplexity.scorer import (
     TokenizedAnswer,
     exponential,
 )
-from ndino.evaluation.provenance import answers_depend_on, made_with, result_key, what_changed
+from ndino.evaluation.provenance import answers_depend_on, made_with, result_key
 
 # The paper leaves out samples with a higher perplexity.
 OUTLIER = 1000.0
@@ -105,59 +103,48 @@ def score_set(
     batch: int | None = None,
     shuffled: bool = False,
     backend: Backend | None = None,
+    replace_data: bool = False,
 ) -> tuple[dict[str, Any], list[Score]]:
     """Score ``items``; write one row each to ``out`` (``.jsonl``) and the summary beside it (``.json``).
 
     Each batch is written as soon as it is done, and an interrupted run resumes after the last one.
-    ``out.fingerprint`` records all that the rows depend on: if any of it has changed, scoring starts over.
-    Rows of another model are never replaced.
+    ``out.fingerprint`` records all that the rows depend on: if the model or the software has changed, scoring
+    starts over, and the old result stays until the new one is whole. Rows of another model or of other data
+    are never replaced; see `held_rows.place_for`.
 
     Args:
         backend: how the model is loaded, by default as `scoring_backend` does.
+        replace_data: rows of other data may be replaced; for callers that make the data themselves.
 
     Returns:
         The summary (see `summarise`) and the rows in the order of ``items``.
 
     Raises:
-        PerplexityError: nothing could be scored, ``out`` is another file or another model's, or see
-            `load_scorer`.
+        PerplexityError: nothing could be scored, or see `place_for`, `require_named_as` and `load_scorer`.
         AnswerSetError: see `exchange_images`.
         OSError: the output cannot be written.
     """
+    require_named_as(out, shuffled)
     chosen = exchange_images(items) if shuffled else list(items)
-    summary, marker = out.with_suffix(".json"), out.with_name(f"{out.name}.fingerprint")
-    if out.exists() and not marker.exists():
-        raise PerplexityError(f"{out} exists and is not ours (remedy: choose another output)")
     backend = backend or scoring_backend()
-    held, depends = _held(marker), _depends(model, backend, chosen)
+    depends = _depends(model, backend, chosen, shuffled)
     asked = {
         "key": result_key(depends),
         "model": model.path,
         "weights": model.fingerprint,
         "depends": depends,
     }
-    if held.get("key") != asked["key"]:
-        another = all(held.get(name) not in (None, asked[name]) for name in ("model", "weights"))
-        if another and out.exists():
-            raise PerplexityError(
-                f"{out}: holds rows of {held['model']}, which has other weights "
-                "(remedy: choose another --out, or remove that file)"
-            )
-        if out.exists():
-            reason = what_changed(held.get("depends"), depends)
-            message = f"{out}: stale and made again, since this changed: {reason}"
-            print(f"ndino perplexity: {message}", file=sys.stderr)
-        summary.unlink(missing_ok=True)
-        out.unlink(missing_ok=True)
-        write_json(marker, asked)
-    done = _finished(out)
+    place = place_for(out, asked, chosen, replace_data=replace_data)
+    done = finished(place)
+    if place.exists():
+        write_text(place, lines(done.values()))
     if any(item.id not in done for item in chosen):
         scorer = load_scorer(model, backend)
         # Planned from the whole set, so that a resumed run has the batches of an uninterrupted one.
         memory = MemoryLimit()
         skipped, batches = scorer.plan(chosen, batch=batch)
         with (
-            out.open("a", encoding="utf-8") as log,
+            place.open("a", encoding="utf-8") as log,
             tqdm(total=len(chosen), initial=len(skipped), desc=out.stem, unit=" answers") as bar,
         ):
             done |= _append(log, skipped, done)
@@ -168,10 +155,9 @@ def score_set(
                     done |= _append(log, scores, done)
                 bar.update(len(part.answers))
     scores = [done[item.id] for item in chosen]
-    write_text(out, "".join(map(_line, scores)))
     result = summarise(scores)
     stated = made_with(depends["answers"]["device"])
-    write_json(summary, {**result, "depends": depends, "made_with": stated})
+    finish(out, place, scores, {**result, "depends": depends, "made_with": stated})
     return result, scores
 
 
@@ -181,45 +167,19 @@ def _scored_in_order(scorer: Scorer, whole: ScoringBatch, answers: Sequence[Toke
     return [scores[prepared.item.id] for prepared in answers]
 
 
-def _depends(model: Model, backend: Backend, items: Sequence[AnswerItem]) -> dict[str, dict[str, Any]]:
+def _depends(
+    model: Model, backend: Backend, items: Sequence[AnswerItem], shuffled: bool
+) -> dict[str, dict[str, Any]]:
     answers = answers_depend_on(model, backend, f"Scorer {VERSION}, images {READING_VERSION}")
     texts = [[item.id, item.question, item.answer, item.fault] for item in items]
     images = [item.digest for item in items]
-    return {
-        "answers": answers,
-        "task": {"questions": len(items), "texts": key_of(texts), "images": key_of(images)},
-    }
-
-
-def _held(marker: Path) -> dict[str, Any]:
-    """What ``out`` was made from; the key alone where an earlier version wrote it."""
-    if not marker.exists():
-        return {}
-    text = marker.read_text(encoding="utf-8")
-    return json.loads(text) if text.startswith("{") else {"key": text}
+    task = {"questions": len(items), "texts": key_of(texts), "images": key_of(images)}
+    # Only of a control, so that the keys of results stay what they are.
+    return {"answers": answers, "task": task | ({"shuffled": True} if shuffled else {})}
 
 
 def _append(log: TextIO, scores: Sequence[Score], done: Mapping[str, Score]) -> dict[str, Score]:
     new = {score.id: score for score in scores if score.id not in done}
-    log.writelines(map(_line, new.values()))
+    log.write(lines(new.values()))
     log.flush()
     return new
-
-
-def _finished(out: Path) -> dict[str, Score]:
-    # A killed run may leave half a line at the end; the rows before it are good.
-    done: dict[str, Score] = {}
-    if not out.exists():
-        return done
-    for line in out.read_bytes().split(b"\n"):
-        try:
-            score = Score(**json.loads(line))
-        except (ValueError, TypeError):
-            break  # the rest is scored again
-        done[score.id] = score
-    write_text(out, "".join(_line(score) for score in done.values()))
-    return done
-
-
-def _line(score: Score) -> str:
-    return json.dumps(asdict(score)) + "\n"

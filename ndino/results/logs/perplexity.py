@@ -87,6 +87,12 @@ def images_of(log: PerplexityLog, rows: Sequence[str]) -> list[str]:
 
 def _read(path: Path) -> PerplexityLog:
     value = read_json(path)
+    if value.get("depends", {}).get("task", {}).get("shuffled"):
+        raise ResultsError(
+            path,
+            "holds the control with other images, under the name of a result",
+            remedy=f"rename it and its .jsonl to {path.stem}{SHUFFLED}",
+        )
     rows_path = path.with_suffix(".jsonl")
     ids: set[str] = set()
     contents: set[str] = set()
