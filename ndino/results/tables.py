@@ -281,25 +281,27 @@ def leaks_table(files: Sequence[Path]) -> list[ReportTable]:
     """
     if not files:
         return []
-    from ndino.data.leaks.seen import seen_benchmarks  # imported late: most reports need no data package
+    from ndino.data.leaks.seen import (
+        SeenBenchmark,
+        seen_benchmarks,
+    )  # imported late: most reports need no data package
 
     def share(seen: int, whole: int) -> Cell | None:
         return Cell(f"{seen:,} of {whole:,} ({percent(seen / whole)} %)") if whole else None
 
-    rows = tuple(
-        (
-            found.name,
-            (
-                Cell(found.data),
-                share(found.seen, found.images),
-                Cell(f"{found.exact:,}"),
-                Cell(f"{found.near:,}"),
-                share(found.questions_seen, found.questions),
-                Cell(f"{found.possible:,}"),
-            ),
+    def cells(found: SeenBenchmark) -> tuple[Cell | None, ...]:
+        if not found.images:  # 0 would say that they were looked for
+            return (Cell(found.data), Cell("–, no images to compare"), *[Cell("–")] * 4)
+        return (
+            Cell(found.data),
+            share(found.seen, found.images),
+            Cell(f"{found.exact:,}"),
+            Cell(f"{found.near:,}"),
+            share(found.questions_seen, found.questions),
+            Cell(f"{found.possible:,}"),
         )
-        for found in seen_benchmarks(files)
-    )
+
+    rows = tuple((found.name, cells(found)) for found in seen_benchmarks(files))
     names = ("training data", "images seen", "exact", "near", "questions about them", "possible, not counted")
     columns = tuple(map(Column, names))
     legend = (

@@ -23,11 +23,12 @@ from ndino.data.leaks.benchmarks import GENERIC, BenchmarkIndex, SearchedBenchma
 from ndino.data.leaks.compare import CORRELATION, NEAR, POSSIBLE
 from ndino.data.leaks.hashes import MOST_BITS, MOST_DIFFERENCE, HashStore
 from ndino.data.leaks.matching import MATCHES, POSSIBLY, SEEN, surest
-from ndino.data.leaks.search import KINDS, LeakCounts, search
+from ndino.data.leaks.search import KINDS, LeakCounts, check_rows, search
 from ndino.formats.llava_json import read_records
 
 FOUND, CACHE = ".jsonl", ".hashes.sqlite"
 SHOWN_FAULTS = 3
+OF_IMAGES = ("images", *MATCHES, "rows_seen")  # what says nothing of a benchmark whose images are not there
 LIMITS = {
     "bits": MOST_BITS, "thumbnail": MOST_DIFFERENCE, "correlation": CORRELATION, "near": NEAR,
     "possible": POSSIBLE, "generic": GENERIC,
@@ -92,12 +93,18 @@ def _run(args: argparse.Namespace) -> int:
     import imagehash  # noqa: F401
     import pytablewriter  # noqa: F401
 
+    check_rows(file)  # before the benchmarks are hashed, which takes long
     store = HashStore(out.with_suffix(CACHE))
     index = BenchmarkIndex(args.benchmarks, store)
     counts = search(file, images, index, store, out.with_suffix(FOUND), workers=args.workers)
     summary = summarise(file, index, counts)
     write_json(out, summary)
     print(table(summary))
+    for name, benchmark in index.benchmarks.items():
+        if benchmark.images_of:
+            print(f"{name}: its images are those of {benchmark.images_of}, found by their ids")
+        elif not benchmark.images:
+            print(f"{name}: not compared, no images of it are in {args.benchmarks}")
     for what, faults in summary["unread"].items():
         if faults:
             shown = "; ".join(faults[:SHOWN_FAULTS])
@@ -140,13 +147,14 @@ def summarise(file: Path, index: BenchmarkIndex, counts: LeakCounts) -> dict[str
     }
 
 
-def _of_benchmark(benchmark: SearchedBenchmark, seen: dict[int, str]) -> dict[str, int]:
+def _of_benchmark(benchmark: SearchedBenchmark, seen: dict[int, str]) -> dict[str, int | str | None]:
     """Its rows, images and questions, and what of them the data show; seen are exact and near images."""
     shown = Counter(seen.values())
     rows = [benchmark.images[image] for image, kind in seen.items() if kind in SEEN]
     return {
         "rows": benchmark.rows,
         "images": len(benchmark.images),
+        "images_of": benchmark.images_of,
         **{kind: shown[kind] for kind in MATCHES},
         "rows_seen": sum(rows) if benchmark.rows else 0,
         "texts": len(benchmark.questions),
@@ -167,7 +175,11 @@ def table(summary: dict[str, Any]) -> str:
         for name, kinds in found.items()
     ]
     shown = ("images", *MATCHES, "rows", "rows_seen", "texts", "generic")
-    seen = [[name, *(found[key] for key in shown)] for name, found in benchmarks.items()]
+    seen = [
+        # Without images nothing can be seen: 0 would say that they were looked for.
+        [name, *("-" if not found["images"] and key in OF_IMAGES else found[key] for key in shown)]
+        for name, found in benchmarks.items()
+    ]
     first = MarkdownTableWriter(headers=["source", "benchmark", *KINDS], value_matrix=rows, margin=1)
     headers = ["benchmark", "images", *MATCHES, "questions", "of exact and near images"]
     headers += ["different texts", "generic, not compared"]

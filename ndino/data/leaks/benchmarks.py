@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -25,6 +26,8 @@ from ndino.languages.text import without_accents
 
 GENERIC = 10  # a question about more than one in so many of a benchmark's images says nothing of a row
 QUESTION_FIELDS = ("question", "sent")
+# What rows call the id of an image that another data set of the folder holds.
+IMAGE_IDS = ("img_id", "image_id", "imageId")
 ROWS_AT_ONCE = 32  # training images that are compared with all benchmark images together
 _WORDS = re.compile(r"\W+")
 
@@ -37,6 +40,10 @@ class SearchedBenchmark:
         questions: its texts, normalised, each with the images that it is asked about.
         elsewhere: how many rows ask a text about an image that is in another data set.
         images: for each distinct image, in how many questions it is shown.
+        places: for each, the first file, row and id that show it.
+        images_of: the data set that holds its images, where its rows only name their ids.
+        ids: images by id, of a data set of images without questions.
+        borrowed: rows that name an image's id: the id, the normalised question, and the row's place.
     """
 
     name: str
@@ -44,7 +51,16 @@ class SearchedBenchmark:
     questions: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     elsewhere: Counter[str] = field(default_factory=Counter)
     images: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    places: dict[int, dict[str, Any]] = field(default_factory=dict)
+    images_of: str | None = None
+    ids: dict[str, int] = field(default_factory=dict)
+    borrowed: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+
+    def ask(self, question: str, image: int | None) -> None:
+        """Count a normalised question about an image; None where it is in no data set of the folder."""
+        self.questions[question].update(() if image is None else (image,))
+        self.elsewhere[question] += image is None
 
     def generic(self, question: str) -> bool:
         """Whether it is asked about so many of the images that a row with one of them asks it by chance."""
@@ -88,6 +104,8 @@ class BenchmarkIndex:
                 f"{folder}: holds no OWNER/NAME/ of a benchmark "
                 "(remedy: name the folder of ndino evaluate --data)"
             )
+        for benchmark in self.benchmarks.values():
+            self._resolve(benchmark)
         self.fill(self._images)
 
     def fill(self, images: list[HashedImage]) -> None:
@@ -112,7 +130,9 @@ class BenchmarkIndex:
             splits = []
         if not splits:
             for file in tqdm(image_files(path), desc=f"Hashing {name}", unit=" images", leave=False):
-                self._add(found, file.read_bytes(), store, str(file))
+                number = self._add(found, file.read_bytes(), store, {"file": str(file)})
+                if number is not None:
+                    found.ids[file.stem] = number
             return found
         for split in splits:
             self._read_split(found, read_questions(path, split), store)
@@ -120,22 +140,45 @@ class BenchmarkIndex:
 
     def _read_split(self, found: SearchedBenchmark, questions: Questions, store: HashStore) -> None:
         column = next((name for name in QUESTION_FIELDS if name in questions.column_names), None)
+        named = next((name for name in IMAGE_IDS if name in questions.column_names), None)
         for row in tqdm(range(len(questions)), desc=f"Hashing {found.name}", unit=" rows", leave=False):
             found.rows += 1
-            image = None
+            image, fields, place = None, questions.rows[row].fields, _place(questions, row)
             if IMAGE in questions.column_names:
                 try:
-                    image = self._add(found, questions.encoded_image(row), store, questions.where(row))
+                    image = self._add(found, questions.encoded_image(row), store, place)
                 except ImageFaultError as error:
-                    found.unread.append(f"{questions.where(row)}: {error.reason}")
-            text = questions.rows[row].fields.get(column) if column else None
+                    found.unread.append(f"{_where(place)}: {error.reason}")
+            text = fields.get(column) if column else None
             if column and (fault := question_fault(text, column)) is not None:
-                found.unread.append(f"{questions.where(row)}: {fault[0]}")
-            if isinstance(text, str) and (key := plain(text)):
-                found.questions[key].update(() if image is None else (image,))
-                found.elsewhere[key] += image is None
+                found.unread.append(f"{_where(place)}: {fault[0]}")
+            key = plain(text) if isinstance(text, str) else ""
+            if column is None and image is not None and "id" in place:
+                found.ids[str(place["id"])] = image
+            if IMAGE not in questions.column_names and named and fields.get(named) is not None:
+                found.borrowed.append((str(fields[named]), key, place))
+            elif key:
+                found.ask(key, image)
 
-    def _add(self, found: SearchedBenchmark, encoded: bytes, store: HashStore, where: str) -> int | None:
+    def _resolve(self, found: SearchedBenchmark) -> None:
+        """Give rows that name the id of an image that of the data set of images which holds most of them."""
+        wanted = {identity for identity, _, _ in found.borrowed}
+        holders = [(len(wanted & other.ids.keys()), name) for name, other in self.benchmarks.items()]
+        most, holder = max(holders, key=lambda held: held[0])
+        if most:
+            found.images_of = holder
+        for identity, key, place in found.borrowed:
+            image = self.benchmarks[holder].ids.get(identity) if most else None
+            if image is not None:
+                self._show(found, image, place)
+            elif most:
+                found.unread.append(f"{_where(place)}: image {identity} is not in {holder}")
+            if key:
+                found.ask(key, image)
+
+    def _add(
+        self, found: SearchedBenchmark, encoded: bytes, store: HashStore, place: dict[str, Any]
+    ) -> int | None:
         # Not the key of a training image: for that no sketch is kept.
         key = f"benchmark {image_digest(encoded)} {READING_VERSION}"
         hashed = self._new.get(key) or store.find([key]).get(key)
@@ -143,7 +186,7 @@ class BenchmarkIndex:
             try:
                 image = read_image(encoded)
             except ImageFaultError as error:
-                found.unread.append(f"{where}: {error.reason}")
+                found.unread.append(f"{_where(place)}: {error.reason}")
                 return None
             hashed = self._new[key] = hash_image(image)
             self._sketches[hashed.pixels] = sketch(image)
@@ -152,9 +195,13 @@ class BenchmarkIndex:
         if (number := self._pixels.get(hashed.pixels)) is None:
             number = self._pixels[hashed.pixels] = len(self._images)
             self._images.append(hashed)
-        found.images[number] += 1
-        self.shown_by[number].add(found.name)
+        self._show(found, number, place)
         return number
+
+    def _show(self, found: SearchedBenchmark, image: int, place: dict[str, Any]) -> None:
+        found.images[image] += 1
+        found.places.setdefault(image, place)
+        self.shown_by[image].add(found.name)
 
     def _keep_new(self, store: HashStore) -> None:
         store.keep(self._new, self._sketches)
@@ -189,6 +236,18 @@ class BenchmarkIndex:
         keys = {key for text in texts for key in _variants(text)}
         found = {name: keys & benchmark.questions.keys() for name, benchmark in self.benchmarks.items()}
         return {name: asked for name, asked in found.items() if asked}
+
+
+def _place(questions: Questions, row: int) -> dict[str, Any]:
+    """What a person needs to look a row up: file, row, and where the row has them its id and image's name."""
+    found = questions.rows[row]
+    named = {name: found.fields.get(name) for name in ("id", IMAGE, "file_name")}
+    texts = {name: value for name, value in named.items() if isinstance(value, str | int)}
+    return {"file": str(found.file), "row": found.number, **texts}
+
+
+def _where(place: dict[str, Any]) -> str:
+    return f"{place['file']} row {place['row']}" if "row" in place else place["file"]
 
 
 def plain(text: str) -> str:

@@ -12,13 +12,15 @@ from typing import Any
 from tqdm import tqdm
 
 from ndino.common.files import atomic_file
+from ndino.data.errors import DataError
 from ndino.data.framework.journal import json_line
 from ndino.data.leaks.benchmarks import BenchmarkIndex
 from ndino.data.leaks.hashes import CHUNK, HashStore
 from ndino.data.leaks.matching import MATCHES, SEEN, Match, Matcher, surest
-from ndino.formats.llava_json import Conversation, read_conversations, read_records
+from ndino.formats.llava_json import Conversation, ConversationError, read_conversations, read_records
 
 KINDS = (*MATCHES, "question", "text")
+NAMED_ROWS = 10
 
 
 @dataclass
@@ -46,6 +48,27 @@ class LeakCounts:
     )
     seen: dict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
     unread: list[str] = field(default_factory=list)
+
+
+def check_rows(data: Path) -> None:
+    """Refuse data with invalid rows: to look up only the others would call the data clean.
+
+    Raises:
+        ConversationError: one row is invalid, or the file cannot be read as rows.
+        DataError: several are; the message names the first ten.
+    """
+    faults: list[ConversationError] = []
+    for _ in read_conversations(data, rejects=faults):
+        pass
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        named = [f"row {fault.row}: {fault.reason}" for fault in faults[:NAMED_ROWS]]
+        if len(faults) > NAMED_ROWS:
+            named.append(f"and {len(faults) - NAMED_ROWS:,} more")
+        raise DataError(
+            f"{data}: {len(faults):,} rows are invalid: {'; '.join(named)} (remedy: {faults[0].remedy})"
+        )
 
 
 def search(
@@ -132,6 +155,7 @@ def _look_up(
         {
             "image": name,
             "benchmark": match.benchmark,
+            "shown_in": index.benchmarks[match.benchmark].places[match.image],
             "kind": match.kind,
             "bits": match.bits,
             "agreement": None if match.agreement is None else round(match.agreement, 3),

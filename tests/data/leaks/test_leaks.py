@@ -218,12 +218,17 @@ def test_the_command_counts_drops_and_resumes(benchmarks, tmp_path, capsys, monk
         "wit/caption": {"swap-uniba/POPE_IT": {**nothing, "possible": 1, "text": 1}},
     }
     assert found["benchmarks"]["swap-uniba/POPE_IT"] == {
-        "rows": 24, "images": 12, "exact": 1, "near": 1, "possible": 1, "rows_seen": 4,
+        "rows": 24, "images": 12, "images_of": None, "exact": 1, "near": 1, "possible": 1, "rows_seen": 4,
         "texts": 13, "generic": 1,
     }  # fmt: skip
     rows = [json.loads(line) for line in (mix / "leaks.jsonl").read_text().splitlines()]
     shown = [(row["id"], row["row"], {match["kind"] for match in row["matches"]}) for row in rows]
     assert shown == [("a", 1, {"exact"}), ("b", 2, {"near"}), ("g", 7, {"possible"})]
+    pope, gqa = benchmarks / "swap-uniba" / "POPE_IT" / "test.jsonl", benchmarks / "lmms-lab" / "GQA"
+    assert [match["shown_in"] for match in rows[1]["matches"]] == [
+        {"file": str(gqa / "n1.png")},
+        {"file": str(pope), "row": 3, "image": "images/1.png"},
+    ]
 
     kept = [json.loads(line) for line in (clean / "data.jsonl").read_text().splitlines()]
     assert [row["id"] for row in kept] == ["c", "d", "e", "f", "g"]
@@ -276,6 +281,70 @@ def test_where_all_questions_are_one_sentence_none_counts_as_known(tmp_path, cap
     (row,) = [line for line in printed if line.startswith("| cauldron/vqav2")]
     assert [cell.strip() for cell in row.split("|")[3:8]] == ["1", "1", "0", "-", "-"]
     assert not any(line.startswith("| wit/caption") for line in printed)
+
+
+def gqa_it(folder: Path, *, as_files: bool) -> Path:
+    """Questions that name images by id, and those as files or as rows, of which one is missing."""
+    questions, images = folder / "crux82" / "gqa-it", folder / "lmms-lab" / "GQA"
+    questions.mkdir(parents=True)
+    images.mkdir(parents=True)
+    rows = [
+        {"img_id": f"n{seed}", "question_id": f"q{seed}", "sent": specific(seed), "label": "due"}
+        for seed in (0, 1, 1, 99)
+    ]
+    (questions / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for seed in (0, 1):
+        (images / f"n{seed}.png").write_bytes(png(photograph(seed)))
+    if not as_files:
+        listed = [{"id": f"n{seed}", "image": f"n{seed}.png"} for seed in (0, 1)]
+        (images / "testdev.jsonl").write_text("\n".join(map(json.dumps, listed)))
+    return folder
+
+
+@pytest.mark.parametrize("as_files", [True, False])
+def test_images_that_a_benchmark_names_by_id_are_those_of_the_data_set_that_holds_them(
+    as_files, tmp_path, capsys
+):
+    mix, benchmarks = write_mix(tmp_path / "mix"), gqa_it(tmp_path / "benchmarks", as_files=as_files)
+    assert data_command(["leaks", str(mix), "--benchmarks", str(benchmarks), "--workers", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "crux82/gqa-it: its images are those of lmms-lab/GQA" in printed
+    assert f"{benchmarks}/crux82/gqa-it/test.jsonl row 4: image n99 is not in lmms-lab/GQA" in printed
+    found = json.loads((mix / "leaks.json").read_text())
+    assert found["benchmarks"]["crux82/gqa-it"] == {
+        "rows": 4, "images": 2, "images_of": "lmms-lab/GQA", "exact": 1, "near": 1, "possible": 0,
+        "rows_seen": 3, "texts": 3, "generic": 0,
+    }  # fmt: skip
+    # Row b asks the question of that image, row a another.
+    assert found["table"]["cauldron/vqav2"]["crux82/gqa-it"] == {
+        "exact": 1, "near": 1, "possible": 0, "question": 1, "text": 0,
+    }  # fmt: skip
+
+
+def test_a_benchmark_whose_images_are_not_there_has_dashes_and_no_zeros(tmp_path, capsys):
+    mix, benchmarks = write_mix(tmp_path / "mix"), gqa_it(tmp_path / "benchmarks", as_files=True)
+    (benchmarks / "lmms-lab" / "GQA").rename(benchmarks / "lmms-lab" / ".GQA")
+    assert data_command(["leaks", str(mix), "--benchmarks", str(benchmarks), "--workers", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert f"crux82/gqa-it: not compared, no images of it are in {benchmarks}" in printed
+    (row,) = [line for line in printed.splitlines() if line.startswith("| crux82/gqa-it")]
+    assert [cell.strip() for cell in row.split("|")[2:-1]] == ["-", "-", "-", "-", "4", "-", "3", "1"]
+
+
+def test_invalid_rows_are_named_together_before_any_image_is_read(benchmarks, tmp_path, capsys, monkeypatch):
+    mix = write_mix(tmp_path / "mix")
+    monkeypatch.setattr("ndino.data.leaks.benchmarks.read_image", lambda encoded: 1 / 0)
+    command = ["leaks", str(mix), "--benchmarks", str(benchmarks), "--workers", "1"]
+    data = mix / "data.jsonl"
+    good = data.read_text()
+    data.write_text(good + '{"id": ""}\n')
+    assert data_command(command) == 1
+    assert f"{data} row 8: no id (remedy: give every row an id)" in capsys.readouterr().err
+    data.write_text('{"id": ""}\n' * 12 + good)
+    assert data_command(command) == 1
+    said = capsys.readouterr().err
+    assert f"{data}: 12 rows are invalid: row 1: no id; row 2: no id;" in said
+    assert "row 10: no id; and 2 more (remedy: give every row an id)" in said and "row 11" not in said
 
 
 @pytest.mark.parametrize("package", ["imagehash", "pytablewriter"])

@@ -39,7 +39,8 @@ def test_report_states_how_much_of_each_benchmark_the_data_show(small_run, tmp_p
     leaks = tmp_path / "leaks.json"
     seen = {"images": 500, "exact": 10, "near": 2, "possible": 31, "rows": 9000, "rows_seen": 216}
     unseen = {"images": 398, "exact": 0, "near": 0, "possible": 0, "rows": 0, "rows_seen": 0}
-    benchmarks = {"swap-uniba/POPE_IT": seen, "lmms-lab/GQA": unseen}
+    bare = {**unseen, "images": 0, "rows": 370}
+    benchmarks = {"swap-uniba/POPE_IT": seen, "lmms-lab/GQA": unseen, "crux82/gqa-it": bare}
     leaks.write_text(json.dumps({"data": "data/it/data.jsonl", "benchmarks": benchmarks}))
     assert main(["report", str(small_run), "--leaks", str(leaks)]) == 0
     tables = (small_run / "report" / "tables.md").read_text()
@@ -48,6 +49,8 @@ def test_report_states_how_much_of_each_benchmark_the_data_show(small_run, tmp_p
     assert "12 of 500 (2.4 %)" in pope and "216 of 9,000 (2.4 %)" in pope and "data/it/data.jsonl" in pope
     assert [cell.strip("* ") for cell in pope.split("|")[4:8]] == ["10", "2", "216 of 9,000 (2.4 %)", "31"]
     assert "0 of 398 (0.0 %)" in gqa
+    (without,) = [line for line in tables.splitlines() if "crux82/gqa-it" in line]
+    assert "no images to compare" in without and "%" not in without and "| 0" not in without
     assert "12 of 500 (2.4 %)" in (small_run / "report" / "index.html").read_text()
     leaks.write_text("{}")
     assert f"{leaks}: is no file of ndino data leaks" in refused(
