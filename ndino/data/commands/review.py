@@ -11,7 +11,7 @@ from ndino.data.errors import DataError
 from ndino.data.framework.card import card, review_lines
 from ndino.data.framework.folders import DataFolder, open_folder
 from ndino.data.framework.layout import CARD, DATA, MANIFEST
-from ndino.data.review.sample import count_rows, sample_rows
+from ndino.data.review.sample import count_rows, sample_rows, sources_by_id
 from ndino.data.review.verdicts import read_verdicts, review_of
 
 PAGE = "review.html"
@@ -64,9 +64,10 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _read(folder: DataFolder, digest: str, files: list[Path]) -> int:
-    found = read_verdicts(files, digest)
+    rows = count_rows(folder)
+    found = read_verdicts(files, digest, sources_by_id(folder))
     manifest = folder.manifest
-    review = review_of(found, count_rows(folder))
+    review = review_of(found, rows)
     print("\n".join(review_lines(review)))
     if manifest is None:
         print(f"{folder.path}: no {MANIFEST}, so nothing is recorded there")

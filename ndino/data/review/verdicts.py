@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
-from ndino.common.errors import reason_of
+from ndino.common.errors import reason_of, shown
 from ndino.common.options import need_file
 from ndino.data.errors import DataError
 
@@ -36,15 +37,17 @@ class Verdicts:
     sources: dict[str, str]
 
 
-def read_verdicts(files: Sequence[Path], digest: str) -> list[Verdicts]:
+def read_verdicts(files: Sequence[Path], digest: str, sources: Mapping[str, str]) -> list[Verdicts]:
     """The verdicts in the files that the page saved, one file a reviewer.
 
     Args:
         digest: SHA-256 of the ``data.jsonl`` that they have to be of.
+        sources: the source of each of its rows, by id.
 
     Raises:
         UsageError: a file does not exist.
-        DataError: it is no such file, or is of other rows, or two are of one reviewer.
+        DataError: it is no such file, names no reviewer, is of other rows, has a row twice or one that is not
+            in the data, or two are of one reviewer, whatever the case of the name.
     """
     found: list[Verdicts] = []
     for file in files:
@@ -55,7 +58,13 @@ def read_verdicts(files: Sequence[Path], digest: str) -> list[Verdicts]:
                 f"{file}: its verdicts are of other rows: data.jsonl was written anew since the page "
                 "(remedy: give the folder as it was, or have the rows reviewed again)"
             )
-        if any(read.reviewer == other.reviewer for other in found):
+        for identity, source in read.sources.items():
+            if sources.get(identity) != source:
+                raise DataError(
+                    f"{file}: a verdict on {shown(repr(identity))} of {shown(repr(source))}, a row "
+                    "that is not in data.jsonl (remedy: save the verdicts on the page again)"
+                )
+        if any(read.reviewer.casefold() == other.reviewer.casefold() for other in found):
             raise DataError(
                 f"{file}: a second file of the reviewer {read.reviewer} (remedy: give the newest one only)"
             )
@@ -66,22 +75,39 @@ def read_verdicts(files: Sequence[Path], digest: str) -> list[Verdicts]:
 def _read(file: Path) -> Verdicts:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        rows = {str(row["id"]): row for row in content["rows"]}
+        if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
+            raise ValueError("no list of rows")
+        rows: dict[str, Any] = {}
+        for row in content["rows"]:
+            if (identity := str(row["id"])) in rows:
+                raise ValueError(f"two verdicts on the row {shown(repr(identity))}")
+            rows[identity] = row
+        if not (reviewer := _name(content["reviewer"])):
+            raise ValueError("no name of a reviewer")
         verdicts = {identity: str(row["verdict"]) for identity, row in rows.items()}
         if unknown := set(verdicts.values()) - {GOOD, BAD, UNSURE}:
-            raise ValueError(f"unknown verdict {min(unknown)!r}")
+            raise ValueError(f"unknown verdict {shown(repr(min(unknown)))}")
         return Verdicts(
-            str(content["reviewer"]),
+            reviewer,
             str(content["data"]),
             int(content["of"]),
             verdicts,
             {identity: str(row["source"]) for identity, row in rows.items()},
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        said = f"no {error}" if isinstance(error, KeyError) else reason_of(error)
         raise DataError(
-            f"{file}: no verdicts of the review page: {reason_of(error)} "
-            "(remedy: save them on the page again)"
+            f"{file}: not a verdict file of the review page: {said} "
+            "(remedy: save the verdicts on the page again)"
         ) from error
+
+
+def _name(value: Any) -> str:
+    """A reviewer's name on one line, without control characters and those that are not seen."""
+    if not isinstance(value, str):
+        raise ValueError(f"reviewer is {shown(repr(value))}, not a name")
+    plain = unicodedata.normalize("NFC", " ".join(value.split()))
+    return "".join(sign for sign in plain if unicodedata.category(sign)[0] != "C").strip()
 
 
 def review_of(found: Sequence[Verdicts], rows: Mapping[str, int]) -> dict[str, Any]:
@@ -94,7 +120,7 @@ def review_of(found: Sequence[Verdicts], rows: Mapping[str, int]) -> dict[str, A
 
     Returns:
         ``sources`` and ``total``, each with ``judged``, ``accepted``, ``unsure``, ``acceptance`` and its 95 %
-        ``interval``; ``reviewers``; ``agreement`` of each two.
+        ``interval``; ``reviewers``; ``agreement`` of each two on the rows that both judged.
     """
     sources = {source: _acceptance(found, source) for source in sorted(rows)}
     seen = {source: counts for source, counts in sources.items() if counts["judged"] or counts["unsure"]}
@@ -148,7 +174,8 @@ def _total(sources: Mapping[str, dict[str, Any]], rows: Mapping[str, int]) -> di
 
 
 def _agreement(one: Verdicts, other: Verdicts) -> dict[str, Any]:
-    pairs = [(one.verdicts[row], other.verdicts[row]) for row in one.verdicts if row in other.verdicts]
+    both = [(one.verdicts[row], other.verdicts[row]) for row in one.verdicts if row in other.verdicts]
+    pairs = [pair for pair in both if UNSURE not in pair]  # two who cannot say do not agree on anything
     kappa = cohens_kappa(pairs)
     return {
         "reviewers": [one.reviewer, other.reviewer],

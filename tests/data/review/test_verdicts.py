@@ -25,7 +25,7 @@ def refused(capsys, *arguments: object, code: int = 1) -> str:
     return said
 
 
-def save(folder: Path, reviewer: str, verdict, **changes) -> Path:
+def save(folder: Path, reviewer: str, verdict, /, **changes) -> Path:
     """Write what the page saves, with ``verdict(row)`` for each row of the sample."""
     rows = sample_rows(open_folder(folder), 40, 42)
     content = {
@@ -42,6 +42,9 @@ def save(folder: Path, reviewer: str, verdict, **changes) -> Path:
     file = folder.parent / f"{reviewer}.json"
     file.write_text(json.dumps(content | changes))
     return file
+
+
+GHOST = [{"id": "nope", "source": "toy/text", "verdict": "good"}]
 
 
 def pictures_are_good(row: dict) -> str:
@@ -74,9 +77,10 @@ def test_two_reviewers_agree_as_far_as_kappa_says(finished, capsys):
     first, second = (
         {row["id"]: row["verdict"] for row in json.loads(file.read_text())["rows"]} for file in (ada, bruno)
     )
-    both = [(first[row], second[row]) for row in first if row in second]
+    # "Cannot say" is no verdict, so there is nothing to agree on.
+    both = [(first[row], second[row]) for row in first if second.get(row, "unsure") != "unsure"]
     (two,) = json.loads((finished / "manifest.json").read_text())["review"]["agreement"]
-    names = ["good", "bad", "unsure"]
+    names = ["good", "bad"]
     counts = [[both.count((one, other)) for other in names] for one in names]
     assert two["kappa"] == pytest.approx(reference_kappa(counts).kappa, abs=1e-4)
     assert (two["rows"], two["same"]) == (len(both), sum(one == other for one, other in both))
@@ -100,13 +104,35 @@ def test_nothing_judged_says_nothing():
     assert cohens_kappa([]) is None and cohens_kappa([("good", "good")] * 9) is None
 
 
+def test_control_characters_in_a_name_are_not_printed(finished, capsys):
+    file = save(finished, "Eva", pictures_are_good, reviewer=" E\x1b[2Jva\n\u202e ")
+    assert main(["review", str(finished), "--read", str(file)]) == 0
+    assert list(json.loads((finished / "manifest.json").read_text())["review"]["reviewers"]) == ["E[2Jva"]
+
+
 def test_verdicts_that_cannot_be_used_are_refused(finished, tmp_path, capsys):
     ada = save(finished, "Ada", pictures_are_good)
+    deep = tmp_path / "deep.json"
+    deep.write_text("[" * 100_000)
     other = save(finished, "Bruno", pictures_are_good, data="0" * 64)
     for files, said, code in (
         ([other], "verdicts are of other rows", 1),
         ([ada, ada], "a second file of the reviewer Ada", 1),
-        ([finished / "manifest.json"], "no verdicts of the review page", 1),
+        ([finished / "manifest.json"], "not a verdict file of the review page: no list of rows", 1),
+        ([ada, save(finished, "ADA", pictures_are_good)], "a second file of the reviewer ADA", 1),
+        ([save(finished, "Dora", pictures_are_good, reviewer="\x1b \u200b")], "no name of a reviewer", 1),
+        ([save(finished, "Elio", pictures_are_good, reviewer=5)], "reviewer is 5, not a name", 1),
+        (
+            [save(finished, "Fosco", pictures_are_good, rows=[*GHOST, *GHOST])],
+            "two verdicts on the row 'nope'",
+            1,
+        ),
+        (
+            [save(finished, "Gina", pictures_are_good, rows=GHOST)],
+            "'nope' of 'toy/text', a row that is not in",
+            1,
+        ),
+        ([deep], "not a verdict file of the review page: ", 1),
         ([save(finished, "Carla", lambda row: "great")], "unknown verdict 'great'", 1),
         ([tmp_path / "none.json"], "no such file", 2),
     ):
