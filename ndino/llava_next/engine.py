@@ -42,6 +42,7 @@ from ndino.train.callbacks import STOP_SIGNALS, StopOnSignal
 from ndino.train.checkpoints import newest_complete_checkpoint, settle_checkpoints, step_of
 from ndino.train.manifest import identity
 from ndino.train.resuming.distribution import planned
+from ndino.train.resuming.published import is_published
 from ndino.train.resuming.run_folder import IN_RANDOM_ORDER, belongs_to, require_resumable, write_run
 from ndino.train.rows.run_index import stage_index
 from ndino.train.rows.steps import require_steps
@@ -123,13 +124,16 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
 
 
 def is_finished(stage: Stage) -> bool:
-    """Whether exactly this run has been finished: its model and manifest exist.
+    """Whether exactly this run has been finished: its manifest exists, and its model as it was published.
 
     Raises:
-        StageError: the output folder holds another run.
+        StageError: the output folder holds another run, or a damaged model and nothing to publish it from.
     """
     out = stage.out.resolve()
-    return belongs_to(out, _identity(stage)) and (out / "manifest.json").exists() and (out / "model").exists()
+    if not belongs_to(out, _identity(stage)):
+        return False
+    result = out / RESULT
+    return is_published(out, source=result if result.exists() else newest_complete_checkpoint(out))
 
 
 def prepare_stage(

@@ -43,6 +43,7 @@ from ndino.train.manifest import identity, peak_rss_mb, surroundings
 from ndino.train.packing.model import use_packing
 from ndino.train.packing.plan import micro_batches
 from ndino.train.resuming.distribution import current, must_convert
+from ndino.train.resuming.published import is_published
 from ndino.train.resuming.run_folder import belongs_to, require_resumable, write_run
 from ndino.train.resuming.universal import make_universal
 from ndino.train.rows.damage import RecordDamage
@@ -84,7 +85,8 @@ class _ReportSteps(TrainerCallback):
 def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal | None = None) -> Path:
     """Train a stage, or resume one that was stopped; returns the model folder.
 
-    A finished stage returns at once. Several ranks of one launcher may call this together, as long as they
+    A finished stage returns at once, unless its model is damaged: that is published again from the newest
+    checkpoint. Several ranks of one launcher may call this together, as long as they
     share the file system of ``stage.out``.
 
     Args:
@@ -94,13 +96,13 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
     Raises:
         StageStopped: ``stop`` received a signal.
         Diverged: training diverged, and the recipe does not say to skip the batch, or too many were skipped.
-        StageError: the output folder holds another run, no row is usable, the batch cannot be split over the
-            ranks, or the disk is full.
+        StageError: the output folder holds another run, or a damaged model without a checkpoint; no row
+            is usable, the batch cannot be split over the ranks, or the disk is full.
         ModelFolderError: a starting folder is unusable.
     """
     model_folder = stage.out / "model"
     run = identity(stage.recipe, stage.data, stage.start)
-    if belongs_to(stage.out, run) and (stage.out / "manifest.json").exists() and model_folder.exists():
+    if belongs_to(stage.out, run) and is_published(stage.out, source=newest_complete_checkpoint(stage.out)):
         if is_first_rank():
             print(f"{stage.out}: this run is finished, nothing is trained", flush=True)
         return model_folder

@@ -113,6 +113,31 @@ def test_a_kill_before_publishing_leaves_only_that_to_do(stage, recipe):
     assert all(torch.equal(value, published[name]) for name, value in weights(stage).items())
 
 
+def _truncate(path: Path) -> None:
+    os.truncate(path, 1000)
+
+
+def _change(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-4] + b"\1\2\3\4")
+
+
+@pytest.mark.parametrize("damage", [_truncate, _change, Path.unlink])
+def test_a_damaged_model_of_a_finished_run_is_published_again(stage, damage, capsys):
+    file = run_stage(stage, on_step=quiet) / "model.safetensors"
+    content = file.read_bytes()
+    damage(file)
+    run_stage(stage, on_step=lambda *_: pytest.fail("trained again"))
+    assert file.read_bytes() == content
+    assert "is published again from checkpoint-6" in capsys.readouterr().out
+    run_stage(stage, on_step=quiet)
+    assert capsys.readouterr().out == f"{stage.out}: this run is finished, nothing is trained\n"
+    damage(file)
+    for checkpoint in checkpoints_of(stage.out).values():
+        shutil.rmtree(checkpoint)
+    with pytest.raises(StageError, match=r"model: .* no complete checkpoint .* \(remedy: put a good copy"):
+        run_stage(stage, on_step=lambda *_: pytest.fail("trained again"))
+
+
 def test_accumulation_equals_the_whole_batch(stage, recipe, tmp_path):
     run_stage(stage, on_step=quiet)
     split = dataclasses.replace(
