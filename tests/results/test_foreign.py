@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from pathlib import Path
 
 import pytest
@@ -184,6 +186,116 @@ def test_of_error_rates_less_is_better(tmp_path, capsys, metric):
 )
 def test_the_direction_of_a_metric_is_known_by_its_name(metric, lower):
     assert is_lower_better(metric) is lower
+
+
+def with_scores(path: Path, metric: str, scores: list[float]) -> Path:
+    """A harness's log with one metric of this name."""
+    from_harness(path, scores, metrics=[metric])
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    write_rows(path, [row | {metric: row["acc"]} for row in rows])
+    return path
+
+
+@pytest.mark.parametrize("metric", ["wer", "word_error_rate"])
+def test_error_rates_above_1_are_compared(tmp_path, capsys, metric):
+    a = with_scores(tmp_path / "a.jsonl", metric, [0.5 + n % 3 / 10 for n in range(40)])
+    b = with_scores(tmp_path / "b.jsonl", metric, [1.2 + n % 4 / 10 for n in range(40)])
+    text = compared(capsys, a, b, "--cluster", "doc_id")
+    assert "* a is better" in text and "a 59.8" in text
+    # 135 ± 1.96 · 11.2 / √40, by the bootstrap
+    found = re.search(r"b 135\.0 no control .*?\[(13\d\.\d), (13\d\.\d)\]", text)
+    assert found is not None
+    assert [float(bound) for bound in found.groups()] == pytest.approx([131.5, 138.5], abs=0.5)
+    assert (
+        f"Note: samples: {metric} is above 1 in some rows, as error rates can be; 1 is shown as 100" in text
+    )
+    # The test does not depend on the scale.
+    halved = [
+        with_scores(tmp_path / name, metric, [score / 2 for score in scores])
+        for name, scores in (
+            ("c.jsonl", [0.5 + n % 3 / 10 for n in range(40)]),
+            ("d.jsonl", [1.2 + n % 4 / 10 for n in range(40)]),
+        )
+    ]
+    assert "p < 0.001" in text and "above 1" not in compared(capsys, *halved, "--cluster", "doc_id")
+
+
+@pytest.mark.parametrize("metric, value", [("wer", -0.1), ("wer", math.inf), ("wer", math.nan), ("mer", 1.2)])
+def test_what_no_error_rate_can_be_is_refused(tmp_path, metric, value):
+    with pytest.raises(ResultsError, match=f"{metric}: row 2 has {value:g}"):
+        read_foreign([with_scores(tmp_path / "a.jsonl", metric, [0.5, value])], "a")
+
+
+def harness_folder(folder: Path, logs: dict[str, dict]) -> Path:
+    for task, fields in logs.items():
+        from_harness(folder / f"samples_{task}_2026-11-28T09-00-00.1.jsonl", [1.0, 0.0] * 20, **fields)
+    return folder
+
+
+def test_a_task_that_cannot_be_compared_is_left_out_and_named(tmp_path, capsys):
+    """As the harness logs wikitext: what a perplexity is made of, and no number for a row."""
+    logs = {
+        "arc": {},
+        "belebele": {},
+        "wikitext": {"metrics": ["word_perplexity"], "word_perplexity": [-310.5, 61]},
+    }
+    text = compared(capsys, *(harness_folder(tmp_path / name, logs) for name in "ab"))
+    assert "ARC ↑" in text and "BELEBELE ↑" in text and "WIKITEXT" not in text
+    for name in "ab":
+        path = tmp_path / name / "samples_wikitext_2026-11-28T09-00-00.1.jsonl"
+        assert f"Note: {name}: wikitext is left out. {path}: no row has a metric that is a number" in text
+
+
+def test_a_metric_or_field_that_a_task_lacks_leaves_out_that_task(tmp_path, capsys):
+    logs = {"arc": {}, "gsm": {"metrics": ["acc"], "doc": {"question": "q"}}}
+    folders = [harness_folder(tmp_path / name, logs) for name in "ab"]
+    text = compared(capsys, *folders, "--metric", "acc_norm")
+    assert (
+        "ARC ↑" in text
+        and "GSM" not in text
+        and "a: gsm is left out." in text
+        and "no metric acc_norm" in text
+    )
+    text = compared(capsys, *folders, "--cluster", "doc.image_id")
+    assert "ARC ↑" in text and "GSM" not in text and "40 rows have no doc.image_id" in text
+    message = refused(capsys, "compare", *folders, "--metric", "bleu")
+    assert "no metric bleu (remedy: choose from acc, acc_norm)" in message
+
+
+def test_a_damaged_log_still_refuses_the_comparison(tmp_path, capsys):
+    folders = [harness_folder(tmp_path / name, {"arc": {}, "gsm": {}}) for name in "ab"]
+    path = folders[1] / "samples_gsm_2026-11-28T09-00-00.1.jsonl"
+    path.write_text(path.read_text()[:-20])
+    assert f"{path} row 40: broken line" in refused(capsys, "compare", *folders)
+
+
+def test_models_without_a_common_task_say_what_was_left_out(tmp_path, capsys):
+    broken = {"metrics": ["acc"], "acc": "N/A"}
+    a = harness_folder(tmp_path / "a", {"arc": {}, "gsm": broken})
+    b = harness_folder(tmp_path / "b", {"gsm": {}})
+    message = refused(capsys, "compare", a, b)
+    assert "the models have no task in common; a: gsm is left out. " in message
+
+
+def test_metrics_and_filters_that_are_not_shown_are_named(tmp_path, capsys):
+    folders = [harness_folder(tmp_path / name, {"arc": {}, "belebele": {}}) for name in "ab"]
+    said = "acc is compared. Also in the logs (choose with --metric): acc_norm."
+    text = compared(capsys, *folders)
+    assert f"Note: arc, belebele: {said}" in text and text.count("acc is compared") == 1
+    assert "is compared" not in compared(capsys, *folders, "--metric", "acc")
+    logs = []
+    for name in "cd":
+        rows = []
+        for chosen in ("strict-match", "flexible-extract"):
+            path = from_harness(tmp_path / f"{name}.jsonl", [1.0, 0.0] * 9, filter=chosen, metrics=["acc"])
+            rows += [json.loads(line) for line in path.read_text().splitlines()]
+        write_rows(path, rows)
+        logs.append(path)
+    text = compared(capsys, *logs)
+    assert (
+        "samples: acc,strict-match is compared. Also in the logs (choose with --metric): "
+        "acc,flexible-extract." in text
+    )
 
 
 def test_a_metric_of_unknown_direction_is_said(tmp_path, capsys):

@@ -78,7 +78,8 @@ def test_the_number_of_tests_is_that_of_the_correction(summary):
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_the_family_fits_without_a_wrapped_line(family_run, width):
     # Without the note on the tested pairs, of which a line may begin with a model's name.
-    summary = build_summary(read_run(family_run)) | {"notes": []}
+    summary = build_summary(read_run(family_run))
+    summary["notes"] = []
     for entries in summary["models"].values():
         entries |= {f"other-{name}": entry for name, entry in entries.items()}
     text = shown(summary, width)

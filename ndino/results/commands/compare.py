@@ -22,7 +22,8 @@ HELP = """
 Print the scores of two or more evaluated models with confidence intervals, and paired tests of every two;
 also their perplexities (RUN/ppl/MODEL), where both have them.
 
-Logs that are broken, incomplete or not comparable are refused with one line that names file and reason.
+Logs that are broken, incomplete or not comparable are refused with one line that names file and reason. A
+task whose sample log has no score to compare is left out and named.
 """
 EXAMPLES = (
     "ndino compare runs/demo --models IT PT+IT",
@@ -48,7 +49,9 @@ def add_arguments(parser: CommandParser) -> None:
         help="the models of the run to compare, space-separated",
     )
     parser.add_argument(
-        "--metric", metavar="NAME", help="of sample logs (default: the first with scores from 0 to 1)"
+        "--metric",
+        metavar="NAME",
+        help="of sample logs (default: the first with scores from 0 to 1, or error rates)",
     )
     parser.add_argument(
         "--cluster",
@@ -157,16 +160,18 @@ def compare(
         name: {key: log for key, log in logs.items() if key in tested} for name, logs in perplexities.items()
     }
     tests = compare_pairs(pairs, perplexity_figures(perplexity_tests))
+    notes = dict.fromkeys(note for model in models for note in model.notes)
     if not tests and not perplexity_tests:
         remedy = "evaluate them on the same tasks"
-        raise ResultsError(paths[0], "the models have no task in common", remedy=remedy)
+        said = [note.rstrip(".") for note in notes]
+        raise ResultsError(paths[0], "; ".join(["the models have no task in common", *said]), remedy=remedy)
     summary = {
         "models": summarise_models(models),
         "perplexity": summarise_perplexities(shared, [name for name, _ in given if shared.get(name)]),
         "perplexity_tests": perplexity_tests,
         "tests": tests,
         "notes": [
-            *dict.fromkeys(note for model in models for note in model.notes),
+            *notes,
             *unnamed_images(models),
             *left_out,
         ],

@@ -2,20 +2,22 @@
 
 lmms-eval names them ``DATE_samples_TASK.jsonl``, the harness ``samples_TASK_DATE.jsonl``. A line holds
 ``doc_id``, ``target``, ``filtered_resps``, ``doc_hash``, and a key for each metric; the harness adds ``doc``,
-``filter`` and ``metrics``. Neither says how a score is made, so scores from 0 to 1 are taken as they are.
+``filter`` and ``metrics``. Neither says how a score is made, so scores from 0 to 1 are taken as they are, and
+error rates above 1 too: the tests and intervals of fractional scores need no upper bound.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ndino.results.logs.directions import is_lower_better
+from ndino.results.logs.directions import is_lower_better, may_exceed_one
 from ndino.results.logs.fields import ResultsError, field, read_rows
 from ndino.results.logs.samples import LoggedSample
 from ndino.results.logs.tasks import ModelLogs, TaskLog
@@ -32,6 +34,10 @@ _OTHERS = frozenset(
     }
 )
 _OTHER_LOG = "give a log that lmms-eval or lm-evaluation-harness wrote with --log_samples"
+
+
+class UnusableTaskError(ResultsError):
+    """A sound log of a task that has no score to compare, or not the metric or field that was asked for."""
 
 
 def sample_logs(path: Path) -> list[Path]:
@@ -55,22 +61,35 @@ def read_foreign(
 ) -> ModelLogs:
     """Read a model's sample logs, one for each task; of several for a task the newest.
 
+    A task that has nothing to compare is left out with a note, unless no other task is left.
+
     Args:
         paths: from `sample_logs`.
-        metric: which to compare; default: the first with scores from 0 to 1.
+        metric: which to compare; default: the first with scores from 0 to 1, or error rates.
         cluster: the field whose equal values make rows dependent, such as ``doc.image_id``; default: the
             image, if a field is known to name it.
 
     Raises:
-        ResultsError: a line that cannot be used, a document twice, no such metric or field.
+        ResultsError: a line that cannot be used, a document twice, no such metric or field in any task.
     """
     newest = {task_of(path) or "samples": path for path in paths}
     left_out = [path for path in paths if path not in newest.values()]
     notes = [f"{name}: {path.name} is older than another log of its task and left out." for path in left_out]
-    tasks = {}
+    tasks: dict[str, TaskLog] = {}
+    unusable: list[UnusableTaskError] = []
+    tasks_of: dict[str, list[str]] = {}  # by what has to be said of them
     for task, path in sorted(newest.items()):
-        tasks[task], said = _read_log(path, metric, cluster)
-        notes += [f"{task}: {each}" for each in said]
+        try:
+            tasks[task], said = _read_log(path, metric, cluster)
+        except UnusableTaskError as error:
+            unusable.append(error)
+            notes.append(f"{name}: {task} is left out. {error}")
+            continue
+        for each in said:
+            tasks_of.setdefault(each, []).append(task)
+    if unusable and not tasks:
+        raise unusable[0]
+    notes += [f"{', '.join(where)}: {each}" for each, where in tasks_of.items()]
     return ModelLogs(name, tasks, tuple(notes))
 
 
@@ -94,7 +113,7 @@ def _read_log(path: Path, metric: str | None, cluster: str | None) -> tuple[Task
                 raise ResultsError(path, f"document {number} appears twice", row=row, remedy="remove one row")
             document.scores[name] = score
     if not found:
-        raise ResultsError(path, "no samples", remedy=_OTHER_LOG)
+        raise UnusableTaskError(path, "no samples", remedy=_OTHER_LOG)
     documents = [found[number] for number in sorted(found)]
     usable = [name for name in _names_of_scores(documents) if _fault(documents, name) is None]
     primary = _primary(path, documents, usable, metric)
@@ -105,6 +124,11 @@ def _read_log(path: Path, metric: str | None, cluster: str | None) -> tuple[Task
     )
     means = {name: fmean(sample.metrics[name] for sample in samples) for name in order}
     said = []
+    if metric is None and len(order) > 1:
+        others = "; ".join(order[1:])
+        said.append(f"{primary} is compared. Also in the logs (choose with --metric): {others}.")
+    if any(sample.metrics[primary] > 1 for sample in samples):
+        said.append(f"{primary} is above 1 in some rows, as error rates can be; 1 is shown as 100 percent.")
     if clustered:
         said.append(f"rows with the same {clustered} are taken to be about the same image.")
     if is_lower_better(primary) is None:
@@ -135,12 +159,13 @@ def _names_of_scores(documents: Sequence[_Document]) -> list[str]:
 
 
 def _fault(documents: Sequence[_Document], name: str) -> str | None:
-    """Where a metric is first missing or not from 0 to 1; None where every document has such a score."""
+    """Where a metric is first missing or not from 0 to 1 (an error rate: negative or not finite), or None."""
+    most = sys.float_info.max if may_exceed_one(name) else 1
     for document in documents:
         score = document.scores.get(name)
         if score is None:
             return f"row {document.row} has no number there"
-        if not 0 <= score <= 1:
+        if not 0 <= score <= most:
             return f"row {document.row} has {score:g}"
     return None
 
@@ -159,13 +184,13 @@ def _primary(path: Path, documents: Sequence[_Document], usable: Sequence[str], 
     else:
         keys = ", ".join(sorted(set(documents[0].line) - _OTHERS)) or "none"
         reason = f"no row has a metric that is a number (fields that could be one: {keys})"
-        raise ResultsError(path, reason, remedy=_OTHER_LOG)
+        raise UnusableTaskError(path, reason, remedy=_OTHER_LOG)
     remedy = (
         f"choose from {', '.join(usable)}"
         if usable
         else "divide percentages by 100, repair or remove such rows"
     )
-    raise ResultsError(path, reason, remedy=remedy)
+    raise UnusableTaskError(path, reason, remedy=remedy)
 
 
 def _cluster_field(path: Path, lines: Sequence[Mapping[str, Any]], cluster: str | None) -> str | None:
@@ -175,7 +200,7 @@ def _cluster_field(path: Path, lines: Sequence[Mapping[str, Any]], cluster: str 
             return name
         if cluster:
             reason = f"{len(missing)} rows have no {cluster}, the first document {missing[0]}"
-            raise ResultsError(path, reason, remedy=f"name a field that all have: {_names(lines[0])}")
+            raise UnusableTaskError(path, reason, remedy=f"name a field that all have: {_names(lines[0])}")
     return None
 
 

@@ -1,7 +1,8 @@
 """Intervals and tests for scores of models on the same questions.
 
-Pure functions. Draws are seeded, so the same scores give the same numbers. "a" and "b" are always scores
-between 0 and 1 of two models (or with right and with shuffled images), for the same rows in the same order.
+Pure functions. Draws are seeded, so the same scores give the same numbers. "a" and "b" are always scores of
+two models (or with right and with shuffled images), for the same rows in the same order: between 0 and 1, or
+error rates, which may be larger.
 
 clusters
     Which rows share an image, and the bootstrap over images.
