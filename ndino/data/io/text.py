@@ -27,6 +27,18 @@ _TAGS = (
     "ref|references|br|hr|small|big|sup|sub|i|b|u|s|em|strong|span|div|p|center|code|nowiki|gallery|math|chem|"
     "table|tr|td|th|li|ul|ol|poem|blockquote|abbr|font|tt|noinclude|onlyinclude|section|score|img|image"
 )
+# Those of the tags that end a line, and with them a word.
+_BLOCK_TAGS = "br|hr|div|p|center|gallery|table|tr|td|th|li|ul|ol|poem|blockquote|section"
+# What editors write before the text of an image, with a bar after each.
+_IMAGE_WORDS = (
+    r"thumb(?:nail)?|miniatura?|mini|vignette|frame(?:d|less)?|border|upright(?:=[\d.]*)?|left|right|center|none|"
+    r"sinistra|destra|centro|\d*x?\d+ ?px|alt=[^|\n]*"
+)
+# Texts that are only an address, or only the name of a file.
+_ADDRESS = re.compile(r"(?:[(<\[]?(?:https?://|www\.)\S+\s*)+", re.IGNORECASE)
+_FILE_NAME = re.compile(
+    r"[^\n]+\.(?:jpe?g|png|gif|svg|tiff?|webp|bmp|xcf|pdf|djvu|og[gv]|web[mp]|mp[34])\W*", re.IGNORECASE
+)
 # What may stand inside braces: anything but braces, or pairs of them, four levels deep.
 _BRACED = r"[^{}]"
 for _ in range(4):
@@ -37,6 +49,7 @@ _RESIDUES = tuple(
     for sign, pattern, replacement in (
         ("<!--", r"<!--.*?-->", ""),
         ("</", r"<(ref|math|chem|gallery|score)\b[^<>]*(?<!/)>[^<>]*</\1\s*>", ""),
+        ("<", rf"</?(?:{_BLOCK_TAGS})\b[^<>]*>", "\n"),
         ("<", rf"</?(?:{_TAGS})\b[^<>]*>", ""),
         (
             "{\\",
@@ -47,7 +60,9 @@ _RESIDUES = tuple(
         ("[[", r"\[\[[^\[\]|]*\|(?:[^\[\]|]*\|)+[^\[\]|]*\]\]", ""),  # images: [[File:a.jpg|thumb|text]]
         ("[[", r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]", r"\1"),  # links: [[page|text]]
         ("[http", r"\[https?://[^\s\[\]]+(?: ([^\[\]]*))?\]", r"\1"),
-        ("[", r" *\[(?:\d{1,3}|(?-i:[a-z]))\]", ""),  # footnotes
+        # Footnotes: [1], [a], [nota 2], [N 1], [nb 1].
+        ("[", r" *\[(?:\d{1,3}|(?-i:[a-z])|(?:n|nb|nota|note|anm)\.? ?\d{1,3})\]", ""),
+        ("|", rf"^[ |]*(?:thumb(?:nail)?|miniatura?) *\|(?: *(?:{_IMAGE_WORDS}) *\|)*", ""),
         # Bold, italics; but not the seconds of an angle or the inches after feet: 45°27'12''.
         ("''", r"(\d['′’] ?\d{1,2}(?:[.,]\d+)?'')(?!')|'{2,5}", lambda found: found[1] or ""),
         ("==", r"^ *(={2,6})([^=\n]+)\1 *$", r"\2"),  # headings
@@ -111,8 +126,13 @@ def cut_to_bounds(text: str, bounds: Bounds) -> str:
     """A clean text, cut to ``bounds``.
 
     Raises:
-        TextError: it is too short, or has too few letters (the figures of a table, a formula).
+        TextError: it is too short, has too few letters (the figures of a table, a formula), or is only an
+            address or the name of a file.
     """
+    if _ADDRESS.fullmatch(text):
+        raise TextError("only an address")
+    if _FILE_NAME.fullmatch(text):
+        raise TextError("only a file name")
     if len(text) > bounds.most:
         ends = [found.end() for found in _SENTENCE_END.finditer(text, 0, bounds.most + 1)]
         ends = [end for end in ends if bounds.least <= end <= bounds.most]

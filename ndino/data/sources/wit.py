@@ -37,7 +37,7 @@ SOURCE = "wit"
 SECONDS_BETWEEN = 0.1
 MAX_BYTES = 32 * 1024**2
 PARQUET = ".parquet"
-GUARDS = 2  # version of how texts are cleaned and filtered
+GUARDS = 3  # version of how texts are cleaned and filtered
 # Threads beyond one per connection: they decode while the others download.
 WAITING = 2
 

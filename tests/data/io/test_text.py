@@ -54,7 +54,12 @@ def test_no_control_characters_no_stray_space_no_image_marker(text: str) -> None
         ("un fatto [1][23] noto [a].", "un fatto noto."),
         ("a{{cite web|url=x|{{nested}}}}b", "ab"),
         ('testo<ref name="x">fonte</ref> e<ref name="x" /> altro', "testo e altro"),
-        ("H<sub>2</sub>O<br/>&egrave; acqua&nbsp;&amp; vita", "H2Oè acqua & vita"),
+        ("H<sub>2</sub>O<br/>&egrave; acqua&nbsp;&amp; vita", "H2O\nè acqua & vita"),
+        ("Il palazzo<br>vecchio</p><p>di <i>Siena</i><li>uno</li>", "Il palazzo\nvecchio\ndi Siena\nuno"),
+        ("nel 1900[nota 2], nel[N 1] 1901 [nb 1][Note 3] [Salmo 23].", "nel 1900, nel 1901 [Salmo 23]."),
+        ("thumb|La torre di Pisa", "La torre di Pisa"),
+        ("| thumb | right | 200px |alt=a b| La torre | di Pisa", "La torre | di Pisa"),
+        ("il thumb e la torre|ponte", "il thumb e la torre|ponte"),
         ("== Storia ==\nNel 1900", "Storia\nNel 1900"),
         ("Dante (, Firenze) e (; ) altro", "Dante (Firenze) e altro"),
         ("3 < 5 e 7 > 2, x = y", "3 < 5 e 7 > 2, x = y"),
@@ -73,6 +78,28 @@ def test_no_control_characters_no_stray_space_no_image_marker(text: str) -> None
 )
 def test_what_is_cleaned_and_what_is_not(text: str, expected: str) -> None:
     assert clean(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("https://it.wikipedia.org/wiki/File:Torre.jpg", "only an address"),
+        ("www.example.org/pagina-lunga", "only an address"),
+        ("Torre_di_Pisa_2010_vista_nord.jpg", "only a file name"),
+        ("File:Torre di Pisa, vista da nord.JPEG", "only a file name"),
+    ],
+)
+def test_addresses_and_file_names_are_no_text(text: str, reason: str) -> None:
+    with pytest.raises(TextError) as rejected:
+        cut_to_bounds(clean(text), Bounds(8, 1000))
+    assert rejected.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    "text", ["La torre, da https://example.org/torre", "DSC00123.JPG, la torre di Pisa", "La torre di Pisa. "]
+)
+def test_texts_that_name_an_address_or_a_file_stay(text: str) -> None:
+    assert cut_to_bounds(clean(text), Bounds(8, 1000)) == text.strip()
 
 
 def test_editors_notes_in_brackets_are_removed_and_other_brackets_stay() -> None:
