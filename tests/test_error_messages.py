@@ -21,7 +21,7 @@ REASONS = {
     "BusyError": "the message is an argument of exclusive_lock, see below",
 }
 # Errors that compose the remedy from an argument that they require.
-COMPOSED = {"ConversationError", "ResultsError"}
+COMPOSED = {"ConversationError", "ResultsError", "UnusableTaskError"}
 # Single places whose remedy cannot be seen in the source, and why it is there.
 ELSEWHERE = {
     "ndino/llava_next/process.py": ("StageError(known)", "an error of the trainer's process, passed on"),
