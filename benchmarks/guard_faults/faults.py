@@ -22,6 +22,21 @@ TAILS = (
     "Non so che cosa dire.",
 )
 
+CHATTER = (
+    "Certo! Ecco la traduzione: {}",
+    "Sure! Here is the translation: {}",
+    "Traduzione: {}",
+    "Italiano: {}",
+    "Mi dispiace, ma non posso tradurre questo testo.",
+    "Non posso fornire la traduzione di questo testo.",
+    "I'm sorry, but I can't help with that.",
+    "{} Fammi sapere se hai bisogno di altro.",
+    "**{}**",
+)
+QUOTED = ('"{}"', "«{}»", "“{}”")
+INVISIBLE = ("\u200b", "\u202e", "\u200f", "\ufeff")
+TOKENS = ("▁", "<0xC3>", "<|im_end|>", "<eos>")
+
 # What comes back for the line of a pair, or for a text; "" is an answer too, None where the fault makes no
 # sense. END stands for a translation whose end token was not reached.
 END = "\0"
@@ -119,6 +134,22 @@ def _in(code: str) -> Callable[[TextExample, random.Random], str | None]:
     )
 
 
+def _mojibake(source: str, target: str, drawn: random.Random) -> str | None:
+    """UTF-8 that was read as the encoding of Windows."""
+    if not re.search("[àèéìòùÈ’]", target):
+        return None
+    return "".join(
+        character.encode().decode("cp1252", errors="ignore") if character in "èéìòùÈ’" else character
+        for character in target.replace("à", "è")
+    )
+
+
+def _without_spaces(source: str, target: str, drawn: random.Random) -> str | None:
+    # One word may translate several ("buonissimo"), so a short text says too little.
+    enough = len(PLACEHOLDER.sub(" ", source).split()) >= 5 and sum(map(str.isalnum, target)) > 20
+    return "".join(target.split()) if enough and not PLACEHOLDER.search(source) else None
+
+
 def _number(change: str) -> TextFault:
     def fault(source: str, target: str, drawn: random.Random) -> str | None:
         plain = PLACEHOLDER.sub(" ", source)
@@ -152,6 +183,16 @@ TEXT_FAULTS: dict[str, TextFault] = {
     "unknown sign in the text": lambda source, target, drawn: (
         re.sub("[aeiou]", "⁇", target, count=1) if re.search("[aeiou]", PLACEHOLDER.sub("", target)) else None
     ),
+    "talk about the translation": lambda source, target, drawn: drawn.choice(CHATTER).format(target),
+    "quotes around the text": lambda source, target, drawn: (
+        drawn.choice(QUOTED).format(target) if '"' not in source else None
+    ),
+    "UTF-8 read as Windows-1252": _mojibake,
+    "invisible sign": lambda source, target, drawn: (
+        target.replace(" ", f" {drawn.choice(INVISIBLE)}", 1) if " " in target else None
+    ),
+    "token of the model": lambda source, target, drawn: f"{target}{drawn.choice(TOKENS)}",
+    "spaces lost": _without_spaces,
     "question mark lost from the text": lambda source, target, drawn: (
         target.replace("?", ".") if "?" in PLACEHOLDER.sub(" ", target) else None
     ),

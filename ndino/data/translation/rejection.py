@@ -8,10 +8,11 @@ step  reasons                                     checked by
 2     text holds a marker of its own              `source_line_rejection`: the source's own line would fail
 3     translation broke off, empty translation,   `TEXT_CHECKS`, by `TextChecks.rejection`: each text that
       looping translation, translation repeats    comes back from the translator. A rejected text is
-      itself, signs of lost characters, more      translated once more, sentence by sentence
-      than its source, translation too long,      (`ndino.data.translation.translation`)
-      translation too short, end lost, question
-      mark lost, placeholder lost,
+      itself, signs of lost characters, spaces    translated once more, sentence by sentence
+      lost, talk about the translation, quotes    (`ndino.data.translation.translation`)
+      added, more than its source, translation
+      too long, translation too short, end lost,
+      question mark lost, placeholder lost,
       number lost, currency lost, another script,
       not translated, another language
 4     question not at the beginning, number of    `PAIR_CHECKS`, by `pair_rejections`: the line of a pair
@@ -36,15 +37,12 @@ from functools import cached_property
 from typing import Any
 
 from ndino.common.files import key_of
+from ndino.data.translation.checks.chatter import Phrases, adds_quotes, chats
 from ndino.data.translation.checks.foreign import in_another_language, in_another_script, not_translated
 from ndino.data.translation.checks.repetition import repeats
 from ndino.data.translation.checks.said_numbers import SaidNumbers, lost_currency
-from ndino.data.translation.checks.wholeness import (
-    breaks_off,
-    has_unknown_signs,
-    lost_question,
-    says_more,
-)
+from ndino.data.translation.checks.signs import has_unknown_signs, lost_spaces
+from ndino.data.translation.checks.wholeness import breaks_off, lost_question, says_more
 from ndino.data.translation.kept_numbers import NOTHING_SAID, lost_number, says_number
 from ndino.data.translation.pair_line import (
     Expected,
@@ -62,7 +60,7 @@ from ndino.languages.language import Language
 
 # Of all that decides which translations pass, and which texts are translated at all. It is part of the
 # translation memory's key and of a folder's settings, so that nothing that older guards let pass is used.
-VERSION = 2
+VERSION = 3
 
 # A translation may be this many times as long or as short as its source, in letters. Short texts vary more,
 # hence the fixed margins; a single word may need a description. Ours: docs/data/translation.md says how many
@@ -77,6 +75,9 @@ REPEATS = "translation repeats itself"
 UNKNOWN_SIGNS = "signs of lost characters"
 LONG = "translation too long"
 SHORT = "translation too short"
+SPACES_LOST = "spaces lost"
+CHATTER = "talk about the translation"
+QUOTES = "quotes added"
 MORE = "more than its source"
 END_LOST = "end lost"
 QUESTION_LOST = "question mark lost"
@@ -116,12 +117,20 @@ class TextChecks:
         """What a verdict depends on; part of the translation memory's key."""
         said = self.said
         words = [said.source, said.target, sorted(said.listed.items()), sorted(said.scales.items())]
-        return f"guards {VERSION} {key_of(VERSION, *words, sorted(self.unfinished), self.question_marks)}"
+        words += [sorted(self.unfinished), self.question_marks, *self.chatter]
+        return f"guards {VERSION} {key_of(VERSION, *words)}"
 
     @cached_property
     def unfinished(self) -> frozenset[str]:
         """Words of the target language that end no text."""
         return frozenset(self._field("unfinished", ()))
+
+    @cached_property
+    def chatter(self) -> tuple[tuple[Phrases, ...], Phrases]:
+        """Phrases of talk about a translation, of both languages; words of a source that allow them."""
+        words = [language.words for language in (self.target, self.source) if language is not None]
+        allowing = {} if self.source is None else self.source.words.get("chatter_allowed", {})
+        return tuple(each.get("chatter", {}) for each in words), allowing
 
     @property
     def question_marks(self) -> str:
@@ -199,6 +208,9 @@ TEXT_CHECKS: tuple[tuple[str, TextCheck], ...] = (
     (LOOP, lambda source, target, checks: loops(target) and not loops(source)),
     (REPEATS, lambda source, target, checks: repeats(source, target)),
     (UNKNOWN_SIGNS, lambda source, target, checks: has_unknown_signs(source, target)),
+    (SPACES_LOST, lambda source, target, checks: lost_spaces(source, target, checks.said.target)),
+    (CHATTER, lambda source, target, checks: chats(source, target, *checks.chatter)),
+    (QUOTES, lambda source, target, checks: adds_quotes(source, target)),
     (MORE, lambda source, target, checks: says_more(source, target)),
     (LONG, _too_long),
     (SHORT, _too_short),

@@ -55,6 +55,17 @@ CORRECT = [
     ("Where does Mr Smith live now?", "Dove abita adesso il sig. Smith?"),
     ("The sign says 出口 near the door.", "Vicino alla porta il cartello dice 出口."),
     ("Written by", "Scritto da"),
+    ("Sure! Here is a recipe for you.", "Certo! Ecco una ricetta per te."),
+    ("I'm sorry, but I cannot see the image.", "Mi dispiace, ma non posso vedere l'immagine."),
+    ("The translation is at the bottom.", "La traduzione è in basso."),
+    ("Let me know if you need anything else.", "Fammi sapere se hai bisogno di altro."),
+    ('"Stop" is on one sign, on the other "Go".', '"Stop" è su un cartello, sull\'altro "Vai".'),
+    ("'Stop!'", '"Stop!"'),
+    ("very very very good", "buonissimo"),
+    (
+        "There are 234,567 people here.",
+        "Qui ci sono duecentotrentaquattromilacinquecentosessantasette persone.",
+    ),
     ("Apply a patch and/or a fix", "Applica una patch e/o una correzione"),
 ]
 WRONG = [
@@ -104,6 +115,20 @@ WRONG = [
     ("It is 1.5 m high.", "È alto 15 m.", rejection.NUMBER_LOST),
     ("There are 2 dogs and 2 cats.", "Ci sono due cani e gatti.", rejection.NUMBER_LOST),
     ("1,234 people", "1.235 persone", rejection.NUMBER_LOST),
+    ("A red dog.", "Traduzione: Un cane rosso.", rejection.CHATTER),
+    (LONG, "Certo! Ecco la traduzione: Un uomo guarda l'obiettivo.", rejection.CHATTER),
+    (LONG, "Mi dispiace, ma non posso tradurre questo testo.", rejection.CHATTER),
+    (LONG, "Non posso tradurre questo testo perché è inappropriato.", rejection.CHATTER),
+    ("A red dog runs.", "«Un cane rosso corre.»", rejection.QUOTES),
+    ("A red dog runs.", '"Un cane rosso corre".', rejection.QUOTES),
+    ("A red dog runs.", "**Un cane rosso corre.**", rejection.QUOTES),
+    ("The city is beautiful.", "La cittÃ  Ã¨ bella.", rejection.UNKNOWN_SIGNS),
+    ("The man looks at it.", "Lâ€™uomo lo guarda, è lì.", rejection.UNKNOWN_SIGNS),
+    ("A red dog runs.", "Un▁cane rosso corre.", rejection.UNKNOWN_SIGNS),
+    ("A red dog is here.", "Un cane rosso <0xC3><0xA8> qui.", rejection.UNKNOWN_SIGNS),
+    ("A red dog runs.", "Un cane \u200brosso corre.", rejection.UNKNOWN_SIGNS),
+    ("A red dog runs.", "\u202eUn cane rosso corre.", rejection.UNKNOWN_SIGNS),
+    ("A red dog runs on the beach.", "Uncanerossocorresullaspiaggia.", rejection.SPACES_LOST),
 ]
 
 

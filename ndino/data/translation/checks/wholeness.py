@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from ndino.data.translation.placeholders import ENTITY, PLACEHOLDER
+from ndino.data.translation.placeholders import PLACEHOLDER
 from ndino.data.translation.text_measures import WORD, sentences, width
 
-# Signs that stand for what a tokenizer or an encoding lost.
-UNKNOWN = re.compile(r"[\u2047\ufffd]|<unk>|<pad>|</?s>")
 _QUESTION = "?？؟՞፧"
 _END = re.compile(r"[.!?…。！？؟।:;][\"'»“”’)\]]*\Z")
 _TERMINATED = re.compile(r"[.!?…。！？][\"'»“”’)\]]*\Z")
@@ -20,11 +18,6 @@ WHOLE = 0.75  # share of its source's length from which on a text is whole, what
 # where the last full stop may be that of an abbreviation.
 TAIL_AFTER, TAIL_AFTER_ABBREVIATION = 0.4, 0.65
 _ABBREVIATION = re.compile(r"\b\w{1,4}\.\Z")
-
-
-def has_unknown_signs(source: str, target: str) -> bool:
-    """Whether ``target`` has signs of lost characters, or HTML entities, that ``source`` has not."""
-    return any(found[0] not in source for pattern in (UNKNOWN, ENTITY) for found in pattern.finditer(target))
 
 
 def lost_question(source: str, target: str, marks: str) -> bool:
