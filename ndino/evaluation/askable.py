@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ndino.common.errors import reason_of
@@ -15,12 +16,14 @@ from ndino.formats.questions.faults import marker_fault
 
 
 def require_askable(model: Model, backend: Backend, benchmarks: Benchmarks) -> None:
-    """Check every question of our tasks against a model: control tokens and, for our backend, its length.
+    """Check every question of our tasks against a model: control tokens, also of its answer, and, for our
+    backend, its length.
 
     Nothing is checked where the tokenizer cannot be loaded: loading the model says so.
 
     Raises:
-        SetupError: a question holds a control token, or is longer than the context; names the rows.
+        SetupError: a question or an answer holds a control token, or a question is longer than the
+            context; names the rows.
     """
     ours = [name for name in benchmarks.names if benchmarks.task(name).is_ours]
     reader = _Reader.of(model, backend) if ours else None
@@ -30,7 +33,8 @@ def require_askable(model: Model, backend: Backend, benchmarks: Benchmarks) -> N
         task, sizes = benchmarks.task(name), benchmarks.image_sizes(name)
         faults = []
         for number in range(benchmarks.size(name)):
-            if (reason := reader.fault(task.prompt(number), sizes[number])) is not None:
+            reason = reader.fault(task.prompt(number), sizes[number])
+            if reason := reason or reader.answer_fault(task.target_texts(number)):
                 faults.append((number, reason))
         if faults:
             named = faulty_rows(task.task.eval_docs, faults)
@@ -78,3 +82,8 @@ class _Reader:
                 f"the question has {length} tokens with its image, but the model's context is {self.context}"
             )
         return None
+
+    def answer_fault(self, texts: Sequence[str]) -> str | None:
+        """Which control token an answer holds; perplexity skips such a row, and no model can give it."""
+        found = (marker_fault(text, self.markers, "the answer") for text in texts)
+        return next(filter(None, found), None)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.evaluation.benchmarks import Benchmarks
-from ndino.evaluation.controls import RIGHT
+from ndino.evaluation.controls import BLANK, RIGHT, shuffle_number
 from ndino.evaluation.models import Backend, Model
 from ndino.evaluation.processes import Processes
 from ndino.evaluation.provenance import answers_depend_on
@@ -71,10 +71,23 @@ class EvaluationRun:
     def stale(self, model: Model) -> Iterator[str]:
         """A line for each reason why finished tasks are asked again."""
         store = self.stores[model.name]
-        tasks: dict[str, list[str]] = {}
+        tasks: dict[tuple[str, str], list[str]] = {}
         for task in self.benchmarks.names:
             difference = partial(self.benchmarks.difference, task)
             if (reason := store.changed(task, self.depends(model, task), difference)) is not None:
-                tasks.setdefault(reason, []).append(task)
-        for reason, names in tasks.items():
-            yield f"{store.folder}: {', '.join(names)}: stale and made again, since this changed: {reason}"
+                tasks.setdefault((reason, self._lost_controls(store, task)), []).append(task)
+        for (reason, lost), names in tasks.items():
+            made_again = f"{', '.join(names)}: stale and made again, since this changed: {reason}"
+            yield f"{store.folder}: {made_again}{lost}"
+
+    def _lost_controls(self, store: ResultsStore, task: str) -> str:
+        """Which finished controls of a task are removed with it and not asked again, and how to ask them."""
+        finished = store.controls(task)
+        lost = [control for control in finished if control not in self.controls]
+        if not lost:
+            return ""
+        shuffles = max(map(shuffle_number, (*finished, *self.controls)))
+        blank = BLANK in (*finished, *self.controls)
+        flags = [f"--shuffle {shuffles}" if shuffles > 1 else "--shuffle"] * bool(shuffles)
+        again = " ".join(flags + ["--blank"] * blank)
+        return f"; its controls {', '.join(lost)} are removed ({again} asks them again)"

@@ -87,6 +87,11 @@ class LoadedTask:
         """The right answer, or a list of them."""
         return self.task.doc_to_target(self.document(number))
 
+    def target_texts(self, number: int) -> list[str]:
+        """The right answers that are texts."""
+        found = self.target(number)
+        return [text for text in (found if isinstance(found, list) else [found]) if isinstance(text, str)]
+
     def images(self, number: int) -> list[Image]:
         """The images of a row, decoded."""
         return self.task.doc_to_visual(self.task.eval_docs[number])

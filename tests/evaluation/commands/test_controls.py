@@ -46,10 +46,24 @@ def test_several_exchanges_and_blank_images_are_kept_read_and_resumed(run, tmp_p
     assert {path.name: path.read_bytes() for path in folder.glob("*.jsonl")} == kept
 
 
-def test_controls_of_a_task_made_again_are_removed(run, tmp_path):
+def test_controls_of_a_task_made_again_are_removed_and_named(run, tmp_path, capsys):
     folder = tmp_path / "eval" / "it"
     assert run("--tasks", "mtvqa-it", "--shuffle", 2, "--blank", "--limit", 2) == 0
     assert len(list(folder.glob("mtvqa-it.*.jsonl"))) == 3
+    capsys.readouterr()
     assert run("--tasks", "mtvqa-it") == 0
+    said = "; its controls shuffled, shuffled-2, blank are removed (--shuffle 2 --blank asks them again)\n"
+    assert said in capsys.readouterr().err
     assert {path.name for path in folder.iterdir()} == {"mtvqa-it.jsonl", "results.json"}
     assert "controls" not in results(folder)["tasks"]["mtvqa-it"]
+
+
+def test_only_controls_that_are_not_asked_again_are_named(run, tmp_path, capsys):
+    assert run("--tasks", "mtvqa-it", "--shuffle", 2, "--blank", "--limit", 2) == 0
+    capsys.readouterr()
+    assert run("--tasks", "mtvqa-it", "--shuffle", "--limit", 3) == 0
+    said = "; its controls shuffled-2, blank are removed (--shuffle 2 --blank asks them again)\n"
+    assert said in capsys.readouterr().err
+    capsys.readouterr()
+    assert run("--tasks", "mtvqa-it", "--shuffle") == 0
+    assert "its controls" not in capsys.readouterr().err

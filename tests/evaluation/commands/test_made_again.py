@@ -66,6 +66,7 @@ def test_a_changed_model_removes_no_result_that_is_not_made_again(
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "stale" in line]
     assert line == (
         f"ndino evaluate: {folder}: pope-it, mtvqa-it: stale and made again, since this changed: {part}"
+        "; its controls shuffled are removed (--shuffle asks them again)"
     )
     assert {path.name for path in folder.iterdir()} == {"pope-it.jsonl", "mtvqa-it.jsonl", "results.json"}
 
