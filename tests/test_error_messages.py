@@ -146,7 +146,9 @@ def test_an_error_names_a_remedy(where):
     assert found, ast.unparse(call)
 
 
-@pytest.mark.parametrize("where", [key for key, (kind, _, _) in RAISED.items() if kind == "ResultsError"])
+@pytest.mark.parametrize(
+    "where", [key for key, (kind, _, _) in RAISED.items() if kind in {"ResultsError", "UnusableTaskError"}]
+)
 def test_an_error_about_results_has_its_remedy_as_an_argument(where):
     assert "remedy" in {argument.arg for argument in RAISED[where][1].keywords}
 
