@@ -11,6 +11,9 @@ from ndino.languages.tokens import NEWLINE, Phrases, Token, plain, tokens
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 _BOUNDARIES = frozenset({".", ",", ":", ";", "!", "?", "(", ")", "–", "—", NEWLINE})
 _FULL_STOPS = frozenset({".", ":", "!", "?", NEWLINE})
+_LEADING_MARKS = frozenset({":", "-", "–", NEWLINE})
+# Signs of right and wrong; a ballot box with a cross may mean either.
+_TICKS, _CROSSES = frozenset("✓✔✅☑👍"), frozenset("✗✘✕✖❌❎☐👎")
 # Beside one of these a letter is part of a formula: "F = ma", "A + B", "20 °C".
 _FORMULA = frozenset("=+*/^<>≤≥≠≈×·÷±→∝~|°\\%&@#")
 
@@ -53,8 +56,10 @@ class LetterReader:
         self._copulas, self._affirming = Phrases(words.copulas), Phrases(words.affirming)
         self._breaks, self._reasons = Phrases(words.breaks), Phrases(words.reasons)
         self._denials = folded(words.denials)
-        self._denying = self._denials | folded(words.excluding)
-        self._right, self._wrong = folded(words.right), folded(words.wrong)
+        self._no, self._excluding = folded(words.no), Phrases(words.excluding)
+        self._right, self._wrong = folded(words.right), Phrases(words.wrong)
+        self._rejecting, self._passives = Phrases((*words.excluding, *words.wrong)), Phrases(words.passives)
+        self._correcting = Phrases(words.correcting)
         self._right_nouns = folded(words.announcers)
         self._articles, self._joining = folded(words.articles), folded((*words.articles, *words.joining))
         self._either = folded(words.either)
@@ -93,9 +98,9 @@ class LetterReader:
         found = tokens(line)
         words = [token.text for token in found if token.is_word]
         marks = {token.text for token in found if not token.is_word}
-        if len(words) == 1 and len(words[0]) == 1 and words[0].upper() in letters and not marks & _FORMULA:
-            return words[0].upper()
-        return None
+        if len(words) != 1 or len(words[0]) != 1 or marks & (_FORMULA | _CROSSES):
+            return None
+        return words[0].upper() if words[0].upper() in letters else None
 
     def _mentions(self, text: str, letters: str, choices: Mapping[str, str]) -> list[_Mention]:
         found = tokens(text)
@@ -109,12 +114,16 @@ class LetterReader:
             denied = not group[0].is_labelled and self._is_denied_before(found, start)
             denied = denied or (not group[-1].labels and self._is_denied_after(found, end))
             denied = denied or (not group[-1].own_text and self._offers_another(found, end))
+            mark = _mark_beside(found, start, end)
+            denied = denied or mark in _CROSSES
             # "The options are A, B and C" announces none of them.
             described = self._copulas.at(found, end) > 0
             announced = (group[0].announced and not described) or self._is_confirmed(found, end)
+            announced = announced or mark in _TICKS
             announced = announced and len(group) == 1
             for mention in group:
                 mention.denied, mention.announced = mention.denied or denied, announced
+        self._deny_corrected(found, mentions)
         return mentions
 
     def _mention(
@@ -235,6 +244,7 @@ class LetterReader:
         while start and found[start - 1].key in self._articles:
             start -= 1
         begins = start == 0 or _ends_clause(found, start - 1) or self._breaks.before(found, start) > 0
+        begins = begins or self._correcting.before(found, start) > 0
         return begins and all(not token.is_word for token in found[end:])
 
     def _joined(self, found: list[Token], mentions: Sequence[_Mention]) -> list[list[_Mention]]:
@@ -249,31 +259,97 @@ class LetterReader:
         return groups
 
     def _is_denied_before(self, found: list[Token], start: int) -> bool:
-        """Whether a denial stands before in the same clause."""
+        """Whether a denial stands before in the same clause, or "wrong:" with nothing of its own."""
         place = start
         while place and not _ends_clause(found, place - 1):
-            if self._breaks.before(found, place):
+            if self._breaks.before(found, place) or self._correcting.before(found, place):
                 break
             if length := self._affirming.before(found, place):
                 place -= length
                 continue
-            place -= 1
-            if found[place].key in self._denying:
+            if self._excluding.before(found, place) or found[place - 1].key in self._denials:
                 return True
-        return False
+            place -= 1
+        return self._is_called_wrong_before(found, start)
+
+    def _is_called_wrong_before(self, found: list[Token], start: int) -> bool:
+        """Whether "wrong" announces an option: "Wrong: B", "The wrong answer is B", not "A: wrong, B"."""
+        place = start
+        while place and not (length := self._rejecting.before(found, place)):
+            opens = found[place - 1].text in _OPENING or found[place - 1].text in _LEADING_MARKS
+            length = self._leads.before(found, place) or int(opens)
+            if not length:
+                return False
+            place -= length
+        if not place:
+            return False
+        colon = NEWLINE not in {token.text for token in found[place:start]} or found[place].text == ":"
+        place -= length
+        while place and (length := self._leads.before(found, place)):
+            place -= length
+        return colon and (not place or found[place - 1].text in _FULL_STOPS - {":"})
 
     def _is_denied_after(self, found: list[Token], end: int) -> bool:
-        """Whether a denial follows, or "is wrong"."""
+        """Whether a denial follows, or "is wrong", "(wrong)", "? No"."""
         if end < len(found) and found[end].key in self._denials:
             return True
-        length = self._copulas.at(found, end)
+        if self._is_called_wrong_after(found, end):
+            return True
+        length = self._copulas.at(found, end) or self._passives.at(found, end)
         while length and end < len(found) and not _ends_clause(found, end):
             if self._breaks.at(found, end):
                 break
-            if found[end].key in self._wrong or found[end].key in self._denials:
+            if self._wrong.at(found, end) or found[end].key in self._denials:
                 return True
             end += 1
         return False
+
+    def _is_called_wrong_after(self, found: list[Token], end: int) -> bool:
+        """Whether a remark rejects an option: "B (wrong)", "B: not right", "B? No", "B I exclude"."""
+        place = end
+        asked = place < len(found) and found[place].text == "?"
+        bracketed = place < len(found) and found[place].text in _OPENING
+        if (
+            asked
+            or bracketed
+            or (place < len(found) and found[place].text in {*_LEADING_MARKS, ","} - {NEWLINE})
+        ):
+            place += 1
+        if place == len(found):
+            return False
+        # "B: Wrong" may be the text of an option.
+        if place > end and not (asked or bracketed) and not found[place].text.islower():
+            return False
+        denies = asked or (bracketed and found[place].text.islower())
+        clitic = place == end and found[place].key in self._articles
+        rejected = False
+        while place < len(found) and found[place].is_word:
+            wrong = self._wrong.at(found, place) or (
+                self._excluding.at(found, place) if clitic or asked else 0
+            )
+            denial = int(
+                denies and not self._affirming.at(found, place) and found[place].key in self._denials
+            )
+            length = wrong or denial or self._leads.at(found, place)
+            if not length:
+                # "B, wrong is A" is about another option; "B? I do not think so" is about this one.
+                return rejected and (
+                    bool(self._breaks.at(found, place)) or (asked and not _is_capital(found[place]))
+                )
+            rejected = rejected or bool(wrong or denial)
+            place += length
+        return rejected
+
+    def _deny_corrected(self, found: list[Token], mentions: Sequence[_Mention]) -> None:
+        """Deny the options before "no, I mean" where another one is named behind it."""
+        last = max((mention.start for mention in mentions if not mention.denied), default=0)
+        corrected = 0
+        for place in range(1, last):
+            after_stop = _ends_clause(found, place - 1) and found[place + 1].text == ","
+            if self._correcting.at(found, place) or (after_stop and found[place].key in self._no):
+                corrected = place
+        for mention in mentions:
+            mention.denied = mention.denied or (mention.end <= corrected and not mention.own_text)
 
     def _is_confirmed(self, found: list[Token], end: int) -> bool:
         """Whether "is right" or "is the answer" follows."""
@@ -305,6 +381,24 @@ def _is_in_formula(found: Sequence[Token], place: int) -> bool:
     if after is None:
         return False
     return after.text in _FORMULA or (after.glued and after.text in _OPENING) or _is_joined(found, place + 1)
+
+
+def _mark_beside(found: Sequence[Token], start: int, end: int) -> str:
+    """The tick or cross of an option: before it where the line begins with one, otherwise behind it."""
+    marks = _TICKS | _CROSSES
+    end += end < len(found) and found[end].text in (_LEADING_MARKS - {NEWLINE}) | _OPENING
+    before = found[start - 1].text if start else ""
+    after = found[end].text if end < len(found) else ""
+    if before not in marks and after not in marks:
+        return ""
+    first = start
+    while first and found[first - 1].text != NEWLINE:
+        first -= 1
+    if found[first].text in marks:
+        return before if before in marks else ""
+    if after in marks:
+        return after
+    return before if start > 1 and not found[start - 2].is_word else ""
 
 
 def _is_joined(found: Sequence[Token], place: int) -> bool:

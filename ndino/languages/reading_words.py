@@ -31,7 +31,7 @@ class ReadingWords:
         yes_alone: words that mean yes only alone or before punctuation, since they have other meanings.
         no: words that mean no where they begin an answer.
         denials: words that deny what follows them in a sentence.
-        excluding: words that exclude the options named after them.
+        excluding: words and phrases that exclude the options named after them.
         affirming: phrases with a denial in them that deny nothing.
         breaks: words that begin a new clause, which a denial before them does not reach.
         reasons: words after an option that begin the reason for it.
@@ -42,7 +42,9 @@ class ReadingWords:
         copulas: forms of "to be" between an announcer and what it announces.
         leads: words that may stand between an announcer and an option.
         right: words that confirm an option after a copula.
-        wrong: words that reject one.
+        wrong: words and phrases that reject one.
+        passives: what may stand between an option and one of these ("B must be excluded").
+        correcting: what takes back the option before it where another one follows ("I mean").
     """
 
     numbers: str
@@ -72,6 +74,8 @@ class ReadingWords:
     leads: tuple[str, ...]
     right: tuple[str, ...]
     wrong: tuple[str, ...]
+    passives: tuple[str, ...]
+    correcting: tuple[str, ...]
 
     @classmethod
     def of(cls, language: Language) -> ReadingWords:

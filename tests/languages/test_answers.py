@@ -95,6 +95,8 @@ WORDS = {
     "leads": ["tu"],
     "right": ["korek"],
     "wrong": ["fals"],
+    "passives": ["iz"],
+    "correcting": ["vel ne"],
 }
 
 
@@ -130,6 +132,7 @@ def test_all_words_come_from_the_languages_file(made_up):
             ("ne dub A", "A"),
         ),
         *(("La risposta è B", None), ("B aw dom", None)),
+        *(("B (fals)", None), ("fals: B", None), ("B iz fals", None), ("solv es B, vel ne C", "C")),
     ]:
         assert answers.letter(said, "ABC") == letter, said
     for one, other in [

@@ -107,6 +107,66 @@ DENIED = [
     *("L'opzione {} è sicuramente sbagliata.", "La {} non può essere", "Non è vero che la risposta è {}"),
     *("Né {} né OTHER", "Escluderei {} e OTHER", "Le opzioni {}, OTHER e F non sono corrette"),
 ]
+# Rejected by a doubt, by "wrong" before or behind it, by a question that is answered, or by a cross.
+REJECTED = [
+    *("dubito che sia {}", "Dubito sia la {}", "Ho dei dubbi che sia {}", "Difficilmente è {}"),
+    *("è improbabile che sia {}", "Impossibile che sia {}", "Impossibile {}", "È poco probabile che sia {}"),
+    *("Difficile che sia {}", "La meno probabile è {}", "{} è la meno probabile", "{} è improbabile"),
+    *("{} va esclusa", "la {} va scartata", "{} viene esclusa", "La {} è stata scartata", "{} la escludo"),
+    *("L'opzione {} andrebbe eliminata", "La {} la scarterei", "{} è da escludere", "{} è inesatta"),
+    *("Sbagliato: {}", "Errata: {}", "Risposta errata: {}", "Errata:\n{}", "La risposta sbagliata è {}"),
+    *("È sbagliata la {}", "È falso che la risposta sia {}", "Da escludere: {}", "Escluderei: {}"),
+    *("{} (errata)", "{} (sbagliata)", "{} (Errata)", "({}) (errata)", "**{}** (errata)", "{} errata"),
+    *("{}: errata", "{}, errata", "{} - errata.", "{} (da scartare)", "{} (non è corretta)", "{} (no)"),
+    *("{}? No", "{}? No.", "È {}? No", "{}? Impossibile", "{}? Sbagliato", "{}? Non credo", "{}? Non direi."),
+    *(
+        "{} ✗",
+        "{} ❌",
+        "{}: ❌",
+        "{} ✖️",
+        "{} (❌)",
+        "❌ {}",
+        "✗ {}",
+        "La risposta è {} ❌",
+        "Risposta: ❌ {}",
+    ),
+]
+# What looks like a rejection of the letter confirms it, or is about another one.
+CONFIRMED = [
+    *(
+        "{} (corretta)",
+        "{} (giusta)",
+        "{}: corretta",
+        "{} ✓",
+        "{} ✅",
+        "✅ {}",
+        "{}? Sì",
+        "Non dubito che sia {}",
+    ),
+    *(
+        "Nessun dubbio: {}",
+        "Se non sbaglio è {}",
+        "{}, se non sbaglio",
+        "Sbagliato, è {}",
+        "{} (A è sbagliata)",
+    ),
+    *("A è sbagliata e {} è giusta", "La A è sbagliata. {}", "La A è sbagliata, quindi {}", "☐ A ☑ {}"),
+    *("{} (corretta), A (errata)", "Opzioni errate: A. Quindi {}", "L'affermazione falsa è {}", "{}? Certo"),
+    *(
+        "A ✗ {} ✓",
+        "❌ A ✅ {}",
+        "✅ {} ❌ A",
+        "A ❌\n{} ✅",
+        "Dubito che sia A, direi {}",
+        "A va esclusa, quindi {}",
+    ),
+    *("È improbabile che sia A: {}", "A? No, {}", "A? No. {}"),
+]
+# The answer takes back its first letter.
+CORRECTED = [
+    *("La risposta è A. Cioè no, {}", "La risposta è A. No, {}", "La risposta è A. No, è {}", "A. Anzi, {}"),
+    *("Risposta: A. Mi correggo: {}", "A, no aspetta, {}", "La risposta è A, cioè no, la {}"),
+]
 SEVERAL = [
     *(
         "{} o OTHER",
@@ -222,6 +282,25 @@ def test_the_text_of_an_option_is_its_letter(wording):
 def test_a_denied_letter_names_nothing_and_nor_do_several(wording):
     for with_choices in (True, False):
         assert readings(wording, LETTERS[:5], with_choices) == [None] * 5
+
+
+@pytest.mark.parametrize("wording", REJECTED)
+def test_a_rejected_letter_names_nothing(wording):
+    for with_choices in (True, False):
+        assert readings(wording, LETTERS, with_choices) == [None] * 6
+
+
+@pytest.mark.parametrize("wording", [*CONFIRMED, *CORRECTED])
+def test_a_confirmed_or_correcting_letter_is_read(wording):
+    for with_choices in (True, False):
+        assert readings(wording, "BCDEF", with_choices) == [*"BCDEF"]
+
+
+@pytest.mark.parametrize("text", ["Errata", "Sbagliata", "No", "Falsa"])
+@pytest.mark.parametrize("wording", ["{} (TEXT)", "{}: TEXT", "{}) TEXT", "{} - TEXT", "{}. TEXT", "TEXT"])
+def test_a_rejection_that_is_an_options_own_text_rejects_nothing(wording, text):
+    choices = {"A": "Esatta", "B": text, "C": "Incerta"}
+    assert reader("it").letter(wording.replace("TEXT", text).format("B"), "ABC", choices) == "B"
 
 
 @pytest.mark.parametrize("wording", OFFERED)
