@@ -113,7 +113,9 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
     started = time.time()
     while True:
         try:
-            return _train(stage, run, started, on_step, stop)
+            # The index is made beside the data where that can be written.
+            with report_full_disk(stage.out, stage.data.parent):
+                return _train(stage, run, started, on_step, stop)
         except Diverged as error:
             if not error.event.skipped:
                 raise
@@ -187,27 +189,26 @@ def _train(
         print(f"{stage.out}: resuming from {checkpoint.name}", flush=True)
     if is_first_rank():
         write_run(stage.out, run)
-    with report_full_disk(stage.out):
-        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        if trainer.state.global_step < trainer.state.max_steps:
-            raise StageStopped(f"{stage.out}: stopped after step {trainer.state.global_step}")
-        weights = trainer.gathered_weights()
-        _require_finite(weights, trainer)
-        # What rank 0 gathers depends on the launcher: DDP and FSDP2 have the fp32 masters, ZeRO their bf16
-        # copies.
-        dtype = torch.bfloat16 if trainer.args.bf16 else torch.float32
-        _require_learned(begun_with, weights, trainer, dtype)
-        if trainer.is_world_process_zero():
-            if stage.recipe.adapter is not None:
-                weights = published(weights, stage.recipe.adapter, lambda: _starting_model(stage)[0])
-            save_model(
-                model,
-                processor,
-                model_folder,
-                weights=weights,
-                prompt=stage.recipe.prompt,
-                dtype=dtype,
-            )
+    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.state.global_step < trainer.state.max_steps:
+        raise StageStopped(f"{stage.out}: stopped after step {trainer.state.global_step}")
+    weights = trainer.gathered_weights()
+    _require_finite(weights, trainer)
+    # What rank 0 gathers depends on the launcher: DDP and FSDP2 have the fp32 masters, ZeRO their bf16
+    # copies.
+    dtype = torch.bfloat16 if trainer.args.bf16 else torch.float32
+    _require_learned(begun_with, weights, trainer, dtype)
+    if trainer.is_world_process_zero():
+        if stage.recipe.adapter is not None:
+            weights = published(weights, stage.recipe.adapter, lambda: _starting_model(stage)[0])
+        save_model(
+            model,
+            processor,
+            model_folder,
+            weights=weights,
+            prompt=stage.recipe.prompt,
+            dtype=dtype,
+        )
     if trainer.is_world_process_zero():
         history = trainer.state.log_history
         losses = curve(history, "loss")

@@ -73,7 +73,22 @@ def _told(key: str, held: Mapping[str, Any], theirs: Any, run: Mapping[str, Any]
     names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
     if key == "start":
         return "; ".join(f"{name} {_folder(held, name)}, now {_folder(run, name)}" for name in names)
-    return "; ".join(f"{name} {theirs.get(name)}, now {ours.get(name)}" for name in names)
+    told = {name: (theirs.get(name), ours.get(name)) for name in names}
+    if "loss_average" in told:
+        averages, sizes = ([_of_recipe(each)[name] for each in (held, run)] for name in _AVERAGED_WITHIN)
+        if averages[0] == averages[1]:  # then the micro-batches are what differs (`_what_counts`)
+            told = {
+                _AVERAGED_WITHIN[1] if name == "loss_average" else name: pair for name, pair in told.items()
+            }
+            told[_AVERAGED_WITHIN[1]] = (sizes[0], sizes[1])
+    return "; ".join(f"{name} {before}, now {now}" for name, (before, now) in told.items())
+
+
+_AVERAGED_WITHIN = ("loss_average", "per_device_batch")
+
+
+def _of_recipe(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_DEFAULTS, **(run.get("recipe") or {})}
 
 
 def _data(run: Mapping[str, Any]) -> str:

@@ -231,14 +231,28 @@ def nothing_to_learn(recipe: Recipe, data: Path, *, images: bool) -> str | None:
 
 
 @contextlib.contextmanager
-def report_full_disk(out: Path) -> Iterator[None]:
-    """Turn any error raised while the disk of ``out`` is full into a StageError that says so."""
+def report_full_disk(out: Path, *others: Path) -> Iterator[None]:
+    """Turn any error raised while the disk of ``out`` is full into a StageError that says so.
+
+    Args:
+        others: further folders that are written in. One of them is named if the system says that a disk is
+            full, and it is not that of ``out``.
+    """
     # safetensors and torch report a full disk as errors of their own, in words that do not say so.
     try:
         yield
     except Exception as error:
-        if not no_room(error) and shutil.disk_usage(out).free > DISK_RESERVE:
+        said, told = no_room(error), isinstance(error, UserError | Stopped)
+        if not said and (told or _free_bytes(out) > DISK_RESERVE):
             raise
+        full = next((folder for folder in (out, *others) if _free_bytes(folder) <= DISK_RESERVE), out)
         raise StageError(
-            f"{out}: the disk is full (remedy: make room, then rerun to resume from the newest checkpoint)"
+            f"{full}: the disk is full (remedy: make room, then rerun to resume from the newest checkpoint)"
         ) from error
+
+
+def _free_bytes(folder: Path) -> int:
+    """Of the disk of a folder that may not be there yet."""
+    return shutil.disk_usage(
+        next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    ).free

@@ -159,6 +159,12 @@ def test_a_dead_model_is_noticed_by_gradients_of_exactly_zero(stage, kill):
     assert not (stage.out / "model").exists()
 
 
+def test_a_start_model_that_is_dead_is_named_first(stage, kill):
+    kill(1, 2, 3)
+    with pytest.raises(Diverged, match=r"diverged at step 1: .*\(remedy: look at the start model"):
+        run_stage(stage, on_step=quiet)
+
+
 def test_fewer_steps_without_a_gradient_stop_no_run(stage, kill):
     stage = with_recipe(stage, max_steps=7)
     kill(2, 3, 5, 6)

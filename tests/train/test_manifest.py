@@ -97,7 +97,10 @@ def test_micro_batches_count_where_the_loss_is_averaged_within_them(recipe, rows
 
     assert recipe.effective_batch == 4
     found = differences(run(2, "micro_batch"), run(1, "micro_batch"))
-    assert found == ["recipe (loss_average micro_batch of 2, now micro_batch of 1)"]
+    assert found == ["recipe (per_device_batch 2, now 1)"]
+    assert differences(run(4, "micro_batch"), run(1, "micro_batch")) == ["recipe (per_device_batch 4, now 1)"]
+    (found,) = differences(run(2, "micro_batch"), run(1, "token"))
+    assert found == "recipe (loss_average micro_batch of 2, now token)"
     assert differences(run(2, "micro_batch"), run(2, "token"))
     assert differences(run(4, "micro_batch"), run(2, "token")) == [], "one micro-batch: one average"
     # The native engine averaged over tokens before there was a choice, upstream over micro-batches.

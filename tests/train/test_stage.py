@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import subprocess
 import sys
 from collections import namedtuple
@@ -87,6 +88,19 @@ def test_an_error_is_a_full_disk_only_when_the_disk_is_full(tmp_path, monkeypatc
     assert caught.type is raised
     if raised is StageError:
         assert f"{tmp_path}: the disk is full" in str(caught.value)
+
+
+def test_of_several_disks_the_full_one_is_named_and_other_errors_stay(tmp_path, monkeypatch):
+    out, data = tmp_path / "run", tmp_path / "data"
+    data.mkdir()
+    usage = {data: Usage(1 << 40, 0, 0)}
+    monkeypatch.setattr(stage_module.shutil, "disk_usage", lambda path: usage.get(path, Usage(1, 0, 1 << 30)))
+    full = pytest.raises(StageError, match=r"data: the disk is full .*rerun to resume")
+    with full, report_full_disk(out, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    # Data on a medium that is only read have no room in any case.
+    with pytest.raises(RuntimeError, match="of another kind"), report_full_disk(out, data):
+        raise RuntimeError("of another kind")
 
 
 def test_importing_it_loads_no_pytorch():

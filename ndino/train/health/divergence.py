@@ -329,6 +329,8 @@ def _message(out: Path, event: Event, *, rate: str | None, skipping: bool | None
         remedy = (
             "train again with a lower learning_rate in another --out; if that diverges too, look at the rows"
         )
+    if event.step == 1:  # its loss and gradient are of weights that no step has changed yet
+        remedy = "look at the start model, whose weights no step had changed yet; then at these rows"
     if skipping:
         remedy += f"; {MAX_SKIPS} steps were skipped, which is the most"
     elif skipping is False and not rate:

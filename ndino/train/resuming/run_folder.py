@@ -226,7 +226,7 @@ def belongs_to(out: Path, run: Mapping[str, Any]) -> bool:
     if differing := differences(held, run):
         raise StageError(
             f"{out}: holds a run with another {' and another '.join(differing)} "
-            "(remedy: remove the folder or choose another --out)"
+            "(remedy: put this back to resume; or remove the folder or choose another --out to start over)"
         )
     return True
 

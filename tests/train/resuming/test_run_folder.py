@@ -77,7 +77,8 @@ def test_a_folder_belongs_to_one_run(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps(RUN))
     assert belongs_to(tmp_path, RUN)
     with pytest.raises(
-        StageError, match=r"another recipe \(seed 1, now 2\) and another start \(model a, now b\)"
+        StageError,
+        match=r"another recipe \(seed 1, now 2\) and another start \(model a, now b\) \(remedy: put",
     ):
         belongs_to(tmp_path, {"recipe": {"seed": 2}, "start": {"model": "b"}})
     with pytest.raises(StageError, match=r"another engine \(native, now llava-next\)"):
