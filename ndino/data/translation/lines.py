@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 # Everything that str.splitlines treats as the end of a line.
 _BREAK = re.compile(r"([\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+)")
+# A number, a letter or a Roman numeral of a list.
+_PLACE = r"(?:\d{1,3}|[A-Za-z]|[ivx]{2,5}|[IVX]{2,5})"
 # The beginning of a line that is hidden from the translator: indentation and list markers.
-_HEAD = re.compile(r"\s*(?:(?:[-*+•‣◦–—]|\d{1,3}[.)]|[A-Za-z]\))\s+)*")
+_HEAD = re.compile(rf"\s*(?:(?:[-*+•‣◦–—]|{_PLACE}[.)]|\({_PLACE}\))\s+)*")
 # Blocks on lines of their own that are no prose.
 _BLOCK = re.compile(
     r"^[ \t]*(?:```.*?(?:^[ \t]*```[^\n]*$|\Z)|\$\$[^$]+\$\$[.,]?[ \t]*$|\\\[.*?\\\][.,]?[ \t]*$"

@@ -1,5 +1,7 @@
 """Splitting a text into lines and joining them again."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,24 @@ from ndino.data.translation.lines import TextPiece, join_lines, split_lines, wor
 # Plain text of any kind, and text of what the splitter looks for.
 TEXTS = st.text() | st.lists(
     st.sampled_from(
-        ["\n", "\n\n", "\r\n", "\u2028", " ", "\t", "- ", "1. ", "a) ", "• ", "word", "Two words.", "12"]
+        [
+            "\n",
+            "\n\n",
+            "\r\n",
+            "\u2028",
+            " ",
+            "\t",
+            "- ",
+            "1. ",
+            "a) ",
+            "A. ",
+            "(b) ",
+            "II. ",
+            "• ",
+            "word",
+            "Two words.",
+            "12",
+        ]
     )
 ).map("".join)
 
@@ -31,11 +50,8 @@ def test_words_have_no_newline_and_no_outer_space(text):
 @given(TEXTS)
 def test_all_letters_except_list_markers_are_in_words(text):
     left = [piece.text for piece in split_lines(text) if not piece.words]
-    assert all(
-        not character.isalpha() or piece[position + 1 : position + 2] == ")"
-        for piece in left
-        for position, character in enumerate(piece)
-    )
+    markers = [word for piece in left for word in piece.split() if any(map(str.isalpha, word))]
+    assert all(re.fullmatch(r"\(?([A-Za-z]|[ivx]+|[IVX]+)[.)]", marker) for marker in markers)
 
 
 @given(TEXTS)
@@ -51,6 +67,23 @@ def test_translations_replace_the_words_and_nothing_else_changes(text):
 def test_list_markers_indentation_and_rules_are_kept():
     text = "Ecco:\n\n1. Red car\n  - two  \n\ta) three\n---\n* four\r\n2023\n"
     assert words_of(split_lines(text)) == ["Ecco:", "Red car", "two", "three", "four"]
+
+
+@pytest.mark.parametrize("marker", ["a.", "A.", "(a)", "(B)", "II.", "iv)", "(ii)", "(1)", "12.", "- a."])
+def test_markers_of_every_kind_of_list_are_not_translated(marker):
+    text = f"Options:\n{marker} a red car\n  {marker} Two dogs"
+    pieces = split_lines(text)
+    assert words_of(pieces) == ["Options:", "a red car", "Two dogs"]
+    assert join_lines(pieces, ["Opzioni:", "un'auto rossa", "Due cani"]) == (
+        f"Opzioni:\n{marker} un'auto rossa\n  {marker} Due cani"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["A red car", "I am here", "(a red car) stands", "U.S. flags", "OK. Yes", "a.m."]
+)
+def test_words_that_look_like_markers_are_translated(text):
+    assert words_of(split_lines(text)) == [text]
 
 
 @pytest.mark.parametrize(
