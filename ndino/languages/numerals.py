@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
+from fractions import Fraction
 from functools import cache
 
 from ndino.languages.text import clean, without_accents
@@ -13,6 +14,17 @@ Forms = frozenset[str]
 # Beyond these, and the round thousands to a million, nobody writes numbers in words.
 _ONE_BY_ONE, _ROUND = 10_000, range(10_000, 1_000_001, 1_000)
 LONGEST_NUMBER = 12
+_VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
+_MIXED = re.compile(
+    rf"(?<![\w/.,])(\d{{1,9}}) ?(?:([{_VULGAR}])|(?<= )(\d{{1,2}})[/⁄](\d{{1,2}}))(?![\w/.,]?\d)"
+)
+_EXPONENT = re.compile(
+    r"(?<=\d)(?:\*\*(?=[-−]?\d)|\^\{?(?=[-−]?\d))([-−]?\d+)\}?|(?<=\d)([⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)"
+)
+_OTHER_NUMERAL = re.compile(
+    r"(?<=\d)(?=[^\W\d_])(?=[\u00b2-\u00be\u2070-\u2089\u2150-\u215e\u2460-\u24ff\u2776-\u2793])"
+)
+_LARGEST_EXPONENT = 50
 _PARTS = re.compile(r"[-/.,:' ]")
 _CLOCK = re.compile(r"0?(\d|1\d|2[0-4])[:.h]([0-5]\d)")
 
@@ -52,6 +64,39 @@ def forms(digits: str, decimal: str) -> list[Forms]:
     if not found:
         return [frozenset({minus + part.lstrip("0") or "0"}) for part in parts]
     return [frozenset(minus + form if form.strip("0.") else form for form in found)]
+
+
+def with_powers(text: str, decimal: str) -> str:
+    """A text whose powers are written "10^3" and whose mixed fractions are decimals: "2½" is "2,5".
+
+    Meant for texts before NFKC, which makes "103" of "10³". A fraction without a finite decimal, or any other
+    sign behind a digit ("10₂", "1①"), is only kept apart from it.
+    """
+
+    def mixed(match: re.Match[str]) -> str:
+        over, under = (match[3], match[4]) if match[3] else unicodedata.normalize("NFKC", match[2]).split("⁄")
+        if not 0 < int(over) < int(under):
+            return match[0]
+        thousandths = Fraction(int(over), int(under)) * 1000
+        if thousandths.denominator > 1:
+            return f"{match[1]} {over}/{under}"
+        return f"{match[1]}{decimal}{f'{thousandths.numerator:03d}'.rstrip('0')}"
+
+    def power(match: re.Match[str]) -> str:
+        return "^" + unicodedata.normalize("NFKC", match[1] or match[2]).replace("−", "-").replace("+", "")
+
+    text = _EXPONENT.sub(power, _MIXED.sub(mixed, text))
+    return _OTHER_NUMERAL.sub("_", text)
+
+
+def power_form(base: str, exponent: str) -> str:
+    """A power as one form that compares equal: in digits where it is a whole number of ordinary length."""
+    by = int(exponent) if len(exponent) < 4 else _LARGEST_EXPONENT + 1
+    if base.isdecimal() and len(base) < 10 and 0 <= by <= _LARGEST_EXPONENT:
+        value = str(int(base) ** by)
+        if len(value) < 16:
+            return value
+    return f"{base}^{exponent}"
 
 
 def _decimal(whole: str, fraction: str) -> str:

@@ -23,6 +23,7 @@ class ReadingWords:
         one: the articles that are also the number 1.
         minus: words before a negative number.
         scales: words that multiply the number before them.
+        behind_scales: words between such a word and what is counted ("a million of euros").
         numbering: words before a number that add nothing to it ("no. 5").
         symbols: for each unit or currency the words that mean the same.
         clock: those of the units that a time of day may go without.
@@ -54,6 +55,7 @@ class ReadingWords:
     one: tuple[str, ...]
     minus: tuple[str, ...]
     scales: Mapping[str, int]
+    behind_scales: tuple[str, ...]
     numbering: tuple[str, ...]
     symbols: Mapping[str, tuple[str, ...]]
     clock: tuple[str, ...]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ndino.languages.numerals import LONGEST_NUMBER, Forms, forms, number_words
+from ndino.languages.numerals import LONGEST_NUMBER, Forms, forms, number_words, power_form, with_powers
 from ndino.languages.reading_words import ReadingWords
 from ndino.languages.text import clean, without_accents
 from ndino.languages.tokens import NEWLINE, Phrases, plain, tokens
@@ -29,7 +29,8 @@ _PER = "∕"
 _IN_ANGLES = re.compile(r"<([^<>]*)>")
 _DATE = r"\d{1,2}([/.-])\d{1,2}\1\d{2,4}(?!\w)"
 _GROUPED_BY_BLANKS = r"\d{1,3}(?: \d{3})+(?:[.,]\d+)?(?!\w|[.,:]\d)"
-_NUMBER = rf"{_DATE}|{_MINUS}?(?:{_GROUPED_BY_BLANKS}|\d+(?:[.,:'h]\d+)*|(?<![\w.])\.\d+)"
+_POWER = rf"{_MINUS}?\d+(?:[.,]\d+)?\^-?\d+"
+_NUMBER = rf"{_POWER}|{_DATE}|{_MINUS}?(?:{_GROUPED_BY_BLANKS}|\d+(?:[.,:'h]\d+)*|(?<![\w.])\.\d+)"
 _WORD = rf"[^\W\d_]+(?:\+{{1,2}}|#)(?!\w)|[^\W_]+(?:['{_PER}][^\W_]+)*"
 _LEADING_POINT = re.compile(r"^(-?)\.")
 _CLAUSE_END = re.compile(r"[!?;…\n]|[.,:](?!\d)")
@@ -59,6 +60,7 @@ class ShortAnswerReader:
         names = "|".join(map(re.escape, words.numbering))
         self._ordinal = re.compile(rf"(?<!\w)({names})[º°](?=\s?\d)", re.IGNORECASE)
         self._numbering, self._clock = _bare_set(words.numbering), frozenset(words.clock)
+        self._behind_scales = _bare_set(words.behind_scales)
         self._denials, self._breaks = _bare_set(words.denials), _bare_set(words.breaks)
         self._scales = {_bare(word): value for word, value in words.scales.items()}
         elided = "|".join(re.escape(article) for article in words.articles if article.endswith("'"))
@@ -99,7 +101,7 @@ class ShortAnswerReader:
         return any(self._holds(clause, wanted) for clause in clauses)
 
     def _words(self, answer: str) -> tuple[Word, ...]:
-        return tuple(self._content(self._parts(self._without_leads(answer))))
+        return tuple(self._content(self._parts(self._without_leads(with_powers(answer, self._decimal)))))
 
     def _without_leads(self, answer: str) -> str:
         """A short answer behind what announces it ("The answer is", "Answer:") or presents it ("It is")."""
@@ -123,7 +125,7 @@ class ShortAnswerReader:
         return text[found[behind].start :] if 0 < behind < len(found) else answer
 
     def _clauses(self, answer: str) -> list[list[Word]]:
-        text = _INITIALS.sub("", plain(answer))
+        text = _INITIALS.sub("", plain(with_powers(answer, self._decimal)))
         found = [self._content(self._parts(part)) for part in _CLAUSE_END.split(text)]
         return [words for words in found if words]
 
@@ -158,7 +160,11 @@ class ShortAnswerReader:
         words: list[Word] = []
         place = 0
         while place < len(parts):
-            behind_number = bool(words) and words[-1].is_number
+            scaled = bool(place) and parts[place - 1] in self._scales
+            if scaled and parts[place] in self._behind_scales and place + 1 < len(parts):
+                # "Un milione di euro" is "un milione euro".
+                place, scaled = place + 1, True
+            behind_number = bool(words) and (words[-1].is_number or scaled)
             length, found = self._phrase(parts, place, behind_number=behind_number)
             if length == 1 and parts[place] in self._one:
                 found = [_number("1")] if place == len(parts) - 1 else []
@@ -180,8 +186,11 @@ class ShortAnswerReader:
         """The longest number or unit in words that begins at ``place``, or the part there."""
         part = parts[place]
         if part.lstrip(_MINUS + ".")[:1].isdecimal():
-            digits = _LEADING_POINT.sub(r"\g<1>0.", part.replace(_MINUS, "-"))
-            return 1, [Word(form, is_number=True) for form in forms(digits, self._decimal)]
+            digits, _, exponent = part.replace(_MINUS, "-").partition("^")
+            found = forms(_LEADING_POINT.sub(r"\g<1>0.", digits), self._decimal)
+            if exponent:
+                found = [frozenset(_power(form, exponent) for form in each) for each in found]
+            return 1, [Word(form, is_number=True) for form in found]
         if _PER in part:
             each = [self._symbols.get((name,), name) for name in part.split(_PER)]
             return 1, [_symbol("/".join(each))] if behind_number else list(map(_word, part.split(_PER)))
@@ -197,13 +206,17 @@ class ShortAnswerReader:
 
     def _combined(self, words: list[Word]) -> list[Word]:
         """Numbers with what belongs to them: "meno 5", "2 milioni", "€ 5" as "5 €", "> 5", "ore 12:30"."""
-        done: list[Word] = []
+        scaled: list[Word] = []
         for word in words:
-            before = done[-1] if done else None
             scale = next((self._scales[form] for form in word.forms if form in self._scales), 0)
-            if before and before.is_number and (scaled := _scaled(before.forms, scale)):
-                done[-1] = Word(scaled, is_number=True)
-            elif word.is_number and before and not before.forms.isdisjoint(self._minus):
+            if scaled and scaled[-1].is_number and (forms_scaled := _scaled(scaled[-1].forms, scale)):
+                scaled[-1] = Word(forms_scaled, is_number=True)
+            else:
+                scaled.append(word)
+        done: list[Word] = []
+        for word in scaled:
+            before = done[-1] if done else None
+            if word.is_number and before and not before.forms.isdisjoint(self._minus):
                 done[-1] = Word(frozenset("-" + form for form in word.forms), is_number=True)
             elif (
                 word.is_number and before and before.is_symbol and not (len(done) > 1 and done[-2].is_number)
@@ -219,6 +232,11 @@ class ShortAnswerReader:
             elif not (before and word.forms <= self._clock and any(":" in form for form in before.forms)):
                 whole.append(word)
         return whole
+
+
+def _power(form: str, exponent: str) -> str:
+    sign = "-" if form.startswith("-") else ""
+    return sign + power_form(form.removeprefix("-"), exponent)
 
 
 def _symbol(mark: str) -> Word:
@@ -237,7 +255,7 @@ def _scaled(numbers: Forms, scale: int) -> Forms:
     """Numbers of ordinary length times a scale, without a point where nothing is left behind it."""
     if not scale:
         return frozenset()
-    values = [number for number in numbers if ":" not in number and len(number) < 15]
+    values = [number for number in numbers if not {*":^"} & {*number} and len(number) < 15]
     return frozenset(f"{float(value) * scale:.6f}".rstrip("0").rstrip(".") for value in values)
 
 

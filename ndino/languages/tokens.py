@@ -16,7 +16,7 @@ _TOKEN = re.compile(r"\n|[^\W_]+'(?=\w)|[^\W_]+|[^\w\s]")
 # "e'" and "citta'" are written without their accents; in "'E'" the letter is in quotes.
 _TYPED_ACCENT = re.compile(r"(?<=\w[aeiouAEIOU])'(?!\w)|(?<=(?<![\w'])[eE])'(?!\w)")
 _EMPHASIS = re.compile(r"\*\*|__|[`«»“”„\"]|(?<!\w)[*_']|[*_](?!\w)|(?<=[\W\d_]\w)'(?!\w)|(?<=^\w)'(?!\w)")
-_LATEX = re.compile(r"\\(?:boxed|text|mathrm|textbf)\s*(?=\{)|\$(?=[^$\d]*\$)|(?<=[^\d\s])\$(?!\d)")
+_LATEX = re.compile(r"\\(?:boxed|text|mathrm|textbf)\s*(?=\{)|\$(?=[^$\d]*\$)|(?<=[^\d\s])(?<!US)\$(?!\d)")
 _IN_ANGLES = re.compile(r"<([A-Za-z])>")
 
 

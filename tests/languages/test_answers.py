@@ -95,6 +95,7 @@ WORDS = {
     "leads": ["tu"],
     "right": ["korek"],
     "wrong": ["fals"],
+    "behind_scales": ["ob"],
     "passives": ["iz"],
     "correcting": ["vel ne"],
 }
@@ -136,7 +137,14 @@ def test_all_words_come_from_the_languages_file(made_up):
     ]:
         assert answers.letter(said, "ABC") == letter, said
     for one, other in [
-        *(("zu dom", "dom"), ("bo dom", "dom"), ("twenty-one", "21"), ("mim 5", "-5"), ("3 kil", "3,000")),
+        *(
+            ("zu dom", "dom"),
+            ("bo dom", "dom"),
+            ("twenty-one", "21"),
+            ("mim 5", "-5"),
+            ("3 kil", "3,000"),
+            ("3 kil ob dom", "3,000 dom"),
+        ),
         *(("¤5", "5 kred"), ("1,000.5", "1000.50"), ("nom 5", "5"), ("five longo/tempo", "5lo/ti")),
         *(("5:30 tempo", "5:30"),),
     ]:
