@@ -151,13 +151,15 @@ def encode_plain(
             ``<|end_of_text|>``. The tokenizer may merge the newline into the last token.
 
     Raises:
-        PromptError: the text is empty or contains a marker or ``<image>``, or the ending is unknown.
+        PromptError: the text is empty or contains a marker, another control token or ``<image>``, or the
+            ending is unknown.
     """
     if ending not in get_args(PlainEnding):
         raise PromptError(f"unknown plain ending {ending!r}: use one of {', '.join(get_args(PlainEnding))}")
     if not text.strip():
         raise PromptError("empty text")
     _refuse(text, (*MARKERS, IMAGE_TOKEN))
+    _refuse_control_tokens(tokenizer, text)
     begin, image = _token_ids(tokenizer, (BEGIN_OF_TEXT, IMAGE_TOKEN))
     prompt = [begin] + [image] * images
     answer = _tokenise(tokenizer, text + (END_OF_TEXT if ending == "end_of_text" else "\n"))
@@ -181,8 +183,8 @@ def encode_llama3(
             ``<|eot_id|>`` that ends it. The module's docstring shows both.
 
     Raises:
-        PromptError: there are no turns or no answer, a role is unknown, a text contains a marker, or the
-            number of ``<image>`` is not ``images``.
+        PromptError: there are no turns or no answer, a role is unknown, a text contains a marker or another
+            control token, or the number of ``<image>`` is not ``images``.
     """
     if supervision not in get_args(Supervision):
         raise PromptError(
@@ -194,6 +196,7 @@ def encode_llama3(
         if turn.role not in get_args(Role):
             raise PromptError(f"unknown role {turn.role!r}: use one of {', '.join(get_args(Role))}")
         _refuse(turn.text, MARKERS)
+        _refuse_control_tokens(tokenizer, turn.text)
     if all(turn.role == "user" for turn in turns):
         raise PromptError("the conversation has no answer")
     found = sum(turn.text.count(IMAGE_TOKEN) for turn in turns)
@@ -350,6 +353,12 @@ def _refuse(text: str, markers: Sequence[str]) -> None:
     for marker in markers:
         if marker in text:
             raise PromptError(f"the text contains the marker {marker}")
+
+
+def _refuse_control_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> None:
+    # Those of LLaMA 3 and ours all begin with it, and listing them takes as long as encoding a row.
+    if "<|" in text:
+        _refuse(text, control_tokens(tokenizer))
 
 
 def _shared_prefix(message: Sequence[int], header: Sequence[int]) -> int:

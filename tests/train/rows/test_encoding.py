@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import re
 
 import pytest
 
@@ -24,6 +26,21 @@ def test_the_recipe_decides_on_the_prompt(built, recipe):
     answers = dataclasses.replace(recipe, supervision="answer")
     labels = [label for label in encode(conversation, tokenizer, answers).labels if label != IGNORE_INDEX]
     assert tokenizer.decode(labels) == "un cerchio<|eot_id|>"
+
+
+@pytest.mark.parametrize("prompt", ["llama3", "plain"])
+@pytest.mark.parametrize("token", ["<|pad|>", "<|reserved_special_token_7|>"])
+def test_a_text_that_becomes_a_control_token_is_refused(built, recipe, prompt, token):
+    tokenizer = copy.deepcopy(built[1].tokenizer)
+    recipe = dataclasses.replace(recipe, prompt=prompt)
+    said = Conversation("1", ("a.png",), (ROUND[0], Turn("assistant", f"un {token} cerchio")), 1)
+    if token != tokenizer.pad_token:
+        encode(said, tokenizer, recipe)  # plain text to this tokenizer
+        tokenizer.add_special_tokens({"additional_special_tokens": [token]})
+    with pytest.raises(PromptError, match=re.escape(f"contains the marker {token}")):
+        encode(said, tokenizer, recipe)
+    other = Conversation("1", ("a.png",), (ROUND[0], Turn("assistant", "un <|cerchio|> e un |> <pad>")), 1)
+    encode(other, tokenizer, recipe)
 
 
 def test_plain_takes_a_single_round(built, recipe):
