@@ -1,6 +1,6 @@
 """Found copies, false matches and rates of `ndino data leaks`.
 
-    python -m benchmarks.leaks                    200 photographs and 30 pages of each kind, 4 minutes
+    python -m benchmarks.leaks                    200 photographs and 30 pages of each kind, up to 10 minutes
     python -m benchmarks.leaks --images 1000
 
 No photographs come with the project: in their place are random images whose amplitudes fall with frequency as

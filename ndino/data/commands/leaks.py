@@ -20,7 +20,7 @@ from ndino.data.framework.layout import CARD, DATA, IMAGES, MANIFEST, REJECTS
 from ndino.data.framework.links import link_image
 from ndino.data.framework.quality import QualityCounts
 from ndino.data.leaks.benchmarks import GENERIC, BenchmarkIndex, SearchedBenchmark
-from ndino.data.leaks.compare import CORRELATION, NEAR, POSSIBLE
+from ndino.data.leaks.compare import CORRELATION, LEAST, NEAR, OUTLIER, POSSIBLE
 from ndino.data.leaks.hashes import MOST_BITS, MOST_DIFFERENCE, HashStore
 from ndino.data.leaks.matching import MATCHES, POSSIBLY, SEEN, surest
 from ndino.data.leaks.search import KINDS, LeakCounts, check_rows, search
@@ -31,7 +31,7 @@ SHOWN_FAULTS = 3
 OF_IMAGES = ("images", *MATCHES, "rows_seen")  # what says nothing of a benchmark whose images are not there
 LIMITS = {
     "bits": MOST_BITS, "thumbnail": MOST_DIFFERENCE, "correlation": CORRELATION, "near": NEAR,
-    "possible": POSSIBLE, "generic": GENERIC,
+    "possible": POSSIBLE, "least": LEAST, "outlier": OUTLIER, "generic": GENERIC,
 }  # fmt: skip
 SEARCHED_WITH = (*PACKAGES, "ImageHash")  # packages whose versions are recorded
 
@@ -48,7 +48,8 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         "Hashes are kept there too; rerun to resume.\n\n"
         "  exact      rows with an image of the same pixels\n"
         "  near       rows with a nearly equal image, and no equal one\n"
-        "  possible   rows with an image that agrees in part, or is too plain to tell: not counted as seen\n"
+        "  possible   rows with an image that agrees in part or but for a detail, such as a digit, or is\n"
+        "             too plain to tell: not counted as seen\n"
         "             and never dropped; look at them in the .jsonl beside --out\n"
         "  question   of exact and near, rows that ask one of the benchmark's questions about that image;\n"
         "             questions that the benchmark asks about more than a tenth of its images do not count\n"

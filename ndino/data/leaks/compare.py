@@ -3,12 +3,16 @@
 A perceptual hash sees the coarse layout, which two exam sheets or two signs have in common. Here one image
 is first laid over the other, since a copy may be cropped. Then blocks of pixels are compared without the
 means of their rows and columns: these hold the layout (lines, borders), the rest holds letters and textures.
+
+Two sums that differ in a digit agree in almost all blocks. In smaller blocks the digit stands out:
+compression and size change all blocks of much contrast about alike, and a digit changes one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +29,12 @@ CORRELATION = 0.55  # a block agrees from here on
 FEWEST_BLOCKS = 3  # with contrast: in fewer there is too little to see
 # Of a copy, at least NEAR of the blocks agree. Below POSSIBLE the images are different ones.
 NEAR, POSSIBLE = 0.95, 0.75
+# Of the small blocks with this share of the strongest one's contrast, one that correlates less than LEAST, or
+# that lacks OUTLIER times as much to 1 as four fifths of them lack at most, shows something else. Of copies
+# it lacks up to 4 times as much, of sheets with one other digit 8 times or more.
+SMALL_BLOCKS, MUCH_CONTRAST = 16, 0.4  # a side
+LEAST, OUTLIER = 0.33, 6.0
+_OTHERS, _LACKS = 0.8, 0.01  # of equal blocks it would be a share of nothing
 # At half the size the overlay is coarser; images of which fewer blocks correlate are different ones.
 _DIFFERENT, _HALF_CORRELATION = 0.3, 0.4
 _SMALL = 32  # pixels a side of the first search
@@ -70,6 +80,18 @@ _AXES = [_Axis(low - high, 1 - low - high) for low in _CROPS for high in _CROPS 
 _PLACES = [(vertical, horizontal) for vertical in _AXES for horizontal in _AXES]
 
 
+class Agreement(NamedTuple):
+    """What a comparison finds.
+
+    Attributes:
+        share: the share of blocks in which both show the same; None if they are too plain to tell.
+        differs: whether a small block stands out as another, such as a digit.
+    """
+
+    share: float | None
+    differs: bool
+
+
 class Sketch:
     """An image that is compared with others."""
 
@@ -77,10 +99,10 @@ class Sketch:
         pixels = np.frombuffer(content, dtype=np.uint8).reshape(SKETCH, SKETCH).astype(np.float32)
         self._sizes: dict[int, Pixels] = {side: _shrunk(pixels, side) for side in _STEPS}
 
-    def agreement(self, other: Sketch) -> float | None:
-        """The share of blocks in which both show the same; None if they are too plain to tell."""
+    def agreement(self, other: Sketch) -> Agreement:
+        """How far both show the same, wherever one is cropped."""
         vertical, horizontal = _PLACES[int((self._cropped @ other._core).argmax())]
-        agreeing = None
+        agreeing, differs = None, False
         for side, steps in _STEPS.items():
             first, second = self._sizes[side], other._sizes[side]
             for _ in range(steps):
@@ -91,7 +113,8 @@ class Sketch:
                 agreeing = _agreeing(*overlaid, side // BLOCKS, limit)
                 if agreeing is not None and agreeing < _DIFFERENT:
                     break
-        return agreeing
+                differs = side == SKETCH and agreeing is not None and _differs(*overlaid)
+        return Agreement(agreeing, differs)
 
     @cached_property
     def _cropped(self) -> Pixels:
@@ -150,16 +173,30 @@ def _refined(first: Pixels, second: Pixels, vertical: _Axis, horizontal: _Axis) 
 
 
 def _agreeing(first: Pixels, second: Pixels, block: int, limit: float) -> float | None:
-    blocks = [_details(pixels, block) for pixels in (first, second)]
-    energies = [(pixels * pixels).mean(axis=(1, 3)) for pixels in blocks]
-    energy = np.maximum(*energies)
+    energy, correlation = _compared(first, second, block)
     contrasted = energy > max(CONTRAST**2 * energy.max(), LEAST_CONTRAST**2)
     if contrasted.sum() < FEWEST_BLOCKS:
         return None
-    correlation = (blocks[0] * blocks[1]).mean(axis=(1, 3)) / np.maximum(
-        np.sqrt(energies[0] * energies[1]), _TINY
-    )
     return float((correlation[contrasted] >= limit).mean())
+
+
+def _differs(first: Pixels, second: Pixels) -> bool:
+    block, lacking = SKETCH // SMALL_BLOCKS, []
+    # Also half a block further: what lies on an edge is in the middle there.
+    for start in (0, block // 2):
+        energy, correlation = _compared(first[start:, start:], second[start:, start:], block)
+        lacking.append(1 - correlation[energy > MUCH_CONTRAST**2 * energy.max()])
+    lacks = np.concatenate(lacking)
+    usual = max(float(np.quantile(lacks, _OTHERS)), _LACKS)
+    return bool(lacks.max() > min(OUTLIER * usual, 1 - LEAST))
+
+
+def _compared(first: Pixels, second: Pixels, block: int) -> tuple[Pixels, Pixels]:
+    """The greater energy of each two blocks, and how they correlate."""
+    blocks = [_details(pixels, block) for pixels in (first, second)]
+    energies = [(pixels * pixels).mean(axis=(1, 3)) for pixels in blocks]
+    scale = np.maximum(np.sqrt(energies[0] * energies[1]), _TINY)
+    return np.maximum(*energies), (blocks[0] * blocks[1]).mean(axis=(1, 3)) / scale
 
 
 def _details(pixels: Pixels, block: int) -> Pixels:

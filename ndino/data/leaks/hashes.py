@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from ndino.common.images import pixel_digest
+from ndino.data.leaks.compare import Agreement
 
 SIDE = 16  # of the perceptual hash: SIDE x SIDE bits
 THUMBNAIL = 8  # pixels a side
@@ -68,7 +69,8 @@ class HashStore:
             for table in (
                 "images (key text primary key, pixels, bits, thumbnail)",
                 "sketches (pixels text primary key, sketch)",
-                "pairs (own, other, agreement, primary key (own, other)) without rowid",
+                # Not "pairs": an earlier version kept shares of a coarser comparison there.
+                "compared (own, other, share, differs, primary key (own, other)) without rowid",
             ):
                 file.execute(f"create table if not exists {table}")
 
@@ -82,10 +84,14 @@ class HashStore:
         """The sketches that `keep` was given, by digest of pixels."""
         return dict(self._rows("sketches", "pixels", sorted(set(pixels))))
 
-    def agreements(self, pairs: Iterable[Pair]) -> dict[Pair, float | None]:
+    def agreements(self, pairs: Iterable[Pair]) -> dict[Pair, Agreement]:
         wanted = set(pairs)
-        rows = self._rows("pairs", "own", sorted({own for own, _ in wanted}))
-        return {(own, other): share for own, other, share in rows if (own, other) in wanted}
+        rows = self._rows("compared", "own", sorted({own for own, _ in wanted}))
+        return {
+            (own, other): Agreement(share, bool(differs))
+            for own, other, share, differs in rows
+            if (own, other) in wanted
+        }
 
     def _rows(self, table: str, column: str, values: Sequence[str]) -> list[tuple]:
         found = []
@@ -102,7 +108,7 @@ class HashStore:
             file.executemany("insert or replace into sketches values (?, ?)", (sketches or {}).items())
             file.executemany("insert or replace into images values (?, ?, ?, ?)", rows)
 
-    def keep_agreements(self, agreements: Mapping[Pair, float | None]) -> None:
-        rows = [(*pair, share) for pair, share in agreements.items()]
+    def keep_agreements(self, agreements: Mapping[Pair, Agreement]) -> None:
+        rows = [(*pair, *found) for pair, found in agreements.items()]
         with closing(self._open()) as file, file:
-            file.executemany("insert or replace into pairs values (?, ?, ?)", rows)
+            file.executemany("insert or replace into compared values (?, ?, ?, ?)", rows)

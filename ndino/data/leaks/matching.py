@@ -13,13 +13,13 @@ from typing import TypeVar
 from ndino.common.images import READING_VERSION, ImageFaultError, find_file, image_digest, read_image
 from ndino.data.errors import DataError
 from ndino.data.leaks.benchmarks import BenchmarkIndex
-from ndino.data.leaks.compare import NEAR, POSSIBLE, Sketch, sketch
+from ndino.data.leaks.compare import NEAR, POSSIBLE, Agreement, Sketch, sketch
 from ndino.data.leaks.hashes import HashedImage, HashStore, Pair, hash_image
 from ndino.formats.questions.images import read
 
 T = TypeVar("T")
 U = TypeVar("U")
-Agreements = dict[Pair, float | None]
+Agreements = dict[Pair, Agreement]
 EXACT, NEARLY, POSSIBLY = MATCHES = ("exact", "near", "possible")
 SEEN = (EXACT, NEARLY)  # what counts as seen, and what --drop drops
 
@@ -30,9 +30,10 @@ class Match:
 
     Attributes:
         kind: ``exact`` for equal pixels, ``near`` where the second check agrees, ``possible`` where it cannot
-            tell: the images agree in part, or are too plain.
+            tell: the images agree in part, or but for a detail, or are too plain.
         bits: of the perceptual hash that differ.
         agreement: the share of blocks that agree; None if ``exact``, or too plain to tell.
+        differs: whether a detail, such as a digit, is another one.
     """
 
     benchmark: str
@@ -40,6 +41,7 @@ class Match:
     kind: str
     bits: int
     agreement: float | None
+    differs: bool
 
 
 def surest(kinds: Iterable[str]) -> str | None:
@@ -119,13 +121,16 @@ class Matcher:
     def _matches(self, image: HashedImage, alike: dict[int, int], agreements: Agreements) -> list[Match]:
         found = []
         for number, bits in alike.items():
-            kind, share = EXACT, None
+            kind, share, differs = EXACT, None, False
             if (other := self.index.pixels(number)) != image.pixels:
-                share = agreements[image.pixels, other]
+                share, differs = agreements[image.pixels, other]
                 if share is not None and share < POSSIBLE:
                     continue
-                kind = NEARLY if share is not None and share >= NEAR else POSSIBLY
-            found += [Match(name, number, kind, bits, share) for name in sorted(self.index.shown_by[number])]
+                kind = NEARLY if share is not None and share >= NEAR and not differs else POSSIBLY
+            found += [
+                Match(name, number, kind, bits, share, differs)
+                for name in sorted(self.index.shown_by[number])
+            ]
         return found
 
     def _map(self, function: Callable[[T], U], tasks: Iterable[T]) -> list[U]:
@@ -157,7 +162,7 @@ def _hash_file(path: Path) -> HashedImage | str:
         return error.reason
 
 
-def _compare_file(task: tuple[HashStore, Path, list[str]]) -> list[float | None] | str:
+def _compare_file(task: tuple[HashStore, Path, list[str]]) -> list[Agreement] | str:
     store, path, others = task
     try:
         own = Sketch(sketch(read_image(_read(path))))

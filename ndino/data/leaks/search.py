@@ -159,6 +159,7 @@ def _look_up(
             "kind": match.kind,
             "bits": match.bits,
             "agreement": None if match.agreement is None else round(match.agreement, 3),
+            "differs": match.differs,
             "question": _asks(match, asked, index),
         }
         for name, match in matches

@@ -100,6 +100,21 @@ def test_copies_of_drawn_pages_are_found_and_others_of_the_same_layout_are_not(k
     ]  # fmt: skip
 
 
+def test_sheets_that_differ_in_a_digit_are_possible_and_say_so(tmp_path):
+    """They agree like a copy in the large blocks, also where one is halved, cropped or recompressed."""
+    folder = tmp_path / "benchmarks" / "owner" / "set"
+    folder.mkdir(parents=True)
+    (folder / "0.png").write_bytes(png(PAGES["one digit apart"](0)))
+    store = HashStore(tmp_path / "hashes.sqlite")
+    index = BenchmarkIndex(tmp_path / "benchmarks", store)
+    copies = ("exact", "resized", "recompressed", "cropped by 5 %")
+    files = [COPIES[copy](PAGES["one digit apart"](seed)) for copy in copies for seed in (3, 9, 22)]
+    found = [match for (match,) in matched(index, store, tmp_path, files)]
+    assert [match.kind for match in found] == ["possible"] * len(files)
+    alike = [match for match in found if match.agreement is not None and match.agreement >= 0.95]
+    assert len(alike) > len(files) / 2 and all(match.differs for match in alike)
+
+
 def test_what_is_too_plain_to_tell_is_possible(tmp_path):
     """Two shades of one grey, and a photograph of which a part is covered: alike, but not the same."""
     folder = tmp_path / "benchmarks" / "owner" / "set"
