@@ -32,7 +32,15 @@ from pathlib import Path
 
 from benchmarks.bench.result import print_result
 from benchmarks.cauldron_questions import questions
-from benchmarks.guard_faults.faults import END, OTHERS, PAIR_FAULTS, TEXT_FAULTS, text_in
+from benchmarks.guard_faults.faults import (
+    END,
+    OTHERS,
+    PAIR_FAULTS,
+    SENTENCES_IN,
+    TEXT_FAULTS,
+    text_in,
+    with_sentence_in,
+)
 from benchmarks.guard_faults.right import SOURCE, TARGET, PairExample, TextExample, examples
 from ndino.data.translation import Translation
 from ndino.data.translation.pairs import Pair
@@ -114,6 +122,8 @@ def spoilt(
                 plant(name, one, spoil(one.texts[SOURCE], one.texts[TARGET], drawn))
             for name, code in OTHERS.items():
                 plant(f"text in {name}", one, text_in(code)(one, drawn))
+            for name, code in SENTENCES_IN.items():
+                plant(f"sentence in {name}", one, with_sentence_in(code)(one, drawn))
     return planted
 
 

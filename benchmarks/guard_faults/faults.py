@@ -10,11 +10,14 @@ from dataclasses import replace
 from benchmarks.guard_faults.right import SOURCE, TARGET, PairExample, TextExample
 from ndino.data.translation.pair_line import Parts
 from ndino.data.translation.placeholders import PLACEHOLDER
+from ndino.data.translation.text_measures import sentences
 
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 OTHERS = {"French": "fr", "Spanish": "es", "Russian": "ru", "Japanese": "ja"}
 # A language is seen in a text of so many letters and more, in whatever script it is.
 SEEN_FROM = 30
+SENTENCES_IN = {"English": SOURCE, "French": "fr", "Spanish": "es"}
+SENTENCE_SEEN_FROM = 35  # letters of a single sentence of a text
 TAILS = (
     "È una bella giornata di sole.",
     "La persona sembra molto felice.",
@@ -211,6 +214,27 @@ TEXT_FAULTS: dict[str, TextFault] = {
 def _with_placeholder_changed(target: str) -> str | None:
     found = PLACEHOLDER.search(target)
     return target.replace(found[0], f"un {found[0][1:]}", 1) if found else None
+
+
+def with_sentence_in(code: str) -> Callable[[TextExample, random.Random], str | None]:
+    """The fault that one sentence of several is in the language with this code."""
+
+    def fault(example: TextExample, drawn: random.Random) -> str | None:
+        if code not in example.texts:
+            return None
+        ours, theirs = sentences(example.texts[TARGET]), sentences(example.texts[code])
+        places = [
+            place
+            for place, sentence in enumerate(theirs)
+            if sum(map(str.isalpha, sentence)) >= SENTENCE_SEEN_FROM and len(sentence.split()) >= 6
+        ]
+        if len(ours) < 2 or len(ours) != len(theirs) or not places:
+            return None
+        place = drawn.choice(places)
+        ours[place] = f"{theirs[place].strip()} "
+        return "".join(ours).strip()
+
+    return fault
 
 
 def text_in(code: str) -> Callable[[TextExample, random.Random], str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.guard_faults.faults import OTHERS, PAIR_FAULTS, TEXT_FAULTS
+from benchmarks.guard_faults.faults import OTHERS, PAIR_FAULTS, SENTENCES_IN, TEXT_FAULTS
 from benchmarks.guard_faults.right import examples
 from benchmarks.guards import GOAL, refusals, right_ways, spoilt
 
@@ -22,7 +22,15 @@ def test_right_translations_pass_in_every_way_to_write_them() -> None:
     assert not refused
 
 
-@pytest.mark.parametrize("kind", [*PAIR_FAULTS, *TEXT_FAULTS, *(f"text in {name}" for name in OTHERS)])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *PAIR_FAULTS,
+        *TEXT_FAULTS,
+        *(f"text in {name}" for name in OTHERS),
+        *(f"sentence in {name}" for name in SENTENCES_IN),
+    ],
+)
 def test_a_planted_fault_is_found(kind: str) -> None:
     some = PLANTED[kind]
     missed = [text for (_, text), reason in zip(some, refusals(some), strict=True) if reason is None]

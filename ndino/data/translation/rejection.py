@@ -38,7 +38,13 @@ from typing import Any
 
 from ndino.common.files import key_of
 from ndino.data.translation.checks.chatter import Phrases, adds_quotes, chats
-from ndino.data.translation.checks.foreign import in_another_language, in_another_script, not_translated
+from ndino.data.translation.checks.foreign import (
+    in_another_language,
+    in_another_script,
+    keeps_words,
+    not_translated,
+    sentence_in_another_language,
+)
 from ndino.data.translation.checks.repetition import repeats
 from ndino.data.translation.checks.said_numbers import SaidNumbers, lost_currency
 from ndino.data.translation.checks.signs import has_unknown_signs, lost_spaces
@@ -200,6 +206,18 @@ def _lost_a_currency(source: str, target: str, checks: TextChecks) -> bool:
     return lost_currency(PLACEHOLDER.sub(" ", source), target, checks.said.target) is not None
 
 
+def _not_translated(source: str, target: str, checks: TextChecks) -> bool:
+    languages = checks.said.source, checks.said.target
+    return not_translated(source, target, *languages) or keeps_words(source, target, *languages)
+
+
+def _in_another_language(source: str, target: str, checks: TextChecks) -> bool:
+    language = checks.said.target
+    return in_another_language(source, target, language) or sentence_in_another_language(
+        source, target, language
+    )
+
+
 # Reason and test (source, target, the checks with their languages) of each check, cheap ones first. The first
 # that fails gives the reason. An empty or looping text is also too short or too long, and a copy holds every
 # number, so the more telling reason comes first.
@@ -220,11 +238,8 @@ TEXT_CHECKS: tuple[tuple[str, TextCheck], ...] = (
     (NUMBER_LOST, _lost_a_number),
     (CURRENCY_LOST, _lost_a_currency),
     (SCRIPT, lambda source, target, checks: in_another_script(source, target, checks.said.target)),
-    (
-        COPY,
-        lambda source, target, checks: not_translated(source, target, checks.said.source, checks.said.target),
-    ),
-    (LANGUAGE, lambda source, target, checks: in_another_language(source, target, checks.said.target)),
+    (COPY, _not_translated),
+    (LANGUAGE, _in_another_language),
 )
 
 

@@ -15,6 +15,11 @@ from ndino.languages.language import language
 
 ITALIAN = TextChecks(language("en"), language("it"))
 LONG = "The man in the red jacket is standing next to a bicycle and looking at the camera."
+KITCHEN = (
+    "There is a large kitchen with wooden cabinets and a white stove in the middle of the room. "
+    "A woman with a green apron is cutting vegetables on the counter."
+)
+CUCINA = "C'è una grande cucina con armadietti di legno e una stufa bianca al centro della stanza."
 
 # Correct translations, some of which stricter checks would reject.
 CORRECT = [
@@ -55,6 +60,11 @@ CORRECT = [
     ("Where does Mr Smith live now?", "Dove abita adesso il sig. Smith?"),
     ("The sign says 出口 near the door.", "Vicino alla porta il cartello dice 出口."),
     ("Written by", "Scritto da"),
+    (
+        "He watched The Lord of the Rings: The Return of the King.",
+        "Ha visto The Lord of the Rings: The Return of the King.",
+    ),
+    ('It says "keep off the grass and the flowers" there.', "Lì dice «keep off the grass and the flowers»."),
     ("Sure! Here is a recipe for you.", "Certo! Ecco una ricetta per te."),
     ("I'm sorry, but I cannot see the image.", "Mi dispiace, ma non posso vedere l'immagine."),
     ("The translation is at the bottom.", "La traduzione è in basso."),
@@ -115,6 +125,9 @@ WRONG = [
     ("It is 1.5 m high.", "È alto 15 m.", rejection.NUMBER_LOST),
     ("There are 2 dogs and 2 cats.", "Ci sono due cani e gatti.", rejection.NUMBER_LOST),
     ("1,234 people", "1.235 persone", rejection.NUMBER_LOST),
+    (KITCHEN, f"{CUCINA} A woman with a green apron is cutting vegetables on the counter.", rejection.COPY),
+    (KITCHEN, f"{CUCINA} Una mujer con un delantal verde está cortando las verduras.", rejection.LANGUAGE),
+    (LONG, "L'uomo con la giacca rossa is standing next to a bicycle e guarda.", rejection.COPY),
     ("A red dog.", "Traduzione: Un cane rosso.", rejection.CHATTER),
     (LONG, "Certo! Ecco la traduzione: Un uomo guarda l'obiettivo.", rejection.CHATTER),
     (LONG, "Mi dispiace, ma non posso tradurre questo testo.", rejection.CHATTER),

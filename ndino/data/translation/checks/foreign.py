@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ndino.data.translation.placeholders import PLACEHOLDER
-from ndino.data.translation.text_measures import WORD, copies
+from ndino.data.translation.text_measures import WORD, copies, sentences
 from ndino.languages.identify import other_language, rival_of, script_of, scripts_of
 
 _QUOTED = re.compile(r"[\"“«‹„]([^\"“”«»‹›„]+)[\"”»›“]")
@@ -13,6 +13,11 @@ _QUOTED = re.compile(r"[\"“«‹„]([^\"“”«»‹›„]+)[\"”»›“]
 # is more probable by this factor than the one it should be in.
 COPIED_WORDS, COPIED_ODDS = 2, 2.0
 TRANSLATED = 0.4  # share of the letters that new words must have
+# So many words of the source in succession are copied, if so many different ones are in small letters: titles
+# of works and names have fewer.
+COPIED_RUN, COPIED_SMALL, RUN_ODDS = 5, 4, 8.0
+# A single sentence of several is judged from so many letters on. There are many, so the odds are higher.
+SENTENCE_LETTERS, SENTENCE_ODDS = 30, 16.0
 _LATIN = "LATIN"
 
 
@@ -73,6 +78,48 @@ def in_another_language(source: str, target: str, language: str) -> bool:
     words = WORD.findall(target)
     new = [word for word in words if word.casefold() not in its_words]
     return other_language(target, language) is not None and not _mostly_translated(words, new, language)
+
+
+def keeps_words(source: str, target: str, source_language: str, language: str) -> bool:
+    """Whether ``target`` has many words of ``source`` in succession, in the language of ``source``; not those
+    that ``source`` quotes."""
+    ours = WORD.findall(_unquoted(source))
+    theirs = WORD.findall(_unquoted(target))
+    known = {tuple(ours[place : place + COPIED_RUN]) for place in range(len(ours) - COPIED_RUN + 1)}
+    place = 0
+    while place <= len(theirs) - COPIED_RUN:
+        end = place
+        while tuple(theirs[end : end + COPIED_RUN]) in known:
+            end += 1
+        if end > place:
+            run = theirs[place : end + COPIED_RUN - 1]
+            small = {word for word in run if word.islower() and len(word) > 1 and word.isalpha()}
+            rival, odds = rival_of(" ".join(run), language) if len(small) >= COPIED_SMALL else ("", 0.0)
+            if rival == source_language and odds >= RUN_ODDS:
+                return True
+        place = end + 1
+    return False
+
+
+def _unquoted(text: str) -> str:
+    return _QUOTED.sub(" | ", PLACEHOLDER.sub(" ", text))
+
+
+def sentence_in_another_language(source: str, target: str, language: str) -> bool:
+    """Whether a sentence of ``target`` is in another language, though the whole may not be."""
+    theirs = sentences(target)
+    if len(theirs) < 2:
+        return False
+    its_words = set(WORD.findall(source.casefold()))
+    for sentence in theirs:
+        text = _without_names(sentence, source)
+        if sum(map(str.isalpha, text)) < SENTENCE_LETTERS or rival_of(text, language)[1] < SENTENCE_ODDS:
+            continue
+        words = WORD.findall(text)
+        new = [word for word in words if word.casefold() not in its_words]
+        if new and not _mostly_translated(words, new, language):
+            return True
+    return False
 
 
 def _without_names(text: str, source: str) -> str:
