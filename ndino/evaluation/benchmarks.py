@@ -129,9 +129,16 @@ class Benchmarks:
             if not (folder := (self.data or Path()) / dataset).is_dir() or not any(folder.iterdir())
         ]
         if self.data is not None and missing:
-            lacks = ", no ".join(f"{dataset}/ for the task {name}" for dataset, name in missing)
+            absent, empty = [], []
+            for dataset, name in missing:
+                found = empty if (self.data / dataset).is_dir() else absent
+                found.append(f"{dataset}/ for the task {name}")
+            lacks = "; ".join(
+                ([f"has no {', no '.join(absent)}"] if absent else [])
+                + ([f"holds an empty folder {', '.join(empty)}"] if empty else [])
+            )
             raise SetupError(
-                f"{self.data}: has no {lacks} "
+                f"{self.data}: {lacks} "
                 "(remedy: put it there as the task's README says, or choose others with --tasks)"
             )
         for dataset, name in missing:

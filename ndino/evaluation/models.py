@@ -40,6 +40,7 @@ PARTS = {
 FILES = tuple(pattern for patterns in PARTS.values() for pattern in patterns)
 
 WHOLE = "give a whole model folder in Hugging Face format"
+WHOLE_LLAVA_NEXT = "give a whole LLaVA-NeXT folder in Hugging Face format"
 PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 _REMEDIES = {
     UPSTREAM: "convert it with `ndino convert`, and give the result",
@@ -110,8 +111,11 @@ def name_of(source: str) -> str:
     return [part for part in Path(source).resolve().parts if part != "model"][-1]
 
 
-def find_model(name: str, source: str, backend: Backend = HF) -> Model:
+def find_model(name: str, source: str, backend: Backend = HF, *, other_backends: bool = True) -> Model:
     """Find a folder or a hub id's snapshot (downloaded where needed), check it, and take its fingerprint.
+
+    Args:
+        other_backends: whether the command takes backends for models of other kinds, which a remedy may name.
 
     Raises:
         SetupError: there is no such folder or hub id, or a file is missing or broken.
@@ -127,7 +131,7 @@ def find_model(name: str, source: str, backend: Backend = HF) -> Model:
     _check_finished(folder)
     _check_files(folder, source)
     if backend.kind == "hf":
-        _check_kind(folder)
+        _check_kind(folder, _REMEDIES if other_backends else {**_REMEDIES, "": WHOLE_LLAVA_NEXT})
     if backend.kind in ("hf", "vllm"):
         _check(folder, source)
     files = {path for pattern in FILES for path in folder.glob(pattern) if path.is_file()}
@@ -201,10 +205,10 @@ def _check_files(folder: Path, source: str) -> None:
             raise SetupError(f"{source}: has no {part}, which {index} names (remedy: copy the model again)")
 
 
-def _check_kind(folder: Path) -> None:
+def _check_kind(folder: Path, remedies: Mapping[str, str]) -> None:
     """Check that it is a LLaVA-NeXT in Hugging Face format, whose model and processor tile images alike."""
     try:
-        config = require_kind(folder, PUBLISHED, _REMEDIES)
+        config = require_kind(folder, PUBLISHED, remedies)
         ours = config.get("image_grid_pinpoints")
         for name in PROCESSORS:
             settings = read_json_object(folder / name) if (folder / name).is_file() else {}

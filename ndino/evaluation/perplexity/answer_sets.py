@@ -124,10 +124,10 @@ def read_items(
     seen: set[str] = set()
     whole: dict[str, tuple[str, str] | None] = {}
     items = []
-    for row in range(len(found)):
+    for row, number in enumerate(_numbers(found)):
         fields = found.rows[row].fields
         identity = next(
-            (str(fields[key]) for key in ("id", "question_id") if fields.get(key) is not None), str(row + 1)
+            (str(fields[key]) for key in ("id", "question_id") if fields.get(key) is not None), str(number)
         )
         # Sets with several questions per image repeat the image's id.
         unique = next(
@@ -136,6 +136,17 @@ def read_items(
         seen.add(unique)
         items.append(_item(unique, found, row, (question_field, answer_field), whole))
     return items
+
+
+def _numbers(found: Questions) -> list[int]:
+    """Each row's number as messages name it, counted on from one file to the next."""
+    numbers, before, last = [], 0, 0
+    for index, row in enumerate(found.rows):
+        if index and row.file != found.rows[index - 1].file:
+            before += last
+        last = row.number
+        numbers.append(before + last)
+    return numbers
 
 
 def _hub(data: str, split: str | None) -> Questions:

@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     for note in left_out(args.data, args.split):
         print(f"ndino perplexity: {note}", file=sys.stderr)
     # The model first, since data of the hub may be a long download.
-    model = find_model(name_of(args.model), args.model)
+    model = find_model(name_of(args.model), args.model, other_backends=False)
     items = read_items(
         args.data,
         images_dir=args.images,

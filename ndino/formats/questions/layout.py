@@ -84,6 +84,10 @@ def split_files(folder: Path, split: str | None, *, config: str | None = None) -
         return SplitFiles(found[split], (folder, *_parents(found[split], folder)))
     groups, ignored = _plain(folder)
     files = _choose(folder, groups, split)
+    # Both may hold the questions, and only one is read.
+    if not any(map(_is_metadata, files)):
+        metadata = [path for paths in groups.get("", {}).values() for path in paths]
+        ignored += [(path, f"is not read beside {files[0].relative_to(folder)}") for path in metadata]
     # An imagefolder names images from where its metadata lie, other files from the folder itself.
     beside, metadata = _parents(files, folder), _is_metadata(files[0])
     return SplitFiles(files, (*beside, folder) if metadata else (folder, *beside), tuple(ignored))
@@ -204,7 +208,8 @@ def _plain(folder: Path) -> tuple[_Groups, list[tuple[Path, str]]]:
 
 def _choose(folder: Path, groups: _Groups, split: str | None) -> tuple[Path, ...]:
     if not groups:
-        raise QuestionsError(f"{folder}: has no .jsonl or .parquet file (remedy: as the task's README says)")
+        kinds = ", ".join(ENDINGS)
+        raise QuestionsError(f"{folder}: has no file of rows, {kinds} (remedy: as the task's README says)")
     if split is not None and split in groups:
         name = split
     elif len(groups) == 1:

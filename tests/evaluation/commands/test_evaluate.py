@@ -128,6 +128,10 @@ def test_what_is_missing_is_named_before_anything_is_loaded(
     torn = tmp_path / "torn"
     shutil.copytree(tiny_model_folder, torn)
     os.truncate(torn / "model.safetensors", 99_999)
+    hollow = tmp_path / "hollow"
+    shutil.copytree(gap, hollow)
+    shutil.rmtree(hollow / "crux82" / "gqa-it", ignore_errors=True)
+    (hollow / "crux82" / "gqa-it").mkdir(parents=True)
     taken = tmp_path / "taken"
     taken.touch()
     for status, message, arguments, changed in [
@@ -139,6 +143,7 @@ def test_what_is_missing_is_named_before_anything_is_loaded(
         (2, "nowhere: no such folder", [], {"data": tmp_path / "nowhere"}),
         (1, "has no crux82/gqa-it/ for the task gqa-it", [], {"data": empty}),
         (1, "has no lmms-lab/GQA/ for the task gqa-it", [], {"data": gap}),
+        (1, "holds an empty folder crux82/gqa-it/ for the task gqa-it (", [], {"data": hollow}),
         (2, "task gqa-it: crux82/gqa-it is not on the hub", ["--tasks", "mtvqa-it,gqa-it"], {"data": None}),
         (2, "unknown task 'pope-itt' (remedy: pope-it", ["--tasks", "gqa-it,pope-itt"], {}),
         (2, "unknown backend 'gpu'", ["--backend", "gpu"], {}),

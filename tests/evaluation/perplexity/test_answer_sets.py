@@ -70,6 +70,17 @@ def test_ids_are_unique_whatever_the_data_repeats(answers_file):
     assert ids == ["q0", "q0#2", "3", "q0#3"]
 
 
+def test_rows_without_an_id_are_named_by_their_numbers(tmp_path):
+    lines = ["", "{broken", '{"question": "q", "answer": "a", "file_name": "no.png"}']
+    (tmp_path / "test.jsonl").write_text("\n".join(lines))
+    for item, number in zip(read_items(str(tmp_path / "test.jsonl")), (2, 3), strict=True):
+        assert item.id == str(number) and f"test.jsonl row {number}: " in item.message
+    # One file after the other.
+    for shard in range(2):
+        (tmp_path / f"dev-0000{shard}-of-00002.jsonl").write_text("\n".join(lines[2:] * 2))
+    assert [item.id for item in read_items(str(tmp_path), split="dev")] == ["1", "2", "3", "4"]
+
+
 def test_parquet_and_dataset_folder_score_as_the_jsonl(tmp_path, answers_file, answer_items, scorer):
     rows = [
         {

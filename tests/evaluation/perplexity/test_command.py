@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from ndino.evaluation.perplexity import score_set
@@ -77,6 +78,19 @@ def test_every_bad_row_is_named_before_a_model_is_loaded(
         reason = odd[name].fault if name in odd else name
         assert row.startswith(f"ndino perplexity: left out: {answers_file} row {number}: ")
         assert reason in row and row.count("(remedy: ") == 1 and "0x" not in row
+
+
+def test_a_model_of_another_kind_is_offered_no_backend_that_cannot_score(
+    tmp_path, answers_file, tiny_model_folder, capsys
+):
+    folder = Path(shutil.copytree(tiny_model_folder, tmp_path / "other"))
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "qwen2_vl", "architectures": ["Qwen2VLForConditionalGeneration"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    command = ["--model", str(folder), "--data", str(answers_file), "--images", str(tmp_path / "images")]
+    assert perplexity(command) == 1
+    said = capsys.readouterr().err
+    assert "(remedy: give a whole LLaVA-NeXT folder in Hugging Face format)" in said and "lmms" not in said
 
 
 def test_default_output_is_named_after_run_and_data():

@@ -57,9 +57,20 @@ def test_macos_notes_are_left_out_with_the_reason(tmp_path):
     assert found.notes == (f"{tmp_path / '._test.jsonl'}: left out: it is macOS's own note on a file",)
 
 
+def test_metadata_beside_a_file_of_the_split_are_named(tmp_path):
+    LAYOUTS["jsonl"](tmp_path)
+    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, ROWS * 3)))
+    found = read_questions(tmp_path, "test")
+    assert len(found) == len(ROWS)
+    assert found.notes == (f"{tmp_path / 'metadata.jsonl'}: left out: it is not read beside test.jsonl",)
+
+
 ROW = json.dumps({"image": "a.png", "question": "?", "answer": "sì"})
 FAULTS = {
-    "nothing": ({}, "has no .jsonl or .parquet file"),
+    "nothing": (
+        {},
+        r"has no file of rows, .jsonl, .jsonl.gz, .json, .json.gz, .csv, .csv.gz, .parquet \(remedy",
+    ),
     "others": ({"a.jsonl": ROW, "b.jsonl": ROW}, r"which of a.jsonl, b.jsonl is the split test\?"),
     "twice": (
         {"test.jsonl": ROW, "test.parquet": ""},
