@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import hashlib
 import json
-import math
 import os
 import shutil
 from collections import Counter
@@ -24,7 +23,7 @@ from typing import Any, BinaryIO
 import yaml
 from tqdm import tqdm
 
-from ndino.common.errors import UsageError
+from ndino.common.errors import UsageError, shown
 from ndino.common.files import atomic_file, key_of, sha256_of, write_json, write_text
 from ndino.common.images import find_file, leaves_the_folder
 from ndino.common.locks import exclusive_lock
@@ -139,10 +138,10 @@ def _take(text: str) -> tuple[str, int | None]:
 
 
 def _score(text: str) -> float:
-    score = float(text)
-    if not math.isfinite(score):
-        raise ValueError
-    return score
+    with contextlib.suppress(ValueError):
+        if 0 <= (score := float(text)) <= 1:
+            return score
+    raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 0 to 1")
 
 
 def _written(take: Take) -> str:
@@ -200,8 +199,9 @@ def mix(
     folders = [open_folder(path) for path in paths]
     manifests = [folder.manifest for folder in folders if folder.manifest]
     scorer = scorer_of(manifests, threshold=min_quality is not None)
-    found, hashes, poor = _find_rows(folders, take, seed, min_quality)
-    taken = _sample(found, take, allow_short=allow_short)
+    found, hashes, poor, there = _find_rows(folders, take, seed, min_quality)
+    below = Counter(_taken_as(reject.source, take) for reject in poor)
+    taken = _sample(found, take, below, there, allow_short=allow_short)
     settings = {
         "mix": name,
         "take": {source: "all" if count is None else count for source, count in take.items()},
@@ -257,8 +257,13 @@ def mix(
 
 def _find_rows(
     folders: Sequence[DataFolder], take: Take, seed: int, min_quality: float | None
-) -> tuple[dict[str, list[_Place]], list[str], list[Reject]]:
-    """The places of every source's rows, the SHA-256 of every folder's file, and the rows of poor quality."""
+) -> tuple[dict[str, list[_Place]], list[str], list[Reject], set[str]]:
+    """Read all rows.
+
+    Returns the places of every source's rows, the SHA-256 of every folder's file, the rows of poor quality,
+    and the sources that there are.
+    """
+    there: set[str] = set()
     poor: list[Reject] = []
     found: dict[str, list[_Place]] = {source: [] for source in take}
     seen: dict[str, Path] = {}
@@ -271,7 +276,8 @@ def _find_rows(
                 content.update(line)
                 row = _parse(line, folder, number)
                 identity = str(row["id"])
-                if (source := _taken_as(row.get("source", folder.name), take)) is not None:
+                there.add(its_source := row.get("source", folder.name))
+                if (source := _taken_as(its_source, take)) is not None:
                     if identity in seen:
                         raise DataError(
                             f"{folder.data} row {number}: id {identity!r} is already in {seen[identity]} "
@@ -281,7 +287,6 @@ def _find_rows(
                     score = row.get("quality")
                     if min_quality is not None and score is not None and score < min_quality:
                         reason = f"quality below {min_quality:g}"
-                        its_source = row.get("source", folder.name)
                         poor.append(Reject(identity, reason, {"quality": score}, its_source))
                     else:
                         found[source].append(_Place(rank(seed, identity), index, offset, len(line), number))
@@ -293,7 +298,7 @@ def _find_rows(
                 f"{folder.data}: does not match {MANIFEST}: it was changed or is torn "
                 f"(remedy: ndino data merge {folder.path})"
             )
-    return found, hashes, sorted(poor, key=lambda reject: reject.where)
+    return found, hashes, sorted(poor, key=lambda reject: reject.where), there
 
 
 def _parse(line: bytes, folder: DataFolder, number: int) -> dict[str, Any]:
@@ -319,16 +324,33 @@ def _taken_as(source: str, take: Take) -> str | None:
     return source
 
 
-def _sample(found: Mapping[str, list[_Place]], take: Take, *, allow_short: bool) -> dict[str, list[_Place]]:
+def _sample(
+    found: Mapping[str, list[_Place]],
+    take: Take,
+    below: Mapping[str | None, int],
+    there: set[str],
+    *,
+    allow_short: bool,
+) -> dict[str, list[_Place]]:
+    """The rows to take; ``below`` counts those that were left out by their quality."""
     short = [
         f"{source} has {len(found[source]):,} rows of {'all' if count is None else f'{count:,}'} wanted"
+        + (f", {below[source]:,} fell below --min-quality" if below[source] else "")
         for source, count in take.items()
         if len(found[source]) < (1 if count is None else count)
     ]
     if short and not allow_short:
-        raise DataError(f"{'; '.join(short)} (remedy: get more of it, or --allow-short)")
+        unknown = any(not found[source] and not below[source] for source in take)
+        listed = f"; the folders have {shown(', '.join(sorted(there)) or 'no rows')}" if unknown else ""
+        lower = "a lower --min-quality, " if any(below[source] for source in take) else ""
+        raise DataError(f"{'; '.join(short)}{listed} (remedy: {lower}get more of it, or --allow-short)")
     if not any(found.values()):
-        raise DataError("none of the sources is in the folders (remedy: --take what their cards list)")
+        if fell := sum(below.values()):
+            raise DataError(f"all {fell:,} rows fell below --min-quality (remedy: a lower --min-quality)")
+        raise DataError(
+            "none of the sources is in the folders, which have "
+            f"{shown(', '.join(sorted(there)) or 'no rows')} (remedy: --take one of these)"
+        )
     for line in short:
         print(f"mix: short: {line}")
     return {source: sorted(found[source])[:count] for source, count in take.items()}

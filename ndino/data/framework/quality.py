@@ -53,8 +53,9 @@ def scorer_of(manifests: list[dict[str, Any]], *, threshold: bool) -> Any:
     if threshold:
         without = [one["source"] for one in manifests if one.get("translator") and not one.get("quality")]
         if without or not distinct:
+            named = f"{' and '.join(without)} {'has' if len(without) == 1 else 'have'} no scores"
             raise UsageError(
-                f"--min-quality: {', '.join(without) or 'none of the folders'} has no scores "
+                f"--min-quality: {named if without else 'none of the folders has scores'} "
                 "(remedy: build the source with --quality)"
             )
         if len(distinct) > 1:

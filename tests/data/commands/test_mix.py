@@ -80,7 +80,10 @@ def test_a_short_source_is_named_and_nothing_replaces_it(finished, tmp_path, cap
     command = ["mix", "--take", "toy/text=31", "--take", "eurlex=all", "--folders", str(finished), "--out"]
     assert main([*command, str(tmp_path / "mix")]) == 1
     said = capsys.readouterr().err
-    assert "toy/text has 30 rows of 31 wanted; eurlex has 0 rows of all wanted" in said
+    assert (
+        "toy/text has 30 rows of 31 wanted; eurlex has 0 rows of all wanted; "
+        "the folders have toy/images, toy/text (" in said
+    )
     assert not (tmp_path / "mix").exists()
     assert main([*command, str(tmp_path / "mix"), "--allow-short"]) == 0
     assert "short: toy/text has 30 rows of 31 wanted" in capsys.readouterr().out
@@ -252,7 +255,7 @@ def scored(folder: Path, scores: dict[str, float], scorer: str = "chrf") -> Path
     return folder
 
 
-def test_rows_of_poor_quality_are_left_out_before_the_sample_is_drawn(finished, tmp_path):
+def test_rows_of_poor_quality_are_left_out_before_the_sample_is_drawn(finished, tmp_path, capsys):
     images = [row["id"] for row in rows_of(finished) if row["source"] == "toy/images"]
     scored(finished, {identity: number / 30 for number, identity in enumerate(images)})
     command = ["mix", "--take", "toy/images=15", "--take", "toy/text=all", "--folders", str(finished)]
@@ -272,13 +275,23 @@ def test_rows_of_poor_quality_are_left_out_before_the_sample_is_drawn(finished, 
     card = (tmp_path / "mix" / "README.md").read_text()
     assert "| toy/images | 0.733 |" in card and "| quality below 0.5 | 15 |" in card
     short = [*command, "--min-quality", "0.6", "--out", str(tmp_path / "short")]
-    assert main(short) == 1  # 12 of 15
+    capsys.readouterr()
+    assert main(short) == 1
+    assert (
+        "toy/images has 12 rows of 15 wanted, 18 fell below --min-quality (remedy: a lower --min-quality, "
+        in capsys.readouterr().err
+    )
+    none = [*command[:2], "toy/images=all", *command[-2:], "--min-quality", "1", "--out", str(tmp_path / "0")]
+    assert main([*none, "--allow-short"]) == 1
+    assert "all 30 rows fell below --min-quality (remedy: " in capsys.readouterr().err
 
 
 def test_a_threshold_wants_scores_of_one_kind(finished, tmp_path, capsys):
     command = ["mix", "--take", "toy/images=all", "--min-quality", "0.5", "--out", str(tmp_path / "mix")]
     assert main([*command, "--folders", str(finished)]) == 2
-    assert "has no scores (remedy: build the source with --quality)" in capsys.readouterr().err
+    assert (
+        "none of the folders has scores (remedy: build the source with --quality)" in capsys.readouterr().err
+    )
     other = scored(Path(shutil.copytree(finished, tmp_path / "other")), {"0": 0.7}, "comet")
     scored(finished, {"0": 0.7})
     assert main([*command, "--folders", str(finished), str(other)]) == 2
@@ -289,5 +302,8 @@ def test_a_threshold_wants_scores_of_one_kind(finished, tmp_path, capsys):
     (other / "manifest.json").write_text(json.dumps(manifest))
     assert main([*command, "--folders", str(finished), str(other)]) == 2
     assert "toy has no scores" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        main([*command[:-4], "--min-quality", "nan", "--out", "x", "--folders", str(finished)])
+    capsys.readouterr()
+    for wrong in ("nan", "1.5", "-0.1", "50", "x"):
+        with pytest.raises(SystemExit):
+            main([*command[:-4], f"--min-quality={wrong}", "--out", "x", "--folders", str(finished)])
+        assert f"'{wrong}': expected a number from 0 to 1" in capsys.readouterr().err
