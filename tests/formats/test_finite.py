@@ -70,7 +70,8 @@ def test_the_commands_refuse_them(spoilt, benchmark_folder, answers_file, tmp_pa
     assert evaluate([str(part) for part in (*model, *asked, "--out", tmp_path / "e")]) == 1
     line = capsys.readouterr().err.splitlines()[-1]  # behind the progress bar
     assert line.startswith("ndino evaluate: spoilt: cannot be loaded: ") and said in line
-    line = refused(capsys, "perplexity", *model, "--data", answers_file, "--out", tmp_path / "p.jsonl")
+    asked = ["--data", answers_file, "--images", tmp_path / "images", "--out", tmp_path / "p.jsonl"]
+    line = refused(capsys, "perplexity", *model, *asked)
     assert said in line
     assert not (tmp_path / "p.jsonl").exists()
 

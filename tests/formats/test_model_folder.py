@@ -76,7 +76,7 @@ def test_a_language_model_s_tokenizer_gets_image_and_pad_token_and_adds_no_bos()
 
 
 def test_llama_3_s_own_bos_is_switched_off():
-    tokenizer = prepare_tokenizer(llama3_tokenizer())
+    tokenizer = prepare_tokenizer(copy.deepcopy(llama3_tokenizer()))
     assert tokenizer.bos_token_id not in tokenizer("Ciao")["input_ids"]
     assert tokenizer.decode(tokenizer("Perché così?")["input_ids"]) == "Perché così?"
 

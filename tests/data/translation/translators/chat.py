@@ -108,18 +108,22 @@ class FlakyProxy:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.locked():
                     return
+                reply: tuple[int, bytes] | None = None
+                # Answered behind it: a client that has its answer may ask again before the count goes down.
                 with proxy.counted(body) as fault:
-                    if fault == "drop":
-                        self.connection.shutdown(socket.SHUT_RDWR)
-                    elif isinstance(fault, int):
-                        self.answer(fault, json.dumps({"error": {"message": f"fault {fault}"}}).encode())
+                    if isinstance(fault, int):
+                        reply = fault, json.dumps({"error": {"message": f"fault {fault}"}}).encode()
                     elif isinstance(fault, dict):
-                        self.answer(200, json.dumps({"choices": [fault]}).encode())
-                    else:
+                        reply = 200, json.dumps({"choices": [fault]}).encode()
+                    elif fault != "drop":
                         time.sleep(fault == "hang")
                         answer = httpx.post(f"{base}{self.path}", content=body, headers=JSON, timeout=60)
-                        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                            self.answer(answer.status_code, answer.content)
+                        reply = answer.status_code, answer.content
+                if reply is None:
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                else:
+                    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                        self.answer(*reply)
 
             def locked(self) -> bool:
                 given = self.headers.get("Authorization", "")
