@@ -115,6 +115,11 @@ class ServedModel:
             ) from error
         if answer.status_code in REFUSED_KEY:
             raise self._unknown_key(answer)
+        if answer.is_success and "html" in answer.headers.get("Content-Type", ""):
+            raise DataError(
+                f"{self._url}/models: answers with a web page "
+                "(remedy: --translator-url is the address before /chat/completions, mostly .../v1)"
+            )
         names: list[str] = []
         with contextlib.suppress(ValueError, KeyError, TypeError):  # not every server lists its models
             names = [str(one["id"]) for one in answer.json()["data"]]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import http.server
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -180,6 +183,19 @@ def test_a_server_that_is_not_there_or_serves_another_model_is_named(server: str
     with pytest.raises(DataError, match=r"no server answers: .*refused.*remedy: start it, as vllm serve"):
         served(gone.url).translate(["a"])
     assert not proxy.asked
+
+
+def test_a_web_page_is_no_list_of_models(tmp_path: Path) -> None:
+    class Pages(http.server.SimpleHTTPRequestHandler):
+        extensions_map = {"": "text/html"}  # noqa: RUF012
+
+    (tmp_path / "models").write_text("<html>hi</html>")
+    handler = functools.partial(Pages, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as pages:
+        threading.Thread(target=pages.serve_forever, args=(0.02,), daemon=True).start()
+        with pytest.raises(DataError, match=r"/models: answers with a web page \(remedy: "):
+            served(f"http://127.0.0.1:{pages.server_port}").translate(["a"])
+        pages.shutdown()
 
 
 def test_the_key_is_read_from_the_environment_and_never_shown(
