@@ -44,6 +44,7 @@ from ndino.train.manifest import identity
 from ndino.train.resuming.distribution import planned
 from ndino.train.resuming.published import is_published
 from ndino.train.resuming.run_folder import IN_RANDOM_ORDER, belongs_to, require_resumable, write_run
+from ndino.train.rows.cut import report_cut_rows
 from ndino.train.rows.run_index import stage_index
 from ndino.train.rows.steps import require_steps
 from ndino.train.stage import (
@@ -171,7 +172,7 @@ def prepare_stage(
     with report_full_disk(out):
         started = time.time()
         inputs = _write_start(stage, out)
-        rows, rejected = _write_rows(stage, inputs.vision_tower, out, ranks=ranks, stopped=stopped)
+        rows, rejected, cut = _write_rows(stage, inputs.vision_tower, out, ranks=ranks, stopped=stopped)
         settle_checkpoints(out)
         checkpoint = newest_complete_checkpoint(out)
         try:
@@ -185,6 +186,7 @@ def prepare_stage(
             {
                 "rows": rows,
                 "rejected_rows": rejected,
+                "cut_rows": cut,
                 "started": started,
                 "resumed_from": checkpoint.name if checkpoint else None,
             },
@@ -278,13 +280,13 @@ def _write_start(stage: Stage, out: Path) -> Inputs:
 
 def _write_rows(
     stage: Stage, tower: Path, out: Path, *, ranks: int, stopped: Callable[[], bool] | None
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Write the usable rows to ``out/rows.json``, and of each its number and counts from the index.
 
     Rows are checked here because upstream retries a bad row for seconds, and then silently trains on another.
 
     Returns:
-        The numbers of usable and of rejected rows.
+        The numbers of usable and of rejected rows, and of those that the length limit cuts.
     """
     try:
         tokenizer = read_tokenizer(out / "start" / LANGUAGE_MODEL)
@@ -293,6 +295,7 @@ def _write_rows(
     processor = build_processor(tokenizer, CLIPVisionConfig.from_pretrained(tower), stage.recipe)
     index = stage_index(stage, processor, stopped=stopped)
     write_rejects(index.lines(stage.data), len(index), stage)
+    cut = report_cut_rows(index, tokenizer, stage)
     require_steps(stage, len(index), ranks=ranks)
     columns = zip(index.row_numbers.tolist(), index.lengths.tolist(), index.supervised.tolist(), strict=True)
     usable = {row: {"tokens": length, "supervised": supervised} for row, length, supervised in columns}
@@ -304,7 +307,7 @@ def _write_rows(
             if conversation.row in usable
         ),
     )
-    return len(index), len(index.rejects)
+    return len(index), len(index.rejects), cut
 
 
 def _record(conversation: Conversation) -> dict:

@@ -46,6 +46,7 @@ from ndino.train.resuming.distribution import current, must_convert
 from ndino.train.resuming.published import is_published
 from ndino.train.resuming.run_folder import belongs_to, require_resumable, write_run
 from ndino.train.resuming.universal import make_universal
+from ndino.train.rows.cut import report_cut_rows
 from ndino.train.rows.damage import RecordDamage
 from ndino.train.rows.run_index import stage_index
 from ndino.train.rows.steps import require_steps, steps_of_stage
@@ -143,6 +144,7 @@ def _train(
     index = stage_index(stage, processor, stopped=stop.requested if stop is not None else None)
     _leave_if_stopped(stop, stage.out, arguments.device)
     write_rejects(index.lines(stage.data), len(index), stage)
+    cut = report_cut_rows(index, processor.tokenizer, stage)
     require_steps(stage, len(index) - stage.recipe.eval_rows, ranks=arguments.world_size)
     trained, held_out = hold_out(index, stage.recipe.eval_rows, seed=stage.recipe.seed)
     fit_to_rows(arguments, stage.recipe, trained.lengths)
@@ -221,6 +223,7 @@ def _train(
                 **surroundings(),
                 "rows": len(dataset),
                 "rejected_rows": len(index.rejects),
+                "cut_rows": cut,
                 "damaged_rows": len(damage.reasons),
                 "seed": stage.recipe.seed,
                 "ranks": trainer.args.world_size,

@@ -22,6 +22,7 @@ from ndino.train.build import build_model
 from ndino.train.callbacks import StopOnSignal
 from ndino.train.checkpoints import COMPLETE, checkpoints_of, newest_complete_checkpoint
 from ndino.train.engine import run_stage, training_arguments
+from ndino.train.rows.index import open_index
 from ndino.train.stage import Stage, StageError, StageStopped
 from ndino.train.trainer import NativeTrainer
 from tests.train.conftest import ROOT, ROWS, interrupt, mix_in_texts
@@ -136,6 +137,25 @@ def test_a_damaged_model_of_a_finished_run_is_published_again(stage, damage, cap
         shutil.rmtree(checkpoint)
     with pytest.raises(StageError, match=r"model: .* no complete checkpoint .* \(remedy: put a good copy"):
         run_stage(stage, on_step=lambda *_: pytest.fail("trained again"))
+
+
+@pytest.mark.parametrize("ending", [None, "end_of_text", "newline"])
+def test_rows_that_the_length_limit_cuts_are_counted_and_told(stage, recipe, ending, tmp_path, capsys):
+    if ending:
+        recipe = dataclasses.replace(recipe, prompt="plain", plain_ending=ending)
+    whole = dataclasses.replace(stage, recipe=dataclasses.replace(recipe, max_steps=1, warmup_ratio=0.0))
+    run_stage(whole, on_step=quiet)
+    assert json.loads((whole.out / "manifest.json").read_text())["cut_rows"] == 0
+    assert "cut by max_length" not in capsys.readouterr().out
+    record = json.loads((whole.out / "index.json").read_text())
+    lengths = sorted(open_index(Path(record["folder"])).lengths.tolist())
+    # The longest row that is whole is as long as the limit.
+    limit = next(length for length in reversed(lengths) if length < lengths[-1])
+    longer = sum(length > limit for length in lengths)
+    short = dataclasses.replace(whole.recipe, max_length=limit)
+    run_stage(dataclasses.replace(whole, recipe=short, out=tmp_path / "short"), on_step=quiet)
+    assert json.loads((tmp_path / "short" / "manifest.json").read_text())["cut_rows"] == longer > 0
+    assert f" {longer} of {ROWS} rows are cut by max_length: {limit}," in capsys.readouterr().out
 
 
 def test_accumulation_equals_the_whole_batch(stage, recipe, tmp_path):
