@@ -201,6 +201,13 @@ TEXT_FAULTS: dict[str, TextFault] = {
     ),
     "number lost": _number(""),
     "other number": _number("7"),
+    "percent sign, minus or scale lost": lambda source, target, drawn: (
+        re.sub(r" per cento|%", "", target)
+        if "%" in source
+        else re.sub(r"-(?=5 gradi)", "", target).replace("miliardi", "milioni")
+        if "-5 degrees" in source or "billion" in source
+        else None
+    ),
     "other currency": lambda source, target, drawn: (
         target.replace("dollari", "sterline") if "dollari" in target else None
     ),

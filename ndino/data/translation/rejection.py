@@ -13,8 +13,10 @@ step  reasons                                     checked by
       added, more than its source, translation
       too long, translation too short, end lost,
       question mark lost, placeholder lost,
-      number lost, currency lost, another script,
-      not translated, another language
+      number lost, currency lost, percent sign
+      lost, minus lost, another scale word,
+      another script, not translated, another
+      language
 4     question not at the beginning, number of    `PAIR_CHECKS`, by `pair_rejections`: the line of a pair
       options differs, answer not at the end      (the paper's three checks, section 3.2)
 5     options no longer differ                    `pair_rejections`, for a line that passes step 4
@@ -45,6 +47,7 @@ from ndino.data.translation.checks.foreign import (
     not_translated,
     sentence_in_another_language,
 )
+from ndino.data.translation.checks.number_signs import lost_minus, lost_percent, other_scale
 from ndino.data.translation.checks.repetition import repeats
 from ndino.data.translation.checks.said_numbers import SaidNumbers, lost_currency
 from ndino.data.translation.checks.signs import has_unknown_signs, lost_spaces
@@ -90,6 +93,9 @@ QUESTION_LOST = "question mark lost"
 PLACEHOLDER_LOST = "placeholder lost"
 NUMBER_LOST = "number lost"
 CURRENCY_LOST = "currency lost"
+PERCENT_LOST = "percent sign lost"
+MINUS_LOST = "minus lost"
+OTHER_SCALE = "another scale word"
 SCRIPT = "another script"
 COPY = "not translated"
 LANGUAGE = "another language"
@@ -124,6 +130,7 @@ class TextChecks:
         said = self.said
         words = [said.source, said.target, sorted(said.listed.items()), sorted(said.scales.items())]
         words += [sorted(self.unfinished), self.question_marks, *self.chatter]
+        words += [self.percent, self.minus, sorted(self.scales.items())]
         return f"guards {VERSION} {key_of(VERSION, *words)}"
 
     @cached_property
@@ -137,6 +144,21 @@ class TextChecks:
         words = [language.words for language in (self.target, self.source) if language is not None]
         allowing = {} if self.source is None else self.source.words.get("chatter_allowed", {})
         return tuple(each.get("chatter", {}) for each in words), allowing
+
+    @cached_property
+    def percent(self) -> tuple[str, ...]:
+        """Words of the target language for the percent sign."""
+        return tuple(self._field("reading", {}).get("symbols", {}).get("%", ()))
+
+    @cached_property
+    def minus(self) -> tuple[str, ...]:
+        """Words of the target language that make a number negative."""
+        return (*self._field("reading", {}).get("minus", ()), *self._field("below_zero", ()))
+
+    @property
+    def scales(self) -> dict[str, int]:
+        """Words of the source language that multiply the number before them."""
+        return {} if self.source is None else self.source.words.get("scales", {})
 
     @property
     def question_marks(self) -> str:
@@ -237,6 +259,12 @@ TEXT_CHECKS: tuple[tuple[str, TextCheck], ...] = (
     (PLACEHOLDER_LOST, lambda source, target, checks: placeholders_differ(source, target)),
     (NUMBER_LOST, _lost_a_number),
     (CURRENCY_LOST, _lost_a_currency),
+    (PERCENT_LOST, lambda source, target, checks: lost_percent(source, target, checks.percent)),
+    (MINUS_LOST, lambda source, target, checks: lost_minus(source, target, checks.minus)),
+    (
+        OTHER_SCALE,
+        lambda source, target, checks: other_scale(source, target, checks.scales, checks.said.scales),
+    ),
     (SCRIPT, lambda source, target, checks: in_another_script(source, target, checks.said.target)),
     (COPY, _not_translated),
     (LANGUAGE, _in_another_language),
