@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -109,12 +110,13 @@ class LetterReader:
             for place in range(len(found))
             if (mention := self._mention(text, found, place, letters, choices)) is not None
         ]
+        lines = [0, *(place + 1 for place, token in enumerate(found) if token.text == NEWLINE)]
         for group in self._joined(found, mentions):
             start, end = group[0].start, group[-1].end
             denied = not group[0].is_labelled and self._is_denied_before(found, start)
             denied = denied or (not group[-1].labels and self._is_denied_after(found, end))
             denied = denied or (not group[-1].own_text and self._offers_another(found, end))
-            mark = _mark_beside(found, start, end)
+            mark = _mark_beside(found, start, end, lines[bisect_right(lines, start) - 1])
             denied = denied or mark in _CROSSES
             # "The options are A, B and C" announces none of them.
             described = self._copulas.at(found, end) > 0
@@ -383,18 +385,15 @@ def _is_in_formula(found: Sequence[Token], place: int) -> bool:
     return after.text in _FORMULA or (after.glued and after.text in _OPENING) or _is_joined(found, place + 1)
 
 
-def _mark_beside(found: Sequence[Token], start: int, end: int) -> str:
-    """The tick or cross of an option: before it where the line begins with one, otherwise behind it."""
+def _mark_beside(found: Sequence[Token], start: int, end: int, line: int) -> str:
+    """The tick or cross of an option: before it if its line (from ``line``) begins with one, else behind."""
     marks = _TICKS | _CROSSES
     end += end < len(found) and found[end].text in (_LEADING_MARKS - {NEWLINE}) | _OPENING
     before = found[start - 1].text if start else ""
     after = found[end].text if end < len(found) else ""
     if before not in marks and after not in marks:
         return ""
-    first = start
-    while first and found[first - 1].text != NEWLINE:
-        first -= 1
-    if found[first].text in marks:
+    if found[line].text in marks:
         return before if before in marks else ""
     if after in marks:
         return after

@@ -85,7 +85,7 @@ def with_powers(text: str, decimal: str) -> str:
     def power(match: re.Match[str]) -> str:
         return "^" + unicodedata.normalize("NFKC", match[1] or match[2]).replace("−", "-").replace("+", "")
 
-    text = _EXPONENT.sub(power, _MIXED.sub(mixed, text))
+    text = _EXPONENT.sub(power, _MIXED.sub(mixed, unicodedata.normalize("NFC", text)))
     return _OTHER_NUMERAL.sub("_", text)
 
 

@@ -74,14 +74,20 @@ class Phrases:
         followed = [phrase + ("x" if phrase.endswith("'") else " x") for phrase in phrases]
         keys = {tuple(token.key for token in tokens(plain(phrase))[:-1]) for phrase in followed}
         self._keys = frozenset(keys)
+        # Most words neither begin nor end a phrase: looked up first, since readers ask at every word.
+        self._firsts, self._lasts = frozenset(key[0] for key in keys), frozenset(key[-1] for key in keys)
         self._lengths = sorted({len(key) for key in keys}, reverse=True)
 
     def at(self, found: Sequence[Token], start: int) -> int:
         """The number of tokens of the longest phrase that begins at ``start``; 0 if none does."""
+        if start >= len(found) or found[start].key not in self._firsts:
+            return 0
         return next((n for n in self._lengths if self._is_phrase(found, start, start + n)), 0)
 
     def before(self, found: Sequence[Token], end: int) -> int:
         """The number of tokens of the longest phrase that ends just before ``end``; 0 if none does."""
+        if not end or found[end - 1].key not in self._lasts:
+            return 0
         return next((n for n in self._lengths if n <= end and self._is_phrase(found, end - n, end)), 0)
 
     def _is_phrase(self, found: Sequence[Token], start: int, end: int) -> bool:

@@ -36,6 +36,8 @@ ODD = [
     "-٣½²①" * 500,
     "non " * 3_000,
     "meno " * 3_000 + "5 milioni",
+    "2½" * 5_000,
+    "10^3" * 5_000,
 ]
 
 
@@ -47,6 +49,12 @@ def test_odd_answers_are_read_quickly_and_count_as_nothing(answer):
     clean(answer), answers.same(answer, "rosso"), answers.contains(answer, "rosso"), answers.denies(answer)
     assert answers.yes_or_no(answer) is None
     assert answers.letter(answer, "CD", CHOICES) is None
+    assert time.process_time() - start < 0.5
+
+
+def test_many_crossed_out_letters_are_read_quickly():
+    start = time.process_time()
+    assert reader("it").letter("B ✗ " * 1_000, "ABCD") is None
     assert time.process_time() - start < 0.5
 
 

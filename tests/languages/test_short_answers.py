@@ -95,7 +95,12 @@ SAME = [
     ["€"],
     ["$"],
 ]
-PAIRS_WITH_SEVERAL_READINGS = [("12.30", "12:30"), ("12.30", "12,3"), ("12.30 ore", "12:30")]
+PAIRS_WITH_SEVERAL_READINGS = [
+    ("12.30", "12:30"),
+    ("12.30", "12,3"),
+    ("12.30 ore", "12:30"),
+    ("u\u03000¼", "ù0¼"),
+]
 # Units in every spelling: of a number with each nothing else is the same, least of all the bare number.
 UNITS = [
     *(["€", "euro", "EUR"], ["$", "dollari"], ["£", "sterline"], ["%", "per cento", "percento"]),
