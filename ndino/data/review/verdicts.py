@@ -16,6 +16,7 @@ from typing import Any
 from ndino.common.errors import reason_of, shown
 from ndino.common.options import need_file
 from ndino.data.errors import DataError
+from ndino.data.review.page import UNREADABLE
 
 GOOD, BAD, UNSURE = "good", "bad", "unsure"
 CONFIDENCE = 0.95
@@ -49,6 +50,8 @@ def read_verdicts(files: Sequence[Path], digest: str, sources: Mapping[str, str]
         DataError: it is no such file, names no reviewer, is of other rows, has a row twice or one that is not
             in the data, or two are of one reviewer, whatever the case of the name.
     """
+    # The page has their ids as it shows them.
+    known = {identity.translate(UNREADABLE): source for identity, source in sources.items()}
     found: list[Verdicts] = []
     for file in files:
         need_file(file, "name the files that the review page saved")
@@ -59,7 +62,7 @@ def read_verdicts(files: Sequence[Path], digest: str, sources: Mapping[str, str]
                 "(remedy: give the folder as it was, or have the rows reviewed again)"
             )
         for identity, source in read.sources.items():
-            if sources.get(identity) != source:
+            if known.get(identity) != source:
                 raise DataError(
                     f"{file}: a verdict on {shown(repr(identity))} of {shown(repr(source))}, a row "
                     "that is not in data.jsonl (remedy: save the verdicts on the page again)"
