@@ -32,7 +32,6 @@ from tqdm import tqdm
 from ndino.common.files import sha256_of, write_json
 from ndino.common.interrupts import raise_if_interrupted
 from ndino.common.locks import exclusive_lock
-from ndino.common.options import positive
 from ndino.data.errors import DataError
 from ndino.data.framework.folders import read_manifest
 from ndino.data.framework.journal import Journal
@@ -105,51 +104,6 @@ class ItemOutcome:
     rows: tuple[dict[str, Any], ...] = ()
     rejects: tuple[Reject, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
-
-
-def add_shard_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--out``, ``--shard`` (default: this task of a SLURM array, else all) and ``--limit``."""
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="folder of the result; rerun to resume"
-    )
-    parser.add_argument(
-        "--shard",
-        type=_shard,
-        default=_slurm_shard(),
-        metavar="i/n",
-        help="only part i of n, counted from 0; join the parts with `ndino data merge` "
-        "(default: this task of a SLURM array, else everything)",
-    )
-    parser.add_argument(
-        "--limit", type=positive, metavar="N", help="only the first N items of the source (default: all)"
-    )
-    parser.add_argument(
-        "--retry-rejects",
-        action="store_true",
-        help="try again what was rejected for a reason that may pass now (a download, a file that was "
-        "missing or broken, a time limit, an empty or cut translation); the finished rows stay",
-    )
-
-
-def _shard(text: str) -> Shard:
-    try:
-        return Shard.parse(text)
-    except DataError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _slurm_shard() -> str:
-    # Text, not a Shard: argparse parses a default only if the option is missing, and reports its errors.
-    task, first, step, count = (
-        os.environ.get(f"SLURM_ARRAY_TASK_{name}", default)
-        for name, default in (("ID", ""), ("MIN", "0"), ("STEP", "1"), ("COUNT", ""))
-    )
-    if not task or not count:
-        return "0/1"
-    try:
-        return f"{(int(task) - int(first)) // int(step)}/{int(count)}"
-    except (ValueError, ZeroDivisionError):
-        return f"{task}/{count}"
 
 
 class ShardWriter:

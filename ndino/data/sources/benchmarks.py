@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ndino.data.framework.arguments import add_shard_arguments
 from ndino.data.framework.layout import MEMORY
-from ndino.data.framework.shards import ItemOutcome, Reject, ShardWriter, add_shard_arguments, run_batches
+from ndino.data.framework.shards import ItemOutcome, Reject, ShardWriter, run_batches
 from ndino.data.io import evaluation_folders
 from ndino.data.io.images import UnusableImageError, usable_image
 from ndino.data.io.repositories import SourceTable, inputs_of, open_repository, open_table

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ndino.data.framework.arguments import add_shard_arguments
 from ndino.data.framework.layout import MEMORY
 from ndino.data.framework.shards import (
     ItemOutcome,
     Reject,
     ShardWriter,
-    add_shard_arguments,
     run_batches,
     run_source,
 )

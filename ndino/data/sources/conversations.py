@@ -10,12 +10,12 @@ from pathlib import Path
 from ndino.common.errors import UsageError
 from ndino.common.images import find_file, leaves_the_folder
 from ndino.data.errors import DataError
+from ndino.data.framework.arguments import add_shard_arguments
 from ndino.data.framework.layout import MEMORY
 from ndino.data.framework.shards import (
     ItemOutcome,
     Reject,
     ShardWriter,
-    add_shard_arguments,
     run_batches,
     run_source,
 )

@@ -24,12 +24,11 @@ from ndino.common.errors import UsageError
 from ndino.common.files import key_of
 from ndino.common.options import positive
 from ndino.data.errors import DataError
-from ndino.data.framework.arguments import add_workers_argument
+from ndino.data.framework.arguments import add_shard_arguments, add_workers_argument
 from ndino.data.framework.shards import (
     ItemOutcome,
     Reject,
     ShardWriter,
-    add_shard_arguments,
     run_items,
     run_source,
 )

@@ -17,12 +17,12 @@ from typing import Any
 from ndino.common.errors import UsageError, reason_of
 from ndino.common.images import find_file, leaves_the_folder
 from ndino.data.errors import DataError
+from ndino.data.framework.arguments import add_shard_arguments
 from ndino.data.framework.layout import IMAGES
 from ndino.data.framework.shards import (
     ItemOutcome,
     Reject,
     ShardWriter,
-    add_shard_arguments,
     run_items,
     run_source,
 )

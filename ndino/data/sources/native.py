@@ -10,11 +10,11 @@ from typing import Any
 
 from ndino.common.errors import UsageError
 from ndino.data.errors import DataError
+from ndino.data.framework.arguments import add_shard_arguments
 from ndino.data.framework.shards import (
     ItemOutcome,
     Reject,
     ShardWriter,
-    add_shard_arguments,
     run_items,
     run_source,
 )

@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ndino.common.errors import UsageError
+from ndino.data.framework.arguments import add_shard_arguments
 from ndino.data.framework.shards import (
     ItemOutcome,
     Reject,
     ShardWriter,
-    add_shard_arguments,
     run_items,
     run_source,
 )

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from ndino.common.locks import BusyError
+from ndino.data.framework.arguments import add_shard_arguments
 from ndino.data.framework.shards import (
     DataError,
     ItemOutcome,
     Shard,
     ShardWriter,
-    add_shard_arguments,
     run_batches,
     run_items,
 )

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from ndino.data.framework.arguments import add_shard_arguments
 from ndino.data.framework.shards import (
     ItemOutcome,
     Reject,
     ShardWriter,
-    add_shard_arguments,
     run_items,
     run_source,
 )
