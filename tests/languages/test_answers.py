@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import unicodedata
-from collections import Counter
-from collections.abc import Callable
 
 import pytest
 import yaml
@@ -17,6 +14,7 @@ from ndino.languages import language as languages
 from ndino.languages.answers import AnswerReader, reader
 from ndino.languages.language import LanguageError, language
 from ndino.languages.text import clean
+from tests.work import calls_in
 
 CHOICES = {"A": "un gatto", "B": "una mucca", "C": "il cane", "D": "tre topi"}
 ODD = [
@@ -53,17 +51,6 @@ def test_odd_answers_are_read_quickly_and_count_as_nothing(answer):
     assert answers.yes_or_no(answer) is None
     assert answers.letter(answer, "CD", CHOICES) is None
     assert time.process_time() - start < 0.5
-
-
-def calls_in(work: Callable[[], object]) -> int:
-    """How many functions are called, which says more than seconds on a busy machine."""
-    found = Counter[str]()
-    sys.setprofile(lambda frame, event, argument: found.update([event]))
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return found["call"] + found["c_call"]
 
 
 def test_the_work_for_many_crossed_out_letters_is_bounded():
