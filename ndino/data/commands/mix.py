@@ -1,31 +1,27 @@
 """Mix finished sources into the data set of a recipe; the sample is the same on every machine.
 
-The rank of a row is the SHA-256 of the seed and its id. The rows with the lowest ranks are taken from each
-source, and the result is sorted by rank, so it depends neither on the order of the folders nor on a random
-number generator.
+Its rows are in the order of their ranks (`ndino.data.framework.sampling`).
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import yaml
 from tqdm import tqdm
 
-from ndino.common.errors import UsageError, shown
+from ndino.common.errors import UsageError
 from ndino.common.files import atomic_file, key_of, sha256_of, write_json, write_text
-from ndino.common.images import find_file, leaves_the_folder
+from ndino.common.images import find_file
 from ndino.common.locks import exclusive_lock
 from ndino.common.provenance import commit, versions
 from ndino.data.errors import DataError
@@ -52,22 +48,7 @@ from ndino.data.framework.layout import (
 from ndino.data.framework.links import link_image, same_content
 from ndino.data.framework.merge import summary
 from ndino.data.framework.quality import QualityCounts, histogram_lines, scorer_of
-from ndino.data.framework.ranks import rank
-from ndino.data.framework.shards import Reject
-from ndino.formats.llava_json import fault_of
-
-Take = Mapping[str, int | None]  # number of rows to take from each source, None for all
-
-
-@dataclass(frozen=True, order=True)
-class _Place:
-    """A row of a folder: its rank, and its place in the folder's file (offset and length in bytes)."""
-
-    rank: bytes
-    folder: int
-    offset: int
-    length: int
-    row: int
+from ndino.data.framework.sampling import Place, Take, find_rows, row_at, sample
 
 
 def named_mixes() -> dict[str, dict[str, int | None]]:
@@ -199,9 +180,8 @@ def mix(
     folders = [open_folder(path) for path in paths]
     manifests = [folder.manifest for folder in folders if folder.manifest]
     scorer = scorer_of(manifests, threshold=min_quality is not None)
-    found, hashes, poor, there = _find_rows(folders, take, seed, min_quality)
-    below = Counter(_taken_as(reject.source, take) for reject in poor)
-    taken = _sample(found, take, below, there, allow_short=allow_short)
+    found = find_rows(folders, take, seed, min_quality)
+    taken = sample(found, take, allow_short=allow_short)
     settings = {
         "mix": name,
         "take": {source: "all" if count is None else count for source, count in take.items()},
@@ -210,7 +190,7 @@ def mix(
     }
     inputs = [
         {"file": f"{folder.name}/{DATA}", "sha256": digest}
-        for folder, digest in zip(folders, hashes, strict=True)
+        for folder, digest in zip(folders, found.hashes, strict=True)
     ]
     inputs.sort(key=lambda item: (item["file"], item["sha256"]))
     if out.exists():
@@ -226,7 +206,7 @@ def mix(
         places = sorted(place for chosen in taken.values() for place in chosen)
         rows, images, qualities = _write(partial, folders, places)
         if min_quality is not None:
-            write_rows(partial / REJECTS, (reject.as_json() for reject in poor))
+            write_rows(partial / REJECTS, (reject.as_json() for reject in found.poor))
         manifest = {
             "source": f"mix/{name}",
             "lang": one_or_all(manifest["lang"] for manifest in manifests),
@@ -234,12 +214,12 @@ def mix(
             "translator": one_or_all(manifest.get("translator") for manifest in manifests),
             "settings": settings,
             "taken": {
-                source: {"wanted": wanted, "found": len(found[source]), "taken": len(taken[source])}
+                source: {"wanted": wanted, "found": len(found.places[source]), "taken": len(taken[source])}
                 for source, wanted in settings["take"].items()
             },
             "rows": {"total": rows.total(), "sources": dict(sorted(rows.items()))},
             "images": images,
-            "rejects": dict(sorted(Counter(reject.reason for reject in poor).items())),
+            "rejects": dict(sorted(Counter(reject.reason for reject in found.poor).items())),
             "files": {
                 file: sha256_of(partial / file) for file in (DATA, REJECTS) if (partial / file).is_file()
             },
@@ -255,107 +235,6 @@ def mix(
     return manifest
 
 
-def _find_rows(
-    folders: Sequence[DataFolder], take: Take, seed: int, min_quality: float | None
-) -> tuple[dict[str, list[_Place]], list[str], list[Reject], set[str]]:
-    """Read all rows.
-
-    Returns the places of every source's rows, the SHA-256 of every folder's file, the rows of poor quality,
-    and the sources that there are.
-    """
-    there: set[str] = set()
-    poor: list[Reject] = []
-    found: dict[str, list[_Place]] = {source: [] for source in take}
-    seen: dict[str, Path] = {}
-    hashes = []
-    for index, folder in enumerate(folders):
-        content, offset = hashlib.sha256(), 0
-        bar = tqdm(desc=f"Reading {folder.name}", total=folder.data.stat().st_size, unit="B", unit_scale=True)
-        with bar, folder.data.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                content.update(line)
-                row = _parse(line, folder, number)
-                identity = str(row["id"])
-                there.add(its_source := row.get("source", folder.name))
-                if (source := _taken_as(its_source, take)) is not None:
-                    if identity in seen:
-                        raise DataError(
-                            f"{folder.data} row {number}: id {identity!r} is already in {seen[identity]} "
-                            "(remedy: name each source once; ids are unique)"
-                        )
-                    seen[identity] = folder.data
-                    score = row.get("quality")
-                    if min_quality is not None and score is not None and score < min_quality:
-                        reason = f"quality below {min_quality:g}"
-                        poor.append(Reject(identity, reason, {"quality": score}, its_source))
-                    else:
-                        found[source].append(_Place(rank(seed, identity), index, offset, len(line), number))
-                offset += len(line)
-                bar.update(len(line))
-        hashes.append(content.hexdigest())
-        if folder.manifest and folder.manifest["files"].get(DATA) != hashes[-1]:
-            raise DataError(
-                f"{folder.data}: does not match {MANIFEST}: it was changed or is torn "
-                f"(remedy: ndino data merge {folder.path})"
-            )
-    return found, hashes, sorted(poor, key=lambda reject: reject.where), there
-
-
-def _parse(line: bytes, folder: DataFolder, number: int) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        row = None
-    fault = "broken JSON" if row is None else fault_of(row)
-    if row is not None and fault is None and any(map(leaves_the_folder, images_of(row))):
-        fault = "an image outside the image folder"
-    if row is None or fault is not None:
-        raise DataError(
-            f"{folder.data} row {number}: {fault} (remedy: ndino data check {folder.path} lists all faults)"
-        )
-    return row
-
-
-def _taken_as(source: str, take: Take) -> str | None:
-    while source not in take:
-        source = source.rpartition("/")[0]
-        if not source:
-            return None
-    return source
-
-
-def _sample(
-    found: Mapping[str, list[_Place]],
-    take: Take,
-    below: Mapping[str | None, int],
-    there: set[str],
-    *,
-    allow_short: bool,
-) -> dict[str, list[_Place]]:
-    """The rows to take; ``below`` counts those that were left out by their quality."""
-    short = [
-        f"{source} has {len(found[source]):,} rows of {'all' if count is None else f'{count:,}'} wanted"
-        + (f", {below[source]:,} fell below --min-quality" if below[source] else "")
-        for source, count in take.items()
-        if len(found[source]) < (1 if count is None else count)
-    ]
-    if short and not allow_short:
-        unknown = any(not found[source] and not below[source] for source in take)
-        listed = f"; the folders have {shown(', '.join(sorted(there)) or 'no rows')}" if unknown else ""
-        lower = "a lower --min-quality, " if any(below[source] for source in take) else ""
-        raise DataError(f"{'; '.join(short)}{listed} (remedy: {lower}get more of it, or --allow-short)")
-    if not any(found.values()):
-        if fell := sum(below.values()):
-            raise DataError(f"all {fell:,} rows fell below --min-quality (remedy: a lower --min-quality)")
-        raise DataError(
-            "none of the sources is in the folders, which have "
-            f"{shown(', '.join(sorted(there)) or 'no rows')} (remedy: --take one of these)"
-        )
-    for line in short:
-        print(f"mix: short: {line}")
-    return {source: sorted(found[source])[:count] for source, count in take.items()}
-
-
 def _partial(out: Path, key: str) -> Path:
     """The folder to fill; what a killed run of the same mix left there is kept, anything else removed."""
     partial = out.with_name(f"{out.name}{PARTIAL}")
@@ -367,7 +246,7 @@ def _partial(out: Path, key: str) -> Path:
 
 
 def _write(
-    out: Path, folders: Sequence[DataFolder], places: Sequence[_Place]
+    out: Path, folders: Sequence[DataFolder], places: Sequence[Place]
 ) -> tuple[Counter[str], int, QualityCounts]:
     """Write the rows at ``places`` and link their images.
 
@@ -381,7 +260,7 @@ def _write(
         temporary = stack.enter_context(atomic_file(out / DATA))
         file = stack.enter_context(temporary.open("wb"))
         for place in tqdm(places, desc="Mixing", unit=" rows"):
-            row, folder = _row_at(sources[place.folder], place), folders[place.folder]
+            row, folder = row_at(sources[place.folder], place.offset, place.length), folders[place.folder]
             for image in images_of(row):
                 origin = find_file(folder.images / image) or folder.images / image
                 if origins.setdefault(image, origin) is origin:
@@ -398,20 +277,15 @@ def _write(
     return rows, len(origins), qualities
 
 
-def _refuse_other_images(out: Path, folders: Sequence[DataFolder], taken: Mapping[str, list[_Place]]) -> None:
+def _refuse_other_images(out: Path, folders: Sequence[DataFolder], taken: Mapping[str, list[Place]]) -> None:
     """Raise UsageError if an image of the finished mix ``out`` is another one in its folder now."""
     with contextlib.ExitStack() as stack:
         sources = [stack.enter_context(folder.data.open("rb")) for folder in folders]
         for place in (place for chosen in taken.values() for place in chosen):
-            for image in images_of(_row_at(sources[place.folder], place)):
+            for image in images_of(row_at(sources[place.folder], place.offset, place.length)):
                 origin = find_file(folders[place.folder].images / image)
                 if origin is not None and not same_content(origin, out / IMAGES / image):
                     raise UsageError(
                         f"{out}: its {image} is not the image that {origin} is now "
                         "(remedy: another --out, or remove it)"
                     )
-
-
-def _row_at(file: BinaryIO, place: _Place) -> dict[str, Any]:
-    file.seek(place.offset)
-    return json.loads(file.read(place.length))

@@ -10,6 +10,7 @@ from ndino.common.errors import reason_of
 from ndino.data.errors import DataError
 from ndino.data.framework.folders import DataFolder
 from ndino.data.framework.ranks import rank
+from ndino.data.framework.sampling import row_at
 from ndino.formats.llava_json import fault_of
 
 Place = tuple[bytes, int, int]  # the rank of a row, and its offset and length in the file
@@ -29,7 +30,7 @@ def sample_rows(folder: DataFolder, n: int, seed: int) -> list[dict[str, Any]]:
     shares = _shares({source: len(found) for source, found in places.items()}, n)
     chosen = sorted(place for source, found in places.items() for place in sorted(found)[: shares[source]])
     with folder.data.open("rb") as file:
-        return [_row_at(file, offset, length) for _, offset, length in chosen]
+        return [row_at(file, offset, length) for _, offset, length in chosen]
 
 
 def count_rows(folder: DataFolder) -> dict[str, int]:
@@ -80,8 +81,3 @@ def _shares(rows: Mapping[str, int], n: int) -> dict[str, int]:
         for source in open_sources[:left]:
             shares[source] += min(each, rows[source] - shares[source])
     return shares
-
-
-def _row_at(file: Any, offset: int, length: int) -> dict[str, Any]:
-    file.seek(offset)
-    return json.loads(file.read(length))
