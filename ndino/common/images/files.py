@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
@@ -73,32 +74,23 @@ def find_file(path: Path) -> Path | None:
     Raises:
         PermissionError: a folder may not be read.
     """
-    if _is_file(path):
+    if _succeeds(path.is_file):
         return path
     if str(path).isascii():
         return None
     found = Path(path.anchor)
     for part in path.parts[bool(path.anchor) :]:
         forms = (part, unicodedata.normalize("NFC", part), unicodedata.normalize("NFD", part))
-        there = next((form for form in forms if _is_there(found / form)), None)
+        there = next((form for form in forms if _succeeds((found / form).exists)), None)
         if there is None:
             return None
         found /= there
-    return found if _is_file(found) else None
+    return found if _succeeds(found.is_file) else None
 
 
-def _is_there(path: Path) -> bool:
+def _succeeds(look: Callable[[], bool]) -> bool:
     try:
-        return path.exists()
-    except PermissionError:
-        raise
-    except (OSError, ValueError):
-        return False
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
+        return look()
     except PermissionError:
         raise
     except (OSError, ValueError):  # too long a name, such as an image in base64, or one with a null byte
