@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.errors import reason_of, shown
-from ndino.common.images import UNREADABLE, ImageFaultError, find_file, missing_image
+from ndino.common.images import ImageFaultError, UnreadableImageError, find_file, missing_image
 from ndino.formats.questions.rows import StoredImage
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
@@ -61,4 +61,4 @@ def read(place: Path | bytes) -> bytes:
     try:
         return place.read_bytes()
     except OSError as error:
-        raise ImageFaultError(f"{UNREADABLE}: {reason_of(error)}") from error
+        raise UnreadableImageError(reason_of(error)) from error
