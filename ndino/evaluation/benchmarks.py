@@ -32,7 +32,6 @@ from ndino.evaluation.standard_errors import standard_errors
 from ndino.evaluation.tasks.instructions import LANGUAGE
 from ndino.formats.hub_folders import content_key
 from ndino.formats.prompts import IMAGE_TOKEN
-from ndino.formats.questions.faults import marker_fault
 from ndino.formats.questions.table import Questions, read_questions
 from ndino.languages.language import language
 
@@ -346,8 +345,7 @@ def _checked_prompts(task: LoadedTask) -> str:
             raise SetupError(
                 f"task {task.name}: {task.where(number)}: an option holds {IMAGE_TOKEN} (remedy: remove it)"
             )
-        marked = (marker_fault(text, [IMAGE_TOKEN], "answer") for text in task.target_texts(number))
-        if (fault := next(filter(None, marked), None)) is not None:
+        if (fault := task.answer_fault(number, [IMAGE_TOKEN], "answer")) is not None:
             raise SetupError(f"task {task.name}: {task.where(number)}: {fault} (remedy: take it out)")
         digest.update(json.dumps(prompt).encode())
     return digest.hexdigest()[:32]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ndino.common.images import image_digest
 from ndino.evaluation.lmms_eval_adapter.metrics import is_mean
+from ndino.formats.questions.faults import marker_fault
 from ndino.formats.questions.rows import IMAGE
 from ndino.formats.questions.table import Questions
 
@@ -87,10 +88,11 @@ class LoadedTask:
         """The right answer, or a list of them."""
         return self.task.doc_to_target(self.document(number))
 
-    def target_texts(self, number: int) -> list[str]:
-        """The right answers that are texts."""
+    def answer_fault(self, number: int, markers: Collection[str], field: str) -> str | None:
+        """Which of the control tokens ``markers`` a right answer holds; ``field`` names it in the message."""
         found = self.target(number)
-        return [text for text in (found if isinstance(found, list) else [found]) if isinstance(text, str)]
+        texts = [text for text in (found if isinstance(found, list) else [found]) if isinstance(text, str)]
+        return next(filter(None, (marker_fault(text, markers, field) for text in texts)), None)
 
     def images(self, number: int) -> list[Image]:
         """The images of a row, decoded."""
