@@ -31,20 +31,19 @@ def split_by_kind(name: str, folder: Path, out: Path, kinds: Mapping[str, list[s
     store = ResultsStore(out / name, find_model(name, str(folder)))
     for task, kind_of in kinds.items():
         depends = store.results["tasks"][task]["depends"]
+        logs = {control: store.rows(task, control) for control in (RIGHT, *store.controls(task))}
         for kind in dict.fromkeys(kind_of):
-            rows, *others = (
-                [row for row in store.rows(task, control) if kind_of[row["doc_id"]] == kind]
-                for control in (RIGHT, *store.controls(task))
-            )
+            scored = {}
+            for control, log in logs.items():
+                part = [row for row in log if kind_of[row["doc_id"]] == kind]
+                scored[control] = part, _means(part)
+            rows, metrics = scored.pop(RIGHT)
             store.save(
                 kind,
                 {**depends, "task": {**depends["task"], "kind": kind}},
                 rows,
-                _means(rows),
-                controls={
-                    control: (shown, _means(shown))
-                    for control, shown in zip(store.controls(task), others, strict=True)
-                },
+                metrics,
+                controls=scored,
                 version=store.results["tasks"][task]["version"],
                 majority=_majority(task, rows),
                 part_of=task,
