@@ -10,7 +10,7 @@ from ndino.common.images import REPLACE_IMAGE
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.progress import reading
-from ndino.evaluation.tasks.preparation import NAMED_ROWS, faulty_rows
+from ndino.evaluation.tasks.preparation import NAMED_ROWS, faulty_rows, with_the_rest_counted
 
 
 def sizes_of_images(task: LoadedTask, size: int, *, local: bool) -> list[tuple[int, int]]:
@@ -68,6 +68,5 @@ def _require_whole_images(task: LoadedTask, size: int) -> None:
             # Such a task may want more than a document, or show nothing at all; asking it says so.
             return
     if faults:
-        more = [f"and {len(faults) - NAMED_ROWS} more"] if len(faults) > NAMED_ROWS else []
-        named = "; ".join([*faults[:NAMED_ROWS], *more])
+        named = with_the_rest_counted(faults[:NAMED_ROWS], len(faults))
         raise SetupError(f"task {task.name}: {named} (remedy: {REPLACE_IMAGE})")

@@ -68,9 +68,13 @@ def faulty_rows(found: Questions, faults: Sequence[tuple[int, str]]) -> str:
         rows = f"{'rows' if len(numbers) > 1 else 'row'} {', '.join(map(str, numbers))}"
         parts.append(f"{rows if file == before else f'{file} {rows}'}: {reason}")
         before = file
-    if len(faults) > NAMED_ROWS:
-        parts.append(f"and {len(faults) - NAMED_ROWS} more")
-    return "; ".join(parts)
+    return with_the_rest_counted(parts, len(faults))
+
+
+def with_the_rest_counted(parts: Sequence[str], faults: int) -> str:
+    """What is said of the first ten of ``faults`` faulty rows; beyond these, how many more."""
+    more = [f"and {faults - NAMED_ROWS} more"] if faults > NAMED_ROWS else []
+    return "; ".join([*parts, *more])
 
 
 def require_columns(found: Questions, source: str, *columns: str) -> None:
