@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
-
 import pytest
-from datasets import Image as ImageFeature
-from datasets import Value
-from PIL import Image
 
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
-from ndino.formats.hub_folders import write_split
-
-
-def encoded() -> bytes:
-    file = io.BytesIO()
-    Image.effect_noise((60, 60), 50).convert("RGB").save(file, "PNG")
-    return file.getvalue()
-
-
-def write_pope(folder: Path, images: list[bytes]) -> None:
-    rows = [
-        {
-            **{"id": str(i), "question_id": str(i), "question": "Is there a cat?", "answer": "yes"},
-            **{"image_source": "x", "image": {"bytes": image, "path": None}, "category": "random"},
-        }
-        for i, image in enumerate(images)
-    ]
-    types = {key: ImageFeature() if key == "image" else Value("string") for key in rows[0]}
-    write_split(folder / "lmms-lab-encoder" / "POPE", "test", rows, types)
+from tests.evaluation.answer_files import png
+from tests.evaluation.english_pope import write_pope
 
 
 def test_damaged_images_of_other_peoples_tasks_are_named_once_each(tmp_path, monkeypatch):
-    whole = encoded()
-    write_pope(tmp_path, [whole, whole[:-600], whole, b"no image"])
+    whole = png((60, 60), seed=0)
+    contents = [whole, whole[:-600], whole, b"no image"]
+    write_pope(tmp_path, [{"bytes": content, "path": None} for content in contents])
     monkeypatch.chdir(tmp_path)
     benchmarks = Benchmarks(["pope"], data=tmp_path, cache=tmp_path / "cache")
     with pytest.raises(SetupError) as caught:

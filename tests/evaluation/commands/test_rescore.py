@@ -9,6 +9,13 @@ from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from tests.evaluation.benchmarks import write_benchmarks
 from tests.evaluation.commands.results import log, results
 
+REAL = ConfigurableTask.process_results
+
+
+def lenient(self, document, answers, **more):
+    """Another rule of scoring: every answer is right."""
+    return {**REAL(self, document, answers, **more), "robust": 1.0}
+
 
 def test_kept_answers_are_scored_by_todays_metrics_without_a_model(
     run, tmp_path, loads, monkeypatch, capsys, benchmark_folder
@@ -19,13 +26,8 @@ def test_kept_answers_are_scored_by_todays_metrics_without_a_model(
     before = {name: log(folder / f"pope-it{name}.jsonl") for name in names}
     scores = results(folder)["tasks"]["pope-it"]
     rescore = ["rescore", str(folder), "--data", str(benchmark_folder)]
-    # Another rule: every answer is right. The version says that scores may move.
+    # The version says that scores may move.
     monkeypatch.setattr(LoadedTask, "version", 99.0)
-    real = ConfigurableTask.process_results
-
-    def lenient(self, document, answers, **more):
-        return {**real(self, document, answers, **more), "robust": 1.0}
-
     monkeypatch.setattr(ConfigurableTask, "process_results", lenient)
     assert main(rescore) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "it: 2 of 2 tasks scored"
@@ -63,17 +65,12 @@ def test_a_groups_total_follows_its_tasks(run, tmp_path, loads, monkeypatch, ben
     before = results(folder)["groups"]["pope_full-it"]
     assert before["robust"] < 1
     monkeypatch.setattr(LoadedTask, "version", 99.0)
-    real = ConfigurableTask.process_results
-
-    def lenient(self, document, answers, **more):
-        return {**real(self, document, answers, **more), "robust": 1.0}
-
     monkeypatch.setattr(ConfigurableTask, "process_results", lenient)
     assert main(["rescore", str(folder), "--data", str(benchmark_folder)]) == 0
     assert results(folder)["groups"]["pope_full-it"] == {**before, "robust": 1.0}
     # One part alone is scored by another rule: the total over all three is gone.
     monkeypatch.setattr(LoadedTask, "version", 100.0)
-    monkeypatch.setattr(ConfigurableTask, "process_results", real)
+    monkeypatch.setattr(ConfigurableTask, "process_results", REAL)
     assert run("--tasks", "pope_adv-it") == 0
     assert results(folder)["groups"] == {} and loads == ["it", "it"]
 

@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from datasets import Image as ImageFeature
-from datasets import Value
 
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.wrong_images import exchange_task_images
-from ndino.formats.hub_folders import write_split
 from tests.evaluation.answerer import Answerer, name_of
 from tests.evaluation.benchmarks import draw_image
-
-
-def write_pope(folder: Path) -> Path:
-    """English POPE on six images, two of which are the same."""
-    text = Value("string")
-    colours = [0, 1, 2, 3, 0, 1]
-    rows = [
-        {
-            **{"id": str(i), "question_id": str(i), "question": f"Number {i}?", "answer": "yes"},
-            **{"image_source": "x", "image": draw_image(colour), "category": "random"},
-        }
-        for i, colour in enumerate(colours)
-    ]
-    types = {key: ImageFeature() if key == "image" else text for key in rows[0]}
-    write_split(folder / "lmms-lab-encoder" / "POPE", "test", rows, types)
-    return folder
+from tests.evaluation.english_pope import write_pope
 
 
 def test_a_task_of_lmms_evals_own_shows_wrong_images(tmp_path, monkeypatch):
-    data = write_pope(tmp_path / "data")
+    # The last two are as the first two.
+    data = write_pope(tmp_path / "data", [draw_image(colour) for colour in (0, 1, 2, 3, 0, 1)])
     monkeypatch.chdir(data)
     benchmarks = Benchmarks(["pope"], data=data, cache=tmp_path / "cache")
     seen = {"": [], "shuffled": []}
