@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from ndino.cluster.survey import survey_images
 from ndino.common.errors import with_remedy
+from ndino.common.files import nearest_existing
 from ndino.formats.image_files import image_fault
 from ndino.formats.llava_json import ConversationError
 from ndino.formats.model_kinds import ModelFolderError, weight_files
@@ -298,9 +299,7 @@ def _disk(stage: Stage, allocation: Allocation, engine: str) -> Lines:
     if (parameters := _parameters(stage)) is None:
         return
     needed = disk_needed(parameters, stage.recipe)
-    existing = next(
-        folder for folder in (stage.out.resolve(), *stage.out.resolve().parents) if folder.exists()
-    )
+    existing = nearest_existing(stage.out.resolve())
     free = shutil.disk_usage(existing).free
     line = f"{needed / GIB:,.1f} GiB for checkpoints and model, {free / GIB:,.1f} GiB free in {existing}"
     if free < needed:

@@ -105,6 +105,11 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
 
 
+def nearest_existing(path: Path) -> Path:
+    """``path``, or the nearest folder above it that exists, where it would be made."""
+    return next(each for each in (path, *path.parents) if each.exists())
+
+
 def require_open(folder: Path) -> None:
     """Raise PermissionError for a folder that may not be read: to ``glob``, it has no files."""
     if folder.is_dir():

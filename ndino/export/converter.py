@@ -14,7 +14,7 @@ from transformers import LlavaNextConfig, PreTrainedTokenizerFast
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
 from ndino.common.errors import no_room, reason_of
-from ndino.common.files import atomic_folder, partial_of, write_json
+from ndino.common.files import atomic_folder, nearest_existing, partial_of, write_json
 from ndino.common.transformers_types import vision_sizes
 from ndino.export.card import find_manifest, write_card
 from ndino.export.checkpoint import Checkpoint, open_checkpoint
@@ -195,7 +195,7 @@ def _processor(tokenizer: PreTrainedTokenizerFast, tower: Tower, config: LlavaNe
 
 def _require_room(checkpoint: Checkpoint, dst: Path) -> None:
     needed = sum(tensor.nbytes for tensor in checkpoint.tensors.values()) + SPARE_BYTES
-    there = next(folder for folder in dst.resolve().parents if folder.exists())
+    there = nearest_existing(dst.resolve().parent)
     free = shutil.disk_usage(there).free
     if free < needed:
         raise ConversionError(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ndino.common.errors import Stopped, UsageError, UserError, no_room, with_remedy
-from ndino.common.files import write_text
+from ndino.common.files import nearest_existing, write_text
 from ndino.common.options import CommandParser, need_file, need_folder
 from ndino.formats.recipes import Recipe, load_recipe
 
@@ -253,6 +253,4 @@ def report_full_disk(out: Path, *others: Path) -> Iterator[None]:
 
 def _free_bytes(folder: Path) -> int:
     """Of the disk of a folder that may not be there yet."""
-    return shutil.disk_usage(
-        next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    ).free
+    return shutil.disk_usage(nearest_existing(folder)).free

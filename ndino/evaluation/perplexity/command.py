@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ndino.common.errors import UsageError
+from ndino.common.files import nearest_existing
 from ndino.common.options import CommandParser, positive
 
 HELP = """
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     if out.is_dir():
         inside = out / default_out(args.model, args.data, args.shuffle).name
         raise UsageError(f"--out {out}: is a folder, not a file of rows (remedy: --out {inside})")
-    above = next(path for path in out.absolute().parents if path.exists())
+    above = nearest_existing(out.absolute().parent)
     if not above.is_dir():
         raise UsageError(f"--out {out}: {above} is no folder (remedy: choose another --out)")
     if out.suffix != ".jsonl":

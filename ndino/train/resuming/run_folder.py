@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.errors import UsageError, reason_of
-from ndino.common.files import write_json
+from ndino.common.files import nearest_existing, write_json
 from ndino.common.locks import BusyError, exclusive_lock
 from ndino.train.checkpoints import (
     checkpoints_of,
@@ -74,8 +74,7 @@ def claimed(out: Path) -> Iterator[None]:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        in_the_way = next(path for path in (out, *out.parents) if path.exists())
-        raise UsageError(f"{in_the_way}: is no folder (remedy: choose another --out)") from error
+        raise UsageError(f"{nearest_existing(out)}: is no folder (remedy: choose another --out)") from error
     with _locked(out):
         before = os.environ.get(CLAIM)
         os.environ[CLAIM] = str(out.resolve())
