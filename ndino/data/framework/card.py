@@ -72,7 +72,7 @@ def review_lines(review: dict[str, Any]) -> list[str]:
         f"{two['rows']:,} rows" + ("" if two["kappa"] is None else f", Cohen's kappa {two['kappa']:.2f}")
         for two in review["agreement"]
     ]
-    return [*table(header, rows), *("", *agreement)[: 1 + len(agreement) if agreement else 0]]
+    return [*table(header, rows), *(["", *agreement] if agreement else [])]
 
 
 def _quality(quality: dict[str, Any]) -> list[str]:

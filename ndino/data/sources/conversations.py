@@ -157,9 +157,9 @@ def image_names(file: Path, limit: int | None = None) -> list[str]:
     return sorted({name for row in rows for name in row.images if not leaves_the_folder(name)})
 
 
-def source_image(folder: Path, name: str, prefixes: Sequence[str] = PREFIXES) -> Path | None:
+def source_image(folder: Path, name: str) -> Path | None:
     """The file of the image ``name`` in ``folder``, or None."""
-    return next((path for prefix in prefixes if (path := find_file(folder / f"{prefix}{name}"))), None)
+    return next((path for prefix in PREFIXES if (path := find_file(folder / f"{prefix}{name}"))), None)
 
 
 class ConversationMaker:

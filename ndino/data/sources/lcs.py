@@ -28,7 +28,7 @@ from ndino.data.framework.shards import (
 )
 from ndino.data.io.images import UnusableImageError, usable_image
 from ndino.data.io.inputs import file_inputs, folder_input
-from ndino.data.sources.conversations import ConversationItem, image_names, read_items, source_image
+from ndino.data.sources.conversations import ConversationItem, image_names, read_items
 from ndino.formats.llava_json import ConversationError
 from ndino.formats.prompts import IMAGE_TOKEN
 
@@ -86,7 +86,7 @@ def _images_input(args: argparse.Namespace) -> dict[str, Any]:
         (archive,) = file_inputs([(args.images.name, args.images)])
         return {**archive, "files": 1}
     names = image_names(args.file, args.limit)
-    found = {Path(name): path for name in names if (path := source_image(args.images, name, ("",)))}
+    found = {Path(name): path for name in names if (path := find_file(args.images / name))}
     return folder_input(args.images, found)
 
 
