@@ -66,7 +66,7 @@ def _require_whole_images(task: LoadedTask, size: int) -> None:
             faults.append(f"document {number}: image cannot be read: {' '.join(str(error).split())}")
         except Exception:
             # Such a task may want more than a document, or show nothing at all; asking it says so.
-            return
+            break
     if faults:
         named = with_the_rest_counted(faults[:NAMED_ROWS], len(faults))
         raise SetupError(f"task {task.name}: {named} (remedy: {REPLACE_IMAGE})")

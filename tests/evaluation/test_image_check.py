@@ -29,3 +29,15 @@ def test_damaged_images_of_other_peoples_tasks_are_named_once_each(tmp_path, mon
         monkeypatch.setattr(config, "doc_to_visual", shown)
         benchmarks._sizes.clear()
         assert benchmarks.image_sizes("pope") == []
+
+
+def test_a_damaged_image_is_named_though_a_later_document_shows_none(tmp_path, monkeypatch):
+    whole = png((60, 60), seed=0)
+    write_pope(tmp_path, [{"bytes": content, "path": None} for content in (whole, whole[:-600], whole)])
+    monkeypatch.chdir(tmp_path)
+    benchmarks = Benchmarks(["pope"], data=tmp_path, cache=tmp_path / "cache")
+    config = benchmarks.task("pope").task.config
+    fields = {"0": "image", "2": "video"}
+    monkeypatch.setattr(config, "doc_to_visual", lambda document: [document[fields[document["id"]]]])
+    with pytest.raises(SetupError, match=r"^task pope: document 1: image cannot be read: .*truncated"):
+        benchmarks.load()
