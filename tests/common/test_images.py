@@ -4,10 +4,12 @@ import base64
 import hashlib
 import io
 import json
+import os
 import random
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import pytest
 from datasets import Dataset
@@ -27,6 +29,7 @@ from ndino.evaluation.perplexity.answer_sets import read_items
 from ndino.evaluation.tasks.preparation import TaskDataError, questions, require_images
 from ndino.formats.image_files import image_fault
 from ndino.formats.llava_json import ConversationError, read_conversations
+from tests.surroundings import open_folder, user_without_rights
 
 RED = Image.new("RGB", (4, 6), "red")
 
@@ -150,3 +153,27 @@ def test_an_image_in_place_of_its_name_is_never_printed_and_every_command_says_t
 
 def test_a_name_of_a_file_that_is_missing_is_shown(tmp_path):
     assert missing_image("città/a.png", tmp_path)[0] == f"image città/a.png is not in {tmp_path}"
+
+
+FIND = """
+import sys
+from pathlib import Path
+from ndino.common.images import ImageFaultError, find_image
+try:
+    find_image(sys.argv[2], Path(sys.argv[1]))
+except ImageFaultError as error:
+    print(error.reason, error.remedy, sep="; ")
+"""
+
+
+@pytest.mark.parametrize("name", ["a.png", "è.png"])
+def test_an_image_in_a_closed_folder_is_not_called_missing(name):
+    with open_folder("images") as folder:
+        RED.save(folder / name)
+        folder.chmod(0)
+        command = user_without_rights().command(sys.executable, "-c", FIND, folder, name)
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        folder.chmod(0o755)
+    remedy = "ask the owner for chmod -R a+rX, or choose another place"
+    assert done.stdout.strip() == f"image {name}: {folder / name}: Permission denied; {remedy}", done.stderr
