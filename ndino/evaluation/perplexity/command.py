@@ -9,6 +9,7 @@ from pathlib import Path
 from ndino.common.errors import UsageError
 from ndino.common.files import nearest_existing
 from ndino.common.options import CommandParser, positive
+from ndino.evaluation.controls import RIGHT, SHUFFLED, log_name
 
 HELP = """
 Measure the perplexity of a LLaVA-NeXT model on given answers, each conditioned on its image and question.
@@ -61,7 +62,7 @@ def default_out(model: str, data: str, shuffled: bool) -> Path:
     """``runs/ppl/MODEL/DATA.jsonl``."""
     from ndino.evaluation.models import name_of
 
-    return Path("runs", "ppl", name_of(model), f"{Path(data).stem}{'.shuffled' if shuffled else ''}.jsonl")
+    return Path("runs", "ppl", name_of(model), log_name(Path(data).stem, SHUFFLED if shuffled else RIGHT))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,8 +75,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--out {out}: {above} is no folder (remedy: choose another --out)")
     if out.suffix != ".jsonl":
         raise UsageError(f"--out {out}: does not end in .jsonl (remedy: --out {out.with_suffix('.jsonl')})")
-    if args.shuffle and not out.stem.endswith(".shuffled"):
-        out = out.with_name(f"{out.stem}.shuffled.jsonl")
+    if args.shuffle and not out.stem.endswith(f".{SHUFFLED}"):
+        out = out.with_name(log_name(out.stem, SHUFFLED))
 
     import huggingface_hub.utils.logging
     import transformers.utils.logging

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.files import write_json, write_text
-from ndino.evaluation.controls import SHUFFLED
+from ndino.evaluation.controls import RIGHT, SHUFFLED, log_name
 from ndino.evaluation.perplexity.answer_sets import AnswerItem
 from ndino.evaluation.perplexity.scorer import PerplexityError, Score
 from ndino.evaluation.provenance import what_changed
@@ -30,11 +30,10 @@ def require_named_as(out: Path, shuffled: bool) -> None:
     """
     ending = f".{SHUFFLED}"
     if shuffled and not out.stem.endswith(ending):
-        raise PerplexityError(
-            f"{out}: is no name for the control (remedy: {out.with_name(f'{out.stem}{ending}.jsonl')})"
-        )
+        control = out.with_name(log_name(out.stem, SHUFFLED))
+        raise PerplexityError(f"{out}: is no name for the control (remedy: {control})")
     if not shuffled and out.stem.endswith(ending):
-        own = out.with_name(f"{out.stem.removesuffix(ending)}.jsonl")
+        own = out.with_name(log_name(out.stem.removesuffix(ending), RIGHT))
         raise PerplexityError(f"{out}: is a control's name (remedy: --shuffle, or --out {own})")
 
 
