@@ -6,12 +6,14 @@ import io
 import random
 import zlib
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from ndino.data.io.images import UnusableImageError, usable_image
+from tests.odd_images import kinds
 
 REASONS = {"broken image", "not an image", "too many pixels", "too small", "SVG", "HTML, not an image"}
 
@@ -42,6 +44,13 @@ def test_other_formats_become_png(kind, mode):
     with Image.open(io.BytesIO(made)) as image, Image.open(io.BytesIO(content)) as original:
         assert (image.format, suffix, image.size) == ("PNG", ".png", (40, 30))
         assert image.convert("RGB").tobytes() == original.convert("RGB").tobytes()
+
+
+def test_a_profile_of_inks_is_applied_and_does_not_stay_with_the_colours_that_it_gave():
+    press = kinds()["cmyk_profile.tif"]
+    with Image.open(io.BytesIO(usable_image(press.content)[0])) as image:
+        assert image.mode == "RGB" and "icc_profile" not in image.info
+        assert np.abs(np.asarray(image, dtype=int) - press.pixels).max() <= 1
 
 
 def test_the_first_frame_of_an_animation_is_kept():
