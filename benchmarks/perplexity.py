@@ -36,10 +36,9 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
-from transformers import LlamaConfig
 
 from benchmarks.bench.result import print_result
-from benchmarks.shape_matched import build_model, proportions, save_model
+from benchmarks.shape_matched import build_model, llama_config, proportions, save_model
 from fixtures.tiny import CORPUS
 from ndino.common.images import image_digest
 from ndino.evaluation.models import find_model
@@ -58,16 +57,7 @@ IMAGES, SHARED_IMAGES, ANSWERS = 16, 3, 8
 
 def write_model(folder: Path, *, vocabulary: int, hidden: int, layers: int) -> Path:
     """Write a model for which an image of 200 × 200 pixels becomes 336 tokens."""
-    text = LlamaConfig(
-        hidden_size=hidden,
-        intermediate_size=hidden * 27 // 10,
-        num_hidden_layers=layers,
-        num_attention_heads=hidden // 64,
-        num_key_value_heads=hidden // 64,
-        vocab_size=vocabulary,
-        max_position_embeddings=4096,
-        tie_word_embeddings=False,
-    )
+    text = llama_config(vocabulary=vocabulary, hidden=hidden, layers=layers)
     return save_model(
         build_model(text, side=SIDE, pinpoints=PINPOINTS, tower_layers=4, tower_heads=6), folder
     )

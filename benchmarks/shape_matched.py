@@ -23,6 +23,20 @@ PATCH = 14
 TOWER_HIDDEN = 192
 
 
+def llama_config(*, vocabulary: int, hidden: int, layers: int) -> LlamaConfig:
+    """A language model with heads of 64 and a key and value for each, for `build_model`."""
+    return LlamaConfig(
+        hidden_size=hidden,
+        intermediate_size=hidden * 27 // 10,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 64,
+        num_key_value_heads=hidden // 64,
+        vocab_size=vocabulary,
+        max_position_embeddings=4096,
+        tie_word_embeddings=False,
+    )
+
+
 def build_model(
     text: LlamaConfig,
     *,

@@ -8,16 +8,10 @@ from typing import cast
 
 import numpy as np
 from PIL import Image
-from transformers import (
-    CLIPImageProcessor,
-    CLIPVisionConfig,
-    CLIPVisionModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-)
+from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel, LlamaForCausalLM
 
 from benchmarks.shape_matched import build_model as random_model
-from benchmarks.shape_matched import proportions
+from benchmarks.shape_matched import llama_config, proportions
 from fixtures.tiny import CORPUS, tiny_tokenizer
 from ndino.formats.llava_json import write_conversations
 
@@ -60,16 +54,7 @@ def write_rows(folder: Path, count: int) -> None:
 
 def write_backbones(folder: Path, *, vocabulary: int, hidden: int, layers: int) -> dict[str, float]:
     """``llama/`` and ``tower/`` for both engines; returns the model's proportions."""
-    text = LlamaConfig(
-        hidden_size=hidden,
-        intermediate_size=hidden * 27 // 10,
-        num_hidden_layers=layers,
-        num_attention_heads=hidden // 64,
-        num_key_value_heads=hidden // 64,
-        vocab_size=vocabulary,
-        max_position_embeddings=4096,
-        tie_word_embeddings=False,
-    )
+    text = llama_config(vocabulary=vocabulary, hidden=hidden, layers=layers)
     pinpoints = [list(pinpoint) for pinpoint in PINPOINTS]
     model = random_model(text, side=SIDE, pinpoints=pinpoints, tower_layers=4, tower_heads=6)
     language = LlamaForCausalLM(text)
