@@ -73,22 +73,17 @@ def _told(key: str, held: Mapping[str, Any], theirs: Any, run: Mapping[str, Any]
     names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
     if key == "start":
         return "; ".join(f"{name} {_folder(held, name)}, now {_folder(run, name)}" for name in names)
-    told = {name: (theirs.get(name), ours.get(name)) for name in names}
-    if "loss_average" in told:
-        averages, sizes = ([_of_recipe(each)[name] for each in (held, run)] for name in _AVERAGED_WITHIN)
-        if averages[0] == averages[1]:  # then the micro-batches are what differs (`_what_counts`)
-            told = {
-                _AVERAGED_WITHIN[1] if name == "loss_average" else name: pair for name, pair in told.items()
-            }
-            told[_AVERAGED_WITHIN[1]] = (sizes[0], sizes[1])
-    return "; ".join(f"{name} {before}, now {now}" for name, (before, now) in told.items())
+    before, now = _complete(held.get("recipe")), _complete(run.get("recipe"))
+    if "loss_average" in names and before["loss_average"] == now["loss_average"]:
+        # Then the micro-batches are what differs (`_what_counts`).
+        names[names.index("loss_average")] = size = "per_device_batch"
+        theirs, ours = {**theirs, size: before.get(size)}, {**ours, size: now.get(size)}
+    return "; ".join(f"{name} {theirs.get(name)}, now {ours.get(name)}" for name in names)
 
 
-_AVERAGED_WITHIN = ("loss_average", "per_device_batch")
-
-
-def _of_recipe(run: Mapping[str, Any]) -> dict[str, Any]:
-    return {**_DEFAULTS, **(run.get("recipe") or {})}
+def _complete(recipe: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A recipe in which a field that an earlier version lacks has its default."""
+    return {**_DEFAULTS, **(recipe or {})}
 
 
 def _data(run: Mapping[str, Any]) -> str:
@@ -110,7 +105,7 @@ def _what_counts(key: str, value: Any) -> Any:
     if key == "data" and value is not None:
         return {name: part for name, part in value.items() if name != "file"}
     if key == "recipe":
-        complete = {**_DEFAULTS, **(value or {})}
+        complete = _complete(value)
         # The micro-batches that a step consists of are the same on any number of ranks, but not for another
         # per_device_batch. A single one has one average, by either name.
         size = complete.get("per_device_batch")
