@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -87,8 +86,8 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
     """Train a stage, or resume one that was stopped; returns the model folder.
 
     A finished stage returns at once, unless its model is damaged: that is published again from the newest
-    checkpoint. Several ranks of one launcher may call this together, as long as they
-    share the file system of ``stage.out``.
+    checkpoint. Several ranks of one launcher may call this together, as long as they share the file system of
+    ``stage.out``.
 
     Args:
         on_step: called with (step, total steps) after each step; without it a progress bar is shown.
@@ -211,11 +210,12 @@ def _train(
             prompt=stage.recipe.prompt,
             dtype=dtype,
         )
-    if trainer.is_world_process_zero():
         history = trainer.state.log_history
         losses = curve(history, "loss")
-        # Where only the publishing was left to do, no step of this start has a loss.
-        trained_here = trainer.state.global_step > step_of(checkpoint)
+        train_loss = result.training_loss
+        if losses and trainer.state.global_step <= step_of(checkpoint):
+            # Only the publishing was left to do: no step of this start has a loss.
+            train_loss = fmean(loss for _, loss in losses)
         write_json(
             stage.out / "manifest.json",
             {
@@ -230,7 +230,7 @@ def _train(
                 "steps": trainer.state.global_step,
                 "skipped_steps": list(trainer.guard.skip),
                 "tokens": trainer.state.num_input_tokens_seen,
-                "train_loss": result.training_loss if trained_here or not losses else _mean(losses),
+                "train_loss": train_loss,
                 "loss_curve": losses,
                 "eval_rows": stage.recipe.eval_rows,
                 "eval_curve": curve(history, "eval_loss"),
@@ -245,11 +245,6 @@ def _train(
         )
     trainer.accelerator.wait_for_everyone()
     return model_folder
-
-
-def _mean(points: Sequence[Sequence[float]]) -> float:
-    """The mean of a curve's values."""
-    return fmean(value for _, value in points)
 
 
 def _leave_if_stopped(stop: StopOnSignal | None, out: Path, device: torch.device) -> None:
