@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ndino.results.table_data import Summary, p_number, percent, perplexity_number
+from ndino.results.table_data import Summary, about_images, p_number, percent, perplexity_number
 from ndino.results.verdicts import but_doubtful, verdict_of, winner
 
 
@@ -74,8 +74,6 @@ def _perplexity_sentence(row: Mapping[str, Any]) -> str:
     if row["bits"] is not None:
         low, high = row["bits"]["interval"]
         shown.append(f"in bits per character {row['bits']['difference']:+.3g} ({low:+.3g} to {high:+.3g})")
-    where = f"{row['n']} answers"
-    if row["images"] < row["n"]:
-        where += f" about {row['images']} images"
+    where = f"{row['n']} answers{about_images(row['images'], row['n'])}"
     models = f"{row['a']} against {row['b']} on {row['set'].upper()}"
     return f"Perplexity of {models} ({where}): {', '.join(shown)}."

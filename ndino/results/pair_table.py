@@ -7,7 +7,16 @@ from typing import Any
 
 from ndino.results.comparison import tests_of_family
 from ndino.results.statistics import ALPHA
-from ndino.results.table_data import Cell, Column, ReportTable, Summary, p_number, percent, perplexity_number
+from ndino.results.table_data import (
+    Cell,
+    Column,
+    ReportTable,
+    Summary,
+    about_images,
+    p_number,
+    percent,
+    perplexity_number,
+)
 from ndino.results.verdicts import but_doubtful, loser, winner
 
 Pair = tuple[str, str]
@@ -50,9 +59,7 @@ def _score_cell(summary: Summary, row: Mapping[str, Any]) -> Cell:
     else:
         doubtful = but_doubtful(summary["models"][better][row["task"]])
         judged = [f"* {better} is better", *filter(None, [doubtful])]
-    counted = f"{row['questions']} questions"
-    if row["images"] is not None and row["images"] < row["questions"]:
-        counted += f" about {row['images']} images"
+    counted = f"{row['questions']} questions{about_images(row['images'], row['questions'])}"
     details = (
         *judged,
         f"uncorrected {p_number(row['p'])}, {counted}",
@@ -67,9 +74,7 @@ def _perplexity_cell(row: Mapping[str, Any]) -> Cell:
     better = None
     if corpus["p_holm"] < ALPHA and corpus["ratio"] != 1:
         better = row["a"] if corpus["ratio"] < 1 else row["b"]
-    counted = f"{row['n']} answers"
-    if row["images"] < row["n"]:
-        counted += f" about {row['images']} images"
+    counted = f"{row['n']} answers{about_images(row['images'], row['n'])}"
     low, high = corpus["interval"]
     details = [
         "no difference shown" if better is None else f"* {better} is lower",

@@ -55,6 +55,11 @@ def arrow(entry: Mapping[str, Any]) -> str:
     return "↓" if entry["lower_is_better"] else "↑"
 
 
+def about_images(images: int | None, questions: int) -> str:
+    """What to add to a number of questions, if some of them are about the same image."""
+    return f" about {images} images" if images is not None and images < questions else ""
+
+
 def percent(fraction: float, *, signed: bool = False) -> str:
     """Format a fraction as percent with one decimal and a typographic minus sign."""
     value = round(100 * fraction, 1) + 0.0  # turns -0.0 into 0.0

@@ -20,6 +20,7 @@ from ndino.results.table_data import (
     Column,
     ReportTable,
     Summary,
+    about_images,
     alike_note,
     arrow,
     interval_text,
@@ -88,8 +89,7 @@ def _task_column(summary: Summary, task: str) -> Column:
     entry = next(entries[task] for entries in summary["models"].values() if task in entries)
     majority = "unknown" if entry["majority"] is None else percent(entry["majority"])
     metric = METRIC_NAMES.get(entry["metric"], entry["metric"].replace("_", " "))
-    images = entry["images"]
-    shared = f" about {images} images" if images is not None and images < entry["n"] else ""
+    shared = about_images(entry["images"], entry["n"])
     return Column(
         f"{task.upper()} {arrow(entry)}", f"{metric}, n = {entry['n']}{shared}, majority {majority}"
     )
@@ -281,10 +281,8 @@ def leaks_table(files: Sequence[Path]) -> list[ReportTable]:
     """
     if not files:
         return []
-    from ndino.data.leaks.seen import (
-        SeenBenchmark,
-        seen_benchmarks,
-    )  # imported late: most reports need no data package
+    # Imported late: most reports need no data package.
+    from ndino.data.leaks.seen import SeenBenchmark, seen_benchmarks
 
     def share(seen: int, whole: int) -> Cell | None:
         return Cell(f"{seen:,} of {whole:,} ({percent(seen / whole)} %)") if whole else None
