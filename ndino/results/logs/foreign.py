@@ -115,8 +115,10 @@ def _read_log(path: Path, metric: str | None, cluster: str | None) -> tuple[Task
     if not found:
         raise UnusableTaskError(path, "no samples", remedy=_OTHER_LOG)
     documents = [found[number] for number in sorted(found)]
-    usable = [name for name in _names_of_scores(documents) if _fault(documents, name) is None]
-    primary = _primary(path, documents, usable, metric)
+    names = dict.fromkeys(name for document in documents for name in document.scores)
+    faults = {name: _fault(documents, name) for name in names}
+    usable = [name for name, fault in faults.items() if fault is None]
+    primary = _primary(path, faults, usable, metric, documents[0].line)
     order = [primary, *(other for other in usable if other != primary)]
     clustered = _cluster_field(path, [document.line for document in documents], cluster)
     samples = tuple(
@@ -153,11 +155,6 @@ def _scores(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
             yield (name if chosen == "none" else f"{name},{chosen}"), float(value)
 
 
-def _names_of_scores(documents: Sequence[_Document]) -> list[str]:
-    """Every metric of any document, in the order in which they appear."""
-    return list(dict.fromkeys(name for document in documents for name in document.scores))
-
-
 def _fault(documents: Sequence[_Document], name: str) -> str | None:
     """Where a metric is first missing or not from 0 to 1 (an error rate: negative or not finite), or None."""
     most = sys.float_info.max if may_exceed_one(name) else 1
@@ -170,19 +167,25 @@ def _fault(documents: Sequence[_Document], name: str) -> str | None:
     return None
 
 
-def _primary(path: Path, documents: Sequence[_Document], usable: Sequence[str], metric: str | None) -> str:
-    names = _names_of_scores(documents)
+def _primary(
+    path: Path,
+    faults: Mapping[str, str | None],
+    usable: Sequence[str],
+    metric: str | None,
+    line: Mapping[str, Any],
+) -> str:
     if metric in usable or (metric is None and usable):
         return metric or usable[0]
-    if metric in names:
-        reason = f"{metric} is not a score from 0 to 1 in every row: {_fault(documents, metric)}"
-    elif metric is not None:
-        reason = f"no metric {metric}"
-    elif names:
-        faults = "; ".join(f"{name}: {_fault(documents, name)}" for name in names)
-        reason = f"no metric is a score from 0 to 1 in every row: {faults}"
+    if metric is not None:
+        fault = faults.get(metric)
+        reason = (
+            f"{metric} is not a score from 0 to 1 in every row: {fault}" if fault else f"no metric {metric}"
+        )
+    elif faults:
+        told = "; ".join(f"{name}: {fault}" for name, fault in faults.items())
+        reason = f"no metric is a score from 0 to 1 in every row: {told}"
     else:
-        keys = ", ".join(sorted(set(documents[0].line) - _OTHERS)) or "none"
+        keys = ", ".join(sorted(set(line) - _OTHERS)) or "none"
         reason = f"no row has a metric that is a number (fields that could be one: {keys})"
         raise UnusableTaskError(path, reason, remedy=_OTHER_LOG)
     remedy = (
