@@ -52,18 +52,8 @@ ALWAYS_PARSEABLE = frozenset({"first_sentence_f1_score"})
 # The keys of an entry that are not metrics.
 RESERVED = frozenset(
     {
-        *(
-            "metric",
-            "n",
-            "images",
-            "fractional",
-            "lower_is_better",
-            "interval",
-            "intervals",
-            "majority",
-            "parts",
-        ),
-        *("shuffled", "shuffles", "blank", "right_minus_shuffled", "right_minus_shuffled_interval"),
+        *("metric", "n", "images", "fractional", "lower_is_better", "interval", "intervals", "majority"),
+        *("parts", "shuffled", "shuffles", "blank", "right_minus_shuffled", "right_minus_shuffled_interval"),
     }
 )
 

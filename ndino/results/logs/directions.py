@@ -6,68 +6,18 @@ import re
 
 _LOWER = frozenset(
     {
-        *(
-            "wer",
-            "cer",
-            "ter",
-            "mer",
-            "err",
-            "error",
-            "errors",
-            "loss",
-            "nll",
-            "ppl",
-            "perplexity",
-            "bpb",
-            "bits",
-        ),
-        *("mse", "rmse", "mae", "distance", "brier", "ece", "chair", "hallucination", "hallucinations"),
-        *("toxicity", "fpr", "fnr", "latency"),
+        *("wer", "cer", "ter", "mer", "err", "error", "errors", "loss", "nll", "ppl", "perplexity", "bpb"),
+        *("bits", "mse", "rmse", "mae", "distance", "brier", "ece", "chair", "hallucination"),
+        *("hallucinations", "toxicity", "fpr", "fnr", "latency"),
     }
 )
 _HIGHER = frozenset(
     {
         *("acc", "accuracy", "em", "exact", "match", "correct", "correctness", "right", "robust", "contains"),
-        *(
-            "f1",
-            "precision",
-            "recall",
-            "auc",
-            "auroc",
-            "mcc",
-            "iou",
-            "map",
-            "pass",
-            "mc1",
-            "mc2",
-            "win",
-            "rating",
-        ),
-        *(
-            "anls",
-            "bleu",
-            "bleu4",
-            "rouge",
-            "rouge1",
-            "rouge2",
-            "rougel",
-            "rougelsum",
-            "chrf",
-            "chrf++",
-            "meteor",
-        ),
-        *(
-            "cider",
-            "spice",
-            "bertscore",
-            "bleurt",
-            "comet",
-            "similarity",
-            "substring",
-            "first",
-            "score",
-            "scores",
-        ),
+        *("f1", "precision", "recall", "auc", "auroc", "mcc", "iou", "map", "pass", "mc1", "mc2", "win"),
+        *("rating", "anls", "bleu", "bleu4", "rouge", "rouge1", "rouge2", "rougel", "rougelsum", "chrf"),
+        *("chrf++", "meteor", "cider", "spice", "bertscore", "bleurt", "comet", "similarity", "substring"),
+        *("first", "score", "scores"),
     }
 )
 # Errors per word or character of the reference: more than 1 where an answer is longer than that.
