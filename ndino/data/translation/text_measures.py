@@ -1,4 +1,4 @@
-"""What the checks of a translation measure on a text: its width, loops, copied words; where sentences end."""
+"""What the checks of a translation measure on a text: width, phrases, loops, copied words; its sentences."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 
 from ndino.data.translation.placeholders import PLACEHOLDER
 
@@ -30,6 +31,11 @@ def sentences(text: str) -> list[str]:
 def width(text: str) -> int:
     """The length of a text in letters; a full-width character (Chinese, Japanese) counts as three."""
     return sum(3 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def says(text: str, phrases: Iterable[str]) -> bool:
+    """Whether ``text`` has one of these words or phrases, which is no part of a longer word."""
+    return any(re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text) for phrase in phrases if phrase in text)
 
 
 def loops(text: str) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+
+from ndino.data.translation.text_measures import says
 
 _QUOTES = "\"“”„«»‹›‘'`"
 _PAIRS = {'"': '"', "“": "”", "„": "“”", "«": "»", "‹": "›", "‘": "’", "`": "`"}
@@ -24,18 +26,14 @@ def chats(source: str, target: str, said: Sequence[Phrases], allowing: Phrases) 
     """
     ours, theirs = _folded(source), _folded(target)
     return any(
-        any(_has(theirs, phrases.get(kind, ())) for phrases in said)
-        and not any(_has(ours, words) for words in (allowed, *(phrases.get(kind, ()) for phrases in said)))
+        any(says(theirs, phrases.get(kind, ())) for phrases in said)
+        and not any(says(ours, words) for words in (allowed, *(phrases.get(kind, ()) for phrases in said)))
         for kind, allowed in allowing.items()
     )
 
 
 def _folded(text: str) -> str:
     return _APOSTROPHE.sub("'", text.casefold())
-
-
-def _has(text: str, phrases: Iterable[str]) -> bool:
-    return any(re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text) for phrase in phrases if phrase in text)
 
 
 def adds_quotes(source: str, target: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from ndino.data.translation.text_measures import says
 from ndino.languages.text import clean, without_accents
 
 _PERCENT = re.compile(r"\d\s?%")
@@ -40,5 +41,4 @@ def other_scale(source: str, target: str, ours: Mapping[str, int], theirs: Mappi
 
 
 def _says(text: str, words: Sequence[str]) -> bool:
-    text = without_accents(clean(text))
-    return any(re.search(rf"(?<!\w){re.escape(without_accents(word))}(?!\w)", text) for word in words)
+    return says(without_accents(clean(text)), map(without_accents, words))
