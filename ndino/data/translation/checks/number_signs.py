@@ -36,8 +36,10 @@ def other_scale(source: str, target: str, ours: Mapping[str, int], theirs: Mappi
         theirs: those of the target's.
     """
     wanted = {ours[word] for word in re.findall(r"\d\s?([a-z]+)", source.casefold()) if word in ours}
+    if not wanted:
+        return False
     found = {value for word, value in theirs.items() if _says(target, [word])}
-    return bool(wanted and found) and wanted.isdisjoint(found)
+    return bool(found) and wanted.isdisjoint(found)
 
 
 def _says(text: str, words: Sequence[str]) -> bool:
