@@ -51,15 +51,20 @@ def not_translated(source: str, target: str, source_language: str, language: str
         return other_language(source, source_language) != language  # it was in the target language before
     whole = " ".join(WORD.findall(PLACEHOLDER.sub(" ", target)))
     source, target = _without_names(source, source), _without_names(target, source)
-    words = WORD.findall(target)
-    its_words = set(WORD.findall(source.casefold()))
-    new = [word for word in words if word.casefold() not in its_words]
+    words, new = _words_of(target, source)
     if not any(word.isalpha() for word in new) and sum(len(word) > 1 for word in words) >= COPIED_WORDS:
         rival, odds = rival_of(whole, language)
         return rival == source_language and odds >= COPIED_ODDS
     return other_language(target, language) == source_language and not _mostly_translated(
         words, new, language
     )
+
+
+def _words_of(target: str, source: str) -> tuple[list[str], list[str]]:
+    """The words of ``target``, and those of them that ``source`` has not."""
+    words = WORD.findall(target)
+    its_words = set(WORD.findall(source.casefold()))
+    return words, [word for word in words if word.casefold() not in its_words]
 
 
 def _mostly_translated(words: list[str], new: list[str], language: str) -> bool:
@@ -74,9 +79,7 @@ def _mostly_translated(words: list[str], new: list[str], language: str) -> bool:
 def in_another_language(source: str, target: str, language: str) -> bool:
     """Whether ``target`` is in another language than ``language``."""
     target = _without_names(target, source)
-    its_words = set(WORD.findall(source.casefold()))
-    words = WORD.findall(target)
-    new = [word for word in words if word.casefold() not in its_words]
+    words, new = _words_of(target, source)
     return other_language(target, language) is not None and not _mostly_translated(words, new, language)
 
 
@@ -110,13 +113,11 @@ def sentence_in_another_language(source: str, target: str, language: str) -> boo
     theirs = sentences(target)
     if len(theirs) < 2:
         return False
-    its_words = set(WORD.findall(source.casefold()))
     for sentence in theirs:
         text = _without_names(sentence, source)
         if sum(map(str.isalpha, text)) < SENTENCE_LETTERS or rival_of(text, language)[1] < SENTENCE_ODDS:
             continue
-        words = WORD.findall(text)
-        new = [word for word in words if word.casefold() not in its_words]
+        words, new = _words_of(text, source)
         if new and not _mostly_translated(words, new, language):
             return True
     return False
