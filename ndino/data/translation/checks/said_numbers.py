@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -122,11 +121,10 @@ def lost_currency(source: str, target: str, language: str) -> str | None:
 
     It may write the sign, the currency's code, or its name in ``language``.
     """
-    signs = Counter(found[1] or found[2] for found in re.finditer(r"([$€£¥₹])\s?\d|\d\s?([€£¥₹])", source))
-    for sign in signs:
-        words = set(_folded(target))
+    signs = (found[1] or found[2] for found in re.finditer(r"([$€£¥₹])\s?\d|\d\s?([€£¥₹])", source))
+    for sign in dict.fromkeys(signs):
         stems = _currency_stems(sign, language)
-        if sign not in target and not any(word.startswith(stem) for word in words for stem in stems):
+        if sign not in target and not any(word.startswith(stems) for word in _folded(target)):
             return sign
     return None
 
