@@ -8,6 +8,8 @@ import unicodedata
 from functools import cache
 from typing import Any
 
+from ndino.languages.locales import locale_of
+
 # A short text is compared with these languages only: among the 140 that py3langid knows there is always a
 # small one that looks like it. The wanted language is added.
 RIVALS = tuple(
@@ -103,13 +105,9 @@ def rival_of(text: str, wanted: str) -> tuple[str, float]:
 @cache
 def scripts_of(language: str) -> frozenset[str]:
     """The scripts in which a language is written, as `script_of` names them; empty if it is not known."""
-    from babel import Locale, UnknownLocaleError
-
-    try:
-        # The names of languages in the language itself: hundreds of words, with every script it uses.
-        names = Locale.parse(language, sep="-").languages.values()
-    except (UnknownLocaleError, ValueError):
-        return frozenset()
+    locale = locale_of(language)
+    # The names of languages in the language itself: hundreds of words, with every script it uses.
+    names = locale.languages.values() if locale else ()
     return frozenset(filter(None, map(script_of, {letter for name in names for letter in name})))
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
-from typing import Any
 
 from ndino.languages.language import Language
+from ndino.languages.locales import locale_of
 from ndino.languages.text import clean, without_accents
 
 # Letters that a number word of at least so many letters may differ in at its end: ventuno, ventun, ventuna.
@@ -159,26 +159,15 @@ def _number_words(language: str, number: int) -> tuple[tuple[str, ...], ...]:
 
 
 @cache
-def _locale(language: str) -> Any:
-    """Babel's data of a language; None if it has none."""
-    from babel import Locale, UnknownLocaleError
-
-    try:
-        return Locale.parse(language, sep="-") if language else None
-    except (UnknownLocaleError, ValueError):
-        return None
-
-
-@cache
 def _noon_and_midnight(language: str) -> Mapping[int, tuple[str, ...]]:
-    locale = _locale(language)
+    locale = locale_of(language)
     names = locale.day_periods.get("format", {}).get("wide", {}) if locale else {}
     return {hour: tuple(_folded(names.get(name, "")))[-1:] for hour, name in ((0, "midnight"), (12, "noon"))}
 
 
 @cache
 def _months(language: str) -> Mapping[int, tuple[str, ...]]:
-    locale = _locale(language)
+    locale = locale_of(language)
     months = locale.months if locale else {}
     found: dict[int, tuple[str, ...]] = {}
     for form in ("wide", "abbreviated"):
@@ -190,7 +179,7 @@ def _months(language: str) -> Mapping[int, tuple[str, ...]]:
 @cache
 def _times(language: str) -> re.Pattern[str] | None:
     """Times with the language's words for the two halves of the day."""
-    locale = _locale(language)
+    locale = locale_of(language)
     if locale is None:
         return None
     periods = locale.day_periods
@@ -216,7 +205,7 @@ def _currency_stems(sign: str, language: str) -> tuple[str, ...]:
 
     name = unicodedata.name(sign).removesuffix(" SIGN")
     code = {"DOLLAR": "USD", "EURO": "EUR", "POUND": "GBP", "YEN": "JPY", "INDIAN RUPEE": "INR"}[name]
-    locale = _locale(language)
+    locale = locale_of(language)
     if locale is None:
         return (code.casefold(),)
     names = [get_currency_name(code, count, locale) for count in (None, 1, 5)]
