@@ -41,7 +41,7 @@ from benchmarks.guard_faults.faults import (
     text_in,
     with_sentence_in,
 )
-from benchmarks.guard_faults.right import SOURCE, TARGET, PairExample, TextExample, examples
+from benchmarks.guard_faults.right import SOURCE, TARGET, Example, PairExample, TextExample, examples
 from ndino.data.translation import Translation
 from ndino.data.translation.pairs import Pair
 from ndino.data.translation.rejection import TextChecks
@@ -70,16 +70,14 @@ class Planted:
         return [None for _ in texts]
 
 
-def refusals(planted: Sequence[tuple[PairExample | TextExample, str]]) -> list[str | None]:
+def refusals(planted: Sequence[tuple[Example, str]]) -> list[str | None]:
     """Why each of these translations is rejected, or None; no source may occur twice."""
-    sources = {
-        one.source if isinstance(one, PairExample) else one.texts[SOURCE]: text for one, text in planted
-    }
+    sources = {one.source: text for one, text in planted}
     with Translation(Planted(sources), Path(":memory:"), CHECKS) as translation:
         found: list[str | None] = []
         for one, _ in planted:
             if isinstance(one, TextExample):
-                found.append(translation.translate([one.texts[SOURCE]])[0].reason)
+                found.append(translation.translate([one.source])[0].reason)
                 continue
             parts = one.parts[SOURCE]
             pair = Pair(parts.question, parts.answer, parts.options, one.choice, parts.explanation)
@@ -88,28 +86,28 @@ def refusals(planted: Sequence[tuple[PairExample | TextExample, str]]) -> list[s
         return found
 
 
-def right_ways(
-    made: Iterable[PairExample | TextExample],
-) -> list[list[tuple[PairExample | TextExample, str]]]:
+def missed(planted: Sequence[tuple[Example, str]]) -> list[str]:
+    """Those of these wrong translations that are not rejected."""
+    return [text for (_, text), reason in zip(planted, refusals(planted), strict=True) if reason is None]
+
+
+def right_ways(made: Iterable[Example]) -> list[list[tuple[Example, str]]]:
     """Lists of examples with a right translation: the first way of each, the second, ..."""
-    rounds: list[list[tuple[PairExample | TextExample, str]]] = []
+    rounds: list[list[tuple[Example, str]]] = []
     for one in made:
-        ways = one.ways if isinstance(one, PairExample) else (one.texts[TARGET],)
-        for number, way in enumerate(dict.fromkeys(ways)):
+        for number, way in enumerate(dict.fromkeys(one.ways)):
             if number == len(rounds):
                 rounds.append([])
             rounds[number].append((one, way))
     return rounds
 
 
-def spoilt(
-    made: Sequence[PairExample | TextExample],
-) -> dict[str, list[tuple[PairExample | TextExample, str]]]:
+def spoilt(made: Sequence[Example]) -> dict[str, list[tuple[Example, str]]]:
     """By kind of fault, the examples with the fault planted."""
     drawn = random.Random(0)
-    planted: dict[str, list[tuple[PairExample | TextExample, str]]] = {}
+    planted: dict[str, list[tuple[Example, str]]] = {}
 
-    def plant(name: str, one: PairExample | TextExample, text: str | None) -> None:
+    def plant(name: str, one: Example, text: str | None) -> None:
         if text is not None:
             planted.setdefault(name, []).append((one, text))
 
@@ -166,9 +164,9 @@ def main() -> int:
     planted = spoilt(made)
     shares = {}
     for name, some in planted.items():
-        missed = [text for (_, text), reason in zip(some, refusals(some), strict=True) if reason is None]
-        shares[name] = 1 - len(missed) / len(some)
-        for text in missed[:SHOWN]:
+        left = missed(some)
+        shares[name] = 1 - len(left) / len(some)
+        for text in left[:SHOWN]:
             print(f"not found ({name}): {text}", file=sys.stderr)
     refused_percent = 100 * len(wrongly) / len(verdicts)
     conditions = {

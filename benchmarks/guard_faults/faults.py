@@ -59,10 +59,13 @@ def _has_text(example: PairExample) -> bool:
 def _in_language(code: str) -> PairFault:
     def fault(example: PairExample, right: Parts, drawn: random.Random) -> str | None:
         other = example.parts[code]
-        enough = sum(map(str.isalpha, other.question)) >= SEEN_FROM or code in ("ru", "ja")
-        return example.line(other) if enough else None
+        return example.line(other) if _is_seen(other.question, code) else None
 
     return fault
+
+
+def _is_seen(text: str, code: str) -> bool:
+    return code in ("ru", "ja") or sum(map(str.isalpha, text)) >= SEEN_FROM
 
 
 PAIR_FAULTS: dict[str, PairFault] = {
@@ -128,12 +131,10 @@ def _cut_in_the_middle(source: str, target: str, drawn: random.Random) -> str | 
     return cut if len(source.split()) >= 5 and source[-1] in ".!?" else None
 
 
-def _in(code: str) -> Callable[[TextExample, random.Random], str | None]:
+def text_in(code: str) -> Callable[[TextExample, random.Random], str | None]:
+    """The fault that a whole text is in the language with this code."""
     return lambda example, drawn: (
-        example.texts[code]
-        if code in example.texts
-        and (code in ("ru", "ja") or sum(map(str.isalpha, example.texts[code])) >= SEEN_FROM)
-        else None
+        example.texts[code] if code in example.texts and _is_seen(example.texts[code], code) else None
     )
 
 
@@ -242,8 +243,3 @@ def with_sentence_in(code: str) -> Callable[[TextExample, random.Random], str | 
         return "".join(ours).strip()
 
     return fault
-
-
-def text_in(code: str) -> Callable[[TextExample, random.Random], str | None]:
-    """The fault that a whole text is in the language with this code."""
-    return _in(code)

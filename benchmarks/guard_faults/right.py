@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -52,13 +52,26 @@ class TextExample:
 
     texts: dict[str, str]
 
+    @property
+    def source(self) -> str:
+        """The text that is sent to the translator."""
+        return self.texts[SOURCE]
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The right translation."""
+        return (self.texts[TARGET],)
+
+
+Example = PairExample | TextExample
+
 
 @cache
 def _data() -> dict[str, Any]:
     return yaml.safe_load((Path(__file__).parent / "right.yaml").read_text(encoding="utf-8"))
 
 
-def examples(seed: int, count: int) -> Iterator[PairExample | TextExample]:
+def examples(seed: int, count: int) -> Iterator[Example]:
     """The texts of the file, then ``count`` different pairs and sentences."""
     for source, target in _data()["texts"]:
         yield TextExample({SOURCE: source, TARGET: target})
@@ -67,9 +80,8 @@ def examples(seed: int, count: int) -> Iterator[PairExample | TextExample]:
     makers = (_pair, _pair, _pair, _sentences, _counted)
     while len(seen) < count:
         example = drawn.choice(makers)(drawn)
-        source = example.source if isinstance(example, PairExample) else example.texts[SOURCE]
-        if source not in seen:
-            seen.add(source)
+        if example.source not in seen:
+            seen.add(example.source)
             yield example
 
 
@@ -100,7 +112,7 @@ def _pair(drawn: random.Random) -> PairExample:
             for number, code in enumerate(codes)
         }
         example = PairExample(parts, choice, None)
-        return PairExample(parts, choice, None, tuple(_ways_to_choose(example)))
+        return replace(example, ways=tuple(_ways_to_choose(example)))
     if kind == "yes_no":
         exactly = drawn.choice(["yes", "no"])
         answers = (
@@ -118,12 +130,12 @@ def _pair(drawn: random.Random) -> PairExample:
         parts = {code: Parts(questions[code], (), exactly) for code in codes}
         example = PairExample(parts, None, exactly)
         ways = (example.line(parts[TARGET]), *(f"{_head(example)} Risposta: {answer}" for answer in answers))
-        return PairExample(parts, None, exactly, ways)
+        return replace(example, ways=ways)
     found = {"colour": data["colours"], "doing": data["doing"]}.get(kind)
     answer = drawn.choice(found) if found else things[1][1]
     parts = {code: Parts(questions[code], (), answer[number]) for number, code in enumerate(codes)}
     example = PairExample(parts, None, None)
-    return PairExample(parts, None, None, (example.line(parts[TARGET]),))
+    return replace(example, ways=(example.line(parts[TARGET]),))
 
 
 def _head(example: PairExample) -> str:
