@@ -1,11 +1,12 @@
-"""What the Hugging Face hub's client says when it fails, in one line."""
+"""What is asked of the Hugging Face hub, and what its client says when it fails, in one line."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from ndino.common.errors import SHOWN_REASON, reason_of, shown
+from ndino.common.errors import SHOWN_REASON, UsageError, reason_of, shown
 
 PROBE_SECONDS = 10
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
@@ -31,6 +32,22 @@ def may_be_on_hub(source: str) -> bool:
         and not Path(source).exists()
         and source.split("/")[0] not in (".", "..")
     )
+
+
+def model_from_hub(name: str, patterns: Sequence[str], remedy: str) -> Path:
+    """The folder with a model's files that match ``patterns``, downloaded if they are not in the cache.
+
+    Raises:
+        UsageError: the hub has no such model, or does not answer; ends with ``remedy``.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(patterns)))
+    except Exception as error:  # see `hub_reason`
+        raise UsageError(
+            f"{name}: no such folder, nor on the hub: {hub_reason(error)} (remedy: {remedy})"
+        ) from error
 
 
 def require_dataset(name: str) -> None:

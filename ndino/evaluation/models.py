@@ -10,7 +10,7 @@ from typing import Any
 
 from ndino.common.errors import UsageError, reason_of, remedy_for, shown
 from ndino.common.files import WEIGHTS, combined, digest_of
-from ndino.common.hub import hub_reason, may_be_on_hub
+from ndino.common.hub import may_be_on_hub, model_from_hub
 from ndino.evaluation.errors import SetupError
 from ndino.formats.model_kinds import (
     ADAPTER,
@@ -161,16 +161,13 @@ def require_readable(folder: Path) -> None:
 
 def _snapshot(source: str, *, required: bool) -> Path | None:
     if may_be_on_hub(source):
-        from huggingface_hub import snapshot_download
-
         try:
-            return Path(snapshot_download(source, allow_patterns=list(FILES)))
-        except Exception as error:
+            return model_from_hub(
+                source, FILES, "give the folder that holds config.json, or see that the hub is in reach"
+            )
+        except UsageError:
             if required:
-                raise UsageError(
-                    f"{source}: no such folder, nor on the hub: {hub_reason(error)} "
-                    "(remedy: give the folder that holds config.json, or see that the hub is in reach)"
-                ) from error
+                raise
     elif required:
         raise UsageError(f"{source}: no such model folder (remedy: give the folder that holds config.json)")
     return None

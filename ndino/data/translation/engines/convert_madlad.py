@@ -16,7 +16,7 @@ from typing import Any
 
 from ndino.common.errors import UsageError
 from ndino.common.files import atomic_folder, fingerprint, write_json
-from ndino.common.hub import hub_reason
+from ndino.common.hub import model_from_hub
 from ndino.data.errors import DataError
 from ndino.data.translation.engines import environments
 
@@ -110,15 +110,7 @@ def _published(model: str) -> Path:
                 "(remedy: all files of the hub's folder but *.gguf)"
             )
         return Path(model)
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(model, allow_patterns=list(WANTED)))
-    except Exception as error:  # see `hub_reason`
-        raise UsageError(
-            f"{model}: no such folder, nor on the hub: {hub_reason(error)} "
-            "(remedy: a machine with internet, or a folder)"
-        ) from error
+    return model_from_hub(model, WANTED, "a machine with internet, or a folder")
 
 
 def _refuse_differences(src: Path, record: dict[str, Any], quantization: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ndino.common.errors import UsageError, reason_of
 from ndino.common.files import fingerprint
-from ndino.common.hub import hub_reason, may_be_on_hub
+from ndino.common.hub import may_be_on_hub, model_from_hub
 from ndino.data.errors import DataError
 from ndino.data.translation.engines.madlad import batches
 from ndino.data.translation.engines.request import TranslationRequest, most_tokens
@@ -104,15 +104,7 @@ def _found(model: str) -> Path:
         return Path(model)
     if not may_be_on_hub(model):
         raise UsageError(f"{model}: no such folder (remedy: the folder of a model, or its name on the hub)")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(model, allow_patterns=list(FILES)))
-    except Exception as error:  # see `hub_reason`
-        raise UsageError(
-            f"{model}: no such folder, nor on the hub: {hub_reason(error)} "
-            "(remedy: a machine with internet, or a folder)"
-        ) from error
+    return model_from_hub(model, FILES, "a machine with internet, or a folder")
 
 
 def _ends_of(model: Any) -> set[int]:
