@@ -74,7 +74,7 @@ def convert_madlad(model: str, out: Path, quantization: str) -> dict[str, Any]:
     if out.exists() and not (out / RECORD).is_file():
         raise UsageError(f"{out}: exists and is not a converted model (remedy: another --out)")
     src = _published(model)
-    python = environment()
+    python = environments.make_environment("convert", PINS)
     with atomic_folder(out) as folder:
         # -I: keeps the modules beside the script out of its import path.
         command = [str(python), "-I", str(SCRIPT), str(src), str(folder), quantization]
@@ -89,16 +89,6 @@ def convert_madlad(model: str, out: Path, quantization: str) -> dict[str, Any]:
         record |= {"model": model, "fingerprint": fingerprint(src, WANTED), "quantization": quantization}
         write_json(folder / RECORD, record)
     return record
-
-
-def environment_folder() -> Path:
-    """The folder of the environment for the conversion, whether or not it exists."""
-    return environments.environment_folder("convert", PINS)
-
-
-def environment() -> Path:
-    """The Python of the environment for the conversion; see `environments.make_environment`."""
-    return environments.make_environment("convert", PINS)
 
 
 def _published(model: str) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ndino.data.translation.engines import convert_madlad
+from ndino.data.translation.engines import convert_madlad, environments
 from ndino.data.translation.engines.madlad import Madlad
 from tests.commands import data
 from tests.data.translation.engines.test_madlad import TEXTS
@@ -21,9 +21,10 @@ ASKED = "NDINO_TEST_CONVERT"
 @pytest.fixture
 def environment() -> Path:
     """The environment that converts, where it is there or asked for: pip fetches it."""
-    if not convert_madlad.environment_folder().is_dir() and not os.environ.get(ASKED):
+    folder = environments.environment_folder("convert", convert_madlad.PINS)
+    if not folder.is_dir() and not os.environ.get(ASKED):
         pytest.skip(f"the environment that converts MADLAD is not there ({ASKED}=1 makes it)")
-    return convert_madlad.environment()
+    return environments.make_environment("convert", convert_madlad.PINS)
 
 
 @pytest.mark.parametrize("quantization", sorted(convert_madlad.TOLERANCES))
@@ -63,7 +64,7 @@ def fake(folder: Path, monkeypatch: pytest.MonkeyPatch, **said: object) -> None:
     python = folder / "python"
     python.write_text(f"#!/bin/sh\necho model > $4/model.bin\necho '{json.dumps(said)}'\n")
     python.chmod(0o755)
-    monkeypatch.setattr(convert_madlad, "environment", lambda: python)
+    monkeypatch.setattr(environments, "make_environment", lambda name, pins: python)
 
 
 @pytest.mark.parametrize(
