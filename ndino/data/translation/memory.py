@@ -7,10 +7,13 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from ndino.common.files import atomic_file
 from ndino.data.errors import DataError
 from ndino.data.translation.translator import Translated
+
+Value = TypeVar("Value")
 
 LOOK_UP_AT_ONCE = 500  # old builds of SQLite take at most 999 parameters
 SCHEMA = """
@@ -61,8 +64,7 @@ class TranslationMemory:
         """The results for those of ``sources`` that are stored for the translator ``identity``."""
         found = {}
         with _explained(self.path):
-            for start in range(0, len(sources), LOOK_UP_AT_ONCE):
-                some = sources[start : start + LOOK_UP_AT_ONCE]
+            for some in _few_at_a_time(sources):
                 rows = self._database.execute(
                     "SELECT source, target, reason FROM segments JOIN translators ON number = translator "
                     f"WHERE identity = ? AND source IN ({','.join('?' * len(some))})",
@@ -96,14 +98,11 @@ class TranslationMemory:
         keys = {_score_key(scorer, source, there): source for source, there in translations.items()}
         found = {}
         with _explained(self.path):
-            for start in range(0, len(keys), LOOK_UP_AT_ONCE):
-                some = list(keys)[start : start + LOOK_UP_AT_ONCE]
-                found.update(
-                    (keys[key], score)
-                    for key, score in self._database.execute(
-                        f"SELECT key, score FROM scores WHERE key IN ({','.join('?' * len(some))})", some
-                    )
+            for some in _few_at_a_time(list(keys)):
+                rows = self._database.execute(
+                    f"SELECT key, score FROM scores WHERE key IN ({','.join('?' * len(some))})", some
                 )
+                found.update((keys[key], score) for key, score in rows)
         return found
 
     def remember_scores(
@@ -122,6 +121,11 @@ class TranslationMemory:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+
+def _few_at_a_time(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
+    for start in range(0, len(values), LOOK_UP_AT_ONCE):
+        yield values[start : start + LOOK_UP_AT_ONCE]
 
 
 def _score_key(scorer: str, source: str, there: str) -> bytes:
