@@ -56,7 +56,8 @@ class LanguageModel:
         budget = CUDA_TOKENS if model.device.type == "cuda" else CPU_TOKENS
         for batch in batches([len(prompt) for prompt in prompts], budget):
             limit = max(most_tokens(texts[i]) for i in batch)
-            for i, answer in zip(batch, _answers(model, [prompts[i] for i in batch], limit), strict=True):
+            answers = _answers(model, [prompts[i] for i in batch], limit, min(ends))
+            for i, answer in zip(batch, answers, strict=True):
                 end = next((place for place, token in enumerate(answer) if token in ends), None)
                 done[i] = None if end is None else tokenizer.decode(answer[:end], skip_special_tokens=True)
         return [done[i] for i in range(len(texts))]
@@ -114,11 +115,11 @@ def _ends_of(model: Any) -> set[int]:
     return set(ends if isinstance(ends, list) else [ends])
 
 
-def _answers(model: Any, prompts: Sequence[list[int]], limit: int) -> list[list[int]]:
-    """The ids generated after each prompt, at most ``limit``; all of one length, padded with an end token."""
+def _answers(model: Any, prompts: Sequence[list[int]], limit: int, end: int) -> list[list[int]]:
+    """The ids generated after each prompt, at most ``limit``; all of one length, padded with ``end``."""
     import torch
 
-    longest, end = max(map(len, prompts)), min(_ends_of(model))
+    longest = max(map(len, prompts))
     # Padded on the left, so that every answer begins behind its prompt.
     ids = torch.full((len(prompts), longest), end)
     mask = torch.zeros_like(ids)

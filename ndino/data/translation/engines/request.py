@@ -30,7 +30,8 @@ class TranslationRequest:
     @property
     def identity(self) -> str:
         """A key of everything that the messages and the limit on the answer depend on, except the text."""
-        words = [[language.code, language.name, dict(language.markers)] for language in self._both]
+        both = self.source, self.target
+        words = [[language.code, language.name, dict(language.markers)] for language in both]
         return key_of(TASK, MARKERS, TOKENS_A_BYTE, MARGIN_TOKENS, words)
 
     def prompt(self, text: str) -> str:
@@ -55,10 +56,6 @@ class TranslationRequest:
             "target_lang_code": self.target.code,
             "text": text,
         }
-
-    @property
-    def _both(self) -> tuple[Language, Language]:
-        return self.source, self.target
 
 
 def most_tokens(text: str) -> int:
