@@ -11,7 +11,6 @@ from lmms_eval.models import get_model
 from lmms_eval.models.simple.mblip import MBlip
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     Blip2Config,
     Blip2ForConditionalGeneration,
@@ -23,6 +22,7 @@ from transformers import (
 )
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
+from fixtures.tiny import byte_level_bpe
 from tests.overlay.asking import ask, images
 
 QUERIES = 4
@@ -39,14 +39,7 @@ DOCUMENTS = [
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("mblip")
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300, special_tokens=["<pad>", "</s>"], initial_alphabet=alphabet, show_progress=False
-    )
-    backend.train_from_iterator([document["question"] for document in DOCUMENTS], trainer)
+    backend = byte_level_bpe([document["question"] for document in DOCUMENTS], 300, ["<pad>", "</s>"])
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", eos_token="</s>")
     text = T5Config(
         vocab_size=320,  # more than the tokenizer has, as in mT0
