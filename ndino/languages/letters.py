@@ -6,17 +6,21 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ndino.languages.marks import (
+    CLOSING,
+    CROSSES,
+    FORMULA,
+    FULL_STOPS,
+    LEADING_MARKS,
+    OPENING,
+    TICKS,
+    ends_clause,
+    is_in_formula,
+    mark_beside,
+)
 from ndino.languages.reading_words import ReadingWords, folded
+from ndino.languages.remarks import Remarks
 from ndino.languages.tokens import NEWLINE, Phrases, Token, plain, tokens
-
-_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
-_BOUNDARIES = frozenset({".", ",", ":", ";", "!", "?", "(", ")", "–", "—", NEWLINE})
-_FULL_STOPS = frozenset({".", ":", "!", "?", NEWLINE})
-_LEADING_MARKS = frozenset({":", "-", "–", NEWLINE})
-# Signs of right and wrong; a ballot box with a cross may mean either.
-_TICKS, _CROSSES = frozenset("✓✔✅☑👍"), frozenset("✗✘✕✖❌❎☐👎")
-# Beside one of these a letter is part of a formula: "F = ma", "A + B", "20 °C".
-_FORMULA = frozenset("=+*/^<>≤≥≠≈×·÷±→∝~|°\\%&@#")
 
 
 @dataclass
@@ -54,16 +58,10 @@ class LetterReader:
     def __init__(self, words: ReadingWords, same: Callable[[str, str], bool]) -> None:
         self._same = same
         self._leads, self._announcing = words.lead_phrases, words.announcing_phrases
-        self._copulas, self._affirming = Phrases(words.copulas), Phrases(words.affirming)
+        self._remarks, self._copulas = Remarks(words), Phrases(words.copulas)
         self._breaks, self._reasons = Phrases(words.breaks), Phrases(words.reasons)
-        self._denials = folded(words.denials)
-        self._no, self._excluding = folded(words.no), Phrases(words.excluding)
-        self._right, self._wrong = folded(words.right), Phrases(words.wrong)
-        self._rejecting, self._passives = Phrases((*words.excluding, *words.wrong)), Phrases(words.passives)
-        self._correcting = Phrases(words.correcting)
-        self._right_nouns = folded(words.announcers)
+        self._denials, self._correcting = folded(words.denials), Phrases(words.correcting)
         self._articles, self._joining = folded(words.articles), folded((*words.articles, *words.joining))
-        self._either = folded(words.either)
         self._word_letters = frozenset(letter.upper() for letter in words.word_letters)
 
     def read(self, answer: str, letters: str, choices: Mapping[str, str] | None = None) -> str | None:
@@ -99,7 +97,7 @@ class LetterReader:
         found = tokens(line)
         words = [token.text for token in found if token.is_word]
         marks = {token.text for token in found if not token.is_word}
-        if len(words) != 1 or len(words[0]) != 1 or marks & (_FORMULA | _CROSSES):
+        if len(words) != 1 or len(words[0]) != 1 or marks & (FORMULA | CROSSES):
             return None
         return words[0].upper() if words[0].upper() in letters else None
 
@@ -113,19 +111,23 @@ class LetterReader:
         lines = [0, *(place + 1 for place, token in enumerate(found) if token.text == NEWLINE)]
         for group in self._joined(found, mentions):
             start, end = group[0].start, group[-1].end
-            denied = not group[0].is_labelled and self._is_denied_before(found, start)
-            denied = denied or (not group[-1].labels and self._is_denied_after(found, end))
-            denied = denied or (not group[-1].own_text and self._offers_another(found, end))
-            mark = _mark_beside(found, start, end, lines[bisect_right(lines, start) - 1])
-            denied = denied or mark in _CROSSES
+            denied = not group[0].is_labelled and self._remarks.denied_before(found, start)
+            denied = denied or (not group[-1].labels and self._remarks.denied_after(found, end))
+            denied = denied or (not group[-1].own_text and self._remarks.offers_another(found, end))
+            mark = mark_beside(found, start, end, lines[bisect_right(lines, start) - 1])
+            denied = denied or mark in CROSSES
             # "The options are A, B and C" announces none of them.
             described = self._copulas.at(found, end) > 0
-            announced = (group[0].announced and not described) or self._is_confirmed(found, end)
-            announced = announced or mark in _TICKS
+            announced = (group[0].announced and not described) or self._remarks.is_confirmed(found, end)
+            announced = announced or mark in TICKS
             announced = announced and len(group) == 1
             for mention in group:
                 mention.denied, mention.announced = mention.denied or denied, announced
-        self._deny_corrected(found, mentions)
+        # "No, I mean" takes back what is before it where another option is named behind it.
+        last = max((mention.start for mention in mentions if not mention.denied), default=0)
+        corrected = self._remarks.last_correction(found, last)
+        for mention in mentions:
+            mention.denied = mention.denied or (mention.end <= corrected and not mention.own_text)
         return mentions
 
     def _mention(
@@ -137,11 +139,11 @@ class LetterReader:
             return None
         before = found[place - 1] if place else None
         after = found[place + 1] if place + 1 < len(found) else None
-        enclosed = bool(before and after and before.text in _OPENING and after.text in _CLOSING)
-        if not enclosed and _is_in_formula(found, place):
+        enclosed = bool(before and after and before.text in OPENING and after.text in CLOSING)
+        if not enclosed and is_in_formula(found, place):
             return None
         start, end = (place - 1, place + 2) if enclosed else (place, place + 1)
-        if not enclosed and after and after.glued and after.text in _CLOSING:
+        if not enclosed and after and after.glued and after.text in CLOSING:
             end += 1
         mention = _Mention(letter, start, end)
         announced = self._is_announced(found, start)
@@ -174,14 +176,14 @@ class LetterReader:
 
     def _is_a_word(self, found: list[Token], place: int, letter: str) -> bool:
         """Whether a capital is a word that begins a sentence: "A destra", "E poi", but not "A perché"."""
-        if letter not in self._word_letters or (place and found[place - 1].text not in _FULL_STOPS):
+        if letter not in self._word_letters or (place and found[place - 1].text not in FULL_STOPS):
             return False
         if place + 1 == len(found) or not found[place + 1].is_word:
             return False
         after = found[place + 1]
         article = after.text[0].isupper() and after.key in self._articles
         # "A o B": another option follows.
-        joined = after.key in self._joining and place + 2 < len(found) and _is_capital(found[place + 2])
+        joined = after.key in self._joining and place + 2 < len(found) and found[place + 2].is_capital
         follows = self._copulas.at(found, place + 1) or self._reasons.at(found, place + 1)
         return not (article or joined or follows or after.key in self._denials)
 
@@ -193,7 +195,7 @@ class LetterReader:
                 if self._announcing.before(found, place):
                     return True
                 place -= length
-            elif found[place - 1].text in (":", NEWLINE, "-", "–"):
+            elif found[place - 1].text in LEADING_MARKS:
                 place -= 1
             else:
                 return False
@@ -227,17 +229,12 @@ class LetterReader:
         behind = self._options_behind(text, token, choices)
         return bool(behind) and letter not in behind
 
-    def _offers_another(self, found: list[Token], end: int) -> bool:
-        """Whether "or" follows, so that the option is one of two choices: "B or none"."""
-        comma = end < len(found) and found[end].text == ","
-        return end + comma < len(found) and found[end + comma].key in self._either
-
     def _has_own_line(self, found: list[Token], place: int, letters: str) -> bool:
         """Whether an option heads the first of several lines, and no other one any line."""
         breaks = [line for line, token in enumerate(found) if token.text == NEWLINE]
         if not breaks or place != _first_word(found):
             return False
-        options = [token for token in found[: breaks[0]] if _is_capital(token) and token.text in letters]
+        options = [token for token in found[: breaks[0]] if token.is_capital and token.text in letters]
         heads = [_first_word(found[line:]) + line for line in breaks]
         return len(options) < 2 and not any(len(found[head].text) == 1 for head in heads)
 
@@ -245,7 +242,7 @@ class LetterReader:
         """Whether an option is a clause by itself, the last one: "Non ho dubbi: B", "Non A ma B"."""
         while start and found[start - 1].key in self._articles:
             start -= 1
-        begins = start == 0 or _ends_clause(found, start - 1) or self._breaks.before(found, start) > 0
+        begins = start == 0 or ends_clause(found, start - 1) or self._breaks.before(found, start) > 0
         begins = begins or self._correcting.before(found, start) > 0
         return begins and all(not token.is_word for token in found[end:])
 
@@ -260,155 +257,6 @@ class LetterReader:
                 groups.append([mention])
         return groups
 
-    def _is_denied_before(self, found: list[Token], start: int) -> bool:
-        """Whether a denial stands before in the same clause, or "wrong:" with nothing of its own."""
-        place = start
-        while place and not _ends_clause(found, place - 1):
-            if self._breaks.before(found, place) or self._correcting.before(found, place):
-                break
-            if length := self._affirming.before(found, place):
-                place -= length
-                continue
-            if self._excluding.before(found, place) or found[place - 1].key in self._denials:
-                return True
-            place -= 1
-        return self._is_called_wrong_before(found, start)
-
-    def _is_called_wrong_before(self, found: list[Token], start: int) -> bool:
-        """Whether "wrong" announces an option: "Wrong: B", "The wrong answer is B", not "A: wrong, B"."""
-        place = start
-        while place and not (length := self._rejecting.before(found, place)):
-            opens = found[place - 1].text in _OPENING or found[place - 1].text in _LEADING_MARKS
-            length = self._leads.before(found, place) or int(opens)
-            if not length:
-                return False
-            place -= length
-        if not place:
-            return False
-        colon = NEWLINE not in {token.text for token in found[place:start]} or found[place].text == ":"
-        place -= length
-        while place and (length := self._leads.before(found, place)):
-            place -= length
-        return colon and (not place or found[place - 1].text in _FULL_STOPS - {":"})
-
-    def _is_denied_after(self, found: list[Token], end: int) -> bool:
-        """Whether a denial follows, or "is wrong", "(wrong)", "? No"."""
-        if end < len(found) and found[end].key in self._denials:
-            return True
-        if self._is_called_wrong_after(found, end):
-            return True
-        length = self._copulas.at(found, end) or self._passives.at(found, end)
-        while length and end < len(found) and not _ends_clause(found, end):
-            if self._breaks.at(found, end):
-                break
-            if self._wrong.at(found, end) or found[end].key in self._denials:
-                return True
-            end += 1
-        return False
-
-    def _is_called_wrong_after(self, found: list[Token], end: int) -> bool:
-        """Whether a remark rejects an option: "B (wrong)", "B: not right", "B? No", "B I exclude"."""
-        place = end
-        asked = place < len(found) and found[place].text == "?"
-        bracketed = place < len(found) and found[place].text in _OPENING
-        if (
-            asked
-            or bracketed
-            or (place < len(found) and found[place].text in {*_LEADING_MARKS, ","} - {NEWLINE})
-        ):
-            place += 1
-        if place == len(found):
-            return False
-        # "B: Wrong" may be the text of an option.
-        if place > end and not (asked or bracketed) and not found[place].text.islower():
-            return False
-        denies = asked or (bracketed and found[place].text.islower())
-        clitic = place == end and found[place].key in self._articles
-        rejected = False
-        while place < len(found) and found[place].is_word:
-            wrong = self._wrong.at(found, place) or (
-                self._excluding.at(found, place) if clitic or asked else 0
-            )
-            denial = int(
-                denies and not self._affirming.at(found, place) and found[place].key in self._denials
-            )
-            length = wrong or denial or self._leads.at(found, place)
-            if not length:
-                # "B, wrong is A" is about another option; "B? I do not think so" is about this one.
-                return rejected and (
-                    bool(self._breaks.at(found, place)) or (asked and not _is_capital(found[place]))
-                )
-            rejected = rejected or bool(wrong or denial)
-            place += length
-        return rejected
-
-    def _deny_corrected(self, found: list[Token], mentions: Sequence[_Mention]) -> None:
-        """Deny the options before "no, I mean" where another one is named behind it."""
-        last = max((mention.start for mention in mentions if not mention.denied), default=0)
-        corrected = 0
-        for place in range(1, last):
-            after_stop = _ends_clause(found, place - 1) and found[place + 1].text == ","
-            if self._correcting.at(found, place) or (after_stop and found[place].key in self._no):
-                corrected = place
-        for mention in mentions:
-            mention.denied = mention.denied or (mention.end <= corrected and not mention.own_text)
-
-    def _is_confirmed(self, found: list[Token], end: int) -> bool:
-        """Whether "is right" or "is the answer" follows."""
-        place = end + self._copulas.at(found, end)
-        if place == end:
-            return False
-        while place < len(found):
-            if found[place].key in self._right or found[place].key in self._right_nouns:
-                return True
-            length = self._leads.at(found, place)
-            if not length:
-                return False
-            place += length
-        return False
-
 
 def _first_word(found: Sequence[Token]) -> int:
     return next((place for place, token in enumerate(found) if token.is_word), 0)
-
-
-def _is_in_formula(found: Sequence[Token], place: int) -> bool:
-    before = found[place - 1] if place else None
-    after = found[place + 1] if place + 1 < len(found) else None
-    labels = after is not None and after.glued and after.text in _CLOSING
-    if before and (before.text in _FORMULA or _is_joined(found, place - 1)):
-        return True
-    if before and before.text.isdecimal() and not labels:
-        return True
-    if after is None:
-        return False
-    return after.text in _FORMULA or (after.glued and after.text in _OPENING) or _is_joined(found, place + 1)
-
-
-def _mark_beside(found: Sequence[Token], start: int, end: int, line: int) -> str:
-    """The tick or cross of an option: before it if its line (from ``line``) begins with one, else behind."""
-    marks = _TICKS | _CROSSES
-    end += end < len(found) and found[end].text in (_LEADING_MARKS - {NEWLINE}) | _OPENING
-    before = found[start - 1].text if start else ""
-    after = found[end].text if end < len(found) else ""
-    if before not in marks and after not in marks:
-        return ""
-    if found[line].text in marks:
-        return before if before in marks else ""
-    if after in marks:
-        return after
-    return before if start > 1 and not found[start - 2].is_word else ""
-
-
-def _is_joined(found: Sequence[Token], place: int) -> bool:
-    """Whether a hyphen or point without blanks joins two words: "B-12", "a.C."."""
-    joins = found[place].text in "-−." and found[place].glued and place + 1 < len(found)
-    return joins and found[place + 1].is_word and found[place + 1].glued
-
-
-def _ends_clause(found: Sequence[Token], place: int) -> bool:
-    return found[place].text in _BOUNDARIES
-
-
-def _is_capital(token: Token) -> bool:
-    return len(token.text) == 1 and token.text.isupper()

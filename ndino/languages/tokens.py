@@ -40,6 +40,10 @@ class Token:
     def is_word(self) -> bool:
         return self.text[0].isalnum()
 
+    @property
+    def is_capital(self) -> bool:
+        return len(self.text) == 1 and self.text.isupper()
+
 
 def fold(word: str) -> str:
     """The form in which words are looked up: small letters, one kind of accent, straight apostrophes."""
