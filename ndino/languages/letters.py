@@ -82,7 +82,8 @@ class LetterReader:
         if lines and lines[0] and len({*alone}) == 1:
             # On the next line may stand the text of another option.
             head = next(token for token in tokens(text) if token.is_word)
-            return None if self._is_of_another(text, head, lines[0], choices or {}) else lines[0]
+            behind = self._options_behind(text, head, choices or {})
+            return None if _contradicts(behind, lines[0]) else lines[0]
         matching = [letter for letter, choice in (choices or {}).items() if self._same(answer, choice)]
         if len(matching) == 1:
             return matching[0]
@@ -148,7 +149,8 @@ class LetterReader:
         mention = _Mention(letter, start, end)
         announced = self._is_announced(found, start)
         is_first = place == _first_word(found)
-        has_text = letter in self._options_behind(text, token, choices)
+        behind = self._options_behind(text, token, choices)
+        has_text = letter in behind
         own_text = has_text and is_first
         comma = end < len(found) and found[end].text == ","
         reasoned = self._reasons.at(found, end + comma) > 0
@@ -170,8 +172,7 @@ class LetterReader:
         said_before = self._options_of({text[: found[start].start]}, choices) if enclosed else set()
         mention.is_labelled = letter in said_before
         mention.own_text, mention.labels = has_text, has_text or bracketed or new_text
-        another = said_before - {letter} and not mention.is_labelled
-        mention.denied = bool(another) or self._is_of_another(text, token, letter, choices)
+        mention.denied = _contradicts(said_before, letter) or _contradicts(behind, letter)
         return mention
 
     def _is_a_word(self, found: list[Token], place: int, letter: str) -> bool:
@@ -224,11 +225,6 @@ class LetterReader:
             if any(text and self._same(text, choice) for text in said)
         }
 
-    def _is_of_another(self, text: str, token: Token, letter: str, choices: Mapping[str, str]) -> bool:
-        """Whether a letter has the text of another option behind it, and not its own: they contradict."""
-        behind = self._options_behind(text, token, choices)
-        return bool(behind) and letter not in behind
-
     def _has_own_line(self, found: list[Token], place: int, letters: str) -> bool:
         """Whether an option heads the first of several lines, and no other one any line."""
         breaks = [line for line, token in enumerate(found) if token.text == NEWLINE]
@@ -256,6 +252,11 @@ class LetterReader:
             else:
                 groups.append([mention])
         return groups
+
+
+def _contradicts(options: set[str], letter: str) -> bool:
+    """Whether a letter stands with the text of another option, and not with its own."""
+    return bool(options) and letter not in options
 
 
 def _first_word(found: Sequence[Token]) -> int:
