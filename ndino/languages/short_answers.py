@@ -163,7 +163,7 @@ class ShortAnswerReader:
             scaled = bool(place) and parts[place - 1] in self._scales
             if scaled and parts[place] in self._behind_scales and place + 1 < len(parts):
                 # "Un milione di euro" is "un milione euro".
-                place, scaled = place + 1, True
+                place += 1
             behind_number = bool(words) and (words[-1].is_number or scaled)
             length, found = self._phrase(parts, place, behind_number=behind_number)
             if length == 1 and parts[place] in self._one:
@@ -255,7 +255,7 @@ def _scaled(numbers: Forms, scale: int) -> Forms:
     """Numbers of ordinary length times a scale, without a point where nothing is left behind it."""
     if not scale:
         return frozenset()
-    values = [number for number in numbers if not {*":^"} & {*number} and len(number) < 15]
+    values = [number for number in numbers if not re.search("[:^]", number) and len(number) < 15]
     return frozenset(f"{float(value) * scale:.6f}".rstrip("0").rstrip(".") for value in values)
 
 
