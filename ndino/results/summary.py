@@ -202,13 +202,11 @@ def _summarise_perplexity(log: PerplexityLog) -> dict[str, Any]:
 
 
 def summarise_perplexities(
-    logs: Mapping[str, Mapping[str, PerplexityLog]], names: Sequence[str]
+    models: Mapping[str, Mapping[str, PerplexityLog]],
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """The entries of those of the models that have perplexities, by name and set."""
+    """The entries of models' perplexities, by name and set."""
     return {
-        name: {key: _summarise_perplexity(log) for key, log in logs[name].items()}
-        for name in names
-        if name in logs
+        name: {key: _summarise_perplexity(log) for key, log in logs.items()} for name, logs in models.items()
     }
 
 
@@ -254,7 +252,9 @@ def build_summary(run: RunLogs, *, pairs: Sequence[tuple[str, str]] | None = Non
     perplexity_tests = compare_perplexities(run.perplexity, pairs)
     return {
         "models": summarise_models([run.models[name] for name in model_order(list(run.models))]),
-        "perplexity": summarise_perplexities(run.perplexity, model_order(list(run.perplexity))),
+        "perplexity": summarise_perplexities(
+            {name: run.perplexity[name] for name in model_order(list(run.perplexity))}
+        ),
         "perplexity_tests": perplexity_tests,
         "tests": compare_pairs(
             [(run.models[a], run.models[b]) for a, b in pairs],

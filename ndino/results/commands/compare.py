@@ -157,7 +157,9 @@ def compare(
     perplexity_tests = compare_perplexities(perplexities, [(a.name, b.name) for a, b in pairs])
     tested = {row["set"] for row in perplexity_tests}
     shared = {
-        name: {key: log for key, log in logs.items() if key in tested} for name, logs in perplexities.items()
+        name: logs
+        for name, _ in given
+        if (logs := {key: log for key, log in perplexities.get(name, {}).items() if key in tested})
     }
     tests = compare_pairs(pairs, perplexity_figures(perplexity_tests))
     notes = dict.fromkeys(note for model in models for note in model.notes)
@@ -167,14 +169,10 @@ def compare(
         raise ResultsError(paths[0], "; ".join(["the models have no task in common", *said]), remedy=remedy)
     summary = {
         "models": summarise_models(models),
-        "perplexity": summarise_perplexities(shared, [name for name, _ in given if shared.get(name)]),
+        "perplexity": summarise_perplexities(shared),
         "perplexity_tests": perplexity_tests,
         "tests": tests,
-        "notes": [
-            *notes,
-            *unnamed_images(models),
-            *left_out,
-        ],
+        "notes": [*notes, *unnamed_images(models), *left_out],
     }
     print_tables([table for table in build_tables(summary) if table.key != "more"], console)
     for note in summary["notes"]:
