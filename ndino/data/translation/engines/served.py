@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import httpx
@@ -90,11 +90,13 @@ class ServedModel:
                 self._checked = True
             waiting = [pool.submit(self._translated, client, text, stopped) for text in texts]
             try:
-                return [future.result() for future in waiting]
+                for future in as_completed(waiting):
+                    future.result()  # the first failure, not the first text's: others were told to stop
             except BaseException:
                 stopped.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+            return [future.result() for future in waiting]
 
     def _client(self) -> httpx.Client:
         key = _key()
@@ -130,6 +132,16 @@ class ServedModel:
             )
 
     def _translated(self, client: httpx.Client, text: str, stopped: threading.Event) -> str | None:
+        if stopped.is_set():
+            return None  # not read any more: another text has ended the run
+        try:
+            return self._answer(client, text, stopped)
+        except BaseException:
+            # Here, not where the results are read: this thread would begin the next text before that.
+            stopped.set()
+            raise
+
+    def _answer(self, client: httpx.Client, text: str, stopped: threading.Event) -> str | None:
         try:
             return self._patiently(client, text, stopped)
         except _Refused as error:
@@ -155,7 +167,7 @@ class ServedModel:
             return tries(self._once, client, text)
         except _Later as error:
             raise DataError(
-                f"{self._url}: {error}, in {self._attempts} attempts "
+                f"{self._url}: {error}, in {tries.statistics['attempt_number']} attempts "
                 "(remedy: look at the server, then rerun to resume; fewer --translator-requests spare it)"
             ) from error
 
