@@ -30,7 +30,8 @@ class Language:
         letter_answer: the instruction after lettered options, with the newline before it.
         explained_answer: the instruction after a question whose answer comes with a reason, its markers
             filled in.
-        words: the whole file, for fields that only one command needs.
+        words: the rest of the file, for fields that only one command needs.
+        miniature: the words of the miniature, see `lexicon.py`; empty where the file has none.
     """
 
     code: str
@@ -41,6 +42,7 @@ class Language:
     letter_answer: str
     explained_answer: str
     words: Mapping[str, Any]
+    miniature: Mapping[str, Any]
 
     @property
     def identity(self) -> str:
@@ -67,6 +69,8 @@ def language(code: str) -> Language:
             f"language {code!r}: not among {', '.join(codes())} (remedy: write ndino/languages/{code}.yaml)"
         )
     fields = yaml.safe_load((FOLDER / f"{code}.yaml").read_text(encoding="utf-8"))
+    # Apart, as scores depend on the other words.
+    miniature = fields.pop("miniature", None) or {}
     try:
         written = {marker: fields["markers"][marker][0] for marker in MARKERS}
         return Language(
@@ -78,6 +82,7 @@ def language(code: str) -> Language:
             letter_answer=fields["letter_answer"],
             explained_answer=fields["explained_answer"].format_map(written),
             words=fields,
+            miniature=miniature,
         )
     except KeyError as error:
         raise missing_field(code, error.args[0]) from error
