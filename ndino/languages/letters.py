@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ndino.languages.marks import (
@@ -60,6 +60,7 @@ class LetterReader:
         self._leads, self._announcing = words.lead_phrases, words.announcing_phrases
         self._remarks, self._copulas = Remarks(words), Phrases(words.copulas)
         self._breaks, self._reasons = Phrases(words.breaks), Phrases(words.reasons)
+        self._rights = Phrases(words.right)
         self._denials, self._correcting = folded(words.denials), Phrases(words.correcting)
         self._articles, self._joining = folded(words.articles), folded((*words.articles, *words.joining))
         self._word_letters = frozenset(letter.upper() for letter in words.word_letters)
@@ -87,10 +88,22 @@ class LetterReader:
         matching = [letter for letter, choice in (choices or {}).items() if self._same(answer, choice)]
         if len(matching) == 1:
             return matching[0]
-        mentions = self._mentions(text, letters, choices or {})
-        announced = {mention.letter for mention in mentions if mention.announced and not mention.denied}
-        named = {mention.letter for mention in mentions if not mention.denied}
-        if announced or len(named) != 1 or not any(m.leading for m in mentions if not m.denied):
+        found = tokens(text)
+        judged = self._judged(text, found, letters, choices or {})
+        mentions = [
+            mention
+            for mention in self._mentions(text, found, letters, choices or {})
+            if not mention.denied and not any(mention.start <= place < mention.end for place in judged)
+        ]
+        announced = {mention.letter for mention in mentions if mention.announced}
+        right, wrong = (
+            {found[place].text.upper() for place in judged if judged[place] is said} for said in (True, False)
+        )
+        if right & wrong:
+            return None
+        announced |= right
+        named = {mention.letter for mention in mentions}
+        if announced or len(named) != 1 or not any(mention.leading for mention in mentions):
             return announced.pop() if len(announced) == 1 else None
         return named.pop()
 
@@ -102,8 +115,58 @@ class LetterReader:
             return None
         return words[0].upper() if words[0].upper() in letters else None
 
-    def _mentions(self, text: str, letters: str, choices: Mapping[str, str]) -> list[_Mention]:
-        found = tokens(text)
+    def _judged(
+        self, text: str, found: list[Token], letters: str, choices: Mapping[str, str]
+    ) -> dict[int, bool]:
+        """Where an answer calls options right or wrong one by one: "A: errata, B: corretta".
+
+        An option that heads a line or a clause with no word behind it, or with the reason for it, counts as
+        called right. Empty unless two options are judged, and none that heads one is left without.
+        """
+        heads = {place: start for start, place in self._heads(found, letters)}
+        if len({found[place].text.upper() for place in heads}) < 2:
+            return {}
+        read = self._remarks.judgement
+        if any(read(tokens(plain(choice)), may_be_text=False) is not None for choice in choices.values()):
+            return {}  # what looks like a judgement may be the text of an option
+        judged: dict[int, bool] = {}
+        named: list[int] = []
+        ends = [*heads.values(), len(found)][1:]
+        for place, end in zip(heads, ends, strict=True):
+            line = next((n for n in range(place, end) if found[n].text == NEWLINE), end)
+            behind = found[place + 1 : line]
+            if self._reasons.at(behind, _first_word(behind)) or not any(token.is_word for token in behind):
+                named.append(place)
+                continue
+            right = read(behind, may_be_text=not choices)
+            marks = [token.start for token in behind if not token.is_word]
+            before = {text[found[place].end : mark].strip(" )]}.:-–—") for mark in marks}
+            if right is None or _contradicts(self._options_of(before, choices), found[place].text.upper()):
+                return {}
+            judged[place] = right
+        if len({found[place].text.upper() for place in judged}) < 2:
+            return {}
+        return judged | dict.fromkeys(named, True)
+
+    def _heads(self, found: list[Token], letters: str) -> Iterator[tuple[int, int]]:
+        """Where options head a line or a clause ("- L'opzione A ..."): its start, and the letter's place."""
+        for start in range(len(found)):
+            if start and found[start - 1].text not in FULL_STOPS | {",", ";"}:
+                continue
+            place = start
+            while place < len(found) and (
+                length := self._leads.at(found, place)
+                or (found[place].text in OPENING or not (found[place].is_word or ends_clause(found, place)))
+            ):
+                place += length
+            if place == len(found) or len(found[place].text) != 1 or found[place].text.upper() not in letters:
+                continue
+            if found[place].is_capital or (place + 1 < len(found) and not found[place + 1].is_word):
+                yield start, place
+
+    def _mentions(
+        self, text: str, found: list[Token], letters: str, choices: Mapping[str, str]
+    ) -> list[_Mention]:
         mentions = [
             mention
             for place in range(len(found))
@@ -157,7 +220,11 @@ class LetterReader:
         closed = end == len(found) or not found[end].is_word
         if token.text.islower():
             # A small letter is an option in brackets, as a label ("b) ...") or where it is announced.
-            label = is_first and end < len(found) and found[end].text in ".:"
+            label = (
+                (is_first or found[place - 1].text == NEWLINE)
+                and end < len(found)
+                and found[end].text in ".:"
+            )
             word = letter in self._word_letters and not (closed or reasoned)
             if not (enclosed or end > place + 1 or label or own_text or (announced and not word)):
                 return None
@@ -193,7 +260,11 @@ class LetterReader:
         place = start
         while place:
             if length := self._leads.before(found, place):
-                if self._announcing.before(found, place):
+                # On the line before, "is right" is said of what stands there.
+                judges = self._rights.at(found, place) and NEWLINE in {
+                    token.text for token in found[place:start]
+                }
+                if self._announcing.before(found, place) and not judges:
                     return True
                 place -= length
             elif found[place - 1].text in LEADING_MARKS:

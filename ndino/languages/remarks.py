@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from ndino.languages.marks import FULL_STOPS, INLINE_MARKS, LEADING_MARKS, OPENING, ends_clause
+from collections.abc import Sequence
+
+from ndino.languages.marks import (
+    CLOSING,
+    CROSSES,
+    FULL_STOPS,
+    INLINE_MARKS,
+    LEADING_MARKS,
+    OPENING,
+    TICKS,
+    ends_clause,
+)
 from ndino.languages.reading_words import ReadingWords, folded
 from ndino.languages.tokens import NEWLINE, Phrases, Token
+
+# What may stand between an option, its text and a judgement of it, and what may stand behind that.
+_AROUND_JUDGEMENT = INLINE_MARKS | OPENING | CLOSING | frozenset(".,;—→=>")
+_BEHIND_JUDGEMENT = CLOSING | frozenset(".,;:!–—-")
 
 
 class Remarks:
@@ -19,6 +34,8 @@ class Remarks:
         self._right, self._right_nouns = folded(words.right), folded(words.announcers)
         self._correcting, self._no = Phrases(words.correcting), folded(words.no)
         self._articles, self._either = folded(words.articles), folded(words.either)
+        self._right_words, self._reasons = Phrases(words.right), Phrases(words.reasons)
+        self._around = Phrases((*words.leads, *words.announcers, *words.copulas, *words.passives))
 
     def denied_before(self, found: list[Token], start: int) -> bool:
         """Whether a denial stands before in the same clause, or "wrong:" with nothing of its own."""
@@ -113,6 +130,55 @@ class Remarks:
                 return False
             place += length
         return False
+
+    def judgement(self, found: Sequence[Token], *, may_be_text: bool) -> bool | None:
+        """Whether what stands behind an option calls it right or wrong, and says no more but why; else None.
+
+        "B: corretta", "B è errata, perché ...", "B (da escludere)"; with the option's text before: "B) un
+        cane: corretta". "In part right" and "not wrong" are no judgement.
+
+        Args:
+            may_be_text: what begins with a capital may be the option's text: "B) Vera".
+        """
+        start = 0
+        while start < len(found) and found[start].text in _AROUND_JUDGEMENT:
+            start += 1
+        right, end = self._judged_at(found, start)
+        bracketed = start > 0 and found[start - 1].text in OPENING
+        if right is not None and (not may_be_text or bracketed or not found[start].text[0].isupper()):
+            ends = end == len(found) or found[end].text in _BEHIND_JUDGEMENT or self._reasons.at(found, end)
+            return right if ends and not self._takes_back(found, end) else None
+        for place in range(len(found) - 1, start, -1):
+            if found[place - 1].text in _AROUND_JUDGEMENT:
+                right, end = self._judged_at(found, place)
+                if right is not None:
+                    return right if all(not token.is_word for token in found[end:]) else None
+        return None
+
+    def _judged_at(self, found: Sequence[Token], place: int) -> tuple[bool | None, int]:
+        """What is said of an option from ``place``, and where that ends; None if it is neither or both."""
+        said: bool | None = None
+        denied = False
+        while place < len(found):
+            mark = found[place].text
+            wrong = self._wrong.at(found, place) or int(mark in CROSSES)
+            right = self._right_words.at(found, place) or int(mark in TICKS)
+            denial = int(found[place].key in self._denials)
+            length = wrong or right or denial or self._around.at(found, place)
+            if not length:
+                break
+            if wrong or right:
+                if (denied and wrong) or said is (not right):
+                    return None, place
+                said = bool(right) and not denied
+            denied = denied or bool(denial)
+            place += length
+        return said, place
+
+    def _takes_back(self, found: Sequence[Token], end: int) -> bool:
+        """Whether the next clause limits what was said: "right, but not the best"."""
+        following = end + (end < len(found) and not found[end].is_word)
+        return bool(self._breaks.at(found, following)) and not self._reasons.at(found, following)
 
     def last_correction(self, found: list[Token], end: int) -> int:
         """Where the last "no, I mean" before ``end`` begins; 0 without one."""

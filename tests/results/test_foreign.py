@@ -285,6 +285,23 @@ def test_metrics_and_filters_that_are_not_shown_are_named(tmp_path, capsys):
     )
 
 
+def test_logs_with_unequal_first_metrics_are_told_the_metrics_that_all_have(tmp_path, capsys):
+    metrics = {"a": ["acc", "f1", "em"], "b": ["f1", "em", "acc"], "c": ["em", "f1"]}
+    logs = {}
+    for name, each in metrics.items():
+        scores = dict.fromkeys(each, 0.5)
+        logs[name] = from_harness(tmp_path / f"{name}.jsonl", [1.0, 0.0] * 20, metrics=each, **scores)
+    message = refused(capsys, "compare", logs["a"], logs["b"])
+    assert "primary of task b is f1 here and acc for a" in message
+    assert message.endswith("(remedy: choose with --metric one that all have: acc; f1; em)\n")
+    # Of three models, what only two of them have would be refused for the third.
+    message = refused(capsys, "compare", *logs.values())
+    assert message.endswith("(remedy: choose with --metric one that all have: f1; em)\n")
+    assert "f1, n = 40" in compared(capsys, *logs.values(), "--metric", "f1", "--cluster", "doc_id")
+    lone = from_harness(tmp_path / "d.jsonl", [1.0] * 40, metrics=["chrf"], chrf=0.5)
+    assert "(remedy: give logs that have a metric in common)" in refused(capsys, "compare", logs["c"], lone)
+
+
 def test_a_metric_of_unknown_direction_is_said(tmp_path, capsys):
     logs = [from_harness(tmp_path / f"{name}.jsonl", [1.0, 0.0] * 20) for name in "ab"]
     for path in logs:

@@ -139,7 +139,7 @@ def _read_log(path: Path, metric: str | None, cluster: str | None) -> tuple[Task
         said.append(
             f"{path} has rows without doc_hash, which are the same as others by number and target alone."
         )
-    return TaskLog(path, None, samples, (), means, {}), said
+    return TaskLog(path, None, samples, (), means, {}, primary_is_chosen=True), said
 
 
 def _scores(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -38,6 +38,7 @@ class TaskLog:
             run.
         blank: the answers with a blank image in place of each; None: not run.
         metrics, majority: fractions from results.json; the first metric is the primary one.
+        primary_is_chosen: ``--metric`` can make another metric the primary one, as in sample logs.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class TaskLog:
     metrics: Mapping[str, float]
     majority: Mapping[str, float]
     blank: tuple[LoggedSample, ...] | None = None
+    primary_is_chosen: bool = False
 
     @property
     def primary(self) -> str:
@@ -203,7 +205,8 @@ def check_comparable(models: Sequence[ModelLogs]) -> None:
     for model in models:
         for task, log in model.tasks.items():
             name, reference = first.setdefault(task, (model.name, log))
-            _check_same(log, reference, name, "version", "primary")
+            _check_same(log, reference, name, "version")
+            _check_same(log, reference, name, "primary", _other_metric([m.tasks.get(task) for m in models]))
             check_same_documents(log.path, log.samples, reference.samples, name, images=True)
             # After the documents: others have another majority.
             _check_same(log, reference, name, "majority")
@@ -211,12 +214,25 @@ def check_comparable(models: Sequence[ModelLogs]) -> None:
                 first[task] = (model.name, log)  # so that all later logs are held against its images
 
 
-def _check_same(log: TaskLog, reference: TaskLog, name: str, *attributes: str) -> None:
-    for attribute in attributes:
-        mine, theirs = getattr(log, attribute), getattr(reference, attribute)
-        if mine != theirs:
-            reason = f"{attribute} of task {log.path.stem} is {mine} here and {theirs} for {name}"
-            raise ResultsError(log.path, reason, remedy="evaluate both with the same version of the task")
+def _check_same(
+    log: TaskLog, reference: TaskLog, name: str, attribute: str, remedy: str | None = None
+) -> None:
+    mine, theirs = getattr(log, attribute), getattr(reference, attribute)
+    if mine != theirs:
+        reason = f"{attribute} of task {log.path.stem} is {mine} here and {theirs} for {name}"
+        remedy = remedy or "evaluate both with the same version of the task"
+        raise ResultsError(log.path, reason, remedy=remedy)
+
+
+def _other_metric(found: Sequence[TaskLog | None]) -> str | None:
+    """What to do if a task's logs have different primary metrics; None where they cannot be chosen."""
+    logs = [log for log in found if log is not None]
+    if not all(log.primary_is_chosen for log in logs):
+        return None
+    common = [metric for metric in logs[0].metrics if all(metric in log.metrics for log in logs)]
+    if not common:
+        return "give logs that have a metric in common"
+    return f"choose with --metric one that all have: {'; '.join(common)}"
 
 
 def unnamed_images(models: Sequence[ModelLogs]) -> list[str]:
