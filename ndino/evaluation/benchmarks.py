@@ -244,7 +244,7 @@ class Benchmarks:
             "definition": key_of(definition),
             # How images are opened. Other people's tasks open theirs.
             "images": READING_VERSION if task.is_ours else None,
-            "language": key_of(language(LANGUAGE).words) if task.is_ours else None,
+            "language": language(LANGUAGE).scores_identity if task.is_ours else None,
         }
         return self._depends[name]
 

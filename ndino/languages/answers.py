@@ -31,8 +31,8 @@ class AnswerReader:
             self._short, self._yes_no = ShortAnswerReader(words), YesNoReader(words)
         except NotImplementedError as error:
             raise LanguageError(
-                f"language {language.code!r}: reading: num2words does not know numbers in {words.numbers!r} "
-                f"(remedy: leave numbers empty in ndino/languages/{language.code}.yaml and list number_words)"
+                f"language {language.code!r}: codes: num2words does not know {words.numbers!r} "
+                f'(remedy: num2words: "" in ndino/languages/{language.code}.yaml, and list number_words)'
             ) from error
         self._letters = LetterReader(words, self.means)
 

@@ -8,7 +8,7 @@ import unicodedata
 from functools import cache
 from typing import Any
 
-from ndino.languages.locales import locale_of
+from ndino.languages.known.locales import locale_of
 
 # A short text is compared with these languages only: among the 140 that py3langid knows there is always a
 # small one that looks like it. The wanted language is added.

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from ndino.common.errors import UsageError
+from ndino.common.errors import UsageError, reason_of
 from ndino.common.files import key_of
 
 FOLDER = Path(__file__).parent
@@ -51,6 +51,12 @@ class Language:
             self.code, dict(self.markers), self.yes, self.no, self.letter_answer, self.explained_answer
         )
 
+    @property
+    def scores_identity(self) -> str:
+        """A key of everything here by which answers are read and scored."""
+        numbers = self.words.get("number_words"), self.words.get("codes", {}).get("num2words")
+        return key_of(self.yes, self.no, self.words.get("reading"), *numbers)
+
 
 def codes() -> list[str]:
     """The codes of the languages that have a file."""
@@ -66,10 +72,9 @@ def language(code: str) -> Language:
     """
     if code not in codes():
         raise LanguageError(
-            f"language {code!r}: not among {', '.join(codes())} (remedy: write ndino/languages/{code}.yaml)"
+            f"language {code!r}: not among {', '.join(codes())} (remedy: ndino language new {code} writes ndino/languages/{code}.yaml)"
         )
-    fields = yaml.safe_load((FOLDER / f"{code}.yaml").read_text(encoding="utf-8"))
-    # Apart, as scores depend on the other words.
+    fields = read_fields(FOLDER / f"{code}.yaml")
     miniature = fields.pop("miniature", None) or {}
     try:
         written = {marker: fields["markers"][marker][0] for marker in MARKERS}
@@ -86,6 +91,28 @@ def language(code: str) -> Language:
         )
     except KeyError as error:
         raise missing_field(code, error.args[0]) from error
+
+
+def read_fields(path: Path) -> dict[str, Any]:
+    """All that a language's file holds.
+
+    Raises:
+        LanguageError: it is no YAML with fields; names the line.
+    """
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise LanguageError(f"{path}: {reason_of(error)} (remedy: save it as UTF-8)") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f" line {mark.line + 1}" if mark else ""
+        raise LanguageError(
+            f"{path}{line}: no YAML, {error.problem or error.context} "
+            "(remedy: put words with : , { } [ ] # or quotes in them in quotes)"
+        ) from error
+    if not isinstance(fields, dict):
+        raise LanguageError(f"{path}: no fields in it (remedy: ndino language new writes a file with them)")
+    return fields
 
 
 def editors_notes(code: str) -> tuple[str, ...]:

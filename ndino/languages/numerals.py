@@ -119,4 +119,6 @@ def number_words(language: str, listed: tuple[tuple[str, str], ...] = ()) -> Map
 
     numbers = (*range(_ONE_BY_ONE), *_ROUND) if language else ()
     words = ((re.findall(r"\w+", without_accents(clean(num2words(n, lang=language)))), n) for n in numbers)
-    return {tuple(key): str(number) for key, number in words} | {tuple(w.split()): n for w, n in listed}
+    return {tuple(key): str(number) for key, number in words} | {
+        tuple(re.findall(r"\w+", word)): digits for word, digits in listed
+    }

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
+from ndino.languages.known.locales import decimal_of
+from ndino.languages.known.tool_codes import known_code
 from ndino.languages.language import Language, LanguageError, missing_field
 from ndino.languages.tokens import Phrases, fold
 
 
 @dataclass(frozen=True)
 class ReadingWords:
-    """A language's words for reading answers, as its file has them.
+    """A language's words for reading answers, as its file has them. What is missing there is empty here, and
+    its rule does nothing.
 
     Attributes:
         numbers: num2words' code of the language; empty where it does not know the language.
         number_words: number words with their values, from the field of that name outside ``reading``.
-        decimal: the mark before decimals, ``,`` or ``.``; the other one groups thousands.
+        decimal: the mark before decimals, ``,`` or ``.``, CLDR's if the file has none; the other one groups
+            thousands.
         articles: dropped where two short answers are compared, elided ones with their apostrophe.
         one: the articles that are also the number 1.
         minus: words before a negative number.
@@ -48,51 +52,47 @@ class ReadingWords:
         correcting: what takes back the option before it where another one follows ("I mean").
     """
 
-    numbers: str
-    number_words: Mapping[str, int]
-    decimal: str
-    articles: tuple[str, ...]
-    one: tuple[str, ...]
-    minus: tuple[str, ...]
-    scales: Mapping[str, int]
-    behind_scales: tuple[str, ...]
-    numbering: tuple[str, ...]
-    symbols: Mapping[str, tuple[str, ...]]
-    clock: tuple[str, ...]
-    presenting: tuple[str, ...]
-    yes: tuple[str, ...]
-    yes_alone: tuple[str, ...]
-    no: tuple[str, ...]
-    denials: tuple[str, ...]
-    excluding: tuple[str, ...]
-    affirming: tuple[str, ...]
-    breaks: tuple[str, ...]
-    reasons: tuple[str, ...]
-    joining: tuple[str, ...]
-    either: tuple[str, ...]
-    word_letters: tuple[str, ...]
-    announcers: tuple[str, ...]
-    copulas: tuple[str, ...]
-    leads: tuple[str, ...]
-    right: tuple[str, ...]
-    wrong: tuple[str, ...]
-    passives: tuple[str, ...]
-    correcting: tuple[str, ...]
+    numbers: str = ""
+    number_words: Mapping[str, int] = field(default_factory=dict)
+    decimal: str = "."
+    articles: tuple[str, ...] = ()
+    one: tuple[str, ...] = ()
+    minus: tuple[str, ...] = ()
+    scales: Mapping[str, int] = field(default_factory=dict)
+    behind_scales: tuple[str, ...] = ()
+    numbering: tuple[str, ...] = ()
+    symbols: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    clock: tuple[str, ...] = ()
+    presenting: tuple[str, ...] = ()
+    yes: tuple[str, ...] = ()
+    yes_alone: tuple[str, ...] = ()
+    no: tuple[str, ...] = ()
+    denials: tuple[str, ...] = ()
+    excluding: tuple[str, ...] = ()
+    affirming: tuple[str, ...] = ()
+    breaks: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    joining: tuple[str, ...] = ()
+    either: tuple[str, ...] = ()
+    word_letters: tuple[str, ...] = ()
+    announcers: tuple[str, ...] = ()
+    copulas: tuple[str, ...] = ()
+    leads: tuple[str, ...] = ()
+    right: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
+    passives: tuple[str, ...] = ()
+    correcting: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, language: Language) -> ReadingWords:
         """The words of a language.
 
         Raises:
-            LanguageError: its file lacks the field or a part of it, or has a word that is no text.
+            LanguageError: its file lacks the field, or has a word that is no text.
         """
         found = language.words.get("reading")
         if not found:
             raise missing_field(language.code, "reading")
-        found = {**found, "number_words": language.words.get("number_words", {})}
-        missing = [field.name for field in fields(cls) if found.get(field.name) is None]
-        if missing:
-            raise missing_field(language.code, f"reading: {missing[0]}")
         for name, words in found.items():
             odd = [word for word in (words if isinstance(words, list) else []) if not isinstance(word, str)]
             if odd:
@@ -100,7 +100,19 @@ class ReadingWords:
                     f"language {language.code!r}: reading: {name} has {odd[0]!r}, not a text "
                     f"(remedy: put the word in quotes in ndino/languages/{language.code}.yaml)"
                 )
-        return cls(**{field.name: _frozen(found[field.name]) for field in fields(cls)})
+        derived = {
+            "numbers": known_code("num2words", language.code),
+            "number_words": language.words.get("number_words"),
+            "decimal": found.get("decimal") or decimal_of(language.code),
+        }
+        written = {**found, **derived}
+        return cls(
+            **{
+                each.name: _frozen(written[each.name])
+                for each in fields(cls)
+                if written.get(each.name) is not None
+            }
+        )
 
     @cached_property
     def lead_phrases(self) -> Phrases:

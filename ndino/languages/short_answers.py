@@ -56,20 +56,20 @@ class ShortAnswerReader:
         listed = {_bare(word): str(value) for word, value in words.number_words.items()}
         self._number_words = number_words(words.numbers, tuple(listed.items()))
         self._articles, self._one, self._minus = map(_bare_set, (words.articles, words.one, words.minus))
-        self._numero = words.numbering[0]
-        names = "|".join(map(re.escape, words.numbering))
-        self._ordinal = re.compile(rf"(?<!\w)({names})[º°](?=\s?\d)", re.IGNORECASE)
+        self._numero = words.numbering[0] if words.numbering else "№"
+        names = _any_of(words.numbering)
+        self._ordinal = re.compile(rf"(?<!\w)({names})\.?[º°](?=\s?\d)", re.IGNORECASE)
         self._numbering, self._clock = _bare_set(words.numbering), frozenset(words.clock)
         self._behind_scales = _bare_set(words.behind_scales)
         self._denials, self._breaks = _bare_set(words.denials), _bare_set(words.breaks)
         self._scales = {_bare(word): value for word, value in words.scales.items()}
-        elided = "|".join(re.escape(article) for article in words.articles if article.endswith("'"))
-        self._elided = re.compile(rf"\b(?:{elided})(?=\w)" if elided else r"(?!)")
+        elided = _any_of([article for article in words.articles if article.endswith("'")])
+        self._elided = re.compile(rf"\b(?:{elided})(?=\w)")
         marks = "".join(re.escape(mark) for mark in words.symbols if len(mark) == 1 and not mark.isalnum())
         self._part = re.compile(rf"{_COMPARED}|{_NUMBER}|{_WORD}|[{marks}+]")
         named = [(name, mark) for mark, names in words.symbols.items() for name in (mark, *names)]
         self._symbols = {tuple(self._cut(_bare(name).replace("/", _PER))): mark for name, mark in named}
-        single = "|".join(re.escape(key[0]) for key in self._symbols if len(key) == 1 and key[0].isalnum())
+        single = _any_of([key[0] for key in self._symbols if len(key) == 1 and key[0].isalnum()])
         self._per = re.compile(rf"(?<![^\W\d_])({single})\s?/\s?((?:{single})[23]?)(?!\w)")
         self._leads, self._copulas = words.lead_phrases, Phrases(words.copulas)
         self._presenting, self._announcing = Phrases(words.presenting), words.announcing_phrases
@@ -194,13 +194,15 @@ class ShortAnswerReader:
         if _PER in part:
             each = [self._symbols.get((name,), name) for name in part.split(_PER)]
             return 1, [_symbol("/".join(each))] if behind_number else list(map(_word, part.split(_PER)))
+        # "Mil" is both in Spanish: a thousand, and a scale in "2 mil".
+        scales = behind_number and part in self._scales
         for length in range(min(LONGEST_NUMBER, len(parts) - place), 0, -1):
             key = tuple(parts[place : place + length])
             mark = self._symbols.get(key)
             # "Metro" is also a word: only signs are units wherever they stand.
             if mark and (behind_number or not mark[0].isalnum() or mark in self._clock):
                 return length, [_symbol(mark)]
-            if (value := self._number_words.get(key)) is not None:
+            if not scales and (value := self._number_words.get(key)) is not None:
                 return length, [_number(value)]
         return 1, [_word(part)]
 
@@ -261,6 +263,11 @@ def _scaled(numbers: Forms, scale: int) -> Forms:
 
 def _match(a: Sequence[Word], b: Sequence[Word]) -> bool:
     return len(a) == len(b) and all(one.is_same(other) for one, other in zip(a, b, strict=True))
+
+
+def _any_of(words: Sequence[str]) -> str:
+    """An expression for one of these words, which matches nothing where there are none."""
+    return "|".join(map(re.escape, words)) or r"(?!)"
 
 
 def _bare(text: str) -> str:

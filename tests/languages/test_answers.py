@@ -81,7 +81,6 @@ def test_the_unicode_form_does_not_count(text):
 
 # A made-up language that shares no word with Italian.
 WORDS = {
-    "numbers": "en",
     "decimal": ".",
     "articles": ["zu"],
     "one": ["zu"],
@@ -117,9 +116,10 @@ WORDS = {
 def made_up(tmp_path, monkeypatch):
     italian = yaml.safe_load((languages.FOLDER / "it.yaml").read_text(encoding="utf-8"))
 
-    def write(words: dict | None, numbers: dict | None = None) -> AnswerReader:
+    def write(words: dict | None, numbers: dict | None = None, num2words: str = "en") -> AnswerReader:
+        codes = {"num2words": num2words}
         (tmp_path / "xx.yaml").write_text(
-            yaml.dump(italian | {"reading": words, "number_words": numbers or {}})
+            yaml.dump(italian | {"reading": words, "number_words": numbers or {}, "codes": codes})
         )
         monkeypatch.setattr(languages, "FOLDER", tmp_path)
         language.cache_clear()
@@ -166,16 +166,33 @@ def test_all_words_come_from_the_languages_file(made_up):
 
 
 def test_a_language_that_num2words_does_not_know_lists_its_numbers(made_up):
-    answers = made_up({**WORDS, "numbers": ""}, {"bat": 1, "bost": 5})
+    answers = made_up(WORDS, {"bat": 1, "bost": 5, "hogei-ta-bi": 22}, num2words="")
     assert answers.same("bost dom", "5 dom") and not answers.same("five", "5")
-    with pytest.raises(LanguageError, match=r"does not know numbers in 'zz' .*list number_words"):
-        made_up({**WORDS, "numbers": "zz"})
+    assert answers.same("hogei ta bi", "22")
+    with pytest.raises(LanguageError, match=r"num2words does not know 'zz' .*list number_words"):
+        made_up(WORDS, num2words="zz")
+
+
+def read_all(answers: AnswerReader) -> None:
+    """Answers with every sign that a rule begins with."""
+    for answer in ("nº 5 / 3", "№ 5", "1.000,5 m/s", "5 %", "l'a", "B (ne), C", "a", "jo"):
+        assert answers.same(answer, answer) and answers.contains(answer, answer)
+        assert answers.letter(answer, "ABC") in {*"ABC", None}
+        assert answers.yes_or_no(answer) in {True, False, None} and answers.denies(answer) in {True, False}
 
 
 @pytest.mark.parametrize("missing", WORDS)
-def test_a_word_list_that_is_missing_is_named(made_up, missing):
-    with pytest.raises(LanguageError, match=rf"'xx': reading: {missing} is missing"):
-        made_up({name: words for name, words in WORDS.items() if name != missing})
+def test_without_a_word_list_only_its_rule_does_nothing(made_up, missing):
+    answers = made_up({name: words for name, words in WORDS.items() if name != missing})
+    read_all(answers)
+    assert answers.letter("B", "ABC") == "B" and answers.same("12,5", "12,50") and answers.same("DOM", "dom.")
+
+
+def test_without_any_word_list_what_needs_no_words_is_read(made_up):
+    answers = made_up({"yes": ["ja"]}, num2words="")
+    read_all(answers)
+    assert (answers.yes_or_no("Ja"), answers.letter("(C)", "ABC")) == (True, "C")
+    assert answers.same("5", "5.0") and not answers.same("5", "6")
 
 
 def test_words_that_yaml_reads_as_truth_values_and_a_language_without_words_are_refused(made_up):

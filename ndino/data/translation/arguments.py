@@ -12,6 +12,7 @@ from ndino.data.translation.quality.scorer import QualityScorer
 from ndino.data.translation.rejection import TextChecks
 from ndino.data.translation.translation import Translation, identity_of
 from ndino.data.translation.translator import Translator
+from ndino.languages.known.tool_codes import code_for
 from ndino.languages.language import language
 
 # The translators, with the characters in a batch, after which the memory is written. Apertium starts its
@@ -148,7 +149,7 @@ def _translator(args: argparse.Namespace, source: str, target: str) -> Translato
     if args.translator == "apertium":
         from ndino.data.translation.engines.apertium import Apertium
 
-        return Apertium(*(language(code).words.get("apertium", code) for code in (source, target)))
+        return Apertium(code_for("apertium", source), code_for("apertium", target))
     if args.translator_model is None:
         raise UsageError(
             f"--translator {args.translator} needs its model (remedy: --translator-model MODEL; "
@@ -160,10 +161,10 @@ def _translator(args: argparse.Namespace, source: str, target: str) -> Translato
     if args.translator == "madlad":
         from ndino.data.translation.engines.madlad import Madlad
 
-        return Madlad(folder, target)
+        return Madlad(folder, code_for("madlad", target))
     from ndino.data.translation.engines.transformers_madlad import TransformersMadlad
 
-    return TransformersMadlad(folder, target)
+    return TransformersMadlad(folder, code_for("madlad", target))
 
 
 def _chat_translator(args: argparse.Namespace, source: str, target: str) -> Translator:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
 
+from ndino.languages.known.locales import locale_of
 from ndino.languages.language import Language
-from ndino.languages.locales import locale_of
 from ndino.languages.text import clean, without_accents
 
 # Letters that a number word of at least so many letters may differ in at its end: ventuno, ventun, ventuna.

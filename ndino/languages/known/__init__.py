@@ -1,0 +1,1 @@
+"""What libraries, tools and published sets know of a language."""

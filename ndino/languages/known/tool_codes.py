@@ -1,0 +1,97 @@
+"""What tools and published sets call a language: made of our code, or said by ``codes`` in its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ndino.languages.language import LanguageError, codes, language
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool or a set with names of its own for languages.
+
+    Attributes:
+        name: what messages call that name, with the tool.
+        made: makes it of our code; empty where it cannot.
+    """
+
+    name: str
+    made: Callable[[str], str]
+
+
+def code_for(tool: str, code: str) -> str:
+    """What a tool, one of `TOOLS`, calls the language with our ``code``, which need not have a file.
+
+    Raises:
+        LanguageError: the tool has no name for it.
+    """
+    if found := known_code(tool, code):
+        return found
+    raise LanguageError(
+        f"language {code!r}: no {TOOLS[tool].name} is known for it "
+        f"(remedy: codes: {{{tool}: ...}} in ndino/languages/{code}.yaml)"
+    )
+
+
+def known_code(tool: str, code: str) -> str:
+    """As `code_for`, but empty where the tool has no name for the language."""
+    written = language(code).words.get("codes", {}) if code in codes() else {}
+    return written[tool] if tool in written else TOOLS[tool].made(code)
+
+
+def script_of_language(code: str) -> str:
+    """The script of a language by ISO 15924 (``Latn``): that of its file, else the usual one; else empty."""
+    import langcodes
+
+    if code in codes() and (written := language(code).words.get("script")):
+        return written
+    try:
+        return langcodes.Language.get(code).maximize().script or ""
+    except ValueError:
+        return ""
+
+
+def _same(code: str) -> str:
+    return code
+
+
+def _three_letters(code: str) -> str:
+    """ISO 639-3: ``spa`` for ``es``."""
+    import langcodes
+
+    try:
+        return langcodes.Language.get(code).to_alpha3()
+    except (LookupError, ValueError):
+        return ""
+
+
+def _flores(code: str) -> str:
+    letters, script = _three_letters(code), script_of_language(code)
+    return f"{letters}_{script}" if letters and script else ""
+
+
+def _english_name(code: str) -> str:
+    return language(code).name if code in codes() else ""
+
+
+def _num2words(code: str) -> str:
+    from num2words import CONVERTER_CLASSES
+
+    return code if code in CONVERTER_CLASSES else ""
+
+
+TOOLS: Mapping[str, Tool] = {
+    "madlad": Tool("MADLAD tag", _same),
+    "flores": Tool("FLORES code", _flores),
+    "apertium": Tool("Apertium code", _three_letters),
+    "tesseract": Tool("Tesseract pack code", _three_letters),
+    "wit": Tool("WIT code", _same),
+    "eurlex": Tool("EUR-Lex code", _three_letters),
+    "mtvqa": Tool("MTVQA code", _same),
+    "exams-v": Tool("EXAMS-V name", _english_name),
+    "xm3600": Tool("XM3600 code", _same),
+    "num2words": Tool("num2words code", _num2words),
+    "cldr": Tool("CLDR locale", _same),
+}
