@@ -72,7 +72,7 @@ def language(code: str) -> Language:
     """
     if code not in codes():
         raise LanguageError(
-            f"language {code!r}: not among {', '.join(codes())} (remedy: ndino language new {code} writes ndino/languages/{code}.yaml)"
+            f"language {code!r}: not among {', '.join(codes())} (remedy: write ndino/languages/{code}.yaml)"
         )
     fields = read_fields(FOLDER / f"{code}.yaml")
     miniature = fields.pop("miniature", None) or {}

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from ndino.languages import language as languages
@@ -37,3 +39,28 @@ def test_what_is_missing_is_named_with_its_remedy(monkeypatch, tmp_path, fields,
     with pytest.raises(LanguageError, match=rf"'xx'.*{said}.*ndino/languages/xx.yaml"):
         language("xx")
     language.cache_clear()
+
+
+def test_scores_depend_on_the_words_by_which_answers_are_read_alone():
+    words = language("it")
+    more = dataclasses.replace(words, words={**words.words, "chatter": {}, "endonym": "x"}, miniature={})
+    assert more.scores_identity == words.scores_identity
+    reading = {**words.words["reading"], "one": ["un"]}
+    other = dataclasses.replace(words, words={**words.words, "reading": reading})
+    assert other.scores_identity != words.scores_identity
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: X\nyes: [sì, no: b]]\n", "line 2: no YAML"),
+        ("name: X\n\tyes: a\n", "line 2: no YAML"),
+        ("- a\n", "no fields in it"),
+        ("", "no fields in it"),
+    ],
+)
+def test_a_file_that_is_no_yaml_is_named_with_its_line(monkeypatch, tmp_path, text, said):
+    (tmp_path / "xx.yaml").write_text(text)
+    monkeypatch.setattr(languages, "FOLDER", tmp_path)
+    with pytest.raises(LanguageError, match=rf"xx.yaml.*{said}.*remedy: "):
+        language("xx")
