@@ -12,7 +12,7 @@ from pathlib import Path
 
 HERE = Path("/opt/ndino")
 MODULES = {
-    "llava_next": "torch transformers accelerate deepspeed datasets safetensors ijson yaml ndino.cli "
+    "llava_next": "torch transformers accelerate deepspeed datasets safetensors yaml ndino.cli "
     "ndino.cluster.command llava.train.train",
     "native": "torch transformers accelerate deepspeed datasets lmms_eval ctranslate2 pytesseract pypdfium2 "
     "statsmodels ndino.cli ndino.train.engine ndino.export.converter ndino.evaluation.commands.evaluate "

@@ -6,7 +6,6 @@ the manifest when the run is finished.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any
 
 from ndino.common.errors import reason_of
 from ndino.common.files import write_json
+from ndino.common.parsing import read_json
 from ndino.train.checkpoints import newest_complete_checkpoint, settle_checkpoints, step_of
 from ndino.train.health.ending import JOB, failure_since
 
@@ -62,7 +62,7 @@ def end(out: Path) -> None:
     write_json(out / JOB, attempts)
     path = out / "manifest.json"
     if path.exists():
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_json(path)
         known = [attempt for attempt in attempts if "ended" in attempt]
         seconds = sum(attempt["ended"] - attempt["started"] for attempt in known)
         write_json(path, {**manifest, "attempts": attempts, "wall_seconds": seconds})
@@ -108,7 +108,7 @@ def _crashed_without_progress(
 def _attempts(out: Path) -> list[dict[str, Any]]:
     path = out / JOB
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         return [{"job": each["job"], "from_step": int(each["from_step"]), **each} for each in content]
     except OSError:
         return []

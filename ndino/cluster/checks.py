@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from ndino.cluster.survey import survey_images
 from ndino.common.errors import with_remedy
 from ndino.common.files import nearest_existing
+from ndino.common.parsing import read_json
 from ndino.formats.image_files import image_fault
 from ndino.formats.llava_json import ConversationError
 from ndino.formats.model_kinds import ModelFolderError, weight_files
@@ -345,7 +345,7 @@ def count_parameters(folder: Path) -> int | None:
 
 def _bytes_per_weight(folder: Path) -> int:
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_json(folder / "config.json")
     except (OSError, ValueError):
         return 2
     return 4 if "32" in str(config.get("dtype", config.get("torch_dtype", ""))) else 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from ndino.cluster.family import BASELINES
 from ndino.common.errors import UserError, reason_of
 from ndino.common.files import atomic_file
+from ndino.common.parsing import parse_json
 
 LANGUAGE_MODEL = "meta-llama/Meta-Llama-3-8B"
 VISION_TOWER = "openai/clip-vit-large-patch14-336"
@@ -132,7 +132,7 @@ def _fetch_questions(item: QuestionFile) -> None:
     try:
         with Fetcher(Politeness(f"ndino/{version('ndino')}", attempts=3)) as fetcher:
             content = fetcher.get(item.source)
-        if not isinstance(json.loads(gzip.decompress(content)), list):
+        if not isinstance(parse_json(gzip.decompress(content)), list):
             raise ValueError("not a list of questions")
     except (FetchError, OSError, EOFError, ValueError) as error:
         raise StagingError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ndino.cluster.family import SlurmJob
+from ndino.common.parsing import read_json
 from ndino.train.checkpoints import PROGRESS
 
 
@@ -75,7 +75,7 @@ def _left(progress: Mapping[str, Any] | None, queued: Queued | None) -> str:
 
 def _progress(out: Path) -> Mapping[str, Any] | None:
     try:
-        return json.loads((out / PROGRESS).read_text(encoding="utf-8"))
+        return read_json(out / PROGRESS)
     except (OSError, ValueError):
         return None
 

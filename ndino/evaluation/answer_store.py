@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ndino.common.parsing import parse_json
 from ndino.evaluation.errors import SetupError
 
 # How long a write waits for another process that reads or writes the same database.
@@ -62,7 +63,7 @@ class AnswerStore:
                     part = wanted[start : start + KEYS_AT_ONCE]
                     marks = ",".join("?" * len(part))
                     rows = database.execute(f"SELECT key, answer FROM answers WHERE key IN ({marks})", part)
-                    found.update((key, json.loads(answer)) for key, answer in rows)
+                    found.update((key, parse_json(answer)) for key, answer in rows)
         return found
 
     def keep(self, answers: Mapping[str, str]) -> None:

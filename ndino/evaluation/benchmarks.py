@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ndino.common.errors import UsageError, UserError
 from ndino.common.files import atomic_file, digest_of, key_of, write_json
 from ndino.common.images import READING_VERSION
+from ndino.common.parsing import read_json
 from ndino.evaluation.controls import BLANK, RIGHT, shuffle_number
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.image_check import sizes_of_images
@@ -172,7 +173,7 @@ class Benchmarks:
                 key = key_of(self.depends(name)["data"], name, task.version, self.size(name), READING_VERSION)
                 kept = self.cache / "images" / f"{key}.json"
             if kept is not None and kept.is_file():
-                self._sizes[name] = json.loads(kept.read_text(encoding="utf-8"))
+                self._sizes[name] = read_json(kept)
             else:
                 with self._environment(name):
                     self._sizes[name] = sizes_of_images(task, self.size(name), local=self.data is not None)

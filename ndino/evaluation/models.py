@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from ndino.common.errors import UsageError, reason_of, remedy_for, shown
 from ndino.common.files import WEIGHTS, combined, digest_of
 from ndino.common.hub import may_be_on_hub, model_from_hub
+from ndino.common.parsing import read_json
 from ndino.evaluation.errors import SetupError
 from ndino.formats.model_kinds import (
     ADAPTER,
@@ -187,7 +187,7 @@ def _check_files(folder: Path, source: str) -> None:
     parts: dict[str, str] = {}
     for path in sorted({path for pattern in FILES for path in folder.glob(pattern)}):
         try:
-            content: Any = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else None
+            content: Any = read_json(path) if path.suffix == ".json" else None
             if path.match(INDEX):
                 parts |= dict.fromkeys(content["weight_map"].values(), path.name)
             if path.suffix == ".safetensors":

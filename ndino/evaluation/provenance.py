@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.files import key_of
+from ndino.common.parsing import read_json
 from ndino.common.provenance import commit, versions
 from ndino.evaluation.models import Backend, Model
 
@@ -121,7 +122,7 @@ def _dtype(model: Model, arguments: Mapping[str, str]) -> str:
     path = Path(model.path, "config.json")
     if stated != "auto" or not path.is_file():
         return stated
-    config = json.loads(path.read_text(encoding="utf-8"))
+    config = read_json(path)
     return str(config.get("dtype") or config.get("torch_dtype") or stated)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ndino.common.files import write_json, write_text
 from ndino.common.locks import BusyError, exclusive_lock
+from ndino.common.parsing import parse_json, read_json
 from ndino.evaluation.controls import RIGHT, SHUFFLED, controls_among, log_name
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.models import Model
@@ -69,7 +70,7 @@ class ResultsStore:
         if not self._results_path.exists():
             return
         try:
-            found = json.loads(self._results_path.read_text(encoding="utf-8"))
+            found = read_json(self._results_path)
             same_weights, same_source = (found[k] == self.results[k] for k in ("fingerprint", "source"))
             # Earlier versions took the fingerprint of large weights in another way.
             known = all("depends" in entry for entry in found["tasks"].values())
@@ -92,7 +93,7 @@ class ResultsStore:
         """The results that a folder holds, whatever their model's files are now; raises as for any model."""
         path = folder / "results.json"
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = read_json(path)
             model = Model(found["model"], found["source"], found["source"], found["fingerprint"])
         except (ValueError, KeyError, TypeError) as error:
             raise SetupError(f"{path}: broken, {error!r} (remedy: remove it and rerun)") from error
@@ -157,7 +158,7 @@ class ResultsStore:
 
     def rows(self, task: str, control: str = RIGHT) -> list[dict[str, Any]]:
         """The rows of the log of a finished task, or of a control of it."""
-        return [json.loads(line) for line in self._log(task, control).read_bytes().splitlines()]
+        return [parse_json(line) for line in self._log(task, control).read_bytes().splitlines()]
 
     def save(
         self,

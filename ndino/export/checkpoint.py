@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ndino.common.errors import reason_of, remedy_for
+from ndino.common.parsing import parse_json
 from ndino.export.errors import ConversionError
 from ndino.formats.model_kinds import ADAPTER, PUBLISHED, UPSTREAM, ModelFolderError, require_kind
 
@@ -104,7 +104,7 @@ def read_json(path: Path) -> dict[str, Any]:
         ConversionError: it is missing, or contains something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConversionError(f"{path}: no such file (remedy: copy the whole folder)") from None
     except (OSError, ValueError) as error:

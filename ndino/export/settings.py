@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from transformers import LlamaConfig, LlavaNextConfig, PreTrainedConfig, PreTrainedTokenizerFast
 
 from ndino.common.errors import shown
+from ndino.common.parsing import parse_json
 from ndino.common.transformers_types import special_tokens, token_id, vision_sizes
 from ndino.export.checkpoint import Checkpoint
 from ndino.export.errors import ConversionError, settings_of
@@ -167,7 +167,7 @@ def grid_pinpoints(checkpoint: Checkpoint, side: int) -> list[tuple[int, int]]:
         ]
     elif isinstance(value, str):
         try:
-            value = json.loads(value.replace("(", "[").replace(")", "]"))
+            value = parse_json(value.replace("(", "[").replace(")", "]"))
         except ValueError:
             raise ConversionError(
                 f"{path}: image_grid_pinpoints cannot be read: {value[:80]} (remedy: {_PINPOINTS})"

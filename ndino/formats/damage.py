@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 from ndino.common.errors import reason_of
+from ndino.common.parsing import read_json
 
 TOKENIZER = "tokenizer.json"
 
@@ -31,7 +31,7 @@ def _sound(path: Path) -> bool:
 
     try:
         if path.suffix == ".json":
-            json.loads(path.read_text(encoding="utf-8"))
+            read_json(path)
         if path.name == TOKENIZER:
             Tokenizer.from_file(str(path))
     except Exception:  # of tokenizers they are plain ones

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ijson
-
-from ndino.common.errors import SHOWN_REASON, UserError, reason_of, shown
+from ndino.common.errors import SHOWN_REASON, UserError, shown
 from ndino.common.files import atomic_file
 from ndino.common.images import ImageFaultError, find_image
+from ndino.common.parsing import NoListError, list_items, parse_json
 from ndino.formats.prompts import IMAGE_TOKEN, MARKERS, Role, Turn
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -143,7 +142,7 @@ def _read_lines(path: Path) -> Iterator[tuple[int, Any]]:
             if not line.strip():
                 continue
             try:
-                yield row, json.loads(line)
+                yield row, parse_json(line)
             except UnicodeDecodeError as error:
                 if row == 1 and line.startswith(UTF_16):
                     raise ConversationError(path, 0, "is UTF-16 text", "save it as UTF-8") from error
@@ -152,40 +151,28 @@ def _read_lines(path: Path) -> Iterator[tuple[int, Any]]:
             except json.JSONDecodeError as error:
                 # Its own text says line 1, whichever line of the file this is.
                 yield row, _Fault(f"broken JSON at column {error.colno}: {error.msg}", _REPAIR)
-            except (ValueError, RecursionError) as error:
+            except ValueError as error:
                 yield row, _Fault(f"broken JSON: {shown(error, SHOWN_REASON)}", _REPAIR)
 
 
 def _read_list(path: Path) -> Iterator[tuple[int, Any]]:
     row = 0
     with path.open("rb") as file:
-        head = file.read(len(codecs.BOM_UTF8))
-        if head.startswith(UTF_16):
+        if file.read(len(UTF_16[0])) in UTF_16:
             raise ConversationError(path, 0, "is UTF-16 text", "save it as UTF-8")
-        begin = len(head) if head == codecs.BOM_UTF8 else 0
+        file.seek(0)
         try:
-            file.seek(begin)
-            is_list = next(ijson.basic_parse(file)) == ("start_array", None)
-            file.seek(begin)
-            if is_list:
-                for row, record in enumerate(ijson.items(file, "item"), start=1):
-                    yield row, record
-        # ijson raises its own error for bad syntax, and ValueError for broken UTF-8 and overlong numbers.
-        except (ijson.JSONError, ValueError) as error:
-            reason = _json_reason(error)
-            remedy = "save the file as UTF-8" if "invalid bytes in UTF8" in reason else "write the file again"
-            raise ConversationError(path, row + 1, f"broken JSON: {reason}", remedy) from error
-    if not is_list:
-        raise ConversationError(
-            path, 0, "expected a list of rows", "name a file with one row per line .jsonl"
-        )
-
-
-def _json_reason(error: Exception) -> str:
-    # ijson's faster parser gives its words as bytes.
-    if error.args and isinstance(error.args[0], bytes):
-        error = ValueError(error.args[0].decode("utf-8", "backslashreplace"))
-    return reason_of(error)
+            for row, record in enumerate(list_items(file), start=1):
+                yield row, record
+        except NoListError as error:
+            raise ConversationError(
+                path, 0, "expected a list of rows", "name a file with one row per line .jsonl"
+            ) from error
+        except UnicodeDecodeError as error:
+            reason = f"broken JSON: byte 0x{error.object[error.start]:02x} is not UTF-8"
+            raise ConversationError(path, row + 1, reason, "save the file as UTF-8") from error
+        except ValueError as error:
+            raise ConversationError(path, row + 1, f"broken JSON: {error}", "write the file again") from error
 
 
 def _check(record: Any, row: int) -> Conversation:

@@ -7,7 +7,6 @@ transformers 5 saves by itself, 4.57 refuses (the tokenizer) or misreads without
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from tokenizers.processors import ByteLevel
 from transformers import GenerationConfig, LlavaNextProcessor, PreTrainedTokenizerFast
 
 from ndino.common.files import write_json
+from ndino.common.parsing import read_json
 from ndino.common.transformers_types import special_tokens
 from ndino.formats.prompts import (
     END_OF_TEXT,
@@ -170,7 +170,7 @@ def _make_config_portable(config: dict[str, Any]) -> None:
 
 
 def _rewrite(path: Path, settle: Callable[[dict[str, Any]], None]) -> None:
-    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings = read_json(path)
     settle(settings)
     for part in (settings, *(value for value in settings.values() if isinstance(value, dict))):
         for name in _LOCAL:

@@ -8,13 +8,13 @@ checks run on login nodes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ndino.common.errors import UserError, reason_of, remedy_for, shown
 from ndino.common.files import WEIGHTS
+from ndino.common.parsing import parse_json, read_json
 from ndino.formats.damage import fault_of_weights
 
 PUBLISHED, UPSTREAM, LANGUAGE_MODEL, TOWER, ADAPTER = "published", "upstream", "llama", "clip", "adapter"
@@ -62,9 +62,10 @@ def require_model_folder(folder: Path, *, files: tuple[str, ...], remedy: str) -
                 inner = folder / "model"
                 hint = f"give {inner}" if (inner / name).is_file() else remedy
                 raise ModelFolderError(f"{folder}: has no {name} (remedy: {hint})")
-            with path.open("rb") as file:
-                if path.suffix == ".json":
-                    json.load(file)
+            if path.suffix == ".json":
+                parse_json(path.read_bytes())
+            else:
+                path.open("rb").close()
     except ValueError as error:
         if isinstance(error, ModelFolderError):
             raise
@@ -206,7 +207,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
         ModelFolderError: it cannot be read, or is something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except OSError as error:
         raise ModelFolderError(
             f"{path}: {reason_of(error)} (remedy: {remedy_for(error, 'copy the model again')})"

@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from ndino.common.errors import UserError, reason_of, shown, with_remedy
 from ndino.common.images import WHITE
+from ndino.common.parsing import parse_yaml
 from ndino.formats.prompts import PlainEnding, PromptFormat, Supervision
 
 # Fields that may change when a run is resumed, because the trained weights do not depend on them. A new field
@@ -286,7 +287,7 @@ def _lineage(path: Path) -> list[Path]:
 
 def _mapping(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"{path}: {error.strerror} (remedy: check the path)") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -393,4 +394,4 @@ def _as_yaml_number(value: Any) -> str | None:
         mantissa += "" if "." in mantissa else ".0"
         exponent = "e" + ("" if exponent[0] in "+-" else "+") + exponent
     number = mantissa + exponent
-    return number if isinstance(yaml.safe_load(number), int | float) else None
+    return number if isinstance(parse_yaml(number), int | float) else None

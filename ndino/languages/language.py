@@ -12,6 +12,7 @@ import yaml
 
 from ndino.common.errors import UsageError, reason_of
 from ndino.common.files import key_of
+from ndino.common.parsing import parse_yaml
 
 FOLDER = Path(__file__).parent
 MARKERS = ("question", "options", "answer", "explanation")
@@ -75,6 +76,7 @@ def language(code: str) -> Language:
             f"language {code!r}: not among {', '.join(codes())} (remedy: write ndino/languages/{code}.yaml)"
         )
     fields = read_fields(FOLDER / f"{code}.yaml")
+    # Apart, as scores depend on the other words.
     miniature = fields.pop("miniature", None) or {}
     try:
         written = {marker: fields["markers"][marker][0] for marker in MARKERS}
@@ -100,7 +102,7 @@ def read_fields(path: Path) -> dict[str, Any]:
         LanguageError: it is no YAML with fields; names the line.
     """
     try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        fields = parse_yaml(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise LanguageError(f"{path}: {reason_of(error)} (remedy: save it as UTF-8)") from error
     except yaml.MarkedYAMLError as error:

@@ -8,7 +8,6 @@ starts.
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import signal
 import time
@@ -21,6 +20,7 @@ from transformers import CLIPVisionConfig
 
 from ndino.common.errors import reason_of
 from ndino.common.files import WEIGHTS, fingerprint, require_open, write_json
+from ndino.common.parsing import read_json
 from ndino.export.converter import convert
 from ndino.export.errors import ConversionError
 from ndino.export.settings import read_tokenizer
@@ -243,7 +243,7 @@ def _identity(stage: Stage) -> dict:
 
 def _read(path: Path) -> dict:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except ValueError as error:
         content, reason = None, reason_of(error)
     else:

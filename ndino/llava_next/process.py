@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from ndino.common.parsing import parse_json
 from ndino.train.health.ending import failure_since
 from ndino.train.stage import OnStep, StageError
 
@@ -131,7 +131,7 @@ def _passing_on(signals: Collection[int], process: subprocess.Popen) -> Iterator
 def _step(line: str) -> tuple[int, int] | None:
     if not line.startswith('{"step"'):
         return None
-    report = json.loads(line)
+    report = parse_json(line)
     return report["step"], report["of"]
 
 

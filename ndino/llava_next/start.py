@@ -8,7 +8,6 @@ Folders that 4.x saved are used unchanged.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ndino.common.files import atomic_folder, write_json
+from ndino.common.parsing import read_json
 from ndino.formats import model_folder
 from ndino.train.start import TOWER_FIELD
 
@@ -72,4 +72,4 @@ def link_vision_tower(source: Path, folder: Path) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path)

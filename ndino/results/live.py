@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import socket
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 from ndino.common.files import write_text
 from ndino.common.locks import is_held
+from ndino.common.parsing import parse_json, read_json
 from ndino.results import figures
 from ndino.results.examples import clip
 from ndino.results.logs import ResultsError, TrainingRun
@@ -185,7 +185,7 @@ def _patience(progress: Mapping[str, Any]) -> float:
 def _mapping(path: Path) -> dict[str, Any]:
     # A file that is being replaced, or cut off by a full disk, is left out until the next look.
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -213,7 +213,7 @@ def _captions(path: Path) -> list[dict[str, str]]:
     found = []
     for line in lines[::-1][:CAPTIONS]:
         try:
-            value = json.loads(line)
+            value = parse_json(line)
         except ValueError:
             continue
         if isinstance(value, dict):

@@ -10,7 +10,6 @@ The checksum has to be quick (`ndino.common.checksums`): it is computed over the
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from typing import Any
 
 from ndino.common.checksums import checksums
 from ndino.common.files import follow_umask, write_json
+from ndino.common.parsing import read_json
 from ndino.train.health.ending import compared_by_job
 from ndino.train.resuming.distribution import Distribution, inferred
 from ndino.train.stage import StageError
@@ -200,7 +200,7 @@ def _listed(checkpoint: Path) -> dict[str, dict[str, Any]]:
 
 
 def _content(checkpoint: Path) -> Any:
-    return json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
+    return read_json(checkpoint / COMPLETE)
 
 
 def step_of(checkpoint: Path | None) -> int:

@@ -7,12 +7,12 @@ python -m ndino.upstream unpatch
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from ndino.common.errors import reason_of, remedy_for
 from ndino.common.files import write_json
+from ndino.common.parsing import read_json
 from ndino.common.startup import prepare_process
 from ndino.upstream.checkout import restore, set_up
 from ndino.upstream.errors import Unreachable, UpstreamError
@@ -39,7 +39,7 @@ def set_up_trees(root: Path = ROOT, *, retry: bool, only: str | None = None) -> 
     if only is not None:
         pins = {only: pins[only]}
     note = root / "third_party" / ".unreachable"
-    known = {} if retry or not note.exists() else json.loads(note.read_text())
+    known = {} if retry or not note.exists() else read_json(note)
     reasons: dict[str, str] = {}
     for name, pin in pins.items():
         if known.get(name) == pin.source and not pin.folder.exists() and not mirror_path(pin).exists():

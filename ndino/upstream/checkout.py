@@ -8,7 +8,6 @@ records what the tree was made of; while that is unchanged, set-up does nothing.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from ndino.common.files import key_of, sha256_of, write_json
+from ndino.common.parsing import read_json
 from ndino.upstream.errors import UpstreamError
 from ndino.upstream.git import GitError, git
 from ndino.upstream.mirror import Mirrors
@@ -122,7 +122,7 @@ def _is_current(pin: Pin, key: str) -> bool:
 
 def _read_stamp(pin: Pin) -> TreeStamp:
     try:
-        return TreeStamp(**json.loads((pin.folder / STAMP).read_text()))
+        return TreeStamp(**read_json(pin.folder / STAMP))
     except (OSError, ValueError, TypeError):
         raise UpstreamError(
             f"{pin.folder} was not made by set-up and is left alone "

@@ -7,7 +7,6 @@ relative: the repository can be moved, or mounted in a container under another p
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
@@ -15,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from ndino.common.parsing import parse_json
 from ndino.upstream.errors import UpstreamError
 from ndino.upstream.pins import LMMS_EVAL, LMMS_EVAL_PACKAGE, ROOT, overlays
 
@@ -44,7 +44,7 @@ def lmms_eval_folder() -> Path:
 
 def editable_folder() -> Path | None:
     """The tree of an editable installation of lmms-eval; None if it was installed from its release."""
-    about = json.loads(distribution("lmms_eval").read_text("direct_url.json") or "{}")
+    about = parse_json(distribution("lmms_eval").read_text("direct_url.json") or "{}")
     if not about.get("dir_info", {}).get("editable"):
         return None
     return Path(url2pathname(urlsplit(about["url"]).path))

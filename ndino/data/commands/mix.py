@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import shutil
 from collections import Counter
@@ -16,13 +15,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
 from tqdm import tqdm
 
 from ndino.common.errors import UsageError
 from ndino.common.files import atomic_file, key_of, sha256_of, write_json, write_text
 from ndino.common.images import find_file
 from ndino.common.locks import exclusive_lock
+from ndino.common.parsing import parse_yaml, read_json
 from ndino.common.provenance import commit, versions
 from ndino.data.errors import DataError
 from ndino.data.framework.card import card
@@ -53,7 +52,7 @@ from ndino.data.framework.sampling import Place, Take, find_rows, row_at, sample
 
 def named_mixes() -> dict[str, dict[str, int | None]]:
     """The mixes of `mixes.yaml`: rows per source (None for all), by the name of the recipe."""
-    mixes = yaml.safe_load((files("ndino.data.commands") / "mixes.yaml").read_text(encoding="utf-8"))
+    mixes = parse_yaml((files("ndino.data.commands") / "mixes.yaml").read_text(encoding="utf-8"))
     return {
         name: {source: None if count == "all" else count for source, count in take.items()}
         for name, take in mixes.items()
@@ -239,7 +238,7 @@ def _partial(out: Path, key: str) -> Path:
     """The folder to fill; what a killed run of the same mix left there is kept, anything else removed."""
     partial = out.with_name(f"{out.name}{PARTIAL}")
     begun = partial / BEGUN
-    if not begun.is_file() or json.loads(begun.read_text(encoding="utf-8")) != key:
+    if not begun.is_file() or read_json(begun) != key:
         shutil.rmtree(partial, ignore_errors=True)
         write_json(begun, key)
     return partial

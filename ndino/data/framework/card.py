@@ -7,16 +7,15 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from ndino.common.markdown import one_cell, table
+from ndino.common.parsing import parse_yaml
 from ndino.data.framework.quality import BINS
 
 
 @cache
 def sources() -> dict[str, dict[str, str]]:
     """Title, URL and licence of every source, by the part of a row's ``source`` before the first ``/``."""
-    return yaml.safe_load((files("ndino.data.framework") / "sources.yaml").read_text(encoding="utf-8"))
+    return parse_yaml((files("ndino.data.framework") / "sources.yaml").read_text(encoding="utf-8"))
 
 
 def card(manifest: dict[str, Any]) -> str:

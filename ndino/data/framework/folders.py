@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ndino.common.options import need_folder
+from ndino.common.parsing import read_json
 from ndino.data.errors import DataError
 from ndino.data.framework.layout import DATA, IMAGES, MANIFEST
 
@@ -62,7 +62,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = read_json(file)
         _ = manifest["files"], manifest["rows"]["sources"]  # KeyError if one is missing
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file}: broken, {error!r} (remedy: rebuild the folder)") from error

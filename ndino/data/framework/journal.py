@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.files import atomic_file
+from ndino.common.parsing import parse_json
 
 
 def json_line(content: Any) -> bytes:
@@ -22,7 +23,7 @@ def json_rows(path: Path) -> Iterator[Any]:
     """The rows of a complete JSONL file that this package wrote."""
     with path.open("rb") as file:
         for line in file:
-            yield json.loads(line)
+            yield parse_json(line)
 
 
 def write_rows(path: Path, rows: Iterable[Any]) -> None:
@@ -90,8 +91,8 @@ def _number(line: bytes) -> int | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
+        entry = parse_json(line)
+    except ValueError:
         return None
     number = entry.get("item") if isinstance(entry, dict) else None
     return number if isinstance(number, int) else None

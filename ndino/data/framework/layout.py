@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
+from ndino.common.errors import reason_of
 from ndino.common.files import sha256_of
+from ndino.common.parsing import read_json
 from ndino.data.errors import DataError
 
 DATA, REJECTS, IMAGES, MANIFEST, CARD = "data.jsonl", "rejects.jsonl", "images", "manifest.json", "README.md"
@@ -71,13 +72,27 @@ def settings_of(shard: Path) -> dict[str, Any] | None:
     file = shard / (BEGUN if shard.suffix == PARTIAL else DONE)
     if not file.is_file():
         return None
-    found = json.loads(file.read_text(encoding="utf-8"))
+    found = record_of(file)
     return found if shard.suffix == PARTIAL else found["settings"]
+
+
+def record_of(file: Path) -> dict[str, Any]:
+    """What the file `BEGUN` or `DONE` of a shard says.
+
+    Raises:
+        DataError: it is broken.
+    """
+    try:
+        return read_json(file)
+    except ValueError as error:
+        raise DataError(
+            f"{file}: broken JSON: {reason_of(error)} (remedy: remove {file.parent} and run the source again)"
+        ) from error
 
 
 def refuse_torn(shard: Path) -> None:
     """Raise DataError if the journal of a complete shard is not the one that it was completed with."""
-    done = json.loads((shard / DONE).read_text(encoding="utf-8"))
+    done = record_of(shard / DONE)
     if sha256_of(shard / JOURNAL) != done["sha256"]:
         index, _, count = shard.name.partition("-of-")
         raise DataError(

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ndino.common.errors import UsageError
 from ndino.common.files import atomic_file, sha256_of, write_json, write_text
 from ndino.common.locks import exclusive_lock
+from ndino.common.parsing import read_json
 from ndino.common.provenance import commit, versions
 from ndino.data.errors import DataError
 from ndino.data.framework.card import card
@@ -30,6 +31,7 @@ from ndino.data.framework.layout import (
     MEMORY,
     PARTIAL,
     REJECTS,
+    record_of,
     refuse_other_settings,
     refuse_torn,
     remove_left_over,
@@ -87,7 +89,7 @@ def summary(manifest: dict[str, Any]) -> str:
 def is_merged(out: Path) -> bool:
     """Whether ``out`` was merged and still has its files."""
     try:
-        files = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["files"]
+        files = read_json(out / MANIFEST)["files"]
     except (OSError, ValueError, KeyError):
         return False
     return all((out / name).is_file() for name in files)
@@ -183,7 +185,7 @@ def pass_rates(rows: Counter[str], rejects: dict[str, Counter[str]]) -> dict[str
 
 
 def _done(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / DONE).read_text(encoding="utf-8"))
+    return record_of(folder / DONE)
 
 
 def _whole_shards(out: Path) -> list[Path]:

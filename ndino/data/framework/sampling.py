@@ -7,7 +7,6 @@ folders nor on a random number generator.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
-from ndino.common.errors import shown
+from ndino.common.errors import reason_of, shown
 from ndino.common.images import leaves_the_folder
+from ndino.common.parsing import parse_json
 from ndino.data.errors import DataError
 from ndino.data.framework.folders import DataFolder, images_of
 from ndino.data.framework.layout import DATA, MANIFEST
@@ -101,11 +101,12 @@ def find_rows(folders: Sequence[DataFolder], take: Take, seed: int, min_quality:
 
 
 def _parse(line: bytes, folder: DataFolder, number: int) -> dict[str, Any]:
+    row, fault = None, None
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        row = None
-    fault = "broken JSON" if row is None else fault_of(row)
+        row = parse_json(line)
+    except ValueError as error:
+        fault = f"broken JSON: {reason_of(error)}"
+    fault = fault or fault_of(row)
     if row is not None and fault is None and any(map(leaves_the_folder, images_of(row))):
         fault = "an image outside the image folder"
     if row is None or fault is not None:
@@ -156,4 +157,4 @@ def sample(rows: FoundRows, take: Take, *, allow_short: bool) -> dict[str, list[
 def row_at(file: BinaryIO, offset: int, length: int) -> dict[str, Any]:
     """The row at this place of a file of rows, in bytes."""
     file.seek(offset)
-    return json.loads(file.read(length))
+    return parse_json(file.read(length))

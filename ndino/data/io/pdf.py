@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from ndino.common.parsing import parse_json
 from ndino.data.errors import DataError
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def render_pages(pdf: Path, folder: Path, rendering: Rendering) -> RenderedPages
         raise DataError(STOPPED)
     if process.returncode == NO_ROOM:
         raise DataError(f"{folder}: images of pages cannot be written (remedy: check free disk space)")
-    said = [json.loads(line) for line in output.splitlines(keepends=True) if line.endswith("\n")]
+    said = [parse_json(line) for line in output.splitlines(keepends=True) if line.endswith("\n")]
     if not said:
         raise PdfError(failure or "broken PDF")
     if "reason" in said[0]:
@@ -225,7 +226,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ndino.data.io.pdf", description=render_pages.__doc__)
     parser.add_argument("pdf", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("rendering", type=json.loads, help="JSON object with the fields of Rendering")
+    parser.add_argument("rendering", type=parse_json, help="JSON object with the fields of Rendering")
     options = parser.parse_args(arguments)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ndino.common.options import need_file
+from ndino.common.parsing import read_json
 from ndino.data.errors import DataError
 
 KEYS = ("images", "exact", "near", "possible", "rows", "rows_seen")
@@ -47,7 +47,7 @@ def seen_benchmarks(files: Sequence[Path]) -> list[SeenBenchmark]:
     for file in files:
         need_file(file, "name the .json that ndino data leaks wrote")
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json(file)
             for name, counts in content["benchmarks"].items():
                 numbers = (int(counts[key]) for key in KEYS)
                 found.append(SeenBenchmark(str(content["data"]), name, *numbers))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from ndino.common.errors import reason_of
+from ndino.common.parsing import parse_json
 from ndino.data.errors import DataError
 from ndino.data.framework.folders import DataFolder
 from ndino.data.framework.ranks import rank
@@ -41,7 +41,7 @@ def count_rows(folder: DataFolder) -> dict[str, int]:
 def sources_by_id(folder: DataFolder) -> dict[str, str]:
     """The source of each row, by its id."""
     with folder.data.open("rb") as file:
-        rows = map(json.loads, file)
+        rows = map(parse_json, file)
         return {str(row["id"]): source_of(row, folder) for row in rows}
 
 
@@ -56,11 +56,11 @@ def _places(folder: DataFolder, seed: int) -> dict[str, list[Place]]:
     with folder.data.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                row = json.loads(line)
+                row = parse_json(line)
                 place = rank(seed, str(row["id"])), offset, len(line)
                 if "conversations" in row and (fault := fault_of(row)):
                     raise ValueError(fault)
-            except (ValueError, RecursionError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError) as error:
                 raise DataError(
                     f"{folder.data} row {number}: {reason_of(error)} "
                     f"(remedy: ndino data check {folder.path} lists all faults)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import unicodedata
 from collections import Counter
@@ -15,6 +14,7 @@ from typing import Any
 
 from ndino.common.errors import reason_of, shown
 from ndino.common.options import need_file
+from ndino.common.parsing import read_json
 from ndino.data.errors import DataError
 from ndino.data.review.page import UNREADABLE
 
@@ -77,7 +77,7 @@ def read_verdicts(files: Sequence[Path], digest: str, sources: Mapping[str, str]
 
 def _read(file: Path) -> Verdicts:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
         if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
             raise ValueError("no list of rows")
         rows: dict[str, Any] = {}
@@ -97,7 +97,7 @@ def _read(file: Path) -> Verdicts:
             verdicts,
             {identity: str(row["source"]) for identity, row in rows.items()},
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         said = f"no {error}" if isinstance(error, KeyError) else reason_of(error)
         raise DataError(
             f"{file}: not a verdict file of the review page: {said} "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 from ndino.common.errors import UsageError, reason_of
 from ndino.common.hub import HUB_ID, hub_reason
+from ndino.common.parsing import parse_json
 from ndino.data.errors import DataError
 
 COLUMN = "celex_id"
@@ -117,9 +117,9 @@ def _from_lines(lines: Iterable[bytes] | None, name: str) -> Iterator[str]:
         if not line.strip():
             continue
         try:
-            row: Any = json.loads(line)
+            row: Any = parse_json(line)
             yield str(row[COLUMN])
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise DataError(
                 f"{name} row {number}: broken JSON, {reason_of(error)} (remedy: repair or remove the line)"
             ) from error

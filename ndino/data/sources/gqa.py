@@ -12,6 +12,7 @@ from typing import Any
 
 from ndino.common.errors import reason_of
 from ndino.common.options import need_file
+from ndino.common.parsing import parse_json
 from ndino.data.errors import DataError
 from ndino.data.framework.shards import ItemOutcome, Reject, ShardWriter, run_items
 from ndino.data.io.evaluation_folders import run_and_write
@@ -85,7 +86,7 @@ def read_gqa_questions(file: Path) -> list[dict[str, Any]]:
     need_file(file, "give a .json.gz of crux82/gqa-it")
     try:
         content = file.read_bytes()
-        found = json.loads(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
+        found = parse_json(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{file}: {reason_of(error)} (remedy: a .json.gz of crux82/gqa-it)") from error
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):

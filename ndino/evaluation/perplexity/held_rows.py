@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.files import write_json, write_text
+from ndino.common.parsing import parse_json
 from ndino.evaluation.controls import RIGHT, SHUFFLED, log_name
 from ndino.evaluation.perplexity.answer_sets import AnswerItem
 from ndino.evaluation.perplexity.scorer import PerplexityError, Score
@@ -106,7 +107,7 @@ def finished(out: Path) -> dict[str, Score]:
         return done
     for line in out.read_bytes().split(b"\n"):
         try:
-            score = Score(**json.loads(line))
+            score = Score(**parse_json(line))
         except (ValueError, TypeError):
             break  # the rest is scored again
         done[score.id] = score
@@ -128,7 +129,7 @@ def _held(out: Path) -> dict[str, Any]:
     if not marker.exists():
         return {}
     text = marker.read_text(encoding="utf-8")
-    return json.loads(text) if text.startswith("{") else {"key": text}
+    return parse_json(text) if text.startswith("{") else {"key": text}
 
 
 def _same_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -20,8 +19,9 @@ from typing import Any
 
 import yaml
 
-from ndino.common.errors import UsageError
+from ndino.common.errors import UsageError, reason_of
 from ndino.common.files import require_open
+from ndino.common.parsing import parse_yaml, read_json
 from ndino.formats.questions.errors import QuestionsError
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".parquet")
@@ -115,12 +115,17 @@ def _parents(files: Iterable[Path], folder: Path) -> tuple[Path, ...]:
 
 
 def _saved(folder: Path) -> dict[str, tuple[Path, ...]] | None:
-    if (folder / _SAVED_SPLITS).is_file():
-        splits = json.loads((folder / _SAVED_SPLITS).read_text(encoding="utf-8"))["splits"]
-        return {name: (folder / name,) for name in splits}
-    if (folder / _SAVED).is_file():
-        state = json.loads((folder / _SAVED).read_text(encoding="utf-8"))
-        return {str(state.get("_split") or "train"): (folder,)}
+    try:
+        if (folder / _SAVED_SPLITS).is_file():
+            splits = read_json(folder / _SAVED_SPLITS)["splits"]
+            return {name: (folder / name,) for name in splits}
+        if (folder / _SAVED).is_file():
+            state = read_json(folder / _SAVED)
+            return {str(state.get("_split") or "train"): (folder,)}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise QuestionsError(
+            f"{folder}: what save_to_disk wrote is broken: {reason_of(error)} (remedy: copy the folder again)"
+        ) from error
     return None
 
 
@@ -130,7 +135,7 @@ def _configs(folder: Path) -> list[dict[str, Any]]:
         return []
     header = _HEADER.match(readme.read_text(encoding="utf-8", errors="replace"))
     try:
-        stated = yaml.safe_load(header.group(1)) if header else None
+        stated = parse_yaml(header.group(1)) if header else None
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise QuestionsError(f"{readme}: its header is no YAML: {reason} (remedy: repair it)") from error

@@ -7,7 +7,6 @@ import codecs
 import csv
 import gzip
 import io
-import json
 import threading
 import zlib
 from collections import OrderedDict
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ndino.common.errors import SHOWN_REASON, reason_of, remedy_for, shown
+from ndino.common.parsing import list_items, parse_json
 from ndino.formats.questions.errors import QuestionsError
 from ndino.formats.questions.layout import ending_of
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 IMAGE = "image"
 # Bytes of encoded images of a Parquet file that are kept in memory; at least one row group is.
 KEPT_BYTES = 256 * 1024**2
-_REPAIR = "repair or remove it"
 
 
 @dataclass(frozen=True)
@@ -99,39 +98,26 @@ def _line_rows(path: Path, content: bytes) -> Iterator[Row]:
     for number, line in enumerate(content.split(b"\n"), start=1):
         if line.strip():
             try:
-                yield _row(path, number, json.loads(line))
+                yield _row(path, number, parse_json(line))
             except UnicodeDecodeError as error:
                 byte = error.object[error.start]
                 yield Row(path, number, fault=f"broken JSON: byte 0x{byte:02x} is not UTF-8")
-            except (ValueError, RecursionError) as error:
+            except ValueError as error:
                 yield Row(path, number, fault=f"broken JSON: {shown(error, SHOWN_REASON)}")
 
 
 def _list_rows(path: Path, content: bytes) -> Iterator[Row]:
     # One element after the other, so that a broken one is named.
-    text, decoder, number = content.decode("utf-8"), json.JSONDecoder(), 0
-    place = text.index("[") + 1
-    while True:
-        while text[place : place + 1].isspace():
-            place += 1
-        if text[place : place + 1] == "]":
-            return
-        number += 1
-        try:
-            value, place = decoder.raw_decode(text, place)
-        except (ValueError, RecursionError) as error:
-            reason = shown(error, SHOWN_REASON)
-            raise QuestionsError(f"{path} row {number}: broken JSON: {reason} (remedy: {_REPAIR})") from error
-        yield _row(path, number, value)
-        while text[place : place + 1].isspace():
-            place += 1
-        if text[place : place + 1] == ",":
-            place += 1
-        elif text[place : place + 1] != "]":
-            raise QuestionsError(
-                f"{path} row {number}: broken JSON: the list does not go on or end behind it "
-                "(remedy: copy the file again)"
-            )
+    number = 0
+    try:
+        for number, value in enumerate(list_items(io.BytesIO(content)), start=1):
+            yield _row(path, number, value)
+    except UnicodeDecodeError:
+        raise
+    except ValueError as error:
+        raise QuestionsError(
+            f"{path} row {number + 1}: broken JSON: {error} (remedy: repair or remove it)"
+        ) from error
 
 
 def _row(path: Path, number: int, value: Any) -> Row:

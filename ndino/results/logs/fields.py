@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ndino.common.errors import UserError
+from ndino.common.parsing import parse_json
 
 WRITE_AGAIN = "rerun the step that writes it"
 
@@ -23,7 +23,7 @@ class ResultsError(UserError):
 
 def read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ResultsError(path, "file is missing", remedy=WRITE_AGAIN) from None
     except (OSError, ValueError) as error:
@@ -40,7 +40,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         with path.open("rb") as lines:
             for row, line in enumerate(lines, start=1):
                 try:
-                    value = json.loads(line)
+                    value = parse_json(line)
                 except ValueError as error:
                     raise ResultsError(path, f"broken line: {error}", row=row, remedy=remedy) from None
                 if not isinstance(value, dict):

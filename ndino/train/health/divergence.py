@@ -8,7 +8,6 @@ Nothing of it is saved: a checkpoint from which a bad step was computed no longe
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import time
@@ -23,6 +22,7 @@ import torch.distributed as dist
 from transformers import TrainerCallback
 
 from ndino.common.files import write_json
+from ndino.common.parsing import read_json
 from ndino.formats.finite import first_non_finite
 from ndino.train.checkpoints import checkpoints_of, newest_complete_checkpoint, unmark
 from ndino.train.health.ending import note_failure
@@ -88,7 +88,7 @@ class Event:
 def events(out: Path) -> list[Event]:
     """The divergences of the run in ``out``, oldest first."""
     try:
-        return [Event(**each) for each in json.loads((out / RECORD).read_text(encoding="utf-8"))]
+        return [Event(**each) for each in read_json(out / RECORD)]
     except (OSError, ValueError, TypeError):
         return []
 
@@ -341,6 +341,6 @@ def _message(out: Path, event: Event, *, rate: str | None, skipping: bool | None
 
 def _data_file(out: Path) -> str:
     try:
-        return json.loads((out / "run.json").read_text(encoding="utf-8"))["data"]["file"]
+        return read_json(out / "run.json")["data"]["file"]
     except (OSError, ValueError, KeyError):
         return "the data"

@@ -6,13 +6,13 @@ this module loads no PyTorch: jobs read the note on any node.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
 
 from ndino.common.errors import UserError, reason_of
 from ndino.common.files import write_json
+from ndino.common.parsing import read_json
 
 # In a run's folder: reason and Unix time of the last failure, and whether a rerun would fail in the same way.
 FAILURE = "failure.json"
@@ -47,7 +47,7 @@ def note_error(out: Path, error: Exception) -> None:
 def failure_since(out: Path, start: float) -> str | None:
     """The reason why training ended after ``start`` (Unix time) and would again; None if none was noted."""
     try:
-        note = json.loads((out / FAILURE).read_text(encoding="utf-8"))
+        note = read_json(out / FAILURE)
         return note["reason"] if note["time"] >= start and note.get("repeats", True) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -56,7 +56,7 @@ def failure_since(out: Path, start: float) -> str | None:
 def compared_by_job(out: Path) -> int | None:
     """The step of the checkpoint that this attempt of a job compared before it started its ranks, if any."""
     try:
-        attempt = json.loads((out / JOB).read_text(encoding="utf-8"))[-1]
+        attempt = read_json(out / JOB)[-1]
         start = (attempt["job"], attempt["restart"])
         ours = (os.environ["SLURM_JOB_ID"], int(os.environ.get("SLURM_RESTART_COUNT", "0")))
         return attempt["from_step"] if start == ours else None

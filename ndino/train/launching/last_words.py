@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from ndino.common.errors import Stopped, UsageError, UserError, reason_of, remedy_for, shown, with_remedy
+from ndino.common.parsing import parse_json
 
 PIPE = "NDINO_LAST_WORDS"  # environment variable of a rank: the descriptor of the pipe to the launcher
 LONGEST = 2000  # characters of a message: one write to a pipe is not mixed with others up to 4096 bytes
@@ -54,7 +55,7 @@ def _remedy(error: BaseException) -> str:
 
 def read_words(data: bytes) -> list[LastWords]:
     """What was written to the pipe."""
-    return [LastWords(**json.loads(line)) for line in data.decode().splitlines()]
+    return [LastWords(**parse_json(line)) for line in data.decode().splitlines()]
 
 
 def conclusions(words: Sequence[LastWords], codes: Mapping[int, int]) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ndino.common.files import WEIGHTS, fingerprint
+from ndino.common.parsing import read_json
 from ndino.formats.damage import damaged_file
 from ndino.train.stage import StageError, is_first_rank
 
@@ -53,7 +53,7 @@ def fault_of_model(out: Path) -> str | None:
     if (damaged := damaged_file(model)) is not None:
         return f"{damaged.name} is damaged"
     try:
-        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(out / MANIFEST)
         wanted = manifest.get("weights")
     except (ValueError, AttributeError):
         return f"its {MANIFEST} is broken"

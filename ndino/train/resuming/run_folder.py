@@ -14,7 +14,6 @@ Importing this module loads neither PyTorch nor transformers: the cluster's chec
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import sys
@@ -26,6 +25,7 @@ from typing import Any
 from ndino.common.errors import UsageError, reason_of
 from ndino.common.files import nearest_existing, write_json
 from ndino.common.locks import BusyError, exclusive_lock
+from ndino.common.parsing import read_json
 from ndino.train.checkpoints import (
     checkpoints_of,
     newest_complete_checkpoint,
@@ -182,7 +182,7 @@ def read_run(out: Path) -> dict[str, Any] | None:
     """
     path = out / RUN
     try:
-        held, fault = json.loads(path.read_text(encoding="utf-8")), None
+        held, fault = read_json(path), None
     except (FileNotFoundError, NotADirectoryError):
         if (found := _results(out)) is not None:
             raise StageError(

@@ -37,6 +37,7 @@ from ndino.common.checksums import crc32_of
 from ndino.common.errors import with_remedy
 from ndino.common.files import atomic_file, key_of, sha256_of, write_json
 from ndino.common.locks import exclusive_lock
+from ndino.common.parsing import read_json
 from ndino.formats.image_files import ImageHeader, read_headers
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
 from ndino.formats.prompts import IGNORE_INDEX, PromptError
@@ -298,7 +299,7 @@ def _is_written(folder: Path, number: int) -> bool:
 
 
 def _recorded(folder: Path, number: int) -> dict[str, int]:
-    return json.loads(rejects_file(folder, number).read_text(encoding="utf-8"))["rows"]
+    return read_json(rejects_file(folder, number))["rows"]
 
 
 def _measured(path: Path) -> dict[str, int]:

@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 
 from ndino.common.errors import reason_of
 from ndino.common.files import write_json
+from ndino.common.parsing import read_json
 from ndino.train.dataset import ConversationDataset
 from ndino.train.health.ranks import from_first_rank, of_every_rank
 from ndino.train.images import ImageError
@@ -117,7 +118,7 @@ def read_damaged(out: Path) -> dict[int, str]:
     """
     path = out / DAMAGED
     try:
-        recorded = json.loads(path.read_text(encoding="utf-8"))
+        recorded = read_json(path)
         return {int(row): str(reason) for row, reason in recorded.items()}
     except FileNotFoundError:
         return {}

@@ -19,6 +19,7 @@ import numpy as np
 
 from ndino.common.checksums import checksums
 from ndino.common.errors import reason_of
+from ndino.common.parsing import read_json
 from ndino.formats.prompts import IGNORE_INDEX
 from ndino.train.rows.encoding import EncodedRow
 
@@ -112,7 +113,7 @@ class RowIndex:
 
 def read_meta(folder: Path) -> dict[str, Any]:
     """What an index was made of, and how many shards it has."""
-    return json.loads((folder / META).read_text(encoding="utf-8"))
+    return read_json(folder / META)
 
 
 def signed(meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,7 +164,7 @@ def open_index(folder: Path) -> RowIndex:
     rejects = [RejectedRow(**reject) for reject in meta["unreadable"]]
     for number in range(meta["shards"]):
         shards.append(Dataset.from_file(str(shard_file(folder, number))))
-        listed = json.loads(rejects_file(folder, number).read_text(encoding="utf-8"))
+        listed = read_json(rejects_file(folder, number))
         rejects += [RejectedRow(**reject) for reject in listed["rejects"]]
     table = concatenate_datasets(shards) if len(shards) > 1 else shards[0]
     return RowIndex(folder, tuple(sorted(rejects, key=lambda reject: reject.row)), table)

@@ -6,7 +6,6 @@ not part of an index's key; a few of them are compared, to notice a folder whose
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from transformers import LlavaNextProcessor
 from ndino.common.checksums import checksums
 from ndino.common.errors import reason_of
 from ndino.common.files import write_json
+from ndino.common.parsing import read_json
 from ndino.train.checkpoints import newest_complete_checkpoint
 from ndino.train.health.ranks import from_first_rank
 from ndino.train.rows.building import find_or_build, index_key, set_aside
@@ -101,7 +101,7 @@ def _index_of_run(stage: Stage, processor: LlavaNextProcessor, on_row: Callable[
 def _record_of(out: Path) -> Record | None:
     path = out / RECORD
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held = read_json(path)
         record = Record(held["folder"], held["rows"], held.get("images", {}))  # an earlier version had none
         if isinstance(record.folder, str) and isinstance(record.rows, str) and _are_checksums(record.images):
             return record

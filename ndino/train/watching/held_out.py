@@ -17,6 +17,7 @@ import torch.distributed as dist
 from transformers import LlavaNextForConditionalGeneration, Trainer, TrainerCallback
 
 from ndino.common.files import write_text
+from ndino.common.parsing import parse_json
 from ndino.formats.prompts import (
     END_HEADER,
     END_OF_TEXT,
@@ -201,7 +202,7 @@ class HeldOut(TrainerCallback):
 def _step_of(line: str) -> float:
     """The step of a line of `SAMPLES`; infinite for a line that is damaged, which is then dropped."""
     try:
-        return float(json.loads(line)["step"])
+        return float(parse_json(line)["step"])
     except (ValueError, TypeError, KeyError):
         return math.inf
 

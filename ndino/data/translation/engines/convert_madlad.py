@@ -8,7 +8,6 @@ transformers that converts correctly, and the scores of the result are compared 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from ndino.common.errors import UsageError
 from ndino.common.files import atomic_folder, fingerprint, write_json
 from ndino.common.hub import model_from_hub
+from ndino.common.parsing import parse_json
 from ndino.data.errors import DataError
 from ndino.data.translation.engines import environments
 
@@ -83,7 +83,7 @@ def convert_madlad(model: str, out: Path, quantization: str) -> dict[str, Any]:
             raise DataError(
                 f"{src}: the conversion failed, see above (remedy: check that memory and disk suffice)"
             )
-        record = json.loads(done.stdout.splitlines()[-1])
+        record = parse_json(done.stdout.splitlines()[-1])
         _refuse_differences(src, record, quantization)
         shutil.copyfile(src / "spiece.model", folder / "spiece.model")
         record |= {"model": model, "fingerprint": fingerprint(src, WANTED), "quantization": quantization}

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from ndino.common.files import fingerprint
+from ndino.common.parsing import parse_json, parse_yaml
 from ndino.data.errors import DataError
 from ndino.data.translation.engines import environments
 from ndino.data.translation.quality.scorer import DIGITS
@@ -89,11 +90,11 @@ class Comet:
                 f"{self._folder}: COMET failed, see above (remedy: check that memory suffices, and that the "
                 "model that it was made from is in the hub's cache)"
             )
-        return [round(score, DIGITS) for score in json.loads(answer)]
+        return [round(score, DIGITS) for score in parse_json(answer)]
 
 
 def _kind(hparams: Path) -> str:
     try:
-        return str(yaml.safe_load(hparams.read_text(encoding="utf-8"))["class_identifier"])
+        return str(parse_yaml(hparams.read_text(encoding="utf-8"))["class_identifier"])
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise DataError(f"{hparams}: names no class_identifier (remedy: download the model again)") from error

@@ -1,0 +1,145 @@
+"""JSON and YAML of files that anybody may have written: what cannot be used is one ValueError, and soon.
+
+Brackets in brackets end Python's parsers in a RecursionError, which is no ValueError, and a few YAML aliases
+of aliases stand for more values than there is memory.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+NESTED, CUT_OFF = "it is nested too deeply", "the list is cut off"
+# Values that a YAML file may hold, aliases counted as what they stand for; the largest of ours has 4,000.
+MOST_VALUES = 100_000
+_BYTES = 256 * 1024  # of a list that are read at a time
+_TOKEN = 16  # no literal, number's beginning or escape that the end of the text may cut is longer
+_SPACE = re.compile(r"[ \t\n\r]*")
+_DECODER = json.JSONDecoder()
+
+
+class NoListError(ValueError):
+    """JSON that is something else than a list."""
+
+
+def parse_json(text: str | bytes) -> Any:
+    """``json.loads``, with a ValueError for what is nested too deeply.
+
+    Raises:
+        ValueError: it is no JSON, is not UTF-8, or is nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError(NESTED) from None
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        ValueError: as `parse_json`.
+        OSError: it cannot be read.
+    """
+    return parse_json(path.read_text(encoding="utf-8"))
+
+
+def parse_yaml(text: str) -> Any:
+    """``yaml.safe_load``, with a YAMLError for what is nested too deeply or stands for too many values.
+
+    Raises:
+        yaml.YAMLError: it is no YAML, or more than can be used.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(text)
+    except RecursionError:
+        raise yaml.YAMLError(NESTED) from None
+    left = [content]
+    for _ in range(MOST_VALUES):
+        if not left:
+            return content
+        value = left.pop()
+        left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    raise yaml.YAMLError(f"it stands for more than {MOST_VALUES:,} values")
+
+
+def list_items(file: BinaryIO) -> Iterator[Any]:
+    """The items of a JSON list, one after the other, with one of them in memory at a time.
+
+    Args:
+        file: UTF-8, with or without a byte order mark.
+
+    Raises:
+        NoListError: it is no list.
+        ValueError: the next item is broken or nested too deeply, or the list does not go on or end behind it.
+    """
+    text = _Window(file)
+    if text.take() != "[":
+        raise NoListError("it is no list")
+    if (sign := text.take()) != "]":
+        text.put_back()
+        while sign != "]":
+            value = text.value()
+            if (sign := text.take()) not in (",", "]"):
+                raise ValueError("the list does not go on or end behind it" if sign else CUT_OFF)
+            yield value
+    if text.take():
+        raise ValueError("more text behind the list")
+
+
+class _Window:
+    """The part of a text that is in memory, and the place in it up to which it was taken."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._decoder = file, codecs.getincrementaldecoder("utf-8-sig")()
+        self._text, self._place = "", 0
+
+    def take(self) -> str:
+        """The next character that is no white space; empty at the end."""
+        while True:
+            self._place = _SPACE.match(self._text, self._place).end()  # pyright: ignore[reportOptionalMemberAccess]
+            if self._place < len(self._text):
+                self._place += 1
+                return self._text[self._place - 1]
+            if not self._grow():
+                return ""
+
+    def put_back(self) -> None:
+        """Undo a `take`."""
+        self._place -= 1
+
+    def value(self) -> Any:
+        """The next value."""
+        if self.take():
+            self.put_back()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._place)
+            except RecursionError:
+                raise ValueError(NESTED) from None
+            except json.JSONDecodeError as error:
+                open_string = error.msg.startswith("Unterminated string")
+                if (open_string or error.pos + _TOKEN > len(self._text)) and self._grow():
+                    continue
+                if open_string or error.pos >= len(self._text.rstrip()):
+                    raise ValueError(CUT_OFF) from None
+                around = self._text[max(error.pos - 20, self._place) : error.pos + 20]
+                raise ValueError(f"{error.msg} near {around!r}") from None
+            # The end of the text may have cut a number.
+            if end + _TOKEN <= len(self._text) or not self._grow():
+                self._place = end
+                return value
+
+    def _grow(self) -> bool:
+        """Read on, and drop what was taken; whether there was more."""
+        more = self._file.read(max(_BYTES, len(self._text) - self._place))
+        decoded = self._decoder.decode(more, final=not more)
+        if more:
+            self._text, self._place = self._text[self._place :] + decoded, 0
+        return bool(more)
