@@ -341,7 +341,7 @@ def _checked_prompts(task: LoadedTask) -> str:
     digest = hashlib.sha256()
     for number in range(len(task)):
         prompt = task.prompt(number)
-        # A question's own is gone by now (`preparation.with_questions`).
+        # A question's own is gone by now (`preparation.without_places`).
         if IMAGE_TOKEN in prompt:
             raise SetupError(
                 f"task {task.name}: {task.where(number)}: an option holds {IMAGE_TOKEN} (remedy: remove it)"

@@ -5,11 +5,12 @@ import json
 from ndino.evaluation.tasks import gqa_images
 from ndino.evaluation.tasks.instructions import SHORT_ANSWER
 from ndino.evaluation.tasks.preparation import (
+    question_check,
     questions,
     require,
     require_columns,
-    require_texts,
-    with_questions,
+    value_check,
+    without_places,
 )
 from ndino.evaluation.tasks.scores import score_short_answer
 from ndino.formats.questions.faults import text_fault, texts_fault
@@ -22,19 +23,20 @@ def process_docs(dataset):
     found = questions(dataset, SOURCE)
     answer = "answer" if "answer" in found.column_names else "label"
     require_columns(found, SOURCE, "img_id", "sent", answer)
-    found = with_questions(found, "sent")
-    require_texts(found, "img_id")
-    require(found, lambda row: _answer_fault(found.rows[row].fields))
     known = gqa_images.gqa_image_ids()
-    ids = found.column("img_id")
-    remedy = "get the image, or remove the row"
+
+    def image_fault(name):
+        if (fault := text_fault(name, "img_id")) is not None or name in known:
+            return fault
+        return f"image {name} is not in {gqa_images.SOURCE}", "get the image, or remove the row"
+
     require(
         found,
-        lambda row: (
-            None if ids[row] in known else (f"image {ids[row]} is not in {gqa_images.SOURCE}", remedy)
-        ),
+        question_check(found, "sent"),
+        lambda row: _answer_fault(found.rows[row].fields),
+        value_check(found, "img_id", image_fault),
     )
-    return found
+    return without_places(found, "sent")
 
 
 def doc_to_visual(doc):

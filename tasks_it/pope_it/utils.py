@@ -8,10 +8,10 @@ from ndino.evaluation.tasks.preparation import (
     TaskDataError,
     prepare,
     questions,
-    require,
     require_columns,
 )
 from ndino.evaluation.tasks.preparation import document_images as doc_to_visual  # noqa: F401
+from ndino.formats.questions.faults import text_fault
 from ndino.languages.answers import reader
 from ndino.languages.language import language
 
@@ -21,17 +21,14 @@ WORDS = {language(LANGUAGE).yes[0]: True, language(LANGUAGE).no[0]: False}
 
 
 def all_questions(dataset):
-    prepared = prepare(dataset, SOURCE, "question", "answer")
-    answers, words = prepared.column("answer"), " nor ".join(WORDS)
-    require(
-        prepared,
-        lambda row: (
-            (f"answer {answers[row]!r:.80} is neither {words}", AS_DOCUMENTED)
-            if reader(LANGUAGE).yes_or_no(answers[row]) is None
-            else None
-        ),
-    )
-    return prepared
+    return prepare(dataset, SOURCE, "question", rules={"answer": _answer_fault})
+
+
+def _answer_fault(answer):
+    """What is wrong with a row's answer, and the remedy."""
+    if (fault := text_fault(answer, "answer")) is not None or reader(LANGUAGE).yes_or_no(answer) is not None:
+        return fault
+    return f"answer {answer!r:.80} is neither {' nor '.join(WORDS)}", AS_DOCUMENTED
 
 
 def adversarial_questions(dataset):

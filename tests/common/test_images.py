@@ -26,7 +26,7 @@ from ndino.common.images import (
     pixel_digest,
 )
 from ndino.evaluation.perplexity.answer_sets import read_items
-from ndino.evaluation.tasks.preparation import TaskDataError, questions, require_images
+from ndino.evaluation.tasks.preparation import TaskDataError, image_check, questions, require
 from ndino.formats.image_files import image_fault
 from ndino.formats.llava_json import ConversationError, read_conversations
 from tests.surroundings import open_folder, user_without_rights
@@ -146,7 +146,8 @@ def test_an_image_in_place_of_its_name_is_never_printed_and_every_command_says_t
     (tmp_path / "owner").symlink_to(tmp_path)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TaskDataError) as caught:
-        require_images(questions(Dataset.from_list([row]), "owner"))
+        found = questions(Dataset.from_list([row]), "owner")
+        require(found, image_check(found))
     said = f"owner row 1: {reason} (remedy: {remedy})".replace(f"{tmp_path},", f"{tmp_path / 'owner'},")
     assert str(caught.value) == said
 

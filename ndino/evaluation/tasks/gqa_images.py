@@ -14,10 +14,11 @@ from ndino.evaluation import shuffle
 from ndino.evaluation.lmms_eval_adapter.surroundings import DATASETS_CACHE
 from ndino.evaluation.tasks.preparation import (
     TaskDataError,
+    image_check,
     questions,
+    require,
     require_columns,
-    require_images,
-    require_texts,
+    text_check,
 )
 from ndino.formats.questions.images import image_files
 from ndino.formats.questions.layout import is_hub_layout
@@ -85,6 +86,5 @@ def _dataset_readers(local: Path, cache: str | None) -> dict[str, Callable[[], b
 
         found = questions(load_dataset(SOURCE, CONFIG, split="testdev", cache_dir=cache), SOURCE)
     require_columns(found, SOURCE, "id", "image")
-    require_texts(found, "id")
-    require_images(found)
+    require(found, text_check(found, "id"), image_check(found))
     return {name: partial(found.encoded_image, row) for row, name in enumerate(found.column("id"))}

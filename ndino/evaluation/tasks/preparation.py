@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 # What is wrong with a row, and the remedy; None for a good one.
 Fault = tuple[str, str] | None
+# Finds what is wrong with a row, by its number from 0.
+Check = Callable[[int], Fault]
+REPAIR = "repair or remove it"
 AS_DOCUMENTED = "prepare the data as the task's README says"
 NAMED_ROWS = 10  # faulty rows that a message names
 
@@ -38,37 +41,48 @@ def questions(dataset: Dataset | Questions, source: str) -> Questions:
     Raises:
         TaskDataError: there are no rows, or one could not be read.
     """
-    found = questions_of(dataset, source, Path.cwd() / source)
-    if not len(found):
-        raise TaskDataError(f"{source}: no rows (remedy: {AS_DOCUMENTED})")
-    require(found, lambda row: _fault(found.rows[row].fault, "repair or remove it"))
+    found = _all_rows(dataset, source)
+    require(found)
     return found
 
 
-def require(found: Questions, fault_of: Callable[[int], Fault]) -> None:
-    """Check every row; ``fault_of`` gets its number from 0.
+def _all_rows(dataset: Dataset | Questions, source: str) -> Questions:
+    found = questions_of(dataset, source, Path.cwd() / source)
+    if not len(found):
+        raise TaskDataError(f"{source}: no rows (remedy: {AS_DOCUMENTED})")
+    return found
+
+
+def require(found: Questions, *checks: Check) -> None:
+    """Check that every row could be read, and for each that could, all that ``checks`` look for.
 
     Raises:
-        TaskDataError: there are faulty rows; the message names them.
+        TaskDataError: there are faulty rows; the message names those of all checks.
     """
-    faults = [(row, fault) for row in range(len(found)) if (fault := fault_of(row)) is not None]
-    if not faults:
-        return
-    named = faulty_rows(found, [(row, reason) for row, (reason, _) in faults])
-    raise TaskDataError(f"{named} (remedy: {faults[0][1][1]})")
+    kinds = [[(row, (each.fault, REPAIR)) for row, each in enumerate(found.rows) if each.fault is not None]]
+    read = [row for row, each in enumerate(found.rows) if each.fault is None]
+    kinds += [[(row, fault) for row in read if (fault := check(row)) is not None] for check in checks]
+    if any(kinds):
+        named = faulty_rows(found, *([(row, reason) for row, (reason, _) in faults] for faults in kinds))
+        remedies = dict.fromkeys(faults[0][1][1] for faults in kinds if faults)
+        raise TaskDataError(f"{named} (remedy: {'; '.join(remedies)})")
 
 
-def faulty_rows(found: Questions, faults: Sequence[tuple[int, str]]) -> str:
-    """``FILE row 3: reason; rows 7, 9: another``; beyond ten rows, how many more."""
-    alike: dict[tuple[Path, str], list[int]] = {}
-    for row, reason in faults[:NAMED_ROWS]:
-        alike.setdefault((found.rows[row].file, reason), []).append(found.rows[row].number)
-    parts, before = [], None
-    for (file, reason), numbers in alike.items():
-        rows = f"{'rows' if len(numbers) > 1 else 'row'} {', '.join(map(str, numbers))}"
-        parts.append(f"{rows if file == before else f'{file} {rows}'}: {reason}")
-        before = file
-    return with_the_rest_counted(parts, len(faults))
+def faulty_rows(found: Questions, *kinds: Sequence[tuple[int, str]]) -> str:
+    """``FILE row 3: reason; rows 7, 9: another``; beyond ten rows of a kind, how many more."""
+    parts: list[str] = []
+    before = None
+    for faults in kinds:
+        alike: dict[tuple[Path, str], list[int]] = {}
+        for row, reason in faults[:NAMED_ROWS]:
+            alike.setdefault((found.rows[row].file, reason), []).append(found.rows[row].number)
+        named = []
+        for (file, reason), numbers in alike.items():
+            rows = f"{'rows' if len(numbers) > 1 else 'row'} {', '.join(map(str, numbers))}"
+            named.append(f"{rows if file == before else f'{file} {rows}'}: {reason}")
+            before = file
+        parts += [with_the_rest_counted(named, len(faults))] if named else []
+    return "; ".join(parts)
 
 
 def with_the_rest_counted(parts: Sequence[str], faults: int) -> str:
@@ -91,34 +105,44 @@ def require_columns(found: Questions, source: str, *columns: str) -> None:
         )
 
 
-def require_texts(
-    found: Questions, *columns: str, several: bool = False, may_be_empty: Sequence[str] = ()
-) -> None:
-    """Check that columns hold a text in every row, or a list of texts with ``several``; scoring needs them.
-
-    Args:
-        may_be_empty: those of the columns whose texts may be empty.
-
-    Raises:
-        TaskDataError: a value is something else, such as a number or nothing, or it is empty.
-    """
-    check = texts_fault if several else text_fault
-    for column in columns:
-        values = found.column(column)
-        if column in may_be_empty:
-            values = ["-" if isinstance(value, str) and is_blank(value) else value for value in values]
-        require(found, lambda row, values=values, column=column: check(values[row], column))
-
-
-def with_questions(found: Questions, column: str) -> Questions:
-    """Check the questions, each about one image, and take away an ``<image>`` at their start or end.
-
-    Raises:
-        TaskDataError: one is empty or no text, or has an ``<image>`` elsewhere.
-    """
+def value_check(found: Questions, column: str, fault_of: Callable[[Any], Fault]) -> Check:
+    """What ``fault_of`` finds wrong with the value of a column."""
     values = found.column(column)
-    require(found, lambda row: question_fault(values[row], column))
-    return found.with_texts(column, [asked(value) for value in values])
+    return lambda row: fault_of(values[row])
+
+
+def text_check(found: Questions, column: str, *, several: bool = False, may_be_empty: bool = False) -> Check:
+    """Whether a column holds a text, or a list of texts with ``several``, which scoring needs."""
+
+    def fault_of(value: Any) -> Fault:
+        if may_be_empty and isinstance(value, str) and is_blank(value):
+            return None
+        return texts_fault(value, column) if several else text_fault(value, column)
+
+    return value_check(found, column, fault_of)
+
+
+def question_check(found: Questions, column: str) -> Check:
+    """Whether a column holds questions that can be asked, each about one image."""
+    return value_check(found, column, lambda value: question_fault(value, column))
+
+
+def image_check(found: Questions) -> Check:
+    """Whether a row has an image, stored or in a file that exists; none is opened."""
+
+    def check(row: int) -> Fault:
+        try:
+            found.image_place(row)
+        except ImageFaultError as error:
+            return error.reason, error.remedy
+        return None
+
+    return check
+
+
+def without_places(found: Questions, column: str) -> Questions:
+    """The questions without an ``<image>`` at their start or end."""
+    return found.with_texts(column, [asked(value) for value in found.column(column)])
 
 
 def require_letters(found: Questions, source: str, letters: str) -> None:
@@ -144,51 +168,43 @@ def prepare(
     *columns: str,
     lists: Sequence[str] = (),
     may_be_empty: Sequence[str] = (),
+    rules: Mapping[str, Callable[[Any], Fault]] | None = None,
 ) -> Questions:
     """``process_docs`` of a task with images: check the schema, and exchange images for the shuffled control.
 
     Args:
         source: the dataset's name on the hub, which is also its folder under the data folder.
-        question: the column of the questions; see `with_questions`.
+        question: the column of the questions; see `question_check`.
         columns: the other columns that must hold texts.
         lists: the columns that must hold lists of texts.
         may_be_empty: those of the columns whose texts may be empty.
+        rules: further columns, and what is wrong with a value of each.
 
     The column ``image`` (or ``file_name``) holds images, or names of files in the dataset's folder.
 
     Raises:
-        TaskDataError: see `questions`, `require_columns`, `with_questions` and `require_texts`; also when an
-            image is missing, or when there are too few images for the shuffled control.
+        TaskDataError: rows that cannot be asked or scored, or have no image; all of them are named. Also
+            columns that are missing, and too few images for the shuffled control.
     """
-    found = questions(dataset, source)
-    require_columns(found, source, IMAGE, question, *columns, *lists)
-    found = with_questions(found, question)
-    require_texts(found, *columns, may_be_empty=may_be_empty)
-    require_texts(found, *lists, several=True)
-    require_images(found)
+    rules = rules or {}
+    found = _all_rows(dataset, source)
+    if any(row.fault is None for row in found.rows):
+        require_columns(found, source, IMAGE, question, *columns, *lists, *rules)
+    require(
+        found,
+        question_check(found, question),
+        *(text_check(found, column, may_be_empty=column in may_be_empty) for column in columns),
+        *(text_check(found, column, several=True) for column in lists),
+        *(value_check(found, column, fault_of) for column, fault_of in rules.items()),
+        image_check(found),
+    )
+    found = without_places(found, question)
     if not (number := shuffle.requested()):
         return found
     try:
         return shuffle.shuffle_images(found, shuffle.seed_of(number))
     except UserError as error:
         raise TaskDataError(f"{source}: {error}") from error
-
-
-def require_images(found: Questions) -> None:
-    """Check that every row has an image; none is opened.
-
-    Raises:
-        TaskDataError: a file is missing, or a row holds neither an image nor a name.
-    """
-
-    def fault(row: int) -> Fault:
-        try:
-            found.image_place(row)
-        except ImageFaultError as error:
-            return error.reason, error.remedy
-        return None
-
-    require(found, fault)
 
 
 def document_images(document: Document) -> list[Image]:
@@ -201,7 +217,3 @@ def document_images(document: Document) -> list[Image]:
         return [read_image(document_image(document))]
     except ImageFaultError as error:
         raise OSError(error.reason) from error
-
-
-def _fault(reason: str | None, remedy: str) -> Fault:
-    return None if reason is None else (reason, remedy)

@@ -10,11 +10,12 @@ from ndino.evaluation.tasks.preparation import (
     document_images,
     prepare,
     questions,
+    require,
     require_columns,
     require_letters,
-    require_texts,
+    text_check,
 )
-from ndino.formats.questions.table import Questions
+from ndino.formats.questions.table import Questions, read_questions
 
 SOURCE = "owner/Set"
 RED, BLUE = (Image.new("RGB", (4, 4), colour) for colour in ("red", "blue"))
@@ -28,6 +29,12 @@ def found(**columns: list) -> Questions:
     return questions(rows(**columns), SOURCE)
 
 
+def require_texts(values: list, *, several: bool = False) -> None:
+    name = "answers" if several else "answer"
+    columns = found(**{name: values})
+    require(columns, text_check(columns, name, several=several))
+
+
 def test_a_missing_column_and_missing_rows_are_named():
     with pytest.raises(TaskDataError, match="owner/Set: no column answer among question"):
         require_columns(found(question=["?"]), SOURCE, "question", "answer")
@@ -37,27 +44,53 @@ def test_a_missing_column_and_missing_rows_are_named():
 
 def test_values_that_are_no_texts_are_named_with_their_row():
     with pytest.raises(TaskDataError, match="owner/Set row 2: answer is None, not a text"):
-        require_texts(found(answer=["sì", None]), "answer")
+        require_texts(["sì", None])
     with pytest.raises(TaskDataError, match="row 1: answers is 'sì', not a list of texts"):
-        require_texts(found(answers=["sì"]), "answers", several=True)
-    require_texts(found(answers=[["sì"], ["sì", "no"]]), "answers", several=True)
+        require_texts(["sì"], several=True)
+    require_texts([["sì"], ["sì", "no"]], several=True)
 
 
 @pytest.mark.parametrize("nothing", ["", "   ", "\n"])
 def test_empty_texts_are_named_with_all_their_rows(nothing):
     with pytest.raises(TaskDataError, match=r"Set rows 1, 3: answer is empty"):
-        require_texts(found(answer=[nothing, "sì", nothing]), "answer")
+        require_texts([nothing, "sì", nothing])
     with pytest.raises(TaskDataError, match="owner/Set row 2: answers is empty"):
-        require_texts(found(answers=[["sì"], [], ["no"]]), "answers", several=True)
+        require_texts([["sì"], [], ["no"]], several=True)
     with pytest.raises(TaskDataError, match="owner/Set row 1: answers is empty"):
-        require_texts(found(answers=[[nothing]]), "answers", several=True)
+        require_texts([[nothing]], several=True)
 
 
 def test_of_many_faulty_rows_ten_are_named_and_the_rest_counted():
     with pytest.raises(
         TaskDataError, match=r"Set rows 1, 2, .*, 10: answer is empty[^;]*; and 3 more \(remedy: "
     ):
-        require_texts(found(answer=[""] * 13), "answer")
+        require_texts([""] * 13)
+
+
+def test_the_faults_of_all_fields_are_named_at_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / SOURCE).mkdir(parents=True)
+    RED.save(tmp_path / SOURCE / "a.png")
+    lines = ["{broken", *('{"question": "", "answer": "sì", "image": "a.png"}' for _ in range(12))]
+    lines += [
+        '{"question": "?", "answer": "", "image": "b.png"}',
+        '{"question": "?", "n": 1, "image": "a.png"}',
+    ]
+    (tmp_path / SOURCE / "test.jsonl").write_text("\n".join(lines))
+    with pytest.raises(TaskDataError) as refused:
+        prepare(
+            read_questions(tmp_path / SOURCE, "test"), SOURCE, "question", "answer", rules={"n": no_number}
+        )
+    said = str(refused.value)
+    assert "test.jsonl row 1: broken" in said
+    assert "; rows 2, 3, 4, 5, 6, 7, 8, 9, 10, 11: question is empty: ''; and 2 more; row 14: answer" in said
+    assert "; row 15: answer is None, not a text; row 15: n is 1; row 14: image b.png is not in " in said
+    assert said.count("test.jsonl") == 1 and said.count("(remedy: ") == 1
+    assert "; fill it in or remove the row; leave it out; " in said
+
+
+def no_number(value: object) -> tuple[str, str] | None:
+    return None if value is None else (f"n is {value}", "leave it out")
 
 
 def test_texts_of_options_in_place_of_letters_are_rejected_unless_one_row_has_a_letter():
