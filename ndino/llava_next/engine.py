@@ -230,6 +230,8 @@ def publish_stage(stage: Stage) -> Path:
         write_json(
             out / "manifest.json", {**manifest, "weights": weights, "largest_logit_difference": difference}
         )
+    for warning in manifest.get("warnings", []):  # a result of an earlier version has none
+        print(f"warning: {out}: {warning}", flush=True)
     return model_folder
 
 

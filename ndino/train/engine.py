@@ -231,6 +231,7 @@ def _train(
                 "skipped_steps": list(trainer.guard.skip),
                 "tokens": trainer.state.num_input_tokens_seen,
                 "train_loss": train_loss,
+                "warnings": trainer.last_steps.warnings,
                 "loss_curve": losses,
                 "eval_rows": stage.recipe.eval_rows,
                 "eval_curve": curve(history, "eval_loss"),
@@ -243,6 +244,8 @@ def _train(
                 "resumed_from": checkpoint.name if checkpoint else None,
             },
         )
+        for warning in trainer.last_steps.warnings:
+            print(f"warning: {stage.out}: {warning}", flush=True)
     trainer.accelerator.wait_for_everyone()
     return model_folder
 

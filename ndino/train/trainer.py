@@ -90,7 +90,8 @@ class NativeTrainer(Trainer):
         self.universal = False
         self.settings: list[dict[str, float]] = []  # of the optimiser's groups, as this recipe has them
         self.guard = DivergenceGuard(skipping=recipe.on_divergence == "skip")
-        callbacks = [FollowArguments(), self.guard, LastSteps(self.guard, self._look)]
+        self.last_steps = LastSteps(self.guard, self._look)
+        callbacks = [FollowArguments(), self.guard, self.last_steps]
         callbacks += [MarkComplete(recipe.save_total_limit, self.guard), WriteProgress()]
         super().__init__(**options, callbacks=callbacks)
         self.throughput = Throughput(self.model)

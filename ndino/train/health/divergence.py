@@ -26,17 +26,15 @@ from ndino.common.parsing import read_json
 from ndino.formats.finite import first_non_finite
 from ndino.train.checkpoints import checkpoints_of, newest_complete_checkpoint, unmark
 from ndino.train.health.ending import note_failure
+from ndino.train.health.outcome import SPIKES, Course, spike_limit
 from ndino.train.health.ranks import from_first_rank, of_every_rank
 from ndino.train.health.shards import local_weights
 from ndino.train.stage import StageError
 
 RECORD = "divergence.json"  # in a run's folder: what happened, and in which step
-# A loss is a spike when it is above FACTOR times the median of the last WINDOW steps, and MARGIN nats above
-# it. Losses start high and fall, so warm-up makes none; a batch of hard samples stays below. SPIKES of them
-# in a row are a divergence: a single one comes from a batch, and gradient clipping bounds what it does.
+# A loss is compared with the median of the last WINDOW steps (`spike_limit`). Losses start high and fall, so
+# warm-up makes no spike; a batch of hard samples stays below, and gradient clipping bounds what one does.
 WINDOW, FEWEST = 128, 32
-FACTOR, MARGIN = 3.0, 3.0
-SPIKES = 3
 ZERO_NORMS = 3  # steps in a row whose gradient norm is exactly 0, though they have something to train
 AFTER_WARM_UP = 3  # steps after warm-up in which a divergence is put down to the learning rate
 DEAD = "every gradient is exactly 0 and nothing is learned any more"
@@ -64,7 +62,8 @@ class Event:
         what: what is wrong, in words.
         checkpoint: the newest complete checkpoint before it; None if there is none.
         batches: of each bad step, every rank's micro-batches: ``{step, rank, rows, loss}``. ``rows`` are row
-            numbers of the data file, ``loss`` is the micro-batch's share of the step's loss, in words.
+            numbers of the data file, ``loss`` is the micro-batch's share of the step's loss, in words. Empty
+            where it is seen only at the end that the loss of many steps is bad.
         skipped: whether training went back to ``checkpoint`` and left out the batch of ``step``.
         time: Unix time.
     """
@@ -121,7 +120,7 @@ class SpikeDetector:
         """Above it a loss is a spike; infinite until there are enough losses for a median."""
         if self.median is None or len(self.losses) < FEWEST:
             return math.inf
-        return max(FACTOR * self.median, self.median + MARGIN)
+        return spike_limit(self.median)
 
     def add(self, loss: float) -> None:
         """Take in the loss of a step."""
@@ -222,26 +221,37 @@ class DivergenceGuard(TrainerCallback):
         if bad is not None:
             self._stop(args, state, noticed=state.global_step, what=f"{bad} is not finite after its update")
 
-    def judge_end(self, args, state, look: Callable[[int], float]) -> None:
-        """Stop if the last updates have ruined the weights; all ranks must call this after the last step.
+    def judge_end(self, args, state, look: Callable[[int], float], vocabulary: int) -> str | None:
+        """Stop if training has ruined the weights; all ranks must call this after the last step.
 
         There are too few steps left to see several bad ones in a row. So one without a gradient is enough,
-        and `SPIKES` micro-batches stand for the steps after the last: until one of them is no spike.
+        and `SPIKES` micro-batches stand for the steps after the last: until one of them is good.
 
         Args:
             look: the loss of all ranks' micro-batches with this number, from 0, by the last weights.
+            vocabulary: the number of tokens that the model knows.
+
+        Returns:
+            A warning if training made the model worse, but did not ruin it (`Course.warning`).
         """
-        what = f"{DEAD}, up to the last step" if self.zero_norms else None
+        step, course = state.global_step, Course.of(state.log_history, vocabulary)
+        if self.zero_norms:
+            self._stop(args, state, noticed=step, what=f"{DEAD}, up to the last step")
         losses: list[float] = []
-        while what is None and len(losses) < SPIKES:
+        while len(losses) < SPIKES:
             losses.append(look(len(losses)))
             if not math.isfinite(losses[-1]):
-                what = f"the loss is {losses[-1]} after the last step"
-            elif losses[-1] <= self.spikes.limit:
-                return
-        median = self.spikes.median
-        what = what or f"the loss is {min(losses):.4g} after the last step, after a median of {median:.4g}"
-        self._stop(args, state, noticed=state.global_step, what=what)
+                self._stop(args, state, noticed=step, what=f"the loss is {losses[-1]} after the last step")
+            if losses[-1] <= min(self.spikes.limit, course.well_up_to):
+                break
+        last = min(losses)
+        if last > min(self.spikes.limit, course.ruined_above):
+            compared = f"after a median of {self.spikes.median:.4g}"
+            if last <= self.spikes.limit:
+                compared = f"{course.first:.4g} in the first, {course.uniform:.4g} for a uniform guess"
+            what = f"the loss is {last:.4g} after the last step, {compared}"
+            self._stop(args, state, noticed=step, what=what, since=course.ruined_since)
+        return course.warning(last)
 
     def _of_all_ranks(
         self, batches, norm: Any, trains: bool, device: torch.device
@@ -260,11 +270,14 @@ class DivergenceGuard(TrainerCallback):
         # DeepSpeed has -1 for a norm that is not finite.
         return loss, math.nan if norm < 0 else norm, training > 0
 
-    def _stop(self, args, state, *, noticed: int, what: str) -> None:
+    def _stop(self, args, state, *, noticed: int, what: str, since: int | None = None) -> None:
+        """Raise `Diverged`; ``since`` is the first bad step where that is not one of the steps kept here."""
         out = Path(args.output_dir)
         # A spike began some steps ago; a loss that is not finite may end one.
         suspects = self._suspects or self._last
         first = min(suspects, default=noticed)
+        if since is not None and since < first:
+            suspects, first = {}, since
         batches = [each for rank in of_every_rank(list(_described(suspects))) for each in rank]
         event = from_first_rank(lambda: self._recorded(out, Event(first, noticed, what, None, batches)))
         rate = _blamed_rate(args, state, out, event)
@@ -281,9 +294,8 @@ class DivergenceGuard(TrainerCallback):
                 unmark(path, f"training diverged at step {event.step}")
         good = newest_complete_checkpoint(out)
         event.checkpoint = good.name if good else None
-        event.skipped = (
-            bool(self.skipping) and event.step not in self.skip and len(skipped_steps(out)) < MAX_SKIPS
-        )
+        skips = self.skipping and event.batches  # not a divergence of many steps
+        event.skipped = bool(skips) and event.step not in self.skip and len(skipped_steps(out)) < MAX_SKIPS
         record(out, event)
         return event
 
@@ -305,7 +317,9 @@ def _blamed_rate(args, state, out: Path, event: Event) -> str | None:
     """Why the learning rate is to blame rather than the rows of a step, in words; None if it is not."""
     steps = sorted({event.step, *(each.step for each in events(out))})
     warm_up = args.get_warmup_steps(state.max_steps)
-    if len(steps) > 1:
+    if not event.batches:
+        why = "no later step brought the loss down"
+    elif len(steps) > 1:
         why = f"training diverged at {len(steps)} different steps"
     elif 1 < event.step <= warm_up + AFTER_WARM_UP:  # before step 1 nothing has been changed
         why = f"step {event.step} is in or right after warm-up"
@@ -317,10 +331,12 @@ def _blamed_rate(args, state, out: Path, event: Event) -> str | None:
 def _what(out: Path, event: Event, rate: str | None = None) -> str:
     shown = ", ".join(map(str, event.rows[:ROWS_SHOWN]))
     more = len(event.rows) - ROWS_SHOWN
-    rows = f"row(s) {shown}{f' and {more} more' if more > 0 else ''} of {_data_file(out)} in it"
+    rows = f"; row(s) {shown}{f' and {more} more' if more > 0 else ''} of {_data_file(out)} in it"
     since = f" in step {event.noticed}, since step {event.step}" if event.noticed != event.step else ""
     blamed = f"; {rate}" if rate else ""
-    return f"{out}: training diverged at step {event.step}: {event.what}{since}{blamed}; {rows}"
+    if not event.batches:  # the last weights are judged, after many bad steps
+        rows = since = ""
+    return f"{out}: training diverged at step {event.step}: {event.what}{since}{blamed}{rows}"
 
 
 def _message(out: Path, event: Event, *, rate: str | None, skipping: bool | None) -> str:
@@ -331,7 +347,7 @@ def _message(out: Path, event: Event, *, rate: str | None, skipping: bool | None
         )
     if event.step == 1:  # its loss and gradient are of weights that no step has changed yet
         remedy = "look at the start model, whose weights no step had changed yet; then at these rows"
-    if skipping:
+    if skipping and event.batches:
         remedy += f"; {MAX_SKIPS} steps were skipped, which is the most"
     elif skipping is False and not rate:
         remedy += "; or set on_divergence: skip in the recipe and rerun to resume from "

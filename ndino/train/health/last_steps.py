@@ -20,15 +20,21 @@ class LastSteps(TrainerCallback):
     """Lets the guard judge the weights at the end of training by some micro-batches that are not trained on.
 
     It has to come before callbacks that take the last checkpoint for a good one.
+
+    Attributes:
+        warnings: for the manifest; what is wrong with a model that is published all the same.
     """
 
     def __init__(self, guard: DivergenceGuard, look: Look) -> None:
         self.guard = guard
         self.look = look
+        self.warnings: list[str] = []
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **options: Any) -> None:
+    def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **options: Any) -> None:
         if state.global_step >= state.max_steps:  # else a signal stopped it, and a resume will show
-            self.guard.judge_end(args, state, self._loss)
+            vocabulary = model.config.get_text_config().vocab_size
+            warning = self.guard.judge_end(args, state, self._loss, vocabulary)
+            self.warnings = [] if warning is None else [warning]
 
     def _loss(self, number: int) -> float:
         loss = self.look(number).detach().float()

@@ -88,5 +88,6 @@ def _facts(trainer) -> dict:
         "tokens": trainer.state.num_input_tokens_seen,
         "train_loss": next((row["train_loss"] for row in reversed(history) if "train_loss" in row), None),
         "loss_curve": curve(history, "loss"),
+        "warnings": trainer.last_steps.warnings,
         "peak_rss_mb": peak_rss_mb(),
     }

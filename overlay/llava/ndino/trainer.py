@@ -62,7 +62,8 @@ class StageTrainer(LLaVATrainer):
         self.add_callback(self.guard)
         _note_gradient_norms(self)
         _name_samples(self)
-        self.add_callback(LastSteps(self.guard, self._look))
+        self.last_steps = LastSteps(self.guard, self._look)
+        self.add_callback(self.last_steps)
         self.add_callback(MarkComplete(self.args.save_total_limit, self.guard))
         # MarkComplete removes older checkpoints instead, and only once the new one is complete.
         self.args.save_total_limit = None
