@@ -16,7 +16,7 @@ from ndino.common.errors import with_remedy
 from ndino.common.files import nearest_existing
 from ndino.common.parsing import read_json
 from ndino.formats.image_files import image_fault
-from ndino.formats.llava_json import ConversationError
+from ndino.formats.llava_json import ConversationError, is_text_only
 from ndino.formats.model_kinds import ModelFolderError, weight_files
 from ndino.formats.recipes import Recipe
 from ndino.llava_next.arguments import in_half_precision, lacks_master_weights, native_only
@@ -188,12 +188,12 @@ def _first_images(stage: Stage, allocation: Allocation, engine: str) -> Lines:
 
 
 def _rows(stage: Stage, allocation: Allocation, *, every_image: bool) -> Lines:
-    if not stage.image_folder.is_dir():
-        yield False, f"{stage.image_folder}: no such image folder (remedy: image_folder in the recipe)"
-        if not stage.data.exists():
-            yield False, f"{stage.data}: no such file (remedy: data in the recipe)"
-        return
     try:
+        if not stage.image_folder.is_dir() and not (stage.data.exists() and is_text_only(stage.data)):
+            yield False, f"{stage.image_folder}: no such image folder (remedy: image_folder in the recipe)"
+            if not stage.data.exists():
+                yield False, f"{stage.data}: no such file (remedy: data in the recipe)"
+            return
         changed = stage.data.stat().st_mtime_ns
         survey = survey_images(stage.data, stage.image_folder, every_image, changed)
     except ConversationError as error:

@@ -96,6 +96,20 @@ def read_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield row, record
 
 
+def is_text_only(path: Path) -> bool:
+    """Whether the file has rows, and none of them names an image; reads as far as the first that does.
+
+    Raises:
+        ConversationError, OSError: as `read_records`.
+    """
+    empty = True
+    for _, record in read_records(path):
+        if record.get("image") is not None:
+            return False
+        empty = False
+    return not empty
+
+
 def write_conversations(path: Path, records: Iterable[dict[str, Any]]) -> int:
     """Write rows to a ``.json`` or ``.jsonl`` file, atomically.
 

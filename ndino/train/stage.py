@@ -18,6 +18,7 @@ from pathlib import Path
 from ndino.common.errors import Stopped, UsageError, UserError, no_room, with_remedy
 from ndino.common.files import nearest_existing, write_text
 from ndino.common.options import CommandParser, need_file, need_folder
+from ndino.formats.llava_json import is_text_only
 from ndino.formats.recipes import Recipe, load_recipe
 
 OnStep = Callable[[int, int], None]  # called after each optimiser step with (step, total steps)
@@ -141,13 +142,15 @@ def stage_of(options: argparse.Namespace) -> Stage:
 
 
 def require_inputs(stage: Stage) -> None:
-    """Check that the data and the models to start from exist.
+    """Check that the data and the models to start from exist; data of text alone need no folder of images.
 
     Raises:
         UsageError: one does not; names it.
+        ConversationError: the folder of images is not there, and the data are not a list of rows.
     """
     need_file(stage.data, "name a LLaVA .json or .jsonl file with --data, or in the recipe's data")
-    need_folder(stage.image_folder, "name the folder of the images with --images, or in image_folder")
+    if not stage.image_folder.is_dir() and not is_text_only(stage.data):
+        need_folder(stage.image_folder, "name the folder of the images with --images, or in image_folder")
     if stage.model is not None:
         need_folder(stage.model, "train the stage before it first, or name its model folder")
     if stage.language_model is not None:

@@ -16,6 +16,7 @@ import torch
 from transformers import LlavaNextForConditionalGeneration, TrainingArguments
 
 from ndino.cluster.checks import Allocation, check
+from ndino.common.errors import UsageError
 from ndino.formats.recipes import load_recipe
 from ndino.train import engine
 from ndino.train.build import build_model
@@ -23,7 +24,7 @@ from ndino.train.callbacks import StopOnSignal
 from ndino.train.checkpoints import COMPLETE, checkpoints_of, newest_complete_checkpoint
 from ndino.train.engine import run_stage, training_arguments
 from ndino.train.rows.index import open_index
-from ndino.train.stage import Stage, StageError, StageStopped
+from ndino.train.stage import Stage, StageError, StageStopped, require_inputs
 from ndino.train.trainer import NativeTrainer
 from tests.train.conftest import ROOT, ROWS, interrupt, mix_in_texts
 
@@ -328,20 +329,48 @@ def test_a_projector_stage_trains_on_rows_some_of_which_have_no_image(stage, rec
     assert manifest["rows"] == ROWS + 4 and manifest["steps"] == 6
 
 
-def test_a_projector_stage_without_any_image_is_refused(stage, recipe, tmp_path):
-    texts = [
+def texts(folder: Path) -> Path:
+    """Eight rows without an image."""
+    rows = [
         json.dumps({"id": str(number), "conversations": [{"from": "human", "value": "Chi sei?"}, answer]})
         for number in range(8)
         for answer in [{"from": "gpt", "value": f"Il numero {number}."}]
     ]
-    data = tmp_path / "texts.jsonl"
-    data.write_text("\n".join(texts) + "\n")
+    data = folder / "texts.jsonl"
+    data.write_text("\n".join(rows) + "\n")
+    return data
+
+
+def test_a_projector_stage_without_any_image_is_refused(stage, recipe, tmp_path):
+    data = texts(tmp_path)
     stage = dataclasses.replace(stage, data=data, recipe=dataclasses.replace(recipe, trainable="projector"))
     said = "no row has an image, so a stage that trains only the projector would learn nothing"
     with pytest.raises(StageError, match=said):
         run_stage(stage, on_step=quiet)
     problems = check(stage, Allocation(nodes=1, gpus=1), engine="native").problems
     assert [said in problem for problem in problems] == [True]
+
+
+@pytest.mark.parametrize("changes", [{"prompt": "plain"}, {"packing": True, "loss_average": "token"}])
+def test_a_stage_of_text_alone_needs_no_folder_of_images(stage, recipe, tmp_path, changes):
+    recipe = dataclasses.replace(recipe, max_steps=2, per_device_batch=2, **changes)
+    stage = dataclasses.replace(stage, data=texts(tmp_path), image_folder=tmp_path / "none", recipe=recipe)
+    allocation = Allocation(nodes=1, gpus=1)
+    require_inputs(stage)
+    assert not check(stage, allocation, engine="native").problems
+    run_stage(stage, on_step=quiet)
+    manifest = json.loads((stage.out / "manifest.json").read_text())
+    assert (manifest["rows"], manifest["rejected_rows"], manifest["steps"]) == (8, 0, 2)
+    before = build_model(stage.language_model, stage.vision_tower, stage.recipe)[0].state_dict()
+    moved = {name for name, value in weights(stage).items() if not torch.equal(value, before[name])}
+    assert moved and all("language_model" in name or "lm_head" in name for name in moved)
+    # With one image among them the folder is missing.
+    with stage.data.open("a") as file:
+        file.write(json.dumps({"id": "8", "image": "a.png", "conversations": []}) + "\n")
+    with pytest.raises(UsageError, match="none: no such folder"):
+        require_inputs(stage)
+    problems = check(stage, allocation, engine="native").problems
+    assert any("none: no such image folder" in problem for problem in problems)
 
 
 def test_one_process_trains_on_one_of_several_gpus(recipe, tmp_path, monkeypatch, capsys):
