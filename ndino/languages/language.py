@@ -75,7 +75,7 @@ def language(code: str) -> Language:
         raise LanguageError(
             f"language {code!r}: not among {', '.join(codes())} (remedy: write ndino/languages/{code}.yaml)"
         )
-    fields = read_fields(FOLDER / f"{code}.yaml")
+    fields = fields_of(code)
     # Apart, as scores depend on the other words.
     miniature = fields.pop("miniature", None) or {}
     try:
@@ -95,14 +95,17 @@ def language(code: str) -> Language:
         raise missing_field(code, error.args[0]) from error
 
 
-def read_fields(path: Path) -> dict[str, Any]:
-    """All that a language's file holds.
+def fields_of(code: str) -> dict[str, Any]:
+    """All that a language's file holds, unchecked; nothing for a language without a file.
 
     Raises:
         LanguageError: it is no YAML with fields; names the line.
     """
+    path = FOLDER / f"{code}.yaml"
     try:
         fields = parse_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
     except UnicodeDecodeError as error:
         raise LanguageError(f"{path}: {reason_of(error)} (remedy: save it as UTF-8)") from error
     except yaml.MarkedYAMLError as error:

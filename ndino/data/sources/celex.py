@@ -16,12 +16,6 @@ from ndino.common.parsing import parse_json
 from ndino.data.errors import DataError
 
 COLUMN = "celex_id"
-# The languages of the EU: our code, and the ISO 639-3 code that the Publications Office and Tesseract use.
-_EUROPEAN = """
-bg bul, cs ces, da dan, de deu, el ell, en eng, es spa, et est, fi fin, fr fra, ga gle, hr hrv, hu hun,
-it ita, lt lit, lv lav, mt mlt, nl nld, pl pol, pt por, ro ron, sk slk, sl slv, sv swe
-"""
-LANGUAGES = {code: name for code, name in (pair.split() for pair in _EUROPEAN.split(","))}
 # Sector, year, type and number; optionally a second number, a corrigendum, and the date of a consolidation.
 CELEX = re.compile(r"[0-9CE]\d{4}[A-Z]{1,2}\d{3,4}(?:\(\d{2}\))?(?:R\(\d{2}\))?(?:-\d{8})?", re.ASCII)
 SUFFIXES = (".txt", ".parquet", ".jsonl", ".jsonl.gz", ".tar.gz")

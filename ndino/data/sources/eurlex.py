@@ -42,7 +42,9 @@ from ndino.data.io.fetch import (
 )
 from ndino.data.io.inputs import file_inputs, folder_input
 from ndino.data.io.pdf import PdfError, Rendering, check_file
-from ndino.data.sources.celex import CELEX, LANGUAGES, list_files, read_numbers
+from ndino.data.sources.celex import CELEX, list_files, read_numbers
+from ndino.languages.known.published import published_sets
+from ndino.languages.known.tool_codes import code_for
 
 if TYPE_CHECKING:
     from ndino.data.io.pages import PageReader
@@ -95,7 +97,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--lang",
         default="it",
-        choices=LANGUAGES,
+        choices=published_sets()[SOURCE].languages,
         metavar="CODE",
         help="language of the documents (default: %(default)s)",
     )
@@ -122,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
     from ndino.data.io.ocr import open_tesseract
     from ndino.data.io.pages import PageReader, TextFilters
 
-    tesseract = open_tesseract(LANGUAGES[args.lang])
+    tesseract = open_tesseract(code_for("tesseract", args.lang))
     rendering, filters = Rendering(max_pages=args.pages), TextFilters()
     politeness, total = None, None
     if args.pdfs:
@@ -248,7 +250,7 @@ class PdfSource:
         url = self.url.format(celex=quote(celex, safe="()"), lang=self.lang, LANG=self.lang.upper())
         options = {
             "wanted": only_kinds("application/pdf"),
-            "headers": {"Accept": ACCEPT, "Accept-Language": LANGUAGES[self.lang]},
+            "headers": {"Accept": ACCEPT, "Accept-Language": code_for("eurlex", self.lang)},
         }
         try:
             contents = [self.fetcher.get(url, **options)]

@@ -23,6 +23,7 @@ from ndino.data.io.images import UnusableImageError, usable_image
 from ndino.data.io.repositories import SourceTable, image_bytes, inputs_of, open_repository, open_table
 from ndino.data.sources.gqa import run_gqa
 from ndino.formats.prompts import IMAGE_TOKEN
+from ndino.languages.known.tool_codes import code_for
 from ndino.languages.language import Language, language, missing_field
 
 TRAIN, TEST = "train", "test"
@@ -126,7 +127,7 @@ def _columns(name: str) -> tuple[str, ...]:
 
 def _rows_in(table: SourceTable, name: str, words: Language) -> list[int]:
     """The numbers of the rows in the language, read without the images."""
-    column, wanted = ("lang", words.code) if name == "mtvqa" else ("language", words.name)
+    column, wanted = "lang" if name == "mtvqa" else "language", code_for(name, words.code)
     return [
         row
         for row, content in table.read((column,), lambda _: True)

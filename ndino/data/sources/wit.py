@@ -31,6 +31,7 @@ from ndino.data.sources.wit_parquet import WitParquetTable
 from ndino.data.sources.wit_table import WitRow, WitTable
 from ndino.formats.prompts import IMAGE_TOKEN
 from ndino.languages.identify import in_language
+from ndino.languages.known.tool_codes import code_for
 from ndino.languages.language import editors_notes
 
 SOURCE = "wit"
@@ -157,7 +158,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _open(path: Path, language: str) -> WitTable | WitParquetTable:
-    return (WitParquetTable if path.suffix == PARQUET else WitTable)(path, language)
+    return (WitParquetTable if path.suffix == PARQUET else WitTable)(path, code_for("wit", language))
 
 
 def items(paths: Iterable[Path], language: str, width: int) -> Iterator[WitItem]:

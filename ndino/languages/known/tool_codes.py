@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ndino.languages.language import LanguageError, codes, language
+from ndino.languages.language import LanguageError, fields_of
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ def code_for(tool: str, code: str) -> str:
 
 def known_code(tool: str, code: str) -> str:
     """As `code_for`, but empty where the tool has no name for the language."""
-    written = language(code).words.get("codes", {}) if code in codes() else {}
-    return written[tool] if tool in written else TOOLS[tool].made(code)
+    written = fields_of(code).get("codes") or {}
+    return str(written[tool] or "") if tool in written else TOOLS[tool].made(code)
 
 
 def script_of_language(code: str) -> str:
     """The script of a language by ISO 15924 (``Latn``): that of its file, else the usual one; else empty."""
     import langcodes
 
-    if code in codes() and (written := language(code).words.get("script")):
+    if written := fields_of(code).get("script"):
         return written
     try:
         return langcodes.Language.get(code).maximize().script or ""
@@ -73,7 +73,7 @@ def _flores(code: str) -> str:
 
 
 def _english_name(code: str) -> str:
-    return language(code).name if code in codes() else ""
+    return fields_of(code).get("name") or ""
 
 
 def _num2words(code: str) -> str:

@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from ndino.common.errors import UsageError
 from ndino.data.errors import DataError
-from ndino.data.sources.celex import CELEX, LANGUAGES, list_files, read_numbers
+from ndino.data.sources.celex import CELEX, list_files, read_numbers
 from ndino.data.sources.eurlex import check_numbers
 
 NUMBERS = ["32006D0213", "32003R1330", "31979D0509"]
@@ -73,10 +73,6 @@ def test_repeated_and_invalid_numbers_have_a_fault(numbers):
     assert [document.name for document in found] == numbers
     assert sum(not document.fault for document in found) == len(set(numbers) & set(NUMBERS))
     assert {document.fault for document in found} <= {"", "not a CELEX number", "given twice"}
-
-
-def test_the_languages_of_the_eu():
-    assert len(LANGUAGES) == 24 and LANGUAGES["it"] == "ita" and LANGUAGES["el"] == "ell"
 
 
 @pytest.mark.parametrize("kind", ["txt", "parquet", "jsonl", "jsonl.gz", "tar.gz"])
