@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 from collections.abc import Sequence
 
 from rich import box
@@ -29,7 +30,8 @@ def _escape(text: str) -> str:
 def _markdown_cell(cell: Cell | None) -> str:
     if cell is None:
         return "–"
-    head = f"**{_escape(cell.score)}**" + (" \\*" if cell.starred else "") + f" {cell.verdict}".rstrip()
+    number = f"**{_escape(cell.score)}**" if cell.strong else _escape(cell.score)
+    head = number + (" \\*" if cell.starred else "") + f" {cell.verdict}".rstrip()
     return "<br>".join([head, *map(_escape, cell.details)])
 
 
@@ -57,7 +59,7 @@ def csv_text(tables: Sequence[ReportTable]) -> str:
         for name, cells in table.rows:
             for column, cell in zip(table.columns, cells, strict=True):
                 if cell is not None:
-                    value = cell.score.replace(",", "").replace("−", "-")
+                    value = _inert(cell.score.replace(",", "").replace("−", "-"))
                     notes = [cell.verdict, _inert("; ".join(cell.details))]
                     where = [table.key, _inert(name), _inert(column.name)]
                     writer.writerow([*where, value, "*" * cell.starred, *notes])
@@ -66,7 +68,9 @@ def csv_text(tables: Sequence[ReportTable]) -> str:
 
 def _inert(text: str) -> str:
     """Quote a text that a spreadsheet would run as a formula; a model can have any folder's name."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    if text[:1] not in ("=", "+", "-", "@", "\t", "\r") or re.fullmatch(r"[+-]\d+(\.\d+)?", text):
+        return text
+    return f"'{text}"
 
 
 _LATEX = {
@@ -117,7 +121,7 @@ def latex(tables: Sequence[ReportTable]) -> str:
 def _terminal_cell(cell: Cell | None) -> Text:
     if cell is None:
         return Text("–")
-    text = Text(f"{cell.score}{' *' if cell.starred else ''}", style="bold")
+    text = Text(f"{cell.score}{' *' if cell.starred else ''}", style="bold" if cell.strong else "")
     if cell.verdict:
         text.append(f" {cell.verdict}", style=f"not bold {VERDICT_STYLES[cell.verdict]}")
     for detail in cell.details:

@@ -15,13 +15,15 @@ _ALIKE = "all alike"
 class Cell:
     """A number as text, the lines below it, the verdict on the image, and than which models it is better.
 
-    ``better_than`` gives the cell an asterisk; in a cell about two models it names the worse one.
+    ``better_than`` gives the cell an asterisk; in a cell about two models it names the worse one. ``strong``:
+    the number stands out.
     """
 
     score: str
     details: tuple[str, ...] = ()
     verdict: Verdict = ""
     better_than: tuple[str, ...] = ()
+    strong: bool = True
 
     @property
     def starred(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ndino.results.breakdown import part_tables
 from ndino.results.comparison import tests_of_family
-from ndino.results.pair_table import pair_table
+from ndino.results.pair_table import pair_tables
 from ndino.results.statistics import ALPHA
 from ndino.results.summary import RESERVED, model_order
 from ndino.results.table_data import (
@@ -243,7 +243,7 @@ def build_tables(summary: Summary) -> list[ReportTable]:
             for part, chunk in enumerate(chunks, start=1)
         ),
         *part_tables(summary, others),
-        pair_table(summary, tasks_in_order(summary), perplexity_sets(summary)),
+        *pair_tables(summary, tasks_in_order(summary), perplexity_sets(summary)),
         more_metrics_table(summary),
     ]
     return [table for table in tables if table is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import re
 import shutil
@@ -14,7 +15,7 @@ import pytest
 from ndino.results.logs import ResultsError, read_training
 from ndino.results.report import format_duration, shared_facts, write_report
 from tests.browser import needs_chromium, run_page
-from tests.results.synthetic import write_rows, write_task, write_training
+from tests.results.synthetic import FAMILY, write_rows, write_task, write_training
 
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x00\x08\x1b[31m\x85\ud800\u202e</bdi></li>"
@@ -285,17 +286,19 @@ def all_right(run: Path) -> int:
 
 @pytest.mark.system
 @needs_chromium
-@pytest.mark.parametrize("width", [400, 1280])
-def test_a_browser_shows_the_tables_and_nothing_overflows(family_run, tmp_path, width):
+@pytest.mark.parametrize("width, pairs", [(400, None), (1280, [*itertools.combinations(FAMILY, 2)])])
+def test_a_browser_shows_the_tables_and_nothing_overflows(family_run, tmp_path, width, pairs):
     run = tmp_path / "run"
     shutil.copytree(family_run, run)
     answer_with(run, HOSTILE + "a" * 10_000)
-    seen = measure(write_report(run, title="x" * 300).page, width, tmp_path)
+    seen = measure(write_report(run, title="x" * 300, pairs=pairs).page, width, tmp_path)
     assert seen["inner"] == width
     assert seen["scroll"] <= width
     assert seen["beyond"] == []
     assert seen["hidden"] == seen["scrolled"] == 0
-    assert seen["tables"] == ["table-5", "table-6", "table-7", "others-1", "pairs", "more"]
+    # Of seven models' 21 pairs, each task and answer set has a table.
+    tested = ["pairs"] if pairs is None else [f"pairs-{number}" for number in range(1, 12)]
+    assert seen["tables"] == ["table-5", "table-6", "table-7", "others-1", *tested, "more"]
     assert "sees" in seen["first"]
     assert seen["shown"] and seen["images"] and seen["active"] == 0
     rows = (run / "eval" / "PT" / "gqa-it.jsonl").read_text().splitlines()[:3]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from itertools import chain
 
 import pytest
 
 from ndino.results.logs import read_run
+from ndino.results.render import csv_text, latex, markdown
 from ndino.results.summary import build_summary
 from ndino.results.table_data import Cell, percent, perplexity_number
 from ndino.results.tables import build_tables
-from tests.results.synthetic import write_task
+from tests.results.synthetic import write_perplexity, write_task
+from tests.results.test_summary import own_run
 
 
 def table(summary, key):
@@ -97,6 +101,44 @@ def test_pairs_show_both_p_values_and_the_discordant_counts(summary):
             "only IT: 3, only PT+IT: 10 of 40",
         ),
     )
+
+
+@pytest.mark.parametrize("models", range(2, 9))
+def test_tests_of_many_pairs_are_listed_below_each_other(tmp_path, models):
+    names = ["=first", *(f"own-model-{n}" for n in range(models - 1))]
+    run = own_run(tmp_path, names)
+    for number, name in enumerate(names):
+        write_perplexity(run, name, "mtvqa-it", [2.0 + number // 2 + row % 3 / 10 for row in range(30)])
+    pairs = [*itertools.combinations(names, 2)]
+    summary = build_summary(read_run(run), pairs=pairs)
+    tables = [each for each in build_tables(summary) if each.key.startswith("pairs")]
+    text = "\n".join(chain.from_iterable(each.legend for each in tables))
+    assert text.count("sign-flip") == text.count("not “equal”") == text.count("as a multiple") == 1
+    if models < 4:
+        assert [each.key for each in tables] == ["pairs"]
+        assert [column.name for column in tables[0].columns] == [f"{a} vs {b}" for a, b in pairs]
+        return
+    assert [(each.key, each.title) for each in tables] == [
+        ("pairs-1", "Do the models of a pair differ? GQA-IT (40 questions)"),
+        ("pairs-2", "Do the models of a pair differ? Perplexity of MTVQA-IT (30 answers)"),
+    ]
+    for each in tables:
+        assert [name for name, _ in each.rows] == [f"{a} vs {b}" for a, b in pairs]
+        assert len(each.columns) == 6 and sum(len(column.name) for column in each.columns) < 80
+        assert max(len(cell.score) for _, cells in each.rows for cell in cells) < 45
+        # A line a pair, but where the better score is no evidence.
+        assert {cell.details for _, cells in each.rows for cell in cells} <= {(), ("but not above majority",)}
+    scores, perplexities = (dict(each.rows) for each in tables)
+    first = scores["=first vs own-model-1"]
+    shown = ["own-model-1", "< 0.001", "< 0.001, exact", "0 of 40", "16 of 40"]
+    assert [cell.score for cell in first[1:]] == shown and first[0].better_than == ("=first",)
+    same = perplexities["=first vs own-model-0"]
+    assert [cell.score for cell in same[:4]] == ["1.000", "none shown", "1.00 [1.00, 1.00]", "1.000"]
+    assert perplexities["=first vs own-model-1"][1].score == "=first"
+    page = markdown("", [], tables)
+    assert page.count("\n| =first vs ") == 2 * (models - 1) and " | **'=first** |" not in page
+    assert ",'=first," in csv_text(tables) and ",=first" not in csv_text(tables)
+    assert latex(tables).count("\\begin{tabular}{lrrrrrr}") == 2
 
 
 def test_further_tasks_are_split_into_tables_that_fit(family_run):
