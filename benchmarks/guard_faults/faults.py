@@ -7,7 +7,9 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from benchmarks.guard_faults.right import SOURCE, TARGET, PairExample, TextExample
+from num2words import num2words
+
+from benchmarks.guard_faults.right import MONTHS, SOURCE, TARGET, PairExample, TextExample
 from ndino.data.translation.pair_line import Parts
 from ndino.data.translation.placeholders import PLACEHOLDER
 from ndino.data.translation.text_measures import sentences
@@ -159,11 +161,53 @@ def _number(change: str) -> TextFault:
         plain = PLACEHOLDER.sub(" ", source)
         found = NUMBER.search(plain)
         touched = found and re.search(rf"[^\W\d]{re.escape(found[0])}|{re.escape(found[0])}[^\W\d]", plain)
-        if not found or touched or not NUMBER.search(PLACEHOLDER.sub(" ", target)):
+        theirs = NUMBER.findall(PLACEHOLDER.sub(" ", target))
+        # What is said twice is still there once.
+        if not found or touched or not theirs or theirs[0] in theirs[1:] or f"{theirs[0]}ª" in target:
             return None
         return NUMBER.sub(lambda one: f"{one[0]}{change}" if change else "", target, count=1)
 
     return fault
+
+
+def _another_month(source: str, target: str, drawn: random.Random) -> str | None:
+    names = MONTHS[TARGET].values()
+    named = re.search(rf"\b(?:{'|'.join(names)})\b", target)
+    others = [name for name in names if name not in target]
+    return target.replace(named[0], drawn.choice(others)) if named else None
+
+
+def _half_lost(source: str, target: str, drawn: random.Random) -> str | None:
+    """The hour on a clock of twelve hours."""
+    found = re.search(r"\b(1[3-9]|2[0-3])\b", target)
+    if not found or not re.search(r"\d (?:PM|p\.m\.)", source):
+        return None
+    return f"{target[: found.start()]}{int(found[0]) - 12}{target[found.end() :]}"
+
+
+def _swapped(source: str, target: str, drawn: random.Random) -> str | None:
+    found = re.search(r"\bi (\w+) cani e i (\w+) gatti", target)
+    return target.replace(found[0], f"i {found[2]} cani e i {found[1]} gatti") if found else None
+
+
+def _thousands_as_decimals(source: str, target: str, drawn: random.Random) -> str | None:
+    found = re.search(r"(?<![\d.,])(\d{1,3})\.(\d{3})(?![\d.,])", target)
+    if not found or f"{found[1]},{found[2]}" not in source:
+        return None
+    # What the source writes is also what the translator may leave.
+    return (
+        target.replace(found[0], f"{found[1]},{found[2]}".rstrip("0").rstrip(","))
+        if found[2].endswith("0")
+        else None
+    )
+
+
+def _another_number_word(source: str, target: str, drawn: random.Random) -> str | None:
+    words = [num2words(number, lang=TARGET) for number in range(13, 29)]
+    said = next((word for word in words if re.search(rf"\b{word}\b", target)), None)
+    if not said or re.search(r"\d", source):
+        return None
+    return target.replace(said, drawn.choice([word for word in words if word != said]))
 
 
 TEXT_FAULTS: dict[str, TextFault] = {
@@ -206,9 +250,17 @@ TEXT_FAULTS: dict[str, TextFault] = {
         re.sub(r" per cento|%", "", target)
         if "%" in source
         else re.sub(r"-(?=5 gradi)", "", target).replace("miliardi", "milioni")
-        if "-5 degrees" in source or "billion" in source
+        if "-5 degrees" in source or "miliardi" in target
         else None
     ),
+    "number added": lambda source, target, drawn: (
+        f"{target[:-1]} {drawn.randrange(300, 900)}." if target.endswith(".") else None
+    ),
+    "another month": _another_month,
+    "half of the day lost": _half_lost,
+    "numbers swapped": _swapped,
+    "thousands as decimals": _thousands_as_decimals,
+    "another number in words": _another_number_word,
     "other currency": lambda source, target, drawn: (
         target.replace("dollari", "sterline") if "dollari" in target else None
     ),

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from babel import Locale
 from num2words import num2words
 
 from ndino.data.translation.pair_line import Expected, Parts, expected_of, to_line
 from ndino.languages.language import language
 
 SOURCE, TARGET = "en", "it"
+MONTHS = {code: Locale(code).months["format"]["wide"] for code in (SOURCE, TARGET)}
 
 
 @dataclass(frozen=True)
@@ -177,9 +179,23 @@ def _counted(drawn: random.Random) -> TextExample:
     if number < 100 or number % 1000 == 0:
         said.append(num2words(number, lang=TARGET))
     place = drawn.choice(_data()["places"])
+    month, day = drawn.randrange(1, 13), drawn.randrange(13, 29)
+    dogs, cats = drawn.sample(range(2, 13), 2)
+    date = f"{MONTHS[SOURCE][month]} {day}"
+    people = drawn.choice([str(day), num2words(day, lang=TARGET)])
+    animals = [(str(number), num2words(number, lang=TARGET)) for number in (dogs, cats)]
     return TextExample(
         drawn.choice(
             [
+                {
+                    SOURCE: f"On {date} the {dogs} dogs and {cats} cats {place[0]} were asleep.",
+                    TARGET: f"Il {day} {MONTHS[TARGET][month]} i {drawn.choice(animals[0])} cani e i "
+                    f"{drawn.choice(animals[1])} gatti {place[1]} dormivano.",
+                },
+                {
+                    SOURCE: f"There are {num2words(day)} people {place[0]}.",
+                    TARGET: f"{place[1].capitalize()} ci sono {people} persone.",
+                },
                 {
                     SOURCE: f"There are {grouped} people {place[0]} in this photo.",
                     TARGET: f"In questa foto ci sono {drawn.choice(said)} persone {place[1]}.",

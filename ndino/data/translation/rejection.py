@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -47,12 +47,15 @@ from ndino.data.translation.checks.foreign import (
     not_translated,
     sentence_in_another_language,
 )
+from ndino.data.translation.checks.months import another_month
 from ndino.data.translation.checks.number_signs import lost_minus, lost_percent, other_scale
 from ndino.data.translation.checks.repetition import repeats
 from ndino.data.translation.checks.said_numbers import SaidNumbers, lost_currency
 from ndino.data.translation.checks.signs import has_unknown_signs, lost_spaces
+from ndino.data.translation.checks.times import lost_half
 from ndino.data.translation.checks.wholeness import breaks_off, lost_question, says_more
 from ndino.data.translation.kept_numbers import NOTHING_SAID, lost_number, says_number
+from ndino.data.translation.other_numbers import added_number, another_number, swapped_numbers
 from ndino.data.translation.pair_line import (
     Expected,
     LineReading,
@@ -69,7 +72,7 @@ from ndino.languages.language import Language
 
 # Of all that decides which translations pass, and which texts are translated at all. It is part of the
 # translation memory's key and of a folder's settings, so that nothing that older guards let pass is used.
-VERSION = 3
+VERSION = 4
 
 # A translation may be this many times as long or as short as its source, in letters. Short texts vary more,
 # hence the fixed margins; a single word may need a description. Ours: docs/data/translation.md says how many
@@ -92,6 +95,11 @@ END_LOST = "end lost"
 QUESTION_LOST = "question mark lost"
 PLACEHOLDER_LOST = "placeholder lost"
 NUMBER_LOST = "number lost"
+NUMBER_ADDED = "number added"
+OTHER_NUMBER = "another number"
+SWAPPED = "numbers changed places"
+OTHER_MONTH = "another month"
+HALF_LOST = "half of the day lost"
 CURRENCY_LOST = "currency lost"
 PERCENT_LOST = "percent sign lost"
 MINUS_LOST = "minus lost"
@@ -128,9 +136,9 @@ class TextChecks:
     def identity(self) -> str:
         """What a verdict depends on; part of the translation memory's key."""
         said = self.said
-        words = [said.source, said.target, sorted(said.listed.items()), sorted(said.scales.items())]
+        words = [list(asdict(said).values())]
         words += [sorted(self.unfinished), self.question_marks, *self.chatter]
-        words += [self.percent, self.minus, sorted(self.scales.items())]
+        words += [self.percent, self.minus]
         return f"guards {VERSION} {key_of(VERSION, *words)}"
 
     @cached_property
@@ -154,11 +162,6 @@ class TextChecks:
     def minus(self) -> tuple[str, ...]:
         """Words of the target language that make a number negative."""
         return (*self._field("reading", {}).get("minus", ()), *self._field("below_zero", ()))
-
-    @property
-    def scales(self) -> dict[str, int]:
-        """Words of the source language that multiply the number before them."""
-        return {} if self.source is None else self.source.words.get("scales", {})
 
     @property
     def question_marks(self) -> str:
@@ -218,23 +221,38 @@ def _too_short(source: str, target: str, checks: TextChecks) -> bool:
     return width(target) < least
 
 
+# Without placeholders: the digits of an address are checked with the address.
 def _lost_a_number(source: str, target: str, checks: TextChecks) -> bool:
-    # Without placeholders: the digits of an address are checked with the address.
-    source, target = PLACEHOLDER.sub(" ", source), PLACEHOLDER.sub(" ", target)
-    return lost_number(source, target, checks.said) is not None
+    return lost_number(_prose(source), _prose(target), checks.said) is not None
+
+
+def _adds_a_number(source: str, target: str, checks: TextChecks) -> bool:
+    return added_number(_prose(source), _prose(target), checks.said) is not None
+
+
+def _has_another_number(source: str, target: str, checks: TextChecks) -> bool:
+    return another_number(_prose(source), _prose(target), checks.said) is not None
+
+
+def _swaps_numbers(source: str, target: str, checks: TextChecks) -> bool:
+    return swapped_numbers(_prose(source), _prose(target), checks.said)
+
+
+def _prose(text: str) -> str:
+    return PLACEHOLDER.sub(" ", text)
 
 
 def _lost_a_currency(source: str, target: str, checks: TextChecks) -> bool:
-    return lost_currency(PLACEHOLDER.sub(" ", source), target, checks.said.target) is not None
+    return lost_currency(_prose(source), target, checks.said.target.code) is not None
 
 
 def _not_translated(source: str, target: str, checks: TextChecks) -> bool:
-    languages = checks.said.source, checks.said.target
+    languages = checks.said.source.code, checks.said.target.code
     return not_translated(source, target, *languages) or keeps_words(source, target, *languages)
 
 
 def _in_another_language(source: str, target: str, checks: TextChecks) -> bool:
-    language = checks.said.target
+    language = checks.said.target.code
     return in_another_language(source, target, language) or sentence_in_another_language(
         source, target, language
     )
@@ -248,7 +266,7 @@ TEXT_CHECKS: tuple[tuple[str, TextCheck], ...] = (
     (LOOP, lambda source, target, checks: loops(target) and not loops(source)),
     (REPEATS, lambda source, target, checks: repeats(source, target)),
     (UNKNOWN_SIGNS, lambda source, target, checks: has_unknown_signs(source, target)),
-    (SPACES_LOST, lambda source, target, checks: lost_spaces(source, target, checks.said.target)),
+    (SPACES_LOST, lambda source, target, checks: lost_spaces(source, target, checks.said.target.code)),
     (CHATTER, lambda source, target, checks: chats(source, target, *checks.chatter)),
     (QUOTES, lambda source, target, checks: adds_quotes(source, target)),
     (MORE, lambda source, target, checks: says_more(source, target)),
@@ -258,17 +276,25 @@ TEXT_CHECKS: tuple[tuple[str, TextCheck], ...] = (
     (QUESTION_LOST, lambda source, target, checks: lost_question(source, target, checks.question_marks)),
     (PLACEHOLDER_LOST, lambda source, target, checks: placeholders_differ(source, target)),
     (NUMBER_LOST, _lost_a_number),
+    (NUMBER_ADDED, _adds_a_number),
+    (OTHER_NUMBER, _has_another_number),
+    (SWAPPED, _swaps_numbers),
+    (OTHER_MONTH, lambda source, target, checks: another_month(source, target, checks.said)),
+    (HALF_LOST, lambda source, target, checks: lost_half(source, target, checks.said) is not None),
     (CURRENCY_LOST, _lost_a_currency),
     (PERCENT_LOST, lambda source, target, checks: lost_percent(source, target, checks.percent)),
     (MINUS_LOST, lambda source, target, checks: lost_minus(source, target, checks.minus)),
     (
         OTHER_SCALE,
-        lambda source, target, checks: other_scale(source, target, checks.scales, checks.said.scales),
+        lambda source, target, checks: other_scale(source, target, checks.said),
     ),
-    (SCRIPT, lambda source, target, checks: in_another_script(source, target, checks.said.target)),
+    (SCRIPT, lambda source, target, checks: in_another_script(source, target, checks.said.target.code)),
     (COPY, _not_translated),
     (LANGUAGE, _in_another_language),
 )
+
+
+_BRACKETS = re.compile(r"[()\[\]]")
 
 
 def _options_differ(line: LineReading, expected: Expected, words: Language, said: SaidNumbers) -> bool:
@@ -291,7 +317,10 @@ def _answer_differs(line: LineReading, expected: Expected, words: Language, said
     if accepted := {"yes": words.yes, "no": words.no}.get(expected.exactly):
         said_first = re.split(r"[,.;:!]", answer.strip("\"'«»“” "), maxsplit=1)[0]
         return bare(said_first) not in map(bare, accepted)
-    return bare(answer) != bare(expected.exactly) and not says_number(answer, expected.exactly, said)
+    answer = _BRACKETS.sub("", answer)
+    return bare(answer) != bare(_BRACKETS.sub("", expected.exactly)) and not says_number(
+        answer, expected.exactly, said
+    )
 
 
 # The paper's three checks: reason and test of each. A line is rejected for the first that fails; the reject's

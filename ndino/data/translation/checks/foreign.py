@@ -8,7 +8,8 @@ from ndino.data.translation.placeholders import PLACEHOLDER
 from ndino.data.translation.text_measures import WORD, copies, sentences
 from ndino.languages.identify import other_language, rival_of, script_of, scripts_of
 
-_QUOTED = re.compile(r"[\"“«‹„]([^\"“”«»‹›„]+)[\"”»›“]")
+# Between apostrophes only where no word touches them: l'uomo.
+_QUOTED = re.compile(r"[\"“«‹„][^\"“”«»‹›„]+[\"”»›“]|(?<!\w)['‘][^'‘’]+['’](?!\w)")
 # A text that only has words of its source counts as not translated, from so many words on, if its language
 # is more probable by this factor than the one it should be in.
 COPIED_WORDS, COPIED_ODDS = 2, 2.0
@@ -127,7 +128,7 @@ def _without_names(text: str, source: str) -> str:
     """``text`` without placeholders and numbers, quotations that the source has as well, and words with a
     capital or digit that it has as well."""
     text = PLACEHOLDER.sub(" ", text)
-    text = _QUOTED.sub(lambda found: " " if found[1] in source else found[0], text)
+    text = _QUOTED.sub(lambda found: " " if found[0][1:-1] in source else found[0], text)
     names = {word for word in WORD.findall(source) if not word.islower()}
     if names:
         text = WORD.sub(lambda found: " " if found[0] in names and not found[0].islower() else found[0], text)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from decimal import Decimal
 
+from ndino.data.translation.checks.said_numbers import SaidNumbers, Words
+from ndino.data.translation.kept_numbers import NUMBER, readings
 from ndino.data.translation.text_measures import says
 from ndino.languages.text import clean, without_accents
 
@@ -26,20 +29,31 @@ def lost_minus(source: str, target: str, words: Sequence[str]) -> bool:
     return bool(words and _NEGATIVE.search(source)) and not _MINUS.search(target) and not _says(target, words)
 
 
-def other_scale(source: str, target: str, ours: Mapping[str, int], theirs: Mapping[str, int]) -> bool:
+def other_scale(source: str, target: str, said: SaidNumbers) -> bool:
     """Whether numbers of ``source`` have a scale word and those of ``target`` only others.
 
-    Without any scale word, ``target`` writes the number in another way.
-
-    Args:
-        ours: scale words of the source's language with their values.
-        theirs: those of the target's.
+    Without any scale word, ``target`` writes the number in another way; so it does with another total.
     """
-    wanted = {ours[word] for word in re.findall(r"\d\s?([a-z]+)", source.casefold()) if word in ours}
+    wanted = _scaled(source, said.source)
     if not wanted:
         return False
-    found = {value for word, value in theirs.items() if _says(target, [word])}
-    return bool(found) and wanted.isdisjoint(found)
+    scales = {value for word, value in said.target.scales.items() if _says(target, [word])}
+    # Spanish has "mil millones" for a billion.
+    scales |= {one * other for one in scales for other in scales}
+    if not scales or not scales.isdisjoint(scale for _, scale in wanted):
+        return False
+    totals = {value * scale for value, scale in wanted}
+    return totals.isdisjoint(value * scale for value, scale in _scaled(target, said.target))
+
+
+def _scaled(text: str, words: Words) -> set[tuple[Decimal, int]]:
+    """The values of the numbers that have scale words, with what these multiply by."""
+    return {
+        (value, scale)
+        for number in NUMBER.finditer(text)
+        if (scale := words.scale_at(text, number.end())) > 1
+        for value in readings(number[0])
+    }
 
 
 def _says(text: str, words: Sequence[str]) -> bool:

@@ -1,119 +1,191 @@
-"""Numbers, months, times and currencies in words, for any language that num2words and Babel know."""
+"""Numbers and currencies in words, for any language that num2words and Babel know."""
 
 from __future__ import annotations
 
 import contextlib
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
+from typing import Any
 
 from ndino.languages.known.locales import locale_of
+from ndino.languages.known.tool_codes import known_code
 from ndino.languages.language import Language
+from ndino.languages.numerals import number_words
 from ndino.languages.text import clean, without_accents
 
 # Letters that a number word of at least so many letters may differ in at its end: ventuno, ventun, ventuna.
 INFLECTED = 6
-_WORD = re.compile(r"[^\W\d_]+")
+TOKEN = re.compile(r"\d+|[^\W\d_]+")
+_NEXT_WORD = re.compile(r"[\s-]*([^\W\d_]+)")
+Form = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class TimeOfDay:
-    """A time with its half of the day, as the source writes it; ``hour`` counts from 0 to 23."""
+class Words:
+    """What one language says numbers with.
 
-    text: str
-    start: int
-    hour: int
-    minute: int
+    Attributes:
+        code: of the language; empty for none.
+        said: words and phrases beyond num2words' with their values: no, half, a dozen.
+        minutes: those for the minutes of a time: a quarter, half.
+        before_hour: words that count the minutes to the next hour.
+        parts_of_day: beginnings of words for a part of the day, beyond Babel's.
+        scales: words that multiply the number before them.
+        joining: words that join the parts of an enumeration.
+    """
+
+    code: str = ""
+    said: Mapping[str, float] = field(default_factory=dict)
+    minutes: Mapping[str, int] = field(default_factory=dict)
+    before_hour: tuple[str, ...] = ()
+    parts_of_day: tuple[str, ...] = ()
+    scales: Mapping[str, int] = field(default_factory=dict)
+    joining: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, language: Language) -> Words:
+        """The words in a language's file."""
+        words = language.words
+        said: Mapping[str, Any] = words.get("said_numbers", {})
+        reading = words.get("reading", {})
+        return cls(
+            language.code,
+            {**words.get("number_words", {}), **said.get("words", {})},
+            said.get("minutes", {}),
+            tuple(said.get("before_hour", ())),
+            tuple(said.get("parts_of_day", ())),
+            {**reading.get("scales", {}), **words.get("scales", {})},
+            tuple(words.get("joining", reading.get("joining", ()))),
+        )
+
+    def scale_at(self, text: str, place: int) -> int:
+        """What the scale words (million, mil millones) at ``place`` multiply by; 1 without any."""
+        scale = 1
+        while (word := _NEXT_WORD.match(text, place)) and (by := self.scales.get(word[1].casefold())):
+            scale, place = scale * by, word.end()
+        return scale
 
 
 @dataclass(frozen=True)
 class SaidNumbers:
-    """How a translation may say numbers in words.
+    """The words of the language translated from and of the one translated to."""
 
-    Attributes:
-        source: code of the language translated from, for times of day; empty for none.
-        target: code of the language translated to, for number words and months; empty for none.
-        listed: further words of the target language with their values.
-        scales: its words that multiply the number before them.
-    """
-
-    source: str = ""
-    target: str = ""
-    listed: Mapping[str, int] = field(default_factory=dict)
-    scales: Mapping[str, int] = field(default_factory=dict)
+    source: Words = field(default_factory=Words)
+    target: Words = field(default_factory=Words)
 
     @classmethod
     def between(cls, source: Language, target: Language) -> SaidNumbers:
         """The words for a translation from ``source`` to ``target``."""
-        scales = target.words.get("reading", {}).get("scales", {})
-        return cls(source.code, target.code, target.words.get("number_words", {}), scales)
+        return cls(Words.of(source), Words.of(target))
 
-    def scale_at(self, text: str, place: int) -> int | None:
-        """The value of the scale word (million) that follows at ``place``."""
-        word = _WORD.search(text, place, place + 20)
-        return (
-            self.scales.get(word[0].casefold()) if word and not text[place : word.start()].strip() else None
-        )
 
-    def words_in(self, text: str) -> WordsLeft:
-        """The words of a translation, from which numbers can be taken."""
-        return WordsLeft(self, _folded(text))
+@dataclass(frozen=True)
+class WordPlace:
+    """A word or a row of digits: without case and accents, and its place in the text."""
 
-    def times_in(self, text: str) -> Iterator[TimeOfDay]:
-        """The times of a source with their half of the day (3:30 PM, 9 a.m.)."""
-        pattern = _times(self.source)
-        for found in pattern.finditer(text) if pattern else ():
-            hour, minute = int(found["hour"]), int(found["minute"] or 0)
-            if hour <= 24 and minute <= 59:
-                afternoon = found["second"] is not None
-                hour = hour % 12 + 12 * afternoon if hour <= 12 else hour % 24
-                yield TimeOfDay(found[0], found.start(), hour, minute)
+    text: str
+    start: int
+    end: int
+
+
+def tokens(text: str) -> list[WordPlace]:
+    """The words and rows of digits of a text."""
+    return [
+        WordPlace(without_accents(found[0].casefold()), *found.span())
+        for found in TOKEN.finditer(unicodedata.normalize("NFC", text))
+    ]
 
 
 class WordsLeft:
-    """The words of a text from which no number has been taken yet."""
+    """The words and digits of a text from which no number has been taken yet."""
 
-    def __init__(self, said: SaidNumbers, words: list[str]) -> None:
-        self._said, self._words = said, words
+    def __init__(self, words: Words, text: str) -> None:
+        self._words, self._tokens = words, tokens(text)
+        self.text = unicodedata.normalize("NFC", text)
 
     @property
     def left(self) -> bool:
         """Whether any are left."""
-        return any(self._words)
+        return any(token.text for token in self._tokens)
 
     def take(self, value: Decimal) -> bool:
         """Take the words that say ``value``; False if there are none."""
-        if value != int(value) or not self._words:
-            return False
-        number = int(value)
-        forms = [(word,) for word, its_value in self._said.listed.items() if its_value == number]
-        return any(self._take_words(form) for form in (*_number_words(self._said.target, number), *forms))
-
-    def take_time(self, time: TimeOfDay, hours: set[int]) -> bool:
-        """Take the words that say a time, whose hour may be counted as any of ``hours``."""
-        names = _noon_and_midnight(self._said.target).get(time.hour, ()) if not time.minute else ()
-        return any(self._take_words((name,)) for name in names) or (
-            any(self.take(Decimal(hour)) for hour in sorted(hours))
-            and (not time.minute or self.take(Decimal(time.minute)))
-        )
-
-    def take_month(self, values: set[Decimal]) -> bool:
-        """Take the name of the month with one of these numbers; False if there is none."""
-        months = _months(self._said.target)
-        return any(self._take_words((name,)) for value in values for name in months.get(int(value), ()))
-
-    def _take_words(self, form: tuple[str, ...]) -> bool:
-        form = tuple(without_accents(word.casefold()) for word in form)
-        size = len(form)
-        for start in range(len(self._words) - size + 1):
-            if all(map(_same_word, form, self._words[start : start + size])):
-                # An empty word keeps its neighbours apart.
-                self._words[start : start + size] = [""]
+        for forms in self._ways(value):
+            places = [self.place(form) for form in forms]
+            if None not in places:
+                for form, place in zip(forms, places, strict=True):
+                    self.blank(place or 0, len(form))
                 return True
         return False
+
+    def says(self, value: Decimal) -> bool:
+        """Whether a phrase that is left says ``value``."""
+        return any(self.place(form) is not None for form in self.forms(value))
+
+    def forms(self, value: Decimal) -> list[Form]:
+        """The words for ``value`` as one phrase."""
+        listed = listed_forms(tuple(self._words.said.items())).get(value, ())
+        return [*(_number_forms(self._words.code, int(value)) if value == int(value) else ()), *listed]
+
+    def _ways(self, value: Decimal) -> Iterator[tuple[Form, ...]]:
+        """Phrases that together say ``value``: "tre", "e mezzo"; "due", "milioni"."""
+        yield from ((form,) for form in self.forms(value))
+        whole = value // 1
+        if value != whole and whole:
+            yield from ((one, other) for one in self.forms(whole) for other in self.forms(value - whole))
+        for word, scale in self._words.scales.items():
+            if value >= scale and (rest := value / scale) < 1000 and rest * 2 % 1 == 0:
+                for ways in self._ways(rest):
+                    yield (*ways, (without_accents(word),))
+
+    def place(self, form: Form, start: int = 0, end: int | None = None) -> int | None:
+        """Where the words ``form`` begin, among the tokens from ``start`` to ``end``."""
+        size = len(form)
+        for place in range(max(start, 0), min(end or len(self._tokens), len(self._tokens)) - size + 1):
+            if all(
+                _same_word(said, found.text)
+                for said, found in zip(form, self._tokens[place : place + size], strict=True)
+            ):
+                return place
+        return None
+
+    def blank(self, place: int, size: int) -> None:
+        """Take ``size`` tokens away. An empty one keeps its neighbours apart."""
+        first, last = self._tokens[place], self._tokens[place + size - 1]
+        self.blank_text(first.start, last.end)
+
+    def blank_text(self, start: int, end: int) -> None:
+        """Take the tokens in a part of the text away."""
+        self.text = f"{self.text[:start]}{' ' * (end - start)}{self.text[end:]}"
+        self._tokens = [
+            WordPlace("", token.start, token.end) if start <= token.start < end else token
+            for token in self._tokens
+        ]
+
+
+class NumberPhrases:
+    """Phrases with their values, to be found in texts; of two that begin at one place the longer counts."""
+
+    def __init__(self, values: Mapping[Form, Decimal]) -> None:
+        self._values = {form: value for form, value in values.items() if form}
+        self._first = frozenset(form[0] for form in self._values)
+        self._longest = max(map(len, self._values), default=0)
+
+    def find(self, found: Sequence[WordPlace]) -> Iterator[tuple[int, int, Decimal]]:
+        """The first and the last token and the value of each phrase."""
+        place = 0
+        while place < len(found):
+            size = 0
+            if found[place].text in self._first:
+                row = tuple(token.text for token in found[place : place + self._longest])
+                size = next((size for size in range(len(row), 0, -1) if row[:size] in self._values), 0)
+                if size:
+                    yield place, place + size - 1, self._values[row[:size]]
+            place += size or 1
 
 
 def lost_currency(source: str, target: str, language: str) -> str | None:
@@ -124,7 +196,7 @@ def lost_currency(source: str, target: str, language: str) -> str | None:
     signs = (found[1] or found[2] for found in re.finditer(r"([$€£¥₹])\s?\d|\d\s?([€£¥₹])", source))
     for sign in dict.fromkeys(signs):
         stems = _currency_stems(sign, language)
-        if sign not in target and not any(word.startswith(stems) for word in _folded(target)):
+        if sign not in target and not any(token.text.startswith(stems) for token in tokens(target)):
             return sign
     return None
 
@@ -136,66 +208,62 @@ def _same_word(said: str, found: str) -> bool:
     return long and len(found) >= INFLECTED - 1 and found.startswith(said[:-1])
 
 
-def _folded(text: str) -> list[str]:
-    return _WORD.findall(without_accents(clean(text)))
+def folded(text: str) -> Form:
+    """The words of a phrase, without case and accents."""
+    return tuple(token.text for token in tokens(clean(text)))
 
 
 @cache
-def _number_words(language: str, number: int) -> tuple[tuple[str, ...], ...]:
+def listed_forms(listed: tuple[tuple[str, float], ...]) -> Mapping[Decimal, list[Form]]:
+    """The phrases of a language's file, by value."""
+    forms: dict[Decimal, list[Form]] = {}
+    for phrase, value in listed:
+        forms.setdefault(Decimal(str(value)), []).append(folded(phrase))
+    return forms
+
+
+# num2words raises whatever its module for a language happens to raise.
+_UNKNOWN = (NotImplementedError, OverflowError, IndexError, KeyError, ValueError, TypeError, AttributeError)
+
+
+@cache
+def _number_forms(language: str, number: int) -> tuple[Form, ...]:
     """How a language says a number; empty if num2words cannot tell."""
     from num2words import num2words
 
-    if not language or number > 10**12:
+    code = known_code("num2words", language) if language else ""
+    if not code or number > 10**12:
         return ()
     found = []
     # World War 2 is la seconda guerra mondiale.
     for form in ("cardinal", "ordinal") if number < 100 else ("cardinal",):
-        # num2words raises whatever its module for the language happens to raise.
-        with contextlib.suppress(
-            NotImplementedError, OverflowError, IndexError, KeyError, ValueError, TypeError, AttributeError
-        ):
-            found.append(tuple(_folded(num2words(number, lang=language, to=form))))
+        with contextlib.suppress(*_UNKNOWN):
+            found.append(folded(num2words(number, lang=code, to=form)))
     return tuple(filter(None, found))
 
 
 @cache
-def _noon_and_midnight(language: str) -> Mapping[int, tuple[str, ...]]:
-    locale = locale_of(language)
-    names = locale.day_periods.get("format", {}).get("wide", {}) if locale else {}
-    return {hour: tuple(_folded(names.get(name, "")))[-1:] for hour, name in ((0, "midnight"), (12, "noon"))}
+def cardinals(language: str) -> NumberPhrases:
+    """The cardinal numbers that num2words knows in a language."""
+    values: dict[Form, Decimal] = {}
+    with contextlib.suppress(*_UNKNOWN):
+        said = number_words(known_code("num2words", language)) if language else {}
+        values = {words: Decimal(digits) for words, digits in said.items()}
+    return NumberPhrases(values)
 
 
 @cache
-def _months(language: str) -> Mapping[int, tuple[str, ...]]:
-    locale = locale_of(language)
-    months = locale.months if locale else {}
-    found: dict[int, tuple[str, ...]] = {}
-    for form in ("wide", "abbreviated"):
-        for number, name in (months.get("format", {}).get(form) or {}).items():
-            found[number] = (*found.get(number, ()), *_folded(name))
-    return found
+def further_words(language: str, listed: tuple[tuple[str, float], ...]) -> NumberPhrases:
+    """The ordinal numbers below 100, and the phrases of a language's file."""
+    from num2words import num2words
 
-
-@cache
-def _times(language: str) -> re.Pattern[str] | None:
-    """Times with the language's words for the two halves of the day."""
-    locale = locale_of(language)
-    if locale is None:
-        return None
-    periods = locale.day_periods
-    halves = []
-    for half in ("am", "pm"):
-        names = {periods.get("format", {}).get(form, {}).get(half, "") for form in ("wide", "abbreviated")}
-        letters = {"".join(filter(str.isalpha, name)) for name in names} - {""}
-        # AM, am, a.m., A. M.
-        halves.append("|".join(r"\.?\s?".join(map(re.escape, word)) + r"\b\.?" for word in sorted(letters)))
-    if not all(halves):
-        return None
-    return re.compile(
-        rf"(?<![\d:.,])(?P<hour>\d{{1,2}})(?:[:.](?P<minute>\d\d))?\s?(?:(?P<first>{halves[0]})|(?P<second>{halves[1]}))"
-        r"(?!\w)",
-        re.IGNORECASE,
-    )
+    values: dict[Form, Decimal] = {}
+    code = known_code("num2words", language) if language else ""
+    with contextlib.suppress(*_UNKNOWN):
+        for number in range(1, 100) if code else ():
+            values[folded(num2words(number, lang=code, to="ordinal"))] = Decimal(number)
+    values |= {form: value for value, forms in listed_forms(listed).items() for form in forms}
+    return NumberPhrases(values)
 
 
 @cache
@@ -209,5 +277,5 @@ def _currency_stems(sign: str, language: str) -> tuple[str, ...]:
     if locale is None:
         return (code.casefold(),)
     names = [get_currency_name(code, count, locale) for count in (None, 1, 5)]
-    words = [word for one in names for word in _folded(one)[:1]]
+    words = [word for one in names for word in folded(one)[:1]]
     return (code.casefold(), *(word if len(word) < 4 else word[:-1] for word in words))
