@@ -25,6 +25,8 @@ ACCELERATE = -m accelerate.commands.launch --multi_gpu --num_machines 1 --num_pr
   --mixed_precision no --dynamo_backend no
 
 flag = $(if $($(2)),$(1) "$($(2))")
+# From the command line alone: in the environment LANGUAGE belongs to gettext, and holds such as en_US:en.
+LANG_FLAG = $(if $(filter command line,$(origin LANGUAGE)),--lang "$(LANGUAGE)")
 # A target's missing variable is reported before anything is installed.
 need = $(if $(filter $(1),$(MAKECMDGOALS)),$(if $($(2)),,$(error make $(1): $(2) is missing (remedy: $(3)))))
 $(call need,eval,MODEL,make eval MODEL=runs/demo/mlp-pt-it/model DATA=runs/demo/data/benchmarks)
@@ -141,8 +143,8 @@ debian-packages:
 	      >/dev/null || echo "They could not be installed; the tests that need them are skipped and named at the end."; \
 	  else echo "Not installed, and only root can:$$missing. The tests that need them are skipped and named at the end."; fi
 
-eval: setup ## score MODEL= on the Italian tasks (TASKS= DATA= LIMIT= BATCH= BACKEND= OUT= GPUS= SHUFFLE=1 BLANK=1)
-	@$(PY) $(if $(filter-out 1,$(GPUS)),$(ACCELERATE)) -m ndino evaluate $(call flag,--model,MODEL) $(call flag,--tasks,TASKS) $(call flag,--data,DATA) \
+eval: setup ## score MODEL= on the tasks of LANGUAGE= (default it; TASKS= DATA= LIMIT= BATCH= BACKEND= OUT= GPUS= SHUFFLE=1 BLANK=1)
+	@$(PY) $(if $(filter-out 1,$(GPUS)),$(ACCELERATE)) -m ndino evaluate $(call flag,--model,MODEL) $(call flag,--tasks,TASKS) $(LANG_FLAG) $(call flag,--data,DATA) \
 	  $(call flag,--limit,LIMIT) $(call flag,--batch,BATCH) $(call flag,--backend,BACKEND) $(call flag,--out,OUT) \
 	  $(if $(filter-out 0,$(SHUFFLE)),--shuffle $(SHUFFLE)) $(if $(filter-out 0,$(BLANK)),--blank)
 

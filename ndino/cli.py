@@ -44,9 +44,14 @@ COMMANDS = {
     "convert": Command(
         "ndino.export.command", "convert an upstream checkpoint to Hugging Face format", "start it again"
     ),
-    "evaluate": Command("ndino.evaluation.commands.evaluate", "score models on the Italian tasks"),
+    "evaluate": Command("ndino.evaluation.commands.evaluate", "score models on the tasks of a language"),
     "rescore": Command(
         "ndino.evaluation.commands.rescore", "apply today's metrics to kept answers, without a model"
+    ),
+    "tasks": Command(
+        "ndino.evaluation.commands.tasks",
+        "write the tasks of a language for lmms-eval's own command line",
+        "start it again",
     ),
     "perplexity": Command(
         "ndino.evaluation.perplexity.command", "measure a model's perplexity on a set of answers"

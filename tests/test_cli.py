@@ -199,6 +199,7 @@ REAL: dict[str, tuple[Callable[[pytest.FixtureRequest], None], str]] = {
         for_evaluate,
         "runs/eval/mlp-pt-it/results.json",
     ),
+    "ndino tasks es --out tasks_es": (nothing, "tasks_es/ndino_es.yaml"),
     "ndino rescore runs/eval/it --data data/benchmarks": (for_rescore, "runs/eval/it/results.json"),
     "ndino perplexity --model runs/demo/mlp-long/model --data answers.jsonl --images images": (
         for_perplexity,

@@ -62,6 +62,13 @@ def test_eval_passes_on_what_it_is_told():
         assert (options.shuffle, options.blank) == asked
 
 
+def test_a_language_is_taken_from_makes_command_line_and_not_from_gettexts_variable(monkeypatch):
+    monkeypatch.setitem(ENVIRONMENT, "LANGUAGE", "en_US:en")
+    assert parser("evaluate").parse_args(passed_on("eval", "MODEL=m")[3:]).lang is None
+    given = passed_on("eval", "MODEL=m", "LANGUAGE=es")
+    assert parser("evaluate").parse_args(given[3:]).lang == ["es"]
+
+
 def test_eval_on_several_gpus_is_launched_by_accelerate():
     command = passed_on("eval", "MODEL=m", "GPUS=4")
     assert command[:2] == ["-m", "accelerate.commands.launch"]

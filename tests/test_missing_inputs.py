@@ -20,7 +20,7 @@ LEAVES = {
     for program, made in PARSERS.items()
     if not any(isinstance(action, argparse._SubParsersAction) for action in made._actions)
 }
-NO_INPUT = {"ndino cluster gpus"}
+NO_INPUT = {"ndino cluster gpus", "ndino tasks"}
 STAGE = ["launch/recipes/mlp.yaml", "--out", "out"]
 START = ["--language-model", "launch", "--vision-tower", "launch"]
 DATA = ["--data", "data.jsonl", "--images", "launch"]

@@ -15,10 +15,11 @@ from PIL import Image
 
 from miniature.worlds.questions import LETTERS, ChoiceQuestion, WorldQuestion
 from miniature.worlds.signs import SHEET_QUESTION, SIGN_QUESTION, WORDS, draw_sign, random_sheet
-from ndino.evaluation.tasks.instructions import LETTER_ANSWER, SHORT_ANSWER
+from ndino.evaluation.tasks.instructions import letter_answer, short_answer
 from ndino.formats.llava_json import write_conversations
 from ndino.formats.prompts import IMAGE_TOKEN
 
+SHORT_ANSWER, LETTER_ANSWER = short_answer("it"), letter_answer("it")
 LONG_QUESTION = "Descrivi in dettaglio questa immagine."
 # Images of the world per sign, and per exam sheet.
 IMAGES_PER_SIGN, IMAGES_PER_SHEET = 5, 20

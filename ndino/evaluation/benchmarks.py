@@ -7,13 +7,13 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ndino.common.errors import UsageError, UserError
+from ndino.common.errors import UserError
 from ndino.common.files import atomic_file, digest_of, key_of, write_json
 from ndino.common.images import READING_VERSION
 from ndino.common.parsing import read_json
@@ -30,7 +30,16 @@ from ndino.evaluation.parts import parts_of
 from ndino.evaluation.provenance import data_revision
 from ndino.evaluation.shuffle import seed_of
 from ndino.evaluation.standard_errors import standard_errors
-from ndino.evaluation.tasks.instructions import LANGUAGE
+from ndino.evaluation.tasks.instructions import without_instruction
+from ndino.evaluation.tasks.readiness import (
+    NeededDataset,
+    left_out_note,
+    missing_datasets,
+    other_language_note,
+    require_in_folder,
+    require_on_hub,
+)
+from ndino.evaluation.tasks.templates import TEMPLATE_CODE
 from ndino.formats.hub_folders import content_key
 from ndino.formats.prompts import IMAGE_TOKEN
 from ndino.formats.questions.table import Questions, read_questions
@@ -68,6 +77,7 @@ class Benchmarks:
         cache: where ``datasets`` may cache what it has read of ``data``.
         limit: number of questions of each task, from the first; None for all.
         task_type: lmms-eval's name for the model's interface, ``simple`` or ``chat``.
+        only_with_data: leave out the tasks whose datasets are not in ``data``, with a note, unless all are.
 
     Raises:
         SetupError: a task is unknown, or a dataset is missing in ``data``, or on the hub without ``data``.
@@ -81,6 +91,7 @@ class Benchmarks:
         cache: Path | None = None,
         limit: int | None = None,
         task_type: str = "simple",
+        only_with_data: bool = False,
     ) -> None:
         self.data, self.cache, self.limit, self.task_type = data, cache, limit, task_type
         self.index = TaskIndex(names)
@@ -94,7 +105,7 @@ class Benchmarks:
         self._depends: dict[str, dict[str, Any]] = {}
         self.groups: dict[str, list[str]] = {}
         self.names = list(dict.fromkeys(task for name in names for task in self._expand(name)))
-        self._check_data()
+        self._check_data(only_with_data)
 
     def _expand(self, name: str) -> list[str]:
         parts = self.index.parts(name)
@@ -121,32 +132,36 @@ class Benchmarks:
         found = self.index.config(name).get("metadata")
         return found if isinstance(found, dict) else {}
 
-    def _check_data(self) -> None:
-        missing = [
-            (dataset, name)
-            for name in self.names
-            for dataset in self._datasets[name]
-            if not (folder := (self.data or Path()) / dataset).is_dir() or not any(folder.iterdir())
-        ]
-        if self.data is not None and missing:
-            absent, empty = [], []
-            for dataset, name in missing:
-                found = empty if (self.data / dataset).is_dir() else absent
-                found.append(f"{dataset}/ for the task {name}")
-            lacks = "; ".join(
-                ([f"has no {', no '.join(absent)}"] if absent else [])
-                + ([f"holds an empty folder {', '.join(empty)}"] if empty else [])
-            )
-            raise SetupError(
-                f"{self.data}: {lacks} "
-                "(remedy: put it there as the task's README says, or choose others with --tasks)"
-            )
-        for dataset, name in missing:
-            if dataset in self._metadata(name).get("not_on_hub", []):
-                raise UsageError(
-                    f"task {name}: {dataset} is not on the hub (remedy: get it as the task's README says and "
-                    "give its folder with --data, or choose others with --tasks)"
-                )
+    def _check_data(self, only_with_data: bool) -> None:
+        missing = missing_datasets(self._needed(), self.data or Path())
+        if self.data is None:
+            require_on_hub(missing)
+            return
+        gone = {one.task for one in missing}
+        if not only_with_data or gone >= {*self.names}:
+            require_in_folder(missing, self.data)
+        elif gone:
+            self.names = [name for name in self.names if name not in gone]
+            self.groups = {
+                group: [name for name in names if name not in gone] for group, names in self.groups.items()
+            }
+            self.notes += (left_out_note(missing, self.data),)
+
+    def _needed(self) -> Iterator[NeededDataset]:
+        for name in self.names:
+            code, apart = self.index.code(name), self._metadata(name).get("not_on_hub", [])
+            for place, dataset in enumerate(self._datasets[name]):
+                translated = not place and code not in (None, TEMPLATE_CODE)
+                yield NeededDataset(dataset, name, code, not translated and dataset not in apart)
+
+    def note_other_languages(self, names: Iterable[str]) -> None:
+        """Note which of these tasks have questions that seem to be in another language."""
+        for name in names:
+            if (code := (task := self.task(name)).code) is None:
+                continue
+            asked = (without_instruction(task.prompt(number), code) for number in range(self.size(name)))
+            note = other_language_note(name, self._datasets[name][0], asked, code)
+            self.notes += () if note is None else (note,)
 
     def load(self, control: str = RIGHT) -> None:
         """Load all tasks, with the right images or with those of a control.
@@ -245,7 +260,7 @@ class Benchmarks:
             "definition": key_of(definition),
             # How images are opened. Other people's tasks open theirs.
             "images": READING_VERSION if task.is_ours else None,
-            "language": language(LANGUAGE).scores_identity if task.is_ours else None,
+            "language": None if task.code is None else language(task.code).scores_identity,
         }
         return self._depends[name]
 
@@ -294,7 +309,10 @@ class Benchmarks:
             shown = {s.doc_id: shown_images(task, s.doc_id, seen) for s in found.samples}
         hashes = {row["doc_id"]: row["doc_hash"] for row in right}
         samples = sorted(found.samples, key=lambda sample: sample.doc_id)
-        rows = [sample_row(s, shown[s.doc_id], hashes.get(s.doc_id), shuffled=bool(control)) for s in samples]
+        rows = [
+            sample_row(s, shown[s.doc_id], hashes.get(s.doc_id), shuffled=bool(control), code=task.code)
+            for s in samples
+        ]
         columns = self._metadata(name).get("parts", [])
         for row, sample in zip(rows, samples, strict=True):
             row |= {"parts": parts} if (parts := parts_of(sample.document, columns)) else {}

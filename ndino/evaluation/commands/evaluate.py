@@ -1,4 +1,4 @@
-"""``ndino evaluate``: score models on the Italian tasks, or on any other task of lmms-eval."""
+"""``ndino evaluate``: score models on our tasks, in any language, or on others of lmms-eval."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ from ndino.evaluation.processes import Processes
 from ndino.evaluation.progress import patience
 from ndino.evaluation.provenance import made_with
 from ndino.evaluation.store import ResultsStore, hold
+from ndino.evaluation.tasks.instructions import require_tasks
 
 HELP = """
-Score models on the Italian tasks, or on any other task of lmms-eval.
+Score models on our tasks, in Italian or another language (--lang), or on any other task of lmms-eval.
 
 Each finished task is written to OUT/NAME/TASK.jsonl (one line for each question) and OUT/NAME/results.json.
 Every answer is kept in OUT/.cache/answers/NAME as soon as its batch is done; rerun to resume.
@@ -60,6 +61,7 @@ Backends:
 EXAMPLES = (
     "ndino evaluate --model runs/demo/mlp-pt-it/model --data runs/demo/data/benchmarks",
     "ndino evaluate --model IT=runs/a/model --model PT+IT=runs/b/model --tasks pope-it,gqa-it --shuffle",
+    "ndino evaluate --model runs/es/mlp-pt-it/model --lang es --data data/benchmarks_es/benchmarks",
 )
 
 
@@ -76,9 +78,14 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         "--tasks",
         type=comma_separated,
-        default=["ndino-it"],
         metavar="TASKS",
         help="tasks or groups, comma-separated (default: ndino-it)",
+    )
+    add(
+        "--lang",
+        type=comma_separated,
+        metavar="CODES",
+        help="the tasks of these languages, such as es or it,es, for which --data has data",
     )
     add(
         "--data",
@@ -139,6 +146,7 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
     _environment(options)
     backend = parse_backend(options.backend)
     names = _names(options)
+    tasks = _tasks(options)
     out = options.out.resolve()
     processes = Processes.join()
     if processes.count > 1 and backend.kind.startswith("vllm"):
@@ -153,8 +161,9 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
         stores = {model.name: ResultsStore(out / model.name, model) for model in models}
         with quiet_libraries(), working_directory(options.data):
             benchmarks = Benchmarks(
-                options.tasks,
+                tasks,
                 data=options.data,
+                only_with_data=options.lang is not None,
                 cache=out / ".cache",
                 limit=options.limit,
                 task_type="simple" if model_class(backend).is_simple else "chat",
@@ -170,6 +179,8 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
             for model in models:
                 if pending[model.name]:
                     require_askable(model, backend, benchmarks)
+            asked = dict.fromkeys(task for found in pending.values() for task, _ in found)
+            benchmarks.note_other_languages(asked)
             # A control looks at every image, so a finished one is not loaded again.
             unfinished = dict.fromkeys(each for found in pending.values() for each in found)
             for task, control in unfinished:
@@ -218,6 +229,20 @@ def _names(options: argparse.Namespace) -> list[tuple[str, str]]:
     if twice := {name for name in names if names.count(name) > 1}:
         raise UsageError(f"two models are called {', '.join(twice)} (remedy: --model NAME=FOLDER)")
     return named
+
+
+def _tasks(options: argparse.Namespace) -> list[str]:
+    """The tasks and groups that are asked for."""
+    if options.lang is None:
+        return options.tasks or ["ndino-it"]
+    if options.tasks is not None:
+        code = options.lang[0]
+        raise UsageError(
+            f"--lang goes without --tasks (remedy: --tasks with tasks of the language, such as pope-{code})"
+        )
+    for code in options.lang:
+        require_tasks(code)
+    return [f"ndino-{code}" for code in options.lang]
 
 
 def _evaluate(run: EvaluationRun) -> None:

@@ -25,7 +25,8 @@ answering
     ``Instance`` and ``unwrap_generation_output``: wraps a model's ``generate_until``, so that answers are
     stored batch by batch and progress is reported.
 metrics
-    ``exact_match_hf_evaluate``, the paper's exact match, and ``mean``, to recognise it.
+    ``exact_match_hf_evaluate``, the paper's exact match, ``EvalAIAnswerProcessor``, VQA's own, and
+    ``mean``, to recognise it.
 surroundings
     Process-wide state: ``os.chdir`` into the data folder, where ``datasets`` looks before it asks the hub;
     the variables ``LMMS_EVAL_DATASETS_CACHE``, ``NDINO_SHUFFLE``, ``HF_HUB_OFFLINE`` and

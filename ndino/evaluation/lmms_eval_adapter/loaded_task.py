@@ -26,16 +26,21 @@ class LoadedTask:
 
     Attributes:
         task: lmms-eval's ``ConfigurableTask``. Its annotations do not match what it returns, hence Any.
-        is_ours: whether it is a task of ``tasks_it/``. Scoring of other tasks may want more than a text.
+        code: of the language of one of our tasks, such as ``it``; None for other people's.
     """
 
     name: str
     task: Any
-    is_ours: bool
+    code: str | None
 
     def __len__(self) -> int:
         """Number of documents."""
         return len(self.task.eval_docs_no_media)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is one of our tasks. Scoring of other tasks may want more than a text."""
+        return self.code is not None
 
     @property
     def version(self) -> Any:

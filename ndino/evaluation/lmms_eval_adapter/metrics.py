@@ -19,3 +19,10 @@ def is_mean(total: Callable[..., Any]) -> bool:
     from lmms_eval.api.metrics import mean
 
     return total is mean
+
+
+def vqa_normalised(answer: str) -> str:
+    """An answer as VQA's evaluation server normalises it: English articles, number words and punctuation."""
+    from lmms_eval.tasks._task_utils.vqa_eval_metric import EvalAIAnswerProcessor
+
+    return EvalAIAnswerProcessor()(answer)

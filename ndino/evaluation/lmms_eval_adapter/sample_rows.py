@@ -10,7 +10,7 @@ from typing import Any
 from ndino.evaluation.lmms_eval_adapter.answering import image_digests
 from ndino.evaluation.lmms_eval_adapter.evaluator import EvaluatedSample, is_number
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
-from ndino.evaluation.tasks.instructions import LETTER_ANSWER, SHORT_ANSWER
+from ndino.evaluation.tasks.instructions import without_instruction
 
 NAMED = 2  # documents that a difference names
 
@@ -25,16 +25,24 @@ def shown_images(task: LoadedTask, doc_id: int, seen: Mapping[int, list[str]]) -
 
 
 def sample_row(
-    sample: EvaluatedSample, shown: list[str] | None, doc_hash: str | None, *, shuffled: bool
+    sample: EvaluatedSample,
+    shown: list[str] | None,
+    doc_hash: str | None,
+    *,
+    shuffled: bool,
+    code: str | None,
 ) -> dict[str, Any]:
-    """The row of an answered document, with the digests of the images that it showed."""
+    """The row of an answered document, with the digests of the images that it showed.
+
+    ``code`` is that of the task's language; None for other people's tasks.
+    """
     # lmms-eval's own doc_hash is the same for every document of a task.
     content = json.dumps(sample.document, sort_keys=True, ensure_ascii=False, default=str)
     content += json.dumps(shown)
     return {
         "doc_id": sample.doc_id,
         "doc_hash": doc_hash or hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()[:32],
-        **_asked(sample.prompt),
+        **_asked(sample.prompt, code),
         **_images(shown),
         "target": _target(sample.target),
         # An unpaired surrogate cannot be written as UTF-8.
@@ -58,7 +66,7 @@ def difference(task: LoadedTask, size: int, rows: Sequence[Mapping[str, Any]]) -
     texts = [
         number
         for number in both
-        if differ({**_asked(task.prompt(number)), "target": _target(task.target(number))}, number)
+        if differ({**_asked(task.prompt(number), task.code), "target": _target(task.target(number))}, number)
     ]
     if texts:
         return f"other questions or right answers: {_named(texts)}"
@@ -78,8 +86,8 @@ def _named(documents: Sequence[int]) -> str:
     return f"document{'s' if len(documents) > 1 else ''} {named}"
 
 
-def _asked(prompt: str) -> dict[str, str]:
-    question = prompt.removesuffix(SHORT_ANSWER).removesuffix(LETTER_ANSWER)
+def _asked(prompt: str, code: str | None) -> dict[str, str]:
+    question = prompt if code is None else without_instruction(prompt, code)
     digest = hashlib.sha256(question.encode(errors="surrogatepass")).hexdigest()
     return {"question": question, "question_sha256": digest}
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +15,7 @@ from ndino.common.errors import UsageError, UserError, reason_of, remedy_for, wi
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.lmms_eval_adapter.local_rows import task_of_rows
+from ndino.evaluation.tasks.templates import TEMPLATE_CODE, languages_to_write, write_tasks
 from ndino.formats.questions.table import Questions
 
 if TYPE_CHECKING:
@@ -27,12 +31,30 @@ REALLY_CLOSE = 0.8
 class TaskIndex:
     """lmms-eval's tasks, at least those that ``names`` need.
 
+    Those of other languages than Italian are written when they are named, to a temporary folder, so that they
+    are always those of today's templates.
+
     Raises:
         SetupError: our tasks are not laid over lmms-eval.
+        LanguageError: the file of a language lacks what its tasks need.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.manager = _manager(names)
+        import lmms_eval.tasks
+
+        laid = Path(lmms_eval.tasks.__file__).parent / OUR_FOLDER
+        if not laid.is_dir():
+            raise SetupError("our tasks are not laid over lmms-eval (remedy: make setup)")
+        # Folder of tasks -> code of their language.
+        self._ours = {laid: TEMPLATE_CODE}
+        self.manager = _manager([laid])
+        if written := languages_to_write(names, self.manager.task_index):
+            folder = Path(tempfile.mkdtemp(prefix="ndino-tasks-"))
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self._ours |= {write_tasks(code, folder / code): code for code in written}
+            self.manager = _manager([*self._ours])
+        if not all(name in self.manager.task_index for name in names):
+            self.manager = _manager([*self._ours], others=True)
 
     def config(self, name: str) -> dict[str, Any]:
         """The YAML of a task or group, its includes resolved; functions are not imported."""
@@ -55,21 +77,26 @@ class TaskIndex:
         if name not in index:
             close = difflib.get_close_matches(name, index, n=3, cutoff=REALLY_CLOSE)
             meant = f"{' or '.join(close)}; otherwise " if close else ""
-            known = f"{meant}one of {', '.join(self._ours())}, or a task of lmms-eval"
+            known = f"{meant}one of {', '.join(self._our_names())}, or a task of lmms-eval"
             raise UsageError(f"unknown task '{name}' (remedy: {known})")
         if index[name]["type"] == "group":
             return self.config(name)["task"]
         return index[name]["task"] if index[name]["type"] == "tag" else None
 
-    def _ours(self) -> list[str]:
-        """The groups of ``tasks_it/``, then its tasks."""
+    def _our_names(self) -> list[str]:
+        """Our groups, then our tasks."""
         index = self.manager.task_index
         return sorted(filter(self.is_ours, index), key=lambda name: (index[name]["type"] != "group", name))
 
     def is_ours(self, name: str) -> bool:
-        """Whether a task is one of ``tasks_it/``."""
+        """Whether a task or group is one of ours, in whatever language."""
+        return self.code(name) is not None
+
+    def code(self, name: str) -> str | None:
+        """The code of the language of a task or group of ours; None for other people's."""
         # A tag has -1 for a path.
-        return OUR_FOLDER in Path(str(self.manager.task_index[name]["yaml_path"])).parts
+        above = Path(str(self.manager.task_index[name]["yaml_path"])).parents
+        return next((code for folder, code in self._ours.items() if folder in above), None)
 
     def load(self, name: str, *, task_type: Any, rows: Questions | None = None, remedy: str) -> LoadedTask:
         """Load a task with its data; call it within `surroundings.task_environment`.
@@ -87,7 +114,7 @@ class TaskIndex:
         try:
             if rows is not None:
                 return LoadedTask(
-                    name, task_of_rows(self._full_config(name), rows, task_type), self.is_ours(name)
+                    name, task_of_rows(self._full_config(name), rows, task_type), self.code(name)
                 )
             with _one_try():
                 loaded = self.manager.load_task_or_group([name], task_type)
@@ -99,28 +126,24 @@ class TaskIndex:
         except (OSError, SyntaxError) as error:
             # lmms-eval reads the first document when it loads a task, image and all.
             raise SetupError(_failed(name, error, remedy)) from error
-        return LoadedTask(name, loaded[name], self.is_ours(name))
+        return LoadedTask(name, loaded[name], self.code(name))
 
 
 def _failed(task: str, error: BaseException, remedy: str) -> str:
     return with_remedy(f"task {task}: {reason_of(error)}", remedy_for(error, remedy))
 
 
-def _manager(names: Sequence[str]) -> TaskManager:
+def _manager(ours: Sequence[Path], *, others: bool = False) -> TaskManager:
+    """An index of the tasks in our folders and, with ``others``, of all of lmms-eval's."""
     import lmms_eval.tasks
     from loguru import logger
 
     # Indexing our own tasks takes milliseconds, all of lmms-eval's seconds.
-    ours = Path(lmms_eval.tasks.__file__).parent / OUR_FOLDER
-    if not ours.is_dir():
-        raise SetupError("our tasks are not laid over lmms-eval (remedy: make setup)")
-    manager = lmms_eval.tasks.TaskManager("WARNING", include_path=str(ours), include_defaults=False)
-    if all(name in manager.task_index for name in names):
-        return manager
+    folders = list(map(str, ours))
     # It logs each file of its folders that is not a task, whatever verbosity it is given.
     logger.disable("lmms_eval.tasks")
     try:
-        return lmms_eval.tasks.TaskManager("WARNING")
+        return lmms_eval.tasks.TaskManager("WARNING", include_path=folders, include_defaults=others)
     finally:
         logger.enable("lmms_eval.tasks")
 

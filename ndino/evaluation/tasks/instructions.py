@@ -1,9 +1,39 @@
-"""The tasks' language, and the paper's two instructions, which follow a question in its prompt."""
+"""The paper's two instructions, which follow a question in its prompt, in the language of a task."""
 
 from __future__ import annotations
 
-from ndino.languages.language import language
+from ndino.languages.answers import reader
+from ndino.languages.language import LanguageError, language
 
-LANGUAGE = "it"
-SHORT_ANSWER: str = language(LANGUAGE).words["short_answer"]
-LETTER_ANSWER: str = language(LANGUAGE).letter_answer
+# The fields of a language's file without which there are no tasks.
+NEEDED = ("short_answer", "reading")
+
+
+def short_answer(code: str) -> str:
+    """The instruction after a question that wants a short answer, with the newline before it."""
+    return language(code).words["short_answer"]
+
+
+def letter_answer(code: str) -> str:
+    """The instruction after lettered options, with the newline before it."""
+    return language(code).letter_answer
+
+
+def without_instruction(prompt: str, code: str) -> str:
+    """The question of a prompt."""
+    return prompt.removesuffix(short_answer(code)).removesuffix(letter_answer(code))
+
+
+def require_tasks(code: str) -> None:
+    """Check that a language's file has what the tasks need.
+
+    Raises:
+        LanguageError: there is no such file, or it lacks a field; names all that are missing.
+    """
+    words = language(code).words
+    if missing := [field for field in NEEDED if not words.get(field)]:
+        raise LanguageError(
+            f"language {code!r}: has no tasks without {', '.join(missing)} "
+            f"(remedy: add them to ndino/languages/{code}.yaml; ndino language check {code})"
+        )
+    reader(code)

@@ -1,4 +1,7 @@
-"""What an answer scores: the paper's exact match, and our ``robust`` and other metrics."""
+"""What an answer scores: the paper's exact match, and our ``robust`` and other metrics.
+
+``code`` is that of the language in which an answer is read, such as ``it``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ndino.evaluation.lmms_eval_adapter.metrics import exact_match_ignoring_case_and_punctuation
-from ndino.evaluation.tasks.instructions import LANGUAGE
 from ndino.languages.answers import reader
 from ndino.languages.text import clean
 
@@ -24,19 +26,19 @@ def exact_match(answer: str, targets: Sequence[str]) -> float:
     return float(any(exact_match_ignoring_case_and_punctuation(said, target) for target in targets))
 
 
-def same_answer(answer: str, target: str) -> bool:
+def same_answer(answer: str, target: str, code: str) -> bool:
     """Whether two short answers mean the same; where the target is yes or no, the first word decides."""
-    return reader(LANGUAGE).means(answer, target)
+    return reader(code).means(answer, target)
 
 
-def contains_answer(answer: str, target: str) -> bool:
+def contains_answer(answer: str, target: str, code: str) -> bool:
     """Whether an answer, long or short, gives the target: as `same_answer`, or among other words.
 
     A target that a denial stands before does not count, nor a yes or no that is not the first word.
     """
-    answers = reader(LANGUAGE)
+    answers = reader(code)
     if answers.only_yes_or_no(target) is not None:
-        return same_answer(answer, target)
+        return same_answer(answer, target, code)
     return answers.contains(answer, target)
 
 
@@ -49,17 +51,17 @@ def contains_text(answer: str, target: str) -> float:
     return float(wanted in said)
 
 
-def score_short_answer(answer: str, targets: Sequence[str]) -> dict[str, float]:
+def score_short_answer(answer: str, targets: Sequence[str], code: str) -> dict[str, float]:
     """``exact_match`` as in the paper, ``robust``, and ``contains`` for verbose answers; each is 0 or 1."""
     return {
         "exact_match": exact_match(answer, targets),
-        "robust": float(any(same_answer(answer, target) for target in targets)),
-        "contains": float(any(contains_answer(answer, target) for target in targets)),
+        "robust": float(any(same_answer(answer, target, code) for target in targets)),
+        "contains": float(any(contains_answer(answer, target, code) for target in targets)),
     }
 
 
 def score_letter(
-    answer: str, target: str, letters: str, choices: Mapping[str, str] | None = None
+    answer: str, target: str, letters: str, code: str, choices: Mapping[str, str] | None = None
 ) -> dict[str, float]:
     """``robust``, and ``unparseable`` where no single option could be read; each is 0 or 1.
 
@@ -69,7 +71,7 @@ def score_letter(
         letters: the options that exist, such as ``"ABCD"``.
         choices: the options' texts by letter; an answer that repeats one of them counts as its letter.
     """
-    said, wanted = (reader(LANGUAGE).letter(text, letters, choices) for text in (answer, target))
+    said, wanted = (reader(code).letter(text, letters, choices) for text in (answer, target))
     return {"robust": float(said is not None and said == wanted), "unparseable": float(said is None)}
 
 

@@ -61,7 +61,7 @@ class TestWithApertium:
             assert counts[f"{task}/translated"] >= 0.9 * len(texts)
         rows = {one["id"]: one for one in rows_of(tmp_path / "out" / "data.jsonl")}
         chosen = rows["cauldron/visual7w/00001/02"]["conversations"]
-        assert chosen[0]["value"].endswith(f"\nA. 5.\nB. 2.\nC. 3.\nD. 4.{instructions.LETTER_ANSWER}")
+        assert chosen[0]["value"].endswith(f"\nA. 5.\nB. 2.\nC. 3.\nD. 4.{instructions.letter_answer('it')}")
         assert chosen[1]["value"] == "A"
         assert rows["cauldron/vqav2/00001/01"]["conversations"][1]["value"] == "No."
         assert rows["cauldron/vqav2/00003/01"]["conversations"][1]["value"] == "Sì."

@@ -32,7 +32,7 @@ def test_mtvqa_for_training_has_the_prompt_of_the_task(tmp_path):
     assert run("mtvqa", tmp_path / "hub", tmp_path / "out", "--split", "train") == 0
     first, second = rows_of(tmp_path / "out" / "data.jsonl")
     question = first["conversations"][0]["value"]
-    assert question == "<image>\nCosa c'è scritto?" + instructions.SHORT_ANSWER
+    assert question == "<image>\nCosa c'è scritto?" + instructions.short_answer("it")
     assert [row["conversations"][1]["value"] for row in (first, second)] == ["Uscita", "8"]
     assert (first["source"], first["image"]) == ("mtvqa", second["image"])
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"] == {"mtvqa/train": 2}
@@ -81,7 +81,7 @@ def test_exams_v(tmp_path):
     assert run("exams-v", tmp_path / "hub", tmp_path / "out", "--split", "train") == 0
     rows = rows_of(tmp_path / "out" / "data.jsonl")
     assert [row["conversations"][1]["value"] for row in rows] == ["A", "C"]
-    assert rows[0]["conversations"][0]["value"].endswith(instructions.LETTER_ANSWER)
+    assert rows[0]["conversations"][0]["value"].endswith(instructions.letter_answer("it"))
     rejects = rows_of(tmp_path / "out" / "rejects.jsonl")
     assert [one["reason"] for one in rejects] == ["answer is not a letter"] * 3
     assert run("exams-v", tmp_path / "hub", tmp_path / "test") == 0

@@ -22,7 +22,7 @@ def test_lettered_options():
     assert pair == Pair("What is it?", "", ("A train.", "a cab"), 1)
     # As the benchmarks ask: no announcements, the language's own instruction, the bare letter.
     assert written(pair) == (f"What is it?\nA. A train.\nB. a cab{ENGLISH.letter_answer}", "B")
-    assert written(pair, "it")[0].endswith(f"\nB. a cab{instructions.LETTER_ANSWER}")
+    assert written(pair, "it")[0].endswith(f"\nB. a cab{instructions.letter_answer('it')}")
 
 
 @pytest.mark.parametrize("answer", ["B", "B.", "(B)", "Answer: B.", "Answer: (B)"])

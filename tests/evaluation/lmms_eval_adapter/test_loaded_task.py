@@ -35,6 +35,6 @@ def test_an_answer_is_scored_and_totals_are_taken(pope):
 
 def test_a_bootstrap_calls_means_alone_for_other_peoples_tasks(pope):
     assert pope.resampled_totals == pope.totals
-    theirs = LoadedTask(pope.name, pope.task, is_ours=False)
+    theirs = LoadedTask(pope.name, pope.task, code=None)
     assert set(theirs.resampled_totals) == {"pope_accuracy", "robust", "first_sentence", "unparseable"}
     assert all(map(is_mean, theirs.resampled_totals.values()))

@@ -1,14 +1,25 @@
 from __future__ import annotations
 
+import pytest
+
 from ndino.evaluation.tasks import instructions
-from ndino.languages.language import language
+from ndino.languages.language import LanguageError
+from tests.languages.copies import language_file
+
+SHORT = "\nRispondi utilizzando una sola parola o frase."
+LETTER = "\nRispondi utilizzando la lettera dell'opzione corretta."
 
 
 def test_the_papers_instructions_come_from_the_italian_words():
-    assert instructions.SHORT_ANSWER == "\nRispondi utilizzando una sola parola o frase."
-    assert instructions.LETTER_ANSWER == "\nRispondi utilizzando la lettera dell'opzione corretta."
-    words = language("it")
-    assert (words.words["short_answer"], words.letter_answer) == (
-        instructions.SHORT_ANSWER,
-        instructions.LETTER_ANSWER,
-    )
+    assert (instructions.short_answer("it"), instructions.letter_answer("it")) == (SHORT, LETTER)
+
+
+@pytest.mark.parametrize("instruction", [SHORT, LETTER, ""])
+def test_the_question_of_a_prompt_is_what_stands_before_the_instruction(instruction):
+    assert instructions.without_instruction(f"Di che colore è?{instruction}", "it") == "Di che colore è?"
+
+
+def test_a_file_that_is_too_short_for_tasks_is_refused_with_all_that_it_lacks(monkeypatch, tmp_path):
+    language_file(monkeypatch, tmp_path, "zz", without=("short_answer", "reading"))
+    with pytest.raises(LanguageError, match=r"'zz': has no tasks without short_answer, reading \(remedy: "):
+        instructions.require_tasks("zz")

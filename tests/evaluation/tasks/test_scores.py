@@ -18,7 +18,7 @@ from ndino.evaluation.tasks.scores import (
     [("rosso", 1, 1), ("Rosso.", 1, 1), ("il rosso", 0, 1), ("blu", 0, 0), ("", 0, 0)],
 )
 def test_a_short_answer_has_a_strict_and_a_tolerant_score(answer, exact, robust):
-    assert score_short_answer(answer, ["rosso"]) == {
+    assert score_short_answer(answer, ["rosso"], "it") == {
         "exact_match": exact,
         "robust": robust,
         "contains": robust,
@@ -27,7 +27,7 @@ def test_a_short_answer_has_a_strict_and_a_tolerant_score(answer, exact, robust)
 
 def test_any_target_may_match():
     assert exact_match("due", ["tre", "due"]) == 1
-    assert score_short_answer("2", ["tre", "due"]) == {"exact_match": 0, "robust": 1, "contains": 1}
+    assert score_short_answer("2", ["tre", "due"], "it") == {"exact_match": 0, "robust": 1, "contains": 1}
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,15 @@ def test_any_target_may_match():
     ],
 )
 def test_yes_no_and_punctuation_are_compared_in_their_own_way(answer, target, same):
-    assert same_answer(answer, target) is same
+    assert same_answer(answer, target, "it") is same
 
 
 def test_a_yes_or_no_is_not_found_among_other_words():
-    assert contains_answer("Sì, c'è un gatto", "sì") and not contains_answer("Un gatto, no?", "no")
-    assert not contains_answer("Si vede un gatto", "sì")
-    assert contains_answer("Un gatto nero", "gatto")
+    assert contains_answer("Sì, c'è un gatto", "sì", "it") and not contains_answer(
+        "Un gatto, no?", "no", "it"
+    )
+    assert not contains_answer("Si vede un gatto", "sì", "it")
+    assert contains_answer("Un gatto nero", "gatto", "it")
 
 
 def test_the_text_of_the_target_is_looked_for_as_it_is():
@@ -58,13 +60,13 @@ def test_the_text_of_the_target_is_looked_for_as_it_is():
 
 
 def test_a_letter_is_right_wrong_or_unparseable():
-    assert score_letter("La risposta è B", " b ", "ABCD") == {"robust": 1, "unparseable": 0}
-    assert score_letter("C", "B", "ABCD") == {"robust": 0, "unparseable": 0}
-    assert score_letter("B", "(b)", "ABCD") == {"robust": 1, "unparseable": 0}
-    assert score_letter("B", "9", "ABCD") == {"robust": 0, "unparseable": 0}
-    assert score_letter("boh", "9", "ABCD") == {"robust": 0, "unparseable": 1}
-    assert score_letter("boh", "B", "ABCD") == {"robust": 0, "unparseable": 1}
-    assert score_letter("un cane", "B", "AB", {"A": "un gatto", "B": "il cane"})["robust"] == 1
+    assert score_letter("La risposta è B", " b ", "ABCD", "it") == {"robust": 1, "unparseable": 0}
+    assert score_letter("C", "B", "ABCD", "it") == {"robust": 0, "unparseable": 0}
+    assert score_letter("B", "(b)", "ABCD", "it") == {"robust": 1, "unparseable": 0}
+    assert score_letter("B", "9", "ABCD", "it") == {"robust": 0, "unparseable": 0}
+    assert score_letter("boh", "9", "ABCD", "it") == {"robust": 0, "unparseable": 1}
+    assert score_letter("boh", "B", "ABCD", "it") == {"robust": 0, "unparseable": 1}
+    assert score_letter("un cane", "B", "AB", "it", {"A": "un gatto", "B": "il cane"})["robust"] == 1
 
 
 def test_a_long_answer_shares_from_nothing_to_everything_with_its_reference():

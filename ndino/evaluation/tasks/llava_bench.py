@@ -1,0 +1,28 @@
+"""LLaVA-Bench: long answers on photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ndino.evaluation.tasks.benchmark_task import BenchmarkTask
+from ndino.evaluation.tasks.preparation import Document, prepare
+from ndino.evaluation.tasks.scores import score_long_answer
+
+if TYPE_CHECKING:
+    from ndino.evaluation.tasks.benchmark_task import Rows
+    from ndino.formats.questions.table import Questions
+
+
+class LlavaBench(BenchmarkTask):
+    SOURCE = "swap-uniba/WILD_{}"
+
+    def process_docs(self, dataset: Rows) -> Questions:
+        """Check the rows, and exchange images for the shuffled control."""
+        return prepare(dataset, self.source, "question", "gpt_answer")
+
+    def doc_to_text(self, doc: Document) -> str:
+        return doc["question"]
+
+    def process_results(self, doc: Document, results: Sequence[str]) -> dict[str, Any]:
+        return score_long_answer(results[0], doc["gpt_answer"])

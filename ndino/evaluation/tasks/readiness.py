@@ -1,0 +1,106 @@
+"""What can be said of a task's data before a model is loaded: they are there, and in the right language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from ndino.common.errors import UsageError
+from ndino.evaluation.errors import SetupError
+from ndino.evaluation.tasks.templates import TEMPLATE_CODE
+from ndino.languages.identify import most_probable, rival_of
+from ndino.languages.known.locales import locale_of
+from ndino.languages.language import language
+
+# Different questions that are judged together: a short one alone says too little, and many are names.
+QUESTIONS = 200
+# Letters in them without which nothing is said, and how many times as probable another language must be.
+LETTERS, ODDS = 200, 1e6
+
+
+@dataclass(frozen=True)
+class NeededDataset:
+    """A dataset of a task.
+
+    Attributes:
+        dataset: its name on the hub, and its folder under the data folder.
+        code: of the language of one of our tasks; None for other people's.
+        on_hub: whether it can be downloaded from there.
+    """
+
+    dataset: str
+    task: str
+    code: str | None
+    on_hub: bool
+
+    @property
+    def remedy(self) -> str:
+        """How to get it."""
+        if self.code in (None, TEMPLATE_CODE):
+            return "as the task's README says"
+        return f"with ndino data benchmarks --lang {self.code}, or ndino data native SET --lang {self.code}"
+
+
+def missing_datasets(needed: Iterable[NeededDataset], folder: Path) -> list[NeededDataset]:
+    """Those that have no folder there, or an empty one."""
+    return [one for one in needed if not (path := folder / one.dataset).is_dir() or not any(path.iterdir())]
+
+
+def require_in_folder(missing: Sequence[NeededDataset], folder: Path) -> None:
+    """Refuse what is missing in a data folder; SetupError names it."""
+    if not missing:
+        return
+    absent, empty = [], []
+    for one in missing:
+        found = empty if (folder / one.dataset).is_dir() else absent
+        found.append(f"{one.dataset}/ for the task {one.task}")
+    lacks = "; ".join(
+        ([f"has no {', no '.join(absent)}"] if absent else [])
+        + ([f"holds an empty folder {', '.join(empty)}"] if empty else [])
+    )
+    raise SetupError(
+        f"{folder}: {lacks} (remedy: put it there {missing[0].remedy}, or choose others with --tasks)"
+    )
+
+
+def require_on_hub(missing: Sequence[NeededDataset]) -> None:
+    """Refuse what cannot be downloaded; UsageError names the first."""
+    for one in missing:
+        if not one.on_hub:
+            raise UsageError(
+                f"task {one.task}: {one.dataset} is not on the hub (remedy: get it {one.remedy} and "
+                "give its folder with --data, or choose others with --tasks)"
+            )
+
+
+def left_out_note(missing: Sequence[NeededDataset], folder: Path) -> str:
+    """The line that says which tasks are left out, since they have no data."""
+    lacks: dict[str, list[str]] = {}
+    for one in missing:
+        lacks.setdefault(one.task, []).append(one.dataset)
+    said = ", ".join(f"{task} ({', '.join(datasets)})" for task, datasets in lacks.items())
+    return f"left out, since their data are not in {folder}: {said}"
+
+
+def other_language_note(task: str, dataset: str, questions: Iterable[str], code: str) -> str | None:
+    """The line that says that questions are in another language than their task; None if they seem not to be.
+
+    None also where it cannot be said: too few different questions, or a language that is not known.
+    """
+    text = " ".join(islice(dict.fromkeys(questions), QUESTIONS))
+    if sum(map(str.isalpha, text)) < LETTERS:
+        return None
+    found, odds = rival_of(text, code)
+    if odds < ODDS:
+        return None
+    # Which of the small ones it is shows only among all that are known.
+    likeliest, _ = most_probable(text)
+    found = found if likeliest == code else likeliest
+    locale = locale_of(found)
+    name = locale.english_name if locale else found
+    return (
+        f"task {task}: the questions of {dataset} seem to be {name}, not {language(code).name} "
+        "(remedy: give the data of the task's language with --data)"
+    )

@@ -1,0 +1,44 @@
+"""SEED-Bench: multiple choice on photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ndino.evaluation.tasks.benchmark_task import BenchmarkTask
+from ndino.evaluation.tasks.instructions import letter_answer
+from ndino.evaluation.tasks.preparation import Document, prepare, require_letters
+from ndino.evaluation.tasks.scores import score_letter
+
+if TYPE_CHECKING:
+    from ndino.evaluation.tasks.benchmark_task import Rows
+    from ndino.formats.questions.table import Questions
+
+LETTERS = "ABCD"
+
+
+class SeedBench(BenchmarkTask):
+    SOURCE = "swap-uniba/SEED-Bench_{}"
+
+    def process_docs(self, dataset: Rows) -> Questions:
+        """Check the rows, and exchange images for the shuffled control."""
+        choices = [f"choice_{letter.lower()}" for letter in LETTERS]
+        prepared = prepare(dataset, self.source, "question", "answer", *choices, may_be_empty=choices)
+        require_letters(prepared, self.source, LETTERS)
+        return prepared
+
+    def doc_to_text(self, doc: Document) -> str:
+        options = "\n".join(f"{letter}. {text}" for letter, text in _choices(doc).items())
+        return f"{doc['question']}\n{options}{letter_answer(self.code)}"
+
+    def process_results(self, doc: Document, results: Sequence[str]) -> dict[str, Any]:
+        answer = results[0]
+        return {
+            # The paper's score looks at the first character only.
+            "seed_image": float(answer.strip()[:1].lower() == doc["answer"].strip().lower()),
+            **score_letter(answer, doc["answer"], LETTERS, self.code, _choices(doc)),
+        }
+
+
+def _choices(doc: Document) -> dict[str, str]:
+    return {letter: doc[f"choice_{letter.lower()}"] for letter in LETTERS}

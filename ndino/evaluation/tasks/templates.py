@@ -1,0 +1,61 @@
+"""Writes the task folders of a language from the Italian ones in ``tasks_it/``, which are the templates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from ndino.common.files import atomic_file
+from ndino.evaluation.tasks.instructions import require_tasks
+from ndino.languages.language import codes
+
+TEMPLATES = Path(__file__).resolve().parents[3] / "tasks_it"
+# The language of the templates. lmms-eval has its tasks already.
+TEMPLATE_CODE = "it"
+# In names of tasks, data sets, files and folders: gqa-it, GQA-it, POPE_IT, pope_it, _pope_it_yaml.
+_CODE = re.compile(rf"(?<=[-_])(?:{TEMPLATE_CODE}|{TEMPLATE_CODE.upper()})(?![A-Za-z0-9])")
+
+
+def task_code(name: str) -> str | None:
+    """The code of the language of a task or group of ours, such as ``it`` of ``pope-it``; None for others."""
+    return max((code for code in codes() if name.endswith(f"-{code}")), key=len, default=None)
+
+
+def languages_to_write(names: Iterable[str], templates: Iterable[str]) -> list[str]:
+    """The codes of the languages whose tasks are among ``names`` and have to be written.
+
+    Args:
+        templates: the names of the tasks and groups in ``tasks_it/``.
+    """
+    known = {*templates}
+    found = {code: name for name in names if (code := task_code(name)) and name not in known}
+    return sorted(code for code, name in found.items() if _in_language(name, code, TEMPLATE_CODE) in known)
+
+
+def _in_language(name: str, code: str, other: str) -> str:
+    return name.removesuffix(code) + other
+
+
+def write_tasks(code: str, folder: Path) -> Path:
+    """Write the tasks and groups of a language to ``folder``; what they do is read when they are loaded.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        LanguageError: there is no file for the language, or it lacks what the tasks need.
+    """
+    require_tasks(code)
+    for path in sorted(TEMPLATES.rglob("*")):
+        if path.suffix not in (".yaml", ".py") and not path.name.endswith("_yaml"):
+            continue
+        place = folder / _translated(path.relative_to(TEMPLATES).as_posix(), code)
+        text = _translated(path.read_text(encoding="utf-8"), code)
+        with atomic_file(place) as temporary:
+            temporary.write_text(text.replace(f'("{TEMPLATE_CODE}")', f'("{code}")'), encoding="utf-8")
+    return folder
+
+
+def _translated(text: str, code: str) -> str:
+    return _CODE.sub(lambda found: code.upper() if found[0].isupper() else code, text)

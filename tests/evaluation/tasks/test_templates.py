@@ -1,0 +1,96 @@
+"""Tasks of a language that has nothing but its file, in real lmms-eval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ndino.evaluation.benchmarks import Benchmarks
+from ndino.evaluation.tasks.templates import TEMPLATES, task_code, write_tasks
+from tests.evaluation.answerer import Answerer, guess, see
+from tests.evaluation.benchmarks import write_benchmarks
+from tests.languages.copies import language_file
+
+# Italian under a code that no file names, with instructions of its own.
+SHORT, LETTER = "\nParola?", "\nLa lettera?"
+TASKS = ["gqa", "ok-vqa", "seedbench", "mtvqa", "exams-v", "pope", "llava-bench"]
+PARTS = ["pope_adv", "pope_pop", "pope_random"]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Benchmarks]:
+    """The tasks in Italian and in the other language, on the same questions."""
+    data, cache = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("cache")
+    for code in ("it", "q-a"):
+        write_benchmarks(data, rows=4, code=code)
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("languages")
+        language_file(patch, folder, "q-a", short_answer=SHORT, letter_answer=LETTER)
+        patch.chdir(data)
+        names = [f"{name}-{code}" for name in ("ndino", "pope_full") for code in ("it", "q-a")]
+        yield Benchmarks(names, data=data, cache=cache)
+
+
+def test_a_language_has_every_task_and_both_groups(both):
+    assert set(both.groups["ndino-q-a"]) == {f"{name}-q-a" for name in TASKS}
+    assert both.groups["pope_full-q-a"] == [f"{name}-q-a" for name in PARTS]
+
+
+@pytest.mark.parametrize("name", [*TASKS, *PARTS])
+def test_a_task_asks_with_its_languages_instruction_and_scores_like_the_italian_one(both, name):
+    italian, other = both.task(f"{name}-it"), both.task(f"{name}-q-a")
+    assert (italian.code, other.code) == ("it", "q-a")
+    assert both.index.config(f"{name}-q-a")["dataset_path"].lower().endswith("q-a")
+    question = italian.prompt(0).partition("\nRispondi")[0]
+    asked_for = {"llava-bench": "", "seedbench": LETTER, "exams-v": LETTER}.get(name, SHORT)
+    assert other.prompt(0) == question + asked_for
+    assert (other.version, other.settings, [*other.totals]) == (
+        *(italian.version, italian.settings),
+        [*italian.totals],
+    )
+    for answer in (see, guess):
+        one, two = (both.ask(Answerer(answer), f"{name}-{code}") for code in ("it", "q-a"))
+        assert one.metrics == two.metrics
+        logged = [
+            [(row["question"], row["answer"], row["target"]) for row in each.rows] for each in (one, two)
+        ]
+        assert logged[0] == logged[1]
+
+
+def test_files_written_for_lmms_evals_own_command_line_name_the_templates_language_nowhere(
+    tmp_path, monkeypatch
+):
+    language_file(monkeypatch, tmp_path, "q-b")
+    written = write_tasks("q-b", tmp_path / "tasks")
+    files = [path for path in written.rglob("*") if path.is_file()]
+    made = {path.relative_to(written).as_posix() for path in files}
+    templates = {path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob("*.yaml")}
+    assert {name.replace("_it", "_q-b") for name in templates} < made
+    texts = "".join(path.read_text(encoding="utf-8") for path in files)
+    assert "task: pope_adv-q-b" in texts and 'Pope("q-b")' in texts
+    assert not any(word in texts for word in ("-it\n", "_IT", "_it_", '"it"'))
+
+
+def test_the_language_of_a_task_is_read_from_its_name():
+    names = ["pope-it", "exams-v-es", "ndino-en", "pope", "mmbench_it", "vqa-xx"]
+    assert [task_code(name) for name in names] == ["it", "es", "en", None, None, None]
+
+
+def test_what_the_data_commands_write_is_where_the_tasks_look():
+    from ndino.data.io.evaluation_folders import SETS
+    from ndino.evaluation.tasks.exams_v import ExamsV
+    from ndino.evaluation.tasks.llava_bench import LlavaBench
+    from ndino.evaluation.tasks.mtvqa import Mtvqa
+    from ndino.evaluation.tasks.ok_vqa import OkVqa
+    from ndino.evaluation.tasks.pope import Pope
+    from ndino.evaluation.tasks.seed_bench import SeedBench
+
+    tasks = {
+        "OK-VQA": OkVqa, "SEED-Bench": SeedBench, "POPE": Pope, "LLaVA-Bench": LlavaBench,
+        "mtvqa": Mtvqa, "exams-v": ExamsV,
+    }  # fmt: skip
+    assert {name: Path(SETS[name].folder.format("ES")) for name in tasks} == {
+        name: Path(task("es").source) for name, task in tasks.items()
+    }
