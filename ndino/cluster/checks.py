@@ -23,6 +23,7 @@ from ndino.llava_next.arguments import in_half_precision, lacks_master_weights, 
 from ndino.train.manifest import identity
 from ndino.train.resuming.distribution import planned
 from ndino.train.resuming.run_folder import belongs_to, in_use, read_run, require_resumable
+from ndino.train.rows.context import beyond_context, indexes_at_hand, limit_above, stage_context
 from ndino.train.rows.steps import no_step
 from ndino.train.stage import (
     Stage,
@@ -77,7 +78,9 @@ def check(stage: Stage, allocation: Allocation, *, engine: str, every_image: boo
             itself, and only if its data are not indexed yet.
     """
     data = _data if every_image else _first_images
-    return _run((_ranks, _packages, _folders, data, _out, _memory, _disk), stage, allocation, engine)
+    return _run(
+        (_ranks, _packages, _folders, data, _context, _out, _memory, _disk), stage, allocation, engine
+    )
 
 
 def check_before_parent(stage: Stage, allocation: Allocation, *, engine: str) -> Findings:
@@ -85,7 +88,7 @@ def check_before_parent(stage: Stage, allocation: Allocation, *, engine: str) ->
 
     ``stage`` must start from the untrained backbones, which are as large as the parent will be.
     """
-    return _run((_ranks, _packages, _data, _memory, _disk), stage, allocation, engine)
+    return _run((_ranks, _packages, _data, _context, _memory, _disk), stage, allocation, engine)
 
 
 def _run(
@@ -230,6 +233,23 @@ def _rows(stage: Stage, allocation: Allocation, *, every_image: bool) -> Lines:
         yield True, f"images: {survey.images} have a header, the first {len(first_images)} open"
     else:
         yield True, f"images: the first {len(first_images)} open"
+
+
+def _context(stage: Stage, allocation: Allocation, engine: str) -> Lines:
+    try:
+        context = stage_context(stage)
+    except ModelFolderError:  # `_folders` says so
+        return
+    if stage.recipe.max_length <= context:
+        return
+    # Without an index the lengths of rows are not known.
+    found = [beyond_context(stage, context, index) for index in indexes_at_hand(stage)]
+    if found and found[0] is not None and all(found):
+        yield False, found[0]
+    elif found:
+        yield True, f"{limit_above(stage, context)}; no row is longer than that"
+    else:
+        yield True, f"{limit_above(stage, context)}: longer rows will be refused when they are indexed"
 
 
 def _out(stage: Stage, allocation: Allocation, engine: str) -> Lines:

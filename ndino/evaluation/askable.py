@@ -10,6 +10,7 @@ from ndino.evaluation.errors import SetupError
 from ndino.evaluation.inference.prompting import ImageTokenCounts, chat_template, prompt_ids
 from ndino.evaluation.models import Backend, Model
 from ndino.evaluation.tasks.preparation import faulty_rows
+from ndino.formats.context import context_of
 from ndino.formats.prompts import control_tokens
 from ndino.formats.questions.faults import marker_fault
 
@@ -60,8 +61,8 @@ class _Reader:
             if backend.kind != "hf":
                 return cls(AutoTokenizer.from_pretrained(model.path), None, None)
             processor = AutoProcessor.from_pretrained(model.path)
-            text = AutoConfig.from_pretrained(model.path).get_text_config()
-            return cls(processor.tokenizer, processor, text.max_position_embeddings)
+            context = context_of(AutoConfig.from_pretrained(model.path).get_text_config().to_dict())
+            return cls(processor.tokenizer, processor, context)
         except Exception:  # every reader has errors of its own, and loading the model reports them
             return None
 

@@ -24,6 +24,7 @@ from ndino.export.settings import build_config, check_kind, read_tokenizer, requ
 from ndino.export.tower import Tower, read_tower
 from ndino.export.writer import Layout, write_safetensors
 from ndino.formats import model_folder
+from ndino.formats.context import context_of
 from ndino.formats.finite import is_finite, not_finite
 
 SPARE_BYTES = 64 * 1024**2  # disk space for everything that is not weights
@@ -66,7 +67,7 @@ def convert(
         config = build_config(checkpoint, tower, tokenizer)
         names = plan(checkpoint, config)
     # Upstream's trainer saves the recipe's limit on training samples; what the model can take is its context.
-    tokenizer.model_max_length = config.get_text_config().max_position_embeddings
+    tokenizer.model_max_length = context_of(config.get_text_config().to_dict())
     processor = _processor(tokenizer, tower, config)
     new_rows = config.get_text_config().vocab_size - require(checkpoint, "vocab_size")
     # What a killed conversion left would be removed anyway, and must not count as room that is missing.

@@ -44,6 +44,7 @@ from ndino.train.manifest import identity
 from ndino.train.resuming.distribution import planned
 from ndino.train.resuming.published import is_published
 from ndino.train.resuming.run_folder import IN_RANDOM_ORDER, belongs_to, require_resumable, write_run
+from ndino.train.rows.context import require_context
 from ndino.train.rows.cut import report_cut_rows
 from ndino.train.rows.run_index import stage_index
 from ndino.train.rows.steps import require_steps
@@ -297,6 +298,7 @@ def _write_rows(
     processor = build_processor(tokenizer, CLIPVisionConfig.from_pretrained(tower), stage.recipe)
     index = stage_index(stage, processor, stopped=stopped)
     write_rejects(index.lines(stage.data), len(index), stage)
+    require_context(stage, index)
     cut = report_cut_rows(index, tokenizer, stage)
     require_steps(stage, len(index), ranks=ranks)
     columns = zip(index.row_numbers.tolist(), index.lengths.tolist(), index.supervised.tolist(), strict=True)

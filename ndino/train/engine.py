@@ -45,6 +45,7 @@ from ndino.train.resuming.distribution import current, must_convert
 from ndino.train.resuming.published import is_published
 from ndino.train.resuming.run_folder import belongs_to, require_resumable, write_run
 from ndino.train.resuming.universal import make_universal
+from ndino.train.rows.context import require_context
 from ndino.train.rows.cut import report_cut_rows
 from ndino.train.rows.damage import RecordDamage
 from ndino.train.rows.run_index import stage_index
@@ -143,6 +144,7 @@ def _train(
     index = stage_index(stage, processor, stopped=stop.requested if stop is not None else None)
     _leave_if_stopped(stop, stage.out, arguments.device)
     write_rejects(index.lines(stage.data), len(index), stage)
+    require_context(stage, index)
     cut = report_cut_rows(index, processor.tokenizer, stage)
     require_steps(stage, len(index) - stage.recipe.eval_rows, ranks=arguments.world_size)
     trained, held_out = hold_out(index, stage.recipe.eval_rows, seed=stage.recipe.seed)

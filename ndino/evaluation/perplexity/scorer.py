@@ -24,6 +24,7 @@ from ndino.evaluation.inference.prefix_cache import encode_prefix, packed_attent
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing, common_length, prefix_key
 from ndino.evaluation.inference.prompting import ImageTokenCounts, image_tensors
 from ndino.evaluation.perplexity.answer_sets import AnswerItem
+from ndino.formats.context import context_of
 from ndino.formats.image_tokens import widen_image_tokens
 from ndino.formats.prompts import (
     IGNORE_INDEX,
@@ -113,10 +114,10 @@ class Scorer:
     model: LlavaNextForConditionalGeneration
     processor: LlavaNextProcessor
 
-    @property
+    @cached_property
     def context(self) -> int:
         """The most tokens that the model takes, image features included."""
-        return self.model.config.get_text_config().max_position_embeddings
+        return context_of(self.model.config.get_text_config().to_dict())
 
     def __call__(self, items: Sequence[AnswerItem], *, batch: int | None = None) -> list[Score]:
         """Score items with unique ids; those that cannot be scored come back skipped, with the reason."""

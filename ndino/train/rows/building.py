@@ -44,7 +44,9 @@ from ndino.formats.prompts import IGNORE_INDEX, PromptError
 from ndino.formats.recipes import Recipe
 from ndino.train.rows.encoding import EncodedRow, cut_row, encode
 from ndino.train.rows.index import (
+    FOLDER,
     META,
+    RECIPE_FIELDS,
     RejectedRow,
     damage_of,
     open_index,
@@ -53,12 +55,10 @@ from ndino.train.rows.index import (
     signed,
 )
 
-FOLDER = ".index"
 DAMAGED = "damaged-"  # put before the name of an index that is set aside
 SHARD_ROWS = 20_000  # rows of the data in one Arrow file; a build that was killed repeats at most so many
 LOCK_WAIT_NOTICE = "another process is indexing this data; waiting for it"
-# What encoding depends on besides the data: fields of the recipe, and the code of these modules.
-RECIPE_FIELDS = ("prompt", "supervision", "plain_ending", "max_length", "grid_pinpoints")
+# What encoding depends on besides the data and `RECIPE_FIELDS`: the code of these modules.
 CODE = (
     "formats/prompts.py",
     "formats/llava_json.py",

@@ -23,6 +23,8 @@ from ndino.common.parsing import read_json
 from ndino.formats.prompts import IGNORE_INDEX
 from ndino.train.rows.encoding import EncodedRow
 
+FOLDER = ".index"  # of indexes, beside the data or the run's folder
+RECIPE_FIELDS = ("prompt", "supervision", "plain_ending", "max_length", "grid_pinpoints")  # in an index's key
 META = "index.json"  # in an index: what it was made of, and its files with their checksums; written last
 _OWN = "crc32"  # of the rest of index.json, in it
 

@@ -230,6 +230,14 @@ def test_what_cannot_be_scored_is_skipped_with_its_reason(answers_file, scorer, 
     assert [score.nll for score in scores[:5]] == [score.nll for score in undisturbed]
 
 
+def test_scaled_positions_are_a_longer_context(tmp_path):
+    folder = write_tiny_model(tmp_path / "scaled", seed=0)
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["rope_parameters"] |= {"rope_type": "linear", "factor": 2.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert load_scorer(find(folder)).context == 2 * config["text_config"]["max_position_embeddings"]
+
+
 def test_unusable_models_are_one_clear_line(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="no such model folder"):
         find(tmp_path / "none")
