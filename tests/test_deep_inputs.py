@@ -45,6 +45,7 @@ READ: dict[str, list[list[str]]] = {
     "ndino data conversations": [["deep.json", "--images", "launch", *OUT]],
     "ndino data native": [["gqa-it", "--questions", "deep.json", "--source", "launch", *OUT]],
     "ndino data lcs": [["deep.json", "--images", "launch", *OUT]],
+    "ndino data text": [["--source", "deep.json", *OUT]],
     "ndino data evaluation-folders": [["folder"]],
     "ndino data mix": [
         ["--take", "toy=1", "--folders", "folder", *OUT],

@@ -82,6 +82,7 @@ MISSING: dict[str, list[list[str]]] = {
         ["nowhere.json", "--images", "launch", *OUT],
         ["data.jsonl", "--images", NO, *OUT],
     ],
+    "ndino data text": [["--source", NO, *OUT], ["--source", "nowhere.jsonl", *OUT]],
     "ndino data benchmarks": [["--source", NO, *OUT]],
     "ndino data evaluation-folders": [[NO]],
     "ndino data mix": [["pt", "--folders", NO, *OUT], ["--take", "a=1", "--folders", NO, *OUT]],

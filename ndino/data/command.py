@@ -24,6 +24,7 @@ MODULES = (
     "sources.conversations",
     "sources.native",
     "sources.lcs",
+    "sources.text.command",
     "sources.benchmarks",
     "commands.mix",
     "commands.check",

@@ -28,6 +28,11 @@ def most_probable(text: str) -> tuple[str, float]:
     return language, probability
 
 
+def is_known(language: str) -> bool:
+    """Whether texts in this language can be told from others at all."""
+    return language in _identifier(None).labels
+
+
 def other_language(text: str, wanted: str) -> str | None:
     """The code of the language that ``text`` is in, if that is not ``wanted``; None also where it cannot be
     said: the text is too short, or ``wanted`` is not known."""
@@ -64,7 +69,7 @@ def in_language(text: str, wanted: str) -> bool:
 def rival_of(text: str, wanted: str) -> tuple[str, float]:
     """The most probable language besides ``wanted``, and how many times as probable as ``wanted`` it is; 0
     times if ``wanted`` is not known."""
-    if not wanted or wanted not in _identifier(None).labels:
+    if not is_known(wanted):
         return wanted, 0.0
     ranked = _identifier(tuple(sorted({*RIVALS, wanted}))).rank(text)
     probability = dict(ranked)[wanted]
