@@ -49,7 +49,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
-    """``yaml.safe_load``, with a YAMLError for what is nested too deeply or stands for too many values.
+    """``yaml.safe_load``, with a MarkedYAMLError for what is nested too deeply or stands for too many values.
 
     Raises:
         yaml.YAMLError: it is no YAML, or more than can be used.
@@ -59,14 +59,14 @@ def parse_yaml(text: str) -> Any:
     try:
         content = yaml.safe_load(text)
     except RecursionError:
-        raise yaml.YAMLError(NESTED) from None
+        raise yaml.MarkedYAMLError(problem=NESTED) from None
     left = [content]
     for _ in range(MOST_VALUES):
         if not left:
             return content
         value = left.pop()
         left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    raise yaml.YAMLError(f"it stands for more than {MOST_VALUES:,} values")
+    raise yaml.MarkedYAMLError(problem=f"it stands for more than {MOST_VALUES:,} values")
 
 
 def list_items(file: BinaryIO) -> Iterator[Any]:

@@ -52,9 +52,12 @@ def refuse_other_settings(shards: Path, settings: dict[str, Any], count: int, *,
                 f"(remedy: --shard i/{its_count}, or another --out)"
             )
         if found.get(GUARDS, 1) != settings.get(GUARDS, 1):
+            remedy = "another --out"
+            if (folder / MEMORY).is_file():
+                remedy += f", with {MEMORY}: docs/data/translation.md"
             raise DataError(
                 f"{shards.parent}: was made under {GUARDS} of version {found.get(GUARDS, 1)}, these are "
-                f"version {settings.get(GUARDS, 1)}: other texts would pass now (remedy: another --out)"
+                f"version {settings.get(GUARDS, 1)}: other texts would pass now (remedy: {remedy})"
             )
         if differing := _differing(found, settings, retry=retry):
             remedy = "use the same settings, or another --out"

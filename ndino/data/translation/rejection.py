@@ -70,8 +70,8 @@ from ndino.data.translation.placeholders import PLACEHOLDER, placeholders_differ
 from ndino.data.translation.text_measures import WORD, loops, width
 from ndino.languages.language import Language
 
-# Of all that decides which translations pass, and which texts are translated at all. It is part of the
-# translation memory's key and of a folder's settings, so that nothing that older guards let pass is used.
+# Of all that decides which translations pass, and which texts are translated at all. It is part of a folder's
+# settings, so that nothing that older guards let pass is used; the memory has translations without verdicts.
 VERSION = 4
 
 # A translation may be this many times as long or as short as its source, in letters. Short texts vary more,
@@ -134,7 +134,7 @@ class TextChecks:
 
     @property
     def identity(self) -> str:
-        """What a verdict depends on; part of the translation memory's key."""
+        """What a verdict depends on; part of a folder's settings."""
         said = self.said
         words = [list(asdict(said).values())]
         words += [sorted(self.unfinished), self.question_marks, *self.chatter]

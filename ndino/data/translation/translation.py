@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ndino.data.translation.memory import TranslationMemory
+from ndino.data.translation.memory import Attempts, TranslationMemory
 from ndino.data.translation.placeholders import has_words
 from ndino.data.translation.quality.scorer import QualityScorer
 from ndino.data.translation.rejection import BROKEN_OFF, EMPTY, TextChecks
@@ -34,10 +34,11 @@ class Translation:
         batch_characters: size of a batch. The memory is written after each batch, so a killed run loses at
             most one.
         scorer: scores what passes the checks; the memory keeps the scores too.
-        retry: drop from the memory what was rejected as `NO_TRANSLATION`, so that it is translated again.
+        retry: translate again what was rejected as `NO_TRANSLATION`, and give a second try to what only these
+            checks reject.
 
     Attributes:
-        identity: what the translations depend on, the key of the memory.
+        identity: what the verdicts depend on. The memory's key is the translator's alone.
         checks: decide which translations are rejected.
         counts: ``given`` counts all texts; ``from memory``, ``translated``, ``retried`` and ``rejected`` (of
             those translated) count distinct ones.
@@ -63,8 +64,8 @@ class Translation:
         self._batch_characters = batch_characters
         self._scorer = scorer
         self._memory = TranslationMemory(memory)
-        if retry:
-            self._memory.forget_rejected(self.identity, NO_TRANSLATION)
+        self._retry = retry
+        self._tried: set[str] = set()
 
     def __enter__(self) -> Translation:
         return self
@@ -90,7 +91,10 @@ class Translation:
         cores = [UNPRINTABLE.sub(" ", text).strip() for text in texts]
         # A dictionary, not a set: its order, that of first appearance, is the same in every process.
         wanted = list(dict.fromkeys(filter(has_words, cores)))
-        known = self._memory.look_up(self.identity, wanted)
+        attempts = self._memory.look_up(self._translator.identity, wanted)
+        known = {source: self._judged(source, one) for source, one in attempts.items()}
+        if self._retry:
+            self._retry_rejected(attempts, known)
         self.counts.update({"given": len(texts), "from memory": len(known)})
         self._translate_missing([core for core in wanted if core not in known], known)
         if self._scorer is not None:
@@ -102,10 +106,23 @@ class Translation:
         missing.sort(key=lambda text: (-len(text), text))
         with tqdm(total=len(missing), desc="translating", unit=" texts", leave=False, delay=5) as progress:
             for batch in _batches(missing, self._batch_characters):
-                found = self._checked(batch)
-                self._memory.remember(self.identity, found)
-                known.update(found)
+                known.update(self._translated(batch))
                 progress.update(len(batch))
+
+    def _retry_rejected(self, attempts: dict[str, Attempts], known: dict[str, Translated]) -> None:
+        """Drop from ``known`` what has no translation, and retry what was accepted when it was made."""
+        for source, one in list(known.items()):
+            if one.reason in NO_TRANSLATION and source not in self._tried:
+                del known[source]
+        rejected = [source for source, one in known.items() if one.reason and not attempts[source].retried]
+        for batch in _batches(sorted(rejected), self._batch_characters):
+            again = {
+                source: Attempts(attempts[source].first, text, True)
+                for source, text in self._retried(batch).items()
+            }
+            self._memory.remember(self._translator.identity, again)
+            self.counts["retried"] += len(again)
+            known.update((source, self._judged(source, one)) for source, one in again.items())
 
     def _add_scores(self, scorer: QualityScorer, known: dict[str, Translated]) -> None:
         there = {source: one.text for source, one in known.items() if one.text is not None}
@@ -120,13 +137,16 @@ class Translation:
                 progress.update(len(batch))
         known.update((source, replace(known[source], quality=score)) for source, score in scores.items())
 
-    def _checked(self, batch: list[str]) -> dict[str, Translated]:
-        found = self._verdicts(batch, self._translator.translate(batch))
-        rejected = [source for source, one in found.items() if one.reason]
-        again = self._retried(rejected)
-        # A text that is rejected twice keeps the first reason: it says what the translator usually does
-        # wrong.
-        found.update((source, one) for source, one in again.items() if one.text is not None)
+    def _translated(self, batch: list[str]) -> dict[str, Translated]:
+        """Translate texts, those that are rejected a second time, and remember both."""
+        firsts = map(_one_line, self._translator.translate(batch))
+        attempts = {source: Attempts(first) for source, first in zip(batch, firsts, strict=True)}
+        found = {source: self._judged(source, one) for source, one in attempts.items()}
+        again = self._retried([source for source, one in found.items() if one.reason])
+        attempts |= {source: Attempts(attempts[source].first, text, True) for source, text in again.items()}
+        self._memory.remember(self._translator.identity, attempts)
+        self._tried.update(batch)
+        found |= {source: self._judged(source, attempts[source]) for source in again}
         self.counts.update(
             {
                 "translated": len(batch),
@@ -136,15 +156,16 @@ class Translation:
         )
         return found
 
-    def _verdicts(self, sources: Sequence[str], targets: Sequence[str | None]) -> dict[str, Translated]:
-        verdicts = {}
-        for source, target in zip(sources, targets, strict=True):
-            target = None if target is None else UNPRINTABLE.sub(" ", target).strip()
-            reason = self.checks.rejection(source, target)
-            verdicts[source] = Translated(None, reason) if reason else Translated(target)
-        return verdicts
+    def _judged(self, source: str, attempts: Attempts) -> Translated:
+        reason = self.checks.rejection(source, attempts.first)
+        if reason is None and attempts.first is not None:
+            return Translated(attempts.first)
+        if attempts.again is not None and self.checks.rejection(source, attempts.again) is None:
+            return Translated(attempts.again)
+        # The first reason: it says what the translator usually does wrong.
+        return Translated(None, reason or BROKEN_OFF)
 
-    def _retried(self, rejected: Sequence[str]) -> dict[str, Translated]:
+    def _retried(self, rejected: Sequence[str]) -> dict[str, str | None]:
         """Rejected texts translated again sentence by sentence: models loop or omit in long texts.
 
         With a `RetryingTranslator`, its ``translate_again`` is used. Any other translator would give a text
@@ -163,12 +184,17 @@ class Translation:
             _joined([(part, next(done) if has_words(part) else part) for part in parts])
             for parts in pieces.values()
         ]
-        return self._verdicts(list(pieces), joined)
+        return dict(zip(pieces, map(_one_line, joined), strict=True))
 
 
 def identity_of(translator: Translator, checks: TextChecks) -> str:
     """What a verdict on a text depends on: the translator and the checks."""
     return f"{translator.identity}; {checks.identity}"
+
+
+def _one_line(translation: str | None) -> str | None:
+    """A translation without what no line may hold; None for one that broke off."""
+    return None if translation is None else UNPRINTABLE.sub(" ", translation).strip()
 
 
 def _joined(parts: Sequence[tuple[str, str | None]]) -> str | None:

@@ -15,8 +15,7 @@ from ndino.common.errors import UsageError
 from ndino.data.framework import merge as merging
 from ndino.data.framework.merge import merge
 from ndino.data.framework.shards import DataError, Shard, ShardWriter
-from ndino.data.translation.memory import TranslationMemory
-from ndino.data.translation.translator import Translated
+from ndino.data.translation.memory import Attempts, TranslationMemory
 from tests.commands import data as main
 from tests.data.framework import toy
 
@@ -141,10 +140,10 @@ def test_shards_of_another_input_and_another_count_are_refused(shards, tmp_path)
 def test_translation_memories_are_merged(shards):
     for index in range(7):
         memory = TranslationMemory(shards / "shards" / f"0000{index}-of-00007" / "memory.sqlite")
-        memory.remember("toy", {f"text {index}": Translated(f"testo {index}", None)})
+        memory.remember("toy", {f"text {index}": Attempts(f"testo {index}")})
         memory.close()
     merge(shards)
     memory = TranslationMemory(shards / "memory.sqlite")
     found = memory.look_up("toy", [f"text {index}" for index in range(7)])
     memory.close()
-    assert [found[f"text {index}"].text for index in range(7)] == [f"testo {index}" for index in range(7)]
+    assert [found[f"text {index}"].first for index in range(7)] == [f"testo {index}" for index in range(7)]

@@ -18,6 +18,7 @@ import pytest
 
 from ndino.data.framework.merge import merge
 from ndino.data.sources import cauldron
+from ndino.data.translation import rejection
 from ndino.data.translation.engines.apertium import END, Apertium, _escape
 from ndino.evaluation.tasks import instructions
 from ndino.formats.llava_json import read_conversations
@@ -136,6 +137,25 @@ class TestWithApertium:
         assert kills
         assert_same_folders(out, tmp_path / "undisturbed")
 
+    def test_new_guards_judge_the_memory_of_an_earlier_build(self, samples, tmp_path, monkeypatch, capsys):
+        few = ["--tasks", "vqav2", "--limit", "9"]
+        assert run(samples, tmp_path / "old", *few) == 0
+        monkeypatch.setattr(rejection, "VERSION", 99)
+        monkeypatch.setattr(cauldron, "GUARDS", 99)
+        refused = "closed", lambda source, target, checks: "closed" in source
+        monkeypatch.setattr(rejection, "TEXT_CHECKS", (*rejection.TEXT_CHECKS, refused))
+        assert run(samples, tmp_path / "old", *few) == 1
+        assert "another --out, with memory.sqlite: docs/data/translation.md)" in capsys.readouterr().err
+        shard = tmp_path / "new" / "shards" / "00000-of-00001.partial"
+        shard.mkdir(parents=True)
+        shutil.copy(tmp_path / "old" / "memory.sqlite", shard / "memory.sqlite")
+        monkeypatch.setattr(Apertium, "translate", lambda self, texts: pytest.fail(f"asked for {texts}"))
+        assert run(samples, tmp_path / "new", *few) == 0
+        old, new = (rows_of(tmp_path / name / "data.jsonl") for name in ("old", "new"))
+        assert new == [row for row in old if "closed" not in str(row["original"])] != old
+        rejects = json.loads((tmp_path / "new" / "manifest.json").read_text())["rejects"]
+        assert rejects["closed"] == len(old) - len(new)
+
 
 class TestScored:
     pytestmark = needs_apertium_back
@@ -167,7 +187,7 @@ def remembered(memory: Path) -> set[str]:
         return set()
     with sqlite3.connect(memory) as database:
         tables = database.execute("SELECT name FROM sqlite_master").fetchall()
-        found = database.execute("SELECT source FROM segments").fetchall() if ("segments",) in tables else []
+        found = database.execute("SELECT source FROM attempts").fetchall() if ("attempts",) in tables else []
     database.close()
     return {source for (source,) in found}
 

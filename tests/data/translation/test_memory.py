@@ -12,20 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndino.data.errors import DataError
-from ndino.data.translation.memory import LOOK_UP_AT_ONCE, TranslationMemory, merge_memories
-from ndino.data.translation.translator import Translated
+from ndino.data.translation.memory import LOOK_UP_AT_ONCE, Attempts, TranslationMemory, merge_memories
 
-YES, NO = Translated("sì"), Translated(None, "empty translation")
+YES, NO, TWICE = Attempts("sì"), Attempts(None), Attempts("eh", "no", retried=True)
 
 
-def write(path: Path, identity: str = "one", **content: Translated) -> Path:
+def write(path: Path, identity: str = "one", **content: Attempts) -> Path:
     memory = TranslationMemory(path)
     memory.remember(identity, content)
     memory.close()
     return path
 
 
-def read(path: Path, *sources: str, identity: str = "one") -> dict[str, Translated]:
+def read(path: Path, *sources: str, identity: str = "one") -> dict[str, Attempts]:
     memory = TranslationMemory(path)
     try:
         return memory.look_up(identity, sources)
@@ -33,25 +32,52 @@ def read(path: Path, *sources: str, identity: str = "one") -> dict[str, Translat
         memory.close()
 
 
-def test_translations_and_rejections_are_stored_by_translator(tmp_path: Path) -> None:
-    path = write(tmp_path / "deep" / "memory.sqlite", yes=YES, no=NO)
-    assert read(path, "yes", "no", "never") == {"yes": YES, "no": NO}
+def test_all_attempts_are_stored_by_translator(tmp_path: Path) -> None:
+    path = write(tmp_path / "deep" / "memory.sqlite", yes=YES, no=NO, twice=TWICE)
+    assert read(path, "yes", "no", "twice", "never") == {"yes": YES, "no": NO, "twice": TWICE}
     assert read(path, "yes", identity="two") == {}
 
 
-def test_rejections_are_forgotten_by_translator_and_reason(tmp_path: Path) -> None:
-    path = write(tmp_path / "memory.sqlite", yes=YES, no=NO, number=Translated(None, "number lost"))
-    write(path, "two", no=NO)
-    memory = TranslationMemory(path)
-    assert memory.forget_rejected("one", ["translation broke off", "empty translation"]) == 1
-    assert memory.forget_rejected("three", ["empty translation"]) == 0
-    memory.close()
-    assert read(path, "yes", "no", "number").keys() == {"yes", "number"}
-    assert read(path, "no", identity="two") == {"no": NO}
+FORMER = """
+DROP TABLE attempts;
+CREATE TABLE segments (translator, source, target, reason, PRIMARY KEY (translator, source)) WITHOUT ROWID;
+INSERT INTO translators VALUES (1, 'one; guards 2 0a'), (2, 'one; guards 3 0b'),
+    (3, 'one; guards 0c'), (4, 'x');
+INSERT INTO segments VALUES (1, 'yes', 'sì', NULL), (1, 'no', NULL, 'number lost'), (1, 'both', 'b', NULL),
+    (2, 'both', 'a', NULL), (3, 'cut', 'taglia', NULL);
+"""
+
+
+def write_former(path: Path) -> Path:
+    """A memory of before, which kept what passed the checks, and the reasons of the others."""
+    TranslationMemory(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript(FORMER)
+    return path
+
+
+def test_what_passed_the_checks_of_a_former_memory_is_taken_over(tmp_path: Path) -> None:
+    path = write_former(tmp_path / "memory.sqlite")
+    for _ in range(2):
+        # Not what the first checks let pass: they did not ask whether it was cut off.
+        assert read(path, "yes", "no", "both", "cut") == {"yes": YES, "both": Attempts("a")}
+    assert write(path, yes=NO) and read(path, "yes") == {"yes": NO}
+
+
+def test_former_memories_are_merged_like_those_that_were_taken_over(tmp_path: Path) -> None:
+    former, taken_over = (write_former(tmp_path / name) for name in ("former.sqlite", "taken.sqlite"))
+    TranslationMemory(taken_over).close()
+    content = former.read_bytes()
+    new = write(tmp_path / "new.sqlite", both=YES, new=TWICE)
+    for name, old in (("a", former), ("b", taken_over)):
+        merge_memories([new, old], tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() and former.read_bytes() == content
+    expected = {"yes": YES, "both": Attempts("a"), "new": TWICE}
+    assert read(tmp_path / "a", "yes", "no", "both", "cut", "new") == expected
 
 
 def test_many_are_looked_up_at_once(tmp_path: Path) -> None:
-    content = {f"text {i}": Translated(f"testo {i}") for i in range(2 * LOOK_UP_AT_ONCE + 3)}
+    content = {f"text {i}": Attempts(f"testo {i}") for i in range(2 * LOOK_UP_AT_ONCE + 3)}
     path = write(tmp_path / "memory.sqlite", **content)
     assert read(path, *content) == content
 
@@ -81,11 +107,13 @@ def test_a_missing_memory_is_an_error_and_the_merged_file_stays(tmp_path: Path) 
 
 
 def test_merged_bytes_depend_on_the_content_alone(tmp_path: Path) -> None:
-    """A translation goes before a refusal, and of two the first by code points; whatever the order."""
-    write(tmp_path / "a.sqlite", both=Translated("a"), refused=NO, only=YES)
-    write(tmp_path / "b.sqlite", refused=YES, both=Translated("b"), twice=Translated(None, "b"))
-    write(tmp_path / "c.sqlite", identity="two", both=Translated("c"))
-    write(tmp_path / "c.sqlite", twice=Translated(None, "a"), both=Translated("z"))
+    """One that reached its end goes before one that did not, one that was not repeated before one that was,
+    and of two the first by code points; whatever the order."""
+    write(tmp_path / "a.sqlite", both=Attempts("a"), ended=NO, only=YES, repeated=TWICE)
+    write(tmp_path / "b.sqlite", ended=YES, both=Attempts("b"), twice=Attempts(None, "b", retried=True))
+    write(tmp_path / "c.sqlite", identity="two", both=Attempts("c"))
+    again = Attempts(None, "a", retried=True)
+    write(tmp_path / "c.sqlite", twice=again, both=Attempts("z"), repeated=Attempts("so"))
     paths = [tmp_path / f"{name}.sqlite" for name in "abc"]
     found = set()
     for number, order in enumerate(itertools.permutations(paths)):
@@ -96,13 +124,14 @@ def test_merged_bytes_depend_on_the_content_alone(tmp_path: Path) -> None:
         merge_memories([into, *paths], into)
         found.add(into.read_bytes())
     assert len(found) == 1
-    assert read(into, "both", "refused", "only", "twice") == {
-        "both": Translated("a"),
-        "refused": YES,
+    assert read(into, "both", "ended", "only", "twice", "repeated") == {
+        "both": Attempts("a"),
+        "ended": YES,
         "only": YES,
-        "twice": Translated(None, "a"),
+        "twice": again,
+        "repeated": Attempts("so"),
     }
-    assert read(into, "both", identity="two") == {"both": Translated("c")}
+    assert read(into, "both", identity="two") == {"both": Attempts("c")}
 
 
 @settings(max_examples=15, deadline=None)
@@ -114,9 +143,7 @@ def test_any_split_merges_to_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, str], count: int
 ) -> None:
     folder = tmp_path_factory.mktemp("merge")
-    known = {
-        source: Translated(target.encode(errors="replace").decode()) for source, target in content.items()
-    }
+    known = {source: Attempts(target.encode(errors="replace").decode()) for source, target in content.items()}
     whole = write(folder / "whole.sqlite", **known)
     parts = []
     for index in range(count):
@@ -134,7 +161,7 @@ def test_the_journal_of_a_killed_run_is_rolled_back(tmp_path: Path) -> None:
     database.execute("PRAGMA cache_size = 1")
     database.execute("BEGIN")
     for i in range(2000):
-        database.execute("INSERT INTO segments VALUES (1, ?, ?, NULL)", (f"text {i}" * 20, "half"))
+        database.execute("INSERT INTO attempts VALUES (1, ?, ?, NULL, 0)", (f"text {i}" * 20, "half"))
     copy = tmp_path / "killed.sqlite"
     copy.write_bytes(path.read_bytes())
     copy.with_name("killed.sqlite-journal").write_bytes(path.with_name("memory.sqlite-journal").read_bytes())
@@ -155,7 +182,7 @@ def test_merged_memories_hold_all_scores_and_older_memories_have_none(tmp_path: 
     paths = [tmp_path / f"{name}.sqlite" for name in "abc"]
     for path, score in zip(paths, (0.5, 0.25, 0.75), strict=True):
         with contextlib.closing(TranslationMemory(path)) as memory:
-            memory.remember("t", {"a dog": Translated("un cane")})
+            memory.remember("t", {"a dog": Attempts("un cane")})
             there = {"a dog": "un cane", path.stem: "x"}
             memory.remember_scores("chrf", there, {"a dog": score, path.stem: 1.0})
     with contextlib.closing(sqlite3.connect(paths[2])) as old:

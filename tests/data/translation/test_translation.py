@@ -140,6 +140,66 @@ def test_verdicts_of_other_checks_are_not_reused(tmp_path: Path) -> None:
         assert translation.translate(source)[0].text
 
 
+class Stricter(TextChecks):
+    """Checks of another version, which let some empty translations pass and refuse those of dogs."""
+
+    def rejection(self, source: str, target: str | None) -> str | None:
+        if "dogs" in source:
+            return rejection.LOOP
+        return None if source == "lost" else super().rejection(source, target)
+
+
+class Nobody:
+    """The translator that `Deterministic` is, when its model is not there."""
+
+    identity = Deterministic.identity
+
+    def translate(self, texts: Sequence[str]) -> Sequence[str | None]:
+        raise AssertionError(f"asked for {texts}")
+
+
+def test_other_checks_judge_what_is_remembered_without_a_translator(tmp_path: Path) -> None:
+    texts = ["a red car", "two dogs. And a cat.", "lost", "lost and found"]
+    memory = tmp_path / "memory.sqlite"
+    with Translation(Deterministic(), memory, TextChecks()) as translation:
+        before = translation.translate(texts)
+    assert [bool(one.text) for one in before] == [True, True, False, False]
+    for _ in range(2):
+        with Translation(Nobody(), memory, Stricter()) as translation:
+            assert translation.translate(texts) == [
+                before[0],
+                Translated(None, rejection.LOOP),
+                Translated(""),
+                before[3],
+            ]
+    with Translation(Nobody(), memory, TextChecks()) as translation:
+        assert translation.translate(texts) == before
+
+
+def test_a_retry_gives_a_second_try_to_what_other_checks_let_pass(tmp_path: Path) -> None:
+    class Refusing(TextChecks):
+        def rejection(self, source: str, target: str | None) -> str | None:
+            shorter = target is not None and source.count("dogs") > target.count("qbtf;")
+            return rejection.SHORT if shorter else super().rejection(source, target)
+
+    class Twice(Deterministic):
+        def translate_again(self, texts: Sequence[str]) -> list[str]:
+            return [f"{one};" for one in self.translate(texts)]
+
+    memory = tmp_path / "memory.sqlite"
+    with Translation(Twice(), memory, TextChecks()) as translation:
+        translation.translate(["two dogs", "a cat", "lost"])
+    for retried in (["two dogs", "lost", "lost"], ["lost", "lost"]):
+        translator = Twice()
+        with Translation(translator, memory, Refusing(), retry=True) as translation:
+            for _ in range(2):
+                found = translation.translate(["two dogs", "a cat", "lost"])
+        assert [one.text for one in found] == ["gjb qbtf;", "n png", None]
+        assert [text for batch in translator.calls for text in batch] == retried
+    with Translation(Twice(), memory, Refusing()) as translation:
+        assert translation.translate(["two dogs"])[0].text == "gjb qbtf;"
+
+
 @pytest.mark.parametrize("die_at", [1, 3, 7])
 def test_a_killed_run_resumes_from_its_memory(tmp_path: Path, die_at: int) -> None:
     texts = [f"text number {i} says {'something ' * (i % 5)}{i * 7}" for i in range(60)] + ["all is lost"]
