@@ -25,6 +25,7 @@ NONE_READ = {
     "ndino data cauldron",
     "ndino data convert-madlad",
     "ndino data wit",
+    "ndino tasks",
 }
 READ: dict[str, list[list[str]]] = {
     "ndino train": [

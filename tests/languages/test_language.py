@@ -55,6 +55,7 @@ def test_scores_depend_on_the_words_by_which_answers_are_read_alone():
     [
         ("name: X\nyes: [sì, no: b]]\n", "line 2: no YAML"),
         ("name: X\n\tyes: a\n", "line 2: no YAML"),
+        ("[" * 100_000, "no YAML, it is nested too deeply"),
         ("- a\n", "no fields in it"),
         ("", "no fields in it"),
     ],

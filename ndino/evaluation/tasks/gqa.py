@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ndino.common.parsing import parse_json
 from ndino.evaluation.tasks import gqa_images
 from ndino.evaluation.tasks.benchmark_task import BenchmarkTask
 from ndino.evaluation.tasks.instructions import short_answer
@@ -77,7 +77,7 @@ def _answers(doc: Document) -> list[str]:
     # as JSON text. The released task expected "answer".
     if doc.get("answer"):
         return [doc["answer"]]
-    label = json.loads(doc["label"]) if isinstance(doc["label"], str) else doc["label"]
+    label = parse_json(doc["label"]) if isinstance(doc["label"], str) else doc["label"]
     return [answer for answer, weight in label.items() if weight]
 
 
