@@ -1,4 +1,4 @@
-"""Markdown tables of finished cells, for the report and for the cards of data sets and models.
+"""Markdown tables of finished cells, for the report and the cards of data sets and models; shares as text.
 
 pytablewriter was looked at for this. It reads numbers back out of text (2.50 becomes 2.5), escapes cells that
 are Markdown already, and pads every cell to the widest of its column, in the report several lines of details.
@@ -17,3 +17,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def one_cell(text: str) -> str:
     """Plain text as a cell that ends neither its column nor its row."""
     return " ".join(text.splitlines()).replace("|", "\\|")
+
+
+def percent(fraction: float, *, signed: bool = False) -> str:
+    """Format a fraction as percent with one decimal and a typographic minus sign."""
+    value = round(100 * fraction, 1) + 0.0  # turns -0.0 into 0.0
+    return f"{value:{'+' if signed else ''}.1f}".replace("-", "−")

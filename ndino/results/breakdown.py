@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ndino.results.table_data import Cell, Column, ReportTable, Summary, alike_note, interval_text, percent
+from ndino.common.markdown import percent
+from ndino.results.table_data import Cell, Column, ReportTable, Summary, alike_note, interval_text
 
 
 def part_tables(summary: Summary, tasks: Iterable[str]) -> list[ReportTable]:

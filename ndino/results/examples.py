@@ -14,9 +14,9 @@ from typing import Literal
 from PIL import Image
 
 from ndino.common.images import BROKEN_IMAGE
+from ndino.common.markdown import percent
 from ndino.results.logs import LoggedSample, ResultsError, RunLogs, TaskLog
 from ndino.results.summary import model_order
-from ndino.results.table_data import percent
 
 IMAGE_SIDE = 320  # pixels of the longer side; images are embedded in the page, which must stay small
 ANSWER_LENGTH = 600  # characters shown; a model that never emits its end token would fill the page

@@ -20,8 +20,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from ndino.common.markdown import percent
 from ndino.results.logs import TrainingRun
-from ndino.results.table_data import Summary, Verdict, percent
+from ndino.results.table_data import Summary, Verdict
 from ndino.results.tables import tasks_in_order
 from ndino.results.verdicts import starred_scores, verdict_of
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ndino.results.table_data import Summary, about_images, p_number, percent, perplexity_number
+from ndino.common.markdown import percent
+from ndino.results.table_data import Summary, about_images, p_number, perplexity_number
 from ndino.results.verdicts import but_doubtful, verdict_of, winner
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from ndino.common.markdown import percent
 from ndino.results.comparison import tests_of_family
 from ndino.results.statistics import ALPHA
 from ndino.results.table_data import (
@@ -16,7 +17,6 @@ from ndino.results.table_data import (
     Summary,
     about_images,
     p_number,
-    percent,
     perplexity_number,
 )
 from ndino.results.verdicts import but_doubtful, loser, winner

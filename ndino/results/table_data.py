@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ndino.common.markdown import percent
+
 Verdict = Literal["sees", "blind", "no control", ""]
 Summary = Mapping[str, Any]
 _ALIKE = "all alike"
@@ -60,12 +62,6 @@ def arrow(entry: Mapping[str, Any]) -> str:
 def about_images(images: int | None, questions: int) -> str:
     """What to add to a number of questions, if some of them are about the same image."""
     return f" about {images} images" if images is not None and images < questions else ""
-
-
-def percent(fraction: float, *, signed: bool = False) -> str:
-    """Format a fraction as percent with one decimal and a typographic minus sign."""
-    value = round(100 * fraction, 1) + 0.0  # turns -0.0 into 0.0
-    return f"{value:{'+' if signed else ''}.1f}".replace("-", "−")
 
 
 def percent_interval(bounds: Sequence[float]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ndino.common.markdown import percent
 from ndino.results.breakdown import part_tables
 from ndino.results.comparison import tests_of_family
 from ndino.results.pair_table import pair_tables
@@ -24,7 +25,6 @@ from ndino.results.table_data import (
     alike_note,
     arrow,
     interval_text,
-    percent,
     percent_interval,
     perplexity_number,
 )

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ndino.common.markdown import percent
 from ndino.results.comparison import tests_of_family
 from ndino.results.statistics import ALPHA
-from ndino.results.table_data import Summary, arrow, percent, perplexity_number
+from ndino.results.table_data import Summary, arrow, perplexity_number
 from ndino.results.tables import (
     OTHER_TASKS,
     PAPER_TABLES,

@@ -8,10 +8,11 @@ from itertools import chain
 
 import pytest
 
+from ndino.common.markdown import percent
 from ndino.results.logs import read_run
 from ndino.results.render import csv_text, latex, markdown
 from ndino.results.summary import build_summary
-from ndino.results.table_data import Cell, percent, perplexity_number
+from ndino.results.table_data import Cell, perplexity_number
 from ndino.results.tables import build_tables
 from tests.results.synthetic import write_perplexity, write_task
 from tests.results.test_summary import own_run

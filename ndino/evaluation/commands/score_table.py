@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statistics import fmean
 
+from ndino.common.markdown import percent
 from ndino.evaluation.commands.evaluation_run import EvaluationRun
 from ndino.evaluation.controls import BLANK
 
@@ -33,13 +34,13 @@ def table_of(run: EvaluationRun) -> str:
             others = [entry["metrics"].get("robust"), entry["majority"].get(metric), control]
             error = entry.get("errors", {}).get(metric)
             shown = percent(score) + ("" if error is None else f" ± {percent(error)}")
-            shown_gain = [percent(gain, signed=True), percent(blank)]
-            rows.append([model.name, task, entry["n"], metric, shown, *map(percent, others), *shown_gain])
+            shown_gain = [cell(gain, signed=True), cell(blank)]
+            rows.append([model.name, task, entry["n"], metric, shown, *map(cell, others), *shown_gain])
         for group in run.benchmarks.groups:
             if totals := groups.get(group):
                 metric, score = next(iter(totals.items()))
                 scores = [score, totals.get("robust"), None, None, None, None]
-                rows.append([model.name, group, "", metric, *map(percent, scores)])
+                rows.append([model.name, group, "", metric, *map(cell, scores)])
     table = [row[: len(headers)] for row in rows]
     writer = MarkdownTableWriter(headers=headers, value_matrix=table, margin=1)
     writer.type_hints = [String] * len(headers)
@@ -48,9 +49,6 @@ def table_of(run: EvaluationRun) -> str:
     return writer.dumps()
 
 
-def percent(share: float | None, *, signed: bool = False) -> str:
-    """A share in percent with one decimal, empty without one. A gain has a sign, and its zero is +0.0."""
-    if share is None:
-        return ""
-    value = round(100 * share, 1) + 0.0  # turns -0.0 into 0.0
-    return f"{value:{'+' if signed else ''}.1f}"
+def cell(share: float | None, *, signed: bool = False) -> str:
+    """A share in percent, empty without one; with a plain minus, so that a number can be copied."""
+    return "" if share is None else percent(share, signed=signed).replace("−", "-")

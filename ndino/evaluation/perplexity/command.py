@@ -58,17 +58,17 @@ def add_arguments(parser: CommandParser) -> None:
     parser.keep_former_name("--images-dir", "--images")
 
 
-def default_out(model: str, data: str, shuffled: bool) -> Path:
+def default_out(model: str, data: str) -> Path:
     """``runs/ppl/MODEL/DATA.jsonl``."""
     from ndino.evaluation.models import name_of
 
-    return Path("runs", "ppl", name_of(model), log_name(Path(data).stem, SHUFFLED if shuffled else RIGHT))
+    return Path("runs", "ppl", name_of(model), log_name(Path(data).stem, RIGHT))
 
 
 def run(args: argparse.Namespace) -> int:
-    out = args.out or default_out(args.model, args.data, args.shuffle)
+    out = args.out or default_out(args.model, args.data)
     if out.is_dir():
-        inside = out / default_out(args.model, args.data, args.shuffle).name
+        inside = out / default_out(args.model, args.data).name
         raise UsageError(f"--out {out}: is a folder, not a file of rows (remedy: --out {inside})")
     above = nearest_existing(out.absolute().parent)
     if not above.is_dir():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ndino.evaluation.commands.score_table import percent
+from ndino.evaluation.commands.score_table import cell
 
 
 @pytest.mark.parametrize(
@@ -16,8 +16,8 @@ from ndino.evaluation.commands.score_table import percent
     ],
 )
 def test_a_gain_is_signed_and_no_zero_is_negative(gain, shown):
-    assert percent(gain, signed=True) == shown
+    assert cell(gain, signed=True) == shown
 
 
 def test_a_share_has_no_sign():
-    assert [percent(share) for share in (0.5, -0.0, None)] == ["50.0", "0.0", ""]
+    assert [cell(share) for share in (0.5, -0.0, None)] == ["50.0", "0.0", ""]

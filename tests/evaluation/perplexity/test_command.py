@@ -94,5 +94,5 @@ def test_a_model_of_another_kind_is_offered_no_backend_that_cannot_score(
 
 
 def test_default_output_is_named_after_run_and_data():
-    assert default_out("runs/demo/mlp-pt/model", "x/WILD_IT", False) == Path("runs/ppl/mlp-pt/WILD_IT.jsonl")
-    assert default_out("org/name", "a.jsonl", True) == Path("runs/ppl/name/a.shuffled.jsonl")
+    assert default_out("runs/demo/mlp-pt/model", "x/WILD_IT") == Path("runs/ppl/mlp-pt/WILD_IT.jsonl")
+    assert default_out("org/name", "a.jsonl") == Path("runs/ppl/name/a.jsonl")
