@@ -120,6 +120,14 @@ def fields_of(code: str) -> dict[str, Any]:
     return fields
 
 
+def code_of_task(name: str) -> str | None:
+    """The code of the language in the name of a task, group or set of answers, such as ``it`` of ``pope-it``.
+
+    None where the name ends with no language that has a file.
+    """
+    return max((code for code in codes() if name.endswith(f"-{code}")), key=len, default=None)
+
+
 def editors_notes(code: str) -> tuple[str, ...]:
     """What editors of Wikipedia write in brackets into a text; empty for a language without a file."""
     return tuple(language(code).words.get("editors_notes", ())) if code in codes() else ()

@@ -29,6 +29,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ndino.languages.answers import reader
+from ndino.languages.language import code_of_task
 from ndino.results import statistics
 from ndino.results.comparison import compare_pairs, fractional_metrics, perplexity_figures, rounded
 from ndino.results.logs import ROUNDING, ModelLogs, PerplexityLog, ResultsError, RunLogs, TaskLog
@@ -39,8 +40,6 @@ from ndino.results.statistics import Clusters
 PAPER_PAIRS = (("IT", "PT+IT"), ("LONG-IT", "PT+LONG-IT"), ("IT+LONG-IT", "PT+IT+LONG-IT"))
 # Models of other names are all tested against each other up to this number: 15 pairs.
 MOST_ALL_PAIRS = 6
-# Of the tasks with a yes or no.
-TASK_LANGUAGE = "it"
 # F1 metrics, each with the metric that says which answers were right.
 F1_METRICS = {
     "pope_f1_score": "pope_accuracy",
@@ -75,7 +74,9 @@ def f1_interval(log: TaskLog, metric: str) -> statistics.Interval | None:
     false positive. The released F1 score leaves out answers that are neither yes nor no. If there are such
     answers, the F1 rebuilt here differs from it, and there is no interval.
     """
-    answers = reader(TASK_LANGUAGE)
+    if (code := code_of_task(log.path.stem)) is None:
+        return None
+    answers = reader(code)
     gold = [answers.yes_or_no(str(sample.target)) is True for sample in log.samples]
     parseable = metric in ALWAYS_PARSEABLE
     predicted = [

@@ -7,10 +7,12 @@ has a confidence interval, the score with shuffled images, and a verdict on whet
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ndino.common.markdown import percent
+from ndino.languages.language import code_of_task, language
 from ndino.results.breakdown import part_tables
 from ndino.results.comparison import tests_of_family
 from ndino.results.pair_table import pair_tables
@@ -30,16 +32,12 @@ from ndino.results.table_data import (
 )
 from ndino.results.verdicts import but_doubtful, starred_scores, verdict_of
 
-TRANSLATED_TASKS = ("gqa-it", "ok-vqa-it", "seedbench-it", "pope-it")
-NATIVE_TASKS = ("mtvqa-it", "exams-v-it")
-# Key, title and tasks of the paper's tables with scores.
-PAPER_TABLES = (
-    ("table-5", "Table 5: translated benchmarks", TRANSLATED_TASKS),
-    ("table-6", "Table 6: native Italian benchmarks", NATIVE_TASKS),
-)
+# The paper's benchmarks, whose tasks have a language's code behind the name: gqa-it.
+TRANSLATED = ("gqa", "ok-vqa", "seedbench", "pope")
+NATIVE = ("mtvqa", "exams-v")
 OTHER_TASKS = "Other tasks"
 PERPLEXITY = "Table 7: perplexity"
-PERPLEXITY_SETS = ("llava-bench-it", "mtvqa-it")
+PERPLEXITY_SETS = ("llava-bench", "mtvqa")
 METRIC_NAMES = {
     "exact_match": "exact match",
     "seed_image": "exact match",
@@ -49,23 +47,68 @@ METRIC_NAMES = {
 COLUMNS = 4  # tasks per table of other tasks; more would not fit a page or a terminal
 
 
-def tasks_in_order(summary: Summary) -> list[str]:
-    """All tasks of the run: the paper's tasks in its order, then the others by name."""
+@dataclass(frozen=True)
+class PaperScores:
+    """One of the paper's tables with scores, in one language."""
+
+    key: str
+    title: str
+    tasks: tuple[str, ...]
+
+
+def paper_tables(summary: Summary) -> list[PaperScores]:
+    """The paper's tables for each language of the run, whose name tells those of several languages apart."""
     found = {task for entries in summary["models"].values() for task in entries}
-    return [task for task in TRANSLATED_TASKS + NATIVE_TASKS if task in found] + sorted(
-        found - {*TRANSLATED_TASKS, *NATIVE_TASKS}
-    )
+    codes = sorted({code for name in found if (code := code_of_task(name)) and _is_papers(name, code)})
+    tables = []
+    for code in codes:
+        name, several = language(code).name, len(codes) > 1
+        which = f"-{code}" * several
+        translated = "Table 5: translated benchmarks" + f", {name}" * several
+        tables += [
+            PaperScores(f"table-5{which}", translated, _in_language(TRANSLATED, code)),
+            PaperScores(f"table-6{which}", f"Table 6: native {name} benchmarks", _in_language(NATIVE, code)),
+        ]
+    return tables
+
+
+def _in_language(benchmarks: Iterable[str], code: str) -> tuple[str, ...]:
+    return tuple(f"{name}-{code}" for name in benchmarks)
+
+
+def _is_papers(task: str, code: str) -> bool:
+    return task in _in_language(TRANSLATED + NATIVE, code)
+
+
+def _codes(names: Iterable[str]) -> list[str]:
+    return sorted({code for name in names if (code := code_of_task(name))})
+
+
+def _by_language(name: str) -> tuple[str, str]:
+    return code_of_task(name) or "", name
+
+
+def tasks_in_order(summary: Summary) -> list[str]:
+    """All tasks of the run: the paper's in its order, by language, then the others by name.
+
+    With several languages, the others are sorted by language, too.
+    """
+    found = {task for entries in summary["models"].values() for task in entries}
+    first = [task for table in paper_tables(summary) for task in table.tasks if task in found]
+    return first + sorted(found - {*first}, key=_by_language if len(_codes(found)) > 1 else None)
 
 
 def other_tasks(summary: Summary) -> list[str]:
     """The run's tasks that the paper's tables do not have."""
-    return [task for task in tasks_in_order(summary) if task not in TRANSLATED_TASKS + NATIVE_TASKS]
+    papers = {task for table in paper_tables(summary) for task in table.tasks}
+    return [task for task in tasks_in_order(summary) if task not in papers]
 
 
 def perplexity_sets(summary: Summary) -> list[str]:
-    """All answer sets with a perplexity: the paper's sets in its order, then the others by name."""
+    """All answer sets with a perplexity: the paper's in its order, by language, then the others by name."""
     found = {name for entries in summary["perplexity"].values() for name in entries}
-    return [name for name in PERPLEXITY_SETS if name in found] + sorted(found - {*PERPLEXITY_SETS})
+    first = [name for code in _codes(found) for name in _in_language(PERPLEXITY_SETS, code) if name in found]
+    return first + sorted(found - {*first})
 
 
 def _score_cell(entry: Mapping[str, Any], better_than: tuple[str, ...]) -> Cell:
@@ -190,10 +233,10 @@ def perplexity_table(summary: Summary) -> ReportTable | None:
 
 def more_metrics_table(summary: Summary) -> ReportTable | None:
     """All metrics except the primary ones: (task, metric) by models; None if there are none."""
-    models = summary["models"]
+    models, tasks = summary["models"], tasks_in_order(summary)
     lines: dict[tuple[str, str], dict[str, Cell]] = {}
     for name, entries in models.items():
-        for task in tasks_in_order(summary):
+        for task in tasks:
             entry = entries.get(task, {})
             for metric in entry.keys() - RESERVED - {entry.get("metric")}:
                 bounds = entry["intervals"].get(metric)
@@ -204,7 +247,7 @@ def more_metrics_table(summary: Summary) -> ReportTable | None:
     if not lines:
         return None
     names = model_order(list(models))
-    order = sorted(lines, key=lambda line: (tasks_in_order(summary).index(line[0]), line[1]))
+    order = sorted(lines, key=lambda line: (tasks.index(line[0]), line[1]))
     rows = tuple(
         (f"{task.upper()} {metric.replace('_', ' ')}", tuple(lines[task, metric].get(name) for name in names))
         for task, metric in order
@@ -229,8 +272,11 @@ def build_tables(summary: Summary) -> list[ReportTable]:
     tables = [
         *(
             table
-            for key, title, tasks in PAPER_TABLES
-            for table in (score_table(summary, key, title, tasks), *part_tables(summary, tasks))
+            for papers in paper_tables(summary)
+            for table in (
+                score_table(summary, papers.key, papers.title, papers.tasks),
+                *part_tables(summary, papers.tasks),
+            )
         ),
         perplexity_table(summary),
         *(

@@ -18,9 +18,9 @@ from ndino.results.statistics import ALPHA
 from ndino.results.table_data import Summary, arrow, perplexity_number
 from ndino.results.tables import (
     OTHER_TASKS,
-    PAPER_TABLES,
     PERPLEXITY,
     other_tasks,
+    paper_tables,
     perplexity_sets,
 )
 from ndino.results.verdicts import but_doubtful, starred_scores, verdict_of
@@ -47,7 +47,7 @@ def print_summary(summary: Summary, console: Console) -> None:
     """Print all scores and perplexities, followed by one legend."""
     starred = starred_scores(summary)
     for title, tasks in (
-        *((title, tasks) for _, title, tasks in PAPER_TABLES),
+        *((table.title, table.tasks) for table in paper_tables(summary)),
         (OTHER_TASKS, other_tasks(summary)),
     ):
         columns = [column for task in tasks if (column := _score_column(summary, task, starred))]

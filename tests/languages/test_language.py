@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from ndino.languages import language as languages
-from ndino.languages.language import LanguageError, language
+from ndino.languages.language import LanguageError, code_of_task, language
 
 
 def test_italian_has_what_the_commands_need():
@@ -65,3 +65,8 @@ def test_a_file_that_is_no_yaml_is_named_with_its_line(monkeypatch, tmp_path, te
     monkeypatch.setattr(languages, "FOLDER", tmp_path)
     with pytest.raises(LanguageError, match=rf"xx.yaml.*{said}.*remedy: "):
         language("xx")
+
+
+def test_the_language_of_a_task_is_read_from_its_name():
+    names = ["pope-it", "exams-v-es", "ndino-en", "pope", "mmbench_it", "vqa-xx"]
+    assert [code_of_task(name) for name in names] == ["it", "es", "en", None, None, None]

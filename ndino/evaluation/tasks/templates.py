@@ -8,18 +8,13 @@ from pathlib import Path
 
 from ndino.common.files import atomic_file
 from ndino.evaluation.tasks.instructions import require_tasks
-from ndino.languages.language import codes
+from ndino.languages.language import code_of_task
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "tasks_it"
 # The language of the templates. lmms-eval has its tasks already.
 TEMPLATE_CODE = "it"
 # In names of tasks, data sets, files and folders: gqa-it, GQA-it, POPE_IT, pope_it, _pope_it_yaml.
 _CODE = re.compile(rf"(?<=[-_])(?:{TEMPLATE_CODE}|{TEMPLATE_CODE.upper()})(?![A-Za-z0-9])")
-
-
-def task_code(name: str) -> str | None:
-    """The code of the language of a task or group of ours, such as ``it`` of ``pope-it``; None for others."""
-    return max((code for code in codes() if name.endswith(f"-{code}")), key=len, default=None)
 
 
 def languages_to_write(names: Iterable[str], templates: Iterable[str]) -> list[str]:
@@ -29,7 +24,7 @@ def languages_to_write(names: Iterable[str], templates: Iterable[str]) -> list[s
         templates: the names of the tasks and groups in ``tasks_it/``.
     """
     known = {*templates}
-    found = {code: name for name in names if (code := task_code(name)) and name not in known}
+    found = {code: name for name in names if (code := code_of_task(name)) and name not in known}
     return sorted(code for code, name in found.items() if _in_language(name, code, TEMPLATE_CODE) in known)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ndino.evaluation.benchmarks import Benchmarks
-from ndino.evaluation.tasks.templates import TEMPLATES, task_code, write_tasks
+from ndino.evaluation.tasks.templates import TEMPLATES, write_tasks
 from tests.evaluation.answerer import Answerer, guess, see
 from tests.evaluation.benchmarks import write_benchmarks
 from tests.languages.copies import language_file
@@ -71,11 +71,6 @@ def test_files_written_for_lmms_evals_own_command_line_name_the_templates_langua
     texts = "".join(path.read_text(encoding="utf-8") for path in files)
     assert "task: pope_adv-q-b" in texts and 'Pope("q-b")' in texts
     assert not any(word in texts for word in ("-it\n", "_IT", "_it_", '"it"'))
-
-
-def test_the_language_of_a_task_is_read_from_its_name():
-    names = ["pope-it", "exams-v-es", "ndino-en", "pope", "mmbench_it", "vqa-xx"]
-    assert [task_code(name) for name in names] == ["it", "es", "en", None, None, None]
 
 
 def test_what_the_data_commands_write_is_where_the_tasks_look():
