@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "cluster": {"common", "formats", "data", "train", "llava_next", "evaluation"},
 }
 LARGEST_FOLDER = 15
+LONGEST_FILE = 400  # lines
 PAGES = sorted(
     path
     for path in ROOT.glob("**/*.md")
@@ -74,6 +75,13 @@ def test_no_folder_holds_more_modules_than_a_reader_can_keep_in_mind():
     folders = {path.parent for root in roots for path in root.rglob("*.py")}
     sizes = {str(folder.relative_to(ROOT)): len([*folder.glob("*.py")]) for folder in folders}
     assert not {folder: size for folder, size in sizes.items() if size > LARGEST_FOLDER}
+
+
+def test_no_file_is_longer_than_one_job_needs():
+    roots = [ROOT / name for name in ("ndino", "miniature", "benchmarks", "fixtures", "overlay", "tasks_it")]
+    files = [path for root in roots for path in root.rglob("*.py")]
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in files}
+    assert not {path: length for path, length in lengths.items() if length > LONGEST_FILE}
 
 
 def test_no_two_classes_share_a_name():
