@@ -15,7 +15,15 @@ from importlib import import_module
 from importlib.metadata import version
 from types import ModuleType
 
-from ndino.common.errors import Stopped, StoppedWatching, UsageError, UserError, reason_of, remedy_for
+from ndino.common.errors import (
+    Stopped,
+    StoppedWatching,
+    UsageError,
+    UserError,
+    printable,
+    reason_of,
+    remedy_for,
+)
 from ndino.common.interrupts import raise_if_interrupted, remembered_interrupts
 from ndino.common.options import REMOVED_IN, CommandParser
 from ndino.common.provenance import commit
@@ -169,4 +177,4 @@ def _run(name: str, arguments: list[str]) -> int:
 
 
 def _say(program: str, line: str) -> None:
-    print(f"{program}: {line}", file=sys.stderr)
+    print(f"{program}: {printable(line)}", file=sys.stderr)

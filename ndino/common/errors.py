@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 # Characters of a data value, of a path and of a library's message that are shown.
 SHOWN_VALUE, SHOWN_PATH, SHOWN_REASON = 80, 300, 400
+# Control characters, line ends, changes of the direction of writing, and halves of surrogate pairs.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # For want of room: the system's numbers, and the words of libraries that pass on none.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_ROOM_SAID = re.compile(
@@ -42,9 +44,14 @@ class StoppedWatching(Stopped):
     """Ctrl-C ended a command that only watches, which is how to end it: there is nothing to put right."""
 
 
+def printable(text: str) -> str:
+    """``text`` on one line, as a terminal can show it: control characters are escaped, such as ``\\x00``."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def shown(value: object, limit: int = SHOWN_VALUE) -> str:
     """A data value for a message: an image as base64 in place of its name would fill the screen."""
-    text = str(value)
+    text = printable(str(value))
     return text if len(text) <= limit else f"{text[: limit // 2]}… ({len(text):,} characters)"
 
 
@@ -61,7 +68,7 @@ def reason_of(error: BaseException) -> str:
         return os.strerror(errno.ENOSPC)
     if str(error).startswith(_SAYS_NOTHING) and error.__cause__ is not None:
         return reason_of(error.__cause__)
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     if isinstance(error, OSError) and len(_path(error)) > SHOWN_PATH:
         text = f"{error.strerror}: {shown(_path(error), SHOWN_PATH)}"
     if len(text) > SHOWN_REASON:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ndino.common.errors import UsageError
+from ndino.common.errors import UsageError, printable
 
 REMOVED_IN = "0.3"
 HELP_WIDTH = 100
@@ -85,7 +85,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str):
         """Say what is wrong with the command line in one line, and exit with 2."""
-        self.exit(2, f"{self.prog}: {message} (remedy: see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {printable(message)} (remedy: see {self.prog} --help)\n")
 
     def _refuse_unknown(self, arguments: Sequence[str]) -> None:
         # Before argparse, which would first miss the required option that was given under another name.

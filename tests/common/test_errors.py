@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sqlite3
 from pathlib import Path
 
 import pytest
 
+from ndino.cli import main
 from ndino.common.errors import no_room, reason_of, remedy_for, shown
 
 
 def test_a_reason_is_one_line():
     assert reason_of(ValueError("two\n  lines ")) == "two lines"
     assert reason_of(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+CONTROL = "a\0b\x1b[2Jc\u202ed\re\nf\udcff"
+ESCAPED = r"a\x00b\x1b[2Jc\u202ed\re\nf\udcff"
+
+
+def test_control_characters_are_escaped():
+    assert shown(CONTROL) == ESCAPED and shown("perché no 🙂") == "perché no 🙂"
+    assert reason_of(ValueError("a\0b\x1b[2J")) == r"a\x00b\x1b[2J"
+
+
+def test_no_message_holds_a_control_character(tmp_path: Path, capsys):
+    name = CONTROL.replace("\0", "")
+    talk = [{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "Un segno."}]
+    rows = [{"id": str(n), "image": image, "conversations": talk} for n, image in enumerate((CONTROL, name))]
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows).replace("\\udcff", ""))
+    for command in (["data", "check", str(data)], ["data", "check", name], ["train", name, "--out", "o"]):
+        assert main(command) in (1, 2)
+    with pytest.raises(SystemExit):
+        main(["data", "mix", "--seed", name])
+    said = "".join(capsys.readouterr())
+    assert r"a\x00b\x1b[2Jc\u202ed\re\nf" in said
+    assert not set(said) & {*CONTROL} - {*"abcdef[2J\n\r"}
 
 
 def wrapped(cause: Exception) -> Exception:

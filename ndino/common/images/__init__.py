@@ -23,6 +23,7 @@ from ndino.common.images.files import missing_image as missing_image
 from ndino.common.images.files import open_named as open_named
 from ndino.common.images.files import size_of_named as size_of_named
 from ndino.common.images.opening import BROKEN_IMAGE as BROKEN_IMAGE
+from ndino.common.images.opening import FORMATS as FORMATS
 from ndino.common.images.opening import MAX_IMAGE_PIXELS as MAX_IMAGE_PIXELS
 from ndino.common.images.opening import READING_VERSION as READING_VERSION
 from ndino.common.images.opening import REPLACE_IMAGE as REPLACE_IMAGE
@@ -34,6 +35,7 @@ from ndino.common.images.opening import image_size as image_size
 from ndino.common.images.opening import markup_kind as markup_kind
 from ndino.common.images.opening import read_image as read_image
 from ndino.common.images.opening import set_reading_rules as set_reading_rules
+from ndino.common.images.opening import turn_of as turn_of
 from ndino.common.images.pixels import WHITE as WHITE
 from ndino.common.images.pixels import Colour as Colour
 from ndino.common.images.pixels import to_rgb as to_rgb

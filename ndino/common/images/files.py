@@ -118,4 +118,7 @@ def missing_image(name: str, folder: Path) -> tuple[str, str]:
             f"image holds {len(name):,} characters of data in place of a file name",
             f"save the image as a file in {folder}, and write the file's name into the row",
         )
-    return f"image {name} is not in {folder}", "copy it there or correct the image folder"
+    return (
+        f"image {shown(name, LONGEST_NAME)} is not in {folder}",
+        "copy it there or correct the image folder",
+    )

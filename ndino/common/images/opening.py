@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +38,9 @@ BROKEN_IMAGE = (
 # The paper's training script raises Pillow's limit to this number of pixels. Larger images are refused.
 MAX_IMAGE_PIXELS = 933_120_000
 
+# What images are published as, by Pillow's names: the sources of data take these, and the other commands too.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+
 # The remedy for any of these, in every command's messages.
 REPLACE_IMAGE = "copy the image again, or remove the row"
 UNREADABLE = "image cannot be read"
@@ -51,6 +56,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _QUARTER_TURNS = {_TURNS[value] for value in (5, 6, 7, 8)}
+_PILLOW = re.compile("PIL")
+_NO_WARNING = ("ignore", None, Warning, _PILLOW, 0)
 _SEVERAL_IN_ONE = ("MPO", "ICO", "ICNS")  # their other images show the same, smaller or from beside
 _HEAD = 1024  # bytes of a file by which it is told what else it is
 _TAIL = 65536  # bytes at the end of a PNG in which EXIF is looked for
@@ -73,13 +80,16 @@ class UnreadableImageError(ImageFaultError):
 
 
 def set_reading_rules() -> None:
-    """Set how Pillow reads images: its size limit, and that a truncated one is an error.
+    """Set how Pillow reads images: its size limit, that a truncated one is an error, and without warnings.
 
-    Before every read, since both are settings of the process that other libraries change: lmms-eval lets
-    truncated images pass as whole ones.
+    Before every read, since these are settings of the process that other libraries change: lmms-eval lets
+    truncated images pass as whole ones. What Pillow warns of, such as a tag that it skips, is either an error
+    of ours or nothing that a user could act on, as the warning names no file.
     """
     Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
     ImageFile.LOAD_TRUNCATED_IMAGES = False
+    if _NO_WARNING not in warnings.filters:
+        warnings.filterwarnings("ignore", module=_PILLOW.pattern)
 
 
 def read_image(source: Path | bytes, background: Colour = WHITE) -> Image.Image:
@@ -93,7 +103,7 @@ def read_image(source: Path | bytes, background: Colour = WHITE) -> Image.Image:
         UnreadableImageError: it is no image, a damaged or truncated one, or too large.
     """
     with _opened(source) as image:
-        turn = _turn(image)
+        turn = turn_of(image)
         shown = to_rgb(image, background)
     return shown if turn is None else shown.transpose(turn)
 
@@ -105,7 +115,7 @@ def image_size(source: Path | bytes) -> tuple[int, int]:
         UnreadableImageError: the file is missing or not an image, or has too many pixels.
     """
     with _opened(source) as image:
-        quarter = _turn(image) in _QUARTER_TURNS
+        quarter = turn_of(image) in _QUARTER_TURNS
         width, height = image.size
     return (width, height) if quarter else (height, width)
 
@@ -142,7 +152,7 @@ def _opened(source: Path | bytes) -> Iterator[Image.Image]:
         raise UnreadableImageError(reason_of(error), remedy_for(error, REPLACE_IMAGE)) from error
 
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
+def turn_of(image: Image.Image) -> Image.Transpose | None:
     """How the pixels have to be turned; to be asked before they are decoded."""
     if image.format == "TIFF":
         return None  # Pillow turns these itself, and says the size that they then have

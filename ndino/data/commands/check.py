@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ndino.common.errors import printable, shown
 from ndino.common.files import sha256_of
 from ndino.common.images import find_image, has_several_frames
 from ndino.common.options import need_file, need_folder
@@ -65,9 +66,9 @@ def _run(args: argparse.Namespace) -> int:
     file = data_file(args.data)
     report = check(file, args.images or file.parent / IMAGES, workers=args.workers)
     for row, fault in sorted(report.faults, key=lambda item: item[0]):
-        print(f"{file} row {row}: {fault}" if row else f"{file}: {fault}")
+        print(printable(f"{file} row {row}: {fault}" if row else f"{file}: {fault}"))
     for row, note in sorted(report.notes):
-        print(f"{file} row {row}: note: {note}", file=sys.stderr)
+        print(printable(f"{file} row {row}: note: {note}"), file=sys.stderr)
     print(
         f"{file}: {report.rows:,} good rows, {report.turns:,} turns, {report.images:,} images, "
         f"{len(report.faults):,} faults",
@@ -106,7 +107,7 @@ def check(file: Path, images: Path, *, workers: int = 1) -> CheckReport:
         if fault:
             report.faults += [(row, fault) for row in used[image]]
         if frames:
-            note = f"image {image} has several frames or pages, of which the first is used"
+            note = f"image {shown(image)} has several frames or pages, of which the first is used"
             report.notes += [(row, note) for row in used[image]]
     report.rows = len(good.difference(row for row, _ in report.faults))
     if not good and not report.faults:
@@ -153,5 +154,8 @@ def _look_at(folder: Path, name: str) -> tuple[str | None, bool]:
         return fault, False
     path = find_image(name, folder)
     if (named := NAMED_BY_CONTENT.fullmatch(name)) and sha256_of(path) != named[2]:
-        return f"image {name} holds another image than it is named after (remedy: rebuild the folder)", False
+        return (
+            f"image {shown(name)} holds another image than it is named after (remedy: rebuild the folder)",
+            False,
+        )
     return None, has_several_frames(path)

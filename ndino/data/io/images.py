@@ -6,11 +6,10 @@ import io
 
 from PIL import Image
 
-from ndino.common.images import BROKEN_IMAGE, markup_kind, set_reading_rules, to_rgb
+from ndino.common.images import BROKEN_IMAGE, FORMATS, markup_kind, set_reading_rules, to_rgb, turn_of
 
 KEPT = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
-CONVERTED_TO_PNG = ("GIF", "BMP", "TIFF")
-READABLE = (*KEPT, *CONVERTED_TO_PNG)
+CONVERTED_TO_PNG = tuple(sorted({*FORMATS} - {*KEPT}))
 # The Pillow modes that are stored in PNG as they are; others are converted first.
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 
@@ -26,7 +25,8 @@ class UnusableImageError(ValueError):
 def usable_image(content: bytes, *, max_pixels: int = 50_000_000, min_side: int = 16) -> tuple[bytes, str]:
     """The bytes to store and the file suffix: ``.jpg``, ``.png`` or ``.webp``.
 
-    JPEG, PNG and WebP are stored unchanged. GIF, BMP and TIFF become PNG; of an animation, the first frame.
+    JPEG, PNG and WebP are stored unchanged. The other `FORMATS` become PNG, upright; of an animation, the
+    first frame.
 
     Args:
         max_pixels: largest width times height; checked before anything is decoded.
@@ -39,14 +39,15 @@ def usable_image(content: bytes, *, max_pixels: int = 50_000_000, min_side: int 
         raise UnusableImageError("empty file")
     set_reading_rules()
     try:
-        with Image.open(io.BytesIO(content), formats=READABLE) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise UnusableImageError("too many pixels")
             if min(image.size) < min_side:
                 raise UnusableImageError("too small")
+            turn = turn_of(image)
             image.load()
             if image.format in CONVERTED_TO_PNG:
-                return _png(image), ".png"
+                return _png(image if turn is None else image.transpose(turn)), ".png"
             # Pillow calls a JPEG file with several images, which some cameras write, MPO.
             return content, KEPT.get(image.format or "", KEPT["JPEG"])
     except UnusableImageError:

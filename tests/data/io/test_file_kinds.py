@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.data.io.file_kinds import SNIFF_BYTES, kind_of
+from tests.odd_images import kinds
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -18,6 +19,12 @@ PNG = b"\x89PNG\r\n\x1a\n"
         (PNG, "image/png"),
         (b"GIF89a..", "image/gif"),
         (b"RIFF\0\0\0\0WEBPVP8 ", "image/webp"),
+        (kinds()["rgb.avif"].content, "image/avif"),
+        (kinds()["rgb.jp2"].content, "image/jp2"),
+        (kinds()["rgb.ppm"].content, "image/x-portable-anymap"),
+        (kinds()["rgb.bmp"].content, "image/bmp"),
+        (kinds()["float_any.tif"].content, "image/tiff"),
+        (b"P2 is a text", None),
         (b"%PDF-1.4", "application/pdf"),
         (b"\r\n%PDF-1.4", "application/pdf"),
         (b'<?xml version="1.0"?>\n<svg xmlns="...">', "image/svg+xml"),
