@@ -215,8 +215,8 @@ def _train(
         history = trainer.state.log_history
         losses = curve(history, "loss")
         train_loss = result.training_loss
-        if losses and trainer.state.global_step <= step_of(checkpoint):
-            # Only the publishing was left to do: no step of this start has a loss.
+        if losses and checkpoint is not None:
+            # The result's is of the steps of this start alone; there is none if only publishing was left.
             train_loss = fmean(loss for _, loss in losses)
         write_json(
             stage.out / "manifest.json",

@@ -24,7 +24,7 @@ from ndino.formats.llava_json import write_conversations
 from ndino.llava_next.engine import run_stage
 from ndino.train.build import ModelFolderError
 from ndino.train.callbacks import StopOnSignal
-from ndino.train.checkpoints import COMPLETE, mark_complete, newest_complete_checkpoint, step_of
+from ndino.train.checkpoints import mark_complete, newest_complete_checkpoint, step_of
 from ndino.train.health.divergence import events
 from ndino.train.health.ending import failure_since
 from ndino.train.stage import Stage, StageError, StageStopped
@@ -32,6 +32,7 @@ from tests.llava_next.conftest import first_stage
 
 pytestmark = pytest.mark.upstream
 ROOT = Path(__file__).parents[2]
+KILLED = Path(__file__).with_name("killed.py")
 PROJECTOR = ("model.mm_projector.", "model.image_newline")
 
 
@@ -288,17 +289,9 @@ def processes_in(folder: Path) -> list[int]:
     return found
 
 
-def kill_when(appears: Path, process: subprocess.Popen) -> None:
-    while not appears.exists():
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-
 @pytest.mark.parametrize("stage_name, step", [("mlp", 2), ("it", 4)])
 def test_a_killed_stage_resumes_to_the_same_weights(
-    stage_name, step, first_run, second_run, first_recipe, recipe, backbones, rows, tmp_path
+    stage_name, step, tree, first_run, second_run, first_recipe, recipe, backbones, rows, tmp_path
 ):
     out = (tmp_path / stage_name).resolve()
     if stage_name == "mlp":
@@ -308,27 +301,79 @@ def test_a_killed_stage_resumes_to_the_same_weights(
         undisturbed, chosen = second_run, recipe
         start = ["--model", first_run / "upstream"]
     line = command(chosen, rows, out, list(map(str, start)))
-    for _ in range(5):
-        process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        # An epoch has three steps: after two, the first is resumed, after four the second.
-        kill_when(out / f"checkpoint-{step}" / COMPLETE, process)
-        waited = time.monotonic()
-        while processes_in(out) and time.monotonic() - waited < 20:
-            time.sleep(0.05)
-        assert processes_in(out) == [], "the trainer has outlived its engine"
-        assert not (out / "manifest.json").exists()
-        if not (out / "upstream").exists():
-            break
-        shutil.rmtree(out)  # on a busy machine training can end before this process sees the checkpoint
-    else:
-        pytest.fail("training ended each time before it could be killed")
+    # An epoch has three steps: after two, the first is resumed, after four the second.
+    killed = [sys.executable, KILLED, tree.folder, tree.python, str(step), *line[3:]]
+    gated = os.environ | {"GATED_PYTHON": str(tmp_path / "python"), "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(killed, cwd=ROOT, env=gated, capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr[-2000:]
+    waited = time.monotonic()
+    while processes_in(out) and time.monotonic() - waited < 20:
+        time.sleep(0.05)
+    assert processes_in(out) == [], "the trainer has outlived its engine"
+    assert step_of(newest_complete_checkpoint(out)) == step
+    assert not (out / "manifest.json").exists() and not (out / "upstream").exists()
     (out / "checkpoint-99").mkdir()  # torn: as if the kill had come while it was written
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert equal(out, undisturbed)
     manifest = json.loads((out / "manifest.json").read_text())
-    assert manifest["resumed_from"].startswith("checkpoint-") and manifest["steps"] == 6
-    assert manifest["tokens"] == json.loads((undisturbed / "manifest.json").read_text())["tokens"]
+    assert (manifest["resumed_from"], manifest["steps"]) == (f"checkpoint-{step}", 6)
+    whole = json.loads((undisturbed / "manifest.json").read_text())
+    assert (manifest["tokens"], manifest["loss_curve"]) == (whole["tokens"], whole["loss_curve"])
+    assert manifest["train_loss"] == pytest.approx(whole["train_loss"], rel=1e-3)
+
+
+def test_a_run_killed_after_its_last_checkpoint_trains_no_further_step(
+    tree, first_recipe, backbones, rows, tmp_path
+):
+    # Four steps end within the second epoch of three.
+    stage = first_stage(dataclasses.replace(first_recipe, max_steps=4), backbones, rows, tmp_path / "run")
+    run_stage(stage, on_step=quiet)
+    killed = dataclasses.replace(stage, out=tmp_path / "killed")
+    shutil.copytree(
+        stage.out, killed.out, ignore=shutil.ignore_patterns("upstream", "model", "manifest.json")
+    )
+    (killed.out / "upstream.partial").mkdir()  # the kill came while the result was written
+    steps = []
+    run_stage(killed, on_step=lambda *step: steps.append(step))
+    assert steps == [] and equal(killed.out, stage.out) and not (killed.out / "upstream.partial").exists()
+    ours, theirs = (json.loads((run.out / "manifest.json").read_text()) for run in (killed, stage))
+    assert (ours["resumed_from"], ours["steps"]) == ("checkpoint-4", 4)
+    same = ("weights", "steps", "tokens", "loss_curve", "warnings")
+    assert [ours[name] for name in same] == [theirs[name] for name in same]
+    assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-3)
+
+
+def test_what_was_trained_is_published_by_a_rerun(first_run, first_recipe, backbones, rows, tmp_path):
+    stage = first_stage(first_recipe, backbones, rows, tmp_path / "mlp")
+    unpublished = shutil.ignore_patterns("model", "manifest.json", "checkpoint-*")
+    shutil.copytree(first_run, stage.out, ignore=unpublished, symlinks=True)
+    log, tokenizer = stage.out / "train.log", stage.out / "upstream" / "tokenizer.json"
+    trained = log.read_bytes()
+    # The conversion fails. Its own manifest of the result was never written, as after a kill before it.
+    tokenizer.rename(tmp_path / "tokenizer.json")
+    with pytest.raises(StageError, match=r"upstream: cannot be converted: .*tokenizer"):
+        run_stage(stage, on_step=quiet)
+    assert not (stage.out / "manifest.json").exists() and not (stage.out / "model").exists()
+    # It is killed, with a part of the model written, or all of it and no manifest.
+    (tmp_path / "tokenizer.json").rename(tokenizer)
+    (stage.out / "model.partial").mkdir()
+    (stage.out / "model.partial" / "model.safetensors").write_bytes(b"torn")
+    shutil.copytree(first_run / "model", stage.out / "model")
+    (stage.out / "model" / "model.safetensors").write_bytes(b"of another conversion")
+    steps = []
+    assert run_stage(stage, on_step=lambda *step: steps.append(step)) == stage.out / "model"
+    assert steps == [] and log.read_bytes() == trained
+    held, ours = (json.loads((run / "manifest.json").read_text()) for run in (first_run, stage.out))
+    of_publishing = ("ended", "seconds")
+    assert {name: ours[name] for name in ours if name not in of_publishing} == {
+        name: held[name] for name in held if name not in of_publishing
+    }
+    files = sorted(path.name for path in (first_run / "model").iterdir())
+    assert sorted(path.name for path in (stage.out / "model").iterdir()) == files
+    for name in files:
+        assert (stage.out / "model" / name).read_bytes() == (first_run / "model" / name).read_bytes(), name
+    assert not (stage.out / "model.partial").exists()
 
 
 @pytest.mark.parametrize("change", [lambda content: bytes(len(content)), lambda content: content[:-1]])

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from llava.model.language_model.llava_llama import LlavaConfig
@@ -81,13 +82,15 @@ def _settle_config(path: Path) -> None:
 
 def _facts(trainer) -> dict:
     history = trainer.state.log_history
+    losses = curve(history, "loss")
     return {
         **surroundings(),
         "ranks": trainer.args.world_size,
         "steps": trainer.state.global_step,
         "tokens": trainer.state.num_input_tokens_seen,
-        "train_loss": next((row["train_loss"] for row in reversed(history) if "train_loss" in row), None),
-        "loss_curve": curve(history, "loss"),
+        # Trainer's own mean, after a resume, is the sum over the steps since then divided by all steps.
+        "train_loss": fmean(loss for _, loss in losses) if losses else None,
+        "loss_curve": losses,
         "warnings": trainer.last_steps.warnings,
         "peak_rss_mb": peak_rss_mb(),
     }

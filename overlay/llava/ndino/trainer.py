@@ -12,7 +12,7 @@ import torch
 from llava.train.llava_trainer import LLaVATrainer
 from safetensors.torch import load_file, save_file
 from transformers import Trainer, TrainerCallback
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 
 from ndino.train.callbacks import FollowArguments, MarkComplete, StopOnSignal, WriteProgress
 from ndino.train.checkpoints import TRAINED
@@ -34,14 +34,27 @@ class ReportSteps(TrainerCallback):
             print(json.dumps({"step": state.global_step, "of": state.max_steps}), flush=True)
 
 
+class _TrainedError(Exception):
+    """The run was resumed from its last checkpoint: there is no step left."""
+
+
 class ResumeEpoch(TrainerCallback):
-    """Sets the sampler's epoch on resume; transformers skips steps of the current epoch, but not epochs."""
+    """Sets the sampler's epoch on resume; transformers skips steps of the current epoch, but not epochs.
+
+    Raises:
+        _TrainedError: no step is left. transformers looks for the end only after a step, and would train one
+            too many.
+    """
 
     def __init__(self, sampler: EpochSampler) -> None:
         self.sampler = sampler
 
     def on_train_begin(self, args, state, control, **options) -> None:
         self.sampler.epoch = state.global_step // self.sampler.steps
+
+    def on_epoch_begin(self, args, state, control, **options) -> None:
+        if state.global_step >= state.max_steps:
+            raise _TrainedError
 
 
 class StageTrainer(LLaVATrainer):
@@ -89,7 +102,12 @@ class StageTrainer(LLaVATrainer):
 
     def _inner_training_loop(self, batch_size=None, *arguments, **options):
         # On a resume, transformers 4.45 takes the checkpoint's batch size, but accumulates by the arguments.
-        return super()._inner_training_loop(self.args.train_batch_size, *arguments, **options)
+        try:
+            return super()._inner_training_loop(self.args.train_batch_size, *arguments, **options)
+        except _TrainedError:
+            self.is_in_train = False
+            self.control = self.callback_handler.on_train_end(self.args, self.state, self.control)
+            return TrainOutput(self.state.global_step, 0.0, {})
 
     def _get_train_sampler(self) -> torch.utils.data.Sampler | None:
         # Upstream's own order cannot be drawn again on a resume, and its grouping by length learns worse
