@@ -32,7 +32,7 @@ from lmms_eval.models.simple.llava_hf import LlavaHf
 from lmms_eval.models.simple.llava_next_it import LlavaNextIt
 from loguru import logger
 from PIL import Image
-from transformers import GenerationConfig, LlamaConfig
+from transformers import GenerationConfig, LlamaConfig, LlavaNextForConditionalGeneration
 
 from benchmarks.bench.result import print_result
 from benchmarks.shape_matched import build_model, proportions, save_model
@@ -61,27 +61,39 @@ SETTINGS = {"max_new_tokens": 16, "temperature": 0.0, "top_p": 1.0, "num_beams":
 
 def write_model(folder: Path) -> dict[str, float]:
     """Write a model that ends its answers, in Hugging Face format; returns its proportions."""
-    tokenizer = tiny_tokenizer()
-    text = LlamaConfig(
-        hidden_size=HIDDEN,
-        intermediate_size=HIDDEN * 7 // 2,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=HIDDEN // 128,
-        num_key_value_heads=HIDDEN // 512,
-        vocab_size=VOCABULARY,
-        max_position_embeddings=8192,
-        tie_word_embeddings=False,
-        initializer_range=SPREAD,
+    text = language_model(
+        hidden=HIDDEN, heads=HIDDEN // 128, layers=LAYERS, vocabulary=VOCABULARY, spread=SPREAD
     )
     model = build_model(text, side=SIDE, pinpoints=PINPOINTS, tower_layers=6, tower_heads=3)
+    let_it_end(model)
+    save_model(model, folder)
+    return proportions(model)
+
+
+def language_model(*, hidden: int, heads: int, layers: int, vocabulary: int, spread: float) -> LlamaConfig:
+    """LLaMA 3's proportions, with a key and value for four heads."""
+    return LlamaConfig(
+        hidden_size=hidden,
+        intermediate_size=hidden * 7 // 2,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads // 4,
+        vocab_size=vocabulary,
+        max_position_embeddings=8192,
+        tie_word_embeddings=False,
+        initializer_range=spread,
+    )
+
+
+def let_it_end(model: LlavaNextForConditionalGeneration) -> None:
+    """Make a random model say only what its tokenizer knows, and end now and then."""
+    tokenizer = tiny_tokenizer()
     with torch.no_grad():
         model.lm_head.weight[len(tokenizer) :] = 0  # ids that the tokenizer lacks
         model.lm_head.weight[special_tokens(tokenizer).eos_token_id] *= END_FACTOR
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
-    save_model(model, folder)
-    return proportions(model)
 
 
 def documents(questions: int, images: int) -> list[dict]:

@@ -32,14 +32,11 @@ from lmms_eval.models.simple.llava_next_it import LlavaNextIt
 from loguru import logger
 from PIL import Image
 from tqdm import tqdm
-from transformers import GenerationConfig, LlamaConfig
 
 from benchmarks import evaluate
 from benchmarks.bench.result import print_result
-from benchmarks.evaluate import ASKED, END_FACTOR, INSTRUCTION, SHAPES, requests
+from benchmarks.evaluate import ASKED, INSTRUCTION, SHAPES, language_model, let_it_end, requests
 from benchmarks.shape_matched import build_model, save_model
-from fixtures.tiny import tiny_tokenizer
-from ndino.common.transformers_types import special_tokens
 from ndino.results.statistics import ALPHA, discordant, mcnemar_test, permutation_test
 
 SEEDS, IMAGES, QUESTIONS = 8, 14, 18
@@ -63,28 +60,13 @@ class TokenIdAnswers(LlavaNextIt):
 
 def write_model(folder: Path, seed: int) -> None:
     """Write a random model whose weights are representable in bf16, in Hugging Face format."""
-    tokenizer = tiny_tokenizer()
-    text = LlamaConfig(
-        hidden_size=HIDDEN,
-        intermediate_size=HIDDEN * 7 // 2,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=4,
-        num_key_value_heads=1,
-        vocab_size=VOCABULARY,
-        max_position_embeddings=8192,
-        tie_word_embeddings=False,
-        initializer_range=SPREAD,
-    )
+    text = language_model(hidden=HIDDEN, heads=4, layers=LAYERS, vocabulary=VOCABULARY, spread=SPREAD)
     pinpoints = [[SIDE, 2 * SIDE], [2 * SIDE, SIDE], [2 * SIDE, 2 * SIDE]]
     model = build_model(text, side=SIDE, pinpoints=pinpoints, tower_layers=3, tower_heads=3, seed=seed)
+    let_it_end(model)
     with torch.no_grad():
-        model.lm_head.weight[len(tokenizer) :] = 0  # ids that the tokenizer lacks
-        model.lm_head.weight[special_tokens(tokenizer).eos_token_id] *= END_FACTOR
         for weight in model.parameters():
             weight.copy_(weight.bfloat16())
-    model.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    )
     save_model(model, folder)
 
 
