@@ -267,6 +267,11 @@ TEXT_FAULTS: dict[str, TextFault] = {
     "formula, code, tag or address changed": lambda source, target, drawn: (
         _with_placeholder_changed(target) if PLACEHOLDER.search(source) else None
     ),
+    "label of geometry changed": lambda source, target, drawn: (
+        re.sub(r"\b[A-Z]{2,}\b", lambda label: label[0][::-1], target)
+        if re.search("triangle|side|line AE", source) and re.search(r"\b[A-Z]{2,}\b", source)
+        else None
+    ),
     "text's end token not reached": lambda source, target, drawn: END,
 }
 

@@ -39,6 +39,7 @@ from ndino.data.framework.layout import (
 )
 from ndino.data.framework.quality import QualityCounts, histogram_lines
 from ndino.data.framework.retries import may_pass
+from ndino.data.framework.unchanged import UnchangedAnswers, unchanged_lines
 
 SHOWN_REASONS = 3  # of the rejects, where no row is left
 # Settings that the manifest has at its top level.
@@ -67,6 +68,8 @@ def report(out: Path, manifest: dict[str, Any], said: str = "") -> int:
     print(f"{out}: {said or summary(manifest)}")
     if "quality" in manifest:
         print(*histogram_lines(manifest["quality"]), sep="\n")
+    for line in unchanged_lines(manifest.get("unchanged_answers", {})):
+        print(f"{out}: {line}", file=sys.stderr)
     if manifest["rows"]["total"]:
         return 0
     most = sorted(manifest["rejects"].items(), key=lambda item: -item[1])[:SHOWN_REASONS]
@@ -83,7 +86,13 @@ def report(out: Path, manifest: dict[str, Any], said: str = "") -> int:
 def summary(manifest: dict[str, Any]) -> str:
     """The counts of rows, images and rejects, for the user."""
     rejects = sum(manifest["rejects"].values())
-    return f"{manifest['rows']['total']:,} rows, {manifest['images']:,} images, {rejects:,} rejects"
+    said = f"{manifest['rows']['total']:,} rows, {manifest['images']:,} images, {rejects:,} rejects"
+    answers = manifest.get("unchanged_answers", {}).values()
+    if unchanged := sum(one["unchanged"] for one in answers):
+        said += (
+            f"; {unchanged:,} of {sum(one['short'] for one in answers):,} short answers are as in the source"
+        )
+    return said
 
 
 def is_merged(out: Path) -> bool:
@@ -116,7 +125,7 @@ def _merge(out: Path, folders: list[Path]) -> dict[str, Any]:
     settings = _settings(folders)
     rows, reasons, counts = Counter(), Counter(), Counter()
     by_source: dict[str, Counter[str]] = {}
-    qualities = QualityCounts()
+    qualities, unchanged = QualityCounts(), UnchangedAnswers(settings)
     images: set[str] = set()
     with (
         atomic_file(out / DATA) as data,
@@ -129,6 +138,7 @@ def _merge(out: Path, folders: list[Path]) -> dict[str, Any]:
                 data_file.write(json_line(row))
                 rows[row.get("source", settings["source"])] += 1
                 qualities.add(row.get("source", settings["source"]), row)
+                unchanged.add(row.get("source", settings["source"]), row)
                 images.update(images_of(row))
             for reject in entry["rejects"]:
                 rejects_file.write(json_line(reject))
@@ -153,6 +163,8 @@ def _merge(out: Path, folders: list[Path]) -> dict[str, Any]:
         "commit": commit(),
         "versions": versions(PACKAGES),
     }
+    if answers := unchanged.as_json():
+        manifest["unchanged_answers"] = answers
     if "quality" in settings:
         manifest["quality"] = qualities.as_json(settings["quality"])
     write_text(out / CARD, card(manifest))

@@ -149,7 +149,8 @@ def _translator(args: argparse.Namespace, source: str, target: str) -> Translato
     if args.translator == "apertium":
         from ndino.data.translation.engines.apertium import Apertium
 
-        return Apertium(code_for("apertium", source), code_for("apertium", target))
+        labels = TextChecks(language(source), language(target)).labels
+        return Apertium(code_for("apertium", source), code_for("apertium", target), labels)
     if args.translator_model is None:
         raise UsageError(
             f"--translator {args.translator} needs its model (remedy: --translator-model MODEL; "

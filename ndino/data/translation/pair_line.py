@@ -203,12 +203,14 @@ def _closed(text: str) -> str:
 def _option_labels(
     labels: list[re.Match[str]], answers: list[re.Match[str]], expected: Expected
 ) -> list[re.Match[str]]:
-    """The labels of the options, without the label that is the answer."""
-    if expected.choice is None:
+    """The labels of the options, without the label that is the answer, or the number "(1)" that is it."""
+    if expected.choice is None and expected.exactly is None:
         return labels
     if answers:
         after_marker = {found.end() for found in answers}
         return [found for found in labels if found.start() not in after_marker]
+    if expected.choice is None:
+        return labels
     # The answer's marker is lost, but its label may still be there, as the last one.
     number = str(expected.choice + 1)
     return labels[:-1] if len(labels) > expected.options and labels[-1][1] == number else labels

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 
 # One side of an equation: a number, or a letter with a number before it, an exponent or an index.
 _NUMBER = r"[-−]?\d+(?:[.,]\d+)?"
@@ -35,6 +36,7 @@ _KEPT = (
     r"(?<!\w)[A-Za-z0-9]+(?:[\^_]\{?[A-Za-z0-9]+\}?)+",  # x_1, y^2, names with underscores
     r"(?<![\w-])--[A-Za-z][\w-]*",  # options of commands
     r"(?<![\w.])[A-Za-z_][\w.]*\((?:\d[^()\n]*|\"[^()\n]*|'[^()\n]*|)\)",  # calls: range(3)
+    r"[∠△▵⊙]\s?[A-Z]{1,6}(?!\w)|(?<!\w)[A-Z]{2,4}(?=\s?[=≅∥⊥])",  # angle ABC, AB = 5
     # A capital letter by itself is a symbol. The vowels and Y may be words, so these only where no word
     # stands: in brackets, as an option, at the end of a clause.
     r"(?<![\w.'’&/-])[B-DF-HJ-NP-TV-XZ](?![\w'’&/-])",
@@ -43,6 +45,7 @@ _KEPT = (
 # Without groups, since this expression is embedded in others.
 PLACEHOLDER = re.compile("|".join(_FIXED + _KEPT))
 _FIXED_PLACEHOLDER = re.compile("|".join(_FIXED))
+_LABEL = re.compile(r"(?<!\w)[A-Z]+'?\d?(?!\w)")
 # Two letters in a row, or one of a script whose letters are words.
 _WORD = re.compile(r"[^\W\d_]{2}")
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
@@ -56,11 +59,42 @@ def has_words(text: str) -> bool:
     )
 
 
-def placeholders_differ(source: str, target: str) -> bool:
-    """Whether ``target`` lost a placeholder of ``source``, or has a tag, field, formula or address more."""
+def labels_pattern(words: Iterable[str], joining: Iterable[str]) -> re.Pattern[str] | None:
+    """An expression for the labels of geometry in a text: triangle ABC, sides AB and BC, the CD side.
+
+    Args:
+        words: those that labels stand beside, in small letters; none, no labels.
+        joining: words that join two labels.
+    """
+    things = "|".join(f"[{word[0]}{word[0].upper()}]{re.escape(word[1:])}" for word in words if word)
+    if not things:
+        return None
+    join = "|".join(map(re.escape, joining)) or "(?!)"
+    joint = rf"(?:,\s*(?:(?:{join})\s+)?|\s+(?:{join})\s+)"
+    # I is a word, and before its thing a single letter may be an article: A triangle.
+    longer, label = r"[A-Z]{2,6}'?\d?(?!\w)", r"(?:[A-Z]{2,6}|[A-HJ-Z])'?\d?(?!\w)"
+    return re.compile(
+        rf"(?<!\w)(?:{things})\s+(?P<after>{label}(?:{joint}{label})*)"
+        rf"|(?<!\w)(?P<before>{longer}(?:{joint}{longer})*)(?=\s+(?:{things})\b)"
+    )
+
+
+def label_spans(text: str, pattern: re.Pattern[str] | None) -> Iterator[tuple[int, int]]:
+    """Where a text has labels, by an expression of `labels_pattern`."""
+    for found in pattern.finditer(text) if pattern else ():
+        start, end = found.span(found.lastgroup or 0)
+        yield from (one.span() for one in _LABEL.finditer(text, start, end))
+
+
+def placeholders_differ(source: str, target: str, labels: re.Pattern[str] | None = None) -> bool:
+    """Whether ``target`` lost a placeholder or one of the ``labels`` of ``source``, or has a tag, field,
+    formula or address more."""
     kept = Counter(PLACEHOLDER.findall(target))
     rest = PLACEHOLDER.sub(" ", target)
-    for text, count in Counter(PLACEHOLDER.findall(source)).items():
+    wanted = Counter(PLACEHOLDER.findall(source)) | Counter(
+        {source[start:end] for start, end in label_spans(source, labels)}
+    )
+    for text, count in wanted.items():
         # In other surroundings the same letters need not look like a placeholder.
         inside = (r"(?<!\w)" if text[0].isalnum() else "", r"(?!\w)" if text[-1].isalnum() else "")
         if kept[text] + len(re.findall(re.escape(text).join(inside), rest)) < count:

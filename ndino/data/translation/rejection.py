@@ -13,7 +13,9 @@ step  reasons                                     checked by
       added, more than its source, translation
       too long, translation too short, end lost,
       question mark lost, placeholder lost,
-      number lost, currency lost, percent sign
+      number lost, number added, another number,
+      numbers changed places, another month, half
+      of the day lost, currency lost, percent sign
       lost, minus lost, another scale word,
       another script, not translated, another
       language
@@ -66,7 +68,7 @@ from ndino.data.translation.pair_line import (
     read_line,
     with_marker,
 )
-from ndino.data.translation.placeholders import PLACEHOLDER, placeholders_differ
+from ndino.data.translation.placeholders import PLACEHOLDER, labels_pattern, placeholders_differ
 from ndino.data.translation.text_measures import WORD, loops, width
 from ndino.languages.language import Language
 
@@ -138,7 +140,7 @@ class TextChecks:
         said = self.said
         words = [list(asdict(said).values())]
         words += [sorted(self.unfinished), self.question_marks, *self.chatter]
-        words += [self.percent, self.minus]
+        words += [self.percent, self.minus, self.labels.pattern if self.labels else ""]
         return f"guards {VERSION} {key_of(VERSION, *words)}"
 
     @cached_property
@@ -162,6 +164,12 @@ class TextChecks:
     def minus(self) -> tuple[str, ...]:
         """Words of the target language that make a number negative."""
         return (*self._field("reading", {}).get("minus", ()), *self._field("below_zero", ()))
+
+    @cached_property
+    def labels(self) -> re.Pattern[str] | None:
+        """The labels of geometry in a source."""
+        words = () if self.source is None else self.source.words.get("labelled", ())
+        return labels_pattern(words, self.said.source.joining)
 
     @property
     def question_marks(self) -> str:
@@ -274,7 +282,7 @@ TEXT_CHECKS: tuple[tuple[str, TextCheck], ...] = (
     (SHORT, _too_short),
     (END_LOST, lambda source, target, checks: breaks_off(source, target, checks.unfinished)),
     (QUESTION_LOST, lambda source, target, checks: lost_question(source, target, checks.question_marks)),
-    (PLACEHOLDER_LOST, lambda source, target, checks: placeholders_differ(source, target)),
+    (PLACEHOLDER_LOST, lambda source, target, checks: placeholders_differ(source, target, checks.labels)),
     (NUMBER_LOST, _lost_a_number),
     (NUMBER_ADDED, _adds_a_number),
     (OTHER_NUMBER, _has_another_number),

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from ndino.data.translation.placeholders import PLACEHOLDER, has_words, undo_entities
+from ndino.data.translation.placeholders import (
+    PLACEHOLDER,
+    has_words,
+    label_spans,
+    labels_pattern,
+    undo_entities,
+)
+from ndino.languages.language import language
 
 
 @pytest.mark.parametrize(
@@ -30,6 +37,7 @@ from ndino.data.translation.placeholders import PLACEHOLDER, has_words, undo_ent
         ("Hello {{ order_id }}", ["{{ order_id }}"]),
         ("See www.example.org/a, now", ["www.example.org/a"]),
         ("Points B and C, (A), is it A? A dog. I am. T-shirt, U.S. and/or", ["B", "C", "A", "A"]),
+        ("If AB = 5 and ∠ABC is right", ["AB", "∠ABC"]),
         ("Options: (1) A; (2) E. Answer: (1).", ["A", "E"]),
     ],
 )
@@ -64,3 +72,21 @@ def test_entities_are_undone_except_in_code(text: str, undone: str) -> None:
 
 def test_it_can_be_put_into_another_expression() -> None:
     assert PLACEHOLDER.groups == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("In triangle ABC, angle A is 60 degrees and side BC is 5.", ["ABC", "A", "BC"]),
+        ("If the ABCD shape is a rectangle, how long is the AD side?", ["ABCD", "AD"]),
+        ("Points A, B and E lie on line AE.", ["A", "B", "E", "AE"]),
+        ("AB and CD are sides of it, A' no vertex, vertex A' is.", ["A'"]),
+        ("A triangle has three sides. At that point I was right. A Square.", []),
+        ("THE SIDE OF THE POINT ABOVE", []),
+    ],
+)
+def test_labels_of_geometry_stand_beside_what_they_label(text: str, labels: list[str]) -> None:
+    words = language("en").words
+    pattern = labels_pattern(words["labelled"], words["joining"])
+    assert [text[start:end] for start, end in label_spans(text, pattern)] == labels
+    assert not [*label_spans(text, labels_pattern((), ()))]

@@ -81,6 +81,7 @@ CORRECT = [
         "There are 234,567 people here.",
         "Qui ci sono duecentotrentaquattromilacinquecentosessantasette persone.",
     ),
+    ("In triangle ABC, angle A is 60 degrees.", "Nel triangolo ABC, l'angolo A è di 60 gradi."),
     ("Apply a patch and/or a fix", "Applica una patch e/o una correzione"),
 ]
 WRONG = [
@@ -120,6 +121,12 @@ WRONG = [
     ("It is $y^2$ or y^2 there.", "Lì è $y^2$ o e^2.", rejection.PLACEHOLDER_LOST),
     ('<a href="x.html">A link</a>', '<un href="x.html">Un link</un>', rejection.PLACEHOLDER_LOST),
     ("Call range(3) here.", "Chiama gamma(3) qui.", rejection.PLACEHOLDER_LOST),
+    (
+        "In triangle ABC, angle A is right.",
+        "Nel triangolo ABC, l'angolo Un è retto.",
+        rejection.PLACEHOLDER_LOST,
+    ),
+    ("How long is side AC?", "Quanto è lungo il lato CA?", rejection.PLACEHOLDER_LOST),
     ("The point B is there.", "Il punto è lì.", rejection.PLACEHOLDER_LOST),
     (LONG, LONG.replace("The man", "Uomo").upper(), rejection.COPY),
     ("Is there a {shape} at <image>?", "C'è una {forma} in <image>?", rejection.PLACEHOLDER_LOST),
@@ -201,6 +208,8 @@ def test_the_texts_of_a_pair_are_checked_one_by_one(line: str, reason: str | Non
     ("answer", "said", "reason"),
     [
         ("2.", "due", None),
+        ("1", "(1)", None),
+        ("1", "(2)", rejection.ANSWER),
         ("21", "ventuno.", None),
         ("25", "venticinque", None),
         ("2", "tre", rejection.ANSWER),

@@ -15,13 +15,13 @@ from pathlib import Path
 from ndino.common.files import key_of, sha256_of
 from ndino.data.errors import DataError
 from ndino.data.translation.engines.apertium_pipe import ApertiumPipe
-from ndino.data.translation.placeholders import PLACEHOLDER
+from ndino.data.translation.placeholders import PLACEHOLDER, label_spans
 
 # Apertium's stream format: these characters are markup unless a backslash precedes them.
 MARKUP = re.compile(r"([\[\]{}^$/\\@<>])")
 ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 # Passed through unchanged: placeholders, and the tilde, which Apertium's last step would remove.
-UNTOUCHED = re.compile(f"({PLACEHOLDER.pattern}|~)")
+UNTOUCHED = re.compile(f"{PLACEHOLDER.pattern}|~")
 # Like Apertium's own reader of plain text, add a full stop to every text, so that the last word is read as
 # the end of a sentence, and an empty blank that marks it. Unlike that reader, put a space before them:
 # without one, a final "no" is read as "No.", the abbreviation of number.
@@ -32,13 +32,14 @@ class Apertium:
     """Translates with a direct language pair, or with two pairs over one language in between.
 
     ``source`` and ``target`` are Apertium's codes (mostly ISO 639-3), looked up among the installed pairs.
-    Each text is translated independently of the others, see `ApertiumPipe`.
+    ``labels`` is what `placeholders.labels_pattern` made of the source language's words: these pass through
+    like placeholders. Each text is translated independently of the others, see `ApertiumPipe`.
 
     Raises:
         DataError: the program or a pair is not installed.
     """
 
-    def __init__(self, source: str, target: str) -> None:
+    def __init__(self, source: str, target: str, labels: re.Pattern[str] | None = None) -> None:
         if shutil.which("apertium") is None:
             raise DataError(f"apertium is not installed (remedy: {_remedy(source, target)})")
         self.modes = _route(source, target)
@@ -49,6 +50,7 @@ class Apertium:
                 f"apertium: {' and '.join(self.modes)} needs cg-proc, which is not installed "
                 "(remedy: apt-get install cg3)"
             )
+        self._labels = labels
         self._pipes: dict[str, ApertiumPipe] = {}
         version = subprocess.run(["apertium", "-V"], capture_output=True, text=True).stdout.strip()
         data = [sha256_of(path) for mode in self.modes for path in _files_of(mode)]
@@ -77,18 +79,28 @@ class Apertium:
             ) from error
 
     def _through(self, texts: Sequence[str]) -> list[str]:
-        found = [f"{_escape(text)}{END}".encode(errors="replace") for text in texts]
+        found = [f"{_escape(text, self._labels)}{END}".encode(errors="replace") for text in texts]
         for mode in self.modes:
             pipe = self._pipes.get(mode) or self._pipes.setdefault(mode, ApertiumPipe(_path(mode)))
             found = pipe.translate(found)
         return [_unescape(line.decode(errors="replace")) for line in found]
 
 
-def _escape(text: str) -> str:
-    pieces = UNTOUCHED.split(text.replace("\0", " "))
-    # split() puts the matches at odd indices; in brackets they are blanks, which Apertium does not translate.
-    escaped = [MARKUP.sub(r"\\\1", piece) for piece in pieces]
-    return "".join(f"[{piece}]" if number % 2 else piece for number, piece in enumerate(escaped))
+def _escape(text: str, labels: re.Pattern[str] | None) -> str:
+    """``text`` in Apertium's format; in brackets are blanks, which it does not translate."""
+    text = text.replace("\0", " ")
+    pieces, end = [], 0
+    for start, its_end in sorted(
+        {found.span() for found in UNTOUCHED.finditer(text)} | {*label_spans(text, labels)}
+    ):
+        if start >= end:
+            pieces += [_escaped(text[end:start]), f"[{_escaped(text[start:its_end])}]"]
+            end = its_end
+    return "".join([*pieces, _escaped(text[end:])])
+
+
+def _escaped(text: str) -> str:
+    return MARKUP.sub(r"\\\1", text)
 
 
 def _unescape(line: str) -> str:

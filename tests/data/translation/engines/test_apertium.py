@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ndino.data.errors import DataError
 from ndino.data.translation.engines import apertium
 from ndino.data.translation.engines.apertium import Apertium
+from ndino.data.translation.placeholders import labels_pattern
 from tests.data.translation.apertium_there import needs_apertium
 
 BreakAt = Callable[[str], None]
@@ -54,6 +55,13 @@ class TestApertium:
 
     def test_the_stop_at_the_end_is_not_read_with_the_last_word(self, to_italian: Apertium) -> None:
         assert to_italian.translate(["yes or no", "No", "Jan"]) == ["Sì o non", "Non", "Jan"]
+
+    def test_labels_pass_through(self, to_italian: Apertium) -> None:
+        text = "In triangle ABC, the angle A is right."
+        labelled = Apertium("eng", "ita", labels_pattern(["triangle", "angle"], ["and"]))
+        (translated,) = labelled.translate([text])
+        assert "ABC" in translated and " A " in translated
+        assert " A " not in to_italian.translate([text])[0]
 
     def test_identity_is_that_of_the_pair_and_its_data(self, to_italian: Apertium) -> None:
         assert to_italian.identity == Apertium("eng", "ita").identity
@@ -122,5 +130,5 @@ class TestApertium:
 
 @given(st.text(max_size=60))
 def test_markup_is_escaped_and_read_back(text: str) -> None:
-    line = apertium._escape(text) + apertium.END
+    line = apertium._escape(text, None) + apertium.END
     assert apertium._unescape(line) == text.replace("\0", " ")
