@@ -54,7 +54,8 @@ class Apertium:
         self._pipes: dict[str, ApertiumPipe] = {}
         version = subprocess.run(["apertium", "-V"], capture_output=True, text=True).stdout.strip()
         data = [sha256_of(path) for mode in self.modes for path in _files_of(mode)]
-        self.identity = f"{version}, {' and '.join(self.modes)}, {key_of(END, *data)}"
+        kept = [UNTOUCHED.pattern, labels.pattern if labels else ""]
+        self.identity = f"{version}, {' and '.join(self.modes)}, {key_of(END, *kept, *data)}"
 
     def translate(self, texts: Sequence[str]) -> list[str]:
         """Translations in order; an empty string for a text that crashes the pipe.

@@ -66,6 +66,8 @@ class TestApertium:
     def test_identity_is_that_of_the_pair_and_its_data(self, to_italian: Apertium) -> None:
         assert to_italian.identity == Apertium("eng", "ita").identity
         assert to_italian.identity != Apertium("eng", "spa").identity
+        labelled = Apertium("eng", "ita", labels_pattern(["triangle"], ["and"]))
+        assert to_italian.identity != labelled.identity
 
     @pytest.mark.parametrize(
         "text", ["a ^cat$ [is] {x} \\ / @ # * + ~ | _ <b> </b>", "<image> .[] [] [<", "\\", "^", "~~"]
