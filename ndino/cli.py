@@ -70,6 +70,9 @@ COMMANDS = {
     "report": Command(
         "ndino.results.commands.report", "write a run's tables and its web page", "start it again"
     ),
+    "language": Command(
+        "ndino.languages.adding.command", "add a language: write its file, and check it", "start it again"
+    ),
     "cluster": Command("ndino.cluster.command", "check, plan and follow the SLURM jobs of launch/"),
 }
 FORMER_COMMANDS: dict[tuple[str, ...], str] = {

@@ -40,6 +40,8 @@ MISSING: dict[str, list[list[str]]] = {
         [*STAGE, *START, "--data", "data.jsonl", "--images", NO],
         [*STAGE, *START, *DATA, "--overrides", NO],
     ],
+    "ndino language new": [[NO]],
+    "ndino language check": [[NO]],
     "ndino convert": [[NO, "out"], ["launch", "out", "--manifest", NO]],
     "ndino evaluate": [
         ["--model", NO],

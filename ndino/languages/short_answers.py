@@ -68,7 +68,7 @@ class ShortAnswerReader:
         marks = "".join(re.escape(mark) for mark in words.symbols if len(mark) == 1 and not mark.isalnum())
         self._part = re.compile(rf"{_COMPARED}|{_NUMBER}|{_WORD}|[{marks}+]")
         named = [(name, mark) for mark, names in words.symbols.items() for name in (mark, *names)]
-        self._symbols = {tuple(self._cut(_bare(name).replace("/", _PER))): mark for name, mark in named}
+        self._symbols = {self._unit(name): mark for name, mark in named}
         single = _any_of([key[0] for key in self._symbols if len(key) == 1 and key[0].isalnum()])
         self._per = re.compile(rf"(?<![^\W\d_])({single})\s?/\s?((?:{single})[23]?)(?!\w)")
         self._leads, self._copulas = words.lead_phrases, Phrases(words.copulas)
@@ -151,6 +151,10 @@ class ShortAnswerReader:
         text = without_accents(_FINAL_ACCENT.sub("", self._elided.sub("", text)))
         text = self._per.sub(rf"\1{_PER}\2", text)
         return self._cut(text)
+
+    def _unit(self, name: str) -> tuple[str, ...]:
+        """The parts of a unit's name as they are in an answer, where elided articles are gone."""
+        return tuple(self._cut(self._elided.sub("", _bare(name).replace("/", _PER))))
 
     def _cut(self, text: str) -> list[str]:
         return [match[0] for match in self._part.finditer(text)]

@@ -24,3 +24,9 @@ def decimal_of(language: str) -> str:
     locale = locale_of(language)
     found = locale.number_symbols.get("latn", {}).get("decimal") if locale else None
     return found if found in (",", ".") else "."
+
+
+def is_right_to_left(language: str) -> bool:
+    """Whether a language is written from right to left."""
+    locale = locale_of(language)
+    return locale is not None and locale.text_direction == "rtl"

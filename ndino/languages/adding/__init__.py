@@ -1,0 +1,1 @@
+"""Adding a language: `ndino language new` writes its file, and `ndino language check` reads it."""

@@ -1,0 +1,105 @@
+"""What a language's file is good for: what is wrong with it, what it lacks, and what works."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ndino.languages.adding.contradictions import contradictions
+from ndino.languages.adding.probes import LARGEST, Probe, Probes
+from ndino.languages.adding.schema import MINIATURE, LanguageField, flattened, missing_fields, sound_fields
+from ndino.languages.language import LanguageError, fields_of
+from ndino.languages.lexicon import lexicon_faults, stamp_faults
+
+READY, LESS, NOT_YET = "ready", "works with less", "not yet"
+NAMED = 6  # so many missing fields are named in a row of the table
+
+
+@dataclass(frozen=True)
+class Part:
+    """A row of the table of what works."""
+
+    name: str
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """All that `ndino language check` found.
+
+    Attributes:
+        wrong: what is of the wrong type or contradictory, each named by its key.
+        missing: the fields that the file lacks.
+        numbers: numbers from 0 to `LARGEST` that cannot be read in words.
+        probes: answers that were made of the file's words.
+        parts: what works.
+    """
+
+    code: str
+    wrong: Sequence[str] = ()
+    missing: Sequence[LanguageField] = ()
+    numbers: Sequence[int] = ()
+    probes: Sequence[Probe] = ()
+    parts: Sequence[Part] = field(default_factory=list)
+
+    @property
+    def is_usable(self) -> bool:
+        """Nothing in the file contradicts itself."""
+        return not self.wrong and not any(probe.failed for probe in self.probes)
+
+
+def readiness_of(code: str) -> Readiness:
+    """Check the file of a language.
+
+    Raises:
+        LanguageError: it is no YAML with fields; names the line.
+    """
+    fields = fields_of(code)
+    flat = flattened(fields)
+    sound, wrong = sound_fields(flat)
+    wrong += contradictions(sound)
+    missing = missing_fields(flat)
+    try:
+        probes = Probes(code, sound)
+        found, spelled = probes.all(), probes.spelled()
+    except LanguageError:
+        # num2words does not know the code in the file, which `wrong` has.
+        found, spelled = [], dict.fromkeys(range(LARGEST + 1))
+    numbers = [number for number in range(LARGEST + 1) if number not in spelled]
+    miniature = fields.get(MINIATURE) or {}
+    if miniature and not isinstance(miniature, dict):
+        wrong.append(f"{MINIATURE} is not names with values")
+        miniature = {}
+    drawn, stamps = lexicon_faults(miniature), stamp_faults(miniature)
+    if miniature:
+        wrong += [fault for fault in drawn if not fault.endswith(" is missing")]
+        wrong += [fault for fault in stamps if not fault.endswith(" is missing")]
+    lacking = [f"numbers in words: {_listed(list(map(str, numbers)))}"] if numbers else []
+    parts = [
+        _part("data", [each for each in missing if each.part == "data"], sound, []),
+        _part("tasks", [each for each in missing if each.part == "tasks"], sound, lacking),
+        Part("demo", NOT_YET, _listed(drawn)) if drawn else _demo(stamps),
+    ]
+    return Readiness(code, wrong, missing, numbers, found, parts)
+
+
+def _part(name: str, missing: Sequence[LanguageField], sound: object, lacking: list[str]) -> Part:
+    needed = [each.key for each in missing if each.needed]
+    less = [each.key for each in missing if not each.rare and not each.needed]
+    if needed:
+        return Part(name, NOT_YET, f"without {_listed(needed)}")
+    if less or lacking:
+        return Part(name, LESS, "; ".join([*([f"without {_listed(less)}"] if less else []), *lacking]))
+    return Part(name, READY)
+
+
+def _demo(stamps: Sequence[str]) -> Part:
+    if not stamps:
+        return Part("demo", READY)
+    return Part("demo", LESS, f"no WORLD=stamps and no data demo: {_listed(stamps)}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,198 @@
+"""`ndino language check` and `ndino language new`, by the command."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ndino.cli import main
+from ndino.languages import language as languages
+from ndino.languages.adding.schema import schema
+from ndino.languages.language import language
+
+SHIPPED = languages.codes()
+README = (languages.FOLDER / "README.md").read_text(encoding="utf-8")
+Said = tuple[int, str]
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A folder of languages with Italian and English."""
+    for code in ("it", "en"):
+        shutil.copy(languages.FOLDER / f"{code}.yaml", tmp_path)
+    monkeypatch.setattr(languages, "FOLDER", tmp_path)
+    language.cache_clear()
+    yield tmp_path
+    language.cache_clear()
+
+
+@pytest.fixture
+def check(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Changes Italian (``key`` or ``reading.key`` to a value, None to leave it out), and checks it."""
+
+    def run(changes: dict | str) -> Said:
+        fields = yaml.safe_load((folder / "it.yaml").read_text(encoding="utf-8"))
+        for key, value in changes.items() if isinstance(changes, dict) else ():
+            section = fields["reading"] if str(key).startswith("reading.") else fields
+            name = key.removeprefix("reading.") if isinstance(key, str) else key
+            section[name] = value
+            if value is None:
+                del section[name]
+        text = (
+            changes
+            if isinstance(changes, str)
+            else yaml.safe_dump(fields, allow_unicode=True, sort_keys=False)
+        )
+        (folder / "it.yaml").write_text(text, encoding="utf-8")
+        code = main(["language", "check", "it"])
+        captured = capsys.readouterr()
+        return code, captured.out + captured.err
+
+    return run
+
+
+def states(said: str) -> dict[str, str]:
+    return {
+        name: re.split(r"\s{2,}", rest.strip())[0]
+        for name, rest in re.findall(
+            r"^  (data|tasks|demo)  +(.*)$", said.partition("\nReady\n")[2], re.MULTILINE
+        )
+    }
+
+
+@pytest.mark.parametrize("code", SHIPPED)
+def test_what_is_shipped_is_sound(capsys, code):
+    assert main(["language", "check", code]) == 0, capsys.readouterr().out
+    said = capsys.readouterr().out
+    found = states(said)
+    # Of English there are only the words of a language translated from, and the miniature's.
+    assert found["data"] == ("works with less" if code == "en" else "ready"), said
+    assert found["tasks"] == ("not yet" if code == "en" else "ready"), said
+
+
+def test_every_field_is_in_the_reference():
+    keys = {key.removeprefix("reading.") for key in schema()}
+    assert not {key for key in keys if f"`{key}`" not in README}
+
+
+@pytest.mark.parametrize("key", [key for key, field in schema().items() if field.needed])
+def test_a_needed_field_that_is_missing_is_named_with_what_does_not_work(check, key):
+    code, said = check({key: None})
+    field = schema()[key]
+    assert code == 0 and f"  {key}: {field.without}\n" in said
+    assert states(said)[field.part] == "not yet"
+
+
+def test_with_other_fields_missing_it_works_with_less(check):
+    keys = [key for key, field in schema().items() if not field.needed and not field.rare]
+    code, said = check(dict.fromkeys(keys))
+    assert code == 0 and all(f"  {key}: " in said for key in keys)
+    assert states(said) == {"data": "works with less", "tasks": "works with less", "demo": "ready"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"yes": ["sì", "no"]}, 'yes and no both have "no"'),
+        ({"reading.right": ["giusta", "falsa"]}, 'reading.right and reading.wrong both have "falsa"'),
+        ({"reading.word_letters": ["a", "ed"]}, 'reading.word_letters has "ed", which is not one letter'),
+        ({"reading.either": ["o", "bensì"]}, 'reading.either has "bensì", which reading.joining lacks'),
+        ({"reading.clock": ["h", "x"]}, 'reading.clock has "x", which is no sign in reading.symbols'),
+        ({"codes": {"num2words": "zz"}}, 'codes.num2words is "zz", which num2words does not know'),
+        ({"codes": {"teseract": "ita"}}, "codes has teseract, which is none of madlad"),
+        ({"script": "Cyrl"}, "script is Cyrl, but the words are Latin"),
+        ({"explained_answer": "Scrivi."}, "explained_answer must have {answer} and {explanation} in braces"),
+        ({"short_answer": "Rispondi."}, 'short_answer must begin with a line break'),
+        # The same word with another value than num2words has.
+        ({"number_words": {"sei": 7}}, 'numbers in words: "sei" is not 6'),
+        ({"reading.copulas": ["è", "non è"]}, 'copulas: "risposta non è B" is read as'),
+        # Wrong types.
+        ({"unfinished": "il"}, "unfinished: il is not a list (put it in brackets)"),
+        ({"short_answer": ["x"]}, "short_answer: ['x'] is not a text"),
+        ({"reading.wrong": [False]}, "reading.wrong: YAML reads a bare yes, no, on or off as False"),
+        ({False: ["no"]}, "False: YAML reads a bare yes or no as False"),
+        ({"scales": {"mila": "mille"}}, "scales: mila is mille, not a whole number"),
+        ({"chatter": {"talking": ["x"]}}, "chatter: talking is none of announcing, refusing, offering"),
+        ({"reading.leads": ["piu\u0300"]}, "is not in Unicode's composed form (NFC)"),
+        ({"reading.leds": ["la"]}, "reading.leds: no such field"),
+        ({"reading": ["la"]}, "reading: no such field"),
+        ({"miniature": ["a"]}, "miniature is not names with values"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_what_is_wrong_is_named_and_1(check, changes, named):
+    code, said = check(changes)
+    assert code == 1 and named in said.partition("\nWrong\n")[2].partition("\n\n")[0]
+
+
+def test_a_marker_of_two_parts_is_named(check):
+    markers = yaml.safe_load((languages.FOLDER / "it.yaml").read_text(encoding="utf-8"))["markers"]
+    code, said = check({"markers": {**markers, "options": ["Opzioni", "quesito"]}})
+    assert code == 1 and 'markers.question and markers.options both have "quesito"' in said
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("name: X\nyes: [sì, no: b]]\n", "it.yaml line 2: no YAML"), ("- a\n", "it.yaml: no fields in it")],
+)
+def test_a_file_that_is_no_yaml_is_named_with_its_line_and_2(check, text, named):
+    code, said = check(text)
+    assert code == 2 and named in said and said.count("\n") == 1 and "(remedy: " in said
+
+
+# Of several scripts, with and without number words in num2words, and one that is right to left.
+@pytest.mark.parametrize("code", ["eu", "hr", "ar", "ja"])
+def test_a_new_file_is_filled_in_and_can_be_checked(folder, capsys, code):
+    assert main(["language", "new", code]) == 0
+    written = (folder / f"{code}.yaml").read_text(encoding="utf-8")
+    fields = yaml.safe_load(written)
+    assert {"name", "endonym", "script", "reading"} <= {*fields} and fields["reading"]["symbols"]["km"]
+    for key, field in schema().items():
+        name = key.removeprefix("reading.")
+        filled = name in (fields if name == key else fields["reading"])
+        assert field.rare or filled != (
+            f"TODO {name}: " in written.partition("\nreading:")[2 * (name != key)]
+        ), key
+    assert main(["language", "check", code]) == 0
+    said = capsys.readouterr().out
+    assert set(states(said).values()) == {"not yet"}
+    assert (f"\u2068{fields['endonym']}\u2069" in said) == (code == "ar")
+    # Taking away the comment signs gives a whole file.
+    whole = re.sub(
+        r"^(  )?# (?!TODO|\w+: [a-z])", r"\1", written.partition("\nname: ")[2], flags=re.MULTILINE
+    )
+    assert "miniature:" in whole
+
+
+def test_a_file_that_is_there_is_not_overwritten(folder, capsys):
+    before = (folder / "it.yaml").read_bytes()
+    assert main(["language", "new", "it"]) == 2
+    assert (
+        "it.yaml: exists (remedy: " in capsys.readouterr().err and (folder / "it.yaml").read_bytes() == before
+    )
+
+
+@pytest.mark.parametrize("code", ["xx-", "../it", "italian", "IT", "qq"])
+@pytest.mark.parametrize("command", ["new", "check"])
+def test_what_is_no_language_is_one_line_and_2(folder, capsys, command, code):
+    assert main(["language", command, code]) == 2
+    said = capsys.readouterr().err
+    assert (
+        said.count("\n") == 1
+        and "(remedy: " in said
+        and sorted(path.name for path in folder.iterdir())
+        == [
+            "en.yaml",
+            "it.yaml",
+        ]
+    )
+
+
+def test_a_language_without_a_file_is_named_with_the_command_that_writes_one(folder, capsys):
+    assert main(["language", "check", "hr"]) == 2
+    assert "language 'hr': no file, only en, it (remedy: ndino language new hr)" in capsys.readouterr().err
