@@ -96,7 +96,7 @@ def language(code: str) -> Language:
 
 
 def fields_of(code: str) -> dict[str, Any]:
-    """All that a language's file holds, unchecked; nothing for a language without a file.
+    """All fields of a language's file that have a value, unchecked; none for a language without a file.
 
     Raises:
         LanguageError: it is no YAML with fields; names the line.
@@ -106,7 +106,15 @@ def fields_of(code: str) -> dict[str, Any]:
         stat = path.stat()
     except FileNotFoundError:
         return {}
-    return dict(_read(path, stat.st_mtime_ns, stat.st_size))
+    return _without_empty(_read(path, stat.st_mtime_ns, stat.st_size))
+
+
+def _without_empty(fields: dict[Any, Any]) -> dict[Any, Any]:
+    return {
+        key: _without_empty(value) if isinstance(value, dict) else value
+        for key, value in fields.items()
+        if value is not None
+    }
 
 
 @cache

@@ -250,7 +250,7 @@ def _sentence_faults(
 ) -> Iterator[str]:
     for name, wanted in sentences.items():
         text = found.get(name)
-        if not _is_text(text):
+        if not isinstance(text, str) or not text:
             yield f"{section}.{name} is missing"
             continue
         named = _braces(text)

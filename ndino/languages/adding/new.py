@@ -51,9 +51,7 @@ def _lines(code: str) -> Iterator[str]:
     for field in schema().values():
         section, _, name = field.key.rpartition(".")
         if section and section != before:
-            # Without a field in it, it would be read as nothing.
-            filled = any(key.startswith(f"{section}.") for key in known)
-            yield f"{section}:" if filled else f"{section}: {{}} # {TODO} without the braces"
+            yield f"{section}:"
         before = section
         lines = _field(field, name, known, numbers_known=numbers_known)
         yield from (f"  {line}" if section else line for line in lines)

@@ -56,8 +56,8 @@ def schema() -> Mapping[str, LanguageField]:
 
 
 def flattened(fields: Mapping[Any, Any]) -> dict[Any, Any]:
-    """A file's fields by the keys of `schema`, without those that have no value. An empty list is one."""
-    return {key: value for key, value in _flat(fields).items() if key != MINIATURE and value is not None}
+    """A file's fields by the keys of `schema`."""
+    return {key: value for key, value in _flat(fields).items() if key != MINIATURE}
 
 
 def _flat(fields: Mapping[Any, Any]) -> dict[Any, Any]:
