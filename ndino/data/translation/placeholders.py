@@ -54,7 +54,8 @@ ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,3
 def has_words(text: str) -> bool:
     """Whether there is anything to translate: a word that is no placeholder."""
     left = PLACEHOLDER.sub(" ", text)
-    return bool(_WORD.search(left)) or any(
+    # "¹¼" is two word characters that are no digits, but no letters either.
+    return any(any(map(str.isalpha, pair)) for pair in _WORD.findall(left)) or any(
         letter.isalpha() and letter.lower() == letter.upper() for letter in left
     )
 

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from tqdm import tqdm
@@ -20,6 +21,8 @@ from ndino.data.translation.translator import RetryingTranslator, Translated, Tr
 # What no line of text may hold: control characters (among them line breaks in a model's output), and lone
 # surrogates, which neither UTF-8 nor SQLite can store.
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]+")
+
+JUDGED = 50_000  # verdicts that are kept, of the texts that came last
 
 # Rejections that say nothing of the text: another start may translate it.
 NO_TRANSLATION = (BROKEN_OFF, EMPTY)
@@ -64,6 +67,8 @@ class Translation:
         self._batch_characters = batch_characters
         self._scorer = scorer
         self._memory = TranslationMemory(memory)
+        # Many texts come again and again, such as a data set's instructions.
+        self._judged = lru_cache(maxsize=JUDGED)(self._judge)
         self._retry = retry
         self._tried: set[str] = set()
 
@@ -156,7 +161,7 @@ class Translation:
         )
         return found
 
-    def _judged(self, source: str, attempts: Attempts) -> Translated:
+    def _judge(self, source: str, attempts: Attempts) -> Translated:
         reason = self.checks.rejection(source, attempts.first)
         if reason is None and attempts.first is not None:
             return Translated(attempts.first)

@@ -50,6 +50,7 @@ def test_placeholders(text: str, found: list[str]) -> None:
     [
         ("A", False), ("B.", False), ("$A = b$", False), ("y^2 + x", False), ("https://example.org", False),
         ("I am", True), ("no", True), ("是", True), ("A dog", True), ("`x` is", True), ("", False),
+        ("¹¼", False), ("m²", True),
     ],
 )  # fmt: skip
 def test_what_has_words_to_translate(text: str, words: bool) -> None:

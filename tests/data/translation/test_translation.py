@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -147,6 +148,20 @@ class Stricter(TextChecks):
         if "dogs" in source:
             return rejection.LOOP
         return None if source == "lost" else super().rejection(source, target)
+
+
+def test_a_text_that_comes_again_is_not_judged_again(tmp_path: Path) -> None:
+    class Counting(TextChecks):
+        judged: ClassVar[list[str]] = []
+
+        def rejection(self, source: str, target: str | None) -> str | None:
+            self.judged.append(source)
+            return super().rejection(source, target)
+
+    with Translation(Deterministic(), tmp_path / "memory.sqlite", Counting()) as translation:
+        for _ in range(3):
+            translation.translate(["a red car", "lost", "two dogs"])
+    assert sorted(Counting.judged) == ["a red car", "lost", "two dogs"]
 
 
 class Nobody:
