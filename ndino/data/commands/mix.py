@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import shutil
 from collections import Counter
@@ -21,6 +22,7 @@ from ndino.common.errors import UsageError
 from ndino.common.files import atomic_file, key_of, sha256_of, write_json, write_text
 from ndino.common.images import find_file
 from ndino.common.locks import exclusive_lock
+from ndino.common.options import positive
 from ndino.common.parsing import parse_yaml, read_json
 from ndino.common.provenance import commit, versions
 from ndino.data.errors import DataError
@@ -47,7 +49,18 @@ from ndino.data.framework.layout import (
 from ndino.data.framework.links import link_image, same_content
 from ndino.data.framework.merge import summary
 from ndino.data.framework.quality import QualityCounts, histogram_lines, scorer_of
-from ndino.data.framework.sampling import Place, Take, find_rows, row_at, sample
+from ndino.data.framework.sampling import (
+    UNKNOWN,
+    Place,
+    Take,
+    find_rows,
+    identity_in,
+    in_several_languages,
+    refuse_overlaps,
+    row_at,
+    sample,
+)
+from ndino.data.framework.shares import apportion
 
 
 def named_mixes() -> dict[str, dict[str, int | None]]:
@@ -72,6 +85,8 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
             "ndino data mix pt --folders data/wit data/eurlex --out data/pt",
             "ndino data mix --take wit/caption=20 --take eurlex=all --folders data/wit data/eurlex "
             "--out data/small",
+            "ndino data mix --total 100000 --weight cauldron=0.9 --weight text=0.1 --alpha 0.3 "
+            "--folders data/cauldron-it data/cauldron-es data/text-it data/text-es --out data/it-es",
         ],
     )
     command.add_argument("name", nargs="?", choices=sorted(mixes), metavar="NAME", help="a named mix")
@@ -80,7 +95,25 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         action="append",
         type=_take,
         metavar="SOURCE=COUNT",
-        help="rows to take from a source, or SOURCE=all; repeatable",
+        help="rows to take from a source, or SOURCE=all; repeatable. SOURCE@it is its Italian rows, @it all "
+        "Italian rows",
+    )
+    command.add_argument(
+        "--weight",
+        action="append",
+        type=_weight,
+        metavar="SOURCE=NUMBER",
+        help="in place of --take: share of a source in --total, relative to the other weights; repeatable",
+    )
+    command.add_argument(
+        "--total", type=positive, metavar="N", help="with --weight: rows of the mix, of all sources together"
+    )
+    command.add_argument(
+        "--alpha",
+        type=_share,
+        metavar="A",
+        help="languages of a source by their rows to this power: 0 equally many of each, 1 as they are "
+        "(default: languages are not told apart)",
     )
     command.add_argument(
         "--folders",
@@ -97,7 +130,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--min-quality",
-        type=_score,
+        type=_share,
         metavar="SCORE",
         help="leave out rows whose translation has a lower score (sources built with --quality); they are "
         "listed in rejects.jsonl, and others take their place (default: take all)",
@@ -117,10 +150,18 @@ def _take(text: str) -> tuple[str, int | None]:
     return source, None if count == "all" else int(count)
 
 
-def _score(text: str) -> float:
+def _weight(text: str) -> tuple[str, float]:
+    source, _, weight = text.rpartition("=")
     with contextlib.suppress(ValueError):
-        if 0 <= (score := float(text)) <= 1:
-            return score
+        if source and 0 < (number := float(weight)) < math.inf:
+            return source, number
+    raise argparse.ArgumentTypeError(f"{text!r}: expected SOURCE=NUMBER, the number above 0")
+
+
+def _share(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (share := float(text)) <= 1:
+            return share
     raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 0 to 1")
 
 
@@ -129,13 +170,22 @@ def _written(take: Take) -> str:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if bool(args.name) == bool(args.take):
+    if [bool(args.name), bool(args.take), bool(args.weight)].count(True) != 1:
         raise UsageError(
-            "neither a mix nor --take, or both (remedy: give one of them, as in ndino data mix pt ...)"
+            "neither a mix nor --take nor --weight, or several of them "
+            "(remedy: give one of them, as in ndino data mix pt ...)"
         )
-    take = named_mixes()[args.name] if args.name else dict(args.take)
-    if args.take and len(take) < len(args.take):
-        raise UsageError("--take names a source twice (remedy: once, with the whole count)")
+    if bool(args.weight) != bool(args.total):
+        raise UsageError("--weight and --total belong together (remedy: give both, or --take SOURCE=COUNT)")
+    named = args.take or args.weight or ()
+    if len(dict(named)) < len(named):
+        option = "--take" if args.take else "--weight"
+        raise UsageError(f"{option} names a source twice (remedy: once, with the whole number)")
+    take: Take = named_mixes()[args.name] if args.name else dict(args.take or ())
+    if args.weight:
+        take = apportion(args.total, dict(args.weight))
+        if none := [source for source, count in take.items() if not count]:
+            raise UsageError(f"{none[0]} would have no row (remedy: a larger --weight or --total)")
     manifest = mix(
         args.folders,
         take,
@@ -144,9 +194,12 @@ def _run(args: argparse.Namespace) -> int:
         seed=args.seed,
         allow_short=args.allow_short,
         min_quality=args.min_quality,
+        alpha=args.alpha,
     )
     for source, rows in manifest["taken"].items():
         print(f"{source}: {rows['taken']:,} of {rows['found']:,}")
+    if len(languages := manifest["languages"]) > 1:
+        print(", ".join(f"{lang}: {sum(rows.values()):,} rows" for lang, rows in languages.items()))
     print(f"{args.out}: {summary(manifest)}")
     if "quality" in manifest:
         print(*histogram_lines(manifest["quality"]), sep="\n")
@@ -162,30 +215,30 @@ def mix(
     seed: int,
     allow_short: bool = False,
     min_quality: float | None = None,
+    alpha: float | None = None,
 ) -> dict[str, Any]:
     """Mix the folders ``paths`` into ``out``; returns the manifest. An existing equal mix is left unchanged.
 
     Rows whose ``quality`` is below ``min_quality`` are left out before the sample is drawn. Rows without one
-    were not translated, and pass.
+    were not translated, and pass. ``alpha`` divides a source by language (`sampling.sample`).
 
     Raises:
         DataError: a source has too few rows (unless ``allow_short``), a folder is unfinished or was changed,
             an id occurs twice, a row cannot be used, or ``out`` holds something else.
         BusyError: another process is writing the same mix.
     """
-    for source in take:
-        if above := [other for other in take if source.startswith(f"{other}/")]:
-            raise UsageError(f"{source} is part of {above[0]} (remedy: take one of them)")
+    refuse_overlaps(take)
     folders = [open_folder(path) for path in paths]
     manifests = [folder.manifest for folder in folders if folder.manifest]
     scorer = scorer_of(manifests, threshold=min_quality is not None)
     found = find_rows(folders, take, seed, min_quality)
-    taken = sample(found, take, allow_short=allow_short)
+    taken = sample(found, take, allow_short=allow_short, alpha=alpha)
     settings = {
         "mix": name,
         "take": {source: "all" if count is None else count for source, count in take.items()},
         "seed": seed,
         **({} if min_quality is None else {"min_quality": min_quality}),
+        **({} if alpha is None else {"alpha": alpha}),
     }
     inputs = [
         {"file": f"{folder.name}/{DATA}", "sha256": digest}
@@ -203,7 +256,8 @@ def mix(
     with exclusive_lock(partial, f"{partial}: another process is writing it (remedy: wait for it)"):
         remove_left_over(partial, "**/.*.tmp")
         places = sorted(place for chosen in taken.values() for place in chosen)
-        rows, images, qualities = _write(partial, folders, places)
+        languages, images, qualities = _write(partial, folders, places)
+        rows = sum(languages.values(), Counter())
         if min_quality is not None:
             write_rows(partial / REJECTS, (reject.as_json() for reject in found.poor))
         manifest = {
@@ -217,6 +271,7 @@ def mix(
                 for source, wanted in settings["take"].items()
             },
             "rows": {"total": rows.total(), "sources": dict(sorted(rows.items()))},
+            "languages": {lang: dict(sorted(its.items())) for lang, its in sorted(languages.items())},
             "images": images,
             "rejects": dict(sorted(Counter(reject.reason for reject in found.poor).items())),
             "files": {
@@ -246,13 +301,14 @@ def _partial(out: Path, key: str) -> Path:
 
 def _write(
     out: Path, folders: Sequence[DataFolder], places: Sequence[Place]
-) -> tuple[Counter[str], int, QualityCounts]:
+) -> tuple[dict[str, Counter[str]], int, QualityCounts]:
     """Write the rows at ``places`` and link their images.
 
-    Returns the rows per source, the number of images, and the scores of the rows.
+    Returns the rows by language and source, the number of images, and the scores of the rows.
     """
     qualities = QualityCounts()
-    rows: Counter[str] = Counter()
+    shared = in_several_languages(folders)
+    rows: dict[str, Counter[str]] = {}
     origins: dict[str, Path] = {}
     with contextlib.ExitStack() as stack:
         sources = [stack.enter_context(folder.data.open("rb")) for folder in folders]
@@ -269,9 +325,11 @@ def _write(
                         f"{folder.data} row {place.row}: {image} is not the same image as {origins[image]} "
                         "(remedy: rename one of them)"
                     )
-            file.write(json_line(row))
             source = row.get("source", folder.name)
-            rows[source] += 1
+            if source in shared:
+                row["id"] = identity_in(row, folder, shared)
+            file.write(json_line(row))
+            rows.setdefault(folder.lang or UNKNOWN, Counter())[source] += 1
             qualities.add(source, row)
     return rows, len(origins), qualities
 

@@ -29,6 +29,9 @@ def card(manifest: dict[str, Any]) -> str:
         _table(("source", "rows"), counted.items()),
         *(_origin(name) for name in origins),
     ]
+    if len(languages := manifest.get("languages", {})) > 1:
+        rows = [(lang, source, count) for lang, its in languages.items() for source, count in its.items()]
+        parts.insert(4, _table(("language", "source", "rows"), rows))
     if manifest.get("translator"):
         parts.append(f"Translated by `{manifest['translator']}`.\n")
     if manifest.get("quality"):
@@ -95,7 +98,7 @@ def _origin(name: str) -> str:
     )
 
 
-def _table(header: tuple[str, str], rows: Any) -> str:
+def _table(header: tuple[str, ...], rows: Any) -> str:
     return "\n".join(table(header, ([_cell(value) for value in row] for row in rows))) + "\n"
 
 

@@ -29,6 +29,12 @@ class DataFolder:
         return self.path.resolve().name
 
     @property
+    def lang(self) -> str | None:
+        """The language of its rows; None where no manifest says it, or where they are in several."""
+        lang = (self.manifest or {}).get("lang")
+        return lang if isinstance(lang, str) else None
+
+    @property
     def data(self) -> Path:
         return self.path / DATA
 
@@ -76,6 +82,10 @@ def images_of(row: dict[str, Any]) -> list[str]:
 
 
 def one_or_all(values: Iterable[Any]) -> Any:
-    """The one value that all folders of a mix share, a sorted list if they differ, None if there is none."""
-    distinct = sorted({value for value in values if value is not None})
+    """The one value that all folders of a mix share, a sorted list if they differ, None if there is none.
+
+    A folder that is a mix itself may have a list.
+    """
+    lists = (value if isinstance(value, list) else [value] for value in values if value is not None)
+    distinct = sorted({value for some in lists for value in some})
     return distinct[0] if len(distinct) == 1 else distinct or None
