@@ -230,7 +230,10 @@ def mix(
     refuse_overlaps(take)
     folders = [open_folder(path) for path in paths]
     manifests = [folder.manifest for folder in folders if folder.manifest]
-    scorer = scorer_of(manifests, threshold=min_quality is not None)
+    scorer = scorer_of(
+        {str(folder.path): folder.manifest for folder in folders if folder.manifest},
+        threshold=min_quality is not None,
+    )
     found = find_rows(folders, take, seed, min_quality)
     taken = sample(found, take, allow_short=allow_short, alpha=alpha)
     settings = {

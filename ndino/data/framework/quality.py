@@ -41,26 +41,38 @@ class QualityCounts:
         }
 
 
-def scorer_of(manifests: list[dict[str, Any]], *, threshold: bool) -> Any:
+def scorer_of(folders: Mapping[str, Mapping[str, Any]], *, threshold: bool) -> Any:
     """The scorer of all these folders' rows, a list for several; None where no row has a score.
+
+    Args:
+        folders: the manifest of each folder.
+        threshold: rows are left out by their scores.
 
     Raises:
         UsageError: with ``threshold``, a translated folder has no scores, or two have scores of different
             scorers, which one threshold cannot divide.
     """
-    scorers = [manifest["quality"]["scorer"] for manifest in manifests if manifest.get("quality")]
-    distinct = sorted({one for some in scorers for one in (some if isinstance(some, list) else [some])})
+    scorers = {
+        folder: manifest["quality"]["scorer"]
+        for folder, manifest in folders.items()
+        if manifest.get("quality")
+    }
+    listed = {folder: one if isinstance(one, list) else [one] for folder, one in scorers.items()}
+    distinct = sorted({one for some in listed.values() for one in some})
     if threshold:
-        without = [one["source"] for one in manifests if one.get("translator") and not one.get("quality")]
+        without = [
+            folder for folder, one in folders.items() if one.get("translator") and folder not in scorers
+        ]
         if without or not distinct:
-            named = f"{' and '.join(without)} {'has' if len(without) == 1 else 'have'} no scores"
+            named = " and ".join(without or folders)
             raise UsageError(
-                f"--min-quality: {named if without else 'none of the folders has scores'} "
-                "(remedy: build the source with --quality)"
+                f"--min-quality: {named} {'has' if len(without or folders) == 1 else 'have'} no scores "
+                "(remedy: build with --quality, or mix without --min-quality)"
             )
         if len(distinct) > 1:
+            told = "; ".join(f"{folder} by {' and '.join(some)}" for folder, some in listed.items())
             raise UsageError(
-                f"--min-quality: the folders were scored in different ways: {'; '.join(distinct)} "
+                f"--min-quality: the folders were scored in different ways: {told} "
                 "(remedy: mix them apart, or build them with the same --quality)"
             )
     return distinct[0] if len(distinct) == 1 else distinct or None

@@ -80,29 +80,40 @@ def _read(file: Path) -> Verdicts:
         content = read_json(file)
         if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
             raise ValueError("no list of rows")
-        rows: dict[str, Any] = {}
-        for row in content["rows"]:
-            if (identity := str(row["id"])) in rows:
-                raise ValueError(f"two verdicts on the row {shown(repr(identity))}")
-            rows[identity] = row
+        if absent := [name for name in ("reviewer", "data", "of") if name not in content]:
+            raise ValueError(f"no {' and no '.join(absent)}")
+        if not isinstance(content["of"], int):
+            raise ValueError(f"of is {shown(repr(content['of']))}, not a number of rows")
         if not (reviewer := _name(content["reviewer"])):
             raise ValueError("no name of a reviewer")
-        verdicts = {identity: str(row["verdict"]) for identity, row in rows.items()}
-        if unknown := set(verdicts.values()) - {GOOD, BAD, UNSURE}:
-            raise ValueError(f"unknown verdict {shown(repr(min(unknown)))}")
-        return Verdicts(
-            reviewer,
-            str(content["data"]),
-            int(content["of"]),
-            verdicts,
-            {identity: str(row["source"]) for identity, row in rows.items()},
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        said = f"no {error}" if isinstance(error, KeyError) else reason_of(error)
+        verdicts: dict[str, str] = {}
+        sources: dict[str, str] = {}
+        for number, row in enumerate(content["rows"], start=1):
+            identity, source, verdict = _row(row, number)
+            if identity in verdicts:
+                raise ValueError(f"two verdicts on the row {shown(repr(identity))}")
+            verdicts[identity], sources[identity] = verdict, source
+    except ValueError as error:
         raise DataError(
-            f"{file}: not a verdict file of the review page: {said} "
+            f"{file}: not a verdict file of the review page: {reason_of(error)} "
             "(remedy: save the verdicts on the page again)"
         ) from error
+    if not verdicts:
+        raise DataError(f"{file}: no verdicts in it (remedy: leave it out, or judge rows on the page first)")
+    return Verdicts(reviewer, str(content["data"]), content["of"], verdicts, sources)
+
+
+def _row(row: Any, number: int) -> tuple[str, str, str]:
+    """The id, source and verdict of the row with this number, counted from 1."""
+    if not isinstance(row, dict):
+        raise ValueError(f"row {number} is {shown(repr(row))}, not a verdict")
+    if absent := [name for name in ("id", "source", "verdict") if name not in row]:
+        raise ValueError(f"row {number} has no {' and no '.join(absent)}")
+    if row["verdict"] not in (GOOD, BAD, UNSURE):
+        raise ValueError(
+            f"row {number}: unknown verdict {shown(repr(row['verdict']))}, not {GOOD}, {BAD} or {UNSURE}"
+        )
+    return str(row["id"]), str(row["source"]), row["verdict"]
 
 
 def _name(value: Any) -> str:

@@ -6,6 +6,7 @@ import html
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 # One side of an equation: a number, or a letter with a number before it, an exponent or an index.
 _NUMBER = r"[-−]?\d+(?:[.,]\d+)?"
@@ -51,9 +52,15 @@ _WORD = re.compile(r"[^\W\d_]{2}")
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 
 
+@lru_cache(maxsize=256)
+def without_placeholders(text: str) -> str:
+    """``text`` with a blank for each placeholder. Kept, since a dozen checks ask for the same texts."""
+    return PLACEHOLDER.sub(" ", text)
+
+
 def has_words(text: str) -> bool:
     """Whether there is anything to translate: a word that is no placeholder."""
-    left = PLACEHOLDER.sub(" ", text)
+    left = without_placeholders(text)
     # "¹¼" is two word characters that are no digits, but no letters either.
     return any(any(map(str.isalpha, pair)) for pair in _WORD.findall(left)) or any(
         letter.isalpha() and letter.lower() == letter.upper() for letter in left
@@ -91,7 +98,7 @@ def placeholders_differ(source: str, target: str, labels: re.Pattern[str] | None
     """Whether ``target`` lost a placeholder or one of the ``labels`` of ``source``, or has a tag, field,
     formula or address more."""
     kept = Counter(PLACEHOLDER.findall(target))
-    rest = PLACEHOLDER.sub(" ", target)
+    rest = without_placeholders(target)
     wanted = Counter(PLACEHOLDER.findall(source)) | Counter(
         {source[start:end] for start, end in label_spans(source, labels)}
     )

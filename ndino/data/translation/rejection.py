@@ -68,7 +68,7 @@ from ndino.data.translation.pair_line import (
     read_line,
     with_marker,
 )
-from ndino.data.translation.placeholders import PLACEHOLDER, labels_pattern, placeholders_differ
+from ndino.data.translation.placeholders import labels_pattern, placeholders_differ, without_placeholders
 from ndino.data.translation.text_measures import WORD, loops, width
 from ndino.languages.language import Language
 
@@ -231,27 +231,23 @@ def _too_short(source: str, target: str, checks: TextChecks) -> bool:
 
 # Without placeholders: the digits of an address are checked with the address.
 def _lost_a_number(source: str, target: str, checks: TextChecks) -> bool:
-    return lost_number(_prose(source), _prose(target), checks.said) is not None
+    return lost_number(without_placeholders(source), without_placeholders(target), checks.said) is not None
 
 
 def _adds_a_number(source: str, target: str, checks: TextChecks) -> bool:
-    return added_number(_prose(source), _prose(target), checks.said) is not None
+    return added_number(without_placeholders(source), without_placeholders(target), checks.said) is not None
 
 
 def _has_another_number(source: str, target: str, checks: TextChecks) -> bool:
-    return another_number(_prose(source), _prose(target), checks.said) is not None
+    return another_number(without_placeholders(source), without_placeholders(target), checks.said) is not None
 
 
 def _swaps_numbers(source: str, target: str, checks: TextChecks) -> bool:
-    return swapped_numbers(_prose(source), _prose(target), checks.said)
-
-
-def _prose(text: str) -> str:
-    return PLACEHOLDER.sub(" ", text)
+    return swapped_numbers(without_placeholders(source), without_placeholders(target), checks.said)
 
 
 def _lost_a_currency(source: str, target: str, checks: TextChecks) -> bool:
-    return lost_currency(_prose(source), target, checks.said.target.code) is not None
+    return lost_currency(without_placeholders(source), target, checks.said.target.code) is not None
 
 
 def _not_translated(source: str, target: str, checks: TextChecks) -> bool:

@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
-from ndino.data.translation.placeholders import PLACEHOLDER
+from ndino.data.translation.placeholders import without_placeholders
 
 WORD = re.compile(r"\w+")
 REPEATED_LETTERS = re.compile(r"([^\W\d]{1,12}?)\1{3,}")
@@ -71,6 +71,6 @@ def _repeats_letters(text: str) -> bool:
 
 def copies(source: str, target: str) -> bool:
     """Whether ``target`` is ``source`` again. Names, numbers and very short texts do not count as copies."""
-    words = {word for word in WORD.findall(PLACEHOLDER.sub(" ", source)) if word.islower() and len(word) > 1}
+    words = {word for word in WORD.findall(without_placeholders(source)) if word.islower() and len(word) > 1}
     there = set(WORD.findall(target.casefold()))
     return len(words) >= COPIED_WORDS and sum(word in there for word in words) >= COPIED_SHARE * len(words)

@@ -304,19 +304,17 @@ def test_rows_of_poor_quality_are_left_out_before_the_sample_is_drawn(finished, 
 def test_a_threshold_wants_scores_of_one_kind(finished, tmp_path, capsys):
     command = ["mix", "--take", "toy/images=all", "--min-quality", "0.5", "--out", str(tmp_path / "mix")]
     assert main([*command, "--folders", str(finished)]) == 2
-    assert (
-        "none of the folders has scores (remedy: build the source with --quality)" in capsys.readouterr().err
-    )
+    assert f"--min-quality: {finished} has no scores (remedy: build with --quality" in capsys.readouterr().err
     other = scored(Path(shutil.copytree(finished, tmp_path / "other")), {"0": 0.7}, "comet")
     scored(finished, {"0": 0.7})
     assert main([*command, "--folders", str(finished), str(other)]) == 2
-    assert "scored in different ways: chrf; comet" in capsys.readouterr().err
+    assert f"scored in different ways: {finished} by chrf; {other} by comet" in capsys.readouterr().err
     # A translated folder beside it that was not scored would pass whole.
     manifest = json.loads((other / "manifest.json").read_text())
     del manifest["quality"]
     (other / "manifest.json").write_text(json.dumps(manifest))
     assert main([*command, "--folders", str(finished), str(other)]) == 2
-    assert "toy has no scores" in capsys.readouterr().err
+    assert f"--min-quality: {other} has no scores" in capsys.readouterr().err
     capsys.readouterr()
     for wrong in ("nan", "1.5", "-0.1", "50", "x"):
         with pytest.raises(SystemExit):

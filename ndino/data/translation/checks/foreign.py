@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ndino.data.translation.placeholders import PLACEHOLDER
+from ndino.data.translation.placeholders import without_placeholders
 from ndino.data.translation.text_measures import WORD, copies, sentences
 from ndino.languages.identify import other_language, rival_of, script_of, scripts_of
 
@@ -35,7 +35,7 @@ def in_another_script(source: str, target: str, language: str) -> bool:
     }
     if not scripts or not any(script_of(character) not in (None, *scripts) for character in odd):
         return False
-    words = [word for word in WORD.findall(PLACEHOLDER.sub(" ", target)) if any(map(str.isalpha, word))]
+    words = [word for word in WORD.findall(without_placeholders(target)) if any(map(str.isalpha, word))]
     foreign = [word for word in words if _foreign(word, scripts) and word not in source]
     if all(script_of(character) == _LATIN for word in foreign for character in word if character.isalpha()):
         return len(foreign) > len(words) / 2
@@ -50,7 +50,7 @@ def not_translated(source: str, target: str, source_language: str, language: str
     """Whether ``target`` is ``source`` again, or still in its language."""
     if copies(source, target):
         return other_language(source, source_language) != language  # it was in the target language before
-    whole = " ".join(WORD.findall(PLACEHOLDER.sub(" ", target)))
+    whole = " ".join(WORD.findall(without_placeholders(target)))
     source, target = _without_names(source, source), _without_names(target, source)
     words, new = _words_of(target, source)
     if not any(word.isalpha() for word in new) and sum(len(word) > 1 for word in words) >= COPIED_WORDS:
@@ -106,7 +106,7 @@ def keeps_words(source: str, target: str, source_language: str, language: str) -
 
 
 def _unquoted(text: str) -> str:
-    return _QUOTED.sub(" | ", PLACEHOLDER.sub(" ", text))
+    return _QUOTED.sub(" | ", without_placeholders(text))
 
 
 def sentence_in_another_language(source: str, target: str, language: str) -> bool:
@@ -127,7 +127,7 @@ def sentence_in_another_language(source: str, target: str, language: str) -> boo
 def _without_names(text: str, source: str) -> str:
     """``text`` without placeholders and numbers, quotations that the source has as well, and words with a
     capital or digit that it has as well."""
-    text = PLACEHOLDER.sub(" ", text)
+    text = without_placeholders(text)
     text = _QUOTED.sub(lambda found: " " if found[0][1:-1] in source else found[0], text)
     names = {word for word in WORD.findall(source) if not word.islower()}
     if names:

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from ndino.languages.known.locales import locale_of
@@ -92,19 +92,20 @@ class WordPlace:
     end: int
 
 
-def tokens(text: str) -> list[WordPlace]:
-    """The words and rows of digits of a text."""
-    return [
+@lru_cache(maxsize=256)
+def tokens(text: str) -> tuple[WordPlace, ...]:
+    """The words and rows of digits of a text. Kept, since several checks ask for the same texts."""
+    return tuple(
         WordPlace(without_accents(found[0].casefold()), *found.span())
         for found in TOKEN.finditer(unicodedata.normalize("NFC", text))
-    ]
+    )
 
 
 class WordsLeft:
     """The words and digits of a text from which no number has been taken yet."""
 
     def __init__(self, words: Words, text: str) -> None:
-        self._words, self._tokens = words, tokens(text)
+        self._words, self._tokens = words, list(tokens(text))
         self.text = unicodedata.normalize("NFC", text)
 
     @property

@@ -7,7 +7,7 @@ import re
 from ftfy import fix_encoding
 from ftfy.badness import is_bad
 
-from ndino.data.translation.placeholders import ENTITY, PLACEHOLDER
+from ndino.data.translation.placeholders import ENTITY, without_placeholders
 from ndino.languages.identify import scripts_of
 
 # What a tokenizer, a chat template or an encoding leaves: unknown signs, the sign of a space (▁), bytes,
@@ -42,10 +42,10 @@ def _wrongly_decoded(text: str) -> bool:
 def lost_spaces(source: str, target: str, language: str) -> bool:
     """Whether ``target`` runs its words together, where ``language`` puts spaces between them."""
     scripts = scripts_of(language)
-    ours = PLACEHOLDER.sub(" ", source).split()
+    ours = without_placeholders(source).split()
     if not scripts or scripts & _UNSPACED or len(ours) < SPACED_WORDS:
         return False
-    theirs = PLACEHOLDER.sub(" ", target).split()
+    theirs = without_placeholders(target).split()
     return _average(theirs) > LONGEST_AVERAGE >= _average(ours)
 
 

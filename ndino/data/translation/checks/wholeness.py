@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from ndino.data.translation.placeholders import PLACEHOLDER
+from ndino.data.translation.placeholders import without_placeholders
 from ndino.data.translation.text_measures import WORD, sentences, width
 
 _QUESTION = "?？؟՞፧"
@@ -23,8 +23,8 @@ _ABBREVIATION = re.compile(r"\b\w{1,4}\.\Z")
 def lost_question(source: str, target: str, marks: str) -> bool:
     """Whether ``target`` has fewer question marks than ``source``; ``marks`` are those of its language."""
     marks = marks or _QUESTION
-    asked = sum(character in _QUESTION for character in PLACEHOLDER.sub(" ", source))
-    return asked > sum(character in marks for character in PLACEHOLDER.sub(" ", target))
+    asked = sum(character in _QUESTION for character in without_placeholders(source))
+    return asked > sum(character in marks for character in without_placeholders(target))
 
 
 def breaks_off(source: str, target: str, unfinished: Collection[str]) -> bool:
