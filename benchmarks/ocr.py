@@ -144,7 +144,7 @@ def main() -> int:
         )
         return 1
     try:
-        reference = reference_pdf(lambda line: print(line, file=sys.stderr))
+        reference = reference_pdf("it", lambda line: print(line, file=sys.stderr))
     except DebianError as error:
         print(f"benchmarks.ocr: {error}", file=sys.stderr)
         return 1

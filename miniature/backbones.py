@@ -1,8 +1,8 @@
 """Pre-train tiny backbones, in place of LLaMA 3 and CLIP: a tokenizer, a language model, a vision tower.
 
 The tokenizer is a byte-level BPE with LLaMA 3's pattern and special tokens. The language model is trained on
-English captions only, because LLaMA 3, too, has seen little Italian. The tower is trained to classify the
-shape and the colour of each patch, at the layer that LLaVA reads. All random draws are seeded.
+English captions only, because LLaMA 3, too, has seen little of other languages. The tower is trained to
+classify the shape and the colour of each patch, at the layer that LLaVA reads. All random draws are seeded.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from transformers import (
 )
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
-from miniature.worlds.scenes import COLOURS, SHAPES, SIDE, Scene, random_scene
+from miniature.worlds.scenes import SIDE, Scene, random_scene
 from ndino.common.files import follow_umask
 from ndino.common.transformers_types import special_tokens
 from ndino.formats.llava_json import read_conversations
 from ndino.formats.prompts import BEGIN_OF_TEXT, END_OF_TEXT, IMAGE_TOKEN, MARKERS
+from ndino.languages.lexicon import COLOURS, SHAPES, lexicon
 
 VOCABULARY = 2048
 LANGUAGE_STEPS, TOWER_STEPS = 300, 1600
@@ -106,6 +107,7 @@ def pretrain_language_model(
     """Pre-train a tiny LLaMA on English captions and save it to ``folder``."""
     torch.manual_seed(seed)
     rng = random.Random(f"{seed} language model")
+    english = lexicon("en")
     special = special_tokens(tokenizer)
     model = LlamaForCausalLM(
         LlamaConfig(
@@ -121,7 +123,7 @@ def pretrain_language_model(
     )
 
     def batch() -> torch.Tensor:
-        texts = [f"{BEGIN_OF_TEXT}{random_scene(rng).caption_english()}{END_OF_TEXT}" for _ in range(16)]
+        texts = [f"{BEGIN_OF_TEXT}{random_scene(rng).caption(english)}{END_OF_TEXT}" for _ in range(16)]
         rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
         width = max(map(len, rows))
         return torch.tensor([row + [-100] * (width - len(row)) for row in rows])

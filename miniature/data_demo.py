@@ -1,13 +1,14 @@
-"""Build a small Italian data set of every kind with the real commands, check it and train on it.
+"""Build a small data set of every kind with the real commands, check it and train on it.
 
     python -m miniature.data_demo            what `make data-demo` calls; a few minutes on two cores
+    python -m miniature.data_demo --lang es  the same in Spanish
 
 The sources are replaced by what Debian has. Tux Paint's stamps, served over HTTP on this machine, replace
-Wikipedia; the Debian reference in Italian replaces European laws; English questions about the stamps,
-translated by Apertium, replace The Cauldron, LLaVA's conversations, SEED-Bench and POPE; Italian questions
-replace MTVQA. The demo then builds the recipes' mixes, runs `ndino data check`, shows what share of each
-source passed, writes a page for reviewers, and trains three recipes for a few steps with tiny backbones.
-Rerun it to resume.
+Wikipedia; the Debian reference in the language replaces European laws (where Debian has none, this source is
+left out); English questions about the stamps, translated by Apertium, replace The Cauldron, LLaVA's
+conversations, SEED-Bench and POPE; questions in the language replace MTVQA. The demo then builds the recipes'
+mixes, runs `ndino data check`, shows what share of each source passed, writes a page for reviewers, and
+trains three recipes for a few steps with tiny backbones. Rerun it to resume.
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ from pathlib import Path
 
 import yaml
 
-from miniature.data_inputs import choose_stamps, make_inputs, write_wit
-from miniature.debian_files import DebianError
+from miniature.data_inputs import InputsError, choose_stamps, make_inputs, write_wit
+from miniature.debian_files import DebianError, has_reference
 from miniature.worlds.stamp_files import StampsError, find_stamps
 from ndino.cli import main as ndino
 from ndino.common.files import atomic_folder, write_text
 from ndino.common.startup import prepare_process
 from ndino.formats.recipes import run_name
+from ndino.languages.language import LanguageError, language
+from ndino.languages.lexicon import stamp_words
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "launch" / "recipes"
@@ -56,6 +59,7 @@ COUNTED = ("cauldron", "mtvqa", "benchmarks")
 SCORED = ("--quality", "back-translation")
 FILTERED, MIN_QUALITY = "mix", 0.2
 DATA_SETS = ("mlp", *MIXES)
+LANGUAGE = "it"
 CHAIN = ("mlp", "pt", "it")
 STEPS = 10
 
@@ -66,18 +70,20 @@ class DataDemoError(RuntimeError):
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
+    named = "data-demo" if options.lang == LANGUAGE else f"data-demo-{options.lang}"
+    out = options.out or Path("runs") / named
     # Libraries read these variables when they are imported.
     os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
     try:
-        build(options.out, seed=options.seed)
-        train(options.out, seed=options.seed)
-    except (DebianError, StampsError, DataDemoError) as error:
+        build(out, lang=options.lang, seed=options.seed)
+        train(out, seed=options.seed)
+    except (DebianError, InputsError, LanguageError, StampsError, DataDemoError) as error:
         print(f"data demo: {error}\ndata demo: rerun the same command to resume", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ndata demo: stopped; rerun the same command to resume", file=sys.stderr)
         return 130
-    print(f"\n{options.out}: checked every mix and trained a recipe on three of them.")
+    print(f"\n{out}: checked every mix and trained a recipe on three of them.")
     return 0
 
 
@@ -88,38 +94,47 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--out", type=Path, default=Path("runs/data-demo"), help="default: runs/data-demo")
+    made.add_argument(
+        "--lang", default=LANGUAGE, metavar="CODE", help="language of the data (default: %(default)s)"
+    )
+    made.add_argument("--out", type=Path, help="default: runs/data-demo, with the language where not Italian")
     made.add_argument("--seed", type=int, default=42, help="of stamps, mixes and training (default: 42)")
     return made
 
 
-def build(out: Path, *, seed: int) -> None:
+def build(out: Path, *, lang: str, seed: int) -> None:
     """Build the sources, their data sets in ``out/data`` and the mixes, check them, and write the tables.
 
     Raises:
         DataDemoError: a command failed.
     """
     inputs, data = out / "inputs", out / "data"
-    make_inputs(inputs, seed=seed)
-    build_wit(data / "wit", inputs / "wit.tsv.gz", seed=seed)
-    run("eurlex", "--pdfs", inputs / "pdfs", "--pages", PAGES, "--out", data / "eurlex")
+    sources = SOURCES
+    if not has_reference(lang):
+        sources = tuple(source for source in SOURCES if source != "eurlex")
+        print(f"Debian has no reference in {language(lang).name}: the source eurlex is left out")
+    make_inputs(inputs, lang=lang, seed=seed)
+    build_wit(data / "wit", inputs / "wit.tsv.gz", lang=lang, seed=seed)
+    to = ("--lang", lang)
+    if "eurlex" in sources:
+        run("eurlex", "--pdfs", inputs / "pdfs", "--pages", PAGES, "--out", data / "eurlex", *to)
     cauldron = ["cauldron", "--source", inputs / "the_cauldron", "--tasks", *TASKS]
-    run(*cauldron, "--out", data / "cauldron", *SCORED)
+    run(*cauldron, "--out", data / "cauldron", *to, *SCORED)
     images = inputs / "images"
     conversations = ["conversations", inputs / "conversations.json", "--images", images]
-    run(*conversations, "--out", data / "conversations", *SCORED)
-    run("native", "mtvqa", "--source", inputs / "MTVQA", "--split", "train", "--out", data / "mtvqa")
+    run(*conversations, "--out", data / "conversations", *to, *SCORED)
+    run("native", "mtvqa", "--source", inputs / "MTVQA", "--split", "train", "--out", data / "mtvqa", *to)
     lmms_lab = inputs / "lmms-lab"
-    run("benchmarks", "--source", lmms_lab, "--only", *BENCHMARKS, "--out", data / "benchmarks")
+    run("benchmarks", "--source", lmms_lab, "--only", *BENCHMARKS, "--out", data / "benchmarks", *to)
     run("lcs", inputs / "captions.json", "--images", images, "--out", data / "mlp")
-    for name, sources in MIXES.items():
-        folders = [data / source for source in sources]
+    for name, mixed in MIXES.items():
+        folders = [data / source for source in mixed if source in sources]
         # --allow-short: the demo has fewer rows than the paper, and no EXAMS-V.
         poor = ["--min-quality", MIN_QUALITY] if name == FILTERED else []
         run("mix", name, "--folders", *folders, "--out", data / name, "--seed", seed, "--allow-short", *poor)
     for name in DATA_SETS:
         run("check", data / name)
-    print("\n".join(["", *pass_rates(data / source for source in SOURCES)]))
+    print("\n".join(["", *pass_rates(data / source for source in sources)]))
     run("review", data / "mix", "--n", REVIEWED)
     run("tables", *(data / name for name in COUNTED), "--out", out / "tables")
 
@@ -133,7 +148,7 @@ def pass_rates(folders: Iterable[Path]) -> Iterator[str]:
             yield f"{source}: {rate['rows']:,} rows, {rate['passed_percent']:g} % passed{reasons}"
 
 
-def build_wit(out: Path, table: Path, *, seed: int) -> None:
+def build_wit(out: Path, table: Path, *, lang: str, seed: int) -> None:
     """Build the WIT source, downloading its images from a local server of the stamps folder."""
     stamps, address = find_stamps(), table.with_name("wit.address")
     if not (out / "manifest.json").is_file():
@@ -142,15 +157,16 @@ def build_wit(out: Path, table: Path, *, seed: int) -> None:
             if server != before:
                 # The table holds the server's address, and a source can only be resumed with the same table.
                 shutil.rmtree(out, ignore_errors=True)
-                write_wit(table, choose_stamps(stamps, seed), server)
+                words = stamp_words(lang)
+                write_wit(table, choose_stamps(stamps, words, seed), server, words)
                 write_text(address, server)
-            _run_wit(out, table)
+            _run_wit(out, table, lang)
     else:
-        _run_wit(out, table)
+        _run_wit(out, table, lang)
 
 
-def _run_wit(out: Path, table: Path) -> None:
-    run("wit", table, "--out", out, "--contact", "demo@localhost", "--seconds-between", 0)
+def _run_wit(out: Path, table: Path, lang: str) -> None:
+    run("wit", table, "--out", out, "--contact", "demo@localhost", "--seconds-between", 0, "--lang", lang)
 
 
 @contextlib.contextmanager

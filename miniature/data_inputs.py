@@ -1,12 +1,12 @@
-"""Make small sources in their published formats from what Debian has: captioned stamps, an Italian book.
+"""Make small sources in their published formats from what Debian has: captioned stamps, a translated book.
 
-INPUTS/wit.tsv.gz           a WIT table: the stamps with Italian captions, and rows of other languages
+INPUTS/wit.tsv.gz           a WIT table: the stamps with their captions, and rows of other languages
 INPUTS/the_cauldron/        Parquet: English questions about the stamps in the format of three of its tasks
 INPUTS/lmms-lab/            Parquet: English questions with the columns of SEED-Bench and POPE
-INPUTS/MTVQA/               Parquet: Italian questions about the stamps with MTVQA's columns
+INPUTS/MTVQA/               Parquet: questions about the stamps with MTVQA's columns, in the language
 INPUTS/conversations.json   LLaVA JSON of English conversations, with INPUTS/images/
 INPUTS/captions.json        LLaVA JSON of English captions, with the same images
-INPUTS/pdfs/                the Debian reference in Italian
+INPUTS/pdfs/                the Debian reference in the language, where Debian has it
 """
 
 from __future__ import annotations
@@ -14,21 +14,23 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 import random
 import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from miniature.debian_files import reference_pdf
+from miniature.debian_files import has_reference, reference_pdf
 from miniature.worlds.questions import make_choice
 from miniature.worlds.stamp_files import StampsError, TuxpaintStamp, find_stamps, read_stamps
-from miniature.worlds.stamps import TOPICS, StampQuestions, compose
+from miniature.worlds.stamps import StampQuestions, compose
 from miniature.worlds.training_files import save_image
 from ndino.common.files import atomic_file, write_json
 from ndino.data.sources.wit_table import COLUMNS
 from ndino.formats.llava_json import write_conversations
 from ndino.formats.prompts import IMAGE_TOKEN
+from ndino.languages.lexicon import TOPICS, StampWords, stamp_words
 
 STAMPS = 120
 MADE = "made.json"  # written last; if it exists, the inputs are complete
@@ -36,36 +38,48 @@ UNUSED_TOPICS = ("symbols",)  # letters and digits
 ENGLISH_TOPICS = {"naturalforces": "forces of nature"}
 THING = re.compile(r"(An?) ([a-z]+(?: [a-z]+){0,2})\.")
 # Rows of other languages, which the command must skip, and a missing image, whose row it must reject.
-OTHER_LANGUAGES = ("en", "fr", "de")
+OTHER_LANGUAGES = ("en", "fr", "de", "it")
 MISSING_IMAGE = "gone.png"
 
 
-def make_inputs(folder: Path, *, seed: int, say: Callable[[str], object] = print) -> None:
+class InputsError(ValueError):
+    """The sources cannot be those that are there; the message includes a remedy."""
+
+
+def make_inputs(folder: Path, *, lang: str, seed: int, say: Callable[[str], object] = print) -> None:
     """Write all sources except the WIT table, which needs the address of a running server.
 
     Raises:
         StampsError, DebianError: a package cannot be downloaded, or has too few stamps.
+        InputsError: the folder has sources in another language.
+        LanguageError: the language has no words for the stamps.
     """
     if (folder / MADE).is_file():
+        # Earlier versions made Italian ones and did not say so.
+        held = json.loads((folder / MADE).read_text(encoding="utf-8")).get("lang", "it")
+        if held != lang:
+            raise InputsError(f"{folder}: sources in {held}, not {lang} (remedy: choose another --out)")
         return
-    pdf = reference_pdf(say)
-    stamps = choose_stamps(find_stamps(say), seed)
+    words = stamp_words(lang)
+    pdf = reference_pdf(lang, say) if has_reference(lang) else None
+    stamps = choose_stamps(find_stamps(say), words, seed)
     images = folder / "images"
     rng = random.Random(f"{seed} images of the data demo")
     names = [save_image(images, f"{number:012d}", compose(stamp, rng)) for number, stamp in enumerate(stamps)]
     _write_cauldron(folder / "the_cauldron", stamps, [images / name for name in names], rng)
     _write_benchmarks(folder / "lmms-lab", stamps, [images / name for name in names], rng)
-    _write_mtvqa(folder / "MTVQA", stamps, [images / name for name in names])
+    _write_mtvqa(folder / "MTVQA", stamps, [images / name for name in names], words)
     for file, row in (("conversations.json", _conversation), ("captions.json", _caption)):
         write_conversations(folder / file, map(row, stamps, names))
-    with atomic_file(folder / "pdfs" / pdf.name) as temporary:
-        shutil.copyfile(pdf, temporary)
-    write_json(folder / MADE, {"seed": seed, "stamps": [stamp.name for stamp in stamps]})
+    if pdf is not None:
+        with atomic_file(folder / "pdfs" / pdf.name) as temporary:
+            shutil.copyfile(pdf, temporary)
+    write_json(folder / MADE, {"lang": lang, "seed": seed, "stamps": [stamp.name for stamp in stamps]})
 
 
-def choose_stamps(folder: Path, seed: int) -> list[TuxpaintStamp]:
+def choose_stamps(folder: Path, words: StampWords, seed: int) -> list[TuxpaintStamp]:
     """Choose stamps with captions in both languages, in a seeded order. Raises StampsError for too few."""
-    stamps, _ = read_stamps(folder)
+    stamps, _ = read_stamps(folder, words)
     usable = [s for s in stamps if s.english and s.topic in TOPICS and s.topic not in UNUSED_TOPICS]
     if len(usable) < STAMPS:
         raise StampsError(
@@ -74,18 +88,19 @@ def choose_stamps(folder: Path, seed: int) -> list[TuxpaintStamp]:
     return random.Random(f"{seed} stamps of the data demo").sample(usable, STAMPS)
 
 
-def write_wit(path: Path, stamps: Sequence[TuxpaintStamp], server: str) -> None:
+def write_wit(path: Path, stamps: Sequence[TuxpaintStamp], server: str, words: StampWords) -> None:
     """Write the WIT table. Image addresses are ``server`` and the file's path below the stamps folder."""
+    others = _other_languages(words)
     text = io.StringIO()
     table = csv.writer(text, delimiter="\t", lineterminator="\n")
     table.writerow(COLUMNS)
     for number, stamp in enumerate(stamps):
-        table.writerow(_wit_row("it", stamp, f"{server}/{stamp.name}.png", stamp.italian, _section(stamp)))
-        other = OTHER_LANGUAGES[number % len(OTHER_LANGUAGES)]
-        table.writerow(_wit_row(other, stamp, f"{server}/{stamp.name}.png", stamp.english, stamp.english))
-    table.writerow(
-        _wit_row("it", stamps[0], f"{server}/{MISSING_IMAGE}", stamps[0].italian, _section(stamps[0]))
-    )
+        image = f"{server}/{stamp.name}.png"
+        table.writerow(_wit_row(words.code, stamp, image, stamp.caption, _section(stamp, words)))
+        table.writerow(_wit_row(others[number % len(others)], stamp, image, stamp.english, stamp.english))
+    first = stamps[0]
+    missing = f"{server}/{MISSING_IMAGE}"
+    table.writerow(_wit_row(words.code, first, missing, first.caption, _section(first, words)))
     with atomic_file(path) as temporary:
         # Without a time stamp, equal tables are equal files.
         temporary.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
@@ -110,8 +125,12 @@ def _wit_row(language: str, stamp: TuxpaintStamp, image: str, caption: str, sect
     return list(fields.values())
 
 
-def _section(stamp: TuxpaintStamp) -> str:
-    return StampQuestions(stamp, ()).description(stamp.image)
+def _other_languages(words: StampWords) -> list[str]:
+    return [code for code in OTHER_LANGUAGES if code != words.code][:3]
+
+
+def _section(stamp: TuxpaintStamp, words: StampWords) -> str:
+    return StampQuestions(stamp, (), words).description(stamp.image)
 
 
 def _topic(stamp: TuxpaintStamp) -> str:
@@ -187,11 +206,14 @@ def _thing(stamp: TuxpaintStamp) -> str | None:
     return f"{found[1].lower()} {found[2]}" if found else None
 
 
-def _write_mtvqa(folder: Path, stamps: Sequence[TuxpaintStamp], images: Sequence[Path]) -> None:
-    """Write Italian questions answered by the stamps' captions; every fourth row is marked as French."""
+def _write_mtvqa(
+    folder: Path, stamps: Sequence[TuxpaintStamp], images: Sequence[Path], words: StampWords
+) -> None:
+    """Write questions answered by the stamps' captions; every fourth row is marked as another language's."""
+    other = _other_languages(words)[1]
     rows = []
     for number, (stamp, image) in enumerate(zip(stamps, images, strict=True)):
-        subject = StampQuestions(stamp, ())
+        subject = StampQuestions(stamp, (), words)
         asked = [question for question in (subject.topic(), subject.name()) if question]
         pairs = [{"question": question.text, "answer": question.answer} for question in asked]
         rows.append(
@@ -200,7 +222,7 @@ def _write_mtvqa(folder: Path, stamps: Sequence[TuxpaintStamp], images: Sequence
                 "image": _cell(image),
                 # The published data set has a Python list written as a string.
                 "qa_pairs": repr(pairs),
-                "lang": "fr" if number % 4 == 3 else "it",
+                "lang": other if number % 4 == 3 else words.code,
             }
         )
     _write_parquet(folder / "data" / "train-00000-of-00001.parquet", rows)

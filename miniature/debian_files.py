@@ -12,8 +12,9 @@ from ndino.common.caches import cache_folder
 from ndino.common.files import atomic_folder
 from ndino.common.locks import exclusive_lock
 
-REFERENCE = "debian-reference-it"
-REFERENCE_PDF = Path("/usr/share/debian-reference/debian-reference.it.pdf")
+# The languages of the Debian reference, as its packages call them.
+REFERENCES = ("de", "en", "es", "fr", "id", "it", "ja", "pt")
+REFERENCE_FOLDER = Path("/usr/share/debian-reference")
 
 
 class DebianError(RuntimeError):
@@ -47,8 +48,13 @@ def fetch_package(
     return unpacked
 
 
-def reference_pdf(say: Callable[[str], object] = print) -> Path:
-    """Find the Debian reference in Italian: about 270 A4 pages with a text layer (GPL-2+).
+def has_reference(lang: str) -> bool:
+    """Whether Debian has its reference in the language."""
+    return lang in REFERENCES
+
+
+def reference_pdf(lang: str, say: Callable[[str], object] = print) -> Path:
+    """Find the Debian reference in a language: about 270 A4 pages with a text layer (GPL-2+).
 
     It is either installed or downloaded once into the user's cache folder.
 
@@ -56,13 +62,14 @@ def reference_pdf(say: Callable[[str], object] = print) -> Path:
         DebianError: it cannot be downloaded; the message includes a remedy.
         OSError: the cache folder cannot be written.
     """
-    if REFERENCE_PDF.is_file():
-        return REFERENCE_PDF
+    package, pdf = f"debian-reference-{lang}", REFERENCE_FOLDER / f"debian-reference.{lang}.pdf"
+    if pdf.is_file():
+        return pdf
     try:
-        folder = fetch_package(REFERENCE, (".pdf",), size="2 MB", say=say)
+        folder = fetch_package(package, (".pdf",), size="2 MB", say=say)
     except DebianError as error:
-        raise DebianError(f"{error} (remedy, as root: apt-get update, or install {REFERENCE})") from None
-    return folder / REFERENCE_PDF.relative_to("/")
+        raise DebianError(f"{error} (remedy, as root: apt-get update, or install {package})") from None
+    return folder / pdf.relative_to("/")
 
 
 def _unpack(package: str, suffixes: Sequence[str], folder: Path, lock: int) -> None:

@@ -2,12 +2,13 @@
 
     python -m miniature.demo                    the drawn world, all stages, 13 minutes of CPU time
     python -m miniature.demo --fast             the same steps with very little training: tests the pipeline
-    python -m miniature.demo --world stamps     real images: Tux Paint's stamps with their Italian captions
+    python -m miniature.demo --world stamps     real images: Tux Paint's stamps with their captions
+    python -m miniature.demo --lang es          the whole demo in Spanish
     python -m miniature.demo --engine llava-next    train with the pinned upstream trainer, and convert
 
 The demo makes the world and the backbones, and trains the model family as eight shared runs with the recipes
-of launch/recipes (sizes and steps from miniature/recipes.yaml). It evaluates every model on the unchanged
-tasks of tasks_it/, with the right and with shuffled images, and writes the report. Rerun it to resume.
+of launch/recipes (sizes and steps from miniature/recipes.yaml). It evaluates every model on the language's
+unchanged tasks, with the right and with shuffled images, and writes the report. Rerun it to resume.
 """
 
 from __future__ import annotations
@@ -27,14 +28,21 @@ from ndino.common.files import atomic_folder, write_json
 from ndino.common.locks import BusyError, exclusive_lock
 from ndino.common.startup import prepare_process
 from ndino.formats.recipes import Family, RecipeError, load_family, load_recipe, run_name
+from ndino.languages.language import LanguageError
+from ndino.languages.lexicon import lexicon, stamp_words
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "launch" / "recipes"
 OVERRIDES = Path(__file__).with_name("recipes.yaml")
 WORKERS = 2
 FAST_STEPS = 10
-TASKS = "ndino-it"
-PERPLEXITY_SETS = {"llava-bench-it": ("WILD_IT", "gpt_answer"), "mtvqa-it": ("MTVQA_IT", "answer")}
+LANGUAGE = "it"
+TASKS = "ndino-{lang}"
+# The folders of the sets for perplexity, and the field that holds the answer.
+PERPLEXITY_SETS = {
+    "llava-bench-{lang}": ("WILD_{capitals}", "gpt_answer"),
+    "mtvqa-{lang}": ("MTVQA_{capitals}", "answer"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
             "demo",
             *([] if options.engine == "native" else [options.engine]),
             *([] if options.world == "drawn" else [options.world]),
+            *([] if options.lang == LANGUAGE else [options.lang]),
             *(["fast"] if options.fast else []),
         ]
     )
@@ -61,6 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
         busy = f"another demo is writing to {out} (remedy: wait for it, or choose another --out)"
         with exclusive_lock(out / ".lock", busy):
             _check_settings(out, options)
+            _check_words(options)
             if options.engine == "llava-next":
                 _check_upstream()
             if options.world == "stamps" and not (out / "data" / "world.json").exists():
@@ -68,7 +78,13 @@ def main(arguments: list[str] | None = None) -> int:
                 find_stamps(console.print)
             family = load_family(RECIPES / "family.yaml")
             jobs = plan(
-                out, family, world=options.world, seed=options.seed, fast=options.fast, engine=options.engine
+                out,
+                family,
+                world=options.world,
+                lang=options.lang,
+                seed=options.seed,
+                fast=options.fast,
+                engine=options.engine,
             )
             console.print(f"{len(jobs)} steps into {out}; their output is in {log}")
             outcome = run_jobs(jobs, workers=WORKERS, console=console, log=log)
@@ -76,6 +92,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BusyError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
+    except LanguageError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
     except (JobError, RecipeError, StampsError, DemoError) as error:
         print(
             f"demo: {error}\ndemo: see {log}; rerun the same command to resume",
@@ -100,22 +119,34 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--world", choices=("drawn", "stamps"), default="drawn", help="default: drawn")
+    made.add_argument(
+        "--lang", default=LANGUAGE, metavar="CODE", help="language of texts and tasks (default: %(default)s)"
+    )
     made.add_argument("--fast", action="store_true", help="hardly train; the scores mean nothing")
     made.add_argument("--seed", type=int, default=42, help="of world, backbones and training (default: 42)")
     made.add_argument("--engine", choices=("native", "llava-next"), default="native", help="default: native")
     made.add_argument(
-        "--out", type=Path, help="default: runs/demo, with engine, world and -fast where they are not usual"
+        "--out",
+        type=Path,
+        help="default: runs/demo, with engine, world, language and -fast where they are not usual",
     )
     return made
 
 
 def plan(
-    out: Path, family: Family, *, world: str, seed: int, fast: bool, engine: str = "native"
+    out: Path,
+    family: Family,
+    *,
+    world: str,
+    seed: int,
+    fast: bool,
+    lang: str = LANGUAGE,
+    engine: str = "native",
 ) -> list[Job]:
     """List every step with the steps it needs, parents before children."""
     data, backbones = out / "data", out / "backbones"
     jobs = [
-        Job("world", make_world, (data, world, seed, fast)),
+        Job("world", make_world, (data, world, lang, seed, fast)),
         Job("vision tower", make_tower, (backbones / "vision-tower", seed, fast)),
         Job(
             "language model",
@@ -131,7 +162,7 @@ def plan(
     trained = tuple(run_name(chain) for chain in family.stages())
     models = model_folders(family, out)
     for name, folder in models.items():
-        jobs.append(Job(f"perplexity {name}", perplexity, (name, folder, out), trained))
+        jobs.append(Job(f"perplexity {name}", perplexity, (name, folder, out, lang), trained))
         jobs.append(Job(f"captions {name}", caption, (name, folder, data, out), trained))
     names = list(models)
     # Captions and tasks share a model's results.json, so one waits for the other.
@@ -141,7 +172,7 @@ def plan(
             Job(
                 f"tasks, part {part} of 2",
                 evaluate,
-                ({name: models[name] for name in half}, data, out),
+                ({name: models[name] for name in half}, data, out, lang),
                 captioned,
             )
         )
@@ -153,15 +184,15 @@ def model_folders(family: Family, out: Path) -> dict[str, Path]:
     return {name: out / run_name(chain) / "model" for name, chain in family.models.items()}
 
 
-def make_world(report: Report, data: Path, world: str, seed: int, fast: bool) -> None:
+def make_world(report: Report, data: Path, world: str, lang: str, seed: int, fast: bool) -> None:
     if (data / "world.json").exists():
         return
     if world == "stamps":
         from miniature.worlds.stamps import prepare
     else:
         from miniature.worlds.drawn import prepare
-    prepare(data, seed=seed, fast=fast)
-    write_json(data / "world.json", {"world": world, "seed": seed, "fast": fast})
+    prepare(data, lang=lang, seed=seed, fast=fast)
+    write_json(data / "world.json", {"world": world, "lang": lang, "seed": seed, "fast": fast})
 
 
 def make_tower(report: Report, folder: Path, seed: int, fast: bool) -> None:
@@ -221,7 +252,7 @@ def train(report: Report, out: Path, chain: tuple[str, ...], seed: int, fast: bo
         run_stage(stage, on_step=report)
 
 
-def perplexity(report: Report, name: str, folder: Path, out: Path) -> None:
+def perplexity(report: Report, name: str, folder: Path, out: Path, lang: str) -> None:
     from ndino.evaluation.models import find_model
     from ndino.evaluation.perplexity.answer_sets import read_items
     from ndino.evaluation.perplexity.score_set import score_set
@@ -229,10 +260,9 @@ def perplexity(report: Report, name: str, folder: Path, out: Path) -> None:
     model = find_model(name, str(folder))
 
     for number, (set_name, (dataset, field)) in enumerate(PERPLEXITY_SETS.items(), start=1):
-        items = read_items(
-            str(out / "data" / "benchmarks" / "swap-uniba" / dataset), split="test", answer_field=field
-        )
-        target = out / "ppl" / name / f"{set_name}.jsonl"
+        read = out / "data" / "benchmarks" / "swap-uniba" / dataset.format(capitals=lang.upper())
+        items = read_items(str(read), split="test", answer_field=field)
+        target = out / "ppl" / name / f"{set_name.format(lang=lang)}.jsonl"
         # The demo makes its data, so that other data are those of a newer version.
         score_set(model, items, target, batch=16, replace_data=True)
         control = target.with_suffix(".shuffled.jsonl")
@@ -246,14 +276,14 @@ def caption(report: Report, name: str, folder: Path, data: Path, out: Path) -> N
     score_captions(name, folder, data / "benchmarks" / "captions", out / "eval", report)
 
 
-def evaluate(report: Report, models: dict[str, Path], data: Path, out: Path) -> None:
+def evaluate(report: Report, models: dict[str, Path], data: Path, out: Path, lang: str) -> None:
     from miniature.kinds import split_by_kind
     from ndino.cli import main as ndino
 
     arguments = [
         "evaluate",
         "--tasks",
-        TASKS,
+        TASKS.format(lang=lang),
         "--data",
         str(data / "benchmarks"),
         "--shuffle",
@@ -272,12 +302,26 @@ def evaluate(report: Report, models: dict[str, Path], data: Path, out: Path) -> 
 
 
 def _check_settings(out: Path, options: argparse.Namespace) -> None:
-    wanted = {"world": options.world, "seed": options.seed, "fast": options.fast}
+    wanted = {
+        "world": options.world,
+        "lang": options.lang,
+        "seed": options.seed,
+        "fast": options.fast,
+    }
     path = out / "data" / "world.json"
-    if path.exists() and (held := json.loads(path.read_text(encoding="utf-8"))) != wanted:
+    # Earlier versions made Italian worlds and did not say so.
+    held = {"lang": "it"} | json.loads(path.read_text(encoding="utf-8")) if path.exists() else wanted
+    if held != wanted:
         raise DemoError(
             f"{out} holds a demo with {held}, not {wanted} (remedy: remove it or choose another --out)"
         )
+
+
+def _check_words(options: argparse.Namespace) -> None:
+    """Load the words that the world needs, so that what is missing is named before anything runs."""
+    lexicon(options.lang)
+    if options.world == "stamps":
+        stamp_words(options.lang)
 
 
 def _check_upstream() -> None:

@@ -1,7 +1,8 @@
 """Write a world's benchmarks in the schemas of the published data sets, so that the tasks run unchanged.
 
-The folder mirrors the Hugging Face hub: ``swap-uniba/POPE_IT/`` replaces the data set of that name.
-``kinds.json`` lists the kind of each question of ``gqa-it`` and ``ok-vqa-it``, in the order of document ids.
+The folder mirrors the Hugging Face hub: ``swap-uniba/POPE_IT/`` replaces the data set of that name, and
+``POPE_ES/`` is its counterpart in Spanish. ``kinds.json`` lists the kind of each question of ``gqa-it`` and
+``ok-vqa-it``, in the order of document ids.
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ from datasets import List, Value
 from PIL import Image
 
 from miniature.worlds.questions import LETTERS, ChoiceQuestion, WorldQuestion
-from miniature.worlds.scenes import NUMBERS
-from miniature.worlds.signs import SHEET_QUESTION, SIGN_QUESTION, WORDS, draw_sign, random_sheet
-from miniature.worlds.training_files import LONG_QUESTION
+from miniature.worlds.signs import draw_sign, font_for, random_sheet
 from ndino.common.files import write_json
 from ndino.formats.hub_folders import write_split
+from ndino.languages.lexicon import Lexicon
 
 TEXT = Value("string")
 IMAGE = ImageFeature()
@@ -50,16 +50,19 @@ class BenchmarkContent:
     seed_bench: Sequence[tuple[int, ChoiceQuestion]]
 
 
-def write_benchmark_files(folder: Path, content: BenchmarkContent, rng: random.Random) -> None:
+def write_benchmark_files(
+    folder: Path, content: BenchmarkContent, words: Lexicon, rng: random.Random
+) -> None:
     """Write the six benchmarks, the set of long answers and the captions, replacing ``folder``.
 
-    Every world has the signs of MTVQA_IT and the sheets of EXAMS-V_IT; ``rng`` draws them.
+    Every world has the signs of MTVQA and the sheets of EXAMS-V; ``rng`` draws them.
     """
     shutil.rmtree(folder, ignore_errors=True)
     hub = folder / "swap-uniba"
+    capitals, font = words.code.upper(), font_for(words)
     images = content.images
     write_split(
-        folder / "crux82" / "gqa-it",
+        folder / "crux82" / f"gqa-{words.code}",
         "test",
         [
             {
@@ -80,16 +83,16 @@ def write_benchmark_files(folder: Path, content: BenchmarkContent, rng: random.R
         config="testdev_balanced_images",
     )
     write_split(
-        hub / "OK-VQA_IT",
+        hub / f"OK-VQA_{capitals}",
         "val2014",
         [
-            _row(number, images[index], question.text) | {"answers": _annotators(question)}
+            _row(number, images[index], question.text) | {"answers": _annotators(question, words)}
             for number, (index, question) in enumerate(content.ok_vqa)
         ],
         _columns(answers=List(TEXT)),
     )
     write_split(
-        hub / "POPE_IT",
+        hub / f"POPE_{capitals}",
         "test",
         [
             _row(number, images[index], question.text) | {"answer": question.answer, "category": category}
@@ -99,7 +102,7 @@ def write_benchmark_files(folder: Path, content: BenchmarkContent, rng: random.R
     )
     options = [f"choice_{letter.lower()}" for letter in LETTERS]
     write_split(
-        hub / "SEED-Bench_IT",
+        hub / f"SEED-Bench_{capitals}",
         "test",
         [
             _row(number, images[index], choice.text)
@@ -110,30 +113,30 @@ def write_benchmark_files(folder: Path, content: BenchmarkContent, rng: random.R
         _columns(**dict.fromkeys(options, TEXT), answer=TEXT),
     )
     write_split(
-        hub / "MTVQA_IT",
+        hub / f"MTVQA_{capitals}",
         "test",
         [
-            _row(number, draw_sign(word, rng), SIGN_QUESTION) | {"answer": word.lower()}
-            for number, word in enumerate(WORDS * SIGNS_PER_WORD)
+            _row(number, draw_sign(word, font, rng), words.sign_question) | {"answer": word.lower()}
+            for number, word in enumerate(words.signs * SIGNS_PER_WORD)
         ],
         _columns(answer=TEXT),
     )
     sheets = [random_sheet(rng) for _ in range(SHEETS)]
     write_split(
-        hub / "EXAMS-V_IT",
+        hub / f"EXAMS-V_{capitals}",
         "test",
         [
-            _row(number, sheet.draw(rng), SHEET_QUESTION) | {"answer": sheet.answer}
+            _row(number, sheet.draw(rng), words.sheet_question) | {"answer": sheet.answer}
             for number, sheet in enumerate(sheets)
         ],
         _columns(answer=TEXT),
     )
     captioned = list(zip(images, content.captions, content.descriptions, strict=True))
     write_split(
-        hub / "WILD_IT",
+        hub / f"WILD_{capitals}",
         "test",
         [
-            _row(number, image, LONG_QUESTION) | {"caption": caption, "gpt_answer": description}
+            _row(number, image, words.description_question) | {"caption": caption, "gpt_answer": description}
             for number, (image, caption, description) in enumerate(captioned[:LONG_ANSWERS])
         ],
         _columns(caption=TEXT, gpt_answer=TEXT),
@@ -147,16 +150,16 @@ def write_benchmark_files(folder: Path, content: BenchmarkContent, rng: random.R
         ],
         _columns(answer=TEXT),
     )
-    kinds = {"gqa-it": content.gqa, "ok-vqa-it": content.ok_vqa}
+    kinds = {f"gqa-{words.code}": content.gqa, f"ok-vqa-{words.code}": content.ok_vqa}
     write_json(
         folder / "kinds.json",
         {task: [question.kind for _, question in questions] for task, questions in kinds.items()},
     )
 
 
-def _annotators(question: WorldQuestion) -> list[str]:
+def _annotators(question: WorldQuestion, words: Lexicon) -> list[str]:
     # Each question of OK-VQA has ten annotators' answers. For a number, three of them write the digit.
-    numbers = {name: str(value) for value, name in enumerate(NUMBERS)}
+    numbers = {name: str(value) for value, name in enumerate(words.numbers, start=1)}
     digit = numbers.get(question.answer)
     return [question.answer] * 7 + [digit] * 3 if digit else [question.answer] * 10
 

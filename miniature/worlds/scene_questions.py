@@ -3,48 +3,53 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 
 from miniature.worlds.questions import ChoiceQuestion, WorldQuestion, make_choice
-from miniature.worlds.scenes import COLOURS, NUMBERS, SHAPE_WEIGHTS, SHAPES, Scene
+from miniature.worlds.scenes import SHAPE_WEIGHTS, ColouredShape, Scene
+from ndino.languages.lexicon import COLOURS, SHAPES, Lexicon
 
 
-def colour(scene: Scene, rng: random.Random) -> WorldQuestion | None:
+def colour(scene: Scene, words: Lexicon, rng: random.Random) -> WorldQuestion | None:
     """Ask for the colour of a shape that occurs once; None if every shape occurs more often."""
-    once = [each for _, each in scene.placed_shapes if scene.shape_indices.count(each.shape) == 1]
-    if not once:
-        return None
-    shape = rng.choice(once)
-    return WorldQuestion(
-        "colour", f"Di che colore è {shape.name.definite} {shape.name.italian}?", shape.colour_name
-    )
+    shape = _single_shape(scene, rng)
+    return shape and _about_colour("colour", words.colour_question, words.colours, shape, words)
 
 
-def count(scene: Scene, rng: random.Random) -> WorldQuestion:
+def count(scene: Scene, words: Lexicon) -> WorldQuestion:
     """Ask for the number of shapes."""
-    return WorldQuestion("count", "Quante figure ci sono nell'immagine?", NUMBERS[len(scene.placed_shapes)])
+    return WorldQuestion("count", words.count_question, words.numbers[len(scene.placed_shapes) - 1])
 
 
-def place(scene: Scene, rng: random.Random) -> WorldQuestion:
+def place(scene: Scene, words: Lexicon, rng: random.Random) -> WorldQuestion:
     """Ask for the shape in a quadrant that is not empty."""
     where, shape = rng.choice(scene.placed_shapes)
-    return WorldQuestion("place", f"Quale figura si trova {where}?", shape.name.italian)
+    text = words.place_question.format(place=words.places[where])
+    return WorldQuestion("place", text, words.shapes[SHAPES[shape.shape]]["name"])
 
 
-def fruit(scene: Scene, rng: random.Random) -> WorldQuestion | None:
+def fruit(scene: Scene, words: Lexicon, rng: random.Random) -> WorldQuestion | None:
     """Ask for a fruit of a shape's colour, which needs knowledge from outside the image, as OK-VQA does."""
-    about_colour = colour(scene, rng)
-    if about_colour is None:
-        return None
-    name = about_colour.text.removeprefix("Di che colore è ")
-    fruit_name = next(c.fruit for c in COLOURS if c.masculine == about_colour.answer)
-    return WorldQuestion("fruit", f"Quale frutto ha lo stesso colore di: {name}", fruit_name)
+    shape = _single_shape(scene, rng)
+    return shape and _about_colour("fruit", words.fruit_question, words.fruits, shape, words)
 
 
-def presence(scene: Scene, shape: int) -> WorldQuestion:
+def _single_shape(scene: Scene, rng: random.Random) -> ColouredShape | None:
+    once = [each for _, each in scene.placed_shapes if scene.shape_indices.count(each.shape) == 1]
+    return rng.choice(once) if once else None
+
+
+def _about_colour(
+    kind: str, question: str, answers: Mapping[str, str], shape: ColouredShape, words: Lexicon
+) -> WorldQuestion:
+    text = question.format_map(words.shapes[SHAPES[shape.shape]])
+    return WorldQuestion(kind, text, answers[COLOURS[shape.colour]])
+
+
+def presence(scene: Scene, words: Lexicon, shape: int) -> WorldQuestion:
     """Ask whether the image shows a shape (an index into SHAPES), as POPE does."""
-    name = SHAPES[shape]
-    answer = "sì" if shape in scene.shape_indices else "no"
-    return WorldQuestion("presence", f"C'è {name.indefinite} {name.italian} nell'immagine?", answer)
+    answer = words.yes if shape in scene.shape_indices else words.no
+    return WorldQuestion("presence", words.presence_question.format_map(words.shapes[SHAPES[shape]]), answer)
 
 
 def absent_shape(scene: Scene, category: str, rng: random.Random) -> int | None:
@@ -65,14 +70,10 @@ def absent_shape(scene: Scene, category: str, rng: random.Random) -> int | None:
     return min(absent, key=lambda shape: min(abs(shape - other) for other in present))
 
 
-def choice(scene: Scene, rng: random.Random) -> ChoiceQuestion:
+def choice(scene: Scene, words: Lexicon, rng: random.Random) -> ChoiceQuestion:
     """Ask, with four options, what is in a quadrant that is not empty."""
     where, shape = rng.choice(scene.placed_shapes)
-    others = [
-        f"{name.indefinite} {name.italian} {c.feminine if name.feminine else c.masculine}"
-        for name in SHAPES
-        for c in COLOURS
-    ]
-    right = shape.italian()
-    wrong = rng.sample([other for other in others if other != right], 3)
-    return make_choice(f"Che cosa si trova {where}?", right, wrong, rng)
+    phrases = [words.shapes[name][colour] for name in SHAPES for colour in COLOURS]
+    right = shape.phrase(words)
+    wrong = rng.sample([phrase for phrase in phrases if phrase != right], 3)
+    return make_choice(words.choice_question.format(place=words.places[where]), right, wrong, rng)

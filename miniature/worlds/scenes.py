@@ -1,6 +1,7 @@
 """Scenes of the drawn world: one to four coloured shapes, at most one per quadrant; their texts and images.
 
-An image is 112 x 112 pixels, so each quadrant is exactly one 56-pixel tile of the anyres grid.
+The texts are made of a language's `Lexicon`. An image is 112 x 112 pixels, so each quadrant is exactly one
+56-pixel tile of the anyres grid.
 """
 
 from __future__ import annotations
@@ -10,47 +11,12 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
+from ndino.languages.lexicon import COLOURS, PLACES, SHAPES, Lexicon
+
 SIDE = 112  # pixels
 QUADRANT = SIDE // 2
-
-
-@dataclass(frozen=True)
-class ShapeName:
-    """A shape's name in Italian, with its articles and gender, and in English."""
-
-    italian: str
-    indefinite: str
-    definite: str
-    feminine: bool
-    english: str
-
-
-@dataclass(frozen=True)
-class ColourName:
-    """A colour: Italian masculine and feminine, English, RGB, and a fruit of that colour."""
-
-    masculine: str
-    feminine: str
-    english: str
-    rgb: tuple[int, int, int]
-    fruit: str
-
-
-SHAPES = (
-    ShapeName("cerchio", "un", "il", False, "circle"),
-    ShapeName("quadrato", "un", "il", False, "square"),
-    ShapeName("triangolo", "un", "il", False, "triangle"),
-    ShapeName("stella", "una", "la", True, "star"),
-)
-COLOURS = (
-    ColourName("rosso", "rossa", "red", (205, 40, 40), "fragola"),
-    ColourName("verde", "verde", "green", (40, 150, 60), "kiwi"),
-    ColourName("blu", "blu", "blue", (45, 70, 200), "mirtillo"),
-    ColourName("giallo", "gialla", "yellow", (225, 190, 30), "limone"),
-)
-PLACES = ("in alto a sinistra", "in alto a destra", "in basso a sinistra", "in basso a destra")
-PLACES_ENGLISH = ("top left", "top right", "bottom left", "bottom right")
-NUMBERS = ("zero", "una", "due", "tre", "quattro")
+# Red, green, blue, of each of COLOURS.
+RGB = ((205, 40, 40), (40, 150, 60), (45, 70, 200), (225, 190, 30))
 # Some shapes are more common than others, like the objects in POPE's images.
 SHAPE_WEIGHTS = (0.31, 0.27, 0.23, 0.19)
 
@@ -62,20 +28,9 @@ class ColouredShape:
     shape: int
     colour: int
 
-    @property
-    def name(self) -> ShapeName:
-        return SHAPES[self.shape]
-
-    @property
-    def colour_name(self) -> str:
-        return COLOURS[self.colour].masculine
-
-    def italian(self) -> str:
-        name, colour = self.name, COLOURS[self.colour]
-        return f"{name.indefinite} {name.italian} {colour.feminine if name.feminine else colour.masculine}"
-
-    def english(self) -> str:
-        return f"a {COLOURS[self.colour].english} {self.name.english}"
+    def phrase(self, words: Lexicon) -> str:
+        """The shape with its colour: "a red circle"."""
+        return words.shapes[SHAPES[self.shape]][COLOURS[self.colour]]
 
 
 @dataclass(frozen=True)
@@ -86,7 +41,7 @@ class Scene:
 
     @property
     def placed_shapes(self) -> list[tuple[str, ColouredShape]]:
-        """(Italian place, shape) of every quadrant that is not empty."""
+        """(place, shape) of every quadrant that is not empty."""
         return [(place, shape) for place, shape in zip(PLACES, self.quadrants, strict=True) if shape]
 
     @property
@@ -94,34 +49,25 @@ class Scene:
         """The shapes as indices into SHAPES, one per quadrant that is not empty."""
         return [each.shape for _, each in self.placed_shapes]
 
-    def caption(self) -> str:
-        """One Italian sentence that names every shape, in reading order."""
-        parts = [f"{shape.italian()} {place}" for place, shape in self.placed_shapes]
-        sentence = ", ".join(parts)
-        return f"{sentence[0].upper()}{sentence[1:]}."
-
-    def caption_english(self) -> str:
-        """The caption in English, for the projector stage."""
-        parts = [
-            f"{shape.english()} at the {place}"
-            for place, shape in zip(PLACES_ENGLISH, self.quadrants, strict=True)
-            if shape
+    def caption(self, words: Lexicon) -> str:
+        """One sentence that names every shape, in reading order."""
+        shapes = [
+            words.caption_shape.format(shape=shape.phrase(words), place=words.places[place])
+            for place, shape in self.placed_shapes
         ]
-        sentence = ", ".join(parts)
-        return f"{sentence[0].upper()}{sentence[1:]}."
+        return _capitalized(words.caption.format(shapes=words.caption_joint.join(shapes)))
 
-    def description(self) -> str:
-        """A long Italian answer of several sentences."""
-        count = len(self.placed_shapes)
-        head = "una sola figura" if count == 1 else f"{NUMBERS[count]} figure"
-        sentences = [f"L'immagine mostra {head} su uno sfondo chiaro."]
+    def description(self, words: Lexicon) -> str:
+        """A long answer of several sentences."""
+        sentences = [words.counts[len(self.placed_shapes) - 1]]
         for place, shape in self.placed_shapes:
-            sentences.append(f"{place[0].upper()}{place[1:]} si vede {shape.italian()}.")
-        absent = [name for index, name in enumerate(SHAPES) if index not in self.shape_indices]
+            sentence = words.placed.format(place=words.places[place], shape=shape.phrase(words))
+            sentences.append(_capitalized(sentence))
+        absent = [words.shapes[name] for index, name in enumerate(SHAPES) if index not in self.shape_indices]
         if absent:
-            sentences.append(
-                "Nella scena non compare " + " né ".join(f"{n.indefinite} {n.italian}" for n in absent) + "."
-            )
+            forms = set(absent[0]).intersection(*absent[1:])
+            joined = {form: words.absent_joint.join(shape[form] for shape in absent) for form in forms}
+            sentences.append(words.absent.format_map(joined))
         return " ".join(sentences)
 
     def draw(self, rng: random.Random) -> Image.Image:
@@ -135,7 +81,7 @@ class Scene:
             radius = rng.randint(15, 22)
             x = QUADRANT * (index % 2) + rng.randint(radius + 2, QUADRANT - radius - 2)
             y = QUADRANT * (index // 2) + rng.randint(radius + 2, QUADRANT - radius - 2)
-            rgb = tuple(max(0, min(255, c + rng.randint(-18, 18))) for c in COLOURS[coloured.colour].rgb)
+            rgb = tuple(max(0, min(255, c + rng.randint(-18, 18))) for c in RGB[coloured.colour])
             _draw_shape(pen, coloured.shape, x, y, radius, rgb)
         return image
 
@@ -159,6 +105,10 @@ def distinct_scenes(rng: random.Random, number: int) -> list[Scene]:
     while len(scenes) < number:
         scenes[random_scene(rng)] = None
     return list(scenes)
+
+
+def _capitalized(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]
 
 
 def _draw_shape(

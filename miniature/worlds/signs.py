@@ -1,22 +1,17 @@
-"""Draw signs with Italian words and exam sheets: images that a model must read."""
+"""Draw signs with words and exam sheets: images that a model must read."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from miniature.worlds.scenes import SIDE
-
-WORDS = (
-    "BAR", "PANE", "USCITA", "APERTO", "CHIUSO", "STOP", "LATTE", "VINO", "TAXI", "POSTA", "SCUOLA", "FIORI",
-    "PESCE", "LIBRI", "HOTEL", "MUSEO", "PARCO", "TRENO", "PIZZA", "GELATO", "BANCA", "TEATRO", "MARE",
-    "CASSA", "ENTRATA", "ACQUA", "CAFFÈ", "FRUTTA", "DOLCI", "SCARPE", "CINEMA", "OSPEDALE", "MERCATO",
-    "STAZIONE", "SALE", "TABACCHI", "EDICOLA", "FARMACIA", "PORTO", "PONTE",
-)  # fmt: skip
-SIGN_QUESTION = "Che cosa c'è scritto sul cartello?"
-SHEET_QUESTION = "Risolvi l'esercizio mostrato nell'immagine."
+from ndino.languages.language import LanguageError
+from ndino.languages.lexicon import Lexicon
 
 
 @dataclass(frozen=True)
@@ -56,8 +51,11 @@ def random_sheet(rng: random.Random) -> ExamSheet:
     return ExamSheet(left, right, (first, second, third, fourth))
 
 
-def draw_sign(word: str, rng: random.Random) -> Image.Image:
-    """Draw a board with a word on it (RGB, 112 x 112); colours and position are random."""
+def draw_sign(word: str, family: str, rng: random.Random) -> Image.Image:
+    """Draw a board with a word on it (RGB, 112 x 112); colours and position are random.
+
+    ``family`` is a font of `font_for`.
+    """
     background = tuple(rng.randint(215, 250) for _ in range(3))
     board = rng.choice([(30, 70, 140), (150, 30, 30), (30, 100, 50), (60, 60, 60)])
     image = Image.new("RGB", (SIDE, SIDE), background)
@@ -68,12 +66,48 @@ def draw_sign(word: str, rng: random.Random) -> Image.Image:
         (SIDE // 2, top + 17),
         word,
         fill=(250, 250, 250),
-        font=_font(20 if len(word) < 7 else 16),
+        font=_font(20 if len(word) < 7 else 16, family),
         anchor="mm",
     )
     return image
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    # Pillow's built-in scalable font, so that every machine draws the same letters.
-    return ImageFont.load_default(size)
+def font_for(words: Lexicon) -> str:
+    """The font in which a language's signs can be read: a file, or "" for Pillow's own.
+
+    Raises:
+        LanguageError: neither of the fonts that every machine has can draw them.
+    """
+    lacking: list[str] = []
+    for family in ("", _dejavu()):
+        lacking = [word for word in words.signs if _lacks_letters(word, family)]
+        # Pillow's has no accented letters. A few words without one of their letters do no harm.
+        if len(lacking) <= len(words.signs) // 10:
+            return family
+    raise LanguageError(
+        f"language {words.code!r}: no font here has the letters of miniature.signs, such as {lacking[0]!r} "
+        f"(remedy: write them in Latin letters in ndino/languages/{words.code}.yaml)"
+    )
+
+
+def _lacks_letters(word: str, family: str) -> bool:
+    # What a font does not have, it draws as one and the same box.
+    return any(_glyph(letter, family) == _glyph("\uffff", family) for letter in word)
+
+
+def _glyph(letter: str, family: str) -> bytes:
+    image = Image.new("L", (32, 32))
+    ImageDraw.Draw(image).text((4, 4), letter, fill=255, font=_font(16, family))
+    return image.tobytes()
+
+
+def _dejavu() -> str:
+    from matplotlib import get_data_path
+
+    return str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
+
+
+@cache
+def _font(size: int, family: str = "") -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    # Fonts that come with Python packages, so that every machine draws the same letters.
+    return ImageFont.truetype(family, size) if family else ImageFont.load_default(size)

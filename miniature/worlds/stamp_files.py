@@ -1,8 +1,8 @@
 """Find, read and split Tux Paint's stamps.
 
 A stamp is a PNG in a topic folder with a text file of the same name. The text file's first line is the
-English caption, the others are translations; ``it.utf8=Una rana.`` is the Italian one. Debian packages the
-stamps as ``tuxpaint-stamps-default`` (GPL-2); nothing of it is part of this repository.
+English caption, the others are translations into seventy languages; ``it.utf8=Una rana.`` is the Italian one.
+Debian packages the stamps as ``tuxpaint-stamps-default`` (GPL-2); nothing of it is part of this repository.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from PIL import Image
 from miniature.debian_files import DebianError, fetch_package
 from ndino.common.errors import reason_of
 from ndino.common.images import BROKEN_IMAGE
+from ndino.languages.lexicon import StampWords
 
 PACKAGE = "tuxpaint-stamps-default"
 VARIABLE = "NDINO_STAMPS"
@@ -26,12 +27,8 @@ INSTALLED = Path("/usr/share/tuxpaint/stamps")
 LONG_SIDE = 224  # pixels
 # Folders below a topic say what an image shows, except these, which say how it is made.
 STYLES = frozenset({"cartoon", "toys", "plastic"})
-TRANSLATION = re.compile(r"[A-Za-z_@]+\.utf8=")
-# Articles, numbers and the like: captions that differ only in these name the same thing.
-FUNCTION_WORDS = frozenset(
-    {"un", "uno", "una", "il", "lo", "la", "i", "gli", "le", "l", "e", "di"}
-    | {"alcuni", "alcune", "altro", "altra", "paio", "due", "tre"}
-)
+TRANSLATION = re.compile(r"([A-Za-z_@]+)\.utf8=(.*)")
+STEM = 5  # letters that are enough to tell words apart
 
 
 class StampsError(RuntimeError):
@@ -42,13 +39,18 @@ class StampsError(RuntimeError):
 class TuxpaintStamp:
     """An image (RGBA, cropped to its visible part, at most 224 pixels per side) with its captions.
 
-    ``name`` is the file's path below the stamps folder, without suffix. ``english`` may be empty.
+    Attributes:
+        name: the file's path below the stamps folder, without suffix.
+        caption: in the world's language.
+        english: the English one; may be empty.
+        stems: the stems of the caption's content words; captions with equal sets name the same thing.
     """
 
     name: str
     image: Image.Image
-    italian: str
+    caption: str
     english: str
+    stems: frozenset[str]
 
     @property
     def topic(self) -> str:
@@ -58,12 +60,6 @@ class TuxpaintStamp:
     def place(self) -> tuple[str, ...]:
         """The folders that say what is shown, from the topic down."""
         return tuple(part for part in self.name.split("/")[:-1] if part not in STYLES)
-
-    @property
-    def stems(self) -> frozenset[str]:
-        """The stems of the caption's content words; captions with equal sets name the same thing."""
-        words = re.findall(r"[^\W_]+", self.italian.casefold())
-        return frozenset(_stem(word) for word in words if word not in FUNCTION_WORDS)
 
     @property
     def series(self) -> tuple[str, str]:
@@ -97,8 +93,8 @@ def find_stamps(say: Callable[[str], object] = print) -> Path:
     return folder / INSTALLED.relative_to("/")
 
 
-def read_stamps(folder: Path) -> tuple[list[TuxpaintStamp], list[str]]:
-    """Read all stamps below ``folder`` that have an Italian caption.
+def read_stamps(folder: Path, words: StampWords) -> tuple[list[TuxpaintStamp], list[str]]:
+    """Read all stamps below ``folder`` that have a caption in the language of ``words``.
 
     Returns the stamps and one line for every other PNG: its name and why it is left out.
     """
@@ -106,27 +102,40 @@ def read_stamps(folder: Path) -> tuple[list[TuxpaintStamp], list[str]]:
     for path in sorted(folder.rglob("*.png")):
         name = path.relative_to(folder).with_suffix("").as_posix()
         try:
-            english, italian = read_captions(path.with_suffix(".txt"))
-            stamps.append(TuxpaintStamp(name, _read_image(path), italian, english))
+            english, caption = read_captions(path.with_suffix(".txt"), words)
+            stamps.append(TuxpaintStamp(name, _read_image(path), caption, english, stems_of(caption, words)))
         except BROKEN_IMAGE as error:
             left_out.append(f"{name}.png: {reason_of(error)}")
     return stamps, left_out
 
 
-def read_captions(path: Path) -> tuple[str, str]:
-    """Read the English ("" if there is none) and the Italian caption from a stamp's text file.
+def read_captions(path: Path, words: StampWords) -> tuple[str, str]:
+    """Read the English caption ("" if there is none) and that in the language of ``words`` from a text file.
 
     Raises:
-        ValueError: the file is missing, not UTF-8, or without an Italian caption.
+        ValueError: the file is missing, not UTF-8, or without a caption in the language.
     """
     if not path.is_file():
         raise ValueError(f"{path.name} is missing")
     lines = path.read_text(encoding="utf-8-sig").splitlines()
-    italian = [_clean(line.removeprefix("it.utf8=")) for line in lines if line.startswith("it.utf8=")]
-    if not any(italian):
-        raise ValueError(f"no Italian caption (it.utf8=) in {path.name}")
-    english = _clean(lines[0]) if not TRANSLATION.match(lines[0]) else ""
-    return english, next(filter(None, italian))
+    captions: dict[str, str] = {}
+    for number, line in enumerate(lines):
+        if found := TRANSLATION.match(line):
+            code, text = found.groups()
+        elif number == 0:
+            code, text = "en", line
+        else:
+            continue
+        captions[code] = captions.get(code) or _clean(text)
+    if not captions.get(words.code):
+        raise ValueError(f"no {words.name} caption ({words.code}.utf8=) in {path.name}")
+    return captions.get("en", ""), captions[words.code]
+
+
+def stems_of(caption: str, words: StampWords) -> frozenset[str]:
+    """The stems of a caption's content words."""
+    found = re.findall(r"[^\W_]+", caption.casefold())
+    return frozenset(_stem(word, words.endings) for word in found if word not in words.small_words)
 
 
 def split_stamps(
@@ -160,10 +169,12 @@ def _linked_groups(stamps: Sequence[TuxpaintStamp]) -> list[list[TuxpaintStamp]]
     return list({id(group): group for group in group_of.values()}.values())
 
 
-def _stem(word: str) -> str:
-    # Without final vowels singular and plural agree (rosa, rose); five letters are enough to tell words
-    # apart.
-    return word.rstrip("aeiou")[:5] if len(word) > 3 else word
+def _stem(word: str, endings: Sequence[str]) -> str:
+    # Without their endings singular and plural agree (rosa, rose).
+    if len(word) <= 3:
+        return word
+    fitting = [ending for ending in endings if word.endswith(ending)]
+    return word.removesuffix(max(fitting, key=len, default=""))[:STEM]
 
 
 def _clean(caption: str) -> str:

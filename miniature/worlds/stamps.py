@@ -1,4 +1,4 @@
-"""Build the stamps world: real images with their own Italian captions, topics and colours.
+"""Build the stamps world: real images with their own captions in a language, topics and colours.
 
 There are few stamps for so many topics, and the benchmarks show only things that never occur in training.
 Most scores are therefore close to guessing, which the shuffled control shows. This world exercises the
@@ -18,7 +18,7 @@ from PIL import Image
 
 from miniature.worlds.benchmark_files import CATEGORIES, BenchmarkContent, write_benchmark_files
 from miniature.worlds.questions import ChoiceQuestion, WorldQuestion, make_choice
-from miniature.worlds.stamp_colours import FRUITS, colour_shares
+from miniature.worlds.stamp_colours import colour_shares
 from miniature.worlds.stamp_files import (
     LONG_SIDE,
     StampsError,
@@ -29,45 +29,30 @@ from miniature.worlds.stamp_files import (
 )
 from miniature.worlds.training_files import DescribedImage, save_image, short_answers, write_training_files
 from ndino.common.files import write_text
+from ndino.languages.lexicon import TOPICS, StampWords, lexicon, stamp_words
 
-TOPICS = {
-    "animals": "animali",
-    "clothes": "vestiti",
-    "food": "cibo",
-    "hobbies": "passatempi",
-    "household": "casa",
-    "medical": "medicina",
-    "military": "esercito",
-    "naturalforces": "natura",
-    "people": "persone",
-    "plants": "piante",
-    "seasonal": "feste",
-    "space": "spazio",
-    "sports": "sport",
-    "symbols": "simboli",
-    "town": "città",
-    "vehicles": "veicoli",
-}
 HELD_OUT = 0.15  # share of the stamps
 IMAGES_PER_STAMP = 4
 FEWEST, FAST_STAMPS = 40, 150
 # Share of the pixels from which a colour is the main one, and from which a further colour is mentioned.
 CLEAR, MENTIONED = 0.5, 0.15
-# Captions that name a thing: "Una mela rossa.", but not "Ricordati di tirare lo sciacquone!".
-THING = re.compile(r"(Un |Una |Uno |Un')(\S+(?: \S+){0,3})\.")
 # Questions per image in the instruction stage, by kind.
 QUESTIONS_PER_IMAGE = {"topic": 2, "colour": 2, "presence": 1, "name": 1, "fruit": 0.25, "choice": 0.25}
 
 
 class StampQuestions:
-    """The questions about a stamp. ``others`` are the stamps on its side of the split, for wrong options."""
+    """The questions about a stamp in a language.
 
-    def __init__(self, stamp: TuxpaintStamp, others: Sequence[TuxpaintStamp]) -> None:
-        self.stamp, self._others = stamp, others
+    ``others`` are the stamps on its side of the split, for wrong options.
+    """
+
+    def __init__(self, stamp: TuxpaintStamp, others: Sequence[TuxpaintStamp], words: StampWords) -> None:
+        self.stamp, self._others, self._words = stamp, others, words
 
     @cached_property
     def colours(self) -> list[tuple[str, float]]:
-        return colour_shares(self.stamp.image)
+        """Colours of STAMP_COLOURS with their shares, largest first."""
+        return colour_shares(self.stamp.image, self._words)
 
     @cached_property
     def unlike(self) -> list[TuxpaintStamp]:
@@ -75,36 +60,40 @@ class StampQuestions:
         return [
             other
             for other in self._others
-            if thing_of(other) and other.place != self.stamp.place and not other.stems & self.stamp.stems
+            if thing_of(other, self._words)
+            and other.place != self.stamp.place
+            and not other.stems & self.stamp.stems
         ]
 
     def topic(self) -> WorldQuestion:
-        return WorldQuestion("topic", "Qual è l'argomento dell'immagine?", TOPICS[self.stamp.topic])
+        return WorldQuestion("topic", self._words.topic_question, self._words.topics[self.stamp.topic])
 
     def colour(self) -> WorldQuestion | None:
-        if not self.colours or self.colours[0][1] < CLEAR:
+        main = self._clear_colour()
+        if main is None:
             return None
-        return WorldQuestion("colour", "Qual è il colore principale del soggetto?", self.colours[0][0])
+        return WorldQuestion("colour", self._words.colour_question, self._words.colours[main])
 
     def fruit(self) -> WorldQuestion | None:
         """Ask for a fruit of the same colour: needs knowledge from outside the image, as OK-VQA does."""
-        asked = self.colour()
-        fruit = FRUITS[asked.answer] if asked else None
-        return (
-            WorldQuestion("fruit", "Quale frutto ha lo stesso colore del soggetto?", fruit) if fruit else None
-        )
+        fruit = self._words.fruits.get(self._clear_colour() or "")
+        return WorldQuestion("fruit", self._words.fruit_question, fruit) if fruit else None
+
+    def _clear_colour(self) -> str | None:
+        return self.colours[0][0] if self.colours and self.colours[0][1] >= CLEAR else None
 
     def name(self) -> WorldQuestion | None:
-        found = THING.fullmatch(self.stamp.italian)
-        return WorldQuestion("name", "Che cosa mostra l'immagine?", found[2]) if found else None
+        found = _thing(self.stamp.caption, self._words)
+        return WorldQuestion("name", self._words.name_question, found[1]) if found else None
 
     def presence(self, thing: TuxpaintStamp) -> WorldQuestion:
         """Ask whether the image shows what the caption of ``thing`` names, as POPE does."""
-        answer = "sì" if thing is self.stamp else "no"
-        return WorldQuestion("presence", f"C'è {thing_of(thing)} nell'immagine?", answer)
+        answer = self._words.yes if thing is self.stamp else self._words.no
+        asked = self._words.presence_question.format(thing=thing_of(thing, self._words))
+        return WorldQuestion("presence", asked, answer)
 
     def present_or_absent(self, rng: random.Random) -> WorldQuestion | None:
-        if not thing_of(self.stamp) or not self.unlike:
+        if not thing_of(self.stamp, self._words) or not self.unlike:
             return None
         return self.presence(rng.choice([self.stamp, rng.choice(self.unlike)]))
 
@@ -124,40 +113,46 @@ class StampQuestions:
         return rng.choice(candidates) if candidates else None
 
     def choice(self, rng: random.Random) -> ChoiceQuestion | None:
-        wrong = sorted({stamp.italian for stamp in self.unlike})
-        if not thing_of(self.stamp) or len(wrong) < 3:
+        wrong = sorted({stamp.caption for stamp in self.unlike})
+        if not thing_of(self.stamp, self._words) or len(wrong) < 3:
             return None
-        return make_choice("Che cosa mostra l'immagine?", self.stamp.italian, rng.sample(wrong, 3), rng)
+        return make_choice(self._words.name_question, self.stamp.caption, rng.sample(wrong, 3), rng)
 
     def description(self, image: Image.Image) -> str:
-        """A long Italian answer of several sentences about the stamp as composed in ``image``."""
-        sentences = [f"Si vede un'immagine di argomento {TOPICS[self.stamp.topic]}.", self.stamp.italian]
-        names = [name for index, (name, share) in enumerate(self.colours) if not index or share >= MENTIONED]
-        if names:
-            others = f", con parti di colore {' e '.join(names[1:3])}" if names[1:] else ""
-            sentences.append(f"Il colore principale è {names[0]}{others}.")
+        """A long answer of several sentences about the stamp as composed in ``image``."""
+        words = self._words
+        sentences = [words.topic.format(topic=words.topics[self.stamp.topic]), self.stamp.caption]
+        names = [
+            words.colours[name]
+            for index, (name, share) in enumerate(self.colours)
+            if not index or share >= MENTIONED
+        ]
+        if names[1:]:
+            others = words.colour_joint.join(names[1:3])
+            sentences.append(words.more_colours.format(colour=names[0], others=others))
+        elif names:
+            sentences.append(words.one_colour.format(colour=names[0]))
         shape = image.width / image.height
         if shape > 1.15:
-            form = "più larga che alta"
+            sentences.append(words.wide)
         else:
-            form = "più alta che larga" if shape < 0.87 else "quasi quadrata"
-        sentences.append(f"L'immagine è {form} e lo sfondo è chiaro.")
+            sentences.append(words.tall if shape < 0.87 else words.square)
         return " ".join(sentences)
 
 
-def prepare(folder: Path, *, seed: int, fast: bool) -> None:
+def prepare(folder: Path, *, lang: str, seed: int, fast: bool) -> None:
     """Write training files and benchmarks to ``folder``. Held-out stamps do not occur in training.
 
     Stamps that are left out are listed with the reason in ``left-out.txt``.
 
     Raises:
         StampsError: there are no stamps, or too few usable ones.
+        LanguageError: the language has no words for this world.
     """
+    words = stamp_words(lang)
     source = find_stamps()
-    stamps, left_out = read_stamps(source)
-    left_out += [
-        f"{s.name}.png: no Italian name for the topic {s.topic}" for s in stamps if s.topic not in TOPICS
-    ]
+    stamps, left_out = read_stamps(source, words)
+    left_out += [f"{s.name}.png: no name for the topic {s.topic}" for s in stamps if s.topic not in TOPICS]
     stamps = [stamp for stamp in stamps if stamp.topic in TOPICS]
     write_text(folder / "left-out.txt", "".join(f"{line}\n" for line in left_out))
     print(f"stamps: using {len(stamps)} of {source}, left out {len(left_out)}, see {folder}/left-out.txt")
@@ -169,14 +164,29 @@ def prepare(folder: Path, *, seed: int, fast: bool) -> None:
     if fast:
         stamps = rng.sample(stamps, min(FAST_STAMPS, len(stamps)))
     training, held_out = split_stamps(stamps, HELD_OUT, rng)
-    _write_training(folder, training, 1 if fast else IMAGES_PER_STAMP, seed)
-    _write_benchmarks(folder / "benchmarks", held_out, seed)
+    _write_training(folder, training, 1 if fast else IMAGES_PER_STAMP, words, seed)
+    _write_benchmarks(folder / "benchmarks", held_out, words, seed)
 
 
-def thing_of(stamp: TuxpaintStamp) -> str | None:
-    """What the caption names, with its article, as used inside a sentence; None if it names nothing."""
-    caption = stamp.italian
-    return caption[0].lower() + caption[1:-1] if THING.fullmatch(caption) else None
+def thing_of(stamp: TuxpaintStamp, words: StampWords) -> str | None:
+    """What the caption names, with its article, as used inside a sentence; None if it names nothing.
+
+    "Una mela rossa." names a thing, "Ricordati di tirare lo sciacquone!" does not.
+    """
+    found = _thing(stamp.caption, words)
+    return found and "".join(found)
+
+
+def _thing(caption: str, words: StampWords) -> tuple[str, str] | None:
+    """(article with the space behind it, name) of a caption that names a thing."""
+    starts = [article if article.endswith("'") else f"{article} " for article in words.articles]
+    articles = "|".join(re.escape(start[0].upper() + start[1:]) for start in starts)
+    found = re.fullmatch(rf"({articles})(\S+(?: \S+){{0,3}})\.", caption)
+    if found is None:
+        return None
+    article, name = found.groups()
+    # Without an article, the name's own first letter is a capital because it begins the caption.
+    return (article[0].lower() + article[1:], name) if article else ("", name[0].lower() + name[1:])
 
 
 def compose(stamp: TuxpaintStamp, rng: random.Random) -> Image.Image:
@@ -197,16 +207,19 @@ def compose(stamp: TuxpaintStamp, rng: random.Random) -> Image.Image:
     return image
 
 
-def _write_training(folder: Path, stamps: list[TuxpaintStamp], images: int, seed: int) -> None:
+def _write_training(
+    folder: Path, stamps: list[TuxpaintStamp], images: int, words: StampWords, seed: int
+) -> None:
+    drawn = lexicon(words.code)
     rng, asking = random.Random(f"{seed} training images"), random.Random(f"{seed} questions")
     described, subjects = [], []
     for number, stamp in enumerate(stamps):
-        subject = StampQuestions(stamp, stamps)
+        subject = StampQuestions(stamp, stamps, words)
         for view in range(images):
             image = compose(stamp, rng)
             name = save_image(folder / "images", f"stamp-{number:04d}-{view}", image)
             english = stamp.english or f"A picture of {stamp.topic}."
-            described.append(DescribedImage(name, english, stamp.italian, subject.description(image)))
+            described.append(DescribedImage(name, english, stamp.caption, subject.description(image)))
             subjects.append((name, subject))
     ask = {
         "topic": StampQuestions.topic,
@@ -216,34 +229,35 @@ def _write_training(folder: Path, stamps: list[TuxpaintStamp], images: int, seed
         "fruit": StampQuestions.fruit,
         "choice": lambda subject: subject.choice(asking),
     }
-    write_training_files(folder, described, short_answers(subjects, ask, QUESTIONS_PER_IMAGE, asking), rng)
+    short = short_answers(subjects, ask, QUESTIONS_PER_IMAGE, drawn, asking)
+    write_training_files(folder, described, short, drawn, rng)
 
 
-def _write_benchmarks(folder: Path, stamps: list[TuxpaintStamp], seed: int) -> None:
+def _write_benchmarks(folder: Path, stamps: list[TuxpaintStamp], words: StampWords, seed: int) -> None:
     rng = random.Random(f"{seed} test images")
-    subjects = list(enumerate(StampQuestions(stamp, stamps) for stamp in stamps))
+    subjects = list(enumerate(StampQuestions(stamp, stamps, words) for stamp in stamps))
     images = [compose(stamp, rng) for stamp in stamps]
     content = BenchmarkContent(
         images,
-        [stamp.italian for stamp in stamps],
+        [stamp.caption for stamp in stamps],
         [subject.description(images[index]) for index, subject in subjects],
         gqa=[(i, asked) for i, subject in subjects for asked in (subject.topic(), subject.colour()) if asked],
         ok_vqa=[
             (i, asked) for i, subject in subjects for asked in (subject.name(), subject.fruit()) if asked
         ],
-        pope=list(_presence(subjects, rng)),
+        pope=list(_presence(subjects, words, rng)),
         seed_bench=[(i, asked) for i, subject in subjects if (asked := subject.choice(rng))],
     )
-    write_benchmark_files(folder, content, rng)
+    write_benchmark_files(folder, content, lexicon(words.code), rng)
 
 
 def _presence(
-    subjects: list[tuple[int, StampQuestions]], rng: random.Random
+    subjects: list[tuple[int, StampQuestions]], words: StampWords, rng: random.Random
 ) -> Iterator[tuple[int, WorldQuestion, str]]:
     """Yield, for every image and category, a question about what is there and one about what is not."""
     for index, subject in subjects:
         for category in CATEGORIES:
             absent = subject.absent(category, rng)
-            if absent is not None and thing_of(subject.stamp):
+            if absent is not None and thing_of(subject.stamp, words):
                 yield index, subject.presence(subject.stamp), category
                 yield index, subject.presence(absent), category

@@ -14,13 +14,11 @@ from typing import TypeVar
 from PIL import Image
 
 from miniature.worlds.questions import LETTERS, ChoiceQuestion, WorldQuestion
-from miniature.worlds.signs import SHEET_QUESTION, SIGN_QUESTION, WORDS, draw_sign, random_sheet
-from ndino.evaluation.tasks.instructions import letter_answer, short_answer
+from miniature.worlds.signs import draw_sign, font_for, random_sheet
 from ndino.formats.llava_json import write_conversations
 from ndino.formats.prompts import IMAGE_TOKEN
+from ndino.languages.lexicon import Lexicon
 
-SHORT_ANSWER, LETTER_ANSWER = short_answer("it"), letter_answer("it")
-LONG_QUESTION = "Descrivi in dettaglio questa immagine."
 # Images of the world per sign, and per exam sheet.
 IMAGES_PER_SIGN, IMAGES_PER_SHEET = 5, 20
 
@@ -31,7 +29,7 @@ Subject = TypeVar("Subject")
 
 @dataclass(frozen=True)
 class DescribedImage:
-    """A saved image (its file name) with English and Italian captions and a long Italian description."""
+    """A saved image (its file name), its English caption, its caption and its long description."""
 
     image: str
     english: str
@@ -40,7 +38,11 @@ class DescribedImage:
 
 
 def write_training_files(
-    folder: Path, described: Sequence[DescribedImage], short: Iterable[TrainingRow], rng: random.Random
+    folder: Path,
+    described: Sequence[DescribedImage],
+    short: Iterable[TrainingRow],
+    words: Lexicon,
+    rng: random.Random,
 ) -> None:
     """Write ``mlp``, ``pt``, ``it``, ``long`` and ``mix.jsonl`` to ``folder``.
 
@@ -48,10 +50,10 @@ def write_training_files(
     saved to ``images/``.
     """
     images = folder / "images"
-    signs = []
+    signs, font = [], font_for(words)
     for index in range(len(described) // IMAGES_PER_SIGN):
-        word = WORDS[index % len(WORDS)]
-        signs.append((save_image(images, f"sign-{index:05d}", draw_sign(word, rng)), word))
+        word = words.signs[index % len(words.signs)]
+        signs.append((save_image(images, f"sign-{index:05d}", draw_sign(word, font, rng)), word))
     sheets = []
     for index in range(len(described) // IMAGES_PER_SHEET):
         sheet = random_sheet(rng)
@@ -61,11 +63,11 @@ def write_training_files(
     # could answer from memory instead of reading it.
     captioned, asked = signs[::3], [sign for index, sign in enumerate(signs) if index % 3]
     short = list(short)
-    short += [(name, SIGN_QUESTION + SHORT_ANSWER, word.lower()) for name, word in asked]
-    short += [(name, SHEET_QUESTION + LETTER_ANSWER, sheet.answer) for name, sheet in sheets]
-    long = [(each.image, LONG_QUESTION, each.description) for each in described]
+    short += [(name, words.sign_question + words.short_answer, word.lower()) for name, word in asked]
+    short += [(name, words.sheet_question + words.letter_answer, sheet.answer) for name, sheet in sheets]
+    long = [(each.image, words.description_question, each.description) for each in described]
     captions = [(each.image, "", each.caption) for each in described]
-    captions += [(name, "", f"Un cartello con la scritta {word}.") for name, word in captioned]
+    captions += [(name, "", words.sign_caption.format(word=word)) for name, word in captioned]
     files = {
         "mlp": [(each.image, "", each.english) for each in described],
         "pt": captions,
@@ -81,6 +83,7 @@ def short_answers(
     subjects: Iterable[tuple[str, Subject]],
     ask: Mapping[str, Callable[[Subject], WorldQuestion | ChoiceQuestion | None]],
     times: Mapping[str, float],
+    words: Lexicon,
     rng: random.Random,
 ) -> Iterator[TrainingRow]:
     """Yield questions about each (image, subject) in turn, each followed by its task's instruction.
@@ -97,9 +100,9 @@ def short_answers(
         for kind in kinds:
             asked = ask[kind](subject)
             if isinstance(asked, ChoiceQuestion):
-                yield name, text_with_options(asked) + LETTER_ANSWER, asked.answer
+                yield name, text_with_options(asked) + words.letter_answer, asked.answer
             elif asked:
-                yield name, asked.text + SHORT_ANSWER, asked.answer
+                yield name, asked.text + words.short_answer, asked.answer
 
 
 def save_image(folder: Path, name: str, image: Image.Image) -> str:

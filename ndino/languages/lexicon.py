@@ -12,7 +12,7 @@ from functools import cache
 from string import Formatter
 from typing import Any
 
-from ndino.languages.language import LanguageError, language
+from ndino.languages.language import Language, LanguageError, language
 
 SHAPES = ("circle", "square", "triangle", "star")
 COLOURS = ("red", "green", "blue", "yellow")
@@ -79,9 +79,16 @@ class Lexicon:
         caption: the sentence about ``{shapes}``, each a ``caption_shape``, with ``caption_joint`` between.
         absent: the sentence about the shapes that a scene lacks, with ``absent_joint`` between their phrases.
         signs: words on signs, in capitals.
+        short_answer, letter_answer: the tasks' instructions after a question, with the newline before them.
+        sheet_question: the question about an exam sheet.
     """
 
     code: str
+    yes: str
+    no: str
+    short_answer: str
+    letter_answer: str
+    sheet_question: str
     shapes: Mapping[str, Mapping[str, str]]
     colours: Mapping[str, str]
     fruits: Mapping[str, str]
@@ -114,10 +121,13 @@ class StampWords:
         fruits: a fruit of a colour, for those that have one.
         articles: what a caption that names a thing begins with; without any, every short caption does.
         small_words: words that do not tell two captions apart.
-        endings: what words lose where captions are compared ("roses" is like "rose").
+        endings: what words lose where captions are compared, the longest that fits ("roses" is like "rose").
     """
 
     code: str
+    name: str
+    yes: str
+    no: str
     topics: Mapping[str, str]
     colours: Mapping[str, str]
     fruits: Mapping[str, str]
@@ -145,19 +155,25 @@ def lexicon(code: str) -> Lexicon:
     Raises:
         LanguageError: there is no file for it, or something is missing or contradictory; all of it is named.
     """
-    found = language(code).miniature
-    _refuse(code, lexicon_faults(found))
-    return Lexicon(**_values(Lexicon, code, found))
+    of = language(code)
+    faults = [f"{key} is missing" for key in ("short_answer", "exam_question") if key not in of.words]
+    _refuse(code, faults + lexicon_faults(of.miniature))
+    return Lexicon(
+        **_answers(of),
+        short_answer=of.words["short_answer"],
+        letter_answer=of.letter_answer,
+        sheet_question=of.words["exam_question"],
+        **_values(Lexicon, of.miniature),
+    )
 
 
 @cache
 def stamp_words(code: str) -> StampWords:
     """The stamps world's words in the language with this code. Raises LanguageError as `lexicon` does."""
-    found = language(code).miniature
-    _refuse(code, stamp_faults(found))
-    return StampWords(
-        **_values(StampWords, code, dict.fromkeys(STAMP_LISTS, ()) | {"fruits": {}} | found["stamps"])
-    )
+    of = language(code)
+    _refuse(code, stamp_faults(of.miniature))
+    optional: dict[str, Any] = {"fruits": {}, **{name: [] for name in STAMP_LISTS}}
+    return StampWords(name=of.name, **_answers(of), **_values(StampWords, optional | of.miniature["stamps"]))
 
 
 def lexicon_faults(miniature: Mapping[str, Any]) -> list[str]:
@@ -249,11 +265,10 @@ def _sentence_faults(
     found: Mapping[str, Any], section: str, sentences: Mapping[str, tuple[str, ...]]
 ) -> Iterator[str]:
     for name, wanted in sentences.items():
-        text = found.get(name)
-        if not isinstance(text, str) or not text:
+        if not _is_text(found.get(name)):
             yield f"{section}.{name} is missing"
             continue
-        named = _braces(text)
+        named = _braces(found[name])
         yield from (f"{section}.{name} has no {{{brace}}}" for brace in wanted if brace not in named)
         yield from (f"{section}.{name} cannot have {{{brace}}}" for brace in named if brace not in wanted)
 
@@ -287,11 +302,14 @@ def _list(found: Mapping[str, Any], key: str) -> list[str]:
     return [each for each in value if _is_text(each)] if isinstance(value, list) else []
 
 
-def _values(kind: type, code: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    names = [field.name for field in fields(kind) if field.name != "code"]
-    return {"code": code} | {
-        name: tuple(found[name]) if isinstance(found[name], list) else found[name] for name in names
-    }
+def _answers(of: Language) -> dict[str, Any]:
+    return {"code": of.code, "yes": of.yes[0], "no": of.no[0]}
+
+
+def _values(kind: type, found: Mapping[str, Any]) -> dict[str, Any]:
+    """What the section has of a class's fields."""
+    names = [field.name for field in fields(kind) if field.name in found]
+    return {name: tuple(found[name]) if isinstance(found[name], list) else found[name] for name in names}
 
 
 def _refuse(code: str, faults: list[str]) -> None:

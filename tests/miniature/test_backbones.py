@@ -20,11 +20,12 @@ from miniature.backbones import (
 from miniature.worlds.scenes import ColouredShape, Scene, random_scene
 from ndino.formats.llava_json import write_conversations
 from ndino.formats.prompts import MARKERS
+from ndino.languages.lexicon import lexicon
 
 
 def english(number: int) -> list[str]:
     rng = random.Random(0)
-    return [random_scene(rng).caption_english() for _ in range(number)]
+    return [random_scene(rng).caption(lexicon("en")) for _ in range(number)]
 
 
 def test_markers_are_single_tokens_and_any_text_round_trips(tmp_path):

@@ -14,8 +14,10 @@ from miniature.worlds.stamp_files import VARIABLE
 from ndino.data.framework.journal import json_rows
 from ndino.data.sources.wit_table import COLUMNS
 from ndino.formats.llava_json import read_conversations
+from ndino.languages.lexicon import stamp_words
 from tests.miniature.worlds.stamps_package import write_package
 
+WORDS = stamp_words("it")
 MISSING = [name for name in ("apertium", "cg-proc", "tesseract") if shutil.which(name) is None]
 PAGE = """Il sistema Debian è una raccolta organizzata di pacchetti di software libero,
 che ogni utente può installare, aggiornare e rimuovere con pochi comandi.
@@ -38,7 +40,7 @@ def sources(tmp_path, monkeypatch) -> None:
     text.textLines(PAGE)
     page.drawText(text)
     page.save()
-    monkeypatch.setattr(data_inputs, "reference_pdf", lambda say: pdf)
+    monkeypatch.setattr(data_inputs, "reference_pdf", lambda lang, say: pdf)
     monkeypatch.setattr(data_inputs, "STAMPS", 12)
     monkeypatch.setattr(data_demo, "STEPS", 2)
     # As many rows in a step as there are captions.
@@ -100,27 +102,27 @@ def test_the_table_is_rewritten_if_its_port_is_taken(sources, tmp_path, monkeypa
     ran = []
     monkeypatch.setattr(data_demo, "run", lambda *words: ran.append(words))
     table, out = tmp_path / "inputs" / "wit.tsv.gz", tmp_path / "wit"
-    data_demo.build_wit(out, table, seed=1)
+    data_demo.build_wit(out, table, lang="it", seed=1)
     address = (tmp_path / "inputs" / "wit.address").read_text()
     first = table.read_bytes()
     (out / "shards").mkdir(parents=True)
-    data_demo.build_wit(out, table, seed=1)
+    data_demo.build_wit(out, table, lang="it", seed=1)
     assert table.read_bytes() == first and (out / "shards").is_dir()
     with data_demo.serve(tmp_path, address):
-        data_demo.build_wit(out, table, seed=1)
+        data_demo.build_wit(out, table, lang="it", seed=1)
     assert table.read_bytes() != first and not (out / "shards").exists()
     (out / "manifest.json").parent.mkdir(parents=True, exist_ok=True)
     (out / "manifest.json").write_text("{}")
     made = table.read_bytes()
-    data_demo.build_wit(out, table, seed=1)
+    data_demo.build_wit(out, table, lang="it", seed=1)
     assert table.read_bytes() == made and len(ran) == 4
 
 
 def test_the_wit_table_has_its_columns_and_is_repeatable(sources, tmp_path):
-    stamps = data_inputs.choose_stamps(tmp_path / "stamps", 1)
-    assert stamps == data_inputs.choose_stamps(tmp_path / "stamps", 1) or len(stamps) == 12
-    data_inputs.write_wit(tmp_path / "a.tsv.gz", stamps, "http://127.0.0.1:1")
-    data_inputs.write_wit(tmp_path / "b.tsv.gz", stamps, "http://127.0.0.1:1")
+    stamps = data_inputs.choose_stamps(tmp_path / "stamps", WORDS, 1)
+    assert stamps == data_inputs.choose_stamps(tmp_path / "stamps", WORDS, 1) or len(stamps) == 12
+    data_inputs.write_wit(tmp_path / "a.tsv.gz", stamps, "http://127.0.0.1:1", WORDS)
+    data_inputs.write_wit(tmp_path / "b.tsv.gz", stamps, "http://127.0.0.1:1", WORDS)
     assert (tmp_path / "a.tsv.gz").read_bytes() == (tmp_path / "b.tsv.gz").read_bytes()
     assert len(COLUMNS) == 17
 

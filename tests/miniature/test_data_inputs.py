@@ -14,7 +14,10 @@ import pytest
 from miniature import data_inputs
 from miniature.data_inputs import choose_stamps, make_inputs, write_wit
 from miniature.worlds.stamp_files import VARIABLE, StampsError
+from ndino.languages.lexicon import stamp_words
 from tests.miniature.worlds.stamps_package import write_package
+
+WORDS = stamp_words("it")
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +26,10 @@ def inputs(tmp_path_factory):
     (folder / "book.pdf").write_bytes(b"%PDF-1.4 stands for a book")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(write_package(folder / "stamps")))
-        patch.setattr(data_inputs, "reference_pdf", lambda say: folder / "book.pdf")
+        patch.setattr(data_inputs, "reference_pdf", lambda lang, say: folder / "book.pdf")
         patch.setattr(data_inputs, "STAMPS", 12)
         for name in ("a", "b"):
-            make_inputs(folder / name, seed=5)
+            make_inputs(folder / name, lang="it", seed=5)
     return folder
 
 
@@ -42,7 +45,7 @@ def test_the_same_seed_writes_the_same_files(inputs):
 
 def test_a_complete_folder_is_kept(inputs):
     written = (inputs / "a" / "conversations.json").stat().st_mtime_ns
-    make_inputs(inputs / "a", seed=6)
+    make_inputs(inputs / "a", lang="it", seed=6)
     assert (inputs / "a" / "conversations.json").stat().st_mtime_ns == written
 
 
@@ -73,7 +76,7 @@ def test_every_fourth_row_of_mtvqa_is_in_another_language(inputs):
 
 def test_the_wit_table_has_an_image_that_is_missing(inputs, monkeypatch):
     monkeypatch.setattr(data_inputs, "STAMPS", 12)
-    write_wit(inputs / "wit.tsv.gz", choose_stamps(inputs / "stamps", 5), "http://127.0.0.1:1")
+    write_wit(inputs / "wit.tsv.gz", choose_stamps(inputs / "stamps", WORDS, 5), "http://127.0.0.1:1", WORDS)
     with gzip.open(inputs / "wit.tsv.gz", "rt", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     italian = [
@@ -85,4 +88,4 @@ def test_the_wit_table_has_an_image_that_is_missing(inputs, monkeypatch):
 
 def test_too_few_stamps_are_refused(inputs):
     with pytest.raises(StampsError, match="60 usable stamps, 120 are needed"):
-        choose_stamps(inputs / "stamps", 5)
+        choose_stamps(inputs / "stamps", WORDS, 5)

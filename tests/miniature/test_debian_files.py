@@ -40,12 +40,12 @@ def test_only_wanted_files_are_kept_and_a_rerun_downloads_nothing(programs, tmp_
 def test_a_failed_download_gives_the_reason_and_the_remedy(programs, monkeypatch):
     write_program(programs / "dpkg", "exit 0")
     write_program(programs / "apt-get", "echo 'W: old lists' >&2; echo 'E: Unable to locate' >&2; exit 100")
-    monkeypatch.setattr(debian_files, "REFERENCE_PDF", Path("/usr/share/nowhere/book.pdf"))
-    with pytest.raises(DebianError, match=r"debian-reference-it failed: E: Unable.*remedy, as root"):
-        reference_pdf(lambda line: None)
+    monkeypatch.setattr(debian_files, "REFERENCE_FOLDER", Path("/usr/share/nowhere"))
+    with pytest.raises(DebianError, match=r"debian-reference-es failed: E: Unable.*remedy, as root"):
+        reference_pdf("es", lambda line: None)
 
 
 def test_an_installed_book_is_used(programs, tmp_path, monkeypatch):
-    (tmp_path / "book.pdf").write_bytes(b"%PDF")
-    monkeypatch.setattr(debian_files, "REFERENCE_PDF", tmp_path / "book.pdf")
-    assert reference_pdf() == tmp_path / "book.pdf"
+    (tmp_path / "debian-reference.es.pdf").write_bytes(b"%PDF")
+    monkeypatch.setattr(debian_files, "REFERENCE_FOLDER", tmp_path)
+    assert reference_pdf("es") == tmp_path / "debian-reference.es.pdf"

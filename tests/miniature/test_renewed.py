@@ -23,7 +23,7 @@ def run(
     tmp_path: Path, benchmark_folder: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """A demo with one model, captions and two benchmarks; one of these in two kinds."""
-    monkeypatch.setattr(demo, "TASKS", "gqa-it,mtvqa-it")
+    monkeypatch.setattr(demo, "TASKS", "gqa-{lang},mtvqa-{lang}")
     benchmarks = tmp_path / "data" / "benchmarks"
     shutil.copytree(benchmark_folder, benchmarks)
     rows = [{"image": draw_image(index), "answer": name} for index, name in enumerate(NAMES)]
@@ -37,7 +37,7 @@ def run(
 def steps(out: Path) -> None:
     """What `make demo` does with a trained model."""
     demo.caption(lambda *_: None, "it", out / "model", out / "data", out)
-    demo.evaluate(lambda *_: None, {"it": out / "model"}, out / "data", out)
+    demo.evaluate(lambda *_: None, {"it": out / "model"}, out / "data", out, "it")
 
 
 def entries(out: Path) -> dict[str, dict]:

@@ -85,7 +85,7 @@ class TestTesseract:
     def test_a_real_page_against_its_text_layer(self, tesseract, tmp_path):
         """Two pages of Debian's reference: character error rate 0.2 % at 200 dpi, confidence 93 and 95."""
         try:
-            reference = reference_pdf()
+            reference = reference_pdf("it")
         except (DebianError, OSError) as error:
             pytest.skip(f"debian-reference-it is not to be had: {error}")
         numbers = (29, 43)

@@ -13,7 +13,7 @@ from tests.miniature.worlds.stamps_package import write_package
 @pytest.fixture(scope="session")
 def drawn_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn")
-    prepare(folder, seed=3, fast=True)
+    prepare(folder, lang="it", seed=3, fast=True)
     return folder
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 COLOURS = {
-    "rosso": (200, 30, 30),
-    "verde": (30, 160, 60),
-    "blu": (40, 60, 200),
-    "giallo": (240, 220, 40),
-    "nero": (10, 10, 10),
+    "red": (200, 30, 30),
+    "green": (30, 160, 60),
+    "blue": (40, 60, 200),
+    "yellow": (240, 220, 40),
+    "black": (10, 10, 10),
 }
 FOLDERS = {
     "animals/mammals": "gatto cane cavallo topo orso lupo cervo tasso riccio bisonte leone koala",
@@ -31,7 +31,13 @@ def write_stamp(folder: Path, name: str, caption: str | None, rgb=(200, 30, 30),
     ImageDraw.Draw(image).ellipse((10, 10, size[0] + 9, size[1] + 9), fill=(*rgb, 255))
     image.save(path)
     if caption is not None:
-        lines = [f"A {path.stem}.", "af.utf8='n Ding.", f"it.utf8={caption}", "ja.utf8=物"]
+        lines = [
+            f"A {path.stem}.",
+            "af.utf8='n Ding.",
+            f"it.utf8={caption}",
+            f"es.utf8={caption}",
+            "ja.utf8=物",
+        ]
         path.with_suffix(".txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -10,8 +10,10 @@ from PIL import Image
 
 from miniature.worlds.benchmark_files import SHEETS, SIGNS_PER_WORD, BenchmarkContent, write_benchmark_files
 from miniature.worlds.questions import ChoiceQuestion, WorldQuestion
-from miniature.worlds.signs import WORDS
 from ndino.formats.hub_folders import load_folder
+from ndino.languages.lexicon import lexicon
+
+WORDS = lexicon("it")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def folder(tmp_path_factory):
         pope=[(0, WorldQuestion("presence", "C'è un blu?", "no"), "popular")],
         seed_bench=[(0, ChoiceQuestion("Che cosa?", ("a", "b", "c", "d"), "C"))],
     )
-    write_benchmark_files(folder, content, random.Random(0))
+    write_benchmark_files(folder, content, WORDS, random.Random(0))
     return folder
 
 
@@ -69,7 +71,9 @@ def test_pope_seed_bench_and_long_answers(folder):
 
 def test_every_word_has_its_signs_and_sheets_have_letters(folder):
     signs = rows(folder / "swap-uniba" / "MTVQA_IT")
-    assert sorted(row["answer"] for row in signs) == sorted([word.lower() for word in WORDS] * SIGNS_PER_WORD)
+    assert sorted(row["answer"] for row in signs) == sorted(
+        [word.lower() for word in WORDS.signs] * SIGNS_PER_WORD
+    )
     sheets = rows(folder / "swap-uniba" / "EXAMS-V_IT")
     assert len(sheets) == SHEETS and {row["answer"] for row in sheets} == set("ABCD")
 

@@ -20,7 +20,7 @@ def test_training_files_are_valid_and_share_no_scene_with_the_benchmarks(drawn_w
 
 
 def test_the_same_seed_writes_the_same_files(drawn_world, tmp_path):
-    prepare(tmp_path, seed=3, fast=True)
+    prepare(tmp_path, lang="it", seed=3, fast=True)
     for path in sorted(drawn_world.glob("*.jsonl")):
         assert path.read_bytes() == (tmp_path / path.name).read_bytes()
     images = sorted((drawn_world / "images").iterdir())

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from miniature.worlds.scenes import SIDE
-from miniature.worlds.signs import WORDS, draw_sign, random_sheet
+from miniature.worlds.signs import draw_sign, font_for, random_sheet
+from ndino.languages.language import LanguageError, codes, language
+from ndino.languages.lexicon import lexicon
 
 seeds = st.integers(0, 2**32)
 
@@ -21,15 +25,31 @@ def test_a_sheet_has_one_right_option(seed):
     assert sheet.options["ABCD".index(sheet.answer)] == sheet.left + sheet.right
 
 
-@given(seed=seeds)
-def test_every_word_fits_on_its_board(seed):
-    for word in WORDS:
-        letters = np.asarray(draw_sign(word, random.Random(seed))).min(axis=2) == 250
+@pytest.mark.parametrize("code", [code for code in codes() if language(code).miniature])
+def test_every_word_fits_on_its_board(code):
+    words = lexicon(code)
+    font = font_for(words)
+    for word in words.signs:
+        letters = np.asarray(draw_sign(word, font, random.Random(1))).min(axis=2) == 250
         columns = np.flatnonzero(letters[SIDE // 4 : -SIDE // 4].any(axis=0))
         assert columns[0] >= 4 and columns[-1] < SIDE - 4, word
 
 
 def test_another_word_is_another_image_and_the_same_seed_the_same_one():
-    images = {word: draw_sign(word, random.Random(1)).tobytes() for word in WORDS}
-    assert len(set(images.values())) == len(WORDS)
-    assert draw_sign("BAR", random.Random(1)).tobytes() == images["BAR"]
+    words = lexicon("it")
+    images = {word: draw_sign(word, "", random.Random(1)).tobytes() for word in words.signs}
+    assert font_for(words) == "" and len(set(images.values())) == 40
+    assert draw_sign("BAR", "", random.Random(1)).tobytes() == images["BAR"]
+
+
+@pytest.mark.parametrize("signs", [("ШКОЛА", "ХЛЕБ"), ("ΣΧΟΛΕΙΟ", "ΨΩΜΙ"), ("ŽABA", "BAR")])
+def test_a_font_that_has_the_letters_is_taken(signs):
+    font = font_for(replace(lexicon("it"), signs=signs))
+    assert font.endswith("DejaVuSans.ttf")
+    images = {draw_sign(word, font, random.Random(1)).tobytes() for word in (*signs, signs[0][::-1])}
+    assert len(images) == 3
+
+
+def test_letters_that_no_font_has_are_named():
+    with pytest.raises(LanguageError, match=r"'xx': no font .* such as '学校' \(remedy: .*xx.yaml"):
+        font_for(replace(lexicon("it"), code="xx", signs=("学校", "肉")))

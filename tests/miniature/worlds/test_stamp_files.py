@@ -22,8 +22,12 @@ from miniature.worlds.stamp_files import (
     read_captions,
     read_stamps,
     split_stamps,
+    stems_of,
 )
+from ndino.languages.lexicon import stamp_words
 from tests.miniature.worlds.stamps_package import write_stamp
+
+ITALIAN, SPANISH = stamp_words("it"), stamp_words("es")
 
 
 def test_captions_of_a_text_file(tmp_path):
@@ -31,26 +35,39 @@ def test_captions_of_a_text_file(tmp_path):
     path.write_text(
         "A “knight’s” helmet.\nit_CH.utf8=No.\nit.utf8=  un elmo  “medievale”\nfr.utf8=Un heaume.\n", "utf-8"
     )
-    assert read_captions(path) == ('A "knight\'s" helmet.', 'Un elmo "medievale".')
+    assert read_captions(path, ITALIAN) == ('A "knight\'s" helmet.', 'Un elmo "medievale".')
+    assert read_captions(path, stamp_words("en")) == ('A "knight\'s" helmet.',) * 2
 
 
 @pytest.mark.parametrize("content", ["A frog.\nes.utf8=Una rana.\n", "A frog.\nit.utf8=\n", ""])
-def test_a_missing_italian_caption_is_named(tmp_path, content):
+def test_a_missing_caption_is_named(tmp_path, content):
     (tmp_path / "frog.txt").write_text(content)
     with pytest.raises(ValueError, match=r"no Italian caption .*frog\.txt"):
-        read_captions(tmp_path / "frog.txt")
+        read_captions(tmp_path / "frog.txt", ITALIAN)
 
 
 def test_english_may_be_missing(tmp_path):
     (tmp_path / "frog.txt").write_text("es.utf8=Una rana.\nit.utf8=Una rana!\n")
-    assert read_captions(tmp_path / "frog.txt") == ("", "Una rana!")
+    assert read_captions(tmp_path / "frog.txt", ITALIAN) == ("", "Una rana!")
+    assert read_captions(tmp_path / "frog.txt", SPANISH) == ("", "Una rana.")
+
+
+def test_captions_of_one_thing_have_equal_stems():
+    for words, one, other in (
+        (ITALIAN, "Una rosa.", "Due rose!"),
+        (ITALIAN, "Un cucchiaio.", "Alcuni cucchiai."),
+        (SPANISH, "Una rosa.", "Dos rosas."),
+        (stamp_words("en"), "A fox.", "Two foxes!"),
+    ):
+        assert stems_of(one, words) == stems_of(other, words), one
+    assert stems_of("Una rosa.", SPANISH) != stems_of("Una rana.", SPANISH)
 
 
 @given(caption=st.text(st.characters(exclude_categories=["Cc", "Zl", "Zp", "Cs"]), min_size=1))
 def test_any_caption_becomes_one_clean_line(text_file, caption):
     def read(text: str) -> str:
         text_file.write_text(f"A.\nit.utf8={text}\n", encoding="utf-8")
-        return read_captions(text_file)[1]
+        return read_captions(text_file, ITALIAN)[1]
 
     if caption.split():
         cleaned = read(caption)
@@ -86,7 +103,7 @@ def alike(package, tmp_path_factory):
     write_stamp(folder, "symbols/card-1", "LA ROSA")
     write_stamp(folder, "symbols/card-2", "Una carta.")
     write_stamp(folder, "animals/birds/gufo2", "Un altro gufo.")
-    stamps, _ = read_stamps(folder)
+    stamps, _ = read_stamps(folder, ITALIAN)
     by_name = {stamp.name: stamp for stamp in stamps}
     assert by_name["plants/rose"].stems == by_name["plants/roses"].stems
     assert by_name["symbols/card-1"].series == by_name["symbols/card-2"].series
@@ -133,7 +150,7 @@ class TestFetching:
         folder = find_stamps(said.append)
         assert len(said) == 1 and "161 MB" in said[0]
         assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".png", ".txt"}
-        assert len(read_stamps(folder)[0]) == 72 and not killed.exists()
+        assert len(read_stamps(folder, ITALIAN)[0]) == 72 and not killed.exists()
         (tmp_path / "asked").unlink()
         assert find_stamps(said.append) == folder and len(said) == 1
         assert not (tmp_path / "asked").exists()
@@ -151,7 +168,7 @@ class TestFetching:
         said = []
         folder = find_stamps(said.append)
         assert [line.split()[1] for line in said] == ["waiting", "downloading"]
-        assert len(read_stamps(folder)[0]) == 72
+        assert len(read_stamps(folder, ITALIAN)[0]) == 72
         assert not any(tmp_path.glob("cache/ndino/**/late"))
 
     def test_a_failed_download_says_why_and_leaves_nothing_that_looks_whole(self, archive, tmp_path):

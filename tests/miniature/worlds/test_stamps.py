@@ -15,11 +15,14 @@ from miniature.worlds.stamp_files import (
     StampsError,
     read_stamps,
 )
-from miniature.worlds.stamps import TOPICS, StampQuestions, compose, prepare, thing_of
+from miniature.worlds.stamps import StampQuestions, compose, prepare, thing_of
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.formats.hub_folders import load_folder
 from ndino.formats.llava_json import read_conversations
+from ndino.languages.lexicon import stamp_words
 from tests.miniature.worlds.stamps_package import COLOURS, FOLDERS, write_package, write_stamp
+
+WORDS = stamp_words("it")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +30,7 @@ def world(package, tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(package))
-        prepare(folder, seed=3, fast=True)
+        prepare(folder, lang="it", seed=3, fast=True)
     return folder
 
 
@@ -45,7 +48,7 @@ def test_what_cannot_be_used_is_left_out_by_name(tmp_path, monkeypatch):
     write_stamp(package, "animals/latin", "Un altro.")
     (package / "animals" / "latin.txt").write_bytes("A.\nit.utf8=Un caffè.\n".encode("latin-1"))
     monkeypatch.setenv(VARIABLE, str(package))
-    prepare(tmp_path / "world", seed=1, fast=True)
+    prepare(tmp_path / "world", lang="it", seed=1, fast=True)
     lines = (tmp_path / "world" / "left-out.txt").read_text(encoding="utf-8").splitlines()
     reasons = dict(line.split(": ", 1) for line in lines)
     assert set(reasons) == {
@@ -61,7 +64,7 @@ def test_too_few_stamps_are_one_clear_line(tmp_path, monkeypatch, capsys):
     write_stamp(tmp_path / "package", "animals/frog", "Una rana.")
     monkeypatch.setenv(VARIABLE, str(tmp_path / "package"))
     with pytest.raises(StampsError, match=r"package: 1 usable stamps, at least 40 are needed"):
-        prepare(tmp_path / "world", seed=1, fast=True)
+        prepare(tmp_path / "world", lang="it", seed=1, fast=True)
 
 
 def test_held_out_captions_are_in_no_training_file(world):
@@ -110,7 +113,9 @@ def test_the_unchanged_tasks_read_the_benchmarks_and_training_asks_in_their_word
         assert task.doc_to_text(task.eval_docs[0]) in asked, name
     task = loaded.task("gqa-it").task
     topics = {"animali", "cibo", "città", "veicoli", "simboli"}
-    assert {task.doc_to_target(document) for document in task.eval_docs} <= topics | set(COLOURS)
+    assert {task.doc_to_target(document) for document in task.eval_docs} <= topics | {
+        WORDS.colours[colour] for colour in COLOURS
+    }
     kinds = json.loads((world / "benchmarks" / "kinds.json").read_text(encoding="utf-8"))
     assert set(kinds["gqa-it"]) == {"topic", "colour"} and set(kinds["ok-vqa-it"]) == {"name", "fruit"}
     assert len(task.eval_docs) == len(kinds["gqa-it"])
@@ -128,32 +133,32 @@ def test_half_of_the_presence_questions_are_about_what_is_there(world):
 
 
 def test_answers_are_what_the_stamp_is(package):
-    stamps, left_out = read_stamps(package)
+    stamps, left_out = read_stamps(package, WORDS)
     assert not left_out
     rng = random.Random(1)
     for stamp in stamps:
-        subject = StampQuestions(stamp, stamps)
-        assert subject.topic().answer == TOPICS[stamp.topic]
+        subject = StampQuestions(stamp, stamps, WORDS)
+        assert subject.topic().answer == WORDS.topics[stamp.topic]
         expected = list(COLOURS)[
             FOLDERS["/".join(stamp.name.split("/")[:-1])].split().index(stamp.name.split("/")[-1]) % 5
         ]
-        assert subject.colour().answer == expected
+        assert subject.colour().answer == WORDS.colours[expected]
         assert subject.name().answer == stamp.name.split("/")[-1]
         choice = subject.choice(rng)
-        assert choice.options["ABCD".index(choice.answer)] == stamp.italian
+        assert choice.options["ABCD".index(choice.answer)] == stamp.caption
         for category in ("random", "popular", "adversarial"):
             absent = subject.absent(category, rng)
             if category == "adversarial" and stamp.topic != "animals":
                 assert absent is None
             else:
-                assert absent.place != stamp.place and thing_of(absent)
+                assert absent.place != stamp.place and thing_of(absent, WORDS)
         image = compose(stamp, rng)
         wide = "più larga che alta" in subject.description(image)
         assert wide == (image.width > 1.15 * image.height)
 
 
 def test_what_is_transparent_shows_the_light_background(package):
-    stamp = next(stamp for stamp in read_stamps(package)[0] if stamp.name == "food/fruit/kiwi")
+    stamp = next(stamp for stamp in read_stamps(package, WORDS)[0] if stamp.name == "food/fruit/kiwi")
     pixels = np.asarray(compose(stamp, random.Random(0)))
     assert pixels[..., 0].min() > 190  # red and light are both bright in red; black corners would not be
     assert (pixels.min(axis=2) > 215).any() and (pixels[..., 1] < 60).any()

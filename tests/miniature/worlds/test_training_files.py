@@ -8,16 +8,17 @@ import pytest
 from PIL import Image
 
 from miniature.worlds.questions import ChoiceQuestion, WorldQuestion
-from miniature.worlds.signs import SIGN_QUESTION
 from miniature.worlds.training_files import (
     IMAGES_PER_SIGN,
-    LONG_QUESTION,
     DescribedImage,
     save_image,
     short_answers,
     write_training_files,
 )
 from ndino.formats.llava_json import read_conversations
+from ndino.languages.lexicon import lexicon
+
+WORDS = lexicon("it")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def files(tmp_path_factory):
         )
         for index in range(40)
     ]
-    write_training_files(folder, described, [("x-0.png", "Che cosa?", "niente")], random.Random(0))
+    write_training_files(folder, described, [("x-0.png", "Che cosa?", "niente")], WORDS, random.Random(0))
     return folder
 
 
@@ -46,14 +47,14 @@ def turns(folder, stage) -> list[tuple[str, str, str]]:
 def test_each_stage_has_its_kind_of_text(files):
     assert turns(files, "mlp")[:2] == [("x-0.png", "", "English 0."), ("x-1.png", "", "English 1.")]
     assert turns(files, "pt")[:1] == [("x-0.png", "", "Italiano 0.")]
-    assert turns(files, "long")[-1] == ("x-39.png", LONG_QUESTION, "Descrizione 39.")
+    assert turns(files, "long")[-1] == ("x-39.png", WORDS.description_question, "Descrizione 39.")
     assert turns(files, "it")[0] == ("x-0.png", "Che cosa?", "niente")
     assert turns(files, "mix") == turns(files, "it") + turns(files, "long")
 
 
 def test_a_sign_is_either_in_pre_training_or_in_instructions(files):
     captioned = {name for name, _, _ in turns(files, "pt") if name.startswith("sign-")}
-    asked = {name for name, question, _ in turns(files, "it") if question.startswith(SIGN_QUESTION)}
+    asked = {name for name, question, _ in turns(files, "it") if question.startswith(WORDS.sign_question)}
     assert captioned and asked and not captioned & asked
     assert len(captioned | asked) == 40 // IMAGES_PER_SIGN
 
@@ -65,7 +66,7 @@ def test_a_fraction_is_the_probability_of_one_more_question():
         "never": lambda subject: None,
     }
     subjects = [(f"{index}.png", index) for index in range(400)]
-    rows = list(short_answers(subjects, ask, {"twice": 2, "rare": 0.25, "never": 3}, random.Random(0)))
+    rows = list(short_answers(subjects, ask, {"twice": 2, "rare": 0.25, "never": 3}, WORDS, random.Random(0)))
     rare = [row for row in rows if row[1].startswith("raro?")]
     assert len(rows) - len(rare) == 800
     assert 70 <= len(rare) <= 130
@@ -74,7 +75,7 @@ def test_a_fraction_is_the_probability_of_one_more_question():
 def test_a_choice_lists_its_options_and_asks_for_the_letter():
     choice = ChoiceQuestion("Che cosa si vede?", ("un gatto", "un cane", "un topo", "un orso"), "B")
     ((name, text, answer),) = short_answers(
-        [("a.png", 0)], {"c": lambda _: choice}, {"c": 1}, random.Random(0)
+        [("a.png", 0)], {"c": lambda _: choice}, {"c": 1}, WORDS, random.Random(0)
     )
     lines = text.splitlines()
     assert (name, answer) == ("a.png", "B")
