@@ -91,12 +91,12 @@ $(TOOLS): $(READY)
 	@$(PIP) install --no-warn-conflicts -c constraints.txt --editable '.[train,eval,data,deepspeed,test]'
 	@touch $@
 
-demo: setup ## train, score and compare the miniature family (FAST=1: a quick run whose scores mean nothing; WORLD=drawn|stamps, ENGINE=llava-next, SEED=)
-	@$(PY) -m miniature.demo --world "$(WORLD)" $(if $(filter-out 0,$(FAST)),--fast) $(call flag,--seed,SEED) \
+demo: setup ## train, score and compare the miniature family (FAST=1: a quick run whose scores mean nothing; WORLD=drawn|stamps, LANGUAGE=es, ENGINE=llava-next, SEED=)
+	@$(PY) -m miniature.demo --world "$(WORLD)" $(LANG_FLAG) $(if $(filter-out 0,$(FAST)),--fast) $(call flag,--seed,SEED) \
 	  $(call flag,--engine,ENGINE)
 
-data-demo: setup debian-packages ## build, check and train on a small Italian data set of every kind (OUT= SEED=)
-	@$(PY) -m miniature.data_demo $(call flag,--out,OUT) $(call flag,--seed,SEED)
+data-demo: setup debian-packages ## build, check and train on a small data set of every kind in LANGUAGE= (default it; OUT= SEED=)
+	@$(PY) -m miniature.data_demo $(LANG_FLAG) $(call flag,--out,OUT) $(call flag,--seed,SEED)
 
 test: setup $(TOOLS) debian-packages lint ## check style and types, and run every test that this machine can run
 	@OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \

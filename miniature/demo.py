@@ -27,6 +27,10 @@ from miniature.worlds.stamp_files import StampsError, find_stamps
 from ndino.common.files import atomic_folder, write_json
 from ndino.common.locks import BusyError, exclusive_lock
 from ndino.common.startup import prepare_process
+from ndino.evaluation.tasks.benchmark_task import BenchmarkTask
+from ndino.evaluation.tasks.instructions import require_tasks
+from ndino.evaluation.tasks.llava_bench import LlavaBench
+from ndino.evaluation.tasks.mtvqa import Mtvqa
 from ndino.formats.recipes import Family, RecipeError, load_family, load_recipe, run_name
 from ndino.languages.language import LanguageError
 from ndino.languages.lexicon import lexicon, stamp_words
@@ -38,10 +42,10 @@ WORKERS = 2
 FAST_STEPS = 10
 LANGUAGE = "it"
 TASKS = "ndino-{lang}"
-# The folders of the sets for perplexity, and the field that holds the answer.
-PERPLEXITY_SETS = {
-    "llava-bench-{lang}": ("WILD_{capitals}", "gpt_answer"),
-    "mtvqa-{lang}": ("MTVQA_{capitals}", "answer"),
+# The benchmarks whose answers' perplexity is measured, and the field that holds the answer.
+PERPLEXITY_SETS: dict[str, tuple[type[BenchmarkTask], str]] = {
+    "llava-bench": (LlavaBench, "gpt_answer"),
+    "mtvqa": (Mtvqa, "answer"),
 }
 
 
@@ -259,10 +263,10 @@ def perplexity(report: Report, name: str, folder: Path, out: Path, lang: str) ->
 
     model = find_model(name, str(folder))
 
-    for number, (set_name, (dataset, field)) in enumerate(PERPLEXITY_SETS.items(), start=1):
-        read = out / "data" / "benchmarks" / "swap-uniba" / dataset.format(capitals=lang.upper())
+    for number, (set_name, (benchmark, field)) in enumerate(PERPLEXITY_SETS.items(), start=1):
+        read = out / "data" / "benchmarks" / benchmark(lang).source
         items = read_items(str(read), split="test", answer_field=field)
-        target = out / "ppl" / name / f"{set_name.format(lang=lang)}.jsonl"
+        target = out / "ppl" / name / f"{set_name}-{lang}.jsonl"
         # The demo makes its data, so that other data are those of a newer version.
         score_set(model, items, target, batch=16, replace_data=True)
         control = target.with_suffix(".shuffled.jsonl")
@@ -318,8 +322,9 @@ def _check_settings(out: Path, options: argparse.Namespace) -> None:
 
 
 def _check_words(options: argparse.Namespace) -> None:
-    """Load the words that the world needs, so that what is missing is named before anything runs."""
+    """Load the words that world and tasks need, so that what is missing is named before anything runs."""
     lexicon(options.lang)
+    require_tasks(options.lang)
     if options.world == "stamps":
         stamp_words(options.lang)
 

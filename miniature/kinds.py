@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -12,14 +11,17 @@ from ndino.evaluation.benchmarks import best_constant
 from ndino.evaluation.controls import RIGHT
 from ndino.evaluation.models import find_model
 from ndino.evaluation.store import ResultsStore
+from ndino.evaluation.tasks.benchmark_task import BenchmarkTask
+from ndino.evaluation.tasks.gqa import Gqa
+from ndino.evaluation.tasks.ok_vqa import OkVqa
+from ndino.evaluation.tasks.templates import task_code
 
-TASKS = Path(__file__).parents[1] / "tasks_it"
 # What makes the results here and the captions again, as messages name it.
 COMMAND = "make demo"
-# Each benchmark's definition, and the field of its documents that is logged as the target.
-SOURCES = {
-    "gqa-it": ("gqa_it/gqa_it.yaml", "answer"),
-    "ok-vqa-it": ("ok-vqa_it/ok-vqa_it.yaml", "answers"),
+# The benchmarks, and the field of their documents that is logged as the target.
+BENCHMARKS: dict[str, tuple[type[BenchmarkTask], str]] = {
+    "gqa": (Gqa, "answer"),
+    "ok-vqa": (OkVqa, "answers"),
 }
 
 
@@ -69,9 +71,8 @@ def _majority(task: str, rows: list[dict[str, Any]]) -> dict[str, float]:
     )
 
 
-@lru_cache
 def _scoring(task: str) -> tuple[Callable[[Mapping[str, Any], list[str]], Mapping[str, float]], str]:
-    from lmms_eval.utils import load_yaml_config
-
-    path, field = SOURCES[task]
-    return load_yaml_config(str(TASKS / path), mode="full")["process_results"], field
+    code = task_code(task)
+    assert code is not None  # tasks of ours alone have kinds
+    benchmark, field = BENCHMARKS[task.removesuffix(f"-{code}")]
+    return benchmark(code).process_results, field

@@ -22,6 +22,14 @@ from PIL import Image
 from miniature.worlds.questions import LETTERS, ChoiceQuestion, WorldQuestion
 from miniature.worlds.signs import draw_sign, font_for, random_sheet
 from ndino.common.files import write_json
+from ndino.evaluation.tasks import gqa_images
+from ndino.evaluation.tasks.exams_v import ExamsV
+from ndino.evaluation.tasks.gqa import Gqa
+from ndino.evaluation.tasks.llava_bench import LlavaBench
+from ndino.evaluation.tasks.mtvqa import Mtvqa
+from ndino.evaluation.tasks.ok_vqa import OkVqa
+from ndino.evaluation.tasks.pope import Pope
+from ndino.evaluation.tasks.seed_bench import SeedBench
 from ndino.formats.hub_folders import write_split
 from ndino.languages.lexicon import Lexicon
 
@@ -58,11 +66,10 @@ def write_benchmark_files(
     Every world has the signs of MTVQA and the sheets of EXAMS-V; ``rng`` draws them.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    hub = folder / "swap-uniba"
-    capitals, font = words.code.upper(), font_for(words)
+    code, font = words.code, font_for(words)
     images = content.images
     write_split(
-        folder / "crux82" / f"gqa-{words.code}",
+        folder / Gqa(code).source,
         "test",
         [
             {
@@ -76,14 +83,14 @@ def write_benchmark_files(
         {"img_id": TEXT, "question_id": TEXT, "sent": TEXT, "label": TEXT},
     )
     write_split(
-        folder / "lmms-lab" / "GQA",
+        folder / gqa_images.SOURCE,
         "testdev",
         [{"id": f"n{index:04d}", "image": image} for index, image in enumerate(images)],
         {"id": TEXT, "image": IMAGE},
         config="testdev_balanced_images",
     )
     write_split(
-        hub / f"OK-VQA_{capitals}",
+        folder / OkVqa(code).source,
         "val2014",
         [
             _row(number, images[index], question.text) | {"answers": _annotators(question, words)}
@@ -92,7 +99,7 @@ def write_benchmark_files(
         _columns(answers=List(TEXT)),
     )
     write_split(
-        hub / f"POPE_{capitals}",
+        folder / Pope(code).source,
         "test",
         [
             _row(number, images[index], question.text) | {"answer": question.answer, "category": category}
@@ -102,7 +109,7 @@ def write_benchmark_files(
     )
     options = [f"choice_{letter.lower()}" for letter in LETTERS]
     write_split(
-        hub / f"SEED-Bench_{capitals}",
+        folder / SeedBench(code).source,
         "test",
         [
             _row(number, images[index], choice.text)
@@ -113,7 +120,7 @@ def write_benchmark_files(
         _columns(**dict.fromkeys(options, TEXT), answer=TEXT),
     )
     write_split(
-        hub / f"MTVQA_{capitals}",
+        folder / Mtvqa(code).source,
         "test",
         [
             _row(number, draw_sign(word, font, rng), words.sign_question) | {"answer": word.lower()}
@@ -123,7 +130,7 @@ def write_benchmark_files(
     )
     sheets = [random_sheet(rng) for _ in range(SHEETS)]
     write_split(
-        hub / f"EXAMS-V_{capitals}",
+        folder / ExamsV(code).source,
         "test",
         [
             _row(number, sheet.draw(rng), words.sheet_question) | {"answer": sheet.answer}
@@ -133,7 +140,7 @@ def write_benchmark_files(
     )
     captioned = list(zip(images, content.captions, content.descriptions, strict=True))
     write_split(
-        hub / f"WILD_{capitals}",
+        folder / LlavaBench(code).source,
         "test",
         [
             _row(number, image, words.description_question) | {"caption": caption, "gpt_answer": description}
@@ -150,7 +157,7 @@ def write_benchmark_files(
         ],
         _columns(answer=TEXT),
     )
-    kinds = {f"gqa-{words.code}": content.gqa, f"ok-vqa-{words.code}": content.ok_vqa}
+    kinds = {f"gqa-{code}": content.gqa, f"ok-vqa-{code}": content.ok_vqa}
     write_json(
         folder / "kinds.json",
         {task: [question.kind for _, question in questions] for task, questions in kinds.items()},
