@@ -14,7 +14,7 @@ from ndino.evaluation.store import ResultsStore
 from ndino.evaluation.tasks.benchmark_task import BenchmarkTask
 from ndino.evaluation.tasks.gqa import Gqa
 from ndino.evaluation.tasks.ok_vqa import OkVqa
-from ndino.evaluation.tasks.templates import task_code
+from ndino.languages.language import code_of_task
 
 # What makes the results here and the captions again, as messages name it.
 COMMAND = "make demo"
@@ -72,7 +72,7 @@ def _majority(task: str, rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _scoring(task: str) -> tuple[Callable[[Mapping[str, Any], list[str]], Mapping[str, float]], str]:
-    code = task_code(task)
+    code = code_of_task(task)
     assert code is not None  # tasks of ours alone have kinds
     benchmark, field = BENCHMARKS[task.removesuffix(f"-{code}")]
     return benchmark(code).process_results, field
