@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ndino.common.errors import reason_of
 from ndino.common.options import need_folder
+from ndino.common.parsing import read_json
 from ndino.data.errors import DataError
-from ndino.data.framework.folders import read_manifest
 from ndino.data.framework.journal import json_rows
-from ndino.data.framework.layout import DATA, IMAGES, REJECTS
+from ndino.data.framework.layout import DATA, IMAGES, MANIFEST, REJECTS
 from ndino.data.framework.merge import is_merged
 from ndino.data.framework.shards import ShardWriter, run_source
 from ndino.formats.hub_folders import stream_split
@@ -88,9 +89,14 @@ def write_evaluation_folders(out: Path) -> int:
         DataError: ``out`` is not finished, or its rows are not those of a benchmark.
     """
     need_folder(out, "name a folder that ndino data benchmarks or native has written")
-    if (manifest := read_manifest(out)) is None:
-        raise DataError(f"{out}: not a finished folder (remedy: ndino data merge {out})")
-    lang = manifest["lang"]
+    try:
+        lang = read_json(out / MANIFEST)["lang"]
+    except (OSError, KeyError, TypeError) as error:
+        raise DataError(f"{out}: not a finished folder (remedy: ndino data merge {out})") from error
+    except ValueError as error:
+        raise DataError(
+            f"{out / MANIFEST}: broken JSON: {reason_of(error)} (remedy: ndino data merge {out})"
+        ) from error
     if not (out / DATA).stat().st_size:
         raise DataError(f"{out}: no rows (remedy: {REJECTS} has the reasons)")
     for source, rows in itertools.groupby(json_rows(out / DATA), key=lambda row: row.get("source")):

@@ -11,6 +11,7 @@ import yaml
 
 from ndino.common.errors import UsageError
 from ndino.common.files import write_text
+from ndino.common.parsing import parse_yaml
 from ndino.languages import language as languages
 from ndino.languages.adding.from_cldr import reading_from_cldr
 from ndino.languages.adding.probes import LARGEST
@@ -116,7 +117,7 @@ def _yaml(name: str, value: Any) -> list[str]:
 def _scalar(text: str) -> str:
     """A text as YAML writes it inside brackets: in quotes where it would be read as anything else."""
     try:
-        plain = yaml.safe_load(f"[{text}]") == [text]
+        plain = parse_yaml(f"[{text}]") == [text]
     except yaml.YAMLError:
         plain = False
     return text if plain else json.dumps(text, ensure_ascii=False)
