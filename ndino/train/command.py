@@ -6,11 +6,12 @@ import argparse
 import contextlib
 import json
 from dataclasses import asdict
+from functools import partial
 from importlib import import_module
 
 from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser, positive
-from ndino.train.health.ending import note_failure_of_job
+from ndino.train.health.ending import note_failure, note_failure_of_job
 from ndino.train.launching.last_words import telling_the_launcher
 from ndino.train.launching.ranks import is_rank
 from ndino.train.resuming.run_folder import belongs_to, claimed
@@ -100,7 +101,8 @@ def _run_ranks(args: argparse.Namespace, stage: Stage) -> int:
         raise UsageError("a launcher has started this process as one of its ranks (remedy: leave --gpus out)")
     stage.recipe.accumulation(args.gpus)
     require_gpus(args.gpus)
-    return run_ranks(["-m", "ndino", "train", *stage_command(args)], args.gpus)
+    command = ["-m", "ndino", "train", *stage_command(args)]
+    return run_ranks(command, args.gpus, on_killed=partial(note_failure, stage.out, repeats=False))
 
 
 def _require_same_recipe(args: argparse.Namespace, stage: Stage) -> None:

@@ -114,25 +114,33 @@ def test_an_error_that_a_rank_explains_is_noted_for_its_job(tmp_path, a_job):
     assert ending.failure_since(tmp_path, 0) == ("rows.jsonl: no usable row" if a_job else None)
 
 
+@pytest.mark.parametrize("begun", [True, False], ids=["resumed", "started"])
 @pytest.mark.parametrize(
     ("error", "reason", "repeats"),
     [
         (StageError("run: the disk is full"), "run: the disk is full", True),
+        (MemoryError(), "MemoryError: ", False),
+        (PermissionError(13, "Permission denied", "rows.jsonl"), "rows.jsonl: ", False),
         (RuntimeError("CUDA error"), "RuntimeError: CUDA error", False),
         (StageStopped("stopped"), None, None),
     ],
 )
-def test_whatever_ends_training_is_noted_for_the_page_once_it_has_begun(tmp_path, error, reason, repeats):
-    with pytest.raises(type(error)), ending_together(tmp_path):
+def test_whatever_ends_a_start_of_a_run_is_noted_for_the_page(tmp_path, error, reason, repeats, begun):
+    if begun:
         write_run(tmp_path, {})
+    with pytest.raises(type(error)), ending_together(tmp_path):
+        if not begun:
+            write_run(tmp_path, {})
         raise error
     noted = tmp_path / "failure.json"
     assert noted.exists() == (reason is not None)
     if reason is not None:
         note = json.loads(noted.read_text())
-        assert (note["reason"], note["repeats"]) == (reason, repeats)
-    # A job starts a run again whose failure may not come again.
-    assert ending.failure_since(tmp_path, 0) == (reason if repeats else None)
+        assert note["reason"].startswith(reason) and note["repeats"] == repeats
+        # A job starts a run again whose failure may not come again.
+        assert (ending.failure_since(tmp_path, 0) is not None) == repeats
+        write_run(tmp_path, {})
+        assert not noted.exists(), "the next start has begun"
 
 
 def test_an_attempt_reads_the_contents_of_its_checkpoint_once(tmp_path, monkeypatch):

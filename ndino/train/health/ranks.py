@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from ndino.common.errors import Stopped, UserError, reason_of
 from ndino.train.health.ending import note_error, note_failure_of_job
-from ndino.train.resuming.run_folder import last_start
+from ndino.train.resuming.run_folder import RUN, AnotherRunError
 from ndino.train.stage import StageError, StageStopped
 
 Value = TypeVar("Value")
@@ -70,12 +70,11 @@ def from_first_rank(compute: Callable[[], Value]) -> Value:
 def ending_together(out: Path) -> Iterator[None]:
     """Leave the process group when the ``with`` block ends; note in ``out`` why training failed.
 
-    An error before training is only noted for a job: a command that is refused changes no file.
+    An error before ``out`` holds this run is only noted for a job: a command that is refused changes no file.
 
     A rank that exits with its group in place may abort in the group's destructor, after its work is done, and
     the launcher then counts a finished stage as failed.
     """
-    began = last_start(out)
     try:
         yield
     except Stopped:
@@ -83,7 +82,8 @@ def ending_together(out: Path) -> Iterator[None]:
         raise
     except BaseException as error:
         lost = _lost_ranks(error)
-        if isinstance(error, Exception) and not lost and last_start(out) != began:
+        ours = (out / RUN).is_file() and not isinstance(error, AnotherRunError)
+        if isinstance(error, Exception) and not lost and ours:
             note_error(out, error)
         elif isinstance(error, UserError) and not lost:
             note_failure_of_job(out, str(error))

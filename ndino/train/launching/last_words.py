@@ -15,6 +15,7 @@ from ndino.common.parsing import parse_json
 PIPE = "NDINO_LAST_WORDS"  # environment variable of a rank: the descriptor of the pipe to the launcher
 LONGEST = 2000  # characters of a message: one write to a pipe is not mixed with others up to 4096 bytes
 RERUN = "rerun to resume"
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # ask for an end: a rank that they end has not failed
 _CODES = ((UsageError, 2), (Stopped, 130), (Exception, 1))  # as in ndino.cli
 
 
@@ -68,6 +69,14 @@ def conclusions(words: Sequence[LastWords], codes: Mapping[int, int]) -> list[st
     causes = list(dict.fromkeys(each.text.removeprefix("rank 0: ") for each in words if not each.lost))
     causes += [_ending(rank, code) for rank, code in codes.items() if code and rank not in spoke]
     return causes or [each.text for each in words[:1]]
+
+
+def killed(words: Sequence[LastWords], codes: Mapping[int, int]) -> str | None:
+    """Which rank a signal has killed, in a line, where no rank could say why it ended; arguments as above."""
+    if any(not each.lost for each in words):
+        return None
+    found = (_ending(rank, code) for rank, code in codes.items() if code < 0 and -code not in STOPS)
+    return next(found, None)
 
 
 def _ending(rank: int, code: int) -> str:

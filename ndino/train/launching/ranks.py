@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ndino.common.errors import UsageError
-from ndino.train.launching.last_words import PIPE, conclusions, read_words
+from ndino.train.launching.last_words import PIPE, conclusions, killed, read_words
 
 # What `ndino.train.stage.add_stage_arguments` adds, but for the recipe.
 STAGE_OPTIONS = ("out", "engine", "model", "language_model", "vision_tower", "data", "images", "overrides")
@@ -57,12 +57,21 @@ def stage_command(options: argparse.Namespace) -> list[str]:
     return command
 
 
-def run_ranks(command: Sequence[str | Path], count: int, *, grace: float = GRACE_SECONDS) -> int:
+def run_ranks(
+    command: Sequence[str | Path],
+    count: int,
+    *,
+    grace: float = GRACE_SECONDS,
+    on_killed: Callable[[str], object] = lambda line: None,
+) -> int:
     """Run ``python COMMAND`` as ``count`` ranks until all have ended; returns the exit code.
 
     SIGTERM and SIGUSR1 reach every rank. Ctrl-C asks them to save and stop, a second one kills them. When a
     rank fails, the others get ``grace`` seconds to end. The exit code is that of the first rank that failed
     (128 + N after signal N), else 0. Why they failed is printed at the end, each reason once.
+
+    Args:
+        on_killed: called with the reason if a signal killed a rank, which could not note it itself.
     """
     words, pipe = os.pipe()
     os.set_blocking(words, False)
@@ -99,7 +108,7 @@ def run_ranks(command: Sequence[str | Path], count: int, *, grace: float = GRACE
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(pipe)
     try:
-        return _wait(ranks, requests, grace, words)
+        return _wait(ranks, requests, grace, words, on_killed)
     finally:
         _kill(ranks)
         os.close(words)
@@ -107,7 +116,13 @@ def run_ranks(command: Sequence[str | Path], count: int, *, grace: float = GRACE
             signal.signal(number, handler)
 
 
-def _wait(ranks: Sequence[subprocess.Popen], requests: list[int], grace: float, words: int) -> int:
+def _wait(
+    ranks: Sequence[subprocess.Popen],
+    requests: list[int],
+    grace: float,
+    words: int,
+    on_killed: Callable[[str], object],
+) -> int:
     interrupts, deadline, failure, said = 0, None, 0, b""
     while (codes := [rank.poll() for rank in ranks]).count(None):
         while requests:
@@ -132,8 +147,11 @@ def _wait(ranks: Sequence[subprocess.Popen], requests: list[int], grace: float, 
         time.sleep(POLL_SECONDS)
     failure = failure or _first_failure(codes)
     endings = {rank: code for rank, code in enumerate(codes) if code is not None}
-    for line in conclusions(read_words(said + _read(words)), endings):
+    last = read_words(said + _read(words))
+    for line in conclusions(last, endings):
         print(f"ndino train: {line}", file=sys.stderr)
+    if (line := killed(last, endings)) is not None:
+        on_killed(line)
     return 128 - failure if failure < 0 else failure
 
 

@@ -32,6 +32,7 @@ from ndino.train.checkpoints import (
     require_one_usable,
     written_by,
 )
+from ndino.train.health.ending import FAILURE
 from ndino.train.manifest import differences
 from ndino.train.resuming.distribution import Distribution, resumes, way_out
 from ndino.train.stage import StageError, is_first_rank
@@ -52,6 +53,10 @@ _BUSY = "another process is at work in the run's folder (remedy: wait for it)"  
 
 class RunInUseError(StageError):
     """Another process holds the run's folder."""
+
+
+class AnotherRunError(StageError):
+    """The folder holds another run, which this start must not change."""
 
 
 @contextlib.contextmanager
@@ -161,16 +166,12 @@ def _busy(out: Path) -> str:
 
 
 def write_run(out: Path, run: Mapping[str, Any]) -> None:
-    """Write which run the folder holds; call it when nothing can refuse the start any more."""
+    """Write which run the folder holds; call it when nothing can refuse the start any more.
+
+    Why an earlier start failed is removed: from here on this start ends the run.
+    """
     write_json(out / RUN, run)
-
-
-def last_start(out: Path) -> int | None:
-    """When `write_run` was last called for ``out``, in nanoseconds: it changes once training begins."""
-    try:
-        return (out / RUN).stat().st_mtime_ns
-    except OSError:
-        return None
+    (out / FAILURE).unlink(missing_ok=True)
 
 
 def read_run(out: Path) -> dict[str, Any] | None:
@@ -217,13 +218,14 @@ def belongs_to(out: Path, run: Mapping[str, Any]) -> bool:
     """Whether ``out`` holds this run, as far as the result depends on it; False when it holds none.
 
     Raises:
-        StageError: it holds a different run or an unknown one, or run.json is broken.
+        AnotherRunError: it holds a different run.
+        StageError: it holds an unknown run, or run.json is broken.
         OSError: run.json may not be read.
     """
     if (held := read_run(out)) is None:
         return False
     if differing := differences(held, run):
-        raise StageError(
+        raise AnotherRunError(
             f"{out}: holds a run with another {' and another '.join(differing)} "
             "(remedy: put this back to resume; or remove the folder or choose another --out to start over)"
         )

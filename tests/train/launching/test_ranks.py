@@ -18,8 +18,9 @@ import yaml
 
 from ndino.cli import main, parser
 from ndino.common.errors import UsageError
+from ndino.results.live import live_stages
 from ndino.train.checkpoints import newest_complete_checkpoint, step_of
-from ndino.train.launching.last_words import LastWords, conclusions
+from ndino.train.launching.last_words import LastWords, conclusions, killed
 from ndino.train.launching.ranks import STAGE_OPTIONS, require_gpus, run_ranks, stage_command
 from tests.train.conftest import ROOT
 
@@ -124,6 +125,58 @@ def test_the_reason_is_said_once_and_without_a_traceback(how, code, line, capfd)
     assert said.startswith(f"ndino train: {line}") and said.count("\n") == 1, said
 
 
+def test_a_rank_that_is_killed_is_why_the_run_failed(tmp_path):
+    """By a signal that does not ask for an end; any other reason is noted by the rank that has it."""
+    lost = [LastWords(0, "rank 0: the connection broke", True)]
+    said = [LastWords(0, "the disk is full", False)]
+    by_memory = "rank 1 was killed (SIGKILL), as Linux does when memory runs out (remedy: rerun to resume"
+    for words, codes, line in [
+        (lost, {0: 1, 1: -signal.SIGKILL}, by_memory),
+        ([], {1: -signal.SIGSEGV}, "rank 1 was ended by SIGSEGV"),
+        (lost, {0: 1, 1: -signal.SIGTERM}, None),
+        (lost, {0: 1, 1: -signal.SIGUSR1}, None),
+        (said, {0: 1, 1: -signal.SIGKILL}, None),
+        (lost, {0: 1, 1: 1}, None),
+        ([], {0: 0, 1: 0}, None),
+    ]:
+        found = killed(words, codes)
+        assert (found or "").startswith(line or "") and (found is None) == (line is None), (words, codes)
+
+
+def ranks_of(launcher: subprocess.Popen) -> list[int]:
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    return [pid for pid in map(int, children) if b"LOCAL_RANK=" in Path(f"/proc/{pid}/environ").read_bytes()]
+
+
+def test_the_page_says_that_a_rank_was_killed(stage_line, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    logged = {"step": 2, "of": 6, "loss": 6.0, "seconds_per_step": 1.0, "time": round(time.time())}
+    (run / "progress.json").write_text(json.dumps(logged))
+    # No rank gets to its training.
+    shells = tmp_path / "python"
+    shells.write_text("#!/bin/sh\nexec sleep 60\n")
+    shells.chmod(0o755)
+    main_of = f"import sys; sys.executable = {str(shells)!r}; from ndino.cli import main; sys.exit(main())"
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", main_of, "train", *stage_line],
+        cwd=ROOT,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while len(ranks := ranks_of(launcher)) < 2:
+        assert launcher.poll() is None, launcher.stderr.read()
+        time.sleep(0.02)
+    for pid in ranks:
+        os.kill(pid, signal.SIGKILL)
+    said = launcher.communicate(timeout=60)[1]
+    assert launcher.returncode == 128 + signal.SIGKILL, said
+    (why,) = [live.problem for live in live_stages(run, now=time.time())]
+    assert why.startswith("failed: rank 0 was killed (SIGKILL), as Linux does when memory runs out")
+    assert not json.loads((run / "failure.json").read_text())["repeats"], "a job would start it again"
+
+
 def test_what_ranks_end_with():
     lost = [LastWords(rank, f"rank {rank}: the connection broke", True) for rank in (0, 2)]
     assert conclusions(lost, {0: 1, 2: 1}) == [lost[0].text], "nothing else is known"
@@ -158,15 +211,20 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_a_stopped_stage_of_two_ranks_saves_and_gives_130(backbones, rows, recipe, tmp_path):
+@pytest.fixture
+def stage_line(backbones, rows, recipe, tmp_path) -> list[str]:
+    """Arguments of ``ndino train`` for two ranks in ``tmp_path / "run"``."""
     values = json.loads(json.dumps(dataclasses.asdict(dataclasses.replace(recipe, per_device_batch=1))))
     del values["name"]
     (tmp_path / "it.yaml").write_text(yaml.safe_dump(values))
     command = [tmp_path / "it.yaml", "--out", tmp_path / "run", "--data", rows / "rows.jsonl"]
     command += ["--images", rows / "images", "--gpus", "2", "--language-model", backbones.language_model]
-    command += ["--vision-tower", backbones.vision_tower]
+    return [str(part) for part in [*command, "--vision-tower", backbones.vision_tower]]
+
+
+def test_a_stopped_stage_of_two_ranks_saves_and_gives_130(stage_line, tmp_path):
     launcher = subprocess.Popen(
-        [sys.executable, "-m", "ndino", "train", *command],
+        [sys.executable, "-m", "ndino", "train", *stage_line],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         stderr=subprocess.PIPE,
