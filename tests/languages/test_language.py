@@ -12,7 +12,7 @@ def test_italian_has_what_the_commands_need():
     assert words.markers["question"][0] == "Domanda"
 
 
-@pytest.mark.parametrize("code", ["en", "it", "es"])
+@pytest.mark.parametrize("code", languages.codes())
 def test_explained_answers_are_asked_with_the_markers_that_they_are_written_with(code):
     words = language(code)
     for marker in ("answer", "explanation"):
@@ -21,7 +21,7 @@ def test_explained_answers_are_asked_with_the_markers_that_they_are_written_with
 
 
 def test_no_marker_means_two_things():
-    for code in ("en", "it", "es"):
+    for code in languages.codes():
         names = [name.casefold() for words in language(code).markers.values() for name in words]
         assert len(set(names)) == len(names)
 

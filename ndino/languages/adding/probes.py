@@ -124,7 +124,7 @@ class Probes:
         if yes and no and (joining := self._first("joining")):
             yield self._answer("neither", {f"{yes} {joining} {no}": None})
         if denials := self._words("denials"):
-            said = [f"{SOME_TEXT} {word} {SOME_TEXT}" for word in denials]
+            said = [_filled(f"{SOME_TEXT} {{word}} {SOME_TEXT}", word=word) for word in denials]
             read = {text: self._reader.denies(text) for text in said}
             yield Probe("denials in a sentence", _failed(read, dict.fromkeys(said, True)))
 
