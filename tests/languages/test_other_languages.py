@@ -23,36 +23,48 @@ A la dreta = - | B (incorrecta) = - | dos milions d'euros ~ 2.000.000 € | vint
 Sí, és clar : yes | Si n'hi ha : - | No : no | La resposta és no : no | Sí i no : -
 """,
     "de": """
-Die Antwort ist B = B | Die richtige Antwort ist C = C | Nicht A, sondern B = B | Ich würde sagen C = C | A oder B = -
-B, weil es blau ist = B | Weder A noch B, sondern D = D | A ist falsch = - | Kein Zweifel, C = C | B (falsch) = -
-A, besser gesagt C = C | Meiner Meinung nach B = B | 2 Millionen Euro ~ 2.000.000 € | einundzwanzig ~ 21 | Nr. 5 ~ 5
+Die Antwort ist B = B | Die richtige Antwort ist C = C | Nicht A, sondern B = B | Ich würde sagen C = C
+A oder B = -
+B, weil es blau ist = B | Weder A noch B, sondern D = D | A ist falsch = - | Kein Zweifel, C = C
+B (falsch) = -
+A, besser gesagt C = C | Meiner Meinung nach B = B | 2 Millionen Euro ~ 2.000.000 € | einundzwanzig ~ 21
+Nr. 5 ~ 5
 der Hund ~ Hund | Es ist rot ~ rot | 12:30 Uhr ~ 12:30 | minus fünf ~ -5 | 5 Kilometer pro Stunde ~ 5 km/h
 Ja, natürlich : yes | Nein : no | Die Antwort lautet nein : no | Ja und nein : -
 """,
     "fr": """
-La réponse est B = B | La bonne réponse est la C = C | Ce n'est pas A, c'est B = B | Je dirais C = C | A ou B = -
+La réponse est B = B | La bonne réponse est la C = C | Ce n'est pas A, c'est B = B | Je dirais C = C
+A ou B = -
 B parce qu'il est bleu = B | Ni A ni B, mais D = D | A est fausse = - | Sans aucun doute, C = C | A droite = -
-A, ou plutôt C = C | À mon avis, B = B | deux millions d'euros ~ 2 000 000 € | quatre-vingt-onze ~ 91 | septante ~ 70
-l'homme ~ homme | C'est rouge ~ rouge | n° 5 ~ 5 | moins cinq ~ -5 | 5 kilomètres à l'heure ~ 5 km/h | 2 mille ~ 2000
+A, ou plutôt C = C | À mon avis, B = B | deux millions d'euros ~ 2 000 000 € | quatre-vingt-onze ~ 91
+septante ~ 70
+l'homme ~ homme | C'est rouge ~ rouge | n° 5 ~ 5 | moins cinq ~ -5 | 5 kilomètres à l'heure ~ 5 km/h
+2 mille ~ 2000
 Oui, bien sûr : yes | Si elle est rouge : - | Non : no | La réponse est non : no | Oui et non : -
 """,
     "pt": """
-A resposta é B = B | A opção correta é a C = C | Não é A, é B = B | Eu diria C = C | A ou B = - | A direita = -
+A resposta é B = B | A opção correta é a C = C | Não é A, é B = B | Eu diria C = C | A ou B = -
+A direita = -
 B porque é azul = B | Nem A nem B, mas D = D | A está errada = - | Sem dúvida, a C = C | Fico com a B = B
 A, ou melhor, C = C | 2 milhões de euros ~ 2.000.000 € | trinta e uma ~ 31 | dezesseis ~ 16 | n.º 5 ~ 5
 o cão ~ cão | É de cor vermelha ~ vermelha | menos cinco ~ -5 | 5 quilômetros por hora ~ 5 km/h | 2 mil ~ 2000
 Sim, claro : yes | Não : no | A resposta é não : no | Sim e não : -
 """,
     "sl": """
-Odgovor je B = B | Pravilni odgovor je C = C | Ni A, ampak B = B | Rekel bi C = C | A ali B = - | B (napačno) = -
-B, ker je modra = B | Niti A niti B, temveč D = D | A je napačen odgovor = - | Brez dvoma C = C | Po mojem mnenju B = B
-A, bolje rečeno C = C | 2 milijona evrov ~ 2.000.000 € | enaindvajset ~ 21 | št. 5 ~ 5 | dve ~ 2 | minus pet ~ -5
+Odgovor je B = B | Pravilni odgovor je C = C | Ni A, ampak B = B | Rekel bi C = C | A ali B = -
+B (napačno) = -
+B, ker je modra = B | Niti A niti B, temveč D = D | A je napačen odgovor = - | Brez dvoma C = C
+Po mojem mnenju B = B
+A, bolje rečeno C = C | 2 milijona evrov ~ 2.000.000 € | enaindvajset ~ 21 | št. 5 ~ 5 | dve ~ 2
+minus pet ~ -5
 Je rdeče barve ~ rdeče barve | To je pes ~ pes | 5 kilometrov na uro ~ 5 km/h
 Da, seveda : yes | Da je rdeča : - | Ne : no | Odgovor je da : yes | Da in ne : -
 """,
     "sr": """
-Одговор је B = B | Тачан одговор је C = C | Није A, него B = B | Рекао бих C = C | A или B = - | B (погрешно) = -
-B, јер је плава = B | Ни A ни B, већ D = D | A је погрешан одговор = - | Без сумње C = C | По мом мишљењу B = B
+Одговор је B = B | Тачан одговор је C = C | Није A, него B = B | Рекао бих C = C | A или B = -
+B (погрешно) = -
+B, јер је плава = B | Ни A ни B, већ D = D | A је погрешан одговор = - | Без сумње C = C
+По мом мишљењу B = B
 A, боље речено C = C | 2 милиона евра ~ 2.000.000 € | двадесет један ~ 21 | двадесет и две ~ 22 | бр. 5 ~ 5
 То је пас ~ пас | минус пет ~ -5 | 5 километара на час ~ 5 км/ч | деведесет девет ~ 99
 Да, наравно : yes | Да је црвена : - | Не : no | Одговор је да : yes | Да и не : -
