@@ -14,6 +14,7 @@ from miniature.backbones import make_tokenizer, pretrain_language_model, pretrai
 from miniature.worlds.scenes import random_scene
 from ndino.formats.llava_json import write_conversations
 from ndino.formats.recipes import Recipe, load_recipe
+from ndino.languages.lexicon import lexicon
 from ndino.train.build import build_model
 from ndino.train.engine import run_stage
 from ndino.train.stage import Stage
@@ -32,7 +33,7 @@ class Backbones:
 def backbones(tmp_path_factory) -> Backbones:
     folder = tmp_path_factory.mktemp("backbones")
     rng = random.Random(0)
-    texts = [random_scene(rng).caption() for _ in range(50)]
+    texts = [random_scene(rng).caption(lexicon("it")) for _ in range(50)]
     tokenizer = make_tokenizer(iter(texts), folder / "language-model")
     pretrain_language_model(tokenizer, folder / "language-model", seed=0, steps=2, on_step=lambda *_: None)
     pretrain_tower(folder / "vision-tower", seed=0, steps=2, on_step=lambda *_: None)
@@ -57,7 +58,7 @@ def rows(tmp_path_factory) -> Path:
                 "image": f"{index}.png",
                 "conversations": [
                     {"from": "human", "value": "<image>\nChe cosa vedi?"},
-                    {"from": "gpt", "value": scene.caption()},
+                    {"from": "gpt", "value": scene.caption(lexicon("it"))},
                 ],
             }
         )
