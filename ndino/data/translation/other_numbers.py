@@ -38,7 +38,7 @@ _ROW = re.compile(r"\d+(?:[^\w\n/]{1,3}\d+)+")
 _LABELLED = re.compile(r"(?<!\w)([^\W\d_]\w*)(?:\s?[:=#]\s?|\s)(\d+)(?![\d\w])(?![.,]\d)")
 _HUNDRED, _CLOCK, _HOUR = 100, 12, 60
 _ENDS_CLAUSE = re.compile(r"[.!?:;()]")
-JOINED_WORDS = 3  # words of each part of an enumeration at most, after its number
+JOINED_WORDS = 4  # words between two numbers of an enumeration at most, beside the one that joins
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,15 @@ def swapped_numbers(source: str, target: str, said: SaidNumbers) -> bool:
     """Whether two numbers changed places where their order is pinned.
 
     Between two numbers are only signs, as in (3, 4) or 3:2; or the same word stands before each in both texts
-    (A: 3, B: 5); or they belong to the parts of an enumeration (3 dogs and 5 cats).
+    (A: 3, B: 5); or a word joins what they belong to (3 dogs and 5 cats, from 5 to 10).
     """
     if len(_ALL_DIGITS.findall(source)) >= 2 and (
         _rows_differ(source, target) or _labels_differ(source, target)
     ):
         return True
+    # Ten to five is "le cinque meno dieci".
+    if any(phrase in source.casefold() for phrase in said.source.before_hour):
+        return False
     return any(_turned(pair, target, said.target) for pair in _joined(source, said.source))
 
 
@@ -154,9 +157,9 @@ def _joined(source: str, words: Words) -> Iterator[tuple[NumberPlace, NumberPlac
         between = source[one.end : other.start]
         row = between.casefold().split()
         joins = [word for word in row if word.strip(",") in words.joining]
-        short = 0 < len(row) - len(joins) <= JOINED_WORDS and not _ENDS_CLAUSE.search(between)
-        listed = pinned and not joins and between.rstrip().endswith(",")
-        pinned = short and (listed or (len(joins) == 1 and row[-1] in words.joining))
+        short = len(row) - len(joins) <= JOINED_WORDS and not _ENDS_CLAUSE.search(between)
+        listed = pinned and not joins and re.search(r"\w,\s*\Z", between)
+        pinned = short and bool(listed or len(joins) == 1)
         if pinned and one.values.isdisjoint(other.values):
             yield one, other
 

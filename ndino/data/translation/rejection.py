@@ -14,11 +14,11 @@ step  reasons                                     checked by
       too long, translation too short, end lost,
       question mark lost, placeholder lost,
       number lost, number added, another number,
-      numbers changed places, another month, half
-      of the day lost, currency lost, percent sign
-      lost, minus lost, another scale word,
-      another script, not translated, another
-      language
+      numbers changed places, another month,
+      another weekday, half of the day lost,
+      currency lost, percent sign lost, minus
+      lost, another scale word, another script,
+      not translated, another language
 4     question not at the beginning, number of    `PAIR_CHECKS`, by `pair_rejections`: the line of a pair
       options differs, answer not at the end      (the paper's three checks, section 3.2)
 5     options no longer differ                    `pair_rejections`, for a line that passes step 4
@@ -49,7 +49,7 @@ from ndino.data.translation.checks.foreign import (
     not_translated,
     sentence_in_another_language,
 )
-from ndino.data.translation.checks.months import another_month
+from ndino.data.translation.checks.months import another_month, another_weekday
 from ndino.data.translation.checks.number_signs import lost_minus, lost_percent, other_scale
 from ndino.data.translation.checks.repetition import repeats
 from ndino.data.translation.checks.said_numbers import SaidNumbers, lost_currency
@@ -101,6 +101,7 @@ NUMBER_ADDED = "number added"
 OTHER_NUMBER = "another number"
 SWAPPED = "numbers changed places"
 OTHER_MONTH = "another month"
+OTHER_DAY = "another weekday"
 HALF_LOST = "half of the day lost"
 CURRENCY_LOST = "currency lost"
 PERCENT_LOST = "percent sign lost"
@@ -284,6 +285,7 @@ TEXT_CHECKS: tuple[tuple[str, TextCheck], ...] = (
     (OTHER_NUMBER, _has_another_number),
     (SWAPPED, _swaps_numbers),
     (OTHER_MONTH, lambda source, target, checks: another_month(source, target, checks.said)),
+    (OTHER_DAY, lambda source, target, checks: another_weekday(source, target, checks.said)),
     (HALF_LOST, lambda source, target, checks: lost_half(source, target, checks.said) is not None),
     (CURRENCY_LOST, _lost_a_currency),
     (PERCENT_LOST, lambda source, target, checks: lost_percent(source, target, checks.percent)),

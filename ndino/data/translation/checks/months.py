@@ -1,4 +1,4 @@
-"""The names of the months, for any language that Babel knows."""
+"""The names of months and weekdays, for any language that Babel knows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 def take_month(words: WordsLeft, values: Collection[Decimal], language: str) -> bool:
     """Take the name of the month with one of these numbers; False if there is none."""
-    names = [
-        name for value in values for form in FORMS for name in _names(language, form).get(int(value), ())
-    ]
+    known = [_names(language, "months", form) for form in FORMS]
+    names = [name for value in values for form in known for name in form.get(int(value), ())]
     for name in map(folded, names):
         if name and (place := words.place(name)) is not None:
             words.blank(place, len(name))
@@ -28,11 +27,9 @@ def take_month(words: WordsLeft, values: Collection[Decimal], language: str) -> 
     return False
 
 
-def months_in(text: str, language: str, *, short: bool = True) -> set[int]:
-    """The numbers of the months that a text names: "March", ``short`` also "Mar"; not the verb "march"."""
-    spelt = _spelt(language)
-    found = (spelt[word] for word in _WORD.findall(text) if word in spelt)
-    return {month for month, is_short in found if short or not is_short}
+def months_in(text: str, language: str) -> set[int]:
+    """The numbers of the months that a text names: "March", "Mar"; not the verb "march"."""
+    return _named(text, language, "months")
 
 
 def another_month(source: str, target: str, said: SaidNumbers) -> bool:
@@ -40,23 +37,39 @@ def another_month(source: str, target: str, said: SaidNumbers) -> bool:
 
     A month may become its number, and the number in a date a month.
     """
-    ours = months_in(source, said.source.code)
-    if not ours:
-        return False
-    # Abbreviations may be other words ("set", "ago"), so they only count for a month that the source names.
-    added = months_in(target, said.target.code, short=False) - ours
     in_dates = {int(number) for date in DATE.finditer(source) for number in re.findall(r"\d+", date[0])}
-    return bool(added - in_dates) and not ours <= months_in(target, said.target.code)
+    return bool(_exchanged(source, target, said, "months") - in_dates)
+
+
+def another_weekday(source: str, target: str, said: SaidNumbers) -> bool:
+    """Whether ``target`` names a day of the week that ``source`` does not name, for one that it does."""
+    return bool(_exchanged(source, target, said, "days"))
+
+
+def _exchanged(source: str, target: str, said: SaidNumbers, kind: str) -> set[int]:
+    """What ``target`` names beyond ``source``, if it lost something that ``source`` names."""
+    ours = _named(source, said.source.code, kind)
+    if not ours or ours <= _named(target, said.target.code, kind):
+        return set()
+    # Abbreviations may be other words ("set", "ago"), so they only count for what the source names.
+    return _named(target, said.target.code, kind, short=False) - ours
+
+
+def _named(text: str, language: str, kind: str, *, short: bool = True) -> set[int]:
+    """The numbers of the ``kind`` (months, days) that a text names, ``short`` also by their abbreviations."""
+    spelt = _spelt(language, kind)
+    found = (spelt[word] for word in _WORD.findall(text) if word in spelt)
+    return {number for number, is_short in found if short or not is_short}
 
 
 @cache
-def _names(language: str, form: str) -> Mapping[int, list[str]]:
-    """The names by month; not what all months have, such as 月."""
+def _names(language: str, kind: str, form: str) -> Mapping[int, list[str]]:
+    """The names by number; not what all have, such as 月."""
     locale = locale_of(language)
-    months = locale.months if locale else {}
+    known = getattr(locale, kind) if locale else {}
     names: dict[int, set[str]] = {}
     for context in ("format", "stand-alone"):
-        for number, name in (months.get(context, {}).get(form) or {}).items():
+        for number, name in (known.get(context, {}).get(form) or {}).items():
             # Catalan has "de març", and abbreviations may have a full stop.
             names.setdefault(number, set()).update(_WORD.findall(name)[-1:])
     used = Counter(name for words in names.values() for name in words)
@@ -64,11 +77,11 @@ def _names(language: str, form: str) -> Mapping[int, list[str]]:
 
 
 @cache
-def _spelt(language: str) -> Mapping[str, tuple[int, bool]]:
-    """The month that a spelling names, and whether it is short for it."""
+def _spelt(language: str, kind: str) -> Mapping[str, tuple[int, bool]]:
+    """What a spelling names, and whether it is short for it."""
     found: dict[str, tuple[int, bool]] = {}
     for form in FORMS:
-        for number, names in _names(language, form).items():
+        for number, names in _names(language, kind, form).items():
             for name in names:
                 found |= dict.fromkeys((name, name.capitalize(), name.upper()), (number, form != "wide"))
     return found

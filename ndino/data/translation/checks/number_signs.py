@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
-from ndino.data.translation.checks.said_numbers import SaidNumbers, Words
+from ndino.data.translation.checks.said_numbers import SaidNumbers, Words, cardinals, tokens
 from ndino.data.translation.kept_numbers import NUMBER, readings
 from ndino.data.translation.text_measures import says
 from ndino.languages.text import clean, without_accents
@@ -48,11 +48,14 @@ def other_scale(source: str, target: str, said: SaidNumbers) -> bool:
 
 def _scaled(text: str, words: Words) -> set[tuple[Decimal, int]]:
     """The values of the numbers that have scale words, with what these multiply by."""
+    found = tokens(text)
+    numbers = [(number.end(), readings(number[0])) for number in NUMBER.finditer(text)]
+    numbers += [(found[last].end, {value}) for _, last, value in cardinals(words.code).find(found)]
     return {
         (value, scale)
-        for number in NUMBER.finditer(text)
-        if (scale := words.scale_at(text, number.end())) > 1
-        for value in readings(number[0])
+        for end, values in numbers
+        if (scale := words.scale_at(text, end)) > 1
+        for value in values
     }
 
 

@@ -33,7 +33,7 @@ class Words:
         said: words and phrases beyond num2words' with their values: no, half, a dozen.
         minutes: those for the minutes of a time: a quarter, half.
         before_hour: words that count the minutes to the next hour.
-        parts_of_day: beginnings of words for a part of the day, beyond Babel's.
+        parts_of_day: beginnings of words for a part of the day, beyond Babel's, by half (am, pm).
         scales: words that multiply the number before them.
         joining: words that join the parts of an enumeration.
     """
@@ -42,7 +42,7 @@ class Words:
     said: Mapping[str, float] = field(default_factory=dict)
     minutes: Mapping[str, int] = field(default_factory=dict)
     before_hour: tuple[str, ...] = ()
-    parts_of_day: tuple[str, ...] = ()
+    parts_of_day: Mapping[str, Sequence[str]] = field(default_factory=dict)
     scales: Mapping[str, int] = field(default_factory=dict)
     joining: tuple[str, ...] = ()
 
@@ -57,7 +57,7 @@ class Words:
             {**words.get("number_words", {}), **said.get("words", {})},
             said.get("minutes", {}),
             tuple(said.get("before_hour", ())),
-            tuple(said.get("parts_of_day", ())),
+            said.get("parts_of_day", {}),
             {**reading.get("scales", {}), **words.get("scales", {})},
             tuple(words.get("joining", reading.get("joining", ()))),
         )

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 
-from ndino.data.translation.checks.said_numbers import Form, SaidNumbers, WordsLeft, folded, listed_forms
+from ndino.data.translation.checks.said_numbers import (
+    Form,
+    SaidNumbers,
+    Words,
+    WordsLeft,
+    folded,
+    listed_forms,
+)
 from ndino.languages.known.locales import locale_of
 
 # Words between the hour and the minutes: "le dieci meno un quarto".
@@ -108,20 +115,33 @@ def _take(words: WordsLeft, hours: list[Form], minutes: list[Form] | None) -> bo
 def lost_half(source: str, target: str, said: SaidNumbers) -> str | None:
     """The first time of ``source`` whose half of the day ``target`` lost (5:45 PM as 5:45), or None.
 
-    Hours in words are counted to twelve in many languages whatever the half, so they are not judged.
+    Also one that ``target`` puts into the other half, if ``source`` names only one. Hours in words are
+    counted to twelve in many languages whatever the half, so it need not be named beside them.
     """
-    for time in times_in(source, said.source.code):
-        found = digits_of(time, target) if time.half else None
-        if found and int(re.findall(r"\d+", found[0])[0]) % 24 != time.hour and not _names_half(target, said):
+    times = [time for time in times_in(source, said.source.code) if time.half]
+    halves = {time.hour >= 12 for time in times}
+    for time in times:
+        late = time.hour >= 12
+        found = digits_of(time, target)
+        on_24_hours = found and int(re.findall(r"\d+", found[0])[0]) % 24 == time.hour
+        if found and not on_24_hours and not _names_half(target, said.target, late):
+            return time.text
+        other = _names_half(target, said.target, not late) and not _names_half(target, said.target, late)
+        if len(halves) == 1 and other and not _names_half(source, said.source, not late):
             return time.text
     return None
 
 
-def _names_half(text: str, said: SaidNumbers) -> bool:
-    pattern = _halves(said.target.code)
-    words = "".join(f" {token}" for token in folded(text))
-    stems = (*_parts_of_day(said.target.code), *("".join(folded(stem)) for stem in said.target.parts_of_day))
-    return bool(pattern and pattern.search(text)) or any(stem in words for stem in stems)
+def _names_half(text: str, words: Words, late: bool) -> bool:
+    """Whether a text names the first half of the day, or, ``late``, the second."""
+    half = _half_of_day(words.code)[late]
+    if half and re.search(rf"(?<![^\W\d_])(?:{half})", text, re.IGNORECASE):
+        return True
+    said = "".join(f" {word}" for word in folded(text))
+    more = words.parts_of_day.get("pm" if late else "am", ())
+    return any(
+        stem in said for stem in (*_parts_of_day(words.code, late), *("".join(folded(one)) for one in more))
+    )
 
 
 def _periods(language: str) -> Mapping[str, set[str]]:
@@ -136,13 +156,14 @@ def _periods(language: str) -> Mapping[str, set[str]]:
 
 
 @cache
-def _parts_of_day(language: str) -> frozenset[str]:
-    """The last word of each name: morning, afternoon; of those in Latin letters from four letters on."""
+def _parts_of_day(language: str, late: bool) -> frozenset[str]:
+    """The last word of the name of each part of a half (afternoon, evening, night), from four letters on."""
     names = _periods(language)
-    last = {
-        folded(word)[-1] for name in names if name not in ("am", "pm") for word in names[name] if folded(word)
-    }
-    return frozenset(word for word in last if len(word) > 3 or not word.isascii())
+    parts = ("noon", "afternoon", "evening", "night") if late else ("midnight", "morning", "night")
+    words = [
+        word for name in names if name.rstrip("12") in parts for word in map(folded, names[name]) if word
+    ]
+    return frozenset(word[-1] for word in words if len(word[-1]) > 3 or not word[-1].isascii())
 
 
 @cache
@@ -154,6 +175,7 @@ def _noon_and_midnight(language: str) -> Mapping[int, list[Form]]:
     }
 
 
+@cache
 def _half_of_day(language: str) -> list[str]:
     """Expressions for the language's words for the two halves of the day: AM, am, a.m., A. M."""
     names = _periods(language)
@@ -163,12 +185,6 @@ def _half_of_day(language: str) -> list[str]:
     return [
         "|".join(r"\.?\s?".join(map(re.escape, word)) + r"\b\.?" for word in sorted(one)) for one in letters
     ]
-
-
-@cache
-def _halves(language: str) -> re.Pattern[str] | None:
-    halves = _half_of_day(language)
-    return re.compile(rf"(?<![^\W\d_])(?:{'|'.join(halves)})", re.IGNORECASE) if all(halves) else None
 
 
 @cache

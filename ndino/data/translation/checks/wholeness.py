@@ -11,6 +11,7 @@ from ndino.data.translation.text_measures import WORD, sentences, width
 _QUESTION = "?？؟՞፧"
 _END = re.compile(r"[.!?…。！？؟।:;][\"'»“”’)\]]*\Z")
 _TERMINATED = re.compile(r"[.!?…。！？][\"'»“”’)\]]*\Z")
+_ABBREVIATED = re.compile(r"\b(?:\w\.\s?){2,}\Z")  # p.m.
 # A sentence shorter than this may lose its full stop: `pair_line.as_written` sets it.
 SENTENCE_WORDS = 5
 WHOLE = 0.75  # share of its source's length from which on a text is whole, whatever its last word
@@ -33,7 +34,8 @@ def breaks_off(source: str, target: str, unfinished: Collection[str]) -> bool:
     Args:
         unfinished: such words of the target language: articles and the like, in small letters.
     """
-    if len(WORD.findall(source)) >= SENTENCE_WORDS and _TERMINATED.search(source) and not _END.search(target):
+    ends = _TERMINATED.search(source) and not _ABBREVIATED.search(source)
+    if len(WORD.findall(source)) >= SENTENCE_WORDS and ends and not _END.search(target):
         return True
     words = WORD.findall(target)
     # A source may end so too ("written by"), but then nothing is missing.
