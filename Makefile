@@ -129,9 +129,9 @@ family: setup ## submit the whole family as SLURM jobs (DRY_RUN=1 prints the gra
 status: ## show the family's jobs: state, step, loss, time left
 	@launch/status.sh
 
-stage-weights: setup ## download models and benchmarks to folders, for nodes without a network (MODELS= BENCHMARKS=)
+stage-weights: setup ## download models and benchmarks to folders, for nodes without a network (MODELS= BENCHMARKS= LANGUAGE=)
 	@$(PY) -m ndino cluster stage-weights launch/recipes/family.yaml $(call flag,--models,MODELS) \
-	  $(call flag,--benchmarks,BENCHMARKS)
+	  $(call flag,--benchmarks,BENCHMARKS) $(LANG_FLAG)
 
 debian-packages:
 	@missing=$$(for p in $(DEBIAN); do \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Score a model on the Italian tasks, measure its perplexity, or compare what has been scored.
+# Score a model on the tasks of a language, measure its perplexity, or compare what has been scored.
 #
 #   sbatch launch/evaluate.sh tasks PT+IT=runs/italian/mlp-pt-it/model
 #   sbatch launch/evaluate.sh perplexity PT+IT=runs/italian/mlp-pt-it/model
@@ -7,7 +7,7 @@
 #   sbatch launch/evaluate.sh report
 #
 # Results go to RUNS/eval, RUNS/ppl and RUNS/report; finished work is not repeated. Settings come from the environment
-# and then from launch/cluster.env: RUNS, BENCHMARKS, TASKS, PERPLEXITY_SETS, LIMIT, ...
+# and then from launch/cluster.env: RUNS, BENCHMARKS, LANGUAGE, TASKS, PERPLEXITY_SETS, LIMIT, ...
 
 #SBATCH --job-name=ndino-evaluate
 #SBATCH --nodes=1
@@ -42,6 +42,7 @@ what=$1
 shift
 name=${1:-}
 name=${name%%=*}
+[ "$what" = report ] || score_settings
 
 case $what in
   tasks)

@@ -7,7 +7,7 @@
 #   launch/status.sh               show progress
 #
 # A stage that fails cancels the jobs that need it; once the cause is fixed, the same command submits what is missing.
-# Settings come from the environment and then from launch/cluster.env: FAMILY, RUNS, ENGINE, ...
+# Settings come from the environment and then from launch/cluster.env: FAMILY, RUNS, ENGINE, LANGUAGE, ...
 set -euo pipefail
 me=family.sh
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -22,6 +22,7 @@ cd "$root"
 read_settings
 need_image "$IMAGE"
 need_image "$NATIVE_IMAGE"
+score_settings
 site=("$FAMILY" --runs "$RUNS" --engine "$ENGINE" --models "$MODELS")
 site+=(--language-model "$LANGUAGE_MODEL" --vision-tower "$VISION_TOWER")
 [ -z "${OVERRIDES:-}" ] || site+=(--overrides "$OVERRIDES")

@@ -207,6 +207,7 @@ REAL: dict[str, tuple[Callable[[pytest.FixtureRequest], None], str]] = {
     ),
     PARSERS["ndino train"].examples[-1]: (for_train, "runs/mlp/model/config.json"),
     PARSERS["ndino cluster family"].examples[0]: (nothing, ""),
+    PARSERS["ndino cluster questions"].examples[0]: (nothing, ""),
     PARSERS["ndino cluster status"].examples[0]: (nothing, ""),
     PARSERS["ndino cluster outcome"].examples[0]: (nothing, ""),
 }

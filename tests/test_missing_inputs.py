@@ -108,6 +108,7 @@ MISSING: dict[str, list[list[str]]] = {
     "ndino cluster outcome": [[NO, "--out", "out", *START]],
     "ndino cluster family": [[NO, *FAMILY, *NODES, *SUBMIT]],
     "ndino cluster status": [[NO, *FAMILY]],
+    "ndino cluster questions": [[NO]],
     "ndino cluster stage-weights": [[NO]],
 }
 COMMANDS = [(program, *arguments) for program, lines in MISSING.items() for arguments in lines]

@@ -11,6 +11,8 @@ die() {
 # The environment wins over launch/cluster.env.
 read_settings() {
   local file=${CLUSTER_ENV:-$root/launch/cluster.env} before
+  # Such as en_US:en. It is not ours but gettext's, and would win over the file's.
+  case ${LANGUAGE:-} in *[_:.]*) unset LANGUAGE ;; esac
   if [ -f "$file" ]; then
     # Remember the environment, except the paths that `module load` in the file extends. -g, because declare
     # inside a function is local.
@@ -26,9 +28,8 @@ read_settings() {
   fi
   : "${ENGINE:=llava-next}" "${DISTRIBUTED:=zero3}" "${DEVICE:=cuda}" "${IMAGE:=}" "${NATIVE_IMAGE:=}"
   : "${RUNS:=runs/italian}" "${FAMILY:=launch/recipes/family.yaml}" "${MODELS:=models}"
-  : "${BENCHMARKS:=benchmarks-data}" "${NODES:=2}" "${GPUS_PER_NODE:=4}" "${TASKS:=ndino-it}"
+  : "${BENCHMARKS:=benchmarks-data}" "${NODES:=2}" "${GPUS_PER_NODE:=4}"
   : "${LANGUAGE_MODEL:=models/Meta-Llama-3-8B}" "${VISION_TOWER:=models/clip-vit-large-patch14-336}"
-  : "${PERPLEXITY_SETS:=llava-bench-it=swap-uniba/WILD_IT mtvqa-it=swap-uniba/MTVQA_IT}"
   case $ENGINE in native | llava-next) ;; *) die "ENGINE=$ENGINE is unknown (remedy: native or llava-next)" ;; esac
   [ -f "$root/launch/accelerate/$DISTRIBUTED.yaml" ] ||
     die "DISTRIBUTED=$DISTRIBUTED has no file in launch/accelerate (remedy: ddp, zero2, zero3, zero3_offload or fsdp)"
@@ -88,6 +89,15 @@ python() {
     [ -x "$root/.venv/bin/python" ] || die "$root/.venv does not exist (remedy: make setup, or set NATIVE_IMAGE=)"
     "$root/.venv/bin/python" "$@"
   fi
+}
+
+# What models are scored on, where TASKS and PERPLEXITY_SETS do not say it: all in the languages of LANGUAGE or FAMILY.
+score_settings() {
+  local found tasks sets
+  [ -z "${TASKS:-}" ] || [ -z "${PERPLEXITY_SETS:-}" ] || return 0
+  found=$(python -m ndino cluster questions "$FAMILY" ${LANGUAGE:+--lang "$LANGUAGE"})
+  { read -r tasks && read -r sets; } <<<"$found"
+  : "${TASKS:=$tasks}" "${PERPLEXITY_SETS:=$sets}"
 }
 
 # submit NAME SCRIPT [SBATCH OPTIONS…] -- ARGUMENTS…: submit a script, print the job id.

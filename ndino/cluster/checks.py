@@ -23,7 +23,6 @@ from ndino.llava_next.arguments import in_half_precision, lacks_master_weights, 
 from ndino.train.manifest import identity
 from ndino.train.resuming.distribution import planned
 from ndino.train.resuming.run_folder import belongs_to, in_use, read_run, require_resumable
-from ndino.train.rows.context import beyond_context, indexes_at_hand, limit_above, stage_context
 from ndino.train.rows.steps import no_step
 from ndino.train.stage import (
     Stage,
@@ -236,6 +235,9 @@ def _rows(stage: Stage, allocation: Allocation, *, every_image: bool) -> Lines:
 
 
 def _context(stage: Stage, allocation: Allocation, engine: str) -> Lines:
+    # Imported late: it loads transformers, which help and plans need not wait for.
+    from ndino.train.rows.context import beyond_context, indexes_at_hand, limit_above, stage_context
+
     try:
         context = stage_context(stage)
     except ModelFolderError:  # `_folders` says so

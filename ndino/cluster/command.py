@@ -101,6 +101,15 @@ def add_arguments(parser: CommandParser) -> None:
         "--submit", action="store_true", help="check, then print the jobs to submit as shell words"
     )
 
+    questions = add(
+        "questions",
+        run_questions,
+        "print on which tasks and sets of answers models are scored in a language, a line each",
+        "launch/recipes/family.yaml --lang it,es",
+    )
+    _add_family(questions)
+    _add_languages(questions)
+
     status = add(
         "status",
         run_status,
@@ -116,6 +125,7 @@ def add_arguments(parser: CommandParser) -> None:
         "launch/recipes/family.yaml --models models --benchmarks benchmarks-data",
     )
     _add_family(stage_weights)
+    _add_languages(stage_weights)
     stage_weights.add_argument(
         "--benchmarks",
         type=Path,
@@ -150,6 +160,15 @@ def _add_family(command: CommandParser) -> None:
         default=Path("models"),
         metavar="FOLDER",
         help="folder of the downloaded models (default: %(default)s)",
+    )
+
+
+def _add_languages(command: CommandParser) -> None:
+    command.add_argument(
+        "--lang",
+        type=comma_separated,
+        metavar="CODES",
+        help="languages in which models are scored, such as es or it,es (default: those of FAMILY, else it)",
     )
 
 
@@ -256,6 +275,15 @@ def run_family(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_questions(args: argparse.Namespace) -> int:
+    from ndino.cluster import questions
+
+    codes = questions.languages_of(load_family(args.family), args.lang)
+    print(",".join(questions.task_groups(codes)))
+    print(" ".join(questions.perplexity_sets(codes)))
+    return 0
+
+
 def run_status(args: argparse.Namespace) -> int:
     from rich.console import Console
 
@@ -268,8 +296,13 @@ def run_status(args: argparse.Namespace) -> int:
 
 
 def run_staging(args: argparse.Namespace) -> int:
-    chosen = load_family(args.family).baselines
-    for item in staging.wanted(args.models, args.benchmarks, baselines=chosen):
+    from ndino.cluster import questions
+
+    chosen = load_family(args.family)
+    codes = questions.languages_of(chosen, args.lang)
+    for line in questions.how_to_make(codes):
+        print(line)
+    for item in staging.wanted(args.models, args.benchmarks, baselines=chosen.baselines, codes=codes):
         print(f"{item.source} -> {item.folder}")
         staging.fetch(item)
     return 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,9 +90,12 @@ def _task_problems(questions: EvaluationData) -> Iterator[str]:
     try:
         # lmms-eval prints warnings about its own tasks.
         with contextlib.redirect_stderr(io.StringIO()):
-            Benchmarks(questions.tasks, data=folder)
+            benchmarks = Benchmarks(questions.tasks, data=folder)
     except UserError as error:
         yield f"TASKS={','.join(questions.tasks)}: {error}; {STAGING} fetches those of ndino-it"
+        return
+    for note in benchmarks.notes:
+        print(f"TASKS={','.join(questions.tasks)}: {note}", file=sys.stderr)
 
 
 def _perplexity_problems(questions: EvaluationData) -> Iterator[str]:

@@ -7,8 +7,8 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,6 @@ from ndino.evaluation.tasks.readiness import (
     require_in_folder,
     require_on_hub,
 )
-from ndino.evaluation.tasks.templates import TEMPLATE_CODE
 from ndino.formats.hub_folders import content_key
 from ndino.formats.prompts import IMAGE_TOKEN
 from ndino.formats.questions.table import Questions, read_questions
@@ -77,7 +76,9 @@ class Benchmarks:
         cache: where ``datasets`` may cache what it has read of ``data``.
         limit: number of questions of each task, from the first; None for all.
         task_type: lmms-eval's name for the model's interface, ``simple`` or ``chat``.
-        only_with_data: leave out the tasks whose datasets are not in ``data``, with a note, unless all are.
+
+    Of a group in another language than Italian, tasks whose datasets are not in ``data`` are left out with a
+    note, unless all are: not every benchmark is published in every language.
 
     Raises:
         SetupError: a task is unknown, or a dataset is missing in ``data``, or on the hub without ``data``.
@@ -91,7 +92,6 @@ class Benchmarks:
         cache: Path | None = None,
         limit: int | None = None,
         task_type: str = "simple",
-        only_with_data: bool = False,
     ) -> None:
         self.data, self.cache, self.limit, self.task_type = data, cache, limit, task_type
         self.index = TaskIndex(names)
@@ -105,7 +105,7 @@ class Benchmarks:
         self._depends: dict[str, dict[str, Any]] = {}
         self.groups: dict[str, list[str]] = {}
         self.names = list(dict.fromkeys(task for name in names for task in self._expand(name)))
-        self._check_data(only_with_data)
+        self._check_data({*names})
 
     def _expand(self, name: str) -> list[str]:
         parts = self.index.parts(name)
@@ -132,27 +132,27 @@ class Benchmarks:
         found = self.index.config(name).get("metadata")
         return found if isinstance(found, dict) else {}
 
-    def _check_data(self, only_with_data: bool) -> None:
+    def _check_data(self, named: Set[str]) -> None:
         missing = missing_datasets(self._needed(), self.data or Path())
         if self.data is None:
             require_on_hub(missing)
             return
-        gone = {one.task for one in missing}
-        if not only_with_data or gone >= {*self.names}:
-            require_in_folder(missing, self.data)
-        elif gone:
-            self.names = [name for name in self.names if name not in gone]
-            self.groups = {
-                group: [name for name in names if name not in gone] for group, names in self.groups.items()
-            }
+        lacking = {one.task for one in missing}
+        with_data = {self.index.code(name) for name in self.names if name not in lacking}
+        optional = {one.task for one in missing if one.made and one.code in with_data} - named
+        require_in_folder([one for one in missing if one.task not in optional], self.data)
+        if optional:
+            self.names = [name for name in self.names if name not in optional]
+            for group, names in self.groups.items():
+                self.groups[group] = [name for name in names if name not in optional]
             self.notes += (left_out_note(missing, self.data),)
 
     def _needed(self) -> Iterator[NeededDataset]:
         for name in self.names:
             code, apart = self.index.code(name), self._metadata(name).get("not_on_hub", [])
             for place, dataset in enumerate(self._datasets[name]):
-                translated = not place and code not in (None, TEMPLATE_CODE)
-                yield NeededDataset(dataset, name, code, not translated and dataset not in apart)
+                one = NeededDataset(dataset, name, code, on_hub=dataset not in apart)
+                yield replace(one, on_hub=False) if one.made and not place else one
 
     def note_other_languages(self, names: Iterable[str]) -> None:
         """Note which of these tasks have questions that seem to be in another language."""

@@ -194,10 +194,11 @@ class Recipe:
 
 @dataclass(frozen=True, config=STRICT)
 class Family:
-    """Models by name, each a chain of recipe names; ``baselines`` are only evaluated, for comparison."""
+    """Models by name, each a chain of recipe names, and ``baselines``; scored in the ``languages``."""
 
     models: Annotated[dict[Name, Annotated[tuple[Name, ...], Field(min_length=1)]], Field(min_length=1)]
     baselines: tuple[Literal["mblip"], ...] = ()
+    languages: tuple[Name, ...] = ()
 
     def stages(self) -> list[tuple[str, ...]]:
         """The training runs: every prefix of every chain once, parents before children."""

@@ -141,3 +141,27 @@ def test_a_recipe_of_no_model_is_not_checked(family):
     path.write_text(yaml.safe_dump(content))
     family.change("long", data="nowhere.jsonl")
     assert "sbatch not found" in family.call("launch/family.sh").stderr
+
+
+def test_models_are_scored_in_the_languages_of_the_settings_or_of_the_familys_file(family, tmp_path):
+    write_benchmarks(tmp_path / "benchmarks", rows=4, code="es")
+    shutil.rmtree(tmp_path / "benchmarks" / "swap-uniba" / "MTVQA_ES")
+    del family.settings["PERPLEXITY_SETS"]
+    path = family.recipes / "family.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"languages": ["it", "es"]}))
+    # A desktop's LANGUAGE is gettext's.
+    left_out, no_slurm = family.call("launch/family.sh", LANGUAGE="en_US:en").stderr.splitlines()
+    assert left_out.startswith("TASKS=ndino-it,ndino-es: left out, since their data are not in ")
+    assert left_out.endswith(": mtvqa-es (swap-uniba/MTVQA_ES)") and "sbatch not found" in no_slurm
+    shutil.rmtree(family.runs / "family")
+    for name in ("swap-uniba", "crux82"):
+        shutil.rmtree(tmp_path / "benchmarks" / name)
+    no_tasks, no_answers = problems(family, LANGUAGE="es")
+    assert "TASKS=ndino-es: " in no_tasks and "no swap-uniba/OK-VQA_ES/ for the task ok-vqa-es, " in no_tasks
+    assert "PERPLEXITY_SETS: llava-bench-es=swap-uniba/WILD_ES: no data in " in no_answers
+
+
+def test_a_language_without_tasks_is_refused_before_anything_is_planned(family):
+    done = family.call("launch/family.sh", LANGUAGE="en")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("ndino cluster questions: language 'en': has no tasks without ")

@@ -89,7 +89,7 @@ def site(tmp_path) -> Iterator[str]:
 
 def gqa(folder: Path) -> tuple[staging.StagedRepository, staging.QuestionFile]:
     """What is fetched for GQA-it."""
-    items = staging.wanted(folder / "models", folder, baselines=())
+    items = staging.wanted(folder / "models", folder, baselines=(), codes=("it",))
     (images,) = [item for item in items if item.source == "lmms-lab/GQA"]
     (questions,) = [item for item in items if isinstance(item, staging.QuestionFile)]
     return images, questions
@@ -99,7 +99,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from ndino.cluster import staging
-for item in staging.wanted(Path("models"), Path(sys.argv[1]), baselines=()):
+for item in staging.wanted(Path("models"), Path(sys.argv[1]), baselines=(), codes=("it",)):
     if item.source == "lmms-lab/GQA":
         staging.fetch(item)
 """
@@ -113,10 +113,15 @@ def fetch_images(folder: Path, hub: str) -> subprocess.CompletedProcess:
 
 
 def test_every_data_set_of_the_tasks_is_fetched(tmp_path):
-    for item in staging.wanted(tmp_path / "models", tmp_path, baselines=()):
+    for item in staging.wanted(tmp_path / "models", tmp_path, baselines=(), codes=("it",)):
         item.folder.mkdir(parents=True)
         (item.folder / "file").touch()
     assert len(Benchmarks(["ndino-it"], data=tmp_path).names) == 7
+
+
+def test_of_benchmarks_in_another_language_only_gqas_images_are_on_the_hub(tmp_path):
+    items = staging.wanted(tmp_path / "models", tmp_path, baselines=(), codes=("es",))
+    assert [item.source for item in items if "models" not in item.folder.parts] == ["lmms-lab/GQA"]
 
 
 def test_what_is_fetched_for_gqa_is_what_its_task_reads(tmp_path, site, monkeypatch):

@@ -85,7 +85,7 @@ def add_arguments(parser: CommandParser) -> None:
         "--lang",
         type=comma_separated,
         metavar="CODES",
-        help="the tasks of these languages, such as es or it,es, for which --data has data",
+        help="the tasks of these languages, such as es or it,es",
     )
     add(
         "--data",
@@ -163,7 +163,6 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
             benchmarks = Benchmarks(
                 tasks,
                 data=options.data,
-                only_with_data=options.lang is not None,
                 cache=out / ".cache",
                 limit=options.limit,
                 task_type="simple" if model_class(backend).is_simple else "chat",

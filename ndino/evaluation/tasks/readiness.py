@@ -36,9 +36,14 @@ class NeededDataset:
     on_hub: bool
 
     @property
+    def made(self) -> bool:
+        """Whether the data commands make it: those of other languages than Italian are not published."""
+        return self.code not in (None, TEMPLATE_CODE)
+
+    @property
     def remedy(self) -> str:
         """How to get it."""
-        if self.code in (None, TEMPLATE_CODE):
+        if not self.made:
             return "as the task's README says"
         return f"with ndino data benchmarks --lang {self.code}, or ndino data native SET --lang {self.code}"
 

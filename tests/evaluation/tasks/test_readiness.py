@@ -78,16 +78,19 @@ def test_a_language_that_is_asked_for_as_a_whole_does_without_the_data_it_lacks(
     data = write_benchmarks(tmp_path / "data", rows=4, code="es")
     (data / "swap-uniba" / "MTVQA_ES").rename(tmp_path / "mtvqa")
     monkeypatch.chdir(data)
-    benchmarks = Benchmarks(["ndino-es"], data=data, only_with_data=True)
+    benchmarks = Benchmarks(["ndino-es"], data=data)
     assert len(benchmarks.names) == 6 and benchmarks.groups == {"ndino-es": benchmarks.names}
     assert benchmarks.notes == (
         f"left out, since their data are not in {data}: mtvqa-es (swap-uniba/MTVQA_ES)",
     )
     remedy = "ndino data benchmarks --lang es, or ndino data native SET --lang es"
     with pytest.raises(SetupError, match=rf"has no swap-uniba/MTVQA_ES/ for the task mtvqa-es .*{remedy}"):
-        Benchmarks(["ndino-es"], data=data)
+        Benchmarks(["ndino-es", "mtvqa-es"], data=data)
     with pytest.raises(SetupError, match=r"has no .*GQA/ for the task gqa-es, .*WILD_ES/"):
-        Benchmarks(["ndino-es"], data=tmp_path, only_with_data=True)
+        Benchmarks(["ndino-es"], data=tmp_path)
+    # What is published is not left out.
+    with pytest.raises(SetupError, match="has no swap-uniba/MTVQA_IT/ for the task mtvqa-it"):
+        Benchmarks(["mtvqa-it", "ndino-es"], data=data)
 
 
 def test_data_of_other_languages_are_not_looked_for_on_the_hub(tmp_path, monkeypatch):
