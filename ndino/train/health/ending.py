@@ -6,6 +6,7 @@ this module loads no PyTorch: jobs read the note on any node.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -26,13 +27,15 @@ def note_failure_of_job(out: Path, reason: str) -> None:
 
 
 def note_failure(out: Path, reason: str, *, repeats: bool = True) -> None:
-    """Note that training in ``out`` ended for ``reason``; does nothing if there is no such folder.
+    """Note that training in ``out`` ended for ``reason``; does nothing where that cannot be written.
 
     Args:
         repeats: whether the same would come again if training were started again.
     """
-    if out.is_dir():
-        write_json(out / FAILURE, {"reason": reason, "time": time.time(), "repeats": repeats})
+    # The disk may be full, which is then the reason, and must be said: not that it could not be noted.
+    with contextlib.suppress(OSError):
+        if out.is_dir():
+            write_json(out / FAILURE, {"reason": reason, "time": time.time(), "repeats": repeats})
 
 
 def note_error(out: Path, error: Exception) -> None:
