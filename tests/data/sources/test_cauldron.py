@@ -22,6 +22,7 @@ from ndino.data.translation import rejection
 from ndino.data.translation.engines.apertium import END, Apertium, _escape
 from ndino.evaluation.tasks import instructions
 from ndino.formats.llava_json import read_conversations
+from ndino.languages.language import language
 from tests.commands import data as main
 from tests.data.same import assert_same_folders
 from tests.data.samples.cauldron_samples import TWO_IMAGES, draw_image, pairs, row, write_samples, write_task
@@ -113,8 +114,13 @@ class TestWithApertium:
         def asked() -> set[str]:
             return set(log.read_bytes().decode().split("\0"))
 
+        labels = rejection.TextChecks(language("en")).labels
+
+        def sent(texts: set[str]) -> set[str]:
+            return {_escape(text, labels) + END for text in texts}
+
         assert start(tmp_path / "undisturbed").wait() == 0
-        everything = {_escape(text) + END for text in remembered(tmp_path / "undisturbed" / "memory.sqlite")}
+        everything = sent(remembered(tmp_path / "undisturbed" / "memory.sqlite"))
         assert len(everything) > 100 and everything <= asked()
         out, rng, kills = tmp_path / "killed", random.Random(os.urandom(4)), 0
         shard = out / "shards" / "00000-of-00001.partial"
@@ -129,7 +135,7 @@ class TestWithApertium:
                     break
                 time.sleep(0.01)
             returned = process.wait()
-            assert not asked() & {_escape(text) + END for text in known}
+            assert not asked() & sent(known)
             if returned == 0:
                 break
             assert returned == -signal.SIGKILL
