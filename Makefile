@@ -95,6 +95,7 @@ demo: setup ## train, score and compare the miniature family (FAST=1: a quick ru
 	@$(PY) -m miniature.demo --world "$(WORLD)" $(LANG_FLAG) $(if $(filter-out 0,$(FAST)),--fast) $(call flag,--seed,SEED) \
 	  $(call flag,--engine,ENGINE)
 
+data-demo: LANGUAGE_PACKAGES = $(if $(LANG_FLAG),$(shell $(PY) -m miniature.debian_packages "$(LANGUAGE)"))
 data-demo: setup debian-packages ## build, check and train on a small data set of every kind in LANGUAGE= (default it; OUT= SEED=)
 	@$(PY) -m miniature.data_demo $(LANG_FLAG) $(call flag,--out,OUT) $(call flag,--seed,SEED)
 
@@ -134,7 +135,7 @@ stage-weights: setup ## download models and benchmarks to folders, for nodes wit
 	  $(call flag,--benchmarks,BENCHMARKS) $(LANG_FLAG)
 
 debian-packages:
-	@missing=$$(for p in $(DEBIAN); do \
+	@missing=$$(for p in $(DEBIAN) $(LANGUAGE_PACKAGES); do \
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || printf ' %s' $$p; done); \
 	  if [ -z "$$missing" ]; then :; \
 	  elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

@@ -1,0 +1,71 @@
+"""The demo in other languages than Italian: data, a few steps, tasks, perplexity, report; with one model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from miniature import demo
+from miniature.worlds import drawn
+from ndino.cli import main as ndino
+from ndino.formats.llava_json import read_conversations
+from ndino.formats.recipes import Family
+from ndino.languages.lexicon import lexicon
+from tests.languages.copies import language_file
+
+TASKS = ("gqa", "ok-vqa", "seedbench", "mtvqa", "exams-v", "pope", "llava-bench")
+
+
+def logged(folder: Path, task: str) -> list[dict]:
+    return [json.loads(line) for line in (folder / f"{task}.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("code", ["es", "ca"])
+def test_a_language_goes_from_its_words_to_its_report(code, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "FAST_STEPS", 2)
+    monkeypatch.setattr(drawn, "FAST_TRAINING_SCENES", 40)
+    monkeypatch.setattr(drawn, "FAST_TEST_SCENES", 12)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    family = Family(models={"IT": ("mlp", "it")})
+    for job in demo.plan(tmp_path, family, world="drawn", lang=code, seed=1, fast=True):
+        if job.name != "tasks, part 2 of 2":  # of other models
+            job.run(lambda *_: None, *job.arguments)
+    assert ndino(["report", str(tmp_path)]) == 0
+
+    scores = json.loads((tmp_path / "report" / "summary.json").read_text(encoding="utf-8"))
+    kinds = {"captions", "colour", "place", "count", "fruit"}
+    assert set(scores["models"]["IT"]) == {f"{task}-{code}" for task in TASKS} | kinds
+    assert set(scores["perplexity"]["IT"]) == {f"llava-bench-{code}", f"mtvqa-{code}"}
+    words, folder = lexicon(code), tmp_path / "eval" / "IT"
+    colours, counts = logged(folder, "colour"), logged(folder, "count")
+    assert {row["target"] for row in colours} <= {*words.colours.values()}
+    assert all(row["question"].startswith(words.colour_question.partition("{")[0]) for row in colours)
+    # Where there is a number, some annotators write digits, which count as well.
+    assert {row["target"][0] for row in counts} <= {*words.numbers}
+    assert {row["target"] for row in logged(folder, f"pope-{code}")} == {words.yes, words.no}
+    assert f"POPE-{code.upper()}" in (tmp_path / "report" / "tables.md").read_text(encoding="utf-8")
+
+
+def test_a_language_needs_its_file_alone(tmp_path, monkeypatch):
+    (tmp_path / "languages").mkdir()
+    language_file(monkeypatch, tmp_path / "languages", "q-m", like="es")
+    monkeypatch.setattr(drawn, "FAST_TRAINING_SCENES", 40)
+    demo.make_world(lambda *_: None, tmp_path / "data", "drawn", "q-m", 1, True)
+    kinds = json.loads((tmp_path / "data" / "benchmarks" / "kinds.json").read_text(encoding="utf-8"))
+    assert set(kinds) == {"gqa-q-m", "ok-vqa-q-m"}
+    assert (tmp_path / "data" / "benchmarks" / "swap-uniba" / "POPE_Q-M").is_dir()
+    asked = {row.turns[0].text.split("\n")[1] for row in read_conversations(tmp_path / "data" / "it.jsonl")}
+    assert lexicon("es").count_question in asked
+
+
+def test_what_a_language_lacks_is_named_before_anything_is_made(tmp_path, monkeypatch, capsys):
+    (tmp_path / "languages").mkdir()
+    language_file(monkeypatch, tmp_path / "languages", "q-n", like="es", without=("reading", "miniature"))
+    for lang, said in (("q-n", "miniature is missing"), ("xx", "not among ca, en, es, it")):
+        out = tmp_path / lang
+        assert demo.main(["--fast", "--lang", lang, "--out", str(out)]) == 1
+        told = capsys.readouterr().err
+        assert told.startswith(f"demo: language '{lang}': {said}") and "remedy: " in told
+        assert told.count("\n") == 1 and not (out / "data").exists()
