@@ -8,8 +8,8 @@ from miniature.debian_packages import packages_of
 
 KNOWN = [
     "apertium", "apertium-eng-spa", "apertium-eng-cat", "apertium-cat-ita", "apertium-spa-ita",
-    "apertium-eu-en", "apertium-dev", "tesseract-ocr", "tesseract-ocr-spa", "tesseract-ocr-cat", "tesseract-ocr-ita",
-    "tesseract-ocr-eus", "tesseract-ocr-deu",
+    "apertium-eu-en", "apertium-dev", "tesseract-ocr", "tesseract-ocr-spa", "tesseract-ocr-cat",
+    "tesseract-ocr-ita", "tesseract-ocr-eus", "tesseract-ocr-deu",
 ]  # fmt: skip
 
 
