@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from ndino.languages.known.locales import locale_of
@@ -54,16 +54,32 @@ def in_language(text: str, wanted: str) -> bool:
     letters = [letter for letter in text if letter.isalpha()]
     if scripts and sum(script_of(letter) in (None, *scripts) for letter in letters) * 2 < len(letters):
         return False
+    return other_language(prose(text), wanted) is None
+
+
+@lru_cache(maxsize=4096)
+def language_of(text: str, wanted: str, *, least: int = ODDS[0][0]) -> str | None:
+    """The language of a text, ``wanted`` or another one; None where it cannot be told.
+
+    Numbers and names do not count, as in `in_language`. A text of fewer than ``least`` letters is not judged,
+    nor one of which a second language is nearly as probable. docs/evaluation.md says how often this is right.
+    """
+    plain = prose(text)
+    if sum(map(str.isalpha, plain)) < least or not is_known(wanted):
+        return None
+    (language, best), (_, second) = _identifier(tuple(sorted({*RIVALS, wanted}))).rank(plain)[:2]
+    return language if best >= ODDS[0][1] * second else None
+
+
+def prose(text: str) -> str:
+    """A text without numbers and without words that have a capital inside a sentence, which are names."""
     words = text.split()
-    if not words:
-        return True
-    before = [".", *words[:-1]]
     plain = [
         word
-        for word, last in zip(words, before, strict=True)
+        for word, last in zip(words, [".", *words], strict=False)
         if not word.lstrip("([«“\"'").istitle() or last[-1] in ".!?:"
     ]
-    return other_language(re.sub(r"\d+", " ", " ".join(plain)), wanted) is None
+    return re.sub(r"\d+", " ", " ".join(plain))
 
 
 def rival_of(text: str, wanted: str) -> tuple[str, float]:

@@ -44,6 +44,13 @@ METRIC_NAMES = {
     "pope_accuracy": "accuracy",
     "chrf": "chrF",
 }
+# The metrics that say in which language long answers are, and what a cell calls them.
+LANGUAGE_SHARES = {
+    "in_language": "in its language",
+    "in_english": "English",
+    "in_other_language": "other",
+    "language_undecided": "undecided",
+}
 COLUMNS = 4  # tasks per table of other tasks; more would not fit a page or a terminal
 
 
@@ -122,6 +129,9 @@ def _score_cell(entry: Mapping[str, Any], better_than: tuple[str, ...]) -> Cell:
         ]
     if entry["blank"] is not None:
         details.append(f"blank {percent(entry['blank'])}")
+    if LANGUAGE_SHARES.keys() <= entry.keys():
+        shares = ", ".join(f"{name} {percent(entry[metric])}" for metric, name in LANGUAGE_SHARES.items())
+        details.append(f"answers: {shares}")
     if better_than:
         details.append(f"* better than {', '.join(better_than)}")
         details += filter(None, [but_doubtful(entry)])
@@ -189,6 +199,13 @@ def score_table(summary: Summary, key: str, title: str, tasks: Iterable[str]) ->
         if any(task in entries for task in present)
     )
     legend = score_legend(summary) + alike_note(rows)
+    entries = (entries[task] for entries in summary["models"].values() for task in present if task in entries)
+    if any(LANGUAGE_SHARES.keys() <= entry.keys() for entry in entries):
+        legend += (
+            "answers: the shares of long ones in the task's language, in English and in another, and "
+            "undecided where that cannot be told. Answers of a word or two are not judged, here or in other "
+            "tasks: they are too little to tell a language by.",
+        )
     missing = [task.upper() for task in tasks if task not in found]
     if missing:
         legend += (f"Not run: {', '.join(missing)}.",)

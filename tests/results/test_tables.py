@@ -72,6 +72,20 @@ def test_column_heads_name_metric_n_and_majority(summary):
     ]
 
 
+def test_long_answers_say_in_which_language_they_are(small_run):
+    shares = {"in_language": 0.6, "in_english": 0.25, "in_other_language": 0.05, "language_undecided": 0.1}
+    for model in ("IT", "PT+IT"):
+        extra = shares if model == "IT" else None
+        write_task(small_run / "eval" / model, "llava-bench-it", [0.5] * 20, metric="chrf", extra=extra)
+    summary = build_summary(read_run(small_run))
+    said = "answers: in its language 60.0, English 25.0, other 5.0, undecided 10.0"
+    assert said in cell(summary, "others-1", "IT", "LLAVA-BENCH-IT").details
+    # Results of an earlier version do not have it.
+    assert not any("answers" in line for line in cell(summary, "others-1", "PT+IT", "LLAVA-BENCH-IT").details)
+    legends = {key: " ".join(table(summary, key).legend) for key in ("others-1", "table-5")}
+    assert ["too little to tell a language by" in legend for legend in legends.values()] == [True, False]
+
+
 def test_tasks_that_were_not_run_are_named(summary):
     assert table(summary, "table-5").legend[-1] == "Not run: SEEDBENCH-IT, POPE-IT."
 

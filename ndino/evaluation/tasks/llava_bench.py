@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ndino.evaluation.tasks.benchmark_task import BenchmarkTask
 from ndino.evaluation.tasks.preparation import Document, prepare
-from ndino.evaluation.tasks.scores import score_long_answer
+from ndino.evaluation.tasks.scores import score_language, score_long_answer
 
 if TYPE_CHECKING:
     from ndino.evaluation.tasks.benchmark_task import Rows
@@ -25,4 +25,7 @@ class LlavaBench(BenchmarkTask):
         return doc["question"]
 
     def process_results(self, doc: Document, results: Sequence[str]) -> dict[str, Any]:
-        return score_long_answer(results[0], doc["gpt_answer"])
+        return {
+            **score_long_answer(results[0], doc["gpt_answer"]),
+            **score_language(results[0], self.code),
+        }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ndino.evaluation.lmms_eval_adapter.metrics import exact_match_ignoring_case_and_punctuation
 from ndino.languages.answers import reader
+from ndino.languages.identify import language_of
 from ndino.languages.text import clean
 
 if TYPE_CHECKING:
@@ -82,6 +83,21 @@ def score_long_answer(answer: str, reference: str) -> dict[str, float]:
     score = 0.0 if empty else _chrf().sentence_score(said, [wanted]).score / 100
     # Rounding can push sacrebleu's average slightly above 1.
     return {"chrf": min(1.0, score), "unparseable": float(empty)}
+
+
+def score_language(answer: str, code: str) -> dict[str, float]:
+    """In which language a long answer is: one of ``in_language``, ``in_english``, ``in_other_language`` and
+    ``language_undecided`` is 1.
+
+    For long answers only: of single words it cannot be told (`ndino.languages.identify.language_of`).
+    """
+    found = language_of(answer, code)
+    return {
+        "in_language": float(found == code),
+        "in_english": float(found == "en" and code != "en"),
+        "in_other_language": float(found not in (None, "en", code)),
+        "language_undecided": float(found is None),
+    }
 
 
 @lru_cache(maxsize=1)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
+
 from lmms_eval.api.task import ConfigurableTask
 
 from ndino.cli import main
+from ndino.common.files import write_json
 from ndino.common.images import READING_VERSION
 from ndino.evaluation import benchmarks
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
@@ -87,3 +90,23 @@ def test_answers_to_images_that_open_differently_now_are_asked_again(
     assert run("--tasks", "pope-it") == 0
     assert f"pope-it: stale and made again, {changed}" in capsys.readouterr().err
     assert results(folder)["tasks"]["pope-it"]["depends"]["task"]["images"] == 99
+
+
+def test_kept_long_answers_are_told_their_language(run, tmp_path, benchmark_folder):
+    folder = tmp_path / "eval" / "it"
+    assert run("--tasks", "llava-bench-it") == 0
+    made, rows = results(folder), log(folder / "llava-bench-it.jsonl")
+    entry = made["tasks"]["llava-bench-it"]
+    shares = {name for name in entry["metrics"] if "language" in name or name == "in_english"}
+    assert len(shares) == 4 and sum(entry["metrics"][name] for name in shares) == 1
+    # As an earlier version left them.
+    older = json.loads(json.dumps(entry))
+    for part in ("metrics", "errors", "majority"):
+        older[part] = {name: value for name, value in entry[part].items() if name not in shares}
+    older["depends"]["task"]["definition"] = "without them"
+    write_json(folder / "results.json", {**made, "tasks": {"llava-bench-it": older}})
+    kept = [{**row, "metrics": {"chrf": row["metrics"]["chrf"], "unparseable": 0.0}} for row in rows]
+    (folder / "llava-bench-it.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in kept))
+    assert main(["rescore", str(folder), "--data", str(benchmark_folder)]) == 0
+    assert results(folder)["tasks"]["llava-bench-it"] == entry
+    assert log(folder / "llava-bench-it.jsonl") == rows

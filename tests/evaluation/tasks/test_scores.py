@@ -7,6 +7,7 @@ from ndino.evaluation.tasks.scores import (
     contains_text,
     exact_match,
     same_answer,
+    score_language,
     score_letter,
     score_long_answer,
     score_short_answer,
@@ -74,3 +75,23 @@ def test_a_long_answer_shares_from_nothing_to_everything_with_its_reference():
     assert score_long_answer(reference, reference) == {"chrf": 1.0, "unparseable": 0.0}
     assert 0 < score_long_answer("Un gatto.", reference)["chrf"] < 1
     assert score_long_answer(" …", reference) == {"chrf": 0.0, "unparseable": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "metric"),
+    [
+        ("Nella foto si vede una donna che cammina con il suo cane lungo la spiaggia.", "it", "in_language"),
+        ("The photo shows a woman who is walking along the beach with her dog.", "it", "in_english"),
+        ("The photo shows a woman who is walking along the beach with her dog.", "en", "in_language"),
+        ("En la foto se ve a una mujer que pasea con su perro por la playa.", "it", "in_other_language"),
+        ("En la foto se ve a una mujer que pasea con su perro por la playa.", "es", "in_language"),
+        ("Una spiaggia.", "it", "language_undecided"),
+        ("Monte Bianco, Courmayeur, Valle d'Aosta, 4.810 m", "it", "language_undecided"),
+        ("", "it", "language_undecided"),
+        # A language that cannot be told from others.
+        ("Te foto si viôt une femine che e cjamine cul so cjan su pe splaze.", "fur", "language_undecided"),
+    ],
+)
+def test_the_language_of_a_long_answer(answer, code, metric):
+    scores = score_language(answer, code)
+    assert [name for name, score in scores.items() if score] == [metric] and sum(scores.values()) == 1
