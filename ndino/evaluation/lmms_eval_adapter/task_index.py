@@ -15,7 +15,7 @@ from ndino.common.errors import UsageError, UserError, reason_of, remedy_for, wi
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.lmms_eval_adapter.local_rows import task_of_rows
-from ndino.evaluation.tasks.templates import TEMPLATE_CODE, languages_to_write, write_tasks
+from ndino.evaluation.tasks.templates import TEMPLATE_CODE, TEMPLATES, languages_to_write, write_tasks
 from ndino.formats.questions.table import Questions
 
 if TYPE_CHECKING:
@@ -31,23 +31,20 @@ REALLY_CLOSE = 0.8
 class TaskIndex:
     """lmms-eval's tasks, at least those that ``names`` need.
 
-    Those of other languages than Italian are written when they are named, to a temporary folder, so that they
-    are always those of today's templates.
+    Our own are read from ``tasks_it/`` itself, which fits our code also where lmms-eval is an older image's;
+    set-up lays them over lmms-eval for its own command line. Those of other languages than Italian are
+    written when they are named, to a temporary folder, so that they are always those of today's templates.
 
     Raises:
-        SetupError: our tasks are not laid over lmms-eval.
         LanguageError: the file of a language lacks what its tasks need.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         import lmms_eval.tasks
 
-        laid = Path(lmms_eval.tasks.__file__).parent / OUR_FOLDER
-        if not laid.is_dir():
-            raise SetupError("our tasks are not laid over lmms-eval (remedy: make setup)")
         # Folder of tasks -> code of their language.
-        self._ours = {laid: TEMPLATE_CODE}
-        self.manager = _manager([laid])
+        self._ours = {TEMPLATES: TEMPLATE_CODE}
+        self.manager = _manager([*self._ours])
         if written := languages_to_write(names, self.manager.task_index):
             folder = Path(tempfile.mkdtemp(prefix="ndino-tasks-"))
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
@@ -55,6 +52,8 @@ class TaskIndex:
             self.manager = _manager([*self._ours])
         if not all(name in self.manager.task_index for name in names):
             self.manager = _manager([*self._ours], others=True)
+            # lmms-eval's own folders go before ours.
+            self._ours[Path(lmms_eval.tasks.__file__).parent / OUR_FOLDER] = TEMPLATE_CODE
 
     def config(self, name: str) -> dict[str, Any]:
         """The YAML of a task or group, its includes resolved; functions are not imported."""

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ndino.common.errors import UsageError
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.surroundings import task_environment
 from ndino.evaluation.lmms_eval_adapter.task_index import TaskIndex
+from ndino.evaluation.tasks.templates import TEMPLATES
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +20,14 @@ def test_our_tasks_alone_are_indexed_where_they_suffice(index):
     assert "pope-it" in index.manager.task_index and "pope" not in index.manager.task_index
 
 
+def test_our_tasks_are_those_of_our_code_and_not_those_laid_over_lmms_eval(index):
+    assert Path(index.manager.task_index["pope-it"]["yaml_path"]) == TEMPLATES / "pope_it" / "pope_it.yaml"
+    assert index.code("pope-it") == index.code("pope_full-it") == "it"
+
+
 def test_others_are_indexed_where_one_is_named():
     index = TaskIndex(["pope-it", "pope"])
-    assert index.is_ours("pope-it") and not index.is_ours("pope")
+    assert index.code("pope-it") == "it" and not index.is_ours("pope")
 
 
 def test_a_group_has_parts_and_a_task_has_none(index):

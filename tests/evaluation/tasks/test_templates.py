@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from ndino.evaluation.benchmarks import Benchmarks
+from ndino.evaluation.tasks.pope import Pope
 from ndino.evaluation.tasks.templates import TEMPLATES, write_tasks
+from ndino.languages.language import codes, language
 from tests.evaluation.answerer import Answerer, guess, see
 from tests.evaluation.benchmarks import write_benchmarks
 from tests.languages.copies import language_file
@@ -77,13 +79,36 @@ def test_files_written_for_lmms_evals_own_command_line_name_the_templates_langua
     assert not any(word in texts for word in ("-it\n", "_IT", "_it_", '"it"'))
 
 
+def test_lmms_evals_own_task_manager_finds_the_written_tasks(tmp_path):
+    from lmms_eval.tasks import TaskManager
+    from lmms_eval.utils import load_yaml_config
+
+    manager = TaskManager("WARNING", include_path=str(write_tasks("es", tmp_path)), include_defaults=False)
+    assert manager.all_groups == ["ndino-es", "pope_full-es"]
+    assert manager.all_subtasks == sorted(f"{name}-es" for name in (*TASKS, *PARTS))
+    config = load_yaml_config(manager.task_index["gqa-es"]["yaml_path"], mode="full")
+    assert config["doc_to_text"]({"sent": "¿Qué?"}) == "¿Qué?\nResponde con una sola palabra o frase."
+
+
+@pytest.mark.parametrize("code", [code for code in codes() if "reading" in language(code).words])
+def test_yes_and_no_of_every_language_are_read_in_its_tasks(code):
+    task, words = Pope(code), language(code)
+    said = {
+        gold: [
+            task.process_results({"answer": gold}, [each])["robust"] for each in (words.yes[0], words.no[0])
+        ]
+        for gold in (words.yes[0], words.no[0])
+    }
+    assert [*said.values()] == [[1, 0], [0, 1]]
+    assert task.doc_to_text({"question": "?"}).startswith("?\n")
+
+
 def test_what_the_data_commands_write_is_where_the_tasks_look():
     from ndino.data.io.evaluation_folders import SETS
     from ndino.evaluation.tasks.exams_v import ExamsV
     from ndino.evaluation.tasks.llava_bench import LlavaBench
     from ndino.evaluation.tasks.mtvqa import Mtvqa
     from ndino.evaluation.tasks.ok_vqa import OkVqa
-    from ndino.evaluation.tasks.pope import Pope
     from ndino.evaluation.tasks.seed_bench import SeedBench
 
     tasks = {
