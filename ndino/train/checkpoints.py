@@ -23,7 +23,7 @@ from ndino.common.files import follow_umask, write_json
 from ndino.common.parsing import read_json
 from ndino.train.health.ending import compared_by_job
 from ndino.train.resuming.distribution import Distribution, inferred
-from ndino.train.stage import StageError
+from ndino.train.stage import RefusedStartError
 
 # In a checkpoint: its files, {"files": {name: {"bytes": 7, "crc32": 1}}, "written_by": {"kind": "zero3",
 # "ranks": 8}}. An earlier version wrote {name: bytes}.
@@ -52,7 +52,7 @@ def settle_checkpoints(folder: Path) -> None:
     Only one rank may call this.
 
     Raises:
-        StageError: checkpoints were finished and none of them is sound; nothing is changed then.
+        RefusedStartError: checkpoints were finished and none of them is sound; nothing is changed then.
     """
     found = checkpoints_of(folder)
     faults = {step: fault for step, path in found.items() if (fault := fault_of(path)) is not None}
@@ -75,7 +75,7 @@ def require_one_usable(folder: Path) -> None:
     """Check that a run which has finished checkpoints can be resumed from one, by their files' sizes.
 
     Raises:
-        StageError: it has finished checkpoints, and all of them are damaged.
+        RefusedStartError: it has finished checkpoints, and all of them are damaged.
         OSError: as `is_complete`.
     """
     faults = {step: fault_of(path) for step, path in checkpoints_of(folder).items()}
@@ -93,7 +93,7 @@ def _require_none_lost(folder: Path, faults: Mapping[int, str | None]) -> None:
     if lost:
         newest = max(lost)
         others = f", and so is every older one ({len(lost) - 1})" if len(lost) > 1 else ""
-        raise StageError(
+        raise RefusedStartError(
             f"{found[newest]}: damaged: {faults[newest]}{others}; training does not start over by itself "
             f"(remedy: put a good copy of a checkpoint back under its name in {folder}, or give another "
             "--out to start over)"

@@ -33,6 +33,10 @@ class StageError(UserError):
     """A stage that cannot run; the message says what to change."""
 
 
+class RefusedStartError(StageError):
+    """A start that the run in its folder does not allow: it changes no file, and the run has not failed."""
+
+
 class StageStopped(Stopped):
     """A signal ended training before its last step; rerun to resume from the checkpoint that was saved."""
 

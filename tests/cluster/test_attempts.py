@@ -19,7 +19,7 @@ from ndino.train.health import ending
 from ndino.train.health.ending import note_failure
 from ndino.train.health.ranks import ending_together
 from ndino.train.resuming.run_folder import write_run
-from ndino.train.stage import StageError, StageStopped
+from ndino.train.stage import RefusedStartError, StageError, StageStopped
 from tests.cluster.conftest import ROOT, Site
 
 FINISHED, FAILED, RESUME = AttemptOutcome
@@ -123,6 +123,7 @@ def test_an_error_that_a_rank_explains_is_noted_for_its_job(tmp_path, a_job):
         (PermissionError(13, "Permission denied", "rows.jsonl"), "rows.jsonl: ", False),
         (RuntimeError("CUDA error"), "RuntimeError: CUDA error", False),
         (StageStopped("stopped"), None, None),
+        (RefusedStartError("holds another run"), None, None),
     ],
 )
 def test_whatever_ends_a_start_of_a_run_is_noted_for_the_page(tmp_path, error, reason, repeats, begun):

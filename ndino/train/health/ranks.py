@@ -12,8 +12,8 @@ import torch.distributed as dist
 
 from ndino.common.errors import Stopped, UserError, reason_of
 from ndino.train.health.ending import note_error, note_failure_of_job
-from ndino.train.resuming.run_folder import RUN, AnotherRunError
-from ndino.train.stage import StageError, StageStopped
+from ndino.train.resuming.run_folder import RUN
+from ndino.train.stage import RefusedStartError, StageError, StageStopped
 
 Value = TypeVar("Value")
 
@@ -82,7 +82,7 @@ def ending_together(out: Path) -> Iterator[None]:
         raise
     except BaseException as error:
         lost = _lost_ranks(error)
-        ours = (out / RUN).is_file() and not isinstance(error, AnotherRunError)
+        ours = (out / RUN).is_file() and not isinstance(error, RefusedStartError)
         if isinstance(error, Exception) and not lost and ours:
             note_error(out, error)
         elif isinstance(error, UserError) and not lost:

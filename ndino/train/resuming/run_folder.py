@@ -35,7 +35,7 @@ from ndino.train.checkpoints import (
 from ndino.train.health.ending import FAILURE
 from ndino.train.manifest import differences
 from ndino.train.resuming.distribution import Distribution, resumes, way_out
-from ndino.train.stage import StageError, is_first_rank
+from ndino.train.stage import RefusedStartError, StageError, is_first_rank
 
 RUN = "run.json"
 LOCK = ".lock"  # in a run's folder: who holds it, as "PID HOST"
@@ -53,10 +53,6 @@ _BUSY = "another process is at work in the run's folder (remedy: wait for it)"  
 
 class RunInUseError(StageError):
     """Another process holds the run's folder."""
-
-
-class AnotherRunError(StageError):
-    """The folder holds another run, which this start must not change."""
 
 
 @contextlib.contextmanager
@@ -218,14 +214,14 @@ def belongs_to(out: Path, run: Mapping[str, Any]) -> bool:
     """Whether ``out`` holds this run, as far as the result depends on it; False when it holds none.
 
     Raises:
-        AnotherRunError: it holds a different run.
+        RefusedStartError: it holds a different run.
         StageError: it holds an unknown run, or run.json is broken.
         OSError: run.json may not be read.
     """
     if (held := read_run(out)) is None:
         return False
     if differing := differences(held, run):
-        raise AnotherRunError(
+        raise RefusedStartError(
             f"{out}: holds a run with another {' and another '.join(differing)} "
             "(remedy: put this back to resume; or remove the folder or choose another --out to start over)"
         )
@@ -242,7 +238,7 @@ def require_resumable(out: Path, now: Distribution, *, converts: bool = True) ->
         converts: as of `resumes`.
 
     Raises:
-        StageError: they cannot, and the message says which ranks can; or every checkpoint is damaged.
+        RefusedStartError: they cannot, and the message says which ranks can; or every checkpoint is damaged.
     """
     require_one_usable(out)
     checkpoint = newest_complete_checkpoint(out)
@@ -250,7 +246,7 @@ def require_resumable(out: Path, now: Distribution, *, converts: bool = True) ->
         return
     held_run = read_run(out) or {}
     if "engine" in held_run and not held_run.items() >= IN_RANDOM_ORDER.items():
-        raise StageError(
+        raise RefusedStartError(
             f"{checkpoint}: an earlier version began this run in batches grouped by length; rows are now in "
             "random order (remedy: choose another --out to start over, or resume it with that version)"
         )
@@ -260,7 +256,7 @@ def require_resumable(out: Path, now: Distribution, *, converts: bool = True) ->
         return
     if resumes(held, now, converts=converts):
         return
-    raise StageError(
+    raise RefusedStartError(
         f"{checkpoint}: was written by {held}; {now} cannot read its optimiser's state (remedy: resume with "
         f"{way_out(held, converts=converts)}, or choose another OUT= to start over)"
     )
