@@ -116,6 +116,11 @@ class Probes:
             if words := self._words(name):
                 forms = (said for word in words for said in (word, f"{word}.", f"{word}, {SOME_TEXT}"))
                 yield self._answer(name, dict.fromkeys(forms, wanted))
+        # The answers of benchmarks are written with the first words outside ``reading``.
+        meaning = (("yes", True), ("no", False))
+        written = {word: meant for key, meant in meaning for word in self._sound.get(key, ())[:1]}
+        if written and self._words("yes") and self._words("no"):
+            yield self._answer("yes and no as they are written", written)
         yes, no = self._first("yes"), self._first("no")
         announced = " ".join(filter(None, (self._first("announcers"), self._first("copulas"))))
         if yes and no and announced:
