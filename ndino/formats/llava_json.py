@@ -17,6 +17,7 @@ from typing import Any
 from ndino.common.errors import SHOWN_REASON, UserError, shown
 from ndino.common.files import atomic_file
 from ndino.common.images import ImageFaultError, find_image
+from ndino.common.options import need_folder
 from ndino.common.parsing import NoListError, list_items, parse_json
 from ndino.formats.prompts import IMAGE_TOKEN, MARKERS, Role, Turn
 
@@ -108,6 +109,17 @@ def is_text_only(path: Path) -> bool:
             return False
         empty = False
     return not empty
+
+
+def need_images(path: Path, folder: Path, remedy: str) -> None:
+    """Check that the folder with the images of a file is there; rows of text alone need none.
+
+    Raises:
+        UsageError: it is not there.
+        ConversationError, OSError: it is not there, and the rows cannot be read.
+    """
+    if not folder.is_dir() and not is_text_only(path):
+        need_folder(folder, remedy)
 
 
 def write_conversations(path: Path, records: Iterable[dict[str, Any]]) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 from ndino.common.errors import Stopped, UsageError, UserError, no_room, with_remedy
 from ndino.common.files import nearest_existing, write_text
 from ndino.common.options import CommandParser, need_file, need_folder
-from ndino.formats.llava_json import is_text_only
+from ndino.formats.llava_json import need_images
 from ndino.formats.recipes import Recipe, load_recipe
 
 OnStep = Callable[[int, int], None]  # called after each optimiser step with (step, total steps)
@@ -153,8 +153,8 @@ def require_inputs(stage: Stage) -> None:
         ConversationError: the folder of images is not there, and the data are not a list of rows.
     """
     need_file(stage.data, "name a LLaVA .json or .jsonl file with --data, or in the recipe's data")
-    if not stage.image_folder.is_dir() and not is_text_only(stage.data):
-        need_folder(stage.image_folder, "name the folder of the images with --images, or in image_folder")
+    remedy = "name the folder of the images with --images, or in image_folder"
+    need_images(stage.data, stage.image_folder, remedy)
     if stage.model is not None:
         need_folder(stage.model, "train the stage before it first, or name its model folder")
     if stage.language_model is not None:

@@ -29,6 +29,7 @@ from ndino.train.health.divergence import events
 from ndino.train.health.ending import failure_since
 from ndino.train.stage import Stage, StageError, StageStopped
 from tests.llava_next.conftest import first_stage
+from tests.train.conftest import texts
 
 pytestmark = pytest.mark.upstream
 ROOT = Path(__file__).parents[2]
@@ -124,6 +125,19 @@ def test_projector_and_newline_continue_from_the_earlier_stage(first_run, recipe
     (warning,) = json.loads((tmp_path / "next" / "manifest.json").read_text())["warnings"]
     assert "after the last step, no better than a uniform guess's (5.951)" in warning
     assert f"warning: {tmp_path / 'next'}: {warning}\n" in capsys.readouterr().out
+
+
+def test_data_of_text_alone_need_no_folder_of_images(first_run, recipe, tmp_path):
+    stage = Stage(
+        recipe=dataclasses.replace(recipe, max_steps=2, per_device_batch=2),
+        data=texts(tmp_path),
+        image_folder=tmp_path / "none",
+        out=tmp_path / "run",
+        model=first_run / "upstream",
+    )
+    run_stage(stage, on_step=lambda *_: None)
+    manifest = json.loads((stage.out / "manifest.json").read_text())
+    assert (manifest["rows"], manifest["rejected_rows"], manifest["steps"]) == (8, 0, 2)
 
 
 def test_a_finished_stage_returns_at_once(first_run, first_recipe, backbones, rows):

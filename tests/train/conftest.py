@@ -78,6 +78,18 @@ def mix_in_texts(rows: Path, folder: Path) -> Path:
     return folder
 
 
+def texts(folder: Path) -> Path:
+    """Eight rows without an image."""
+    rows = [
+        json.dumps({"id": str(number), "conversations": [{"from": "human", "value": "Chi sei?"}, answer]})
+        for number in range(8)
+        for answer in [{"from": "gpt", "value": f"Il numero {number}."}]
+    ]
+    data = folder / "texts.jsonl"
+    data.write_text("\n".join(rows) + "\n")
+    return data
+
+
 @pytest.fixture(scope="session")
 def recipe() -> Recipe:
     """The it recipe at the miniature's size: 6 steps of 4 samples, a checkpoint every 2."""

@@ -27,7 +27,7 @@ from ndino.train.health.ranks import ending_together
 from ndino.train.rows.index import open_index
 from ndino.train.stage import Stage, StageError, StageStopped, require_inputs
 from ndino.train.trainer import NativeTrainer
-from tests.train.conftest import ROOT, ROWS, interrupt, mix_in_texts
+from tests.train.conftest import ROOT, ROWS, interrupt, mix_in_texts, texts
 
 
 def quiet(step: int, of: int) -> None: ...
@@ -329,18 +329,6 @@ def test_a_projector_stage_trains_on_rows_some_of_which_have_no_image(stage, rec
     run_stage(stage, on_step=quiet)
     manifest = json.loads((stage.out / "manifest.json").read_text())
     assert manifest["rows"] == ROWS + 4 and manifest["steps"] == 6
-
-
-def texts(folder: Path) -> Path:
-    """Eight rows without an image."""
-    rows = [
-        json.dumps({"id": str(number), "conversations": [{"from": "human", "value": "Chi sei?"}, answer]})
-        for number in range(8)
-        for answer in [{"from": "gpt", "value": f"Il numero {number}."}]
-    ]
-    data = folder / "texts.jsonl"
-    data.write_text("\n".join(rows) + "\n")
-    return data
 
 
 def test_a_projector_stage_without_any_image_is_refused(stage, recipe, tmp_path):

@@ -24,7 +24,7 @@ from ndino.data.leaks.compare import CORRELATION, LEAST, NEAR, OUTLIER, POSSIBLE
 from ndino.data.leaks.hashes import MOST_BITS, MOST_DIFFERENCE, HashStore
 from ndino.data.leaks.matching import MATCHES, POSSIBLY, SEEN, surest
 from ndino.data.leaks.search import KINDS, LeakCounts, check_rows, search
-from ndino.formats.llava_json import read_records
+from ndino.formats.llava_json import need_images, read_records
 
 FOUND, CACHE = ".jsonl", ".hashes.sqlite"
 SHOWN_FAULTS = 3
@@ -84,7 +84,8 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 def _run(args: argparse.Namespace) -> int:
     file = need_file(data_file(args.data), NAME_DATA)
     need_folder(args.benchmarks, "name the folder of ndino evaluate --data")
-    images = need_folder(args.images or file.parent / IMAGES, "name the folder of the images with --images")
+    images = args.images or file.parent / IMAGES
+    need_images(file, images, "name the folder of the images with --images")
     out = args.out or file.with_name("leaks.json")
     if out.suffix != ".json":
         raise UsageError(f"--out {out}: does not end in .json (remedy: --out {out.with_suffix('.json')})")

@@ -384,3 +384,14 @@ def test_what_is_not_there_is_refused_before_any_work(benchmarks, tmp_path, caps
     ):
         assert data_command(["leaks", *arguments]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_rows_of_text_alone_show_no_image_and_need_no_folder_of_images(benchmarks, tmp_path, capsys):
+    asked = {"from": "human", "value": "Chi sei?"}
+    rows = [{"id": str(n), "conversations": [asked, {"from": "gpt", "value": f"Il {n}."}]} for n in range(3)]
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    command = ["leaks", str(tmp_path / "text"), "--benchmarks", str(benchmarks), "--workers", "1"]
+    assert data_command([*command, "--drop", str(tmp_path / "clean")]) == 0
+    assert "0 of 3 rows show a benchmark's image" in capsys.readouterr().out
+    assert len((tmp_path / "clean" / "data.jsonl").read_text().splitlines()) == 3
