@@ -66,4 +66,6 @@ case $what in
     ;;
 esac
 # Only the family's own jobs count as done: a run by hand may cover other tasks or a few questions.
-[ -z "${NDINO_FAMILY:-}" ] || touch "$RUNS/family/$what${name:+-$name}.done"
+# They say what they scored: with other languages or tasks they have to be repeated.
+case $what in tasks) scored=$TASKS ;; perplexity) scored=$PERPLEXITY_SETS ;; *) scored= ;; esac
+[ -z "${NDINO_FAMILY:-}" ] || echo "$scored" >"$RUNS/family/$what${name:+-$name}.done"

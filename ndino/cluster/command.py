@@ -321,4 +321,5 @@ def _family_paths(args: argparse.Namespace) -> family.FamilyPaths:
         vision_tower=args.vision_tower,
         models=args.models,
         overrides=args.overrides,
+        asked={"tasks": args.tasks, "perplexity": args.perplexity_sets.split()} if "tasks" in args else {},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +40,11 @@ class SlurmJob:
 
 @dataclass(frozen=True)
 class FamilyPaths:
-    """Where recipes, runs and starting points are; ``models`` is the folder that `staging` downloads to."""
+    """Where recipes, runs and starting points are; ``models`` is the folder that `staging` downloads to.
+
+    ``asked`` says what models are scored on, by the kind of job (``tasks``, ``perplexity``): scores on other
+    things do not count as done. A kind that it lacks is not compared.
+    """
 
     recipes: Path
     runs: Path
@@ -49,6 +53,7 @@ class FamilyPaths:
     vision_tower: Path
     models: Path
     overrides: Path | None = None
+    asked: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def plan(family: Family, paths: FamilyPaths) -> list[SlurmJob]:
@@ -122,11 +127,17 @@ def _scoring(
     # A model that was retrained after its scores were made is scored again.
     done = (
         stamp.exists()
+        and (kind not in paths.asked or _words(stamp) == [*paths.asked[kind]])
         and (run is None or run.done)
         and (made is None or made.stat().st_mtime <= stamp.stat().st_mtime)
     )
     parents = (run.name,) if run else ()
     return SlurmJob(f"{kind}-{name}", parents, "launch/evaluate.sh", (kind, *arguments), done=done)
+
+
+def _words(stamp: Path) -> list[str]:
+    """What launch/evaluate.sh has written that it scored: TASKS or PERPLEXITY_SETS."""
+    return stamp.read_text(encoding="utf-8").replace(",", " ").split()
 
 
 def _stamp(paths: FamilyPaths, name: str) -> Path:

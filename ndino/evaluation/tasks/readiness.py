@@ -12,7 +12,7 @@ from ndino.evaluation.errors import SetupError
 from ndino.evaluation.tasks.templates import TEMPLATE_CODE
 from ndino.languages.identify import most_probable, rival_of
 from ndino.languages.known.locales import locale_of
-from ndino.languages.language import language
+from ndino.languages.language import codes, language
 
 # Different questions that are judged together: a short one alone says too little, and many are names.
 QUESTIONS = 200
@@ -65,9 +65,28 @@ def require_in_folder(missing: Sequence[NeededDataset], folder: Path) -> None:
         ([f"has no {', no '.join(absent)}"] if absent else [])
         + ([f"holds an empty folder {', '.join(empty)}"] if empty else [])
     )
+    if there := _languages_of(missing, folder):
+        lacks += f"; it has data in {', '.join(there)}"
     raise SetupError(
         f"{folder}: {lacks} (remedy: put it there {missing[0].remedy}, or choose others with --tasks)"
     )
+
+
+def _languages_of(missing: Iterable[NeededDataset], folder: Path) -> list[str]:
+    """The names of the languages in which datasets are there that are ``missing`` in others."""
+    known = {code.upper(): code for code in codes()}
+    found: set[str] = set()
+    for one in missing:
+        if one.code is not None and (stem := _stem(one.dataset, one.code)) is not None:
+            others = (path.name.removeprefix(Path(stem).name).upper() for path in folder.glob(f"{stem}*"))
+            found |= {known[other] for other in others if other in known} - {one.code}
+    return [language(code).name for code in sorted(found)]
+
+
+def _stem(dataset: str, code: str) -> str | None:
+    """The name of a dataset up to the code of its language; None where it has none, such as lmms-lab/GQA."""
+    stem = dataset[: -len(code)]
+    return stem if f"{stem}{code}".casefold() == dataset.casefold() and stem[-1] in "-_" else None
 
 
 def require_on_hub(missing: Sequence[NeededDataset]) -> None:

@@ -93,6 +93,18 @@ def test_a_language_that_is_asked_for_as_a_whole_does_without_the_data_it_lacks(
         Benchmarks(["mtvqa-it", "ndino-es"], data=data)
 
 
+@pytest.mark.parametrize(("asked", "there", "name"), [("es", "it", "Italian"), ("it", "es", "Spanish")])
+def test_where_data_lack_those_in_another_language_are_named(tmp_path, monkeypatch, asked, there, name):
+    monkeypatch.chdir(write_benchmarks(tmp_path, rows=4, code=there))
+    said = (
+        rf"has no swap-uniba/POPE_{asked.upper()}/ for the task pope-{asked}; it has data in {name} \(remedy"
+    )
+    with pytest.raises(SetupError, match=said):
+        Benchmarks([f"pope-{asked}"], data=tmp_path)
+    with pytest.raises(SetupError, match=rf"gqa-{asked}/ .*; it has data in {name} \("):
+        Benchmarks([f"ndino-{asked}"], data=tmp_path)
+
+
 def test_data_of_other_languages_are_not_looked_for_on_the_hub(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     remedy = "ndino data benchmarks --lang es, .* with --data"
