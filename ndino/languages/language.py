@@ -16,6 +16,8 @@ from ndino.common.parsing import parse_yaml
 
 FOLDER = Path(__file__).parent
 MARKERS = ("question", "options", "answer", "explanation")
+# Fields that every command reads; `ndino language check` reads all.
+CHECKED = ("name", "markers", "yes", "no", "letter_answer", "explained_answer")
 
 
 class LanguageError(UsageError):
@@ -69,15 +71,17 @@ def language(code: str) -> Language:
     """The words of the language with this code, such as ``it``.
 
     Raises:
-        LanguageError: there is no file for it, or a field is missing.
+        LanguageError: there is no file for it, or a field is missing or has the wrong type.
     """
     if code not in codes():
         raise LanguageError(
-            f"language {code!r}: not among {', '.join(codes())} (remedy: write ndino/languages/{code}.yaml)"
+            f"language {code!r}: not among {', '.join(codes())} "
+            f"(remedy: write ndino/languages/{code}.yaml with ndino language new {code})"
         )
     fields = fields_of(code)
     # Apart, as scores depend on the other words.
     miniature = fields.pop("miniature", None) or {}
+    _refuse_wrong_types(code, fields)
     try:
         written = {marker: fields["markers"][marker][0] for marker in MARKERS}
         return Language(
@@ -87,12 +91,33 @@ def language(code: str) -> Language:
             yes=tuple(fields["yes"]),
             no=tuple(fields["no"]),
             letter_answer=fields["letter_answer"],
-            explained_answer=fields["explained_answer"].format_map(written),
+            explained_answer=_filled_in(code, fields["explained_answer"], written),
             words=fields,
             miniature=miniature,
         )
     except KeyError as error:
         raise missing_field(code, error.args[0]) from error
+
+
+def _refuse_wrong_types(code: str, fields: Mapping[Any, Any]) -> None:
+    from ndino.languages.adding.schema import sound_fields
+
+    # Also what YAML makes of a bare yes or no.
+    mine = {key: value for key, value in fields.items() if key in (*CHECKED, True, False)}
+    if faults := sound_fields(mine)[1]:
+        raise LanguageError(
+            f"language {code!r}: {faults[0]} (remedy: ndino language check {code} names all that is wrong)"
+        )
+
+
+def _filled_in(code: str, instruction: str, written: Mapping[str, str]) -> str:
+    try:
+        return instruction.format_map(written)
+    except (KeyError, ValueError, IndexError) as error:
+        raise LanguageError(
+            f"language {code!r}: explained_answer must have {{answer}} and {{explanation}} in braces "
+            f"(remedy: mend it in ndino/languages/{code}.yaml)"
+        ) from error
 
 
 def fields_of(code: str) -> dict[str, Any]:

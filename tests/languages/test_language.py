@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+import yaml
 
 from ndino.languages import language as languages
 from ndino.languages.language import LanguageError, code_of_task, language
@@ -70,3 +71,26 @@ def test_a_file_that_is_no_yaml_is_named_with_its_line(monkeypatch, tmp_path, te
 def test_the_language_of_a_task_is_read_from_its_name():
     names = ["pope-it", "exams-v-es", "ndino-en", "pope", "mmbench_it", "vqa-xx"]
     assert [code_of_task(name) for name in names] == ["it", "es", "en", None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"markers": "x"}, "markers: x is not names with values"),
+        ({"markers": {"question": ["x"]}}, "markers.options is missing"),
+        ({"yes": "sì"}, "yes: sì is not a list"),
+        ({"name": ["x"]}, "name: .* is not a text"),
+        ({"explained_answer": "{answr}"}, "explained_answer must have {answer} and {explanation}"),
+        ({"explained_answer": "{"}, "explained_answer must have {answer} and {explanation}"),
+        ({False: ["no"]}, "False: YAML reads a bare yes or no as False"),
+    ],
+    ids=str,
+)
+def test_a_field_of_the_wrong_type_is_named(monkeypatch, tmp_path, changes, said):
+    fields = yaml.safe_load((languages.FOLDER / "it.yaml").read_text(encoding="utf-8"))
+    (tmp_path / "xx.yaml").write_text(yaml.safe_dump(fields | changes, sort_keys=False))
+    monkeypatch.setattr(languages, "FOLDER", tmp_path)
+    language.cache_clear()
+    with pytest.raises(LanguageError, match=rf"'xx': {said}.*remedy: "):
+        language("xx")
+    language.cache_clear()

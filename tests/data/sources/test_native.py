@@ -17,6 +17,7 @@ from ndino.evaluation.tasks import instructions
 from ndino.formats.hub_folders import load_folder
 from tests.commands import data as main
 from tests.data.samples.native_samples import PAIRS, write_exams, write_gqa, write_mtvqa
+from tests.languages.copies import language_file
 
 
 def rows_of(file: Path) -> list[dict]:
@@ -53,6 +54,17 @@ def test_another_language_has_its_own_prompts(tmp_path):
     assert run("mtvqa", tmp_path / "hub", tmp_path / "out", "--split", "train", "--lang", "es") == 0
     rows = rows_of(tmp_path / "out" / "data.jsonl")
     assert rows[0]["conversations"][0]["value"].endswith("\nResponde con una sola palabra o frase.")
+
+
+def test_a_set_may_have_a_name_of_its_own_for_a_language(tmp_path, monkeypatch, capsys):
+    (tmp_path / "files").mkdir()
+    language_file(monkeypatch, tmp_path / "files", "arz", codes={"mtvqa": "AR"})
+    write_mtvqa(tmp_path / "hub", lang="AR")
+    assert run("mtvqa", tmp_path / "hub", tmp_path / "out", "--split", "train", "--lang", "arz") == 0
+    assert len(rows_of(tmp_path / "out" / "data.jsonl")) == 4
+    language_file(monkeypatch, tmp_path / "files", "ary", codes={"mtvqa": ""})
+    assert run("mtvqa", tmp_path / "hub", tmp_path / "none", "--lang", "ary") == 2
+    assert "language 'ary': no MTVQA code is known for it" in capsys.readouterr().err
 
 
 def test_a_missing_answer_costs_only_its_question(tmp_path):

@@ -33,6 +33,7 @@ from tests.data.io.server import (
     status,
 )
 from tests.data.samples.wit_tables import SECTION, SVG, png, rejects_of, row, rows_of, table
+from tests.languages.copies import language_file
 
 CLEAN_SECTION = SECTION
 HTML = b"<!DOCTYPE html><title>Too many requests</title>"
@@ -104,7 +105,11 @@ def test_unused_columns_may_be_missing(tmp_path: Path) -> None:
     assert len(rows_of(tmp_path / "out")) == 2
 
 
-def test_another_language_needs_only_an_option(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lang", ["de", "gsw"])
+def test_another_language_needs_only_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lang) -> None:
+    if lang == "gsw":  # which WIT is told to call de
+        (tmp_path / "files").mkdir()
+        language_file(monkeypatch, tmp_path / "files", lang, like="de", codes={"wit": "de"})
     with Server({"/a.png": content(png(1))}) as server:
         german = {
             "caption_reference_description": "Das Kolosseum von Norden gesehen",
@@ -112,7 +117,7 @@ def test_another_language_needs_only_an_option(tmp_path: Path) -> None:
         }
         rows = [row(image_url=server.url("/a.png")), row("de", image_url=server.url("/a.png"), **german)]
         path = write(tmp_path / "wit.tsv", table(rows))
-        assert run([path], tmp_path / "out", "--lang", "de") == 0
+        assert run([path], tmp_path / "out", "--lang", lang) == 0
     assert {found["page_url"] for found in rows_of(tmp_path / "out")} == {
         "https://de.wikipedia.org/wiki/Colosseo"
     }
