@@ -96,6 +96,12 @@ def test_with_other_fields_missing_it_works_with_less(check):
     assert states(said) == {"data": "works with less", "tasks": "works with less", "demo": "ready"}
 
 
+def test_numbers_that_cannot_be_read_in_words_are_named(check):
+    code, said = check({"codes": {"num2words": ""}})
+    assert code == 0 and states(said)["tasks"] == "works with less"
+    assert "numbers in words: 21, 22, 23, 24, 25, 26 and 66 more" in said
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
