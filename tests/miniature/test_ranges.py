@@ -5,22 +5,33 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from miniature.ranges import COLUMNS, PERPLEXITY_COLUMNS, main
+from miniature import ranges
+from miniature.ranges import main
+
+COLUMNS, PERPLEXITY_COLUMNS = (
+    ranges.columns(named, "it") for named in (ranges.COLUMNS, ranges.PERPLEXITY_COLUMNS)
+)
 
 
-def write_demo(folder: Path, *, score: float, gain: float, perplexity: float, fast: bool = False) -> Path:
-    """A finished demo with one model, the same values in every column."""
+def write_demo(
+    folder: Path, *, score: float, gain: float, perplexity: float, fast: bool = False, lang: str = ""
+) -> Path:
+    """A finished demo with one model, the same values in every column; Italian, as older ones do not say."""
     entry = {
         "metric": "exact_match",
         "exact_match": score,
         "right_minus_shuffled": gain,
         "majority": 0.25,
     }
+    tasks, sets = (
+        ranges.columns(named, lang or "it") for named in (ranges.COLUMNS, ranges.PERPLEXITY_COLUMNS)
+    )
     summary = {
-        "models": {"PT+IT": {task: entry for task in COLUMNS}},
-        "perplexity": {"PT+IT": {name: {"corpus": perplexity} for name in PERPLEXITY_COLUMNS}},
+        "models": {"PT+IT": {task: entry for task in tasks}},
+        "perplexity": {"PT+IT": {name: {"corpus": perplexity} for name in sets}},
     }
-    for path, content in (("report/summary.json", summary), ("data/world.json", {"fast": fast})):
+    world = {"fast": fast} | ({"lang": lang} if lang else {})
+    for path, content in (("report/summary.json", summary), ("data/world.json", world)):
         (folder / path).parent.mkdir(parents=True)
         (folder / path).write_text(json.dumps(content))
     return folder
@@ -60,6 +71,10 @@ def test_demos_that_do_not_belong_are_named(tmp_path, capsys):
     fast = write_demo(tmp_path / "fast", score=0.5, gain=0.1, perplexity=2.0, fast=True)
     assert main([str(good), str(fast)]) == 1
     assert "after --fast" in capsys.readouterr().err
+    spanish = write_demo(tmp_path / "spanish", score=0.5, gain=0.1, perplexity=2.0, lang="es")
+    assert main([str(good), str(spanish)]) == 1
+    assert "another language than in the first demo" in capsys.readouterr().err
+    assert main([str(spanish)]) == 0 and "| POPE-es |" in capsys.readouterr().out
     other = write_demo(tmp_path / "other", score=0.5, gain=0.1, perplexity=2.0)
     path = other / "report" / "summary.json"
     path.write_text(path.read_text().replace("PT+IT", "IT"))
