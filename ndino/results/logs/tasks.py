@@ -205,21 +205,23 @@ def check_comparable(models: Sequence[ModelLogs]) -> None:
     for model in models:
         for task, log in model.tasks.items():
             name, reference = first.setdefault(task, (model.name, log))
-            _check_same(log, reference, name, "version")
-            _check_same(log, reference, name, "primary", _other_metric([m.tasks.get(task) for m in models]))
+            _check_same(log, "version", log.version, reference.version, name)
+            other = _other_metric([each.tasks.get(task) for each in models])
+            _check_same(log, "primary", log.primary, reference.primary, name, other)
             check_same_documents(log.path, log.samples, reference.samples, name, images=True)
-            # After the documents: others have another majority.
-            _check_same(log, reference, name, "majority")
+            # After the documents: others have another majority. A later version may have further metrics.
+            common = log.majority.keys() & reference.majority.keys()
+            mine, theirs = ({m: each.majority[m] for m in sorted(common)} for each in (log, reference))
+            _check_same(log, "majority", mine, theirs, name)
             if reference.images is None and log.images is not None:
                 first[task] = (model.name, log)  # so that all later logs are held against its images
 
 
 def _check_same(
-    log: TaskLog, reference: TaskLog, name: str, attribute: str, remedy: str | None = None
+    log: TaskLog, what: str, mine: Any, theirs: Any, name: str, remedy: str | None = None
 ) -> None:
-    mine, theirs = getattr(log, attribute), getattr(reference, attribute)
     if mine != theirs:
-        reason = f"{attribute} of task {log.path.stem} is {mine} here and {theirs} for {name}"
+        reason = f"{what} of task {log.path.stem} is {mine} here and {theirs} for {name}"
         remedy = remedy or "evaluate both with the same version of the task"
         raise ResultsError(log.path, reason, remedy=remedy)
 
