@@ -9,6 +9,9 @@ from ndino.common.markdown import percent
 from ndino.results.table_data import Summary, about_images, p_number, perplexity_number
 from ndino.results.verdicts import but_doubtful, verdict_of, winner
 
+# Shares of answers in another language than the task's, and from which sum on they are worth a sentence.
+OTHERWISE, TOLD_FROM = ("in_english", "in_other_language"), 0.05
+
 
 def findings(summary: Summary) -> list[str]:
     """Say what the figures show, for a reader who reads nothing else."""
@@ -54,6 +57,12 @@ def findings(summary: Summary) -> list[str]:
         sentences.append(
             f"Lowest perplexity on the answers of {key.upper()}: {best} ({value} over all answer tokens)."
         )
+    for name, task, entry in entries:
+        if sum(entry.get(metric, 0) for metric in OTHERWISE) >= TOLD_FROM:
+            sentences.append(
+                f"{name} gives {percent(entry['in_english'])} % of its answers to {task.upper()} in English, "
+                f"and {percent(entry['in_other_language'])} % in another language that was not asked for."
+            )
     sentences += map(_perplexity_sentence, summary.get("perplexity_tests", ()))
     return [*sentences, *(f"Note: {note}" for note in summary["notes"])]
 

@@ -38,3 +38,13 @@ def test_nothing_is_said_about_images_without_a_control(summary):
         for entry in entries.values():
             entry |= {"right_minus_shuffled": None, "right_minus_shuffled_interval": None}
     assert not [sentence for sentence in findings(summary) if "image" in sentence]
+
+
+def test_answers_in_another_language_than_asked_are_told(summary):
+    shares = {"in_language": 0.93, "in_english": 0.04, "in_other_language": 0.0, "language_undecided": 0.03}
+    summary["models"]["IT"]["ok-vqa-it"] |= shares
+    summary["models"]["PT+IT"]["ok-vqa-it"] |= {**shares, "in_language": 0.9, "in_english": 0.07}
+    assert [sentence for sentence in findings(summary) if "in English" in sentence] == [
+        "PT+IT gives 7.0 % of its answers to OK-VQA-IT in English, and 0.0 % in another language that was "
+        "not asked for."
+    ]
