@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ndino.languages.answers import reader
-from ndino.languages.language import LanguageError, language
+from ndino.languages.language import LanguageError, fields_of, language
 
 # The fields of a language's file without which there are no tasks.
-NEEDED = ("short_answer", "reading")
+NEEDED = ("name", "markers", "yes", "no", "short_answer", "letter_answer", "explained_answer", "reading")
 
 
 def short_answer(code: str) -> str:
@@ -30,8 +30,9 @@ def require_tasks(code: str) -> None:
     Raises:
         LanguageError: there is no such file, or it lacks a field; names all that are missing.
     """
-    words = language(code).words
-    if missing := [field for field in NEEDED if not words.get(field)]:
+    fields = fields_of(code)
+    # Without a file the reader says which languages there are.
+    if fields and (missing := [field for field in NEEDED if not fields.get(field)]):
         raise LanguageError(
             f"language {code!r}: has no tasks without {', '.join(missing)} "
             f"(remedy: add them to ndino/languages/{code}.yaml; ndino language check {code})"

@@ -20,6 +20,8 @@ def test_the_question_of_a_prompt_is_what_stands_before_the_instruction(instruct
 
 
 def test_a_file_that_is_too_short_for_tasks_is_refused_with_all_that_it_lacks(monkeypatch, tmp_path):
-    language_file(monkeypatch, tmp_path, "zz", without=("short_answer", "reading"))
-    with pytest.raises(LanguageError, match=r"'zz': has no tasks without short_answer, reading \(remedy: "):
+    language_file(monkeypatch, tmp_path, "zz", without=("markers", "short_answer", "reading"))
+    with pytest.raises(LanguageError, match=r"'zz': has no tasks without markers, short_answer, reading \("):
         instructions.require_tasks("zz")
+    with pytest.raises(LanguageError, match=r"'zy': not among ca, .* \(remedy: "):
+        instructions.require_tasks("zy")
