@@ -25,6 +25,7 @@ _OTHER_NUMERAL = re.compile(
     r"(?<=\d)(?=[^\W\d_])(?=[\u00b2-\u00be\u2070-\u2089\u2150-\u215e\u2460-\u24ff\u2776-\u2793])"
 )
 _LARGEST_EXPONENT = 50
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 _PARTS = re.compile(r"[-/.,:' ]")
 _CLOCK = re.compile(r"0?(\d|1\d|2[0-4])[:.h]([0-5]\d)")
 
@@ -104,6 +105,20 @@ def _decimal(whole: str, fraction: str) -> str:
     return (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")
 
 
+def spelled(number: int, language: str) -> str | None:
+    """A number in words; None for one that num2words' module for the language stumbles on.
+
+    Raises:
+        NotImplementedError: num2words does not know the language.
+    """
+    from num2words import num2words
+
+    try:
+        return num2words(number, lang=language)
+    except (OverflowError, IndexError, KeyError, ValueError, TypeError, AttributeError):
+        return None
+
+
 @cache
 def number_words(language: str, listed: tuple[tuple[str, str], ...] = ()) -> Mapping[tuple[str, ...], str]:
     """Numbers in words, cut into words without accents, with their digits.
@@ -115,10 +130,7 @@ def number_words(language: str, listed: tuple[tuple[str, str], ...] = ()) -> Map
     Raises:
         NotImplementedError: num2words does not know the language.
     """
-    from num2words import num2words
-
     numbers = (*range(_ONE_BY_ONE), *_ROUND) if language else ()
-    words = ((re.findall(r"\w+", without_accents(clean(num2words(n, lang=language)))), n) for n in numbers)
-    return {tuple(key): str(number) for key, number in words} | {
-        tuple(re.findall(r"\w+", word)): digits for word, digits in listed
-    }
+    said = ((spelled(number, language), str(number)) for number in numbers)
+    words = ((without_accents(clean(text)), digits) for text, digits in said if text is not None)
+    return {tuple(_WORD.findall(word)): digits for word, digits in (*words, *listed)}

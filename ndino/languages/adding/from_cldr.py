@@ -20,7 +20,7 @@ CURRENCIES = {"€": "EUR", "$": "USD", "£": "GBP"}
 # Numbers that take every plural form which the languages of CLDR have.
 COUNTS = (1, 2, 3, 5, 11, 20, 100, 0)
 SCALES = (1_000, 1_000_000, 1_000_000_000, 1_000_000_000_000)
-_WORDS = re.compile(r"[^\W\d_]+(?:[ '’·/-][^\W\d_]+)*")
+_WORDS = re.compile(r"[^\W\d_]+(?:[ '’·-][^\W\d_]+)*")
 
 
 def reading_from_cldr(locale: Any) -> dict[str, Any]:

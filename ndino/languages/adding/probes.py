@@ -11,6 +11,7 @@ from ndino.languages.adding.schema import READING
 from ndino.languages.answers import AnswerReader
 from ndino.languages.known.tool_codes import known_code
 from ndino.languages.language import Language
+from ndino.languages.numerals import spelled
 
 LETTERS = "ABCD"
 LARGEST = 100  # of the numbers that are tried
@@ -67,10 +68,9 @@ class Probes:
 
     def spelled(self) -> dict[int, str]:
         """The numbers from 0 to `LARGEST` in words, by num2words, else those that the file lists."""
-        from num2words import num2words
-
         if language := known_code("num2words", self._code):
-            return {number: num2words(number, lang=language) for number in range(LARGEST + 1)}
+            said = ((number, spelled(number, language)) for number in range(LARGEST + 1))
+            return {number: words for number, words in said if words is not None}
         listed = self._sound.get("number_words", {})
         return {value: word for word, value in listed.items() if value <= LARGEST}
 
