@@ -126,6 +126,12 @@ class Probes:
         if yes and no and announced:
             tries = {f"{announced} {yes}": True, f"{announced} {no}": False}
             yield self._answer("yes and no announced", tries)
+        if yes and announced and (denials := self._words("denials")):
+            denied = [
+                f"{self._first('announcers')} {word} {self._first('copulas')} {yes}" for word in denials
+            ]
+            read_as_yes = [said for said in denied if self._reader.yes_or_no(said)]
+            yield Probe("yes with a denial", tuple(f'"{said}" is read as yes' for said in read_as_yes))
         if yes and no and (joining := self._first("joining")):
             yield self._answer("neither", {f"{yes} {joining} {no}": None})
         if denials := self._words("denials"):

@@ -115,6 +115,7 @@ def test_numbers_that_cannot_be_read_in_words_are_named(check):
         ({"script": "Cyrl"}, "script is Cyrl, but the words are Latin"),
         ({"explained_answer": "Scrivi."}, "explained_answer must have {answer} and {explanation} in braces"),
         ({"short_answer": "Rispondi."}, 'short_answer must begin with a line break'),
+        ({"reading.leads": ["neanche"]}, 'yes with a denial: "risposta neanche è sì" is read as yes'),
         # What benchmarks hold could not be read.
         ({"yes": ["già"]}, 'yes and no as they are written: "già" is read as neither, not as yes'),
         # The same word with another value than num2words has.
