@@ -173,8 +173,8 @@ def with_marker(text: str, words: Language) -> bool:
 
 
 def open_end(text: str) -> str:
-    """A text without the full stop or semicolon at its end."""
-    return text.strip().rstrip(".;").rstrip()
+    """A text without the full stop, semicolon or comma at its end, which separate options."""
+    return text.strip().rstrip(".;,，；、").rstrip()
 
 
 def bare(answer: str) -> str:

@@ -23,8 +23,8 @@ step  reasons                                     checked by
       options differs, answer not at the end      (the paper's three checks, section 3.2)
 5     options no longer differ                    `pair_rejections`, for a line that passes step 4
 6     marker in a text of the pair, more in an    `part_rejection`: question, options, answer and
-      option than in the source's, and those of   explanation of a pair, each with its source
-      step 3
+      option than in the source's, options in     explanation of a pair, each with its source
+      another order, and those of step 3
 ====  ==========================================  ==========================================================
 
 Single texts (conversations, LLaVA-Bench) pass step 3 only. The source command writes what is rejected to
@@ -35,7 +35,7 @@ change here, in ``checks/`` or in how texts are split also needs a new `VERSION`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -63,6 +63,7 @@ from ndino.data.translation.pair_line import (
     LineReading,
     Parts,
     bare,
+    exact_answer,
     names_option,
     open_end,
     read_line,
@@ -119,6 +120,7 @@ ANSWER = "answer not at the end"
 SAME = "options no longer differ"
 MARKER = "marker in a text of the pair"
 MORE_OPTIONS = "more in an option than in the source's"
+ORDER = "options in another order"
 
 
 @dataclass(frozen=True)
@@ -208,11 +210,23 @@ class TextChecks:
             if any(with_marker(theirs, words) and not with_marker(ours, words) for ours, theirs in texts):
                 return MARKER
         for ours, theirs in options:
-            if any(theirs.count(mark) > ours.count(mark) for mark in (";", ", ")):
+            more = any(theirs.count(mark) > ours.count(mark) for mark in (";", ", "))
+            if more or (_SEPARATOR.search(theirs) and not _SEPARATOR.search(ours)):
                 return MORE_OPTIONS
+        if self._reordered(options):
+            return ORDER
         # Options are too short for their language to be seen, but together they are not.
         texts.append(("; ".join(ours for ours, _ in options), "; ".join(theirs for _, theirs in options)))
         return next(filter(None, (self.rejection(*pair) for pair in texts if WORD.search(pair[0]))), None)
+
+    def _reordered(self, options: Sequence[tuple[str, str]]) -> bool:
+        """Whether yes or no is another option than in the source: only these words are known of both."""
+        if self.source is None or self.target is None:
+            return False
+        ours = [exact_answer(option, self.source) for option, _ in options]
+        theirs = [exact_answer(option, self.target) for _, option in options]
+        moved = {there for here, there in zip(ours, theirs, strict=True) if here != there}
+        return any(word in ours and word in moved for word in ("yes", "no"))
 
 
 TextCheck = Callable[[str, str, TextChecks], bool]
@@ -301,6 +315,8 @@ TEXT_CHECKS: tuple[tuple[str, TextCheck], ...] = (
 
 
 _BRACKETS = re.compile(r"[()\[\]]")
+# What a translator may put between options in place of the semicolon, at the end of one that was read.
+_SEPARATOR = re.compile(r"\s[/|•·–—-]\Z")
 
 
 def _options_differ(line: LineReading, expected: Expected, words: Language, said: SaidNumbers) -> bool:

@@ -204,6 +204,32 @@ def test_the_texts_of_a_pair_are_checked_one_by_one(line: str, reason: str | Non
     assert verdict(line, parts, CHOSEN) == reason
 
 
+@pytest.mark.parametrize(("separator", "reason"), [(",", None), (";", None), (" /", "more"), (" -", "more")])
+def test_what_separates_options_is_no_part_of_them(separator: str, reason: str | None) -> None:
+    line = QUESTION.replace("insegnante;", f"insegnante{separator}")
+    parts = Parts("Who sells bread?", ("a teacher", "a baker"))
+    assert read_line(line, CHOSEN, language("it")).parts.options[1] == "un fornaio"
+    assert verdict(line, parts, CHOSEN) == (reason and rejection.MORE_OPTIONS)
+    if reason is None:
+        assert read_line(line, CHOSEN, language("it")).parts.options[0] == "un insegnante"
+
+
+@pytest.mark.parametrize(
+    ("there", "reason"),
+    [
+        (("Sì", "No", "Forse"), None),
+        (("Certo", "No", "Forse"), None),
+        (("No", "Sì", "Forse"), rejection.ORDER),
+        (("Forse", "No", "Sì"), rejection.ORDER),
+        (("Sì", "Forse", "No"), rejection.ORDER),
+    ],
+)
+def test_options_of_yes_and_no_keep_their_order(there: tuple[str, ...], reason: str | None) -> None:
+    expected = Expected(3, choice=0)
+    given = Parts("Is it on?", ("Yes", "No", "Maybe"))
+    assert ITALIAN.part_rejection(given, Parts("È acceso?", there), expected) == reason
+
+
 @pytest.mark.parametrize(
     ("answer", "said", "reason"),
     [
