@@ -21,7 +21,7 @@ from ndino.common.images import find_image, has_several_frames
 from ndino.common.options import need_file, need_folder
 from ndino.data.errors import DataError
 from ndino.data.framework.arguments import NAME_DATA, add_data_arguments, add_workers_argument, data_file
-from ndino.data.framework.folders import read_manifest
+from ndino.data.framework.folders import CHANGED, read_manifest, way_back
 from ndino.data.framework.layout import IMAGES
 from ndino.formats.image_files import image_fault
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
@@ -114,9 +114,7 @@ def check(file: Path, images: Path, *, workers: int = 1) -> CheckReport:
         report.faults.append((0, "no rows (remedy: write the file again)"))
     manifest = read_manifest(file.parent)
     if manifest and file.name in manifest["files"] and manifest["files"][file.name] != sha256_of(file):
-        report.faults.append(
-            (0, "does not match manifest.json: it was changed or is torn (remedy: rebuild it)")
-        )
+        report.faults.append((0, f"{CHANGED} (remedy: {way_back(file.parent)})"))
     return report
 
 

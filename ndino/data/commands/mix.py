@@ -28,8 +28,10 @@ from ndino.common.provenance import commit, versions
 from ndino.data.errors import DataError
 from ndino.data.framework.card import card
 from ndino.data.framework.folders import (
+    CHANGED,
     PACKAGES,
     DataFolder,
+    changed_files,
     images_of,
     one_or_all,
     open_folder,
@@ -251,6 +253,8 @@ def mix(
     if out.exists():
         manifest = read_manifest(out) if out.is_dir() else None
         if manifest and (manifest["settings"], manifest["inputs"]) == (settings, inputs):
+            if changed := changed_files(out, manifest):
+                raise UsageError(f"{out / changed[0]}: {CHANGED} (remedy: another --out, or remove {out})")
             _refuse_other_images(out, folders, taken)
             print(f"{out}: already complete")
             return manifest

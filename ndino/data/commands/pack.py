@@ -18,8 +18,8 @@ from typing import IO, Any, cast
 from ndino.common.files import BLOCK_BYTES, sha256_of
 from ndino.common.locks import exclusive_lock
 from ndino.data.errors import DataError
-from ndino.data.framework.folders import open_folder
-from ndino.data.framework.layout import DATA, IMAGES, MANIFEST
+from ndino.data.framework.folders import open_folder, refuse_changed
+from ndino.data.framework.layout import DATA, IMAGES
 
 SUFFIX = ".squashfs"
 USE = """Then, as root:       mount -o loop,ro {file} {folder}
@@ -66,8 +66,7 @@ def pack(folder: Path, out: Path) -> int:
             raise DataError(f"{program} is not installed (remedy: apt-get install squashfs-tools)")
     data = open_folder(folder)
     digest = sha256_of(data.data)
-    if data.manifest is not None and data.manifest["files"].get(DATA) != digest:
-        raise DataError(f"{data.data}: does not match {MANIFEST} (remedy: rebuild the folder)")
+    refuse_changed(data, digest)
     if not data.data.stat().st_size:
         raise DataError(f"{data.data}: no rows (remedy: build the folder again)")
     wanted = _files(folder)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from ndino.common.files import sha256_of, write_json, write_text
 from ndino.common.options import positive
-from ndino.data.errors import DataError
 from ndino.data.framework.card import card, review_lines
-from ndino.data.framework.folders import DataFolder, open_folder
-from ndino.data.framework.layout import CARD, DATA, MANIFEST
+from ndino.data.framework.folders import DataFolder, open_folder, refuse_changed
+from ndino.data.framework.layout import CARD, MANIFEST
 from ndino.data.review.sample import count_rows, sample_rows, sources_by_id
 from ndino.data.review.verdicts import read_verdicts, review_of
 
@@ -50,8 +49,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 def _run(args: argparse.Namespace) -> int:
     folder = open_folder(args.folder)
     digest = sha256_of(folder.data)
-    if folder.manifest and folder.manifest["files"].get(DATA) != digest:
-        raise DataError(f"{folder.data}: does not match {MANIFEST} (remedy: build the folder again)")
+    refuse_changed(folder, digest)
     if args.read:
         return _read(folder, digest, args.read)
     from ndino.data.review.page import render_sheet

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ndino.common.files import sha256_of
 from ndino.common.options import need_folder
 from ndino.common.parsing import read_json
 from ndino.data.errors import DataError
@@ -15,6 +16,7 @@ from ndino.data.framework.layout import DATA, IMAGES, MANIFEST
 # The packages whose versions a manifest records.
 PACKAGES = ("ctranslate2", "datasets", "pillow", "pyarrow", "pypdfium2", "pytesseract", "sentencepiece")
 PACKAGES += ("torch", "transformers")
+CHANGED = f"does not match {MANIFEST}: it was changed or is torn"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,28 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file}: broken, {error!r} (remedy: rebuild the folder)") from error
     return manifest
+
+
+def changed_files(path: Path, manifest: dict[str, Any]) -> list[str]:
+    """The files of a finished folder that are missing, or are not those that its manifest was written for."""
+    return [
+        name
+        for name, digest in manifest["files"].items()
+        if not (path / name).is_file() or sha256_of(path / name) != digest
+    ]
+
+
+def refuse_changed(folder: DataFolder, digest: str) -> None:
+    """Raise DataError if ``digest``, the SHA-256 of the folder's rows, is not the one in its manifest."""
+    if folder.manifest and folder.manifest["files"].get(DATA) != digest:
+        raise DataError(f"{folder.data}: {CHANGED} (remedy: {way_back(folder.path)})")
+
+
+def way_back(path: Path) -> str:
+    """How to get the rows of a finished folder back: its shards have them all; a mix has no shards."""
+    if (path / "shards").is_dir():
+        return f"ndino data merge {path}"
+    return "the command that made it, with another --out"
 
 
 def images_of(row: dict[str, Any]) -> list[str]:

@@ -7,25 +7,26 @@ import heapq
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from ndino.common.errors import UsageError
+from ndino.common.errors import UsageError, shown
 from ndino.common.files import atomic_file, sha256_of, write_json, write_text
+from ndino.common.images import find_file
 from ndino.common.locks import exclusive_lock
-from ndino.common.parsing import read_json
 from ndino.common.provenance import commit, versions
 from ndino.data.errors import DataError
 from ndino.data.framework.card import card
-from ndino.data.framework.folders import PACKAGES, images_of
+from ndino.data.framework.folders import PACKAGES, changed_files, images_of, read_manifest
 from ndino.data.framework.journal import json_line, json_rows
 from ndino.data.framework.layout import (
     CARD,
     DATA,
     DONE,
+    IMAGES,
     JOURNAL,
     MANIFEST,
     MEMORY,
@@ -96,12 +97,42 @@ def summary(manifest: dict[str, Any]) -> str:
 
 
 def is_merged(out: Path) -> bool:
-    """Whether ``out`` was merged and still has its files."""
+    """Whether ``out`` was merged and its files are still those of its manifest."""
     try:
-        files = read_json(out / MANIFEST)["files"]
-    except (OSError, ValueError, KeyError):
+        manifest = read_manifest(out)
+    except (OSError, DataError):
         return False
-    return all((out / name).is_file() for name in files)
+    return manifest is not None and not changed_files(out, manifest)
+
+
+def finished_again(out: Path) -> int:
+    """What a source command ends with whose shard was complete before; returns the exit status.
+
+    The files beside a manifest that they do not match are written again from the shards.
+
+    Raises:
+        DataError: images of the rows are missing.
+    """
+    if not is_merged(out):
+        if (out / MANIFEST).is_file():
+            print(
+                f"{out}: its files do not match {MANIFEST}, so they are written again from the shards",
+                file=sys.stderr,
+            )
+        return report(out, merge(out))
+    _refuse_missing_images(out, {image for row in json_rows(out / DATA) for image in images_of(row)})
+    return report(out, read_manifest(out) or {}, "already complete")
+
+
+def _refuse_missing_images(out: Path, images: Collection[str]) -> None:
+    missing = sorted(image for image in images if find_file(out / IMAGES / image) is None)
+    if missing:
+        kept = f", with {MEMORY}: docs/data/translation.md" if (out / MEMORY).is_file() else ""
+        raise DataError(
+            f"{out / IMAGES}: lacks {len(missing):,} of the {len(images):,} images of its rows, "
+            f"the first of them {shown(missing[0])} "
+            f"(remedy: copy them back, or run the source again with another --out{kept})"
+        )
 
 
 def merge(out: Path) -> dict[str, Any]:
@@ -110,7 +141,8 @@ def merge(out: Path) -> dict[str, Any]:
     A second merge gives the same files, also after a merge that was killed.
 
     Raises:
-        DataError: a shard is missing, unfinished, torn, or has other settings than the rest.
+        DataError: a shard is missing, unfinished, torn, or has other settings than the rest; or an image is
+            missing.
         BusyError: another process is merging ``out``.
     """
     folders = _whole_shards(out)
@@ -146,6 +178,7 @@ def _merge(out: Path, folders: list[Path]) -> dict[str, Any]:
                 source = reject.get("source", settings["source"])
                 by_source.setdefault(source, Counter())[reject["reason"]] += 1
             counts.update(entry["counts"])
+        _refuse_missing_images(out, images)
     memories = [folder / MEMORY for folder in folders if (folder / MEMORY).is_file()]
     if memories:
         from ndino.data.translation.memory import merge_memories

@@ -21,8 +21,7 @@ from ndino.common.errors import UsageError, reason_of, shown
 from ndino.common.images import leaves_the_folder
 from ndino.common.parsing import parse_json
 from ndino.data.errors import DataError
-from ndino.data.framework.folders import DataFolder, images_of
-from ndino.data.framework.layout import DATA, MANIFEST
+from ndino.data.framework.folders import DataFolder, images_of, refuse_changed
 from ndino.data.framework.ranks import rank
 from ndino.data.framework.shards import Reject
 from ndino.data.framework.shares import by_size
@@ -111,11 +110,7 @@ def find_rows(folders: Sequence[DataFolder], take: Take, seed: int, min_quality:
                 offset += len(line)
                 bar.update(len(line))
         hashes.append(content.hexdigest())
-        if folder.manifest and folder.manifest["files"].get(DATA) != hashes[-1]:
-            raise DataError(
-                f"{folder.data}: does not match {MANIFEST}: it was changed or is torn "
-                f"(remedy: ndino data merge {folder.path})"
-            )
+        refuse_changed(folder, hashes[-1])
     languages = [folder.lang or UNKNOWN for folder in folders]
     return FoundRows(found, hashes, sorted(poor, key=lambda reject: reject.where), below, there, languages)
 

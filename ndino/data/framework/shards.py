@@ -33,7 +33,6 @@ from ndino.common.files import sha256_of, write_json
 from ndino.common.interrupts import raise_if_interrupted
 from ndino.common.locks import exclusive_lock
 from ndino.data.errors import DataError
-from ndino.data.framework.folders import read_manifest
 from ndino.data.framework.journal import Journal
 from ndino.data.framework.layout import BEGUN, DONE, JOURNAL, PARTIAL, refuse_other_settings, remove_left_over
 from ndino.data.framework.retries import continued
@@ -337,9 +336,9 @@ def run_source(
         The exit status: 1 if no row came out of the whole source.
 
     Raises:
-        DataError, BusyError: as `ShardWriter`.
+        DataError, BusyError: as `ShardWriter` and `ndino.data.framework.merge.merge`.
     """
-    from ndino.data.framework.merge import is_merged, merge, report
+    from ndino.data.framework.merge import finished_again, merge, report
 
     settings = {**settings, "limit": args.limit}
     with ShardWriter(
@@ -355,5 +354,4 @@ def run_source(
             f"when all are: ndino data merge {args.out}"
         )
         return 0
-    finished = read_manifest(args.out) if already and is_merged(args.out) else None
-    return report(args.out, finished, "already complete") if finished else report(args.out, merge(args.out))
+    return finished_again(args.out) if already else report(args.out, merge(args.out))

@@ -101,7 +101,9 @@ def test_a_file_of_any_name_with_its_own_image_folder(tmp_path, capsys):
 def test_a_file_that_does_not_match_its_manifest(finished):
     lines = (finished / "data.jsonl").read_bytes().splitlines(keepends=True)
     (finished / "data.jsonl").write_bytes(b"".join(lines[:-1]))
-    assert [row for row, fault in faults_of(finished) if "manifest.json" in fault] == [0]
+    (fault,) = [fault for fault in faults_of(finished) if "manifest.json" in fault[1]]
+    assert fault[0] == 0 and fault[1].endswith(f"(remedy: ndino data merge {finished})")
+    assert main(["merge", str(finished)]) == 0 and not faults_of(finished)
 
 
 def test_an_image_that_was_replaced_under_the_name_of_its_content_is_a_fault(finished):

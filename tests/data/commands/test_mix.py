@@ -138,6 +138,14 @@ def test_a_killed_mix_resumes_and_a_finished_one_is_not_changed(finished, tmp_pa
     capsys.readouterr()
     mix([finished], take, tmp_path / "out", name="own", seed=1)
     assert "already complete" in capsys.readouterr().out
+    data = tmp_path / "out" / "data.jsonl"
+    content = data.read_bytes()
+    data.write_bytes(content[:-9])
+    with pytest.raises(
+        UsageError, match=r"data\.jsonl: does not match manifest\.json.*remedy: another --out"
+    ):
+        mix([finished], take, tmp_path / "out", name="own", seed=1)
+    data.write_bytes(content)
     with pytest.raises(UsageError, match="holds something else"):
         mix([finished], take, tmp_path / "out", name="own", seed=2)
 

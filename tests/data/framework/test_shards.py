@@ -115,6 +115,34 @@ def test_a_finished_folder_is_not_changed(tmp_path, capsys):
     assert len((tmp_path / "out" / "data.jsonl").read_bytes().splitlines()) == 60
 
 
+@pytest.mark.parametrize("harm", ["cut", "edited", "rejects gone"])
+def test_a_damaged_finished_folder_is_written_again_from_its_shards(finished, harm, capsys):
+    whole = toy.files_below(finished)
+    data = finished / "data.jsonl"
+    if harm == "cut":
+        data.write_bytes(b"".join(data.read_bytes().splitlines(keepends=True)[:-1]))
+    elif harm == "edited":
+        data.write_bytes(data.read_bytes().replace(b"numero", b"numer0", 1))
+    else:
+        (finished / "rejects.jsonl").unlink()
+    assert toy.run("--out", finished) == 0
+    said = capsys.readouterr()
+    assert "60 rows" in said.out and "already complete" not in said.out
+    assert "do not match manifest.json, so they are written again" in said.err
+    assert toy.files_below(finished) == whole
+
+
+def test_a_folder_that_lost_images_is_not_called_complete(finished):
+    images = sorted(path for path in (finished / "images").rglob("*") if path.is_file())
+    for path in images[:2]:
+        path.unlink()
+    lacks = rf"lacks 2 of the {len(images)} images of its rows, the first of them .*{images[0].name}"
+    for _ in range(2):  # with rows as they were, and while they are written again
+        with pytest.raises(DataError, match=rf"{lacks} \(remedy: copy them back, or run"):
+            toy.run("--out", finished)
+        (finished / "data.jsonl").unlink(missing_ok=True)
+
+
 def test_other_settings_and_shard_counts_are_refused(tmp_path):
     toy.run("--out", tmp_path / "whole", "--limit", 8)
     with pytest.raises(DataError, match=r"other settings: limit 8, now 9 \(remedy"):
