@@ -225,6 +225,21 @@ def test_files_that_cannot_be_read_are_named(tmp_path, capsys, name, content, co
     assert said in capsys.readouterr().err
 
 
+def test_files_that_a_folder_has_and_that_are_not_read_are_named(published, tmp_path, capsys):
+    for name in ("c.csv", "data/z.jsonl.gz", "notes.txt", ".cache/lock"):
+        (published / name).parent.mkdir(exist_ok=True)
+        (published / name).write_bytes(b"x")
+    run(published, tmp_path / "out")
+    named = "not read, as they are not .jsonl, .json or .parquet: c.csv, data/z.jsonl.gz, notes.txt\n"
+    assert f"{published}: {named}" in capsys.readouterr().err
+    for number in range(30):
+        (published / f"d{number:02}.csv").write_bytes(b"x")
+    run(published, tmp_path / "more")
+    assert "c.csv, d00.csv, " in (said := capsys.readouterr().err) and ", d08.csv and 23 more\n" in said
+    run(published / "a.json", tmp_path / "one")
+    assert "not read" not in capsys.readouterr().err
+
+
 def test_a_table_without_a_known_column_names_those_that_it_has(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     parquet.write_table(pyarrow.table({"testo": ["Ciao."]}), tmp_path / "in" / "a.parquet")

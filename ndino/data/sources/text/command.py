@@ -9,12 +9,13 @@ import argparse
 import hashlib
 import itertools
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ndino.common.errors import UsageError, reason_of
+from ndino.common.errors import UsageError, printable, reason_of
 from ndino.common.parsing import list_items, parse_json
 from ndino.data.errors import DataError
 from ndino.data.framework.arguments import add_shard_arguments
@@ -37,7 +38,9 @@ BATCH_ROWS = 256  # of a Parquet file that are decoded together
 CONTROL = re.compile(r"<\|[^|<>\s]{1,40}\|>|<(?:image|video|audio)>")
 CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)  # says nothing of the language around it
 SPEAKERS = {role: speaker for speaker, role in ROLES.items()}
-_REMEDY = "a .jsonl, .json or .parquet file, or a folder of them"
+_READABLE = ".jsonl, .json or .parquet"
+_REMEDY = f"a {_READABLE} file, or a folder of them"
+SHOWN = 10  # files that are left out and named
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def files_of(source: Path) -> list[Path]:
-    """The files to read, in the order of their names.
+    """The files to read, in the order of their names; files of other kinds are named to the user.
 
     Raises:
         UsageError: there is none.
@@ -108,9 +111,16 @@ def files_of(source: Path) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise UsageError(f"{source}: no such file or folder (remedy: {_REMEDY})")
-    found = [path for path in sorted(source.rglob("*")) if path.is_file() and path.suffix.lower() in KINDS]
+    there = [path for path in sorted(source.rglob("*")) if path.is_file()]
+    found = [path for path in there if path.suffix.lower() in KINDS]
     if not (files := [path for path in found if not NOT_ROWS.fullmatch(path.name)]):
-        raise UsageError(f"{source}: no .jsonl, .json or .parquet file in it (remedy: {_REMEDY})")
+        raise UsageError(f"{source}: no {_READABLE} file in it (remedy: {_REMEDY})")
+    names = [path.relative_to(source) for path in there if path not in found]
+    # Hidden ones are those of git or of a download's cache.
+    if left := [name for name in names if not any(part.startswith(".") for part in name.parts)]:
+        more = f" and {len(left) - SHOWN:,} more" if len(left) > SHOWN else ""
+        shown = printable(", ".join(map(str, left[:SHOWN])))
+        print(f"{source}: not read, as they are not {_READABLE}: {shown}{more}", file=sys.stderr)
     return files
 
 
