@@ -98,6 +98,23 @@ def test_every_kind_is_built_checked_and_trained_on_and_a_rerun_changes_nothing(
     assert not {path for path in changed if data in path.parents and path.suffix in (".jsonl", ".png")}
 
 
+def test_what_debian_does_not_have_in_the_language_is_left_out_in_a_line(
+    sources, tmp_path, monkeypatch, capsys
+):
+    ran: list[list[str]] = []
+    monkeypatch.setattr(data_demo, "run", lambda *words: ran.append([str(word) for word in words]))
+    monkeypatch.setattr(data_demo, "pass_rates", lambda folders: [folder.name for folder in folders])
+    data_demo.build(tmp_path / "demo", lang="ca", seed=1)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "Debian has no reference in Catalan: the source eurlex is left out"
+    assert not (tmp_path / "demo" / "inputs" / "pdfs").exists()
+    assert {"wit", "mtvqa"} < {*said} and "eurlex" not in {*said, *(words[0] for words in ran)}
+    (mix,) = [words for words in ran if words[:2] == ["mix", "pt"]]
+    assert mix[2:5] == ["--folders", str(tmp_path / "demo" / "data" / "wit"), "--out"]
+    in_language = {words[0] for words in ran if "--lang" in words and "ca" in words}
+    assert in_language == {"wit", "cauldron", "conversations", "native", "benchmarks"}
+
+
 def test_the_table_is_rewritten_if_its_port_is_taken(sources, tmp_path, monkeypatch):
     ran = []
     monkeypatch.setattr(data_demo, "run", lambda *words: ran.append(words))

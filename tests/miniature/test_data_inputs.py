@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from miniature import data_inputs
-from miniature.data_inputs import choose_stamps, make_inputs, write_wit
+from miniature.data_inputs import InputsError, choose_stamps, make_inputs, write_wit
 from miniature.worlds.stamp_files import VARIABLE, StampsError
 from ndino.languages.lexicon import stamp_words
 from tests.miniature.worlds.stamps_package import write_package
@@ -47,6 +47,11 @@ def test_a_complete_folder_is_kept(inputs):
     written = (inputs / "a" / "conversations.json").stat().st_mtime_ns
     make_inputs(inputs / "a", lang="it", seed=6)
     assert (inputs / "a" / "conversations.json").stat().st_mtime_ns == written
+
+
+def test_sources_in_another_language_are_not_taken_for_these(inputs):
+    with pytest.raises(InputsError, match=r"/a: sources in it, not es \(remedy: choose another --out\)"):
+        make_inputs(inputs / "a", lang="es", seed=5)
 
 
 def test_a_lettered_option_is_right(inputs):

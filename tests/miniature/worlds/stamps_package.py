@@ -31,13 +31,8 @@ def write_stamp(folder: Path, name: str, caption: str | None, rgb=(200, 30, 30),
     ImageDraw.Draw(image).ellipse((10, 10, size[0] + 9, size[1] + 9), fill=(*rgb, 255))
     image.save(path)
     if caption is not None:
-        lines = [
-            f"A {path.stem}.",
-            "af.utf8='n Ding.",
-            f"it.utf8={caption}",
-            f"es.utf8={caption}",
-            "ja.utf8=物",
-        ]
+        lines = [f"A {path.stem}.", "af.utf8='n Ding.", "ja.utf8=物"]
+        lines += [f"{code}.utf8={caption}" for code in ("ca", "es", "it")]
         path.with_suffix(".txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
