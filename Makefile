@@ -14,6 +14,11 @@ READY := .venv/.ready
 TOOLS := .venv/.test-tools
 LLAVA := .venv-llava/.ready
 LLAVA_PIP := .venv-llava/bin/python -m pip --disable-pip-version-check --quiet
+# What an environment is made from, by content: an older file from an archive or a copy may hold other pins, and
+# one that changes during an installation is newer than what was installed.
+PINS       := $(shell cat pyproject.toml constraints.txt 2>/dev/null | cksum | tr ' ' -)
+LLAVA_PINS := $(shell { cat requirements-llava.txt constraints-llava.txt; echo '$(TORCH) $(DEEPSPEED)'; } 2>/dev/null | cksum | tr ' ' -)
+unless_stamped = $(if $(filter $(2),$(shell cat $(1) 2>/dev/null)),,FORCE)
 WORLD ?= drawn
 RUN   ?= runs/demo
 
@@ -51,7 +56,7 @@ define environment
   { echo "Making $(1) ..."; $(PYTHON) -m venv --clear $(1); }
 @# pip writes a package's list of files last: without it an earlier installation was cut off.
 @pip="$(1)/bin/python -m pip --disable-pip-version-check --quiet"; \
-$(1)/bin/python -c 'from importlib.metadata import files; assert files("torch")' 2>/dev/null || { \
+$(1)/bin/python -c 'from importlib.metadata import files, version; assert files("torch") and "torch==" + version("torch").partition("+")[0] == "$(TORCH)"' 2>/dev/null || { \
   echo "Installing $(TORCH) ..."; \
   if [ -n '$(TORCH_INDEX)' ]; then $$pip install --index-url '$(TORCH_INDEX)' '$(TORCH)'; \
   elif [ -e /dev/nvidia0 ] || nvidia-smi -L >/dev/null 2>&1; then $$pip install '$(TORCH)'; \
@@ -67,23 +72,25 @@ setup: $(READY) ## create the environments and set up the upstream trees (PYTHON
 deepspeed: $(READY) ## add DeepSpeed to the environment: ENGINE=native with DISTRIBUTED=zero2 or zero3, outside an image
 	@$(PIP) install --no-warn-conflicts -c constraints.txt --editable '.[train,eval,data,deepspeed]'
 
+FORCE:
+
 unpatch: $(READY) ## undo our changes to the upstream trees (make setup applies them again)
 	@$(PY) -m ndino.upstream unpatch
 
-$(READY): pyproject.toml constraints.txt
+$(READY): $(call unless_stamped,$(READY),$(PINS))
 	$(call environment,.venv)
 	@echo "Installing the other packages ..."
 	@$(PIP) install -c constraints.txt --editable '.[train,eval,data]'
-	@touch $@
+	@echo '$(PINS)' > $@
 
 # The environment of the upstream trainer. deepspeed comes from its source and is imported, never run, on a CPU.
-$(LLAVA): requirements-llava.txt constraints-llava.txt
+$(LLAVA): $(call unless_stamped,$(LLAVA),$(LLAVA_PINS))
 	$(call environment,.venv-llava)
 	@echo "Installing the packages of the upstream trainer ..."
 	@$(LLAVA_PIP) install -c constraints-llava.txt -r requirements-llava.txt
 	@DS_BUILD_OPS=0 $(LLAVA_PIP) install --no-deps --no-build-isolation '$(DEEPSPEED)'
 	@$(LLAVA_PIP) install --no-deps --no-build-isolation --editable .
-	@touch $@
+	@echo '$(LLAVA_PINS)' > $@
 
 $(TOOLS): $(READY)
 	@echo "Installing the test tools ..."

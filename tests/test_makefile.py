@@ -137,6 +137,47 @@ def test_an_unfit_interpreter_is_refused_with_the_remedy(tmp_path, interpreter):
     assert not (tmp_path / ".venv").exists()
 
 
+@pytest.mark.parametrize(
+    ("environment", "pins"),
+    [
+        (".venv", ("pyproject.toml", "constraints.txt")),
+        (".venv-llava", ("requirements-llava.txt", "constraints-llava.txt")),
+    ],
+)
+def test_setup_installs_again_when_pins_changed_whatever_the_files_times_say(tmp_path, environment, pins):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", *pins):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "third_party" / "LLaVA-NeXT").mkdir(parents=True)
+    interpreters = [tmp_path / name / "bin" / "python" for name in (".venv", ".venv-llava")]
+    for path in interpreters:
+        path.parent.mkdir(parents=True)
+        path.symlink_to("/bin/true")
+
+    def installed() -> bool:
+        command = ["make", "setup", "PYTHON=true"]
+        done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+        assert not done.stderr
+        what = {".venv": "the other packages", ".venv-llava": "the packages of the upstream trainer"}
+        return f"Installing {what[environment]} ..." in done.stdout
+
+    assert installed() and not installed()
+    for name in pins:
+        os.utime(tmp_path / name)  # newer, and the same
+        assert not installed()
+        with (tmp_path / name).open("a") as file:
+            file.write("# added==1.0\n")
+        os.utime(tmp_path / name, (0, 0))
+        for path in interpreters:
+            path.unlink()
+            path.symlink_to("/bin/false")
+        command = ["make", "setup", "PYTHON=true"]
+        assert subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True).returncode != 0
+        for path in interpreters:
+            path.unlink()
+            path.symlink_to("/bin/true")
+        assert installed() and not installed()
+
+
 def test_constraints_pin_exactly_and_send_no_cpu_machine_to_cuda():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert all(re.match(r"[a-z0-9.-]+==[^ ]+( ; .+)?$", line) for line in lines)
