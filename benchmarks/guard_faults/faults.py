@@ -84,6 +84,11 @@ PAIR_FAULTS: dict[str, PairFault] = {
     "options not translated": lambda example, right, drawn: (
         example.line(replace(right, options=example.parts[SOURCE].options)) if right.options else None
     ),
+    "capitalised options not translated": lambda example, right, drawn: (
+        example.line(replace(right, options=tuple(map(str.capitalize, example.parts[SOURCE].options))))
+        if right.options
+        else None
+    ),
     **{f"in {name}": _in_language(code) for name, code in OTHERS.items()},
     "marker doubled": lambda example, right, drawn: f"Domanda: {example.line(right)}",
     "answer cut after its article": lambda example, right, drawn: (

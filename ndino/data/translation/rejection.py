@@ -41,6 +41,7 @@ from functools import cached_property
 from typing import Any
 
 from ndino.common.files import key_of
+from ndino.data.translation.checks.capitals import capitals_not_translated, options_not_translated
 from ndino.data.translation.checks.chatter import Phrases, adds_quotes, chats
 from ndino.data.translation.checks.foreign import (
     in_another_language,
@@ -75,7 +76,7 @@ from ndino.languages.language import Language
 
 # Of all that decides which translations pass, and which texts are translated at all. It is part of a folder's
 # settings, so that nothing that older guards let pass is used; the memory has translations without verdicts.
-VERSION = 4
+VERSION = 5
 
 # A translation may be this many times as long or as short as its source, in letters. Short texts vary more,
 # hence the fixed margins; a single word may need a description. Ours: docs/data/translation.md says how many
@@ -142,7 +143,7 @@ class TextChecks:
         """What a verdict depends on; part of a folder's settings."""
         said = self.said
         words = [list(asdict(said).values())]
-        words += [sorted(self.unfinished), self.question_marks, *self.chatter]
+        words += [sorted(self.unfinished), sorted(self.small_words), self.question_marks, *self.chatter]
         words += [self.percent, self.minus, self.labels.pattern if self.labels else ""]
         return f"guards {VERSION} {key_of(VERSION, *words)}"
 
@@ -157,6 +158,11 @@ class TextChecks:
         words = [language.words for language in (self.target, self.source) if language is not None]
         allowing = {} if self.source is None else self.source.words.get("chatter_allowed", {})
         return tuple(each.get("chatter", {}) for each in words), allowing
+
+    @cached_property
+    def small_words(self) -> frozenset[str]:
+        """Words of the source language that names have inside in small letters."""
+        return frozenset(() if self.source is None else self.source.words.get("small_words", ()))
 
     @cached_property
     def percent(self) -> tuple[str, ...]:
@@ -215,6 +221,8 @@ class TextChecks:
                 return MORE_OPTIONS
         if self._reordered(options):
             return ORDER
+        if options_not_translated(options, self.said.source.code, self.said.target.code):
+            return COPY
         # Options are too short for their language to be seen, but together they are not.
         texts.append(("; ".join(ours for ours, _ in options), "; ".join(theirs for _, theirs in options)))
         return next(filter(None, (self.rejection(*pair) for pair in texts if WORD.search(pair[0]))), None)
@@ -267,7 +275,11 @@ def _lost_a_currency(source: str, target: str, checks: TextChecks) -> bool:
 
 def _not_translated(source: str, target: str, checks: TextChecks) -> bool:
     languages = checks.said.source.code, checks.said.target.code
-    return not_translated(source, target, *languages) or keeps_words(source, target, *languages)
+    return (
+        not_translated(source, target, *languages)
+        or keeps_words(source, target, *languages)
+        or capitals_not_translated(source, target, checks.small_words, *languages)
+    )
 
 
 def _in_another_language(source: str, target: str, checks: TextChecks) -> bool:
@@ -304,10 +316,7 @@ TEXT_CHECKS: tuple[tuple[str, TextCheck], ...] = (
     (CURRENCY_LOST, _lost_a_currency),
     (PERCENT_LOST, lambda source, target, checks: lost_percent(source, target, checks.percent)),
     (MINUS_LOST, lambda source, target, checks: lost_minus(source, target, checks.minus)),
-    (
-        OTHER_SCALE,
-        lambda source, target, checks: other_scale(source, target, checks.said),
-    ),
+    (OTHER_SCALE, lambda source, target, checks: other_scale(source, target, checks.said)),
     (SCRIPT, lambda source, target, checks: in_another_script(source, target, checks.said.target.code)),
     (COPY, _not_translated),
     (LANGUAGE, _in_another_language),

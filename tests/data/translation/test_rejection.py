@@ -82,6 +82,10 @@ CORRECT = [
         "Qui ci sono duecentotrentaquattromilacinquecentosessantasette persone.",
     ),
     ("In triangle ABC, angle A is 60 degrees.", "Nel triangolo ABC, l'angolo A è di 60 gradi."),
+    ("Tower Bridge, London.", "Tower Bridge, Londra."),
+    ("It is The Lord of the Rings.", "È The Lord of the Rings."),
+    ("Chicago Bulls", "Chicago Bulls"),
+    ("A Man Riding A Wave On A Surfboard.", "Un Uomo Che Cavalca Un'Onda Su Una Tavola."),
     ("Apply a patch and/or a fix", "Applica una patch e/o una correzione"),
 ]
 WRONG = [
@@ -157,6 +161,10 @@ WRONG = [
     ("A red dog is here.", "Un cane rosso <0xC3><0xA8> qui.", rejection.UNKNOWN_SIGNS),
     ("A red dog runs.", "Un cane \u200brosso corre.", rejection.UNKNOWN_SIGNS),
     ("A red dog runs.", "\u202eUn cane rosso corre.", rejection.UNKNOWN_SIGNS),
+    ("Playing Tennis On The Beach.", "Playing Tennis On The Beach.", rejection.COPY),
+    ("A Man Riding A Wave On A Surfboard.", "A Man Riding A Wave On A Surfboard.", rejection.COPY),
+    ("Yellow And Black.", "Yellow And Black.", rejection.COPY),
+    ("Nice. A Photo Of Two Cats.", "Bello. A Photo Of Two Cats.", rejection.COPY),
     ("A red dog runs on the beach.", "Uncanerossocorresullaspiaggia.", rejection.SPACES_LOST),
 ]
 
@@ -202,6 +210,31 @@ def verdict(line: str, parts: Parts, expected: Expected) -> str | None:
 def test_the_texts_of_a_pair_are_checked_one_by_one(line: str, reason: str | None) -> None:
     parts = Parts("Who sells bread?", ("a teacher", "a baker"))
     assert verdict(line, parts, CHOSEN) == reason
+
+
+@pytest.mark.parametrize(
+    ("given", "there", "reason"),
+    [
+        (("Kitchen", "Bathroom", "Bedroom", "Garage"), None, rejection.COPY),
+        (("Fire hydrant", "Stop sign", "Tree", "Bench"), None, rejection.COPY),
+        (
+            ("Kitchen", "Bathroom", "Bedroom", "Garage"),
+            ("Cucina", "Bathroom", "Bedroom", "Garage"),
+            rejection.COPY,
+        ),
+        (("Kitchen", "Bathroom"), ("Cucina", "Bagno"), None),
+        (("Tennis", "Golf", "Rugby", "Polo"), None, None),
+        (("New York", "New Hampshire", "Massachusetts"), None, None),
+        (("Paris", "London", "Rome"), ("Parigi", "Londra", "Roma"), None),
+    ],
+)
+def test_a_capital_at_its_beginning_makes_no_option_a_name(
+    given: tuple[str, ...], there: tuple[str, ...] | None, reason: str | None
+) -> None:
+    parts = Parts("Che cosa è?", there or given)
+    assert (
+        ITALIAN.part_rejection(Parts("What is it?", given), parts, Expected(len(given), choice=0)) == reason
+    )
 
 
 @pytest.mark.parametrize(("separator", "reason"), [(",", None), (";", None), (" /", "more"), (" -", "more")])
