@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ndino.common.errors import reason_of
 from ndino.common.files import sha256_of
 from ndino.common.options import need_folder
 from ndino.common.parsing import read_json
@@ -72,8 +73,12 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     try:
         manifest = read_json(file)
         _ = manifest["files"], manifest["rows"]["sources"]  # KeyError if one is missing
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file}: broken, {error!r} (remedy: rebuild the folder)") from error
+    except ValueError as error:
+        raise DataError(f"{file}: broken, {reason_of(error)} (remedy: rebuild the folder)") from error
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{file}: broken, no manifest of a data folder (remedy: rebuild the folder)"
+        ) from error
     return manifest
 
 

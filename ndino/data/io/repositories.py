@@ -138,7 +138,7 @@ class SourceTable:
                             for index, one in zip(range(len(batch)), remaining, strict=False):
                                 row = batch.slice(index, 1).to_pylist()[0] if wanted(one) else None
                                 yield one, row
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 raise DataError(f"{path}: {reason_of(error)} (remedy: fetch the file again)") from error
 
 

@@ -141,14 +141,15 @@ BENCHMARKS = {
 
 
 def _text(row: dict[str, Any], column: str) -> str:
-    text = "" if row[column] is None else str(row[column]).strip()
+    text = str(row[column]).strip() if isinstance(row[column], str | int) else ""
     if not text:
         raise PairError(f"no {column}")
     return text
 
 
 def _answers(row: dict[str, Any]) -> list[str]:
-    answers = [answer.strip() for answer in row["answers"] or [] if answer and answer.strip()]
+    given = row["answers"] if isinstance(row["answers"], list) else []
+    answers = [answer.strip() for answer in given if isinstance(answer, str) and answer.strip()]
     if not answers:
         raise PairError("no answers")
     return answers

@@ -204,13 +204,14 @@ class CauldronMaker:
 def _images(row: CauldronRow) -> list[tuple[bytes, str]]:
     """The row's images with their file suffixes; UnusableImageError if one cannot be used."""
     contents = row.content["images"]
-    if not contents:
+    if not isinstance(contents, list) or not contents:
         raise UnusableImageError("none in the row")
     return [usable_image(image_bytes(content)) for content in contents]
 
 
 def _texts(row: CauldronRow) -> list[dict[str, Any]]:
-    return [text or {} for text in row.content["texts"] or []]
+    texts = row.content["texts"]
+    return [text if isinstance(text, dict) else {} for text in texts] if isinstance(texts, list) else []
 
 
 def _read_row(row: CauldronRow) -> list[Pair | str]:

@@ -102,7 +102,7 @@ def _from_parquet(file: Path) -> Iterator[str]:
                 )
             for batch in table.iter_batches(columns=[COLUMN]):
                 yield from map(str, batch.column(0).to_pylist())
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"{file}: broken, {reason_of(error)} (remedy: fetch it again)") from error
 
 

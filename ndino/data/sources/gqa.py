@@ -40,7 +40,7 @@ def run_gqa(args: argparse.Namespace, images: str) -> int:
     rows = [
         (row, content["id"])
         for row, content in table.read(("id",), lambda _: True)
-        if content and content["id"] in by_image
+        if content and isinstance(content["id"], str) and content["id"] in by_image
     ]
     missing = sorted(set(by_image) - {name for _, name in rows})
     total = min(len(rows) + len(missing), args.limit or len(by_image))

@@ -165,7 +165,10 @@ def read_question_list(text: object) -> tuple[tuple[str, str] | None, ...] | Non
     for one in found:
         question, answer = (one.get("question"), one.get("answer")) if isinstance(one, dict) else (None, None)
         whole = isinstance(question, str) and isinstance(answer, str | int | float)
-        found_pair = (str(question).strip(), str(answer).strip()) if whole else ("", "")
+        try:
+            found_pair = (str(question).strip(), str(answer).strip()) if whole else ("", "")
+        except ValueError:  # a number of thousands of digits
+            found_pair = ("", "")
         pairs.append(found_pair if all(found_pair) else None)
     return tuple(pairs) if any(pairs) else None
 

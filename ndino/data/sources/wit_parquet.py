@@ -12,6 +12,7 @@ from typing import Any
 
 from ndino.common.errors import reason_of
 from ndino.data.errors import DataError
+from ndino.data.io.repositories import image_bytes
 from ndino.data.sources.wit_table import NEEDED, WitFault, WitRow
 
 FEATURES = "wit_features"
@@ -64,29 +65,32 @@ class WitParquetTable:
             batches = self._file.iter_batches(BATCH_ROWS, row_groups=[group], columns=self._columns)
             while self.rows < last:
                 try:
-                    batch = next(batches)
-                except (ArrowException, OSError) as error:
+                    rows = list(self._rows(next(batches)))
+                except (ArrowException, OSError, UnicodeDecodeError) as error:
                     yield WitFault(self.rows + 1, "rows cannot be read", f"to row {last}: {reason_of(error)}")
                     self.rows = last
                 else:
-                    yield from self._rows(batch)
+                    yield from rows
 
     def _rows(self, batch: Any) -> Iterator[WitRow]:
         import pyarrow
 
-        column = batch.column(FEATURES if self._nested else "language")
-        found = [index for index, languages in enumerate(_languages(column)) if self._language in languages]
+        if self._nested:
+            its = _languages(batch.column(FEATURES))
+        else:
+            its = [[language] for language in batch.column("language").to_pylist()]
+        found = [index for index, languages in enumerate(its) if self._language in languages]
         first = self.rows
         records = batch.take(pyarrow.array(found, pyarrow.int64())).to_pylist()
         for index, record in zip(found, records, strict=True):
             self.passed += first + index - self.rows
             self.rows = first + index + 1
             image = record.pop(IMAGE)
-            content = image.get("bytes") if isinstance(image, dict) else image
+            content = image_bytes(image)
             for page in _pages(record.pop(FEATURES)) if self._nested else ({},):
                 fields = {**record, **page}
                 if fields["language"] == self._language:
-                    yield WitRow(self.rows, {key: _text(fields.get(key)) for key in TAKEN}, content or b"")
+                    yield WitRow(self.rows, {key: _text(fields.get(key)) for key in TAKEN}, content)
         self.passed += first + len(batch) - self.rows
         self.rows = first + len(batch)
 
@@ -99,23 +103,27 @@ def _fields(features: Any) -> set[str]:
     from pyarrow import types
 
     inner = features.value_type if types.is_list(features) else features
-    return {field.name for field in inner} if types.is_struct(inner) else set()
+    if not types.is_struct(inner):
+        return set()
+    # One page's texts in a struct of no lists would be read letter by letter.
+    lists = (types.is_list, types.is_large_list, types.is_null)
+    if inner is features and not all(any(is_one(field.type) for is_one in lists) for field in inner):
+        return set()
+    return {field.name for field in inner}
 
 
 def _languages(column: Any) -> list[list[str]]:
-    """The languages of each row, from a plain column, a struct of lists or lists of structs."""
+    """The languages of each row's pages, from a struct of lists or lists of structs."""
     from pyarrow import types
 
     if types.is_struct(column.type):
         return [languages or [] for languages in column.field("language").to_pylist()]
-    if types.is_list(column.type):
-        return [[page["language"] for page in pages or []] for pages in column.to_pylist()]
-    return [[language] for language in column.to_pylist()]
+    return [[page["language"] for page in pages or [] if page] for pages in column.to_pylist()]
 
 
 def _pages(features: dict[str, list[Any]] | list[dict[str, Any]]) -> list[dict[str, Any]]:
     if isinstance(features, list):
-        return features
+        return [page for page in features if page]
     full = {name: values for name, values in features.items() if values}
     return [
         {name: values[index] for name, values in full.items() if index < len(values)}

@@ -212,7 +212,7 @@ def _table(path: Path) -> Iterator[tuple[int, Any]]:
                 )
             batches = file.iter_batches(BATCH_ROWS, columns=columns)
             yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
-    except ArrowException as error:
+    except (ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {reason_of(error)} (remedy: fetch the file again)") from error
 
 

@@ -13,6 +13,7 @@ import httpx
 import tenacity
 
 from ndino.common.errors import UsageError, reason_of, shown
+from ndino.common.parsing import parse_json
 from ndino.data.errors import DataError
 from ndino.data.translation.engines.request import TranslationRequest, most_tokens
 from ndino.languages.language import Language
@@ -124,7 +125,7 @@ class ServedModel:
             )
         names: list[str] = []
         with contextlib.suppress(ValueError, KeyError, TypeError):  # not every server lists its models
-            names = [str(one["id"]) for one in answer.json()["data"]]
+            names = [str(one["id"]) for one in parse_json(answer.content)["data"]]
         if names and self._model not in names:
             raise DataError(
                 f"{self._url}: serves {shown(', '.join(names))}, not {self._model!r} "
@@ -186,7 +187,7 @@ class ServedModel:
         }
         try:
             answer = client.post(f"{self._url}/chat/completions", json=body)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise _Later(reason_of(error)) from error
         status = answer.status_code
         if status in LATER or status >= 500:
@@ -201,9 +202,11 @@ class ServedModel:
                 "/chat/completions, mostly .../v1; --translator-model the name that the server lists)"
             )
         try:
-            (choice,) = answer.json()["choices"]
+            (choice,) = parse_json(answer.content)["choices"]
             message, end = choice["message"], choice["finish_reason"]
             said = message["content"]
+            if not isinstance(said, str | None):
+                raise TypeError("a text that is none")
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{self._url}: answers with no chat completion: {shown(answer.text)} "
@@ -258,7 +261,7 @@ def _said(answer: httpx.Response) -> str:
     """Status and message of an error, in whichever of the usual forms the server sends it."""
     said: Any = answer.text
     with contextlib.suppress(ValueError):
-        said = answer.json()
+        said = parse_json(answer.content)
     for name in ("error", "message", "detail"):
         if isinstance(said, dict) and name in said:
             said = said[name]

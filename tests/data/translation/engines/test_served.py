@@ -137,6 +137,24 @@ def test_reasoning_without_text_ends_the_run_and_is_no_verdict(
                 translation.translate(["The sky is blue."])
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"choices": [{"message": "Ciao", "finish_reason": "stop"}]}',
+        *(
+            json.dumps({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}).encode()
+            for content in ([{"type": "text", "text": "Ciao"}], {"text": "Ciao"}, 5, 1.5, True)
+        ),
+    ],
+)
+def test_an_answer_of_another_form_ends_the_run_in_one_line(proxy: FlakyProxy, body: bytes) -> None:
+    proxy.faults = [body]
+    with pytest.raises(DataError, match=r"answers with no chat completion: .*\(remedy: ") as refused:
+        served(proxy.url).translate(["The sky is blue."])
+    assert len(str(refused.value)) < 500
+
+
 def test_retry_rejects_asks_again_for_what_came_back_empty_or_cut(
     proxy: FlakyProxy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

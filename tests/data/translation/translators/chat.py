@@ -81,7 +81,8 @@ class FlakyProxy:
 
     Attributes:
         faults: what to do with the next requests for a translation, in order: a status to answer, ``drop``
-            the connection, ``hang`` for a second, or a choice to answer with; the others are passed on.
+            the connection, ``hang`` for a second, a choice or a whole body to answer with; the others are
+            passed on.
         refused: texts that are answered with 400.
         key: the only key that is let in; None lets in all.
         asked: the bodies of all requests for a translation.
@@ -89,7 +90,7 @@ class FlakyProxy:
     """
 
     def __init__(self, url: str) -> None:
-        self.faults: list[int | str | dict] = []
+        self.faults: list[int | str | dict | bytes] = []
         self.refused: tuple[str, ...] = ()
         self.key: str | None = None
         self.asked: list[dict] = []
@@ -115,6 +116,8 @@ class FlakyProxy:
                         reply = fault, json.dumps({"error": {"message": f"fault {fault}"}}).encode()
                     elif isinstance(fault, dict):
                         reply = 200, json.dumps({"choices": [fault]}).encode()
+                    elif isinstance(fault, bytes):
+                        reply = 200, fault
                     elif fault != "drop":
                         time.sleep(fault == "hang")
                         answer = httpx.post(f"{base}{self.path}", content=body, headers=JSON, timeout=60)
@@ -147,14 +150,14 @@ class FlakyProxy:
         self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
 
     @contextlib.contextmanager
-    def counted(self, body: bytes) -> Iterator[int | str | dict | None]:
+    def counted(self, body: bytes) -> Iterator[int | str | dict | bytes | None]:
         """Count a request while it is worked on; yields its fault, if any."""
         asked = json.loads(body)
         with self._lock:
             self.asked.append(asked)
             self._now += 1
             self.most = max(self.most, self._now)
-            fault: int | str | dict | None = self.faults.pop(0) if self.faults else None
+            fault: int | str | dict | bytes | None = self.faults.pop(0) if self.faults else None
         if any(text in asked["messages"][0]["content"] for text in self.refused):
             fault = 400
         try:
