@@ -32,7 +32,7 @@ from ndino.common.images.opening import ImageFaultError as ImageFaultError
 from ndino.common.images.opening import UnreadableImageError as UnreadableImageError
 from ndino.common.images.opening import has_several_frames as has_several_frames
 from ndino.common.images.opening import image_size as image_size
-from ndino.common.images.opening import markup_kind as markup_kind
+from ndino.common.images.opening import opened_image as opened_image
 from ndino.common.images.opening import read_image as read_image
 from ndino.common.images.opening import set_reading_rules as set_reading_rules
 from ndino.common.images.opening import turn_of as turn_of

@@ -57,6 +57,7 @@ _TURNS = {
 }
 _QUARTER_TURNS = {_TURNS[value] for value in (5, 6, 7, 8)}
 _PILLOW = re.compile("PIL")
+_BYTES = re.compile(r" \(\d+ bytes .*\)$")  # as in "image file is truncated (78 bytes not processed)"
 _NO_WARNING = ("ignore", None, Warning, _PILLOW, 0)
 _SEVERAL_IN_ONE = ("MPO", "ICO", "ICNS")  # their other images show the same, smaller or from beside
 _HEAD = 1024  # bytes of a file by which it is told what else it is
@@ -72,11 +73,17 @@ class ImageFaultError(ValueError):
 
 
 class UnreadableImageError(ImageFaultError):
-    """A file that is no image, or a damaged or too large one; ``why`` is without ``UNREADABLE``."""
+    """A file that is no image, or a damaged or too large one.
+
+    Attributes:
+        why: the reason without ``UNREADABLE``.
+        kind: the same without numbers of bytes, so that equal faults can be counted.
+    """
 
     def __init__(self, why: str, remedy: str = REPLACE_IMAGE) -> None:
         super().__init__(f"{UNREADABLE}: {why}", remedy)
         self.why = why
+        self.kind = _BYTES.sub("", why)
 
 
 def set_reading_rules() -> None:
@@ -102,7 +109,7 @@ def read_image(source: Path | bytes, background: Colour = WHITE) -> Image.Image:
     Raises:
         UnreadableImageError: it is no image, a damaged or truncated one, or too large.
     """
-    with _opened(source) as image:
+    with opened_image(source) as image:
         turn = turn_of(image)
         shown = to_rgb(image, background)
     return shown if turn is None else shown.transpose(turn)
@@ -114,7 +121,7 @@ def image_size(source: Path | bytes) -> tuple[int, int]:
     Raises:
         UnreadableImageError: the file is missing or not an image, or has too many pixels.
     """
-    with _opened(source) as image:
+    with opened_image(source) as image:
         quarter = turn_of(image) in _QUARTER_TURNS
         width, height = image.size
     return (width, height) if quarter else (height, width)
@@ -126,24 +133,45 @@ def has_several_frames(source: Path | bytes) -> bool:
     Raises:
         UnreadableImageError: as `image_size`.
     """
-    with _opened(source) as image:
+    with opened_image(source) as image:
         return image.format not in _SEVERAL_IN_ONE and getattr(image, "is_animated", False)
 
 
 @contextmanager
-def _opened(source: Path | bytes) -> Iterator[Image.Image]:
-    """An image, opened as far as its header and within the limit; what fails inside is one kind of error."""
+def opened_image(
+    source: Path | bytes, formats: tuple[str, ...] | None = None, max_pixels: int = MAX_IMAGE_PIXELS
+) -> Iterator[Image.Image]:
+    """An image, opened as far as its header and within the limit; what fails inside is one kind of error.
+
+    Args:
+        source: a file, or the content of one.
+        formats: those that are taken, by Pillow's names; None for all that Pillow reads.
+        max_pixels: largest width times height.
+
+    Raises:
+        UnreadableImageError: it is no image or in another format, damaged, truncated or too large.
+    """
     set_reading_rules()
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            if image.width * image.height > MAX_IMAGE_PIXELS:
+        with Image.open(
+            io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats
+        ) as image:
+            if image.width * image.height > max_pixels:
                 raise Image.DecompressionBombError
             yield image
+    except UnreadableImageError:
+        raise
     except UnidentifiedImageError as error:
+        if formats is not None:
+            with opened_image(source):  # says what else it is
+                pass
+            raise UnreadableImageError(
+                "it is in a format that is not taken", "save it as JPEG or PNG"
+            ) from error
         # Pillow's message has an address in memory, which differs in every run.
         raise UnreadableImageError(*_what_else(source)) from error
     except Image.DecompressionBombError as error:
-        raise UnreadableImageError(f"it has more than {MAX_IMAGE_PIXELS:,} pixels", _SCALE) from error
+        raise UnreadableImageError(f"it has more than {max_pixels:,} pixels", _SCALE) from error
     except MemoryError as error:
         raise UnreadableImageError("it does not fit into memory", _SCALE) from error
     except FileNotFoundError as error:
@@ -193,7 +221,7 @@ def _what_else(source: Path | bytes) -> tuple[str, str]:
         return "it is a Git LFS pointer", "fetch the images with git lfs pull"
     if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"mif1"):
         return "it is HEIC, which is not read", "save it as JPEG or PNG"
-    kind = markup_kind(head)
+    kind = _markup_kind(head)
     if kind == "SVG":
         return "it is SVG, a drawing without pixels", "save it as PNG"
     if kind == "HTML":
@@ -206,7 +234,7 @@ def _head_of(path: Path) -> bytes:
         return file.read(_HEAD)
 
 
-def markup_kind(content: bytes) -> str | None:
+def _markup_kind(content: bytes) -> str | None:
     """``SVG`` or ``HTML`` for what servers send in place of an image; None for anything else."""
     start = content[:_HEAD].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<svg", b"<?xml")) or b"<svg" in start:

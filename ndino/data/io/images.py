@@ -6,7 +6,7 @@ import io
 
 from PIL import Image
 
-from ndino.common.images import BROKEN_IMAGE, FORMATS, markup_kind, set_reading_rules, to_rgb, turn_of
+from ndino.common.images import FORMATS, UnreadableImageError, opened_image, to_rgb, turn_of
 
 KEPT = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 CONVERTED_TO_PNG = tuple(sorted({*FORMATS} - {*KEPT}))
@@ -15,7 +15,7 @@ PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 
 class UnusableImageError(ValueError):
-    """An image that cannot be used; ``reason`` is short and stable, so that it can be counted."""
+    """An image that cannot be used; ``reason`` can be counted, and is that of `ndino.common.images`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -35,30 +35,18 @@ def usable_image(content: bytes, *, max_pixels: int = 50_000_000, min_side: int 
     Raises:
         UnusableImageError: the file is of another kind, torn, broken, too small or too large.
     """
-    if not content:
-        raise UnusableImageError("empty file")
-    set_reading_rules()
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if image.width * image.height > max_pixels:
-                raise UnusableImageError("too many pixels")
+        with opened_image(content, FORMATS, max_pixels) as image:
             if min(image.size) < min_side:
-                raise UnusableImageError("too small")
+                raise UnreadableImageError(f"it has fewer than {min_side} pixels a side")
             turn = turn_of(image)
             image.load()
             if image.format in CONVERTED_TO_PNG:
                 return _png(image if turn is None else image.transpose(turn)), ".png"
             # Pillow calls a JPEG file with several images, which some cameras write, MPO.
             return content, KEPT.get(image.format or "", KEPT["JPEG"])
-    except UnusableImageError:
-        raise
-    except Image.UnidentifiedImageError:
-        kind = markup_kind(content)
-        raise UnusableImageError("HTML, not an image" if kind == "HTML" else kind or "not an image") from None
-    except Image.DecompressionBombError:
-        raise UnusableImageError("too many pixels") from None
-    except BROKEN_IMAGE:
-        raise UnusableImageError("broken image") from None
+    except UnreadableImageError as error:
+        raise UnusableImageError(error.kind) from None
 
 
 def _png(image: Image.Image) -> bytes:

@@ -165,7 +165,7 @@ def work(item: ConversationItem, source: ImageSource, images: Path) -> ItemOutco
     except UnusableImageError as error:
         return _rejected(item, f"image: {error.reason}", image=name)
     except (KeyError, ValueError):
-        return _rejected(item, "image: not there", image=name)
+        return _rejected(item, "image: not in the folder", image=name)
     except (OSError, zipfile.BadZipFile, zlib.error):
         return _rejected(item, "image: cannot be read", image=name)
     source.place(name, content, images / name)

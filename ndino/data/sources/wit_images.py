@@ -128,4 +128,4 @@ def store_image(content: bytes, save: Callable[[bytes, str], str]) -> SavedImage
     try:
         return SavedImage(save(*usable_image(content)))
     except UnusableImageError as error:
-        return SavedImage(reason=error.reason)
+        return SavedImage(reason=f"image: {error.reason}")

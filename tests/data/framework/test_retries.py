@@ -94,6 +94,7 @@ def test_a_torn_shard_is_not_tried_again(tmp_path):
 @pytest.mark.parametrize(
     "reason",
     [
+        "image: image file is truncated",
         "image: not in the folder", "image: broken image", "HTTP 503", "timed out", "broken off", "truncated",
         "broken image", "wrong kind of file: text/html", "rendering took too long", "the PDF reader crashed",
         *NO_TRANSLATION,

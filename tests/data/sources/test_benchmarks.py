@@ -132,8 +132,8 @@ def test_broken_rows_have_a_reason(marked, tmp_path):
         "answer is neither yes nor no": 1,
         "no answer": 1,
         "no question": 1,
-        "image: broken image": 1,
-        "image: empty file": 1,
+        "image: image file is truncated": 1,
+        "image: it is empty": 1,
     }
     assert manifest["counts"] == {"POPE/original": 6, "POPE/translated": 1}
 

@@ -240,9 +240,9 @@ def test_broken_rows_of_every_kind_are_counted_and_rejected(marked, tmp_path):
         "no answer": 1,
         "no question": 1,
         "no question in the row": 2,
-        "image: HTML, not an image": 1,
-        "image: broken image": 2,
-        "image: empty file": 4,
+        "image: it is HTML, not an image": 1,
+        "image: image file is truncated": 2,
+        "image: it is empty": 4,
         "image: none in the row": 2,
         "text holds a marker of its own": 1,
     }

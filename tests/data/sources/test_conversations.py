@@ -123,7 +123,7 @@ def test_broken_rows_keep_their_numbers_and_do_not_stop_the_run(shouted, tmp_pat
         "00001": "not a LLaVA row",
         "00002": "not a LLaVA row",
         "00003-two": "image: not in the folder",
-        "00004-torn": "image: broken image",
+        "00004-torn": "image: image file is truncated",
         "00005-out": "image: outside the folder",
         "00006-folder": "image: not in the folder",
         "00007-null": "image: not in the folder",

@@ -61,10 +61,10 @@ def test_good_rows_are_indexed_with_their_images_in_place(pretrain, images):
     assert [turn.text for turn in rows[2].turns] == ["<image>", "the same dog"]
     rejects = [json.loads(line) for line in (out / "rejects.jsonl").read_text().splitlines()]
     assert {one["where"]: one["reason"] for one in rejects} == {
-        "lcs/00002-2": "image: broken image",
-        "lcs/00003-3": "image: not there",
+        "lcs/00002-2": "image: image file is truncated",
+        "lcs/00003-3": "image: not in the folder",
         "lcs/00004-4": "image: outside the folder",
-        "lcs/00005-5": "image: not there",
+        "lcs/00005-5": "image: not in the folder",
         "lcs/00007": "not a LLaVA row",
         "lcs/00008": "not a LLaVA row",
     }

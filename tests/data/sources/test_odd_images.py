@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ndino.common.images import read_image
+from ndino.common.images import UnreadableImageError, read_image
 from ndino.data.sources import cauldron, conversations
 from ndino.data.sources.wit_images import store_image
 from ndino.data.translation import Translation
@@ -77,7 +77,16 @@ def test_every_kind(
     for name, path in stored.items():
         assert np.array_equal(read_image(path), read_image(KINDS[name].content)), name
     reasons = [json.loads(line)["reason"] for line in (out / "rejects.jsonl").read_text().splitlines()]
-    assert sum(reason.startswith("image: ") for reason in reasons) == len(KINDS) - len(stored)
+    assert sorted(reasons) == sorted(
+        f"image: {reason_of(kind.content)}" for kind in KINDS.values() if kind.pixels is None
+    )
+
+
+def reason_of(content: bytes) -> str:
+    """What `ndino data check` says of the image, with the sources' limit of pixels."""
+    with pytest.raises(UnreadableImageError) as refused:
+        read_image(content)
+    return refused.value.kind.replace("933,120,000", "50,000,000")
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -85,4 +94,5 @@ def test_every_kind_that_is_downloaded(name: str) -> None:
     kept: list[bytes] = []
     saved = store_image(KINDS[name].content, lambda content, suffix: kept.append(content) or suffix)
     assert bool(saved.image) is bool(kept) is (KINDS[name].pixels is not None)
+    assert saved.image or saved.reason == f"image: {reason_of(KINDS[name].content)}"
     assert not kept or np.array_equal(read_image(kept[0]), read_image(KINDS[name].content))

@@ -52,7 +52,7 @@ def test_each_url_is_requested_once_by_all_threads_and_reruns(tmp_path: Path) ->
     routes = {"/a.png": content(png(1)), "/b.png": content(png(1)[:60])}
     expected = [
         SavedImage("image.png"),
-        SavedImage(reason="broken image"),
+        SavedImage(reason="image: image file is truncated"),
         SavedImage("", "HTTP 404", "Not Found"),
     ]
     with Server(routes, hold=0.05) as server:

@@ -58,7 +58,7 @@ def test_all_forms_of_parquet_with_images(tmp_path: Path) -> None:
     assert [(where[-1], reason) for where, reason in rejects] == [
         ("3", "no image in the table"),
         ("4", "no image in the table"),
-        ("5", "SVG"),
+        ("5", "image: it is SVG, a drawing without pixels"),
         ("5", f"caption: {again}"),
         ("5", f"section: {again}"),
         ("6", f"section: {again}"),
