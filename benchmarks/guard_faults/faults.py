@@ -263,6 +263,11 @@ TEXT_FAULTS: dict[str, TextFault] = {
     ),
     "another month": _another_month,
     "half of the day lost": _half_lost,
+    "halves of the day exchanged": lambda source, target, drawn: (
+        target.replace("di mattina", "di notte").replace("di sera", "di mattina")
+        if re.search(r"\d di (?:mattina|sera)", target)
+        else None
+    ),
     "numbers swapped": _swapped,
     "thousands as decimals": _thousands_as_decimals,
     "another number in words": _another_number_word,

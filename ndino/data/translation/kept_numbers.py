@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from decimal import Decimal
 
@@ -16,6 +17,7 @@ from ndino.languages.known.locales import decimal_of, locale_of
 NUMBER = re.compile(r"(?:(?<![\w.])\.)?\d+(?:[.,'’\u00a0\u202f]\d+|(?<=\d) (?=\d{3}(?!\d))\d{3})*")
 SEPARATOR = re.compile(r"[.,'’\u00a0\u202f ]")
 FRACTION = re.compile(r"(?<![\d/])(\d{1,2})/([1-9]\d{0,2})(?![\d/])")
+TIME_WORDS = 6  # of an answer that says a time: "le undici meno venti"
 NOTHING_SAID = SaidNumbers()
 
 
@@ -31,6 +33,7 @@ def lost_number(source: str, target: str, said: SaidNumbers = NOTHING_SAID) -> s
     source, lost_time = _without_times(source, words, said)
     if lost_time:
         return lost_time
+    source = _without_fractions(source, words)
     there = [(number, readings(number[0])) for number in NUMBER.finditer(words.text)]
     decimal = decimal_mark(said.source.code)
     lost = []
@@ -78,6 +81,28 @@ def _said_as_fraction(number: re.Match[str], words: WordsLeft) -> bool:
     return False
 
 
+def _without_fractions(source: str, words: WordsLeft) -> str:
+    """``source`` without the fractions (1/2) that the translation says in words or in one sign (½)."""
+
+    def left(found: re.Match[str]) -> str:
+        value = value_of(found)
+        sign = next(
+            (one for one in words.text if not one.isdecimal() and one.isnumeric() and _is(one, value)), ""
+        )
+        if found[0] in words.text or not (sign or (int(found[1]) < int(found[2]) and words.take(value))):
+            return found[0]
+        if sign:
+            place = words.text.index(sign)
+            words.blank_text(place, place + 1)
+        return " "
+
+    return FRACTION.sub(left, source)
+
+
+def _is(sign: str, value: Decimal) -> bool:
+    return abs(Decimal(str(unicodedata.numeric(sign))) - value) < Decimal("1e-9")
+
+
 def value_of(fraction: re.Match[str]) -> Decimal:
     """The value of a `FRACTION`."""
     return Decimal(fraction[1]) / Decimal(fraction[2])
@@ -85,9 +110,13 @@ def value_of(fraction: re.Match[str]) -> Decimal:
 
 def says_number(answer: str, number: str, said: SaidNumbers) -> bool:
     """Whether ``answer`` is nothing but ``number`` in words; ``number`` is in digits."""
+    words = WordsLeft(said.target, answer)
+    time = next(times_in(number, said.source.code), None)
+    if time is not None and time.text == number.strip(" ."):
+        # What is left beside a time: le, meno, un.
+        return len(answer.split()) <= TIME_WORDS and take_time(time, words, said)
     if not NUMBER.fullmatch(number):
         return False
-    words = WordsLeft(said.target, answer)
     values = sorted(readings(number, decimal_mark(said.source.code)))
     return any(words.take(value) for value in values) and not words.left
 

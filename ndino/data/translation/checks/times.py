@@ -20,6 +20,9 @@ from ndino.languages.known.locales import locale_of
 
 # Words between the hour and the minutes: "le dieci meno un quarto".
 NEAR = 3
+# Words behind a time that name its half: "9 de la mañana".
+HALF_WORDS = 3
+NIGHT = 6  # the hour from which on a time "at night" is before midnight
 _TIME = re.compile(r"(?<![\d:.,])(?P<hour>[01]?\d|2[0-4]):(?P<minute>[0-5]\d)(?![:.,]?\d)")
 
 
@@ -54,7 +57,11 @@ def times_in(text: str, language: str) -> Iterator[TimeOfDay]:
     for found in pattern.finditer(text) if pattern else ():
         hour, minute = int(found["hour"]), int(found["minute"] or 0)
         if hour <= 24 and minute <= 59:
-            hour = hour % 12 + 12 * (found["second"] is not None) if hour <= 12 else hour % 24
+            if hour <= 12:
+                # Ten at night is 22, two at night is 2.
+                late = found["night"] and NIGHT <= hour < 12
+                hour = hour % 12 + 12 * bool(late or found["second"])
+            hour %= 24
             taken.append(found.span())
             yield TimeOfDay(found[0], found.start(), hour, minute)
     for found in _TIME.finditer(text):
@@ -63,10 +70,14 @@ def times_in(text: str, language: str) -> Iterator[TimeOfDay]:
 
 
 def digits_of(time: TimeOfDay, text: str) -> re.Match[str] | None:
-    """Where ``text`` has the time in digits: 15:30, 15.30, 3:30."""
-    minute = f"[:.h ]{time.minute:02d}" if time.minute else "(?:[:.h]00)?"
-    hours = "|".join(f"0?{hour}" for hour in sorted(time.hours, key=lambda hour: hour != time.hour))
-    return re.search(rf"(?<![\d:.,])(?:{hours}){minute}(?!\d)", text)
+    """Where ``text`` has the time in digits: 15:30, 15.30, 3:30; on the clock of 24 hours if it has that."""
+    own = _digits({time.hour}, time.minute).search(text)
+    return own or _digits(time.hours, time.minute).search(text)
+
+
+def _digits(hours: set[int], minutes: int) -> re.Pattern[str]:
+    minute = f"[:.h ]{minutes:02d}" if minutes else "(?:[:.h]00)?"
+    return re.compile(rf"(?<![\d:.,])(?:{'|'.join(f'0?{hour}' for hour in sorted(hours))}){minute}(?!\d)")
 
 
 def take_time(time: TimeOfDay, words: WordsLeft, said: SaidNumbers) -> bool:
@@ -126,9 +137,43 @@ def lost_half(source: str, target: str, said: SaidNumbers) -> str | None:
         on_24_hours = found and int(re.findall(r"\d+", found[0])[0]) % 24 == time.hour
         if found and not on_24_hours and not _names_half(target, said.target, late):
             return time.text
+        if _all_in_other_half(time, target, said.target):
+            return time.text
         other = _names_half(target, said.target, not late) and not _names_half(target, said.target, late)
         if len(halves) == 1 and other and not _names_half(source, said.source, not late):
             return time.text
+    return _noon_for_midnight(source, target, said)
+
+
+def _all_in_other_half(time: TimeOfDay, target: str, words: Words) -> bool:
+    """Whether each place where ``target`` may have the time names the other half right behind it."""
+    places = list(_digits(time.hours, time.minute).finditer(target))
+    late = time.hour >= 12
+    behind = [_behind(target, place.end(), words) for place in places]
+    return bool(places) and all(
+        _names_half(text, words, not late) and not _names_half(text, words, late) for text in behind
+    )
+
+
+def _behind(text: str, place: int, words: Words) -> str:
+    """The few words behind a time, as far as they belong to it."""
+    row = re.split(r"[,;:!?()\d]", text[place:], maxsplit=1)[0].split()[: HALF_WORDS + 1]
+    joining = next((number for number, word in enumerate(row) if word.casefold() in words.joining), len(row))
+    return " ".join(row[: min(joining, HALF_WORDS)])
+
+
+def _noon_for_midnight(source: str, target: str, said: SaidNumbers) -> str | None:
+    """The word of ``source`` for noon or midnight, for which ``target`` has the other one; or None."""
+    ours, theirs = ({token for token in folded(text)} for text in (source, target))
+    known = [_noon_and_midnight(words.code) for words in (said.source, said.target)]
+    for hour, other in ((0, 12), (12, 0)):
+        mine = [word for form in known[0].get(hour, ()) for word in form if word in ours]
+        has = [
+            any(word in theirs for form in known[1].get(one, ()) for word in form) for one in (hour, other)
+        ]
+        its_other = any(word in ours for form in known[0].get(other, ()) for word in form)
+        if mine and not its_other and has == [False, True]:
+            return mine[0]
     return None
 
 
@@ -188,12 +233,22 @@ def _half_of_day(language: str) -> list[str]:
 
 
 @cache
+def _phrases(language: str, *parts: str) -> str:
+    """An expression for the phrases of several words that name one of these parts: in the afternoon."""
+    names = _periods(language)
+    phrases = {word for name, words in names.items() if name.rstrip("12") in parts for word in words}
+    return "|".join(re.escape(phrase) for phrase in sorted(phrases) if len(phrase.split()) > 1) or r"(?!)"
+
+
+@cache
 def _times(language: str) -> re.Pattern[str] | None:
     halves = _half_of_day(language)
     if not all(halves):
         return None
+    first = f"{halves[0]}|{_phrases(language, 'morning')}"
+    second = f"{halves[1]}|{_phrases(language, 'afternoon', 'evening')}"
     return re.compile(
-        rf"(?<![\d:.,])(?P<hour>\d{{1,2}})(?:[:.](?P<minute>\d\d))?\s?(?:(?P<first>{halves[0]})|(?P<second>{halves[1]}))"
-        r"(?!\w)",
+        r"(?<![\d:.,])(?P<hour>\d{1,2})(?:[:.](?P<minute>\d\d))?\s?"
+        rf"(?:(?P<first>{first})|(?P<second>{second})|(?P<night>{_phrases(language, 'night')}))(?!\w)",
         re.IGNORECASE,
     )
