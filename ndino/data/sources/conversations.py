@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ndino.common.errors import UsageError
 from ndino.common.images import find_file, leaves_the_folder
@@ -49,6 +50,12 @@ class ConversationItem:
 
     number: int
     content: Conversation | ConversationError
+    file: str
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where the row is, for a reject: the file, and the row as `ndino data check` numbers it."""
+        return {"file": self.file, "row": self.content.row}
 
     @property
     def name(self) -> str:
@@ -140,13 +147,13 @@ def read_items(file: Path, limit: int | None = None) -> Iterator[ConversationIte
             for content in (*faults, conversation):
                 if number == limit:
                     return
-                yield ConversationItem(number, content)
+                yield ConversationItem(number, content, file.name)
                 number += 1
             faults.clear()
     except ConversationError as error:
         raise DataError(str(error)) from error
     for content in faults[: None if limit is None else limit - number]:
-        yield ConversationItem(number, content)
+        yield ConversationItem(number, content, file.name)
         number += 1
 
 
@@ -183,19 +190,21 @@ class ConversationMaker:
     ) -> ItemOutcome:
         counts = {"conversations/rows": 1, "conversations/instances": len(said) // 2}
         if isinstance(item.content, ConversationError):
-            reject = Reject(item.name, "not a LLaVA row", {"fault": item.content.reason})
+            reject = Reject(item.name, "not a LLaVA row", {**item.place, "fault": item.content.reason})
             return ItemOutcome((), (reject,), counts)
         try:
             encoded = self._image(item.content)
         except UnusableImageError as error:
             reason = f"image: {error.reason}"
-            return ItemOutcome((), (Reject(item.name, reason, {"image": item.content.images}),), counts)
+            return ItemOutcome(
+                (), (Reject(item.name, reason, {**item.place, "image": item.content.images}),), counts
+            )
         rejects, rounds = [], []
         for number, (user, assistant) in enumerate(zip(said[::2], said[1::2], strict=True)):
             fault = next((one.reason for one in (*user[1], *assistant[1]) if one.reason), None)
             if fault:
                 asked, answered = (turn.text for turn in item.content.turns[2 * number : 2 * number + 2])
-                detail = {"user": asked, "assistant": answered}
+                detail = {**item.place, "user": asked, "assistant": answered}
                 rejects.append(Reject(f"{item.name}/{number:02d}", fault, detail, SINGLE))
             else:
                 quality = weakest((*user[1], *assistant[1]))
@@ -208,7 +217,7 @@ class ConversationMaker:
             for one in rounds
         ]
         if rejects:
-            rejects.append(Reject(item.name, "a round is missing", source=MULTI))
+            rejects.append(Reject(item.name, "a round is missing", item.place, MULTI))
         else:
             rows.append(_row(item.name, image, rounds, MULTI) | {"original": original})
         return ItemOutcome(tuple(rows), tuple(rejects), {**counts, "conversations/translated": len(rounds)})

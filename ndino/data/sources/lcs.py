@@ -182,4 +182,4 @@ def work(item: ConversationItem, source: ImageSource, images: Path) -> ItemOutco
 
 
 def _rejected(item: ConversationItem, reason: str, **detail: str) -> ItemOutcome:
-    return ItemOutcome((), (Reject(f"lcs/{item.name}", reason, detail),), {"lcs/rows": 1})
+    return ItemOutcome((), (Reject(f"lcs/{item.name}", reason, {**item.place, **detail}),), {"lcs/rows": 1})

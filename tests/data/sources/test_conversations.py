@@ -118,6 +118,9 @@ def test_broken_rows_keep_their_numbers_and_do_not_stop_the_run(shouted, tmp_pat
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
     kept = [row["id"] for row in rows_of(tmp_path / "out" / "data.jsonl") if row["source"].endswith("multi")]
     assert kept == ["conversations/00000-g", "conversations/00009-2014", "conversations/00010-symbols"]
+    for one in rows_of(tmp_path / "out" / "rejects.jsonl"):
+        assert one["detail"]["file"].endswith(".json")
+        assert one["detail"]["row"] == int(one["where"][:5]) + 1
     rejects = {one["where"]: one["reason"] for one in rows_of(tmp_path / "out" / "rejects.jsonl")}
     assert rejects == {
         "00001": "not a LLaVA row",

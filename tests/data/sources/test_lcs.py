@@ -68,6 +68,10 @@ def test_good_rows_are_indexed_with_their_images_in_place(pretrain, images):
         "lcs/00007": "not a LLaVA row",
         "lcs/00008": "not a LLaVA row",
     }
+    # The row as `check` numbers it, from 1; names count from 0.
+    for one in rejects:
+        assert one["detail"]["file"].endswith(".json")
+        assert one["detail"]["row"] == int(one["where"].split("/")[1][:5]) + 1
     assert json.loads((out / "manifest.json").read_text())["lang"] == "en"
     files = sorted(path.name for path in (out / "images").rglob("*") if path.is_file())
     assert files == ["0.jpg", "1.jpg"]
