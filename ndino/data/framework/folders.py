@@ -12,7 +12,7 @@ from ndino.common.files import sha256_of
 from ndino.common.options import need_folder
 from ndino.common.parsing import read_json
 from ndino.data.errors import DataError
-from ndino.data.framework.layout import DATA, IMAGES, MANIFEST
+from ndino.data.framework.layout import DATA, IMAGES, MANIFEST, REJECTS
 
 # The packages whose versions a manifest records.
 PACKAGES = ("ctranslate2", "datasets", "pillow", "pyarrow", "pypdfium2", "pytesseract", "sentencepiece")
@@ -51,14 +51,17 @@ def open_folder(path: Path) -> DataFolder:
 
     Raises:
         UsageError: it does not exist.
-        DataError: it is not finished, or its manifest is broken.
+        DataError: it is not finished, or its manifest is broken, or gone: nothing else says its language.
     """
     need_folder(path, "name a data folder")
     if not (path / DATA).is_file():
         begun = (path / "shards").is_dir()
         remedy = f"finish its command, or: ndino data merge {path}" if begun else "name a data folder"
         raise DataError(f"{path}: no {DATA} in it (remedy: {remedy})")
-    return DataFolder(path, read_manifest(path))
+    folder = DataFolder(path, read_manifest(path))
+    if folder.manifest is None and ((path / "shards").is_dir() or (path / REJECTS).is_file()):
+        raise DataError(f"{path / MANIFEST}: no such file (remedy: {way_back(path)})")
+    return folder
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:

@@ -89,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
         if args.questions is None or args.split == TRAIN:
             raise UsageError("gqa-it has a test split only (remedy: --split test --questions FILE)")
         return run_gqa(args, args.source or HUB[args.set])
+    if args.questions is not None:
+        raise UsageError(f"--questions: not used for {args.set} (remedy: leave it out, or the set gqa-it)")
     repository = open_repository(args.source or HUB[args.set])
     table = open_table(repository, (f"data/{args.split}-*.parquet", f"*{args.split}*.parquet"))
     rows = _rows_in(table, args.set, words)[: args.limit]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import itertools
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,7 +30,7 @@ from ndino.data.sources.wit_parquet import WitParquetTable
 from ndino.data.sources.wit_table import WitRow, WitTable
 from ndino.formats.prompts import IMAGE_TOKEN
 from ndino.languages.identify import in_language
-from ndino.languages.known.tool_codes import code_for
+from ndino.languages.known.tool_codes import code_for, need_code
 from ndino.languages.language import editors_notes
 
 SOURCE = "wit"
@@ -111,8 +110,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; see ``ndino data wit --help``."""
-    if not re.fullmatch(r"[A-Za-z]{2,12}(-[A-Za-z]{2,8})*", args.lang):
-        raise UsageError(f"--lang {args.lang!r}: not a language code (remedy: such as it)")
+    need_code(args.lang, "--lang")
     paths = sorted(set(args.tables), key=lambda path: (path.name, path))
     for path in paths:
         if not path.is_file():

@@ -55,9 +55,8 @@ def add_translation_arguments(parser: CommandParser) -> None:
     group.add_argument(
         "--translator-requests",
         type=positive,
-        default=REQUESTS,
         metavar="N",
-        help="for served: requests at a time (default: %(default)s)",
+        help=f"for served: requests at a time (default: {REQUESTS})",
     )
     group.add_argument(
         "--from-lang",
@@ -105,8 +104,10 @@ def translation_identity(args: argparse.Namespace) -> str:
     """What translations depend on, for a shard's settings; loads no model.
 
     Raises:
+        UsageError: an option is given that has no effect, or both languages are the same.
         DataError: as `open_translation`.
     """
+    _refuse_unused(args)
     return identity_of(_translator(args, args.from_lang, args.lang), _checks(args))
 
 
@@ -126,6 +127,30 @@ def open_translation(args: argparse.Namespace, memory: Path) -> Translation:
         scorer=_scorer(args),
         retry=getattr(args, "retry_rejects", False),
     )
+
+
+def _refuse_unused(args: argparse.Namespace) -> None:
+    """Raise UsageError for what would change nothing: whoever gives it expects something else."""
+    if args.lang == args.from_lang:
+        raise UsageError(
+            f"--lang {args.lang}: the texts are in this language already "
+            "(remedy: --lang with the language to translate to, --from-lang with theirs)"
+        )
+    used = {
+        "--translator-model": (args.translator_model, args.translator != "apertium"),
+        "--translator-url": (args.translator_url, args.translator == "served"),
+        "--translator-requests": (args.translator_requests, args.translator == "served"),
+    }
+    for option, (given, is_used) in used.items():
+        if given is not None and not is_used:
+            raise UsageError(
+                f"{option}: not used by --translator {args.translator} (remedy: leave it out, or another "
+                "--translator)"
+            )
+    if getattr(args, "quality_model", None) is not None and args.quality != "comet":
+        raise UsageError(
+            "--quality-model: used by --quality comet only (remedy: leave it out, or add --quality comet)"
+        )
 
 
 def _scorer(args: argparse.Namespace) -> QualityScorer | None:
@@ -181,7 +206,7 @@ def _chat_translator(args: argparse.Namespace, source: str, target: str) -> Tran
     from ndino.data.translation.engines.served import ServedModel
 
     return ServedModel(
-        args.translator_url, args.translator_model, *languages, requests=args.translator_requests
+        args.translator_url, args.translator_model, *languages, requests=args.translator_requests or REQUESTS
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 
 from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser
 from ndino.languages import language as languages
+from ndino.languages.known.tool_codes import need_code
 
 HELP = """
 Add a language: everything that the kit knows of one is in the file ndino/languages/CODE.yaml.
@@ -15,7 +15,6 @@ Add a language: everything that the kit knows of one is in the file ndino/langua
 docs/languages.md shows how it is done.
 """
 EXAMPLES = ("ndino language new eu", "ndino language check eu")
-CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -51,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 def _new(args: argparse.Namespace) -> int:
     from ndino.languages.adding.new import write_new
 
-    path = write_new(_code(args.code))
+    path = write_new(need_code(args.code))
     print(f"{path}: translate what is marked TODO, then run ndino language check {args.code}")
     return 0
 
@@ -60,7 +59,7 @@ def _check(args: argparse.Namespace) -> int:
     from ndino.languages.adding.readiness import readiness_of
     from ndino.languages.adding.report import report_lines
 
-    code = _code(args.code)
+    code = need_code(args.code)
     if code not in languages.codes():
         raise UsageError(
             f"language {code!r}: no file, only {', '.join(languages.codes())} "
@@ -69,11 +68,3 @@ def _check(args: argparse.Namespace) -> int:
     found = readiness_of(code)
     print("\n".join(report_lines(found)))
     return 0 if found.is_usable else 1
-
-
-def _code(text: str) -> str:
-    import langcodes
-
-    if not CODE.fullmatch(text) or not langcodes.Language.get(text).is_valid():
-        raise UsageError(f"{text!r}: not a language code (remedy: one by BCP 47, such as es)")
-    return text

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ndino.common.errors import UsageError
 from ndino.languages.language import LanguageError, fields_of
+
+CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,24 @@ def script_of_language(code: str) -> str:
         return langcodes.Language.get(code).maximize().script or ""
     except ValueError:
         return ""
+
+
+def need_code(text: str, option: str = "") -> str:
+    """``text``, if it is a language's code by BCP 47, with or without a file here.
+
+    Args:
+        option: what names it in the message, such as ``--lang``.
+
+    Raises:
+        UsageError: it is none.
+    """
+    import langcodes
+
+    if not CODE.fullmatch(text) or not langcodes.tag_is_valid(text):
+        raise UsageError(
+            f"{f'{option} ' * bool(option)}{text!r}: not a language code (remedy: one by BCP 47, such as es)"
+        )
+    return text
 
 
 def _same(code: str) -> str:

@@ -194,8 +194,10 @@ def harmed(folder: Path, harm: str) -> None:
     elif harm == "gone":
         (folder / "images" / row["image"]).unlink()
     (folder / "data.jsonl").write_text("".join(lines))
-    if harm != "changed":
-        (folder / "manifest.json").unlink()
+    if harm != "changed":  # as somebody else's
+        for name in ("manifest.json", "rejects.jsonl"):
+            (folder / name).unlink()
+        shutil.rmtree(folder / "shards")
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,9 @@ def test_faults_are_reported_and_the_old_file_kept(finished, tmp_path, monkeypat
         pack(finished, out)
     with pytest.raises(DataError, match="name a data folder"):
         pack(tmp_path, out)
-    (finished / "manifest.json").unlink()
+    for name in ("manifest.json", "rejects.jsonl"):
+        (finished / name).unlink()
+    shutil.rmtree(finished / "shards")
     broken = tmp_path / "bin" / "mksquashfs"
     broken.parent.mkdir()
     broken.write_text("#!/bin/sh\necho 'FATAL ERROR: no space left' >&2\nexit 1\n")

@@ -31,6 +31,15 @@ def test_the_remedy_for_an_unfinished_folder_is_to_finish_it(tmp_path: Path) -> 
         open_folder(tmp_path)
 
 
+@pytest.mark.parametrize("left", ["shards", "rejects.jsonl"])
+def test_a_folder_of_ours_without_its_manifest_is_refused(tmp_path: Path, left: str) -> None:
+    (tmp_path / "data.jsonl").touch()
+    assert open_folder(tmp_path).manifest is None  # somebody else's
+    (tmp_path / left).mkdir() if left == "shards" else (tmp_path / left).touch()
+    with pytest.raises(DataError, match=r"manifest\.json: no such file \(remedy: "):
+        open_folder(tmp_path)
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": {}}', '{"files": {}, "rows": 3}'])
 def test_a_broken_manifest_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content)

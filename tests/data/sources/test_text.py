@@ -246,7 +246,8 @@ def test_a_table_without_a_known_column_names_those_that_it_has(tmp_path, capsys
     command = ["text", "--source", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
     assert main(command) == 1
     assert "no column of a known layout among testo (remedy: rename them" in capsys.readouterr().err
-    assert main([*command, "--lang", "IT!"]) == 2
+    for code in ("IT!", "xx", "italian"):
+        assert main([*command, "--lang", code]) == 2
     (tmp_path / "in" / "a.parquet").unlink()
     assert main(command) == 2
     assert "no .jsonl, .json or .parquet file in it" in capsys.readouterr().err

@@ -13,7 +13,12 @@ import pytest
 from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser
 from ndino.data.errors import DataError
-from ndino.data.translation import add_translation_arguments, open_translation, translation_identity
+from ndino.data.translation import (
+    add_quality_arguments,
+    add_translation_arguments,
+    open_translation,
+    translation_identity,
+)
 
 
 def arguments(*given: str, **more: object) -> argparse.Namespace:
@@ -53,6 +58,34 @@ def test_the_identity_depends_on_languages_and_model(madlad_folder: Path, conver
 def test_a_command_keeps_its_own_language_option() -> None:
     assert arguments().lang == "it"
     assert arguments(lang="de").lang == "de"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--lang", "en"], r"--lang en: the texts are in this language already"),
+        (["--lang", "it", "--from-lang", "it"], r"--lang it: the texts are in this language already"),
+        (["--translator-model", "x"], r"--translator-model: not used by --translator apertium"),
+        (["--translator-url", "http://h/v1"], r"--translator-url: not used by --translator apertium"),
+        (["--translator-requests", "64"], r"--translator-requests: not used by --translator apertium"),
+        (
+            ["--translator", "madlad", "--translator-model", "x", "--translator-url", "http://h/v1"],
+            r"--translator-url: not used by --translator madlad",
+        ),
+        (
+            ["--translator", "llm", "--translator-model", "x", "--translator-requests", "2"],
+            r"--translator-requests: not used by --translator llm",
+        ),
+        (["--quality-model", "x"], r"--quality-model: used by --quality comet only"),
+        (["--quality", "back-translation", "--quality-model", "x"], r"--quality-model: used by"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(given: list[str], said: str) -> None:
+    parser = CommandParser()
+    add_translation_arguments(parser)
+    add_quality_arguments(parser)
+    with pytest.raises(UsageError, match=said + r".*\(remedy: "):
+        translation_identity(parser.parse_args(given))
 
 
 def test_a_missing_model_option_is_an_error(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from ndino.data.sources.text.layouts import READ, turns_of
 from ndino.formats.llava_json import ROLES
 from ndino.formats.prompts import Turn
 from ndino.languages.identify import in_language, is_known
+from ndino.languages.known.tool_codes import need_code
 
 SOURCE = "text"
 GUARDS = 1  # version of how rows are read and refused
@@ -78,8 +79,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; see ``ndino data text --help``."""
-    if not re.fullmatch(r"[A-Za-z]{2,12}(-[A-Za-z]{2,8})*", args.lang):
-        raise UsageError(f"--lang {args.lang!r}: not a language code (remedy: such as it)")
+    need_code(args.lang, "--lang")
     files = files_of(args.source)
     if not is_known(args.lang):
         print(f"{args.lang}: cannot be told from other languages, so no answer is refused for its language")
