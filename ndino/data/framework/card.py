@@ -33,7 +33,9 @@ def card(manifest: dict[str, Any]) -> str:
         rows = [(lang, source, count) for lang, its in languages.items() for source, count in its.items()]
         parts.insert(4, _table(("language", "source", "rows"), rows))
     if manifest.get("translator"):
-        parts.append(f"Translated by `{manifest['translator']}`.\n")
+        translators = manifest["translator"]
+        translators = translators if isinstance(translators, list) else [translators]
+        parts.append(f"Translated by {', '.join(f'`{one}`' for one in translators)}.\n")
     if manifest.get("quality"):
         parts += _quality(manifest["quality"])
     if manifest.get("rejects"):

@@ -69,3 +69,9 @@ def test_the_quality_of_translations_is_a_table() -> None:
     assert "| source | mean | 0.0 | 0.1 | 0.2 | 0.3 | 0.4 | 0.5 | 0.6 | 0.7 | 0.8 | 0.9 |" in text
     assert "| wit/caption | 0.749 | 0 | 0 | 0 | 0 | 1 | 0 | 0 | 1,000 | 0 | 0 |" in text
     assert "Quality" not in card(MANIFEST)
+
+
+def test_the_translators_of_a_mix() -> None:
+    assert "Translated by `apertium`, `served x`.\n" in card(
+        MANIFEST | {"translator": ["apertium", "served x"]}
+    )
