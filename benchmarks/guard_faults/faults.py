@@ -39,6 +39,7 @@ CHATTER = (
     "**{}**",
 )
 QUOTED = ('"{}"', "«{}»", "“{}”")
+LOST = ("\x00", "\x08", "\ud800")
 INVISIBLE = ("\u200b", "\u202e", "\u200f", "\ufeff")
 TOKENS = ("▁", "<0xC3>", "<|im_end|>", "<eos>")
 
@@ -239,6 +240,14 @@ TEXT_FAULTS: dict[str, TextFault] = {
     "talk about the translation": lambda source, target, drawn: drawn.choice(CHATTER).format(target),
     "quotes around the text": lambda source, target, drawn: (
         drawn.choice(QUOTED).format(target) if '"' not in source else None
+    ),
+    "role, list mark, brackets or a second full stop": lambda source, target, drawn: (
+        drawn.choice(("assistant {}", "Assistant: {}", "- {}", "*{}*")).format(target)
+        if target[0].isupper() and "*" not in target
+        else None
+    ),
+    "character lost": lambda source, target, drawn: (
+        target.replace(" ", f"{drawn.choice(LOST)} ", 1) if " " in target else None
     ),
     "UTF-8 read as Windows-1252": _mojibake,
     "invisible sign": lambda source, target, drawn: (

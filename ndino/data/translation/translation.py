@@ -21,6 +21,8 @@ from ndino.data.translation.translator import RetryingTranslator, Translated, Tr
 # What no line of text may hold: control characters (among them line breaks in a model's output), and lone
 # surrogates, which neither UTF-8 nor SQLite can store.
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]+")
+# Those of a translation that are no space or line break stand for characters that were lost.
+LOST = re.compile(r"[\x00-\x08\x0e-\x1b\x7f\ud800-\udfff]+")
 
 JUDGED = 50_000  # verdicts that are kept, of the texts that came last
 
@@ -198,8 +200,10 @@ def identity_of(translator: Translator, checks: TextChecks) -> str:
 
 
 def _one_line(translation: str | None) -> str | None:
-    """A translation without what no line may hold; None for one that broke off."""
-    return None if translation is None else UNPRINTABLE.sub(" ", translation).strip()
+    """A translation as one line, in which lost characters are marked as such; None for one that broke off."""
+    if translation is None:
+        return None
+    return UNPRINTABLE.sub(" ", LOST.sub("\ufffd", translation)).strip()
 
 
 def _joined(parts: Sequence[tuple[str, str | None]]) -> str | None:

@@ -266,3 +266,26 @@ def test_translations_are_scored_once_also_those_of_an_earlier_run(tmp_path: Pat
             assert found[1].text == "  gjb qbtf "
             assert translation.counts["translated"] == 0
         assert scorer.asked == asked
+
+
+class Fixed:
+    """Gives every text the same translation."""
+
+    identity = "fixed"
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def translate(self, texts: Sequence[str]) -> list[str | None]:
+        return [self.text for _ in texts]
+
+
+@pytest.mark.parametrize("lost", ["\x00", "\x08", "\ud800"])
+def test_a_character_that_was_lost_is_no_space(tmp_path: Path, lost: str) -> None:
+    with open_translation(Fixed(f"La cerva{lost} è"), tmp_path) as translation:
+        assert translation.translate(["The doe is"])[0].reason == rejection.UNKNOWN_SIGNS
+
+
+def test_a_line_break_of_a_translation_becomes_a_space(tmp_path: Path) -> None:
+    with open_translation(Fixed("La cerva\nè"), tmp_path) as translation:
+        assert translation.translate(["The doe is"])[0].text == "La cerva è"

@@ -10,6 +10,13 @@ from ndino.data.translation.text_measures import says
 _QUOTES = "\"“”„«»‹›‘'`"
 _PAIRS = {'"': '"', "“": "”", "„": "“”", "«": "»", "‹": "›", "‘": "’", "`": "`"}
 _MARKDOWN = ("**", "```")
+_MARKED = {"*": "*", "_": "_", "[": "]"}
+# A role of a chat template in front, and a mark of a list.
+_ROLE = re.compile(
+    r"(?:[Aa]ssistant|[Uu]ser|[Hh]uman|[Mm]odel|[Ss]ystem)\s*:|(?:assistant|model)\s+(?=[A-ZÀ-Þ¿¡])"
+)
+_LIST_MARK = re.compile(r"[-*•–]\s")
+_TWO_STOPS = re.compile(r"(?<!\.)\.\.\Z")
 _APOSTROPHE = re.compile(r"[’ʼ`´]")
 
 # By kind of chatter (announcing, refusing, offering), the words of one language.
@@ -37,9 +44,18 @@ def _folded(text: str) -> str:
 
 
 def adds_quotes(source: str, target: str) -> bool:
-    """Whether all of ``target`` is in quotes, or marked as bold or code, and ``source`` is not."""
+    """Whether ``target`` has quotes, brackets or marks of bold, italics or code around it, or a role of a
+    chat, a mark of a list or a second full stop, and ``source`` has not."""
     ours, theirs = source.strip(), target.strip()
     if any(theirs.startswith(mark) and mark not in ours for mark in _MARKDOWN):
+        return True
+    if any(mark.match(theirs) and not mark.match(ours) for mark in (_ROLE, _LIST_MARK)):
+        return True
+    if _TWO_STOPS.search(theirs) and not ours.endswith(".."):
+        return True
+    whole = theirs.rstrip(".,;:!?")
+    marked = _MARKED.get(whole[:1], " ")
+    if len(whole) > 2 and whole.endswith(marked) and whole.count(marked) < 3 and ours[:1] != whole[0]:
         return True
     closing = _PAIRS.get(theirs[:1], "")
     text = theirs.rstrip(".,;:!?")
