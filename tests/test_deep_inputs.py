@@ -65,6 +65,7 @@ READ: dict[str, list[list[str]]] = {
     "ndino cluster outcome": [["deep.yaml", *OUT, *START]],
     "ndino cluster family": [["deep.yaml", *FAMILY, *NODES, *SUBMIT]],
     "ndino cluster status": [["deep.yaml", *FAMILY]],
+    "ndino cluster questions": [["deep.yaml", "--lang", "it"]],
     "ndino cluster stage-weights": [["deep.yaml"]],
 }
 COMMANDS = [(program, *arguments) for program, lines in READ.items() for arguments in lines]
