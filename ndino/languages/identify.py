@@ -20,6 +20,7 @@ RIVALS = (
 # last, a text says too little. Measured on 7,000 short Italian texts: at most 0.7 % of any length are taken
 # for another language, of those from 25 letters 0.1 %; docs/data/translation.md has the other side.
 ODDS = ((25, 4.0), (16, 8.0), (8, 16.0))
+LEAST_LETTERS = ODDS[0][0]  # of an answer whose language is judged
 
 
 def most_probable(text: str) -> tuple[str, float]:
@@ -58,7 +59,7 @@ def in_language(text: str, wanted: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def language_of(text: str, wanted: str, *, least: int = ODDS[0][0]) -> str | None:
+def language_of(text: str, wanted: str, *, least: int = LEAST_LETTERS) -> str | None:
     """The language of a text, ``wanted`` or another one; None where it cannot be told.
 
     Numbers and names do not count, as in `in_language`. A text of fewer than ``least`` letters is not judged,

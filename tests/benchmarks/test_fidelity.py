@@ -18,7 +18,9 @@ def test_sentences_are_counted_by_language_and_length(tmp_path, monkeypatch, cap
     monkeypatch.setattr(sys, "argv", ["fidelity", str(tmp_path), str(tmp_path / "nowhere")])
     assert fidelity.main() == 0
     *shown, last = capsys.readouterr().out.splitlines()
-    found = json.loads(last)
+    result = json.loads(last)
+    found = result["texts"]
+    assert result["ratio"] == 1.0 and result["conditions"]["told"] == 2
     assert found["it"]["40"] == {"right": 1} and sum(found["it"]["8"].values()) == 1
     assert found["en"]["40"] == {"right": 1} and sum(found["en"]["1"].values()) == 1
     # An English caption that was not translated is no Spanish one.
