@@ -24,12 +24,13 @@ def languages_to_write(names: Iterable[str], templates: Iterable[str]) -> list[s
         templates: the names of the tasks and groups in ``tasks_it/``.
     """
     known = {*templates}
-    found = {code: name for name in names if (code := code_of_task(name)) and name not in known}
-    return sorted(code for code, name in found.items() if _in_language(name, code, TEMPLATE_CODE) in known)
-
-
-def _in_language(name: str, code: str, other: str) -> str:
-    return name.removesuffix(code) + other
+    return sorted(
+        {
+            code
+            for name in {*names} - known
+            if (code := code_of_task(name)) and name.removesuffix(code) + TEMPLATE_CODE in known
+        }
+    )
 
 
 def write_tasks(code: str, folder: Path) -> Path:

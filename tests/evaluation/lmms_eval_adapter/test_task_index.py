@@ -30,6 +30,13 @@ def test_others_are_indexed_where_one_is_named():
     assert index.code("pope-it") == "it" and not index.is_ours("pope")
 
 
+def test_an_unknown_task_of_a_language_hides_none_of_its_others():
+    index = TaskIndex(["pope-es", "pope-itt-es"])
+    assert index.code("pope-es") == "es"
+    with pytest.raises(UsageError, match="unknown task 'pope-itt-es'"):
+        index.parts("pope-itt-es")
+
+
 def test_a_group_has_parts_and_a_task_has_none(index):
     assert index.parts("pope_full-it") == ["pope_adv-it", "pope_pop-it", "pope_random-it"]
     assert index.parts("pope-it") is None
