@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from ndino.common.errors import UsageError
@@ -113,7 +112,12 @@ def other_language_note(task: str, dataset: str, questions: Iterable[str], code:
 
     None also where it cannot be said: too few different questions, or a language that is not known.
     """
-    text = " ".join(islice(dict.fromkeys(questions), QUESTIONS))
+    asked: dict[str, None] = {}
+    for question in questions:
+        asked[question] = None
+        if len(asked) == QUESTIONS:
+            break
+    text = " ".join(asked)
     if sum(map(str.isalpha, text)) < LETTERS:
         return None
     found, odds = rival_of(text, code)

@@ -7,7 +7,7 @@ import pytest
 from ndino.common.errors import UsageError
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
-from ndino.evaluation.tasks.readiness import other_language_note
+from ndino.evaluation.tasks.readiness import QUESTIONS, other_language_note
 from ndino.formats.hub_folders import write_split
 from tests.evaluation.benchmarks import draw_image, write_benchmarks
 
@@ -50,6 +50,12 @@ def test_where_it_cannot_be_told_nothing_is_said():
     assert other_language_note("t", "d", ASKED["en"], "tlh") is None
     # A few that were left in English do not make the rest English.
     assert other_language_note("t", "d", [*ASKED["it"], *ASKED["en"][:3]], "it") is None
+
+
+def test_no_more_questions_are_read_than_are_judged():
+    asked = iter([f"{text} {number}" for number in range(100) for text in ASKED["it"]])
+    assert other_language_note("t", "d", asked, "es") is not None
+    assert len([*asked]) == 100 * len(ASKED["it"]) - QUESTIONS
 
 
 def test_the_tasks_of_a_data_set_in_another_language_are_noted(tmp_path, monkeypatch):
