@@ -14,7 +14,6 @@ from ndino.cluster.family import BASELINES
 from ndino.common.errors import UserError, reason_of
 from ndino.common.files import atomic_file
 from ndino.common.parsing import parse_json
-from ndino.evaluation.tasks.templates import TEMPLATE_CODE
 
 LANGUAGE_MODEL = "meta-llama/Meta-Llama-3-8B"
 VISION_TOWER = "openai/clip-vit-large-patch14-336"
@@ -72,6 +71,9 @@ def wanted(
     ``codes`` are those of the languages in which models are scored; only the benchmarks in Italian are on the
     hub, and the images of GQA, which serve all languages.
     """
+    # Imported late: it loads the readers of answers, which help and most cluster commands need not wait for.
+    from ndino.evaluation.tasks.templates import TEMPLATE_CODE
+
     published = TEMPLATE_CODE in codes
     names = [LANGUAGE_MODEL, VISION_TOWER, *(BASELINES[name][0] for name in baselines)]
     return [
