@@ -65,8 +65,8 @@ class PaperScores:
 
 def paper_tables(summary: Summary) -> list[PaperScores]:
     """The paper's tables for each language of the run, whose name tells those of several languages apart."""
-    found = {task for entries in summary["models"].values() for task in entries}
-    codes = sorted({code for name in found if (code := code_of_task(name)) and _is_papers(name, code)})
+    found = _tasks(summary)
+    codes = [code for code in _codes(found) if not found.isdisjoint(_in_language(TRANSLATED + NATIVE, code))]
     tables = []
     for code in codes:
         name, several = language(code).name, len(codes) > 1
@@ -83,8 +83,8 @@ def _in_language(benchmarks: Iterable[str], code: str) -> tuple[str, ...]:
     return tuple(f"{name}-{code}" for name in benchmarks)
 
 
-def _is_papers(task: str, code: str) -> bool:
-    return task in _in_language(TRANSLATED + NATIVE, code)
+def _tasks(summary: Summary) -> set[str]:
+    return {task for entries in summary["models"].values() for task in entries}
 
 
 def _codes(names: Iterable[str]) -> list[str]:
@@ -100,7 +100,7 @@ def tasks_in_order(summary: Summary) -> list[str]:
 
     With several languages, the others are sorted by language, too.
     """
-    found = {task for entries in summary["models"].values() for task in entries}
+    found = _tasks(summary)
     first = [task for table in paper_tables(summary) for task in table.tasks if task in found]
     return first + sorted(found - {*first}, key=_by_language if len(_codes(found)) > 1 else None)
 
