@@ -107,33 +107,37 @@ def _rows(
 
 def _score_cell(summary: Summary, row: Mapping[str, Any]) -> Cell:
     better = winner(summary, row)
-    if better is None:
-        judged = [f"{NOT_SHOWN} ({_bound(row)})"]
-    else:
-        doubtful = but_doubtful(summary["models"][better][row["task"]])
-        judged = [f"* {better} is better", *filter(None, [doubtful])]
     details = (
-        *judged,
+        f"{NOT_SHOWN} ({_bound(row)})" if better is None else f"* {better} is better",
+        *_doubt(summary, row, better),
         f"uncorrected {p_number(row['p'])}, {_questions(row)}",
         f"paper: {p_number(row['paper']['p'])}, {row['paper']['test']}",
         f"only {row['a']}: {row['n10']}, only {row['b']}: {row['n01']} of {row['n']}",
     )
-    return Cell(p_number(row["p_holm"]), details, better_than=() if better is None else (loser(row, better),))
+    return Cell(p_number(row["p_holm"]), details, better_than=_beaten(row, better))
 
 
 def _score_line(summary: Summary, row: Mapping[str, Any]) -> tuple[Cell, ...]:
     better = winner(summary, row)
-    doubtful = "" if better is None else but_doubtful(summary["models"][better][row["task"]])
-    said = Cell(
-        better or f"{NONE_SHOWN} ({_bound(row)})", (doubtful,) if doubtful else (), strong=better is not None
-    )
+    shown = better or f"{NONE_SHOWN} ({_bound(row)})"
+    said = Cell(shown, _doubt(summary, row, better), strong=better is not None)
     paper = f"{_number(row['paper']['p'])}, {row['paper']['test']}"
     counts = (f"{row['n10']} of {row['n']}", f"{row['n01']} of {row['n']}")
     return (_corrected_cell(row, better, row["p_holm"]), said, *_plain(_number(row["p"]), paper, *counts))
 
 
+def _doubt(summary: Summary, row: Mapping[str, Any], better: str | None) -> tuple[str, ...]:
+    """Why the better score may be no evidence, if anything is."""
+    doubtful = "" if better is None else but_doubtful(summary["models"][better][row["task"]])
+    return (doubtful,) if doubtful else ()
+
+
+def _beaten(row: Mapping[str, Any], better: str | None) -> tuple[str, ...]:
+    return () if better is None else (loser(row, better),)
+
+
 def _corrected_cell(row: Mapping[str, Any], better: str | None, p: float) -> Cell:
-    return Cell(_number(p), better_than=() if better is None else (loser(row, better),))
+    return Cell(_number(p), better_than=_beaten(row, better))
 
 
 def _plain(*texts: str) -> tuple[Cell, ...]:
@@ -178,7 +182,7 @@ def _perplexity_cell(row: Mapping[str, Any]) -> Cell:
     return Cell(
         p_number(corpus["p_holm"]),
         tuple(details),
-        better_than=() if better is None else (loser(row, better),),
+        better_than=_beaten(row, better),
     )
 
 
