@@ -66,7 +66,7 @@ def _shared(sound: Sound) -> Iterator[str]:
     for unit in sorted({*sound.get("reading.clock", ())} - {*signs}) if signs else ():
         yield f'reading.clock has "{unit}", which is no sign in reading.symbols'
     names = Counter(
-        fold(name)
+        name
         for sign, words in sound.get("reading.symbols", {}).items()
         for name in {*map(fold, (sign, *words))}
     )
@@ -146,11 +146,10 @@ def _script(sound: Sound) -> Iterator[str]:
     script = sound.get("script", "")
     # Units, signs and names are Latin in every language.
     keys = ("yes", "no", "markers", "short_answer", "reading.announcers", "reading.copulas", "reading.leads")
-    letters = Counter(script_of(c) for key in keys for text in texts_in(sound.get(key, ())) for c in text)
-    letters.pop(None, None)
+    texts = "".join(text for key in keys for text in texts_in(sound.get(key, ())))
+    letters = Counter(filter(None, map(script_of, texts)))
     if not letters or not script:
         return
-    found: Sequence[str] = [letters.most_common(1)[0][0] or ""]
-    said = SCRIPTS.get(script)
-    if (said or found[0] in SCRIPTS.values()) and found[0] != said:
-        yield f"script is {script}, but the words are {found[0].capitalize()}"
+    found, said = letters.most_common(1)[0][0], SCRIPTS.get(script)
+    if (said or found in SCRIPTS.values()) and found != said:
+        yield f"script is {script}, but the words are {found.capitalize()}"

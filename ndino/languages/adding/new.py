@@ -77,7 +77,7 @@ def _known(code: str, locale: Any) -> dict[str, Any]:
 
 
 def _field(
-    field: LanguageField, name: str, known: Mapping[str, Any], *, numbers_known: bool = True
+    field: LanguageField, name: str, known: Mapping[str, Any], *, numbers_known: bool
 ) -> Iterator[str]:
     """A field as it is known, or in English behind a comment sign."""
     if field.key in known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import cycle
 from typing import Any
 
@@ -66,6 +67,7 @@ class Probes:
         """Every probe, about forty."""
         return [*self._letters(), *self._said_of_options(), *self._yes_no(), *self._numbers(), *self._texts()]
 
+    @cached_property
     def spelled(self) -> dict[int, str]:
         """The numbers from 0 to `LARGEST` in words, by num2words, else those that the file lists."""
         if language := known_code("num2words", self._code):
@@ -140,9 +142,10 @@ class Probes:
             yield Probe("denials in a sentence", _failed(read, dict.fromkeys(said, True)))
 
     def _numbers(self) -> Iterator[Probe]:
-        if spelled := self.spelled():
-            yield self._same("numbers in words", {words: str(number) for number, words in spelled.items()})
-            others = ((words, str(number + 1)) for number, words in spelled.items())
+        if self.spelled:
+            said = self.spelled.items()
+            yield self._same("numbers in words", {words: str(number) for number, words in said})
+            others = ((words, str(number + 1)) for number, words in said)
             equal = [f'"{one}" is {other}' for one, other in others if self._reader.same(one, other)]
             yield Probe("other numbers in words", tuple(equal))
         if listed := self._sound.get("number_words"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ndino.languages.adding.contradictions import contradictions
 from ndino.languages.adding.probes import LARGEST, Probe, Probes
@@ -31,17 +31,15 @@ class Readiness:
     Attributes:
         wrong: what is of the wrong type or contradictory, each named by its key.
         missing: the fields that the file lacks.
-        numbers: numbers from 0 to `LARGEST` that cannot be read in words.
         probes: answers that were made of the file's words.
         parts: what works.
     """
 
     code: str
-    wrong: Sequence[str] = ()
-    missing: Sequence[LanguageField] = ()
-    numbers: Sequence[int] = ()
-    probes: Sequence[Probe] = ()
-    parts: Sequence[Part] = field(default_factory=list)
+    wrong: Sequence[str]
+    missing: Sequence[LanguageField]
+    probes: Sequence[Probe]
+    parts: Sequence[Part]
 
     @property
     def is_usable(self) -> bool:
@@ -62,31 +60,30 @@ def readiness_of(code: str) -> Readiness:
     missing = missing_fields(flat)
     try:
         probes = Probes(code, sound)
-        found, spelled = probes.all(), probes.spelled()
+        found, spelled = probes.all(), probes.spelled
     except LanguageError:
         # num2words does not know the code in the file, which `wrong` has.
         found, spelled = [], dict.fromkeys(range(LARGEST + 1))
-    numbers = [number for number in range(LARGEST + 1) if number not in spelled]
+    numbers = [str(number) for number in range(LARGEST + 1) if number not in spelled]
     miniature = fields.get(MINIATURE) or {}
-    if miniature and not isinstance(miniature, dict):
+    if not isinstance(miniature, dict):
         wrong.append(f"{MINIATURE} is not names with values")
         miniature = {}
     drawn, stamps = lexicon_faults(miniature), stamp_faults(miniature)
-    if miniature:
-        wrong += [fault for fault in drawn if not fault.endswith(" is missing")]
-        wrong += [fault for fault in stamps if not fault.endswith(" is missing")]
-    lacking = [f"numbers in words: {_listed(list(map(str, numbers)))}"] if numbers else []
+    wrong += [fault for fault in (*drawn, *stamps) if not fault.endswith(" is missing")]
+    lacking = [f"numbers in words: {_listed(numbers)}"] if numbers else []
     parts = [
-        _part("data", [each for each in missing if each.part == "data"], sound, []),
-        _part("tasks", [each for each in missing if each.part == "tasks"], sound, lacking),
+        _part("data", missing, []),
+        _part("tasks", missing, lacking),
         Part("demo", NOT_YET, _listed(drawn)) if drawn else _demo(stamps),
     ]
-    return Readiness(code, wrong, missing, numbers, found, parts)
+    return Readiness(code, wrong, missing, found, parts)
 
 
-def _part(name: str, missing: Sequence[LanguageField], sound: object, lacking: list[str]) -> Part:
-    needed = [each.key for each in missing if each.needed]
-    less = [each.key for each in missing if not each.rare and not each.needed]
+def _part(name: str, missing: Sequence[LanguageField], lacking: list[str]) -> Part:
+    mine = [each for each in missing if each.part == name]
+    needed = [each.key for each in mine if each.needed]
+    less = [each.key for each in mine if not each.rare and not each.needed]
     if needed:
         return Part(name, NOT_YET, f"without {_listed(needed)}")
     if less or lacking:
