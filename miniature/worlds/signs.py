@@ -95,6 +95,7 @@ def _lacks_letters(word: str, family: str) -> bool:
     return any(_glyph(letter, family) == _glyph("\uffff", family) for letter in word)
 
 
+@cache
 def _glyph(letter: str, family: str) -> bytes:
     image = Image.new("L", (32, 32))
     ImageDraw.Draw(image).text((4, 4), letter, fill=255, font=_font(16, family))

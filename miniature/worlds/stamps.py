@@ -11,7 +11,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from PIL import Image
@@ -179,14 +179,19 @@ def thing_of(stamp: TuxpaintStamp, words: StampWords) -> str | None:
 
 def _thing(caption: str, words: StampWords) -> tuple[str, str] | None:
     """(article with the space behind it, name) of a caption that names a thing."""
-    starts = [article if article.endswith("'") else f"{article} " for article in words.articles]
-    articles = "|".join(re.escape(start[0].upper() + start[1:]) for start in starts)
-    found = re.fullmatch(rf"({articles})(\S+(?: \S+){{0,3}})\.", caption)
+    found = _naming(words.articles).fullmatch(caption)
     if found is None:
         return None
     article, name = found.groups()
     # Without an article, the name's own first letter is a capital because it begins the caption.
     return (article[0].lower() + article[1:], name) if article else ("", name[0].lower() + name[1:])
+
+
+@cache
+def _naming(articles: tuple[str, ...]) -> re.Pattern[str]:
+    starts = [article if article.endswith("'") else f"{article} " for article in articles]
+    either = "|".join(re.escape(start[0].upper() + start[1:]) for start in starts)
+    return re.compile(rf"({either})(\S+(?: \S+){{0,3}})\.")
 
 
 def compose(stamp: TuxpaintStamp, rng: random.Random) -> Image.Image:
