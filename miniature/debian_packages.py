@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
-from ndino.languages.known.tool_codes import known_code
+from ndino.languages.known.tool_codes import known_code, tesseract_package
 
 PREFIX = "apertium-"
 # In names of packages, besides the three letters of newer pairs.
@@ -32,7 +32,7 @@ def packages_of(lang: str, known: Iterable[str]) -> list[str]:
             if all(both):
                 found = [*both[0], *both[1]]
                 break
-    pack = f"tesseract-ocr-{known_code('tesseract', lang).replace('_', '-').lower()}"
+    pack = tesseract_package(known_code("tesseract", lang))
     return [*found, *([pack] if pack in known else [])]
 
 

@@ -16,6 +16,7 @@ from ndino.common.errors import reason_of
 from ndino.common.files import sha256_of
 from ndino.data.errors import DataError
 from ndino.data.io.pdf import STOPPED, STOPPED_BY
+from ndino.languages.known.tool_codes import tesseract_package
 
 # Unicode categories without a visible glyph: control characters, and direction and joining marks that
 # Tesseract inserts by mistake.
@@ -92,8 +93,8 @@ def open_tesseract(language: str, *, seconds_a_page: float = Tesseract.seconds_a
         DataError: the program or the language data is missing; names the Debian package to install.
     """
     os.environ["OMP_THREAD_LIMIT"] = "1"
-    package = f"tesseract-ocr-{language.replace('_', '-').lower()}"  # which depends on the program's package
-    remedy = f"as root, apt-get install {package}"
+    # The package of a language depends on the program's.
+    remedy = f"as root, apt-get install {tesseract_package(language)}"
     try:
         version = pytesseract.get_tesseract_version()
     except pytesseract.TesseractNotFoundError:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ndino.languages.identify import is_known
 from ndino.languages.known.locales import locale_of
 from ndino.languages.known.published import published_sets
-from ndino.languages.known.tool_codes import known_code
+from ndino.languages.known.tool_codes import known_code, tesseract_package
 
 ENGLISH = "en"  # what the published sources are translated from
 Row = tuple[str, str, str]
@@ -50,7 +50,7 @@ def _tesseract(code: str) -> str:
         return "no pack is known: EUR-Lex cannot be read"
     if pack in _lines("tesseract", "--list-langs"):
         return "installed"
-    return f"not installed (apt-get install tesseract-ocr-{pack.replace('_', '-').lower()})"
+    return f"not installed (apt-get install {tesseract_package(pack)})"
 
 
 def _apertium(code: str) -> str:

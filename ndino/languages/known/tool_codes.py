@@ -45,6 +45,11 @@ def known_code(tool: str, code: str) -> str:
     return str(written[tool] or "") if tool in written else TOOLS[tool].made(code)
 
 
+def tesseract_package(pack: str) -> str:
+    """Debian's package of one of Tesseract's packs, such as ``tesseract-ocr-spa``."""
+    return f"tesseract-ocr-{pack.replace('_', '-').lower()}"
+
+
 def script_of_language(code: str) -> str:
     """The script of a language by ISO 15924 (``Latn``): that of its file, else the usual one; else empty."""
     import langcodes
