@@ -16,8 +16,6 @@ from ndino.common.parsing import parse_yaml
 
 FOLDER = Path(__file__).parent
 MARKERS = ("question", "options", "answer", "explanation")
-# Fields that every command reads; `ndino language check` reads all.
-CHECKED = ("name", "markers", "yes", "no", "letter_answer", "explained_answer")
 
 
 class LanguageError(UsageError):
@@ -100,10 +98,11 @@ def language(code: str) -> Language:
 
 
 def _refuse_wrong_types(code: str, fields: Mapping[Any, Any]) -> None:
-    from ndino.languages.adding.schema import sound_fields
+    from ndino.languages.adding.schema import needed_fields, sound_fields
 
-    # Also what YAML makes of a bare yes or no.
-    mine = {key: value for key, value in fields.items() if key in (*CHECKED, True, False)}
+    # The fields that every command reads (`ndino language check` reads all), and what YAML makes of a bare
+    # yes or no.
+    mine = {key: value for key, value in fields.items() if key in (*needed_fields("data"), True, False)}
     if faults := sound_fields(mine)[1]:
         raise LanguageError(
             f"language {code!r}: {faults[0]} (remedy: ndino language check {code} names all that is wrong)"

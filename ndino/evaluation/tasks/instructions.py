@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from ndino.languages.adding.schema import needed_fields
 from ndino.languages.answers import reader
 from ndino.languages.language import LanguageError, fields_of, language
-
-# The fields of a language's file without which there are no tasks.
-NEEDED = ("name", "markers", "yes", "no", "short_answer", "letter_answer", "explained_answer", "reading")
 
 
 def short_answer(code: str) -> str:
@@ -32,7 +30,7 @@ def require_tasks(code: str) -> None:
     """
     fields = fields_of(code)
     # Without a file the reader says which languages there are.
-    if fields and (missing := [field for field in NEEDED if not fields.get(field)]):
+    if fields and (missing := [field for field in needed_fields("data", "tasks") if not fields.get(field)]):
         raise LanguageError(
             f"language {code!r}: has no tasks without {', '.join(missing)} "
             f"(remedy: add them to ndino/languages/{code}.yaml; ndino language check {code})"

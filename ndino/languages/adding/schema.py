@@ -55,6 +55,13 @@ def schema() -> Mapping[str, LanguageField]:
     }
 
 
+@cache
+def needed_fields(*parts: str) -> tuple[str, ...]:
+    """The fields and sections of a file without which these parts do not work at all."""
+    needed = (field.key for field in schema().values() if field.needed and field.part in parts)
+    return tuple(dict.fromkeys(key.partition(".")[0] for key in needed))
+
+
 def flattened(fields: Mapping[Any, Any]) -> dict[Any, Any]:
     """A file's fields by the keys of `schema`."""
     return {key: value for key, value in _flat(fields).items() if key != MINIATURE}
