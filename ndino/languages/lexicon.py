@@ -26,6 +26,8 @@ STAMP_COLOURS = (
     "blue", "purple",
 )  # fmt: skip
 
+# Fields outside the section that the drawn world needs too.
+OUTSIDE = ("short_answer", "exam_question")
 # What a key holds: a text for each of these names, so many texts, or any number of them.
 TABLES: dict[str, tuple[str, ...]] = {"colours": COLOURS, "fruits": COLOURS, "places": PLACES}
 SHAPE_FORMS = ("name", *COLOURS)
@@ -156,7 +158,7 @@ def lexicon(code: str) -> Lexicon:
         LanguageError: there is no file for it, or something is missing or contradictory; all of it is named.
     """
     of = language(code)
-    faults = [f"{key} is missing" for key in ("short_answer", "exam_question") if key not in of.words]
+    faults = [f"{key} is missing" for key in OUTSIDE if key not in of.words]
     _refuse(code, faults + lexicon_faults(of.miniature))
     return Lexicon(
         **_answers(of),

@@ -9,7 +9,7 @@ from ndino.languages.adding.contradictions import contradictions
 from ndino.languages.adding.probes import LARGEST, Probe, Probes
 from ndino.languages.adding.schema import MINIATURE, LanguageField, flattened, missing_fields, sound_fields
 from ndino.languages.language import LanguageError, fields_of
-from ndino.languages.lexicon import lexicon_faults, stamp_faults
+from ndino.languages.lexicon import OUTSIDE, lexicon_faults, stamp_faults
 
 READY, LESS, NOT_YET = "ready", "works with less", "not yet"
 NAMED = 6  # so many missing fields are named in a row of the table
@@ -73,17 +73,17 @@ def readiness_of(code: str) -> Readiness:
     wrong += [fault for fault in (*drawn, *stamps) if not fault.endswith(" is missing")]
     lacking = [f"numbers in words: {_listed(numbers)}"] if numbers else []
     parts = [
-        _part("data", missing, []),
-        _part("tasks", missing, lacking),
-        Part("demo", NOT_YET, _listed(drawn)) if drawn else _demo(stamps),
+        _part("data", ("data",), missing, []),
+        # Without what the data commands need, no command reads the file.
+        _part("tasks", ("data", "tasks"), missing, lacking),
+        _demo(missing, drawn, stamps),
     ]
     return Readiness(code, wrong, missing, found, parts)
 
 
-def _part(name: str, missing: Sequence[LanguageField], lacking: list[str]) -> Part:
-    mine = [each for each in missing if each.part == name]
-    needed = [each.key for each in mine if each.needed]
-    less = [each.key for each in mine if not each.rare and not each.needed]
+def _part(name: str, needs: Sequence[str], missing: Sequence[LanguageField], lacking: list[str]) -> Part:
+    needed = [each.key for each in missing if each.part in needs and each.needed]
+    less = [each.key for each in missing if each.part == name and not each.rare and not each.needed]
     if needed:
         return Part(name, NOT_YET, f"without {_listed(needed)}")
     if less or lacking:
@@ -91,7 +91,11 @@ def _part(name: str, missing: Sequence[LanguageField], lacking: list[str]) -> Pa
     return Part(name, READY)
 
 
-def _demo(stamps: Sequence[str]) -> Part:
+def _demo(missing: Sequence[LanguageField], drawn: Sequence[str], stamps: Sequence[str]) -> Part:
+    """The demo needs the words of the drawn world, and all that the tasks need."""
+    outside = [f"{each.key} is missing" for each in missing if each.needed or each.key in OUTSIDE]
+    if outside or drawn:
+        return Part("demo", NOT_YET, _listed([*outside, *drawn]))
     if not stamps:
         return Part("demo", READY)
     return Part("demo", LESS, f"no WORLD=stamps and no data demo: {_listed(stamps)}")
