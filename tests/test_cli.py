@@ -30,7 +30,17 @@ from tests.results.synthetic import write_small_run
 from tests.train.conftest import backbones, rows  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
-LARGE = {"torch", "transformers", "pyarrow", "datasets", "ctranslate2", "pandas", "pypdfium2", "scipy"}
+LARGE = {
+    "torch",
+    "transformers",
+    "pyarrow",
+    "datasets",
+    "ctranslate2",
+    "pandas",
+    "pypdfium2",
+    "scipy",
+    "jinja2",
+}
 
 
 def parsers(found: CommandParser) -> Iterator[CommandParser]:

@@ -16,19 +16,12 @@ from PIL import Image
 from ndino.common.files import key_of
 from ndino.common.images import ImageFaultError, open_named
 from ndino.data.framework.folders import DataFolder, images_of
-from ndino.data.review.sample import source_of
+from ndino.data.review.sample import UNREADABLE, source_of
 from ndino.formats.prompts import IMAGE_TOKEN
 
 LONGEST_SIDE, QUALITY = 640, 80  # of the images in the page: pixels, and of JPEG
 SPEAKERS = {"human": "question", "gpt": "answer"}
 NOT_SHOWN = ("id", "question_id", "img_id", "image", "source", "original", "quality", "conversations")
-# Browsers do not show control characters, and a raw one could truncate the page (NUL) or hide text. UTF-8 has
-# no lone surrogates.
-UNREADABLE = {
-    code: "\N{REPLACEMENT CHARACTER}"
-    for code in (*range(32), *range(127, 160), *range(0xD800, 0xE000))
-    if code not in (9, 10)
-}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,13 @@ from ndino.data.framework.ranks import rank
 from ndino.data.framework.sampling import row_at
 from ndino.formats.llava_json import fault_of
 
+# Browsers do not show control characters, and a raw one could truncate the page (NUL) or hide text. UTF-8 has
+# no lone surrogates.
+UNREADABLE = {
+    code: "\N{REPLACEMENT CHARACTER}"
+    for code in (*range(32), *range(127, 160), *range(0xD800, 0xE000))
+    if code not in (9, 10)
+}
 Place = tuple[bytes, int, int]  # the rank of a row, and its offset and length in the file
 
 

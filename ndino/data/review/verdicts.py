@@ -16,7 +16,7 @@ from ndino.common.errors import reason_of, shown
 from ndino.common.options import need_file
 from ndino.common.parsing import read_json
 from ndino.data.errors import DataError
-from ndino.data.review.page import UNREADABLE
+from ndino.data.review.sample import UNREADABLE
 
 GOOD, BAD, UNSURE = "good", "bad", "unsure"
 CONFIDENCE = 0.95
