@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +71,17 @@ def indexes_at_hand(stage: Stage) -> Iterator[RowIndex]:
     data = None
     for place in dict.fromkeys(path.absolute().parent / FOLDER for path in (stage.data, stage.out)):
         for folder in sorted(path.parent for path in place.glob(f"*/{META}")):
-            if damage_of(folder) is None and read_meta(folder).items() >= wanted.items():
+            # Only of one that matches are all files read.
+            if (meta := _meta_of(folder)).items() >= wanted.items():
                 data = data or sha256_of(stage.data)
-                if read_meta(folder)["data"] == data:
+                if meta.get("data") == data and damage_of(folder) is None:
                     yield open_index(folder)
+
+
+def _meta_of(folder: Path) -> dict[str, Any]:
+    """What an index was made of; empty where that cannot be read, as in a damaged one."""
+    try:
+        meta = read_meta(folder)
+    except ValueError:
+        return {}
+    return meta if isinstance(meta, dict) else {}
