@@ -98,11 +98,15 @@ def summary(manifest: dict[str, Any]) -> str:
 
 def is_merged(out: Path) -> bool:
     """Whether ``out`` was merged and its files are still those of its manifest."""
+    return _sound_manifest(out) is not None
+
+
+def _sound_manifest(out: Path) -> dict[str, Any] | None:
     try:
         manifest = read_manifest(out)
     except (OSError, DataError):
-        return False
-    return manifest is not None and not changed_files(out, manifest)
+        return None
+    return None if manifest is None or changed_files(out, manifest) else manifest
 
 
 def finished_again(out: Path) -> int:
@@ -113,7 +117,7 @@ def finished_again(out: Path) -> int:
     Raises:
         DataError: images of the rows are missing.
     """
-    if not is_merged(out):
+    if (manifest := _sound_manifest(out)) is None:
         if (out / MANIFEST).is_file():
             print(
                 f"{out}: its files do not match {MANIFEST}, so they are written again from the shards",
@@ -121,7 +125,7 @@ def finished_again(out: Path) -> int:
             )
         return report(out, merge(out))
     _refuse_missing_images(out, {image for row in json_rows(out / DATA) for image in images_of(row)})
-    return report(out, read_manifest(out) or {}, "already complete")
+    return report(out, manifest, "already complete")
 
 
 def _refuse_missing_images(out: Path, images: Collection[str]) -> None:
