@@ -132,15 +132,14 @@ def identity_in(row: Mapping[str, Any], folder: DataFolder, shared: frozenset[st
 
 
 def _parse(line: bytes, folder: DataFolder, number: int) -> dict[str, Any]:
-    row, fault = None, None
     try:
-        row = parse_json(line)
+        row, fault = parse_json(line), None
     except ValueError as error:
-        fault = f"broken JSON: {reason_of(error)}"
+        row, fault = {}, f"broken JSON: {reason_of(error)}"
     fault = fault or fault_of(row)
-    if row is not None and fault is None and any(map(leaves_the_folder, images_of(row))):
+    if fault is None and any(map(leaves_the_folder, images_of(row))):
         fault = "an image outside the image folder"
-    if row is None or fault is not None:
+    if fault is not None:
         raise DataError(
             f"{folder.data} row {number}: {fault} (remedy: ndino data check {folder.path} lists all faults)"
         )
