@@ -11,6 +11,7 @@ from ndino.data.errors import DataError
 from ndino.data.framework.folders import DataFolder
 from ndino.data.framework.ranks import rank
 from ndino.data.framework.sampling import row_at
+from ndino.data.framework.shares import by_size
 from ndino.formats.llava_json import fault_of
 
 # Browsers do not show control characters, and a raw one could truncate the page (NUL) or hide text. UTF-8 has
@@ -34,7 +35,7 @@ def sample_rows(folder: DataFolder, n: int, seed: int) -> list[dict[str, Any]]:
     places = _places(folder, seed)
     if not places:
         raise DataError(f"{folder.data}: no rows (remedy: build the folder again)")
-    shares = _shares({source: len(found) for source, found in places.items()}, n)
+    shares = by_size(n, {source: len(found) for source, found in places.items()}, alpha=0)
     chosen = sorted(place for source, found in places.items() for place in sorted(found)[: shares[source]])
     with folder.data.open("rb") as file:
         return [row_at(file, offset, length) for _, offset, length in chosen]
@@ -75,16 +76,3 @@ def _places(folder: DataFolder, seed: int) -> dict[str, list[Place]]:
             places.setdefault(source_of(row, folder), []).append(place)
             offset += len(line)
     return places
-
-
-def _shares(rows: Mapping[str, int], n: int) -> dict[str, int]:
-    """How many rows of each source make ``n``, as evenly as their numbers allow; the rest by name."""
-    shares = dict.fromkeys(sorted(rows), 0)
-    while left := n - sum(shares.values()):
-        open_sources = [source for source in shares if shares[source] < rows[source]]
-        if not open_sources:
-            break
-        each = max(1, left // len(open_sources))
-        for source in open_sources[:left]:
-            shares[source] += min(each, rows[source] - shares[source])
-    return shares
