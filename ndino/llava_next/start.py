@@ -35,11 +35,11 @@ def link_language_model(source: Path, folder: Path, tower: Path | None = None) -
         for path in sorted(source.iterdir()):
             if path.is_file() and path.name not in REWRITTEN:
                 (made / path.name).symlink_to(path.resolve())
-        config = readable_config(_read(source / "config.json"))
+        config = readable_config(read_json(source / "config.json"))
         if tower is not None and TOWER_FIELD in config:
             config[TOWER_FIELD] = str(tower)
         write_json(made / "config.json", config)
-        settings = _read(source / "tokenizer_config.json")
+        settings = read_json(source / "tokenizer_config.json")
         model_folder.make_tokenizer_portable(settings)
         write_json(made / "tokenizer_config.json", settings)
     return folder
@@ -69,7 +69,3 @@ def link_vision_tower(source: Path, folder: Path) -> Path:
             if path.is_file() and path.name != weights.name:
                 (made / path.name).symlink_to(path.resolve())
     return folder
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return read_json(path)
