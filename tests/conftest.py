@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -27,6 +28,12 @@ settings.load_profile("untimed")
 _CACHE = tempfile.TemporaryDirectory(prefix="ndino-datasets-")
 os.environ["HF_DATASETS_CACHE"] = _CACHE.name
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def pytest_sessionstart() -> None:
+    """In a shell's background pytest ignores Ctrl-C, and so would what tests start and interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
