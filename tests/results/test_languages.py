@@ -45,13 +45,16 @@ def test_a_run_in_one_language_has_the_papers_tables_with_its_name(tmp_path):
 
 def test_a_run_in_several_languages_groups_its_tables_by_them(tmp_path):
     write_languages(tmp_path, "it", "es")
+    for code in ("it", "es"):
+        write_task(tmp_path / "eval" / "first", f"own-{code}", [1.0, 0.0] * 10)
     found = titles(tmp_path)
     assert [*found][:4] == ["table-5-es", "table-6-es", "table-5-it", "table-6-it"]
     assert found["table-5-es"] == "Table 5: translated benchmarks, Spanish"
     assert found["table-6-it"] == "Table 6: native Italian benchmarks"
     summary = build_summary(read_run(tmp_path))
     papers = [f"{task}-{code}" for code in ("es", "it") for task in ("gqa", "pope", "mtvqa")]
-    assert tasks_in_order(summary) == [*papers, "llava-bench-es", "llava-bench-it"]
+    others = ["llava-bench-es", "own-es", "llava-bench-it", "own-it"]
+    assert tasks_in_order(summary) == [*papers, *others]
     sets = [f"{name}-{code}" for code in ("es", "it") for name in ("llava-bench", "mtvqa")]
     assert perplexity_sets(summary) == [*sets, "own-es", "own-it"]
     console = Console(record=True, width=100)
@@ -60,8 +63,10 @@ def test_a_run_in_several_languages_groups_its_tables_by_them(tmp_path):
     assert shown.index("translated benchmarks, Spanish") < shown.index("translated benchmarks, Italian")
 
 
-@pytest.mark.parametrize(("code", "yes"), [("es", "sí"), ("it", "sì")])
-def test_the_interval_of_an_f1_reads_the_right_answers_in_the_tasks_language(tmp_path, code, yes):
+@pytest.mark.parametrize(
+    ("code", "yes", "no"), [("es", "sí", "no"), ("it", "sì", "no"), ("de", "ja", "nein")]
+)
+def test_the_interval_of_an_f1_reads_the_right_answers_in_the_tasks_language(tmp_path, code, yes, no):
     right = [1.0, 1.0, 0.0, 1.0] * 5
     write_task(
         tmp_path / "eval" / "m",
@@ -70,8 +75,8 @@ def test_the_interval_of_an_f1_reads_the_right_answers_in_the_tasks_language(tmp
         metric="pope_accuracy",
         # Of each four, two say yes and are right once, two say no and are right.
         extra={"pope_f1_score": 2 / 3},
-        targets=[yes, "no", yes, "no"] * 5,
-        answers=[yes, "no", "no", "no"] * 5,
+        targets=[yes, no, yes, no] * 5,
+        answers=[yes, no, no, no] * 5,
     )
     entry = build_summary(read_run(tmp_path))["models"]["m"][f"pope-{code}"]
     low, high = entry["intervals"]["pope_f1_score"]

@@ -72,20 +72,21 @@ def test_column_heads_name_metric_n_and_majority(summary):
     ]
 
 
-def test_long_answers_say_in_which_language_they_are(small_run):
+@pytest.mark.parametrize(("later", "earlier"), [("IT", "PT+IT"), ("PT+IT", "IT")])
+def test_long_answers_say_in_which_language_they_are(small_run, later, earlier):
     shares = {"in_language": 0.6, "in_english": 0.25, "in_other_language": 0.05, "language_undecided": 0.1}
-    for model in ("IT", "PT+IT"):
-        extra = shares if model == "IT" else None
+    for model in (later, earlier):
+        extra = shares if model == later else None
         write_task(small_run / "eval" / model, "llava-bench-it", [0.5] * 20, metric="chrf", extra=extra)
-    path = small_run / "eval" / "IT" / "results.json"
+    path = small_run / "eval" / later / "results.json"
     made = json.loads(path.read_text())
     made["tasks"]["llava-bench-it"]["majority"] |= {"in_language": 1.0}
     path.write_text(json.dumps(made))
     summary = build_summary(read_run(small_run))
     said = "answers: in its language 60.0, English 25.0, other 5.0, undecided 10.0"
-    assert said in cell(summary, "others-1", "IT", "LLAVA-BENCH-IT").details
+    assert said in cell(summary, "others-1", later, "LLAVA-BENCH-IT").details
     # Results of an earlier version do not have it.
-    assert not any("answers" in line for line in cell(summary, "others-1", "PT+IT", "LLAVA-BENCH-IT").details)
+    assert not any("answers" in line for line in cell(summary, "others-1", earlier, "LLAVA-BENCH-IT").details)
     legends = {key: " ".join(table(summary, key).legend) for key in ("others-1", "table-5")}
     assert ["too little to tell a language by" in legend for legend in legends.values()] == [True, False]
 
