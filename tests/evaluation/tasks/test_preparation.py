@@ -89,6 +89,14 @@ def test_the_faults_of_all_fields_are_named_at_once(tmp_path, monkeypatch):
     assert "; fill it in or remove the row; leave it out; " in said
 
 
+def test_where_no_row_can_be_read_the_rows_are_named_and_not_their_columns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / SOURCE).mkdir(parents=True)
+    (tmp_path / SOURCE / "test.jsonl").write_text("{broken\n{broken\n")
+    with pytest.raises(TaskDataError, match=r"test\.jsonl rows 1, 2: broken JSON"):
+        prepare(read_questions(tmp_path / SOURCE, "test"), SOURCE, "question", "answer")
+
+
 def no_number(value: object) -> tuple[str, str] | None:
     return None if value is None else (f"n is {value}", "leave it out")
 
