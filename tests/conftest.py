@@ -79,7 +79,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_runtest_setup(item: pytest.AnswerItem) -> None:
+def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests that need the upstream trainer are skipped, and told why, where it is not set up."""
     if item.get_closest_marker("upstream") and (missing := upstream_missing()):
         pytest.skip(missing)
