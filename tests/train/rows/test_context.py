@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from ndino.cluster.checks import Allocation, check, check_before_parent
 from ndino.llava_next import engine as upstream
 from ndino.train.engine import run_stage
-from ndino.train.rows.index import open_index
+from ndino.train.rows import context
+from ndino.train.rows.building import make_index
+from ndino.train.rows.index import META, open_index
 from ndino.train.rows.run_index import RECORD
 from ndino.train.stage import Stage, StageError
 
@@ -73,3 +76,24 @@ def test_rows_longer_than_the_context_are_refused(stage, tmp_path, capsys):
         note = f"max_length: 512 is above the model's context of {longest} tokens; no row is longer"
         assert (note in capsys.readouterr().out) == (name == "enough")
         assert bool(findings(fits)[1]) == (name == "enough") and not findings(fits)[0]
+
+
+def test_only_a_sound_index_of_the_same_rows_and_recipe_is_at_hand(stage, built, tmp_path, monkeypatch):
+    data = Path(shutil.copy(stage.data, tmp_path / "rows.jsonl"))
+    stage = dataclasses.replace(stage, data=data)
+    folder = make_index(data, stage.image_folder, built[1], stage.recipe, beside=stage.out)
+
+    def at_hand(stage: Stage = stage) -> list[Path]:
+        return [index.folder for index in context.indexes_at_hand(stage)]
+
+    assert at_hand() == [folder]
+    for path in (next(folder.glob("*.arrow")), folder / META):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-9])
+        assert at_hand() == [], path.name
+        path.write_bytes(whole)
+    data.write_bytes(stage.data.read_bytes() + b"\n")
+    assert at_hand() == []
+    # What is of another recipe is not read, however large.
+    monkeypatch.setattr(context, "damage_of", lambda folder: pytest.fail(f"{folder} was read"))
+    assert at_hand(dataclasses.replace(stage, recipe=dataclasses.replace(stage.recipe, max_length=80))) == []
