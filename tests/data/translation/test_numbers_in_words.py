@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from num2words import num2words
 
 from ndino.data.translation import rejection
+from ndino.data.translation.checks.said_numbers import SaidNumbers, Words
 from ndino.data.translation.kept_numbers import lost_number
+from ndino.data.translation.other_numbers import added_number
 from ndino.data.translation.rejection import TextChecks
 from ndino.languages.language import language
 
@@ -125,6 +127,12 @@ def test_every_other_month_is_seen(code: str) -> None:
             for other in range(1, 13)
         ]
         assert [other for other, reason in enumerate(said, 1) if reason != rejection.OTHER_MONTH] == [number]
+
+
+def test_number_words_with_an_apostrophe_are_read() -> None:
+    said = SaidNumbers(Words("uk"), Words("it"))
+    assert added_number("Тут п'ятнадцять котів.", "Qui ci sono 15 gatti.", said) is None
+    assert added_number("Тут п'ятнадцять котів.", "Qui ci sono 16 gatti.", said) == "16"
 
 
 def test_without_words_of_a_language_its_numbers_are_only_digits() -> None:

@@ -249,7 +249,11 @@ def cardinals(language: str) -> NumberPhrases:
     values: dict[Form, Decimal] = {}
     with contextlib.suppress(*_UNKNOWN):
         said = number_words(known_code("num2words", language)) if language else {}
-        values = {words: Decimal(digits) for words, digits in said.items()}
+        # Tokens end at an apostrophe, as in Ukrainian п'ять.
+        values = {
+            tuple(part for word in words for part in word.split("'")): Decimal(digits)
+            for words, digits in said.items()
+        }
     return NumberPhrases(values)
 
 
