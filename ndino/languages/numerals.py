@@ -105,16 +105,16 @@ def _decimal(whole: str, fraction: str) -> str:
     return (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")
 
 
-def spelled(number: int, language: str) -> str | None:
+def spelled(number: int, language: str, form: str = "cardinal") -> str | None:
     """A number in words; None for one that num2words' module for the language stumbles on.
 
     Raises:
-        NotImplementedError: num2words does not know the language.
+        NotImplementedError: num2words does not know the language, or this form of its numbers.
     """
     from num2words import num2words
 
     try:
-        return num2words(number, lang=language)
+        return num2words(number, lang=language, to=form)
     except (OverflowError, IndexError, KeyError, ValueError, TypeError, AttributeError):
         return None
 

@@ -135,6 +135,13 @@ def test_number_words_with_an_apostrophe_are_read() -> None:
     assert added_number("Тут п'ятнадцять котів.", "Qui ci sono 16 gatti.", said) == "16"
 
 
+def test_an_ordinal_that_num2words_cannot_say_hides_no_other() -> None:
+    # num2words raises KeyError for the thirtieth in Catalan.
+    said = SaidNumbers(Words("ca"), Words("it"))
+    assert added_number("el trenta-une dia", "il giorno 31", said) is None
+    assert added_number("el trenta-une dia", "il giorno 32", said) == "32"
+
+
 def test_without_words_of_a_language_its_numbers_are_only_digits() -> None:
     assert TextChecks().rejection("There are 3 dogs.", "Ci sono 3 cani.") is None
     assert TextChecks().rejection("There are 3 dogs.", "Ci sono tre cani.") == rejection.NUMBER_LOST

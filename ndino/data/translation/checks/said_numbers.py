@@ -14,7 +14,7 @@ from typing import Any
 from ndino.languages.known.locales import locale_of
 from ndino.languages.known.tool_codes import known_code
 from ndino.languages.language import Language
-from ndino.languages.numerals import number_words
+from ndino.languages.numerals import number_words, spelled
 from ndino.languages.text import clean, without_accents
 
 # Letters that a number word of at least so many letters may differ in at its end: ventuno, ventun, ventuna.
@@ -223,36 +223,32 @@ def listed_forms(listed: tuple[tuple[str, float], ...]) -> Mapping[Decimal, list
     return forms
 
 
-# num2words raises whatever its module for a language happens to raise.
-_UNKNOWN = (NotImplementedError, OverflowError, IndexError, KeyError, ValueError, TypeError, AttributeError)
-
-
 @cache
 def _number_forms(language: str, number: int) -> tuple[Form, ...]:
     """How a language says a number; empty if num2words cannot tell."""
-    from num2words import num2words
-
-    code = known_code("num2words", language) if language else ""
+    code = known_code("num2words", language)
     if not code or number > 10**12:
         return ()
-    found = []
     # World War 2 is la seconda guerra mondiale.
-    for form in ("cardinal", "ordinal") if number < 100 else ("cardinal",):
-        with contextlib.suppress(*_UNKNOWN):
-            found.append(folded(num2words(number, lang=code, to=form)))
-    return tuple(filter(None, found))
+    forms = ("cardinal", "ordinal") if number < 100 else ("cardinal",)
+    return tuple(filter(None, (_said(number, code, form) for form in forms)))
+
+
+def _said(number: int, code: str, form: str) -> Form:
+    with contextlib.suppress(NotImplementedError):  # num2words has no ordinals of several languages
+        return folded(spelled(number, code, form) or "")
+    return ()
 
 
 @cache
 def cardinals(language: str) -> NumberPhrases:
     """The cardinal numbers that num2words knows in a language."""
     values: dict[Form, Decimal] = {}
-    with contextlib.suppress(*_UNKNOWN):
-        said = number_words(known_code("num2words", language)) if language else {}
+    with contextlib.suppress(NotImplementedError):  # a wrong code in the language's file
         # Tokens end at an apostrophe, as in Ukrainian п'ять.
         values = {
             tuple(part for word in words for part in word.split("'")): Decimal(digits)
-            for words, digits in said.items()
+            for words, digits in number_words(known_code("num2words", language)).items()
         }
     return NumberPhrases(values)
 
@@ -260,13 +256,9 @@ def cardinals(language: str) -> NumberPhrases:
 @cache
 def further_words(language: str, listed: tuple[tuple[str, float], ...]) -> NumberPhrases:
     """The ordinal numbers below 100, and the phrases of a language's file."""
-    from num2words import num2words
-
-    values: dict[Form, Decimal] = {}
-    code = known_code("num2words", language) if language else ""
-    with contextlib.suppress(*_UNKNOWN):
-        for number in range(1, 100) if code else ():
-            values[folded(num2words(number, lang=code, to="ordinal"))] = Decimal(number)
+    code = known_code("num2words", language)
+    numbers = range(1, 100) if code else ()
+    values = {_said(number, code, "ordinal"): Decimal(number) for number in numbers}
     values |= {form: value for value, forms in listed_forms(listed).items() for form in forms}
     return NumberPhrases(values)
 
