@@ -164,17 +164,24 @@ def _behind(text: str, place: int, words: Words) -> str:
 
 def _noon_for_midnight(source: str, target: str, said: SaidNumbers) -> str | None:
     """The word of ``source`` for noon or midnight, for which ``target`` has the other one; or None."""
-    ours, theirs = ({token for token in folded(text)} for text in (source, target))
-    known = [_noon_and_midnight(words.code) for words in (said.source, said.target)]
-    for hour, other in ((0, 12), (12, 0)):
-        mine = [word for form in known[0].get(hour, ()) for word in form if word in ours]
-        has = [
-            any(word in theirs for form in known[1].get(one, ()) for word in form) for one in (hour, other)
-        ]
-        its_other = any(word in ours for form in known[0].get(other, ()) for word in form)
-        if mine and not its_other and has == [False, True]:
-            return mine[0]
-    return None
+    ours = _noon_and_midnight_in(source, said.source.code)
+    if len(ours) != 1:
+        return None
+    ((hour, word),) = ours.items()
+    theirs = _noon_and_midnight_in(target, said.target.code)
+    return word if theirs and hour not in theirs else None
+
+
+def _noon_and_midnight_in(text: str, language: str) -> dict[int, str]:
+    """The words of a text for midnight and noon, by hour."""
+    words = {*folded(text)}
+    named = (
+        (hour, word)
+        for hour, forms in _noon_and_midnight(language).items()
+        for (word,) in reversed(forms)  # the first one is kept
+        if word in words
+    )
+    return dict(named)
 
 
 def _names_half(text: str, words: Words, late: bool) -> bool:
