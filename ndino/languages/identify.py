@@ -68,7 +68,7 @@ def language_of(text: str, wanted: str, *, least: int = LEAST_LETTERS) -> str | 
     plain = prose(text)
     if sum(map(str.isalpha, plain)) < least or not is_known(wanted):
         return None
-    (language, best), (_, second) = _identifier(tuple(sorted({*RIVALS, wanted}))).rank(plain)[:2]
+    (language, best), (_, second) = _among_rivals(wanted).rank(plain)[:2]
     return language if best >= ODDS[0][1] * second else None
 
 
@@ -83,12 +83,13 @@ def prose(text: str) -> str:
     return re.sub(r"\d+", " ", " ".join(plain))
 
 
+@lru_cache(maxsize=256)
 def rival_of(text: str, wanted: str) -> tuple[str, float]:
     """The most probable language besides ``wanted``, and how many times as probable as ``wanted`` it is; 0
-    times if ``wanted`` is not known."""
+    times if ``wanted`` is not known. Kept, since several checks ask for the same texts."""
     if not is_known(wanted):
         return wanted, 0.0
-    ranked = _identifier(tuple(sorted({*RIVALS, wanted}))).rank(text)
+    ranked = _among_rivals(wanted).rank(text)
     probability = dict(ranked)[wanted]
     language, other = next((one, p) for one, p in ranked if one != wanted)
     return language, other / max(probability, 1e-12)
@@ -109,6 +110,11 @@ def script_of(character: str) -> str | None:
     letter = unicodedata.normalize("NFKC", character)[:1]
     name = unicodedata.name(letter, "").replace("-", " ").split(" ")[0]
     return name if letter.isalpha() and name not in ("MODIFIER", "") else None
+
+
+@cache
+def _among_rivals(wanted: str) -> Any:
+    return _identifier(tuple(sorted({*RIVALS, wanted})))
 
 
 @cache
