@@ -58,10 +58,9 @@ def adds_quotes(source: str, target: str) -> bool:
     if len(whole) > 2 and whole.endswith(marked) and whole.count(marked) < 3 and ours[:1] != whole[0]:
         return True
     closing = _PAIRS.get(theirs[:1], "")
-    text = theirs.rstrip(".,;:!?")
-    if len(text) < 3 or not closing or text[-1] not in closing or ours[:1] in tuple(_QUOTES):
+    if len(whole) < 3 or not closing or whole[-1] not in closing or ours[:1] in tuple(_QUOTES):
         return False
     # Two quotations may stand at both ends of a text: then the source has them elsewhere.
-    return not any(mark in text[1:-1] for mark in (text[0], closing)) and not any(
+    return not any(mark in whole[1:-1] for mark in (whole[0], closing)) and not any(
         mark in ours for mark in _QUOTES.replace("'", "").replace("`", "")
     )
