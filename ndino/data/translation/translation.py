@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -123,10 +123,7 @@ class Translation:
                 del known[source]
         rejected = [source for source, one in known.items() if one.reason and not attempts[source].retried]
         for batch in _batches(sorted(rejected), self._batch_characters):
-            again = {
-                source: Attempts(attempts[source].first, text, True)
-                for source, text in self._retried(batch).items()
-            }
+            again = self._retried(batch, attempts)
             self._memory.remember(self._translator.identity, again)
             self.counts["retried"] += len(again)
             known.update((source, self._judged(source, one)) for source, one in again.items())
@@ -149,11 +146,11 @@ class Translation:
         firsts = map(_one_line, self._translator.translate(batch))
         attempts = {source: Attempts(first) for source, first in zip(batch, firsts, strict=True)}
         found = {source: self._judged(source, one) for source, one in attempts.items()}
-        again = self._retried([source for source, one in found.items() if one.reason])
-        attempts |= {source: Attempts(attempts[source].first, text, True) for source, text in again.items()}
+        again = self._retried([source for source, one in found.items() if one.reason], attempts)
+        attempts |= again
         self._memory.remember(self._translator.identity, attempts)
         self._tried.update(batch)
-        found |= {source: self._judged(source, attempts[source]) for source in again}
+        found |= {source: self._judged(source, one) for source, one in again.items()}
         self.counts.update(
             {
                 "translated": len(batch),
@@ -172,8 +169,10 @@ class Translation:
         # The first reason: it says what the translator usually does wrong.
         return Translated(None, reason or BROKEN_OFF)
 
-    def _retried(self, rejected: Sequence[str]) -> dict[str, str | None]:
+    def _retried(self, rejected: Sequence[str], attempts: Mapping[str, Attempts]) -> dict[str, Attempts]:
         """Rejected texts translated again sentence by sentence: models loop or omit in long texts.
+
+        The first attempts at them, ``attempts``, are part of the result.
 
         With a `RetryingTranslator`, its ``translate_again`` is used. Any other translator would give a text
         of one sentence the same translation as before, so such texts are not retried.
@@ -191,7 +190,10 @@ class Translation:
             _joined([(part, next(done) if has_words(part) else part) for part in parts])
             for parts in pieces.values()
         ]
-        return dict(zip(pieces, map(_one_line, joined), strict=True))
+        return {
+            text: Attempts(attempts[text].first, _one_line(again), True)
+            for text, again in zip(pieces, joined, strict=True)
+        }
 
 
 def identity_of(translator: Translator, checks: TextChecks) -> str:
