@@ -11,7 +11,7 @@ from num2words import num2words
 
 from benchmarks.guard_faults.right import MONTHS, SOURCE, TARGET, PairExample, TextExample
 from ndino.data.translation.pair_line import Parts
-from ndino.data.translation.placeholders import PLACEHOLDER
+from ndino.data.translation.placeholders import PLACEHOLDER, without_placeholders
 from ndino.data.translation.text_measures import sentences
 
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -158,16 +158,16 @@ def _mojibake(source: str, target: str, drawn: random.Random) -> str | None:
 
 def _without_spaces(source: str, target: str, drawn: random.Random) -> str | None:
     # One word may translate several ("buonissimo"), so a short text says too little.
-    enough = len(PLACEHOLDER.sub(" ", source).split()) >= 5 and sum(map(str.isalnum, target)) > 20
+    enough = len(without_placeholders(source).split()) >= 5 and sum(map(str.isalnum, target)) > 20
     return "".join(target.split()) if enough and not PLACEHOLDER.search(source) else None
 
 
 def _number(change: str) -> TextFault:
     def fault(source: str, target: str, drawn: random.Random) -> str | None:
-        plain = PLACEHOLDER.sub(" ", source)
+        plain = without_placeholders(source)
         found = NUMBER.search(plain)
         touched = found and re.search(rf"[^\W\d]{re.escape(found[0])}|{re.escape(found[0])}[^\W\d]", plain)
-        theirs = NUMBER.findall(PLACEHOLDER.sub(" ", target))
+        theirs = NUMBER.findall(without_placeholders(target))
         # What is said twice is still there once.
         if not found or touched or not theirs or theirs[0] in theirs[1:] or f"{theirs[0]}ª" in target:
             return None
@@ -256,7 +256,7 @@ TEXT_FAULTS: dict[str, TextFault] = {
     "token of the model": lambda source, target, drawn: f"{target}{drawn.choice(TOKENS)}",
     "spaces lost": _without_spaces,
     "question mark lost from the text": lambda source, target, drawn: (
-        target.replace("?", ".") if "?" in PLACEHOLDER.sub(" ", target) else None
+        target.replace("?", ".") if "?" in without_placeholders(target) else None
     ),
     "number lost": _number(""),
     "other number": _number("7"),
