@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ndino.common.markdown import table
 from ndino.results.summary import model_order
 from ndino.results.table_data import perplexity_number
 
@@ -91,7 +92,7 @@ def score_table(summaries: Sequence[Summary], lang: str) -> str:
         for task in titles
     ]
     rows.append(["*commonest answer*", *(spread(values, _percent) for values in commonest)])
-    return _markdown(["model", *titles.values()], rows)
+    return "\n".join(table(["model", *titles.values()], rows))
 
 
 def perplexity_table(summaries: Sequence[Summary], lang: str) -> str:
@@ -101,7 +102,7 @@ def perplexity_table(summaries: Sequence[Summary], lang: str) -> str:
         sets = [summary["perplexity"][model] for summary in summaries]
         cells = [spread([each[name]["corpus"] for each in sets], perplexity_number) for name in titles]
         rows.append([model, *cells])
-    return _markdown(["model", *titles.values()], rows)
+    return "\n".join(table(["model", *titles.values()], rows))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -128,11 +129,6 @@ def _percent(fraction: float) -> str:
 def _points(fraction: float) -> str:
     points = round(100 * fraction)
     return f"{points:+d}".replace("-", "−") if points else "0"
-
-
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":
