@@ -13,8 +13,9 @@ import yaml
 from ndino.cli import main
 from ndino.languages import language as languages
 from ndino.languages.adding.new import TODO
-from ndino.languages.adding.schema import schema
-from ndino.languages.language import LanguageError, language
+from ndino.languages.adding.probes import Probes
+from ndino.languages.adding.schema import flattened, schema, sound_fields
+from ndino.languages.language import LanguageError, fields_of, language
 from ndino.languages.lexicon import lexicon
 
 SHIPPED = languages.codes()
@@ -149,6 +150,21 @@ def test_numbers_that_cannot_be_read_in_words_are_named(check):
 def test_what_is_wrong_is_named_and_1(check, changes, named):
     code, said = check(changes)
     assert code == 1 and named in said.partition("\nWrong\n")[2].partition("\n\n")[0]
+
+
+def test_every_list_of_words_is_tried():
+    sound, wrong = sound_fields(flattened(fields_of("it")))
+    letters = {f"{a} {how}" for a in "ABCD" for how in ("alone", "announced", "confirmed", "with a reason")}
+    lists = {
+        *("announcers", "copulas", "leads", "right", "affirming", "wrong", "denials", "excluding", "either"),
+        *("passives", "breaks", "correcting", "joining", "yes", "yes_alone", "no", "number_words", "scales"),
+        *("symbols", "articles", "presenting", "numbering", "minus"),
+    }
+    others = {
+        *("yes and no as they are written", "yes and no announced", "yes with a denial", "neither"),
+        *("denials in a sentence", "numbers in words", "other numbers in words"),
+    }
+    assert not wrong and {probe.name for probe in Probes("it", sound).all()} == letters | lists | others
 
 
 def test_a_marker_of_two_parts_is_named(check):
