@@ -112,28 +112,11 @@ def name_of(source: str) -> str:
 
 
 def find_model(name: str, source: str, backend: Backend = HF, *, other_backends: bool = True) -> Model:
-    """Find a folder or a hub id's snapshot (downloaded where needed), check it, and take its fingerprint.
-
-    Args:
-        other_backends: whether the command takes backends for models of other kinds, which a remedy may name.
-
-    Raises:
-        SetupError: there is no such folder or hub id, or a file is missing or broken.
-    """
-    folder = Path(source)
-    require_readable(folder)
-    if not folder.is_dir():
-        snapshot = _snapshot(source, required=backend.kind in ("hf", "vllm"))
-        if snapshot is None:
-            # Nothing tells whether the weights behind a mere name have changed.
-            return Model(name, source, source, f"name:{source}")
-        folder = snapshot
-    _check_finished(folder)
-    _check_files(folder, source)
-    if backend.kind == "hf":
-        _check_kind(folder, _REMEDIES if other_backends else {**_REMEDIES, "": WHOLE_LLAVA_NEXT})
-    if backend.kind in ("hf", "vllm"):
-        _check(folder, source)
+    """Find a model by `find_folder`, and take its fingerprint; arguments and errors are the same."""
+    folder = find_folder(source, backend, other_backends=other_backends)
+    if folder is None:
+        # Nothing tells whether the weights behind a mere name have changed.
+        return Model(name, source, source, f"name:{source}")
     files = {path for pattern in FILES for path in folder.glob(pattern) if path.is_file()}
     digests = {path.relative_to(folder): digest_of(path) for path in files}
     parts: dict[str, dict[Path, str]] = {}
@@ -142,6 +125,35 @@ def find_model(name: str, source: str, backend: Backend = HF, *, other_backends:
         parts.setdefault(part, {})[path] = digest
     identities = {part: combined(parts[part]) for part in PARTS if part in parts}
     return Model(name, source, str(folder.resolve()), combined(digests), identities)
+
+
+def find_folder(source: str, backend: Backend = HF, *, other_backends: bool = True) -> Path | None:
+    """Find a folder or a hub id's snapshot (downloaded where needed), and check its files.
+
+    Args:
+        other_backends: whether the command takes backends for models of other kinds, which a remedy may name.
+
+    Returns:
+        None for the name of a model that only the backend knows.
+
+    Raises:
+        UsageError: there is no such folder or hub id.
+        SetupError: a file is missing or broken, or the model is of another kind.
+    """
+    folder = Path(source)
+    require_readable(folder)
+    if not folder.is_dir():
+        snapshot = _snapshot(source, required=backend.kind in ("hf", "vllm"))
+        if snapshot is None:
+            return None
+        folder = snapshot
+    _check_finished(folder)
+    _check_files(folder, source)
+    if backend.kind == "hf":
+        _check_kind(folder, _REMEDIES if other_backends else {**_REMEDIES, "": WHOLE_LLAVA_NEXT})
+    if backend.kind in ("hf", "vllm"):
+        _check(folder, source)
+    return folder
 
 
 def require_readable(folder: Path) -> None:

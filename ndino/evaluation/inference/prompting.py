@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, cycle
 from typing import TYPE_CHECKING, Any
 
 from ndino.formats.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
@@ -62,38 +63,51 @@ def chat_template(tokenizer: Any, processor: Any = None) -> ChatTemplate | None:
     return ChatTemplate(LLAMA3_CHAT_TEMPLATE) if START_HEADER in known and END_OF_TURN in known else None
 
 
-def prompt_ids(tokenizer: Any, template: ChatTemplate, question: str, images: int) -> list[int]:
+def prompt_ids(
+    tokenizer: Any,
+    template: ChatTemplate,
+    question: str,
+    images: int,
+    rounds: Sequence[tuple[str, str]] = (),
+) -> list[int]:
     """The ids of a user's message and of what begins the answer; an image is one ``<image>`` id.
 
     Args:
         question: may say where its images go; otherwise they come first.
+        rounds: the questions and answers before it, the first of which has the images.
 
     Raises:
         ValueError: it has more or fewer ``<image>`` than ``images``, or the template fails.
     """
-    text = prompt_text(tokenizer, template, question, images)
+    text = prompt_text(tokenizer, template, question, images, rounds)
     bos = tokenizer.bos_token
     return tokenizer(text, add_special_tokens=not (bos and text.startswith(bos)))["input_ids"]
 
 
-def prompt_text(tokenizer: Any, template: ChatTemplate, question: str, images: int) -> str:
+def prompt_text(
+    tokenizer: Any,
+    template: ChatTemplate,
+    question: str,
+    images: int,
+    rounds: Sequence[tuple[str, str]] = (),
+) -> str:
     """The text of `prompt_ids`; raises the same."""
     from jinja2 import TemplateError
 
-    if IMAGE_TOKEN not in question and images:
-        question = " ".join([IMAGE_TOKEN] * images) + "\n" + question
-    if (found := question.count(IMAGE_TOKEN)) != images:
+    said = [*chain.from_iterable(rounds), question]
+    if images and not any(IMAGE_TOKEN in text for text in said):
+        said[0] = " ".join([IMAGE_TOKEN] * images) + "\n" + said[0]
+    if (found := sum(text.count(IMAGE_TOKEN) for text in said)) != images:
         raise ValueError(f"{found} {IMAGE_TOKEN} for {images} images")
-    parts: list[dict[str, str]] = []
-    for place, text in enumerate(map(str.strip, question.split(IMAGE_TOKEN))):
-        parts += [{"type": "image"}] if place else []
-        parts += [{"type": "text", "text": text}] if text else []
-    texts = [part["text"] for part in parts if "text" in part]
+    parts = [_parts(text) for text in said]
+    # Of the questions: a template may shorten answers, such as by their thoughts.
+    texts = [part["text"] for turn in parts[::2] for part in turn if "text" in part]
     reasons = []
-    for content in (parts, question) if template.of_processor else (question, parts):
+    for contents in (parts, said) if template.of_processor else (said, parts):
+        roles = cycle(("user", "assistant"))
         try:
             prompt = tokenizer.apply_chat_template(
-                [{"role": "user", "content": content}],
+                [{"role": role, "content": content} for role, content in zip(roles, contents, strict=False)],
                 chat_template=template.text,
                 tokenize=False,
                 add_generation_prompt=True,
@@ -106,3 +120,11 @@ def prompt_text(tokenizer: Any, template: ChatTemplate, question: str, images: i
             return prompt
     reason = "; ".join(reasons) or "it leaves out the question or its images"
     raise ValueError(f"the model's chat template fails: {reason}")
+
+
+def _parts(text: str) -> list[dict[str, str]]:
+    parts: list[dict[str, str]] = []
+    for place, piece in enumerate(map(str.strip, text.split(IMAGE_TOKEN))):
+        parts += [{"type": "image"}] if place else []
+        parts += [{"type": "text", "text": piece}] if piece else []
+    return parts

@@ -1,0 +1,43 @@
+"""The prompt of a conversation: as it was trained, whatever round it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from fixtures.tiny import tiny_tokenizer
+from ndino.evaluation.inference.prompting import ChatTemplate, chat_template, prompt_ids, prompt_text
+from ndino.formats.model_folder import prepare_tokenizer
+from ndino.formats.prompts import LLAMA3_CHAT_TEMPLATE, Turn, encode_llama3
+
+ROUNDS = [("Di che colore è il quadrato?", "rosso"), ("Quanti cerchi ci sono?", "Tre cerchi, e un gatto.")]
+TYPED = (
+    "{% for m in messages %}[{{ m['role'] }}]"
+    "{% for p in m['content'] %}{{ '<image>' if p['type'] == 'image' else p['text'] }}{% endfor %}"
+    "{% endfor %}"
+)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_later_round_is_asked_as_conversations_are_trained(number):
+    tokenizer = prepare_tokenizer(tiny_tokenizer())
+    template = chat_template(tokenizer)
+    assert template is not None
+    rounds, question, answer = ROUNDS[:number], "C'è un cane nell'immagine?", "No."
+    ids = prompt_ids(tokenizer, template, question, 1, rounds)
+    turns = [Turn(*turn) for asked, said in rounds for turn in (("user", asked), ("assistant", said))]
+    turns = [*turns, Turn("user", question), Turn("assistant", answer)]
+    turns[0] = Turn("user", f"<image>\n{turns[0].text}")
+    trained = encode_llama3(tokenizer, turns).input_ids
+    # Behind the question comes the answer with its end.
+    assert trained[: len(ids)] == ids and tokenizer.decode(trained[len(ids) :]) == "No.<|eot_id|>"
+
+
+def test_the_image_is_in_the_first_question_in_either_form_of_messages():
+    for template in (ChatTemplate(TYPED, of_processor=True), ChatTemplate(TYPED)):
+        text = prompt_text(tiny_tokenizer(), template, "E poi?", 1, ROUNDS)
+        assert text.startswith(f"[user]<image>{ROUNDS[0][0]}[assistant]rosso[user]")
+        assert text.endswith("[user]E poi?") and text.count("<image>") == 1
+    with pytest.raises(ValueError, match="2 <image> for 1 images"):
+        prompt_text(
+            tiny_tokenizer(), ChatTemplate(LLAMA3_CHAT_TEMPLATE), "<image>", 1, [("<image>\nChe?", "A")]
+        )
