@@ -17,36 +17,35 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from miniature.jobs import Job, JobError, JobOutcome, Report, run_jobs
+from miniature.jobs import Job, JobError, JobOutcome, run_jobs
+from miniature.steps import (
+    RECIPES,
+    DemoError,
+    backbones_in,
+    caption,
+    evaluate,
+    make_language_model,
+    make_tower,
+    make_world,
+    perplexity,
+    train,
+    trained_in,
+)
 from miniature.worlds.stamp_files import StampsError, find_stamps
-from ndino.common.files import atomic_folder, write_json
+from ndino.common.files import write_json
 from ndino.common.locks import BusyError, exclusive_lock
 from ndino.common.startup import prepare_process
-from ndino.evaluation.tasks.benchmark_task import BenchmarkTask
 from ndino.evaluation.tasks.instructions import require_tasks
-from ndino.evaluation.tasks.llava_bench import LlavaBench
-from ndino.evaluation.tasks.mtvqa import Mtvqa
-from ndino.formats.recipes import Family, RecipeError, load_family, load_recipe, run_name
+from ndino.formats.recipes import Family, RecipeError, load_family, run_name
 from ndino.languages.language import LanguageError
 from ndino.languages.lexicon import lexicon, stamp_words
 
-ROOT = Path(__file__).parents[1]
-RECIPES = ROOT / "launch" / "recipes"
-OVERRIDES = Path(__file__).with_name("recipes.yaml")
 WORKERS = 2
-FAST_STEPS = 10
 LANGUAGE = "it"
-TASKS = "ndino-{lang}"
-# The benchmarks whose answers' perplexity is measured, and the field that holds the answer.
-PERPLEXITY_SETS: dict[str, tuple[type[BenchmarkTask], str]] = {
-    "llava-bench": (LlavaBench, "gpt_answer"),
-    "mtvqa": (Mtvqa, "answer"),
-}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -111,10 +110,6 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-class DemoError(RuntimeError):
-    """The demo cannot start or finish; the message says why."""
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
@@ -148,26 +143,29 @@ def plan(
     engine: str = "native",
 ) -> list[Job]:
     """List every step with the steps it needs, parents before children."""
-    data, backbones = out / "data", out / "backbones"
+    data, backbones, benchmarks = out / "data", out / "backbones", out / "data" / "benchmarks"
     jobs = [
         Job("world", make_world, (data, world, lang, seed, fast)),
         Job("vision tower", make_tower, (backbones / "vision-tower", seed, fast)),
         Job(
             "language model",
             make_language_model,
-            (backbones / "language-model", data, seed, fast),
+            (backbones / "language-model", (data,), seed, fast),
             ("world",),
         ),
     ]
     ready = ("world", "vision tower", "language model")
     for chain in sorted(family.stages(), key=lambda chain: (len(chain), chain[-1] == "long")):
-        parent = (run_name(chain[:-1]),) if len(chain) > 1 else ready
-        jobs.append(Job(run_name(chain), train, (out, chain, seed, fast, engine), parent))
+        parent, run, stage = run_name(chain[:-1]), run_name(chain), chain[-1]
+        start = trained_in(out / parent, engine) if parent else backbones_in(backbones)
+        rows = (data / f"{stage}.jsonl", data / "images")
+        arguments = (stage, *rows, out / run, start, seed, fast, engine)
+        jobs.append(Job(run, train, arguments, (parent,) if parent else ready))
     trained = tuple(run_name(chain) for chain in family.stages())
     models = model_folders(family, out)
     for name, folder in models.items():
-        jobs.append(Job(f"perplexity {name}", perplexity, (name, folder, out, lang), trained))
-        jobs.append(Job(f"captions {name}", caption, (name, folder, data, out), trained))
+        jobs.append(Job(f"perplexity {name}", perplexity, (name, folder, benchmarks, out, lang), trained))
+        jobs.append(Job(f"captions {name}", caption, (name, folder, benchmarks, out), trained))
     names = list(models)
     # Captions and tasks share a model's results.json, so one waits for the other.
     captioned = tuple(f"captions {name}" for name in names)
@@ -176,7 +174,7 @@ def plan(
             Job(
                 f"tasks, part {part} of 2",
                 evaluate,
-                ({name: models[name] for name in half}, data, out, lang),
+                ({name: models[name] for name in half}, benchmarks, out, lang),
                 captioned,
             )
         )
@@ -186,123 +184,6 @@ def plan(
 def model_folders(family: Family, out: Path) -> dict[str, Path]:
     """The model folder of every model of the family, by name."""
     return {name: out / run_name(chain) / "model" for name, chain in family.models.items()}
-
-
-def make_world(report: Report, data: Path, world: str, lang: str, seed: int, fast: bool) -> None:
-    if (data / "world.json").exists():
-        return
-    if world == "stamps":
-        from miniature.worlds.stamps import prepare
-    else:
-        from miniature.worlds.drawn import prepare
-    prepare(data, lang=lang, seed=seed, fast=fast)
-    write_json(data / "world.json", {"world": world, "lang": lang, "seed": seed, "fast": fast})
-
-
-def make_tower(report: Report, folder: Path, seed: int, fast: bool) -> None:
-    from miniature.backbones import TOWER_STEPS, pretrain_tower
-
-    if folder.exists():
-        return
-    with atomic_folder(folder) as made:
-        pretrain_tower(made, seed=seed, steps=FAST_STEPS if fast else TOWER_STEPS, on_step=report)
-
-
-def make_language_model(report: Report, folder: Path, data: Path, seed: int, fast: bool) -> None:
-    from miniature.backbones import LANGUAGE_STEPS, make_tokenizer, pretrain_language_model, texts_of
-
-    if folder.exists():
-        return
-    steps = FAST_STEPS if fast else LANGUAGE_STEPS
-    with atomic_folder(folder) as made:
-        tokenizer = make_tokenizer(texts_of(data), made)
-        pretrain_language_model(tokenizer, made, seed=seed, steps=steps, on_step=report)
-
-
-def train(report: Report, out: Path, chain: tuple[str, ...], seed: int, fast: bool, engine: str) -> None:
-    from transformers.utils import logging
-
-    from ndino.train.resuming.run_folder import claimed
-    from ndino.train.stage import Stage
-
-    if engine == "native":
-        from ndino.train.engine import run_stage
-    else:
-        from ndino.llava_next.engine import run_stage
-
-    logging.disable_progress_bar()
-    last = chain[-1]
-    # Upstream's trainer cannot pack.
-    packing = engine == "native"
-    recipe = replace(load_recipe(RECIPES / f"{last}.yaml", OVERRIDES), seed=seed, packing=packing)
-    if fast:
-        recipe = replace(recipe, max_steps=FAST_STEPS, save_steps=FAST_STEPS // 2)
-    start = (
-        {"model": out / run_name(chain[:-1]) / ("model" if engine == "native" else "upstream")}
-        if len(chain) > 1
-        else {
-            "language_model": out / "backbones" / "language-model",
-            "vision_tower": out / "backbones" / "vision-tower",
-        }
-    )
-    stage = Stage(
-        recipe,
-        data=out / "data" / f"{last}.jsonl",
-        image_folder=out / "data" / "images",
-        out=out / run_name(chain),
-        **start,
-    )
-    with claimed(stage.out):
-        run_stage(stage, on_step=report)
-
-
-def perplexity(report: Report, name: str, folder: Path, out: Path, lang: str) -> None:
-    from ndino.evaluation.models import find_model
-    from ndino.evaluation.perplexity.answer_sets import read_items
-    from ndino.evaluation.perplexity.score_set import score_set
-
-    model = find_model(name, str(folder))
-
-    for number, (set_name, (benchmark, field)) in enumerate(PERPLEXITY_SETS.items(), start=1):
-        read = out / "data" / "benchmarks" / benchmark(lang).source
-        items = read_items(str(read), split="test", answer_field=field)
-        target = out / "ppl" / name / f"{set_name}-{lang}.jsonl"
-        # The demo makes its data, so that other data are those of a newer version.
-        score_set(model, items, target, batch=16, replace_data=True)
-        control = target.with_suffix(".shuffled.jsonl")
-        score_set(model, items, control, batch=16, shuffled=True, replace_data=True)
-        report(number, len(PERPLEXITY_SETS))
-
-
-def caption(report: Report, name: str, folder: Path, data: Path, out: Path) -> None:
-    from miniature.captions import score_captions
-
-    score_captions(name, folder, data / "benchmarks" / "captions", out / "eval", report)
-
-
-def evaluate(report: Report, models: dict[str, Path], data: Path, out: Path, lang: str) -> None:
-    from miniature.kinds import split_by_kind
-    from ndino.cli import main as ndino
-
-    arguments = [
-        "evaluate",
-        "--tasks",
-        TASKS.format(lang=lang),
-        "--data",
-        str(data / "benchmarks"),
-        "--shuffle",
-        "--batch",
-        "64",
-        "--out",
-        str(out / "eval"),
-    ]
-    for name, folder in models.items():
-        arguments += ["--model", f"{name}={folder}"]
-    if ndino(arguments):
-        raise DemoError("the evaluation failed")
-    kinds = json.loads((data / "benchmarks" / "kinds.json").read_text(encoding="utf-8"))
-    for name, folder in models.items():
-        split_by_kind(name, folder, out / "eval", kinds)
 
 
 def _check_settings(out: Path, options: argparse.Namespace) -> None:

@@ -25,10 +25,13 @@ BENCHMARKS: dict[str, tuple[type[BenchmarkTask], str]] = {
 }
 
 
-def split_by_kind(name: str, folder: Path, out: Path, kinds: Mapping[str, list[str]]) -> None:
+def split_by_kind(
+    name: str, folder: Path, out: Path, kinds: Mapping[str, list[str]], suffix: str = ""
+) -> None:
     """Write a log for each kind of question beside the model's logs, and its scores to ``results.json``.
 
-    ``kinds`` maps a task to the kind of each of its documents, by document id.
+    ``kinds`` maps a task to the kind of each of its documents, by document id; ``suffix`` stands behind their
+    names.
     """
     store = ResultsStore(out / name, find_model(name, str(folder)))
     for task, kind_of in kinds.items():
@@ -41,7 +44,7 @@ def split_by_kind(name: str, folder: Path, out: Path, kinds: Mapping[str, list[s
                 scored[control] = part, _means(part)
             rows, metrics = scored.pop(RIGHT)
             store.save(
-                kind,
+                f"{kind}{suffix}",
                 {**depends, "task": {**depends["task"], "kind": kind}},
                 rows,
                 metrics,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from miniature import demo
+from miniature import demo, steps
 from miniature.worlds import drawn
 from ndino.cli import main as ndino
 from ndino.formats.llava_json import read_conversations
@@ -24,7 +24,7 @@ def logged(folder: Path, task: str) -> list[dict]:
 
 @pytest.mark.parametrize("code", ["es", "ca"])
 def test_a_language_goes_from_its_words_to_its_report(code, tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "FAST_STEPS", 2)
+    monkeypatch.setattr(steps, "FAST_STEPS", 2)
     monkeypatch.setattr(drawn, "FAST_TRAINING_SCENES", 40)
     monkeypatch.setattr(drawn, "FAST_TEST_SCENES", 12)
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
@@ -52,7 +52,7 @@ def test_a_language_needs_its_file_alone(tmp_path, monkeypatch):
     (tmp_path / "languages").mkdir()
     language_file(monkeypatch, tmp_path / "languages", "q-m", like="es")
     monkeypatch.setattr(drawn, "FAST_TRAINING_SCENES", 40)
-    demo.make_world(lambda *_: None, tmp_path / "data", "drawn", "q-m", 1, True)
+    steps.make_world(lambda *_: None, tmp_path / "data", "drawn", "q-m", 1, True)
     kinds = json.loads((tmp_path / "data" / "benchmarks" / "kinds.json").read_text(encoding="utf-8"))
     assert set(kinds) == {"gqa-q-m", "ok-vqa-q-m"}
     assert (tmp_path / "data" / "benchmarks" / "swap-uniba" / "POPE_Q-M").is_dir()

@@ -11,7 +11,7 @@ from datasets import Image as ImageFeature
 from datasets import Value
 
 from fixtures.tiny import write_tiny_model
-from miniature import demo
+from miniature import steps as demo_steps
 from ndino.cli import main
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.formats.hub_folders import write_split
@@ -23,7 +23,7 @@ def run(
     tmp_path: Path, benchmark_folder: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """A demo with one model, captions and two benchmarks; one of these in two kinds."""
-    monkeypatch.setattr(demo, "TASKS", "gqa-{lang},mtvqa-{lang}")
+    monkeypatch.setattr(demo_steps, "TASKS", "gqa-{lang},mtvqa-{lang}")
     benchmarks = tmp_path / "data" / "benchmarks"
     shutil.copytree(benchmark_folder, benchmarks)
     rows = [{"image": draw_image(index), "answer": name} for index, name in enumerate(NAMES)]
@@ -36,8 +36,9 @@ def run(
 
 def steps(out: Path) -> None:
     """What `make demo` does with a trained model."""
-    demo.caption(lambda *_: None, "it", out / "model", out / "data", out)
-    demo.evaluate(lambda *_: None, {"it": out / "model"}, out / "data", out, "it")
+    benchmarks = out / "data" / "benchmarks"
+    demo_steps.caption(lambda *_: None, "it", out / "model", benchmarks, out)
+    demo_steps.evaluate(lambda *_: None, {"it": out / "model"}, benchmarks, out, "it")
 
 
 def entries(out: Path) -> dict[str, dict]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from miniature.demo import make_world, model_folders
+from miniature.demo import model_folders
+from miniature.steps import make_world
 from ndino.cli import main, parser
 from ndino.formats.recipes import load_family
 from tests.test_makefile import ROOT, passed_on
