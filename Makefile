@@ -70,7 +70,7 @@ setup: $(READY) ## create the environments and set up the upstream trees (PYTHON
 	@if [ -d third_party/LLaVA-NeXT ]; then $(MAKE) --silent $(LLAVA); fi
 
 deepspeed: $(READY) ## add DeepSpeed to the environment: ENGINE=native with DISTRIBUTED=zero2 or zero3, outside an image
-	@$(PIP) install --no-warn-conflicts -c constraints.txt --editable '.[train,eval,data,deepspeed]'
+	@$(PIP) install --no-warn-conflicts -c constraints.txt --editable '.[train,eval,data,serve,deepspeed]'
 
 FORCE:
 
@@ -80,7 +80,7 @@ unpatch: $(READY) ## undo our changes to the upstream trees (make setup applies 
 $(READY): $(call unless_stamped,$(READY),$(PINS))
 	$(call environment,.venv)
 	@echo "Installing the other packages ..."
-	@$(PIP) install -c constraints.txt --editable '.[train,eval,data]'
+	@$(PIP) install -c constraints.txt --editable '.[train,eval,data,serve]'
 	@echo '$(PINS)' > $@
 
 # The environment of the upstream trainer. deepspeed comes from its source and is imported, never run, on a CPU.
@@ -95,7 +95,7 @@ $(LLAVA): $(call unless_stamped,$(LLAVA),$(LLAVA_PINS))
 $(TOOLS): $(READY)
 	@echo "Installing the test tools ..."
 	@# pip would list what lmms-eval names and our tasks do not use, which is left out on purpose.
-	@$(PIP) install --no-warn-conflicts -c constraints.txt --editable '.[train,eval,data,deepspeed,test]'
+	@$(PIP) install --no-warn-conflicts -c constraints.txt --editable '.[train,eval,data,serve,deepspeed,test]'
 	@touch $@
 
 demo: setup ## train, score and compare the miniature family (FAST=1: a quick run whose scores mean nothing; WORLD=drawn|stamps, LANGUAGE=es, ENGINE=llava-next, SEED=)

@@ -52,6 +52,7 @@ COMMANDS = {
     "convert": Command(
         "ndino.export.command", "convert an upstream checkpoint to Hugging Face format", "start it again"
     ),
+    "export": Command("ndino.serving.command", "export a trained model for llama.cpp and Ollama"),
     "evaluate": Command("ndino.evaluation.commands.evaluate", "score models on the tasks of a language"),
     "rescore": Command(
         "ndino.evaluation.commands.rescore", "apply today's metrics to kept answers, without a model"

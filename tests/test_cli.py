@@ -159,6 +159,10 @@ def for_evaluate(request: pytest.FixtureRequest) -> None:
     shutil.copytree(request.getfixturevalue("benchmark_folder"), "runs/demo/data/benchmarks")
 
 
+def for_export(request: pytest.FixtureRequest) -> None:
+    shutil.copytree(request.getfixturevalue("tiny_model_folder"), "runs/demo/mlp-pt-it/model")
+
+
 def for_rescore(request: pytest.FixtureRequest) -> None:
     for_evaluate(request)
     Path("data").mkdir()
@@ -208,6 +212,10 @@ REAL: dict[str, tuple[Callable[[pytest.FixtureRequest], None], str]] = {
     "ndino evaluate --model runs/demo/mlp-pt-it/model --data runs/demo/data/benchmarks": (
         for_evaluate,
         "runs/eval/mlp-pt-it/results.json",
+    ),
+    "ndino export runs/demo/mlp-pt-it/model --to gguf": (
+        for_export,
+        "runs/demo/mlp-pt-it/model-gguf-f16/mmproj-f16.gguf",
     ),
     "ndino tasks es --out tasks_es": (nothing, "tasks_es/ndino_es.yaml"),
     "ndino rescore runs/eval/it --data data/benchmarks": (for_rescore, "runs/eval/it/results.json"),

@@ -36,6 +36,7 @@ READ: dict[str, list[list[str]]] = {
         [*STAGE, "--model", "model", *DATA],
     ],
     "ndino convert": [["model", "out"]],
+    "ndino export": [["model", "--to", "gguf"]],
     "ndino evaluate": [["--model", "model"]],
     "ndino rescore": [["results/eval/A"]],
     "ndino perplexity": [

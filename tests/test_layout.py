@@ -19,6 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "data": {"common", "formats", "languages"},
     "train": {"common", "formats"},
     "export": {"common", "formats"},
+    "serving": {"common", "formats"},
     "llava_next": {"common", "formats", "train", "export", "upstream"},
     "evaluation": {"common", "formats", "languages"},
     "results": {"common", "languages", "data"},

@@ -43,6 +43,7 @@ MISSING: dict[str, list[list[str]]] = {
     "ndino language new": [[NO]],
     "ndino language check": [[NO]],
     "ndino convert": [[NO, "out"], ["launch", "out", "--manifest", NO]],
+    "ndino export": [[NO, "--to", "gguf"]],
     "ndino evaluate": [
         ["--model", NO],
         ["--model", "X=nowhere"],

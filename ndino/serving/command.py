@@ -1,0 +1,50 @@
+"""``ndino export``: a trained model in another program's format."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ndino.common.options import CommandParser, need_folder
+from ndino.formats.model_kinds import ADAPTER, LANGUAGE_MODEL, PUBLISHED, TOWER, UPSTREAM, require_kind
+
+HELP = """
+Export a trained model for another program.
+
+gguf: for llama.cpp and Ollama. FOLDER receives the language model and the vision tower with its projector,
+one file each, and a Modelfile for Ollama. --type is the precision of the language model's matrices: f16, q8_0
+(8 bits) or q4_k_m (about 4.5 bits; it needs the package llama-cpp-python). Rerun to resume: files that are
+whole are kept.
+"""
+EXAMPLES = (
+    "ndino export runs/demo/mlp-pt-it/model --to gguf",
+    "ndino export runs/paper/mlp-pt-it/model --to gguf --type q8_0 --out exports/it-q8_0",
+)
+TYPES = ("f16", "q8_0", "q4_k_m")
+_WHOLE = "give a folder that ndino train or ndino convert wrote"
+_REMEDIES = {
+    UPSTREAM: "convert it: ndino convert SRC DST",
+    LANGUAGE_MODEL: _WHOLE,
+    TOWER: _WHOLE,
+    ADAPTER: "merge it into its base model and save the whole model",
+    "": _WHOLE,
+}
+
+
+def add_arguments(parser: CommandParser) -> None:
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help="folder of a trained model in Hugging Face format")
+    add("--to", required=True, choices=["gguf"], help="format of the export")
+    add("--type", choices=TYPES, default="f16", help="precision of the language model (default: %(default)s)")
+    add("--out", type=Path, metavar="FOLDER", help="folder of the result (default: MODEL-gguf-TYPE)")
+
+
+def run(args: argparse.Namespace) -> int:
+    need_folder(args.model, "name the folder of a trained model")
+    require_kind(args.model, PUBLISHED, _REMEDIES)
+
+    from ndino.serving.gguf.export import export
+
+    made = export(args.model, args.out, args.type)
+    print("\n".join(made.lines()))
+    return 0
