@@ -34,7 +34,7 @@ from miniature.worlds.stamp_files import StampsError, find_stamps
 from ndino.cli import main as ndino
 from ndino.common.files import atomic_folder, write_text
 from ndino.common.startup import prepare_process
-from ndino.formats.recipes import run_name
+from ndino.formats.family import run_name
 from ndino.languages.language import LanguageError, language
 from ndino.languages.lexicon import stamp_words
 

@@ -40,7 +40,8 @@ from ndino.common.files import write_json
 from ndino.common.locks import BusyError, exclusive_lock
 from ndino.common.startup import prepare_process
 from ndino.evaluation.tasks.instructions import require_tasks
-from ndino.formats.recipes import Family, RecipeError, load_family, run_name
+from ndino.formats.family import Family, load_family, run_name
+from ndino.formats.recipes import RecipeError
 from ndino.languages.language import LanguageError
 from ndino.languages.lexicon import lexicon, stamp_words
 

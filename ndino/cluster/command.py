@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ndino.cluster import attempts, checks, family, staging
 from ndino.common.options import CommandParser, comma_separated, need_file
-from ndino.formats.recipes import load_family
+from ndino.formats.family import load_family
 from ndino.train.resuming.run_folder import claimed
 from ndino.train.stage import add_stage_arguments, require_inputs, stage_of
 
@@ -302,7 +302,8 @@ def run_staging(args: argparse.Namespace) -> int:
     codes = questions.languages_of(chosen, args.lang)
     for line in questions.how_to_make(codes):
         print(line)
-    for item in staging.wanted(args.models, args.benchmarks, baselines=chosen.baselines, codes=codes):
+    items = staging.wanted(args.models, args.benchmarks, baselines=chosen.baselines.values(), codes=codes)
+    for item in items:
         print(f"{item.source} -> {item.folder}")
         staging.fetch(item)
     return 0

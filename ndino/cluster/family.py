@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ndino.formats.recipes import Family, load_recipe, run_name
+from ndino.formats.family import Family, run_name
+from ndino.formats.recipes import load_recipe
 from ndino.train.manifest import identity
 from ndino.train.resuming.run_folder import belongs_to
 from ndino.train.stage import StageError
 
-# Baselines by their name in family.yaml: hub id, and the backend that evaluates them.
-BASELINES = {"mblip": ("Gregor/mblip-mt0-xl", "lmms:mblip")}
+# lmms-eval's name of our LLaVA-NeXT. As backend hf its folders are checked, also before submission.
+LLAVA_NEXT = "llava_next_it"
 JOBS, DONE = "jobs.tsv", ".done"
 REPORT = "report"
 
@@ -77,10 +78,10 @@ def plan(family: Family, paths: FamilyPaths) -> list[SlurmJob]:
                 _scoring("perplexity", name, (model,), run, paths),
             )
         }
-    for name in family.baselines:
-        source, backend = BASELINES[name]
-        staged = paths.models / source.split("/")[1]
-        arguments = (f"{name}={staged if staged.is_dir() else source}", "--backend", backend)
+    for name, baseline in family.baselines.items():
+        staged = baseline.staged(paths.models)
+        backend = "hf" if baseline.lmms == LLAVA_NEXT else f"lmms:{baseline.lmms}"
+        arguments = (f"{name}={staged if staged.is_dir() else baseline.model}", "--backend", backend)
         job = _scoring("tasks", name, arguments, None, paths)
         jobs[job.name] = job
     scores = tuple(job.name for job in jobs.values() if job.script == "launch/evaluate.sh")

@@ -48,14 +48,9 @@ def problems(
         yield from _task_problems(questions)
     if "perplexity" in asked:
         yield from _perplexity_problems(questions)
-    for job in chosen if is_offline_mode() else ():
+    for job in chosen:
         if job.arguments[0] == "tasks" and not job.parents:
-            name, _, model = job.arguments[1].partition("=")
-            if not Path(model).is_dir():
-                yield (
-                    f"{name}: {model} is not in {paths.models} (remedy: {STAGING}, or take it from the "
-                    "baselines of the family's file)"
-                )
+            yield from _baseline_problems(job, paths.models)
 
 
 def _training_problems(
@@ -96,6 +91,28 @@ def _task_problems(questions: EvaluationData) -> Iterator[str]:
         return
     for note in benchmarks.notes:
         print(f"TASKS={','.join(questions.tasks)}: {note}", file=sys.stderr)
+
+
+def _baseline_problems(job: SlurmJob, models: Path) -> Iterator[str]:
+    from ndino.evaluation.lmms_eval_adapter.models import model_class
+    from ndino.evaluation.models import find_folder, parse_backend
+
+    given, _, backend = job.arguments[1:]
+    name, _, model = given.partition("=")
+    try:
+        model_class(parse_backend(backend))
+    except UserError as error:
+        yield f"{name}: {error}"
+    if Path(model).is_dir():
+        try:
+            find_folder(model, parse_backend(backend))
+        except UserError as error:
+            yield f"{name}: {error}"
+    elif is_offline_mode():
+        yield (
+            f"{name}: {model} is not in {models} (remedy: {STAGING}, or take it from the "
+            "baselines of the family's file)"
+        )
 
 
 def _perplexity_problems(questions: EvaluationData) -> Iterator[str]:

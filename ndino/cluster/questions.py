@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ndino.evaluation.perplexity.language_sets import sets_of_language
 from ndino.evaluation.tasks.instructions import require_tasks
 from ndino.evaluation.tasks.templates import TEMPLATE_CODE
-from ndino.formats.recipes import Family
+from ndino.formats.family import Family
 
 
 def languages_of(family: Family, chosen: Sequence[str] | None) -> tuple[str, ...]:

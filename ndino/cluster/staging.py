@@ -5,15 +5,15 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from ndino.cluster.family import BASELINES
 from ndino.common.errors import UserError, reason_of
 from ndino.common.files import atomic_file
 from ndino.common.parsing import parse_json
+from ndino.formats.family import Baseline
 
 LANGUAGE_MODEL = "meta-llama/Meta-Llama-3-8B"
 VISION_TOWER = "openai/clip-vit-large-patch14-336"
@@ -64,9 +64,11 @@ class QuestionFile:
 
 
 def wanted(
-    models: Path, benchmarks: Path, *, baselines: tuple[str, ...], codes: Sequence[str]
+    models: Path, benchmarks: Path, *, baselines: Iterable[Baseline], codes: Sequence[str]
 ) -> list[StagedRepository | QuestionFile]:
     """All that a family needs: the two backbones, the benchmarks under their hub names, the baselines.
+
+    Baselines that are folders here are not downloaded.
 
     ``codes`` are those of the languages in which models are scored; only the benchmarks in Italian are on the
     hub, and the images of GQA, which serve all languages.
@@ -75,9 +77,10 @@ def wanted(
     from ndino.evaluation.tasks.templates import TEMPLATE_CODE
 
     published = TEMPLATE_CODE in codes
-    names = [LANGUAGE_MODEL, VISION_TOWER, *(BASELINES[name][0] for name in baselines)]
+    names = {name: models / name.split("/")[1] for name in (LANGUAGE_MODEL, VISION_TOWER)}
+    names |= {each.hub_id: each.staged(models) for each in baselines if each.hub_id}
     return [
-        *(StagedRepository(name, "model", models / name.split("/")[1]) for name in names),
+        *(StagedRepository(name, "model", folder) for name, folder in names.items()),
         *(StagedRepository(name, "dataset", benchmarks / name) for name in DATA_SETS if published),
         StagedRepository(GQA_IMAGES, "dataset", benchmarks / GQA_IMAGES, GQA_IMAGES_CONFIG),
         *([QuestionFile(GQA_QUESTIONS, benchmarks / GQA_QUESTIONS_FOLDER)] if published else []),

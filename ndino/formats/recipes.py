@@ -1,4 +1,4 @@
-"""Training recipes, one YAML per stage (Table 3 of the paper), and the family file that chains them.
+"""Training recipes, one YAML per stage (Table 3 of the paper).
 
 A recipe may say ``extends: NAME`` to inherit the fields of another file in its folder. Loading is strict: an
 error for an unknown or missing field or a wrong type names the file, the field and what was expected.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 
@@ -192,26 +191,8 @@ class Recipe:
         return f"set per_device_batch: {fitting} in the recipe, or take another number of ranks"
 
 
-@dataclass(frozen=True, config=STRICT)
-class Family:
-    """Models by name, each a chain of recipe names, and ``baselines``; scored in the ``languages``."""
-
-    models: Annotated[dict[Name, Annotated[tuple[Name, ...], Field(min_length=1)]], Field(min_length=1)]
-    baselines: tuple[Literal["mblip"], ...] = ()
-    languages: tuple[Name, ...] = ()
-
-    def stages(self) -> list[tuple[str, ...]]:
-        """The training runs: every prefix of every chain once, parents before children."""
-        prefixes = [chain[:length] for chain in self.models.values() for length in range(1, len(chain) + 1)]
-        return sorted(dict.fromkeys(prefixes), key=len)
-
-
-FAMILY_FIELDS = {field.name for field in fields(Family)}
-
-
-def run_name(chain: Sequence[str]) -> str:
-    """The folder name of a run: ``mlp-pt-it`` for the chain mlp, pt, it."""
-    return "-".join(chain)
+# The fields of a family's file (`ndino.formats.family`), which may be given in place of a recipe.
+_OF_A_FAMILY = {"models", "baselines", "languages"}
 
 
 def load_recipe(path: Path, overrides: Path | None = None) -> Recipe:
@@ -225,7 +206,7 @@ def load_recipe(path: Path, overrides: Path | None = None) -> Recipe:
     Raises:
         RecipeError: a file is missing or not a YAML mapping, or a field is unknown, missing or wrong.
     """
-    changes = _mapping(overrides) if overrides else {}
+    changes = read_mapping(overrides) if overrides else {}
     for name, changed in changes.items():
         if not (path.parent / f"{name}.yaml").is_file():
             raise RecipeError(
@@ -238,41 +219,21 @@ def load_recipe(path: Path, overrides: Path | None = None) -> Recipe:
             )
     values: dict[str, Any] = {}
     for file in _lineage(path):
-        values |= {key: value for key, value in _mapping(file).items() if key != "extends"}
+        values |= {key: value for key, value in read_mapping(file).items() if key != "extends"}
         values |= changes.get(file.stem, {})
     where = f"{path} with {overrides}" if overrides else str(path)
-    if "models" in values and values.keys() <= FAMILY_FIELDS:
+    if "models" in values and values.keys() <= _OF_A_FAMILY:
         raise RecipeError(
             f"{where}: is not a recipe but a family, a list of models (remedy: name the recipe of one stage)"
         )
     if "name" in values:
         raise RecipeError(f"{where}: name: a recipe is named by its file (remedy: remove the line)")
-    return _validate(Recipe, {"name": path.stem, **values}, where)
-
-
-def load_family(path: Path) -> Family:
-    """Load a family file; the recipes that it names must be in the same folder.
-
-    Raises:
-        RecipeError: as `load_recipe`, or a recipe is missing, or two models are the same chain.
-    """
-    family = _validate(Family, _mapping(path), str(path))
-    seen: dict[tuple[str, ...], str] = {}
-    for model, chain in family.models.items():
-        for name in chain:
-            if not (path.parent / f"{name}.yaml").is_file():
-                raise RecipeError(
-                    f"{path}: {model}: no recipe {name}.yaml in {path.parent} (remedy: write it)"
-                )
-        if chain in seen:
-            raise RecipeError(f"{path}: {model} and {seen[chain]} are the same chain (remedy: remove one)")
-        seen[chain] = model
-    return family
+    return validated(Recipe, {"name": path.stem, **values}, where)
 
 
 def _lineage(path: Path) -> list[Path]:
     files = [path]
-    while (parent := _mapping(files[0]).get("extends")) is not None:
+    while (parent := read_mapping(files[0]).get("extends")) is not None:
         file = path.parent / f"{parent}.yaml"
         if file in files:
             raise RecipeError(
@@ -286,7 +247,12 @@ def _lineage(path: Path) -> list[Path]:
     return files
 
 
-def _mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The fields and values in a YAML file.
+
+    Raises:
+        RecipeError: it cannot be read, or is something else.
+    """
     try:
         content = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -300,7 +266,12 @@ def _mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def _validate(kind: type, values: dict[str, Any], where: str) -> Any:
+def validated(kind: type, values: dict[str, Any], where: str) -> Any:
+    """A ``kind`` of dataclass with these values, read from ``where``.
+
+    Raises:
+        RecipeError: a field is unknown, missing or wrong.
+    """
     try:
         # Through JSON, because pydantic's strict mode then accepts a list for a tuple (YAML has no tuples)
         # and still never a string for a number.

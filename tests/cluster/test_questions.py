@@ -8,7 +8,7 @@ import pytest
 
 from ndino.cluster import questions
 from ndino.cluster.family import FamilyPaths, folder_of, plan
-from ndino.formats.recipes import Family, load_family
+from ndino.formats.family import Family, load_family
 from ndino.languages.language import LanguageError
 
 RECIPES = Path(__file__).parents[2] / "launch" / "recipes"

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from ndino.data.commands.mix import named_mixes
-from ndino.formats.recipes import PARTS, RecipeError, load_family, load_recipe, run_name
+from ndino.formats.family import load_family, run_name
+from ndino.formats.recipes import PARTS, RecipeError, load_recipe
 
 RECIPES = Path(__file__).parents[2] / "launch" / "recipes"
 STAGES = ("mlp", "pt", "it", "long", "mix", "multi")

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from miniature.demo import model_folders, plan
 from miniature.jobs import run_jobs
-from ndino.formats.recipes import load_family, run_name
+from ndino.formats.family import load_family, run_name
 
 pytestmark = pytest.mark.upstream
 FAMILY = load_family(Path(__file__).parents[2] / "launch" / "recipes" / "family.yaml")

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from miniature.demo import plan
 from miniature.jobs import run_jobs
-from ndino.formats.recipes import Family, load_family
+from ndino.formats.family import Family, load_family
 from ndino.results.logs import read_run
 from ndino.results.summary import build_summary
 

@@ -10,8 +10,8 @@ import pytest
 from miniature import demo, steps
 from miniature.worlds import drawn
 from ndino.cli import main as ndino
+from ndino.formats.family import Family
 from ndino.formats.llava_json import read_conversations
-from ndino.formats.recipes import Family
 from ndino.languages.lexicon import lexicon
 from tests.languages.copies import language_file
 

@@ -13,7 +13,7 @@ import pytest
 from miniature.demo import model_folders
 from miniature.steps import make_world
 from ndino.cli import main, parser
-from ndino.formats.recipes import load_family
+from ndino.formats.family import load_family
 from tests.test_makefile import ROOT, passed_on
 
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("tasks_it/*/README.md"))]
