@@ -66,9 +66,10 @@ def write_data(folder: Path, rows: int) -> None:
 def start(folder: Path) -> dict:
     """One start on ``folder``, in this process: its seconds, and what it found."""
     import datasets  # noqa: F401 - transformers' Trainer imports it too
-    from transformers import CLIPVisionConfig
+    from transformers import CLIPVisionConfig, CLIPVisionModel
 
     from fixtures.llama3 import llama3_tokenizer
+    from ndino.formats.backbones.tower import VisionTower
     from ndino.formats.model_folder import prepare_tokenizer
     from ndino.formats.recipes import load_recipe
     from ndino.train.build import build_processor
@@ -77,7 +78,9 @@ def start(folder: Path) -> dict:
 
     recipe = load_recipe(ROOT / "launch" / "recipes" / "it.yaml")
     vision = CLIPVisionConfig(image_size=SIDE, patch_size=PATCH)
-    processor = build_processor(prepare_tokenizer(llama3_tokenizer()), vision, recipe)
+    layers = vision.num_hidden_layers
+    tower = VisionTower(vision, CLIPVisionModel, SIDE, PATCH, layers, class_token=True, normalisation={})
+    processor = build_processor(prepare_tokenizer(llama3_tokenizer()), tower, recipe)
     begin, cpu = time.perf_counter(), time.process_time()
     made = make_index(folder / "data.jsonl", folder / "images", processor, recipe, beside=folder / "run")
     index = open_index(made)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenizers.processors import ByteLevel
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.processors import ByteLevel, TemplateProcessing
 from transformers import GenerationConfig, LlavaNextProcessor, PreTrainedTokenizerFast
 
 from ndino.common.files import write_json
@@ -25,6 +26,7 @@ from ndino.formats.prompts import (
     LLAMA3_CHAT_TEMPLATE,
     MARKERS,
     PromptFormat,
+    has_llama3_markers,
 )
 
 # LLaMA 3 has no pad token. Code that falls back to id 0 masks every "!", which is LLaMA 3's token 0.
@@ -77,7 +79,7 @@ def padded_vocabulary(size: int) -> int:
 
 
 def prepare_tokenizer(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
-    """Add ``<image>`` and a pad token to a LLaMA 3 tokenizer and stop it from adding BOS; in place.
+    """Add ``<image>`` and a pad token to a tokenizer, and stop it from adding tokens by itself; in place.
 
     A pad token that has a meaning of its own is replaced: what is masked as padding would be masked where it
     stands in the text as well. Many models derived from LLaMA 3 pad with ``<|end_of_text|>`` or
@@ -88,28 +90,42 @@ def prepare_tokenizer(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizer
         False,  # keep the present ones; by position, since transformers 4 and 5 name this differently
     )
     special = special_tokens(tokenizer)
-    pad, meaningful = tokenizer.pad_token, (*MARKERS, IMAGE_TOKEN, special.bos_token, special.eos_token)
+    pad = tokenizer.pad_token
+    meaningful = (*MARKERS, IMAGE_TOKEN, special.bos_token, special.eos_token, tokenizer.unk_token)
     if pad is None or pad in meaningful or pad not in tokenizer.added_tokens_encoder:
         tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
-    # prompts.py and the chat template write BOS; a tokenizer that adds its own would make it two. LLaMA 3's
-    # adds it in the post-processor, and evaluation harnesses do not switch that off.
-    if tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]:
-        tokenizer.backend_tokenizer.post_processor = ByteLevel(trim_offsets=False)
+    # prompts.py and the chat template write BOS; a tokenizer that adds its own would make it two. Most add it
+    # in the post-processor, and evaluation harnesses do not switch that off.
+    if tokenizer("a")["input_ids"] != tokenizer("a", add_special_tokens=False)["input_ids"]:
+        tokenizer.add_bos_token = tokenizer.add_eos_token = (
+            False  # they would bring it back when it is loaded
+        )
+        backend = tokenizer.backend_tokenizer
+        byte_level = isinstance(backend.decoder, ByteLevelDecoder)
+        backend.post_processor = (
+            ByteLevel(trim_offsets=False) if byte_level else TemplateProcessing("$A", "$A $B")
+        )
     return tokenizer
 
 
 def build_processor(
-    tokenizer: PreTrainedTokenizerFast, image_processor: Any, *, patch_size: int
+    tokenizer: PreTrainedTokenizerFast, image_processor: Any, *, patch_size: int, class_token: bool = True
 ) -> LlavaNextProcessor:
-    """Join tokenizer and image processor; ``patch_size`` is the vision tower's, in pixels."""
+    """Join tokenizer and image processor.
+
+    Args:
+        patch_size: the vision tower's, in pixels.
+        class_token: whether the tower gives a class token, as a CLIP does.
+    """
     return LlavaNextProcessor(
         image_processor=image_processor,
         tokenizer=tokenizer,
         patch_size=patch_size,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,  # CLIP's class token, which the "default" strategy drops again
+        # The class token, which the "default" strategy drops again.
+        vision_feature_select_strategy="default" if class_token else "full",
+        num_additional_image_tokens=int(class_token),
         image_token=IMAGE_TOKEN,
-        chat_template=LLAMA3_CHAT_TEMPLATE,
+        chat_template=LLAMA3_CHAT_TEMPLATE if has_llama3_markers(tokenizer) else tokenizer.chat_template,
     )
 
 
@@ -119,10 +135,13 @@ def set_end_of_answer(tokenizer: PreTrainedTokenizerFast, prompt: PromptFormat) 
     Evaluation harnesses stop at that token, whatever the generation settings say. The generation settings,
     which are returned, stop at both markers.
     """
-    tokenizer.eos_token = END_OF_TURN if prompt == "llama3" else END_OF_TEXT
+    ends = [tokenizer.eos_token_id]
+    if has_llama3_markers(tokenizer):
+        tokenizer.eos_token = END_OF_TURN if prompt == "llama3" else END_OF_TEXT
+        ends = tokenizer.convert_tokens_to_ids([END_OF_TEXT, END_OF_TURN])
     return GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.convert_tokens_to_ids([END_OF_TEXT, END_OF_TURN]),
+        eos_token_id=ends,
         pad_token_id=tokenizer.pad_token_id,
         do_sample=False,
     )
@@ -156,10 +175,14 @@ def make_tokenizer_portable(settings: dict[str, Any]) -> None:
 
 
 def make_rope_portable(text: dict[str, Any]) -> None:
-    """Rewrite the rotary-embedding settings of a LLaMA config in place."""
+    """Rewrite the rotary-embedding settings of a language model's config in place."""
     # transformers 5 nests rope_theta in rope_parameters. 4.x does not look there, and silently uses 10,000
     # instead of LLaMA 3's 500,000.
     rope = dict(text.pop("rope_parameters", None) or {})
+    if "full_attention" in rope:
+        # Gemma 3 has other frequencies in the layers with a sliding window.
+        text["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+        rope = dict(rope["full_attention"])
     if rope:
         text["rope_theta"] = rope.pop("rope_theta")
         text["rope_scaling"] = None if rope["rope_type"] == "default" else rope

@@ -2,8 +2,8 @@
 
 transformers builds whatever class it is told to, with defaults for the settings that it does not find: from
 a checkpoint of the original LLaVA-NeXT code it would build a random model of 7 billion weights. So every
-command that takes a model folder asks here first. Imports neither PyTorch nor transformers: the cluster's
-checks run on login nodes.
+command that takes a model folder asks here first. PyTorch and transformers are loaded only where config.json
+names neither a LLaVA-NeXT nor a checkpoint of upstream's: the cluster's checks run on login nodes.
 """
 
 from __future__ import annotations
@@ -15,23 +15,27 @@ from typing import Any
 from ndino.common.errors import UserError, reason_of, remedy_for, shown
 from ndino.common.files import WEIGHTS
 from ndino.common.parsing import parse_json, read_json
+from ndino.formats.backbones.kinds import (
+    ENCODER_DECODER,
+    LANGUAGE_MODEL,
+    NO_CAUSAL,
+    TOWER,
+    VISION_LANGUAGE,
+    backbone_kind,
+)
 from ndino.formats.damage import fault_of_weights
 
-PUBLISHED, UPSTREAM, LANGUAGE_MODEL, TOWER, ADAPTER = "published", "upstream", "llama", "clip", "adapter"
-# By model_type. A folder of CLIP may hold the tower alone or the whole CLIP, of which the tower is loaded.
-_KINDS = {
-    "llava_next": PUBLISHED,
-    "llava_llama": UPSTREAM,
-    "llama": LANGUAGE_MODEL,
-    "clip": TOWER,
-    "clip_vision_model": TOWER,
-}
+PUBLISHED, UPSTREAM, ADAPTER = "published", "upstream", "adapter"
+_KINDS = {"llava_next": PUBLISHED, "llava_llama": UPSTREAM}  # by model_type
 _SAID = {
     PUBLISHED: "a LLaVA-NeXT in Hugging Face format",
     UPSTREAM: "a model of the original LLaVA-NeXT code",
-    LANGUAGE_MODEL: "a LLaMA without a vision tower",
-    TOWER: "a CLIP alone",
+    LANGUAGE_MODEL: "a language model without a vision tower",
+    TOWER: "a vision tower alone",
     ADAPTER: "an adapter (LoRA) without its base model",
+    ENCODER_DECODER: "an encoder-decoder ({type})",
+    VISION_LANGUAGE: "a vision-language model ({type})",
+    NO_CAUSAL: "a {type} model without a head that predicts the next token",
 }
 # What else is saved under a weight file's suffix: adapters, upstream's projector, a trainer's settings.
 _PARTS = ("adapter_", "mm_projector", "training_args")
@@ -105,7 +109,7 @@ def require_kind(
     config = read_config(folder)
     found = _kind(folder, config)
     if found != wanted:
-        said = _SAID.get(found, f"a {shown(found)} model")
+        said = _SAID.get(found, "a {type} model").format(type=shown(_type(config)))
         raise ModelFolderError(
             f"{folder}: is {said}, not {_SAID[wanted]} (remedy: {remedies.get(found, otherwise)})"
         )
@@ -230,7 +234,7 @@ def _kind(folder: Path, config: Mapping[str, Any]) -> str:
         return UPSTREAM
     if (folder / _ADAPTER_SETTINGS).is_file() and not weight_files(folder):
         return ADAPTER
-    return _KINDS.get(_type(config), _type(config))
+    return _KINDS.get(_type(config)) or backbone_kind(config) or _type(config)
 
 
 def _type(config: Mapping[str, Any]) -> str:

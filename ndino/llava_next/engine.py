@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import CLIPVisionConfig
 
 from ndino.common.errors import reason_of
 from ndino.common.files import WEIGHTS, fingerprint, require_open, write_json
@@ -25,6 +24,7 @@ from ndino.export.converter import convert
 from ndino.export.errors import ConversionError
 from ndino.export.settings import read_tokenizer
 from ndino.export.verify import verify
+from ndino.formats.backbones.tower import read_tower
 from ndino.formats.finite import non_finite_in_folder, not_finite
 from ndino.formats.llava_json import ROLES, Conversation, read_conversations, write_conversations
 from ndino.formats.model_kinds import ModelFolderError
@@ -295,7 +295,7 @@ def _write_rows(
         tokenizer = read_tokenizer(out / "start" / LANGUAGE_MODEL)
     except ConversionError as error:
         raise StageError(str(error)) from error
-    processor = build_processor(tokenizer, CLIPVisionConfig.from_pretrained(tower), stage.recipe)
+    processor = build_processor(tokenizer, read_tower(tower), stage.recipe)
     index = stage_index(stage, processor, stopped=stopped)
     write_rejects(index.lines(stage.data), len(index), stage)
     require_context(stage, index)

@@ -1,20 +1,15 @@
 """Builds a LLaVA-NeXT model from a language model and a vision tower, loads and saves it.
 
-Backbones: the language model must be a LLaMA (``model_type: llama``) with LLaMA 3's tokenizer, the tower a
-CLIP (ViT). Others: not yet; `ModelFolderError` says so. Sizes are free: hidden sizes, layers, heads, image
-and patch size come from the two config.json files. To add a backbone, these modules assume LLaMA 3 or CLIP:
-
-- `ndino.formats.prompts`: LLaMA 3's markers and turns, in the prompt and in the chat template;
-- `ndino.formats.model_folder`: pad and end tokens, how BOS is switched off, names of saved weights;
-- this module and `ndino.train.start`: the classes that load the backbones, and the checks;
-- `ndino.train.loss`: drops CLIP's class token; `ndino.train.trainer`: names of CLIP's layers;
-- `ndino.train.images`: the image processor's settings and the count of features;
-- `ndino.export` (names, settings, tower): weight names and fields of upstream's LlavaLlama with a CLIP;
-- `ndino.llava_next.start` and ``overlay/llava``: upstream's LLaMA class and CLIP tower.
+Backbones are data. The language model is any causal language model that transformers knows, the tower a CLIP,
+a SigLIP or a SigLIP 2 of fixed resolution. What the rest of a model follows from is in
+`ndino.formats.backbones`: tiles and their features, how images are normalised, the parts of a language model.
+Tokens that a tokenizer lacks are added by `ndino.formats.model_folder`. The upstream engine takes a LLaMA and
+a CLIP alone.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from collections.abc import Callable
@@ -25,8 +20,6 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    CLIPVisionConfig,
-    CLIPVisionModel,
     LlavaNextConfig,
     LlavaNextForConditionalGeneration,
     LlavaNextProcessor,
@@ -39,8 +32,10 @@ from transformers.models.llava_next.modeling_llava_next import LlavaNextMultiMod
 
 from ndino.common.errors import reason_of, remedy_for
 from ndino.common.files import atomic_folder
-from ndino.common.transformers_types import token_id, vision_sizes
+from ndino.common.transformers_types import token_id
 from ndino.formats import model_folder
+from ndino.formats.backbones.language import parts_of, probe_ids, require_same_logits
+from ndino.formats.backbones.tower import VisionTower, grid_of
 from ndino.formats.damage import damaged_file
 from ndino.formats.finite import non_finite_in_model, not_finite
 from ndino.formats.model_kinds import ModelFolderError, require_model_folder
@@ -51,38 +46,49 @@ from ndino.train.start import check_language_model, check_model, check_tower
 logger = logging.getLogger(__name__)
 
 
-def load_tokenizer(language_model: Path) -> PreTrainedTokenizerFast:
-    """The folder's LLaMA 3 tokenizer, with ``<image>`` and a pad token added and without its automatic BOS.
+def load_tokenizer(folder: Path, prompt: PromptFormat | None = None) -> PreTrainedTokenizerFast:
+    """A model folder's tokenizer, with ``<image>`` and a pad token, which adds no token by itself.
+
+    Args:
+        prompt: the recipe's prompt format, whose tokens it must have.
 
     Raises:
-        ModelFolderError: the folder or a file is missing, or it is another tokenizer.
+        ModelFolderError: the folder or a file is missing, or ``prompt`` needs tokens that it does not have.
     """
     require_model_folder(
-        language_model,
+        folder,
         files=("config.json", "tokenizer.json"),
-        remedy="a language model folder holds config.json, the weights and a LLaMA 3 tokenizer.json",
+        remedy="a language model folder holds config.json, the weights and tokenizer.json",
     )
-    tokenizer = _read(AutoTokenizer.from_pretrained, language_model)
-    if missing := [marker for marker in MARKERS if marker not in tokenizer.get_vocab()]:
+    tokenizer = _read(AutoTokenizer.from_pretrained, folder)
+    missing = [marker for marker in MARKERS if marker not in tokenizer.get_vocab()]
+    if prompt == "llama3" and missing:
         raise ModelFolderError(
-            f"{language_model}: its tokenizer has no token {missing[0]}: not a LLaMA 3 tokenizer "
-            "(remedy: start from a LLaMA 3)"
+            f"{folder}: its tokenizer has no token {missing[0]}, which prompt: llama3 needs "
+            "(remedy: set another prompt in the recipe, or start from a LLaMA 3)"
         )
-    return _read(lambda _: model_folder.prepare_tokenizer(tokenizer), language_model)
+    return _read(lambda _: model_folder.prepare_tokenizer(tokenizer), folder)
 
 
 def build_processor(
-    tokenizer: PreTrainedTokenizerFast, vision: CLIPVisionConfig, recipe: Recipe
+    tokenizer: PreTrainedTokenizerFast, tower: VisionTower, recipe: Recipe
 ) -> LlavaNextProcessor:
-    """The processor for a tower of this configuration, with the recipe's grid."""
-    sizes = vision_sizes(vision)
-    side = sizes.image_size
+    """The processor for a tower, with the recipe's grid for its tiles."""
     image_processor = LlavaNextImageProcessorPil(
-        size={"shortest_edge": side},
-        crop_size={"height": side, "width": side},
-        image_grid_pinpoints=[list(pinpoint) for pinpoint in recipe.grid_pinpoints],
+        size={"shortest_edge": tower.side},
+        crop_size={"height": tower.side, "width": tower.side},
+        image_grid_pinpoints=_grid(tower, recipe),
+        **tower.normalisation,
     )
-    return model_folder.build_processor(tokenizer, image_processor, patch_size=sizes.patch_size)
+    return model_folder.build_processor(
+        tokenizer, image_processor, patch_size=tower.patch, class_token=tower.class_token
+    )
+
+
+def _grid(tower: VisionTower, recipe: Recipe) -> list[list[int]]:
+    grid = grid_of(recipe.grid_pinpoints, tower.side)
+    assert grid is not None  # `check_fit`
+    return [list(pinpoint) for pinpoint in grid]
 
 
 def _read(reader: Callable[..., Any], folder: Path, **options: Any) -> Any:
@@ -100,9 +106,14 @@ def _read(reader: Callable[..., Any], folder: Path, **options: Any) -> Any:
         ) from error
 
 
-def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+def _load(kind: Any, folder: Path, dtype: torch.dtype, **options: Any) -> Any:
     model, loading = _read(
-        kind.from_pretrained, folder, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
+        kind.from_pretrained,
+        folder,
+        dtype=dtype,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+        **options,
     )
     if missing := model_folder.missing_weights(loading):
         raise ModelFolderError(f"{folder}: {missing} (remedy: copy the model again)")
@@ -115,43 +126,46 @@ def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
 def build_model(
     language_model: Path, vision_tower: Path, recipe: Recipe, *, dtype: torch.dtype = torch.float32
 ) -> tuple[LlavaNextForConditionalGeneration, LlavaNextProcessor]:
-    """Join a LLaMA and a CLIP tower by a new projector and ``image_newline``, drawn from ``recipe.seed``.
+    """Join two backbones by a new projector and ``image_newline``, drawn from ``recipe.seed``.
 
-    The vocabulary grows by ``<image>`` and the pad token, up to a multiple of 64. New rows of the embeddings
-    are the mean of the old rows.
+    The vocabulary grows by ``<image>`` and the pad token, up to a multiple of 64, where it has no rows left
+    for them. New rows of the embeddings are the mean of the old rows.
 
     Raises:
-        ModelFolderError: a folder is missing, incomplete or another kind of model, or the tower's image size
-            does not divide the recipe's grid.
+        ModelFolderError: a folder is missing, incomplete or another kind of model, the recipe does not fit
+            the tower, or LLaVA-NeXT cannot hold the language model.
     """
     check_language_model(language_model)
-    check_tower(vision_tower, recipe)
-    tokenizer = load_tokenizer(language_model)
-    vision = _read(CLIPVisionConfig.from_pretrained, vision_tower)
+    vision = check_tower(vision_tower, recipe)
+    tokenizer = load_tokenizer(language_model, recipe.prompt)
     language = _load(AutoModelForCausalLM, language_model, dtype)
-    tower = _load(CLIPVisionModel, vision_tower, dtype)
+    tower = _load(vision.kind, vision_tower, dtype, config=copy.deepcopy(vision.config))
+    ids = probe_ids(language)
+    before = _logits(language, ids)
     size = model_folder.padded_vocabulary(max(len(tokenizer), language.config.vocab_size))
     if size != language.config.vocab_size:
         _grow_vocabulary(language, size, language.config.vocab_size)
+    parts = parts_of(language, language_model)
     language.config.pad_token_id = tokenizer.pad_token_id
     config = LlavaNextConfig(
         text_config=language.config,
-        vision_config=vision,
+        vision_config=vision.config,
         image_token_index=token_id(tokenizer, IMAGE_TOKEN),
-        image_grid_pinpoints=[list(pinpoint) for pinpoint in recipe.grid_pinpoints],
+        image_grid_pinpoints=_grid(vision, recipe),
         vision_feature_layer=recipe.vision_feature_layer,
-        vision_feature_select_strategy="default",
+        vision_feature_select_strategy=vision.select_strategy,
         tie_word_embeddings=language.config.tie_word_embeddings,
     )
     with no_init_weights():
         model = LlavaNextForConditionalGeneration._from_config(config, dtype=dtype)
     # Assign tensors, not modules: a loaded module remembers the weight names of its file, and would save this
     # model's weights under those.
-    model.model.language_model.load_state_dict(language.model.state_dict(), assign=True)
-    model.lm_head.load_state_dict(language.lm_head.state_dict(), assign=True)
+    model.model.language_model.load_state_dict(parts.decoder.state_dict(), assign=True)
+    model.lm_head.load_state_dict(parts.head.state_dict(), assign=True)
     model.model.vision_tower.load_state_dict(tower.state_dict(), assign=True)
     if config.tie_word_embeddings:
         model.tie_weights()
+    require_same_logits(before, _logits(model, ids), language_model)
     # Seeded here, so that the draw does not depend on what was drawn before. Upstream draws the projector
     # unseeded: two equal runs of it differ.
     torch.manual_seed(recipe.seed)
@@ -160,6 +174,14 @@ def build_model(
     hidden = config.get_text_config().hidden_size
     model.model.image_newline = torch.nn.Parameter((torch.randn(hidden) / math.sqrt(hidden)).to(dtype))
     return model, build_processor(tokenizer, vision, recipe)
+
+
+def _logits(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
+    training = model.training
+    with torch.no_grad():
+        logits = model.eval()(input_ids=ids, use_cache=False).logits
+    model.train(training)
+    return logits
 
 
 def load_model(
@@ -171,26 +193,28 @@ def load_model(
         ModelFolderError: the folder is missing, incomplete or another kind of model, or the recipe's grid or
             layer does not fit its tower.
     """
-    check_model(folder, recipe)
+    tower = check_model(folder, recipe)
     model = _load(LlavaNextForConditionalGeneration, folder, dtype)
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder, recipe.prompt)
     if len(tokenizer) > (rows := model.get_input_embeddings().weight.shape[0]):
         _grow_vocabulary(model, model_folder.padded_vocabulary(len(tokenizer)), rows)
-    _follow_recipe(model, folder, recipe)
+    _follow_recipe(model, folder, tower, recipe)
     if (image := token_id(tokenizer, IMAGE_TOKEN)) != model.config.image_token_index:
         raise ModelFolderError(
             f"{folder}: {IMAGE_TOKEN} is token {image} of its tokenizer, but image_token_index is "
             f"{model.config.image_token_index} in config.json (remedy: copy the model again)"
         )
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
-    return model, build_processor(tokenizer, model.config.vision_config, recipe)
+    return model, build_processor(tokenizer, tower, recipe)
 
 
-def _follow_recipe(model: LlavaNextForConditionalGeneration, folder: Path, recipe: Recipe) -> None:
+def _follow_recipe(
+    model: LlavaNextForConditionalGeneration, folder: Path, tower: VisionTower, recipe: Recipe
+) -> None:
     """Write the recipe's grid and layer into the model's configuration, as the upstream engine does."""
     # A model remembers both. Its own would tile images differently from the processor, which is the recipe's.
     wanted = {
-        "image_grid_pinpoints": [list(pinpoint) for pinpoint in recipe.grid_pinpoints],
+        "image_grid_pinpoints": _grid(tower, recipe),
         "vision_feature_layer": recipe.vision_feature_layer,
     }
     for name, value in wanted.items():

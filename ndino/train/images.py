@@ -95,8 +95,10 @@ def _normalised(tiles: np.ndarray, image_processor: Any) -> torch.Tensor:
 def anyres_tokens(height: int, width: int, processor: LlavaNextProcessor) -> int:
     """Features of a sample's only image, of this size in pixels, with its newlines."""
     side = processor.image_processor.crop_size["height"]
-    # The processor's count includes the class token, which the "default" strategy drops.
-    return processor._get_number_of_features(height, width, side, side) - 1
+    # The processor's count includes the class token, which is dropped.
+    return (
+        processor._get_number_of_features(height, width, side, side) - processor.num_additional_image_tokens
+    )
 
 
 def square_tokens(processor: LlavaNextProcessor) -> int:

@@ -43,12 +43,15 @@ def image_features(model: LlavaNextForConditionalGeneration, batch: ImageBatch) 
     """
     inner = model.model
     tower = inner.vision_tower(batch["tiles"].to(inner.vision_tower.dtype), output_hidden_states=True)
-    patches = tower.hidden_states[model.config.vision_feature_layer][:, 1:]  # without CLIP's class token
+    selected, strategy = model.config.vision_feature_layer, model.config.vision_feature_select_strategy
+    patches = tower.hidden_states[selected]
+    if strategy == "default":
+        patches = patches[:, 1:]  # without the class token
     projected = inner.multi_modal_projector(patches)
     features, _ = inner.pack_image_features(
         list(torch.split(projected, batch["tile_counts"].tolist())),
         batch["image_sizes"],
-        vision_feature_select_strategy="default",
+        vision_feature_select_strategy=strategy,
         image_newline=inner.image_newline,
     )
     counts = batch["image_tokens"].tolist()

@@ -1,18 +1,18 @@
 """Where a stage starts: that its folders are models of the right kinds, and that the recipe fits them.
 
-Reads settings only, so that a wrong folder is refused before anything is built or written, also where there
-is no PyTorch.
+Reads settings only, so that a wrong folder is refused before anything is built or written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 
+from ndino.common.errors import shown
 from ndino.common.hub import HUB_ID
+from ndino.formats.backbones.kinds import vision_part
+from ndino.formats.backbones.tower import VisionTower, grid_of, read_tower
 from ndino.formats.model_kinds import (
     ADAPTER,
     LANGUAGE_MODEL,
@@ -42,11 +42,11 @@ _REMEDIES = {
         PUBLISHED: "give it as --model",
         TOWER: "give it as --vision-tower",
         ADAPTER: _MERGE,
-        "": "start from a LLaMA; language models other than LLaMA: not yet",
+        "": "start from a causal language model that transformers knows, such as a LLaMA or a Qwen3",
     },
     "vision_tower": {
         LANGUAGE_MODEL: "give it as --language-model",
-        "": "start from a CLIP; vision towers other than CLIP: not yet",
+        "": "start from a CLIP, a SigLIP or a SigLIP 2 of fixed resolution",
     },
     "upstream": {
         PUBLISHED: "give the upstream folder of an earlier stage that this engine trained, or train with "
@@ -59,8 +59,10 @@ _REMEDIES = {
     },
 }
 _TOWER_REMEDY = "name its folder with --vision-tower, or VISION_TOWER= in launch/cluster.env"
+_UPSTREAM_TOWERS = ("clip", "clip_vision_model")
 _UPSTREAM_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
-_TOKENIZER = "a language model folder holds config.json, the weights and a LLaMA 3 tokenizer.json"
+_TOKENIZER = "a language model folder holds config.json, the weights and tokenizer.json"
+_NATIVE = "train with --engine native, which takes it"
 
 
 def check_start(stage: Stage, *, upstream: bool) -> None:
@@ -93,54 +95,65 @@ def check_folder(stage: Stage, role: str, *, upstream: bool) -> None:
         check_model(folder, stage.recipe)
 
 
-def check_model(folder: Path, recipe: Recipe) -> None:
-    """Check a model in Hugging Face format that the native engine starts from.
+def check_model(folder: Path, recipe: Recipe) -> VisionTower:
+    """Check a model in Hugging Face format that the native engine starts from; returns what its tower is.
 
     Raises:
         ModelFolderError: it is another kind of model or incomplete, or the recipe does not fit it.
     """
     config = require_kind(folder, PUBLISHED, _REMEDIES["model"])
     require_model_folder(folder, files=("tokenizer.json",), remedy=_REMEDIES["model"][""])
-    text, vision = (_part(folder, config, name) for name in ("text_config", "vision_config"))
-    if (kind := text.get("model_type")) != "llama":
+    for name in ("text_config", "vision_config"):
+        if not isinstance(config.get(name), dict):
+            raise ModelFolderError(f"{folder / 'config.json'}: has no {name} (remedy: copy the model again)")
+    tower = read_tower(folder)
+    check_fit(folder, tower, recipe)
+    if (strategy := config.get("vision_feature_select_strategy", "default")) != tower.select_strategy:
         raise ModelFolderError(
-            f"{folder}: its language model is a {kind}; language models other than LLaMA: not yet (remedy: "
-            "start from a LLaVA-NeXT with a LLaMA)"
+            f"{folder}: its features do not fit: vision_feature_select_strategy is {shown(strategy)}, and "
+            f"its tower gives {'a' if tower.class_token else 'no'} class token (remedy: copy the model again)"
         )
-    if (kind := vision.get("model_type")) != "clip_vision_model":
-        raise ModelFolderError(
-            f"{folder}: its vision tower is a {kind}; vision towers other than CLIP: not yet (remedy: start "
-            "from a LLaVA-NeXT with a CLIP)"
-        )
-    _check_fit(folder, vision, recipe)
+    return tower
 
 
 def check_language_model(folder: Path, *, upstream: bool = False) -> None:
-    """Check the folder of a LLaMA; ``upstream`` asks for what the upstream engine needs as well.
+    """Check the folder of a language model; ``upstream`` asks for what the upstream engine needs as well.
 
     Raises:
         ModelFolderError: it is another kind of model or incomplete.
     """
-    require_kind(folder, LANGUAGE_MODEL, _REMEDIES["language_model"])
+    config = require_kind(folder, LANGUAGE_MODEL, _REMEDIES["language_model"])
+    if upstream and config["model_type"] != "llama":
+        raise ModelFolderError(
+            f"{folder}: is a {shown(config['model_type'])}, the upstream engine takes LLaMA alone "
+            f"(remedy: {_NATIVE})"
+        )
     files = _UPSTREAM_TOKENIZER if upstream else ("tokenizer.json",)
     require_model_folder(folder, files=files, remedy=_TOKENIZER)
 
 
-def check_tower(folder: Path, recipe: Recipe, *, upstream: bool = False) -> None:
-    """Check the folder of a CLIP; ``upstream`` asks for what the upstream engine needs as well.
+def check_tower(folder: Path, recipe: Recipe, *, upstream: bool = False) -> VisionTower:
+    """Check the folder of a vision tower; ``upstream`` asks for what the upstream engine needs as well.
 
     Raises:
         ModelFolderError: it is another kind of model or incomplete, or the recipe does not fit it.
     """
     config = require_kind(folder, TOWER, _REMEDIES["vision_tower"])
     if upstream:
+        if (kind := vision_part(config).get("model_type", config["model_type"])) not in _UPSTREAM_TOWERS:
+            raise ModelFolderError(
+                f"{folder}: is a {shown(kind)}, the upstream engine takes CLIP alone (remedy: {_NATIVE})"
+            )
         require_model_folder(
             folder,
             files=("preprocessor_config.json",),
-            remedy="a vision tower's folder holds config.json, preprocessor_config.json and CLIP's weights",
+            remedy="a vision tower's folder holds config.json, preprocessor_config.json and the weights",
         )
-    whole = config.get("model_type") == "clip"
-    _check_fit(folder, _part(folder, config, "vision_config") if whole else config, recipe)
+    tower = read_tower(folder)
+    check_fit(folder, tower, recipe)
+    if upstream and any(length % tower.side for pinpoint in recipe.grid_pinpoints for length in pinpoint):
+        raise _no_grid(folder, tower, recipe)  # upstream takes the grid as it is
+    return tower
 
 
 def find_tower(checkpoint: Path, given: Path | None = None) -> Path:
@@ -171,41 +184,23 @@ def find_tower(checkpoint: Path, given: Path | None = None) -> Path:
     )
 
 
-def _check_fit(folder: Path, vision: Mapping[str, Any], recipe: Recipe) -> None:
-    """Check that the recipe's grid and layer fit the tower with these settings.
+def check_fit(folder: Path, tower: VisionTower, recipe: Recipe) -> None:
+    """Check that the recipe's grid and layer fit a tower.
 
     Raises:
         ModelFolderError: they do not.
     """
-    side, layers = (
-        _number(folder, vision, "image_size", 224),
-        _number(folder, vision, "num_hidden_layers", 12),
-    )
-    if any(length % side for pinpoint in recipe.grid_pinpoints for length in pinpoint):
+    if grid_of(recipe.grid_pinpoints, tower.side) is None:
+        raise _no_grid(folder, tower, recipe)
+    if not -tower.layers - 1 <= recipe.vision_feature_layer <= tower.layers:
         raise ModelFolderError(
-            f"{folder}: its image size {side} does not divide the grid pinpoints "
-            f"{list(recipe.grid_pinpoints)} (remedy: set grid_pinpoints in the recipe)"
-        )
-    if not -layers - 1 <= recipe.vision_feature_layer <= layers:
-        raise ModelFolderError(
-            f"{folder}: its vision tower has {layers} layers, vision_feature_layer is "
+            f"{folder}: its vision tower has {tower.layers} layers, vision_feature_layer is "
             f"{recipe.vision_feature_layer} (remedy: set vision_feature_layer in the recipe)"
         )
 
 
-def _part(folder: Path, config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = config.get(name)
-    if not isinstance(part, dict):
-        raise ModelFolderError(f"{folder / 'config.json'}: has no {name} (remedy: copy the model again)")
-    return part
-
-
-def _number(folder: Path, settings: Mapping[str, Any], name: str, default: int) -> int:
-    # transformers leaves out what equals CLIP's own default.
-    value = settings.get(name, default)
-    if not isinstance(value, int) or value < 1:
-        raise ModelFolderError(
-            f"{folder / 'config.json'}: {name} is {value!r}, not a number above 0 "
-            "(remedy: copy the model again)"
-        )
-    return value
+def _no_grid(folder: Path, tower: VisionTower, recipe: Recipe) -> ModelFolderError:
+    return ModelFolderError(
+        f"{folder}: its image size {tower.side} does not divide the grid pinpoints "
+        f"{list(recipe.grid_pinpoints)} (remedy: set grid_pinpoints in the recipe)"
+    )

@@ -21,6 +21,7 @@ from transformers import (
 from transformers.trainer_pt_utils import get_parameter_names
 
 from ndino.common.transformers_types import vision_sizes
+from ndino.formats.backbones.tower import unused_weights
 from ndino.formats.recipes import Recipe
 from ndino.train.adapters.lora import is_factor, load_trained, save_trained
 from ndino.train.batches import Collator
@@ -63,16 +64,10 @@ def set_trainable(model: LlavaNextForConditionalGeneration, parts: Collection[st
 
 
 def _unused(model: LlavaNextForConditionalGeneration) -> tuple[str, ...]:
-    tower = "model.vision_tower."
-    layers = vision_sizes(model.config.vision_config).num_hidden_layers
     feature_layer = model.config.vision_feature_layer
     assert isinstance(feature_layer, int)  # a recipe gives one layer; transformers would take a list too
-    # hidden_states[0] are the embeddings, hidden_states[n] is the output of layer n - 1.
-    used = feature_layer % (layers + 1)
-    return (
-        f"{tower}post_layernorm.",
-        *(f"{tower}encoder.layers.{layer}." for layer in range(used, layers)),
-    )
+    names = unused_weights(vision_sizes(model.config.vision_config).num_hidden_layers, feature_layer)
+    return tuple(f"model.vision_tower.{name}" for name in names)
 
 
 def _tells_more(record: logging.LogRecord) -> bool:

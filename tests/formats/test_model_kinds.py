@@ -27,8 +27,8 @@ from tests.train.conftest import ROOT
 KINDS = {
     "upstream": "is a model of the original LLaVA-NeXT code, not ",
     "published": "is a LLaVA-NeXT in Hugging Face format, not ",
-    "llama": "is a LLaMA without a vision tower, not ",
-    "clip": "is a CLIP alone, not ",
+    "llama": "is a language model without a vision tower, not ",
+    "clip": "is a vision tower alone, not ",
     "adapter": "is an adapter (LoRA) without its base model ",
     "other": "is a llava_qwen model, not ",
     "empty": "has no config.json ",

@@ -73,7 +73,7 @@ def paper_processor() -> SimpleNamespace:
         crop_size={"height": 336, "width": 336},
         image_grid_pinpoints=[[672, 336], [336, 672], [672, 672], [336, 1008], [1008, 336]],
     )
-    tokens = {"patch_size": 14, "_get_number_of_features": lambda *size: 1}
+    tokens = {"patch_size": 14, "num_additional_image_tokens": 1, "_get_number_of_features": lambda *size: 1}
     return SimpleNamespace(image_processor=image_processor, **tokens)
 
 
@@ -100,9 +100,12 @@ def test_images_that_transformers_takes_for_another_layout_are_tiled_like_their_
         assert tile_anyres(noise(size), paper_processor).pixels.shape[1:] == (3, 336, 336)
 
 
-def test_every_value_of_a_pixel_is_normalised_as_transformers_does(paper_processor):
+@pytest.mark.parametrize(
+    "of", [{}, {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}], ids=["clip", "siglip"]
+)
+def test_every_value_of_a_pixel_is_normalised_as_transformers_does(of):
     values = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(16, 16, 3)
-    image_processor = paper_processor.image_processor
+    image_processor = LlavaNextImageProcessorPil(**of)
     scaled = image_processor.rescale(image=values.transpose(2, 0, 1), scale=image_processor.rescale_factor)
     theirs = image_processor.normalize(
         image=scaled, mean=image_processor.image_mean, std=image_processor.image_std

@@ -51,7 +51,7 @@ def to_four_bits(model: LlavaNextForConditionalGeneration) -> None:
     """
     import bitsandbytes
 
-    for parent in list(model.model.language_model.layers.modules()):
+    for parent in list(model.model.language_model.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, torch.nn.Linear):
                 setattr(parent, name, _four_bit_layer(layer, bitsandbytes))

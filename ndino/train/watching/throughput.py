@@ -17,7 +17,7 @@ from transformers import LlavaNextForConditionalGeneration, TrainerCallback
 
 from ndino.common.transformers_types import vision_sizes
 from ndino.formats.prompts import IGNORE_INDEX
-from ndino.train.packing.model import uses_packing
+from ndino.train.packing.model import stops_early
 
 # Operations per second in bf16, dense, by a part of the device's name; the first match counts. From the
 # makers' data sheets.
@@ -70,9 +70,9 @@ class Arithmetic:
         where it is trained. A tower that is frozen, as everything before it, needs its forward pass alone.
         """
         text, inner = model.config.get_text_config(), model.model
-        layers = _linear_cost(inner.language_model.layers, backward=4)
+        layers = _linear_cost(inner.language_model, backward=4)
         # Packed samples need the last layer's MLP at supervised positions only.
-        spared = _linear_cost(inner.language_model.layers[-1].mlp, backward=4) if uses_packing(model) else 0.0
+        spared = _linear_cost(inner.language_model.layers[-1].mlp, backward=4) if stops_early(model) else 0.0
         tower = inner.vision_tower
         tower_trained = any(weight.requires_grad for weight in tower.parameters())
         sizes = vision_sizes(model.config.vision_config)
@@ -85,9 +85,8 @@ class Arithmetic:
             + 6 * sum(weight.numel() for weight in inner.multi_modal_projector.parameters())
         )
         head = 6 if model.lm_head.weight.requires_grad else 4
-        width = text.num_attention_heads * getattr(
-            text, "head_dim", text.hidden_size // text.num_attention_heads
-        )
+        heads = text.num_attention_heads
+        width = heads * (getattr(text, "head_dim", None) or text.hidden_size // heads)
         return cls(
             token=layers - spared,
             # QK and PV, each 2 operations a pair and width, half of the pairs by causality, backward twice.

@@ -263,5 +263,5 @@ def test_unusable_models_are_one_clear_line(tmp_path, monkeypatch):
     with pytest.raises(PerplexityError, match="untold: has no chat template"):
         load_scorer(find(untold))
     (wrong / "config.json").write_text('{"model_type": "llama"}')
-    with pytest.raises(SetupError, match="is a LLaMA without a vision tower, not a LLaVA-NeXT"):
+    with pytest.raises(SetupError, match="is a language model without a vision tower, not a LLaVA-NeXT"):
         find(wrong)

@@ -11,7 +11,7 @@ from ndino.formats.prompts import Turn, encode_llama3
 from ndino.train.batches import Collator
 from ndino.train.dataset import TrainingSample
 from ndino.train.loss import last_hidden_state, supervised_loss
-from ndino.train.packing.model import use_packing, uses_packing
+from ndino.train.packing.model import stops_early, use_packing
 from tests.train.samples import collate, image, make_sample
 
 
@@ -74,7 +74,7 @@ def test_loss_and_gradients_equal_those_of_padded_samples(built, packing, sample
 
 def test_the_last_layers_mlp_runs_at_supervised_positions_only(packing, samples):
     model, _ = packing
-    assert uses_packing(model)
+    assert stops_early(model)
     batch = pack(packing, *samples)
     seen = []
     layers = model.model.language_model.layers

@@ -1,0 +1,84 @@
+"""What a language model's class says: its parts, and whether LLaVA-NeXT can put them together again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ndino.formats.model_kinds import ModelFolderError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+PROBE = 8  # tokens on which two models are compared
+_ANOTHER = "start from another language model"
+
+
+@dataclass(frozen=True)
+class LanguageParts:
+    """A causal language model's decoder and head.
+
+    LLaVA-NeXT computes logits as ``head(decoder(…))`` and nothing else.
+    """
+
+    decoder: PreTrainedModel
+    head: torch.nn.Linear
+
+
+def parts_of(model: PreTrainedModel, folder: Path) -> LanguageParts:
+    """Take a causal language model apart.
+
+    Raises:
+        ModelFolderError: its decoder is not what transformers builds for its configuration, or its head is
+            not a linear layer without a bias.
+    """
+    import torch
+    from transformers import MODEL_MAPPING
+
+    decoder: Any = model.base_model
+    head: Any = model.get_output_embeddings()
+    if type(decoder) is not MODEL_MAPPING.get(type(model.config), None):
+        problem = f"its decoder is a {type(decoder).__name__}, which its config.json does not lead to"
+    elif not isinstance(head, torch.nn.Linear) or head.bias is not None:
+        problem = "its head is not a linear layer without a bias, the only one that LLaVA-NeXT has"
+    else:
+        return LanguageParts(decoder, head)
+    raise ModelFolderError(f"{folder}: {problem} (remedy: {_ANOTHER})")
+
+
+def probe_ids(model: PreTrainedModel) -> torch.Tensor:
+    """Some ids of the vocabulary, int64 ``(1, PROBE)``."""
+    import torch
+
+    rows = len(cast("torch.nn.Embedding", model.get_input_embeddings()).weight)
+    return torch.linspace(0, rows - 1, PROBE).long()[None]
+
+
+def require_same_logits(before: torch.Tensor, after: torch.Tensor, folder: Path) -> None:
+    """Check that a language model says in LLaVA-NeXT what it says alone.
+
+    A class that scales or caps logits behind its head, as those of Gemma 2, Cohere and Granite do, would be
+    another model there, without any error.
+
+    Args:
+        before, after: logits of the same ids, ``(1, tokens, vocabulary)``, of the model alone and inside.
+
+    Raises:
+        ModelFolderError: they differ by more than rounding.
+    """
+    if not same_up_to_rounding(before, after[..., : before.shape[-1]]):
+        raise ModelFolderError(
+            f"{folder}: in LLaVA-NeXT its logits would be others: its class does more behind the "
+            f"decoder than its linear head (remedy: {_ANOTHER})"
+        )
+
+
+def same_up_to_rounding(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two results of the same weights, of one shape, differ by rounding alone."""
+    import torch
+
+    largest = float(one.float().abs().max())
+    tolerance = 1e-5 if one.dtype == torch.float32 else 3e-2
+    return float((one.float() - other.float()).abs().max()) <= tolerance * largest

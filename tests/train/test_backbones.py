@@ -1,0 +1,98 @@
+"""A language model that transformers knows and a tower like a CLIP become a model that trains and loads."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoProcessor, LlavaNextForConditionalGeneration
+
+from fixtures.backbones import write_language_model, write_vision_tower
+from ndino.train.build import build_model, load_model, save_model
+from ndino.train.engine import run_stage
+from ndino.train.loss import supervised_loss
+from ndino.train.packing.model import stops_early, use_packing
+from ndino.train.stage import Stage
+from tests.train.packing.test_attention import pack
+from tests.train.samples import collate, image, make_sample
+
+# Each architecture with one tower, each tower with one architecture or two.
+PAIRS = [
+    ("llama", "siglip"),
+    ("qwen3", "siglip2"),
+    ("gemma3_text", "clip"),
+    ("mistral", "siglip2"),
+    ("olmo2", "siglip"),
+]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    made = tmp_path_factory.mktemp("any-backbone")
+    for kind in dict.fromkeys(kind for kind, _ in PAIRS):
+        write_language_model(made / kind, kind)
+    for kind in dict.fromkeys(kind for _, kind in PAIRS):
+        write_vision_tower(made / kind, kind)
+    return made
+
+
+def inputs_of(processor):
+    text = processor.apply_chat_template(
+        [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Cosa vedi?"}]}],
+        add_generation_prompt=True,
+    )
+    picture = Image.linear_gradient("L").resize((200, 100)).convert("RGB")
+    return processor(images=picture, text=text, return_tensors="pt")
+
+
+def answer(model, inputs):
+    with torch.no_grad():
+        return model.generate(**inputs, max_new_tokens=6, do_sample=False)
+
+
+@pytest.mark.parametrize(("language", "tower"), PAIRS)
+def test_a_pair_trains_saves_loads_and_says_the_same(folders, rows, recipe, tmp_path, language, tower):
+    stage = Stage(
+        recipe=dataclasses.replace(recipe, max_steps=2),
+        data=rows / "rows.jsonl",
+        image_folder=rows / "images",
+        out=tmp_path / "run",
+        language_model=folders / language,
+        vision_tower=folders / tower,
+    )
+    folder = run_stage(stage, on_step=lambda *_: None)
+    model, processor = load_model(folder, recipe)
+    begun, _ = build_model(folders / language, folders / tower, recipe)
+    assert not torch.equal(model.lm_head.weight, begun.lm_head.weight), "it was trained"
+    loaded = LlavaNextForConditionalGeneration.from_pretrained(folder).eval()
+    inputs = inputs_of(AutoProcessor.from_pretrained(folder))
+    assert inputs.keys() == inputs_of(processor).keys()
+    assert all(torch.equal(value, inputs_of(processor)[name]) for name, value in inputs.items())
+    with torch.no_grad():
+        assert torch.equal(model.eval()(**inputs).logits, loaded(**inputs).logits)
+    save_model(model, processor, tmp_path / "again", prompt="llama3")
+    again = LlavaNextForConditionalGeneration.from_pretrained(tmp_path / "again").eval()
+    assert torch.equal(answer(loaded, inputs), answer(again, inputs))
+    config = json.loads((folder / "config.json").read_text())
+    assert config["vision_feature_select_strategy"] == ("default" if tower == "clip" else "full")
+    assert config["text_config"]["tie_word_embeddings"] == (language in ("qwen3", "gemma3_text"))
+
+
+@pytest.mark.parametrize(("language", "tower"), PAIRS)
+def test_packed_samples_give_the_loss_of_padded_ones(folders, recipe, language, tower):
+    built = build_model(folders / language, folders / tower, recipe)
+    model, processor = built
+    samples = [
+        make_sample(processor, image((112, 112)), answer="un cerchio"),
+        make_sample(processor, image((30, 200)), answer="un quadrato rosso e un cerchio blu"),
+    ]
+    with torch.no_grad():
+        padded = supervised_loss(model.eval(), collate(built, *samples))
+        use_packing(model)
+        packed = supervised_loss(model, pack(built, *samples))
+    assert packed.item() == pytest.approx(padded.item(), rel=1e-5)
+    # Layers that are not like LLaMA's run everywhere.
+    assert stops_early(model) == (language not in ("gemma3_text", "olmo2"))
