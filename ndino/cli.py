@@ -27,7 +27,7 @@ from ndino.common.errors import (
 from ndino.common.interrupts import raise_if_interrupted, remembered_interrupts
 from ndino.common.options import REMOVED_IN, CommandParser
 from ndino.common.provenance import commit
-from ndino.common.startup import prepare_process
+from ndino.common.startup import end_rank, is_rank, prepare_process
 
 DONE, FAILED, WRONG_USAGE, STOPPED = 0, 1, 2, 130
 
@@ -112,10 +112,21 @@ def main(arguments: Sequence[str] | None = None, *, command: str | None = None) 
     Raises:
         SystemExit: after ``--help``, and for a command line that cannot be parsed.
     """
-    if arguments is None:
-        prepare_process()
-        arguments = sys.argv[1:]
-    arguments = [command, *arguments] if command else list(arguments)
+    first = [command] if command else []
+    if arguments is not None:
+        return _dispatch([*first, *arguments])
+    prepare_process()
+    arguments = [*first, *sys.argv[1:]]
+    if not is_rank():
+        return _dispatch(arguments)
+    try:
+        code = _dispatch(arguments)
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else FAILED
+    end_rank(code)
+
+
+def _dispatch(arguments: list[str]) -> int:
     if (name := FORMER_COMMANDS.get(tuple(arguments[:2]))) is not None:
         _say("ndino", f"ndino results {name} is now ndino {name}; the old name goes away in {REMOVED_IN}")
         del arguments[0]

@@ -7,10 +7,12 @@ imported, so a command that finds them wrong starts itself again under the right
 
 from __future__ import annotations
 
+import atexit
 import io
 import locale
 import os
 import sys
+from typing import NoReturn
 
 from ndino.common.caches import cache_changes
 
@@ -49,6 +51,23 @@ def prepare_process(*, caches: bool = True) -> None:
         # A file name may hold bytes that are no UTF-8, and PYTHONIOENCODING may ask for less.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def is_rank() -> bool:
+    """Whether a launcher started this process as one rank of several."""
+    return "RANK" in os.environ
+
+
+def end_rank(code: int) -> NoReturn:
+    """End this process after what was registered for its exit, without taking down the interpreter.
+
+    PyTorch's threads for a process group may outlive it. One that asks for Python's lock meanwhile ends the
+    process with SIGABRT, and the launcher takes work that is done for failed.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _is_utf8(encoding: str) -> bool:

@@ -11,9 +11,9 @@ from importlib import import_module
 
 from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser, positive
+from ndino.common.startup import is_rank
 from ndino.train.health.ending import note_failure, note_failure_of_job
 from ndino.train.launching.last_words import telling_the_launcher
-from ndino.train.launching.ranks import is_rank
 from ndino.train.resuming.run_folder import belongs_to, claimed
 from ndino.train.stage import Stage, StageError, add_stage_arguments, is_first_rank, require_inputs, stage_of
 

@@ -112,13 +112,18 @@ def test_two_ranks_resume_what_one_began(alone, command, tmp_path):
 
 
 # ndino train, on the second rank with a loss that is NaN in the steps SPOIL. At exit it says whether it has
-# left the process group, without which a rank may abort when all is done.
+# left the process group: with that in place, or while Python is taken down, a rank may abort at the end.
 RANK = """
 import atexit, math, os, sys
 import torch.distributed as dist
 from ndino.cli import main
 from ndino.train.trainer import NativeTrainer
 
+class Last:
+    def __del__(self):
+        os.write(1, b"taken down\\n")
+
+last = Last()
 atexit.register(lambda: print("still in the group" if dist.is_initialized() else "left the group"))
 compute = NativeTrainer.compute_loss
 
@@ -127,7 +132,7 @@ def spoiled(self, *arguments, **options):
     return compute(self, *arguments, **options) * (math.nan if bad else 1)
 
 NativeTrainer.compute_loss = spoiled
-sys.exit(main(sys.argv[1:], command="train"))
+sys.exit(main(command="train"))
 """
 
 

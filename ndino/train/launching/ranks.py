@@ -28,11 +28,6 @@ POLL_SECONDS = 0.2
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def is_rank() -> bool:
-    """Whether a launcher started this process as one rank of several."""
-    return "RANK" in os.environ
-
-
 def require_gpus(count: int) -> None:
     """Check that each of ``count`` ranks gets a GPU; on a machine without one they train on the CPU.
 
