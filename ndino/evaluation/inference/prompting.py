@@ -55,8 +55,9 @@ def chat_template(tokenizer: Any, processor: Any = None) -> ChatTemplate | None:
     LLaMA 3's where there is neither and the tokenizer has its markers; else None.
     """
     own = getattr(processor, "chat_template", None)
-    if own and own != tokenizer.chat_template:
-        return ChatTemplate(own, of_processor=True)
+    if own:
+        # Listing 2 makes the same of a text and of its parts.
+        return ChatTemplate(own, of_processor=own != LLAMA3_CHAT_TEMPLATE)
     if tokenizer.chat_template:
         return ChatTemplate(tokenizer.chat_template)
     known = tokenizer.get_vocab()
@@ -103,7 +104,8 @@ def prompt_text(
     # Of the questions: a template may shorten answers, such as by their thoughts.
     texts = [part["text"] for turn in parts[::2] for part in turn if "text" in part]
     reasons = []
-    for contents in (parts, said) if template.of_processor else (said, parts):
+    # Without an image nothing would show that a template has printed the list of parts itself.
+    for contents in (parts, said) if template.of_processor and images else (said, parts):
         roles = cycle(("user", "assistant"))
         try:
             prompt = tokenizer.apply_chat_template(
