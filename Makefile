@@ -151,9 +151,9 @@ debian-packages:
 	      >/dev/null || echo "They could not be installed; the tests that need them are skipped and named at the end."; \
 	  else echo "Not installed, and only root can:$$missing. The tests that need them are skipped and named at the end."; fi
 
-eval: setup ## score MODEL= on the tasks of LANGUAGE= (default it; TASKS= DATA= LIMIT= BATCH= BACKEND= OUT= GPUS= SHUFFLE=1 BLANK=1)
+eval: setup ## score MODEL= on the tasks of LANGUAGE= (default it; ENDPOINT=URL TASKS= DATA= LIMIT= BATCH= BACKEND= OUT= GPUS= SHUFFLE=1 BLANK=1)
 	@$(PY) $(if $(filter-out 1,$(GPUS)),$(ACCELERATE)) -m ndino evaluate $(call flag,--model,MODEL) $(call flag,--tasks,TASKS) $(LANG_FLAG) $(call flag,--data,DATA) \
-	  $(call flag,--limit,LIMIT) $(call flag,--batch,BATCH) $(call flag,--backend,BACKEND) $(call flag,--out,OUT) \
+	  $(call flag,--limit,LIMIT) $(call flag,--batch,BATCH) $(call flag,--backend,BACKEND) $(call flag,--endpoint,ENDPOINT) $(call flag,--out,OUT) \
 	  $(if $(filter-out 0,$(SHUFFLE)),--shuffle $(SHUFFLE)) $(if $(filter-out 0,$(BLANK)),--blank)
 
 ppl: setup ## perplexity of MODEL= on the answers of DATA= (IMAGES= SPLIT= ANSWER= QUESTION= BATCH= BACKEND= LIMIT= OUT= SHUFFLE=1)

@@ -36,6 +36,7 @@ OTHER_NAMES = {
     "--models": ("--model",),
     "--data": ("--data-path", "--data-dir", "--dataset", "--data-folder", "--answers"),
     "--tasks": ("--task", "--benchmarks"),
+    "--endpoint": ("--url", "--base-url", "--api-base", "--server"),
     "--only": ("--tasks", "--task", "--benchmarks"),
     "--shuffle": ("--shuffled", "--shuffle-images"),
     "--workers": ("--jobs", "--num-workers", "--processes"),

@@ -22,6 +22,9 @@ from ndino.evaluation.errors import SetupError
 BUSY_SECONDS = 60
 # SQLite limits the number of `?` in one statement, to 999 in older builds.
 KEYS_AT_ONCE = 500
+_TOKENS = (
+    "CREATE TABLE IF NOT EXISTS tokens (key TEXT PRIMARY KEY, prompt INTEGER, answer INTEGER) WITHOUT ROWID"
+)
 
 
 class AnswerStore:
@@ -72,6 +75,20 @@ class AnswerStore:
         rows = [(key, json.dumps(answer)) for key, answer in answers.items()]
         with self._transaction(self._own) as database:
             database.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", rows)
+
+    def keep_tokens(self, key: str, prompt: int, answer: int) -> None:
+        """Note how many tokens a prompt and its answer have, as the server that gave it counts them."""
+        with self._transaction(self._own) as database:
+            database.execute(_TOKENS)
+            database.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?)", (key, prompt, answer))
+
+    def tokens(self, keys: Iterable[str]) -> list[tuple[int, int]]:
+        """What is noted of ``keys``: tokens of the prompt and of the answer, for each key that has a note."""
+        wanted = {*keys}
+        with self._transaction(self._own) as database:
+            database.execute(_TOKENS)
+            rows = database.execute("SELECT key, prompt, answer FROM tokens")
+            return [(prompt, answer) for key, prompt, answer in rows if key in wanted]
 
 
 def answer_key(identity: str, prompt: str, media: Sequence[str], settings: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from ndino.common.errors import reason_of
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.inference.prompting import ImageTokenCounts, chat_template, prompt_ids
-from ndino.evaluation.models import Backend, Model
+from ndino.evaluation.models import ENDPOINT, Backend, Model
 from ndino.evaluation.tasks.preparation import faulty_rows
 from ndino.formats.context import context_of
 from ndino.formats.prompts import control_tokens
@@ -19,7 +19,7 @@ def require_askable(model: Model, backend: Backend, benchmarks: Benchmarks) -> N
     """Check every question of our tasks against a model: control tokens, also of its answer, and, for our
     backend, its length.
 
-    Nothing is checked where the tokenizer cannot be loaded: loading the model says so.
+    Nothing is checked where the tokenizer cannot be loaded, as loading the model says, or is a server's.
 
     Raises:
         SetupError: a question or an answer holds a control token, or a question is longer than the
@@ -55,6 +55,8 @@ class _Reader:
 
     @classmethod
     def of(cls, model: Model, backend: Backend) -> _Reader | None:
+        if backend.kind == ENDPOINT:
+            return None
         from transformers import AutoConfig, AutoProcessor, AutoTokenizer
 
         try:

@@ -72,7 +72,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Backend:
-    """What answers: ``kind`` is hf, vllm or a model of lmms-eval; ``arguments`` are its ``key=value,…``."""
+    """What answers: ``kind`` is hf, vllm, endpoint or a model of lmms-eval.
+
+    ``arguments`` are its ``key=value,…``, or the address of an endpoint.
+    """
 
     kind: str
     arguments: str = ""
@@ -82,6 +85,11 @@ class Backend:
 
 
 HF = Backend("hf")
+# Its arguments are the server's address.
+ENDPOINT = "endpoint"
+# The variable that its key is read from; no file and no message holds it. Not OPENAI_API_KEY: a key that is
+# there for another service must not be sent to any server that a command line names.
+ENDPOINT_KEY = "NDINO_ENDPOINT_KEY"
 
 
 def parse_backend(text: str) -> Backend:
@@ -113,6 +121,9 @@ def name_of(source: str) -> str:
 
 def find_model(name: str, source: str, backend: Backend = HF, *, other_backends: bool = True) -> Model:
     """Find a model by `find_folder`, and take its fingerprint; arguments and errors are the same."""
+    if backend.kind == ENDPOINT:
+        # Nothing tells whether the server has other weights behind the same name.
+        return Model(name, f"{source} at {backend.arguments}", source, f"{backend.arguments} {source}")
     folder = find_folder(source, backend, other_backends=other_backends)
     if folder is None:
         # Nothing tells whether the weights behind a mere name have changed.
@@ -249,4 +260,4 @@ def _check(folder: Path, source: str) -> None:
 
 def batch_size(backend: Backend, batch: int | None) -> int:
     """Number of questions answered at once: the user's, or the backend's default."""
-    return batch or {"hf": 16, "vllm": 64}.get(backend.kind, 1)
+    return batch or {"hf": 16, "vllm": 64, ENDPOINT: 16}.get(backend.kind, 1)

@@ -17,7 +17,7 @@ from typing import Any
 from ndino.common.files import key_of
 from ndino.common.parsing import read_json
 from ndino.common.provenance import commit, versions
-from ndino.evaluation.models import Backend, Model
+from ndino.evaluation.models import ENDPOINT, Backend, Model
 
 Depends = Mapping[str, Mapping[str, Any]]
 
@@ -40,6 +40,10 @@ def answers_depend_on(model: Model, backend: Backend, wrapper: str) -> dict[str,
     Args:
         wrapper: identity of the code that asks the model, such as a name with a version.
     """
+    if backend.kind == ENDPOINT:
+        # The rest is the server's, which does not say it.
+        stated = {"model": model.fingerprint, "backend": backend.kind, "wrapper": wrapper, "device": "server"}
+        return {**stated, **versions(("lmms_eval", "pillow"))}
     given = arguments_of(backend)
     quantised = any(given.get(name, "").lower() == "true" for name in QUANTISED)
     return {

@@ -23,6 +23,7 @@ from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.commands.evaluation_run import EvaluationRun
 from ndino.evaluation.commands.score_table import table_of
 from ndino.evaluation.controls import controls_of
+from ndino.evaluation.errors import EndpointError
 from ndino.evaluation.lmms_eval_adapter.answering import attach_store
 from ndino.evaluation.lmms_eval_adapter.models import load_model, model_class, wrapper_identity
 from ndino.evaluation.lmms_eval_adapter.surroundings import (
@@ -33,6 +34,10 @@ from ndino.evaluation.lmms_eval_adapter.surroundings import (
     working_directory,
 )
 from ndino.evaluation.models import (
+    ENDPOINT,
+    ENDPOINT_KEY,
+    HF,
+    Backend,
     Model,
     batch_size,
     find_model,
@@ -57,11 +62,14 @@ Backends:
   hf                 our batched LLaVA-NeXT (llava_next_it), CPU or GPU; the default
   lmms:NAME[,k=v…]   any model of lmms-eval, such as lmms:llava_hf; without a GPU it is given device=cpu
   vllm[,k=v…]        lmms-eval's vLLM, not tested here: it needs a GPU and the package vllm
+
+With --endpoint an OpenAI-compatible server runs the model: vLLM, llama.cpp's or a cloud's.
 """
 EXAMPLES = (
     "ndino evaluate --model runs/demo/mlp-pt-it/model --data runs/demo/data/benchmarks",
     "ndino evaluate --model IT=runs/a/model --model PT+IT=runs/b/model --tasks pope-it,gqa-it --shuffle",
     "ndino evaluate --model runs/es/mlp-pt-it/model --lang es --data data/benchmarks_es/benchmarks",
+    "ndino evaluate --endpoint http://localhost:8000/v1 --model it --data data/benchmarks",
 )
 
 
@@ -73,6 +81,12 @@ def add_arguments(parser: CommandParser) -> None:
         required=True,
         metavar="[NAME=]FOLDER_OR_HUB_ID",
         help="model to score, as NAME in the results; repeatable",
+    )
+    add(
+        "--endpoint",
+        metavar="URL",
+        help="ask --model, as the server at URL names it, such as http://localhost:8000/v1; a key is read "
+        f"from the environment variable {ENDPOINT_KEY}",
     )
     add("--name", help="name of the model in the results, with a single --model")
     add(
@@ -98,7 +112,7 @@ def add_arguments(parser: CommandParser) -> None:
         "--batch",
         type=positive,
         metavar="N",
-        help="questions answered at once (default: hf 16, vllm 64, others 1)",
+        help="questions answered at once (default: hf and --endpoint 16, vllm 64, others 1)",
     )
     add(
         "--shuffle",
@@ -122,6 +136,8 @@ def run(args: argparse.Namespace) -> int:
             run = _prepare(args, held)
             with working_directory(args.data):
                 _evaluate(run)
+                for note in run.notes:
+                    print(f"ndino evaluate: {note}", file=sys.stderr)
                 if run.first:
                     _totals(run)
                     table = table_of(run)
@@ -144,7 +160,7 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
     The models' folders are ``held`` against other runs.
     """
     _environment(options)
-    backend = parse_backend(options.backend)
+    backend = _backend(options)
     names = _names(options)
     tasks = _tasks(options)
     out = options.out.resolve()
@@ -153,6 +169,8 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
         raise UsageError(
             "vllm runs in one process (remedy: --backend vllm,tensor_parallel_size=N for N GPUs)"
         )
+    if processes.count > 1 and backend.kind == ENDPOINT:
+        raise UsageError("an endpoint is asked by one process (remedy: --batch N for N questions at once)")
     with processes.first_alone():
         models = [find_model(name, source, backend) for name, source in names]
         if processes.rank == 0:
@@ -189,6 +207,16 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
     return run
 
 
+def _backend(options: argparse.Namespace) -> Backend:
+    if options.endpoint is None:
+        return parse_backend(options.backend)
+    if options.backend != HF.kind:
+        raise UsageError("--endpoint goes without --backend: the server runs the model (remedy: one of them)")
+    from ndino.common.endpoint.address import checked_address
+
+    return Backend(ENDPOINT, checked_address(options.endpoint, "--endpoint", ENDPOINT_KEY))
+
+
 def _keep_what_is_there(run: EvaluationRun) -> None:
     limit = run.benchmarks.limit
     for model in run.models:
@@ -208,7 +236,7 @@ def _environment(options: argparse.Namespace) -> None:
     if options.data is None:
         return
     options.data = need_folder(options.data, "name the folder that holds the datasets").resolve()
-    if all(Path(parse_model(text)[1]).is_dir() for text in options.model):
+    if options.endpoint or all(Path(parse_model(text)[1]).is_dir() for text in options.model):
         go_offline()
 
 
@@ -290,11 +318,16 @@ def _evaluate_model(run: EvaluationRun, model: Model, pending: list[tuple[str, s
         try:
             with quiet_libraries():
                 _evaluate_task(run, model, loaded, task, control)
+        except EndpointError as error:  # whatever is asked next
+            _fail(run, f"{model.name}: stopped at {asked}", error)
+            break
         except Exception as error:
             failed.add(task)
             _fail(run, f"{model.name}: {asked} failed", error)
         # Questions that other processes answered, or that failed, advance the bar here.
         bar.update(before + run.benchmarks.size(task) - bar.n)
+    if run.backend.kind == ENDPOINT:
+        run.notes.append(f"{model.name}: {loaded.summary()}")
     del loaded
     gc.collect()
 
@@ -322,7 +355,11 @@ def _evaluate_task(run: EvaluationRun, model: Model, loaded: Any, task: str, con
         version=benchmarks.version(task),
         errors=outcome.errors,
         majority=benchmarks.majority(task),
-        made_with=made_with(depends["answers"]["device"], data_revisions=benchmarks.revisions(task)),
+        made_with=made_with(
+            depends["answers"]["device"],
+            data_revisions=benchmarks.revisions(task),
+            **(loaded.stated() if run.backend.kind == ENDPOINT else {}),
+        ),
     )
 
 

@@ -18,7 +18,7 @@ from ndino.evaluation.store import ResultsStore
 
 @dataclass
 class EvaluationRun:
-    """One call of the command: models, tasks, where results go, and what has failed so far."""
+    """One call of the command: models, tasks, where results go, and what there is to say so far."""
 
     models: list[Model]
     stores: dict[str, ResultsStore]
@@ -30,6 +30,7 @@ class EvaluationRun:
     out: Path
     processes: Processes
     failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def first(self) -> bool:

@@ -100,7 +100,7 @@ def prompt_text(
         said[0] = " ".join([IMAGE_TOKEN] * images) + "\n" + said[0]
     if (found := sum(text.count(IMAGE_TOKEN) for text in said)) != images:
         raise ValueError(f"{found} {IMAGE_TOKEN} for {images} images")
-    parts = [_parts(text) for text in said]
+    parts = [message_parts(text) for text in said]
     # Of the questions: a template may shorten answers, such as by their thoughts.
     texts = [part["text"] for turn in parts[::2] for part in turn if "text" in part]
     reasons = []
@@ -124,7 +124,8 @@ def prompt_text(
     raise ValueError(f"the model's chat template fails: {reason}")
 
 
-def _parts(text: str) -> list[dict[str, str]]:
+def message_parts(text: str) -> list[dict[str, str]]:
+    """A message's text as its parts, ``image`` at each ``<image>`` and ``text`` between them."""
     parts: list[dict[str, str]] = []
     for place, piece in enumerate(map(str.strip, text.split(IMAGE_TOKEN))):
         parts += [{"type": "image"}] if place else []

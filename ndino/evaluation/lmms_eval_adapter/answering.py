@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from lmms_eval.api.instance import Instance
     from lmms_eval.api.model import lmms
 
+# Of an answer in the store; a number, its place, where the answer cannot be stored.
+Key = str | int
+
 
 def answer_requests(
     model: lmms,
@@ -46,24 +49,60 @@ def answer_requests(
     """
     from lmms_eval.api.instance import unwrap_generation_output
 
+    def ask(missing: Mapping[Key, Instance], take: Callable[[Mapping[Key, str]], None]) -> None:
+        memory = MemoryLimit()
+        for part in _batches(missing, size):
+            given = memory.run([missing[key] for key in part], lambda requests: answer(list(requests)))
+            take({key: unwrap_generation_output(text)[0] for key, text in zip(part, given, strict=True)})
+
+    keys = request_keys(model, requests, None if store is None else identity)
+    return answer_as_they_come(
+        requests, keys, ask, store=store, on_answered=on_answered, keep_empty=keep_empty
+    )
+
+
+def request_keys(model: lmms, requests: Sequence[Instance], identity: str | None) -> list[Key]:
+    """The key of each request's answer; its place where it has none, or without an ``identity``.
+
+    By its place it is neither stored nor merged with equal ones.
+    """
     shown = enumerate(reading(requests, silent=model.rank != 0))
-    # A request that cannot be keyed goes by its place: it is neither stored nor merged with equal ones.
-    keys = [(store and request_key(model, request, identity)) or place for place, request in shown]
-    repeatable = {key for key in keys if isinstance(key, str)}
-    answers: dict[str | int, str] = {}
+    return [
+        place if identity is None else request_key(model, request, identity) or place
+        for place, request in shown
+    ]
+
+
+def answer_as_they_come(
+    requests: Sequence[Instance],
+    keys: Sequence[Key],
+    ask: Callable[[Mapping[Key, Instance], Callable[[Mapping[Key, str]], None]], None],
+    *,
+    store: AnswerStore | None,
+    on_answered: Callable[[int], object],
+    keep_empty: bool = True,
+) -> list[str]:
+    """`answer_requests` for what answers many requests in an order of its own.
+
+    Args:
+        keys: the requests' `request_keys`.
+        ask: gets all requests that are not in the store, by key, and a function that takes answers by key, to
+            be called with each part of them as soon as it is there.
+    """
+    answers: dict[Key, str] = {}
     if store is not None:
-        answers.update(store.find(repeatable))
+        answers.update(store.find(key for key in keys if isinstance(key, str)))
     if answers:
         on_answered(sum(key in answers for key in keys))
-    missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in answers}
-    memory = MemoryLimit()
-    for part in _batches(missing, size):
-        given = memory.run([missing[key] for key in part], lambda requests: answer(list(requests)))
-        new = {key: unwrap_generation_output(text)[0] for key, text in zip(part, given, strict=True)}
+
+    def take(new: Mapping[Key, str]) -> None:
         if store is not None:
-            store.keep({k: text for k, text in new.items() if k in repeatable and (text or keep_empty)})
-        answers |= new
+            kept = {key: text for key, text in new.items() if text or keep_empty}
+            store.keep({key: text for key, text in kept.items() if isinstance(key, str)})
+        answers.update(new)
         on_answered(sum(key in new for key in keys))
+
+    ask({key: request for key, request in zip(keys, requests, strict=True) if key not in answers}, take)
     return [answers[key] for key in keys]
 
 
@@ -102,7 +141,7 @@ def attach_store(
     )
 
 
-def _batches(missing: Mapping[str | int, Instance], size: int) -> Iterator[list[str | int]]:
+def _batches(missing: Mapping[Key, Instance], size: int) -> Iterator[list[Key]]:
     for _, run in groupby(missing, key=lambda key: settings_of(missing[key])):
         part = list(run)
         for start in range(0, len(part), size):

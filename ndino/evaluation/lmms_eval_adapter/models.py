@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ndino.common.errors import UsageError
 from ndino.common.files import key_of
 from ndino.evaluation.errors import SetupError
-from ndino.evaluation.models import Backend, Model, batch_size
+from ndino.evaluation.models import ENDPOINT, Backend, Model, batch_size
 
 if TYPE_CHECKING:
     from lmms_eval.api.model import lmms
@@ -25,6 +25,10 @@ def model_class(backend: Backend) -> type[lmms]:
         UsageError: lmms-eval has no such model.
         SetupError: a package that it needs is not installed.
     """
+    if backend.kind == ENDPOINT:
+        from ndino.evaluation.lmms_eval_adapter.endpoint import EndpointModel
+
+        return EndpointModel
     from lmms_eval.models import get_model, list_available_models
 
     known = list_available_models(include_aliases=True)
@@ -58,6 +62,10 @@ def load_model(model: Model, backend: Backend, batch: int | None) -> lmms:
 
     Raises whatever the wrapper's reader of weights raises.
     """
+    if backend.kind == ENDPOINT:
+        from ndino.evaluation.lmms_eval_adapter.endpoint import EndpointModel
+
+        return EndpointModel(backend.arguments, model.path, batch_size(backend, batch))
     import torch
 
     cls = model_class(backend)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ndino.common.endpoint import Patience
 from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser
 from ndino.data.errors import DataError
@@ -49,8 +50,8 @@ def proxy(server: str) -> Iterator[FlakyProxy]:
 
 
 def served(url: str, model: str = NAME, **settings: float) -> ServedModel:
-    made = {"requests": 3, "pause": 0.01, "attempts": 4, "timeout": 60.0} | settings
-    return ServedModel(url, model, ENGLISH, ITALIAN, **made)
+    patience = Patience(**{"pause": 0.01, "attempts": 4, "timeout": 60.0, **settings})
+    return ServedModel(url, model, ENGLISH, ITALIAN, requests=3, patience=patience)
 
 
 def options(url: str) -> argparse.Namespace:
