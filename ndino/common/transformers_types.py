@@ -32,6 +32,7 @@ class SpecialTokens(Protocol):
     bos_token_id: int | None
     eos_token_id: int | None
     pad_token_id: int | None
+    unk_token_id: int | None
 
 
 def vision_sizes(vision: PreTrainedConfig | dict[str, Any] | None) -> VisionSizes:

@@ -19,11 +19,11 @@ from transformers import GenerationConfig, LlavaNextProcessor, PreTrainedTokeniz
 from ndino.common.files import write_json
 from ndino.common.parsing import read_json
 from ndino.common.transformers_types import special_tokens
+from ndino.formats.chat.published import saved_template
 from ndino.formats.prompts import (
     END_OF_TEXT,
     END_OF_TURN,
     IMAGE_TOKEN,
-    LLAMA3_CHAT_TEMPLATE,
     MARKERS,
     PromptFormat,
     has_llama3_markers,
@@ -125,7 +125,7 @@ def build_processor(
         vision_feature_select_strategy="default" if class_token else "full",
         num_additional_image_tokens=int(class_token),
         image_token=IMAGE_TOKEN,
-        chat_template=LLAMA3_CHAT_TEMPLATE if has_llama3_markers(tokenizer) else tokenizer.chat_template,
+        chat_template=saved_template(tokenizer),
     )
 
 
@@ -135,8 +135,8 @@ def set_end_of_answer(tokenizer: PreTrainedTokenizerFast, prompt: PromptFormat) 
     Evaluation harnesses stop at that token, whatever the generation settings say. The generation settings,
     which are returned, stop at both markers.
     """
-    ends = [tokenizer.eos_token_id]
-    if has_llama3_markers(tokenizer):
+    ends = [tokenizer.eos_token_id]  # with prompt: chat set by `ndino.formats.chat.prompt.chat_prompt`
+    if prompt != "chat" and has_llama3_markers(tokenizer):
         tokenizer.eos_token = END_OF_TURN if prompt == "llama3" else END_OF_TEXT
         ends = tokenizer.convert_tokens_to_ids([END_OF_TEXT, END_OF_TURN])
     return GenerationConfig(

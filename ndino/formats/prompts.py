@@ -55,7 +55,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ndino.common.errors import UserError
 from ndino.common.transformers_types import special_tokens
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Role = Literal["user", "assistant"]
-PromptFormat = Literal["plain", "llama3"]
+PromptFormat = Literal["plain", "llama3", "chat"]
 Supervision = Literal["paper", "answer"]
 PlainEnding = Literal["end_of_text", "newline"]
 
@@ -138,6 +139,11 @@ class Encoded:
         if len(self.input_ids) != len(self.labels):
             raise PromptError(f"{len(self.input_ids)} ids but {len(self.labels)} labels")
 
+    def up_to_the_answer(self) -> Encoded:
+        """The sample without what follows its last supervised token: it ends with the answer."""
+        last = max(place for place, label in enumerate(self.labels) if label != IGNORE_INDEX)
+        return Encoded(self.input_ids[: last + 1], self.labels[: last + 1], self.answer_start)
+
 
 def encode_plain(
     tokenizer: PreTrainedTokenizerBase, text: str, *, images: int = 1, ending: PlainEnding = "end_of_text"
@@ -158,12 +164,30 @@ def encode_plain(
         raise PromptError(f"unknown plain ending {ending!r}: use one of {', '.join(get_args(PlainEnding))}")
     if not text.strip():
         raise PromptError("empty text")
-    _refuse(text, (*MARKERS, IMAGE_TOKEN))
-    _refuse_control_tokens(tokenizer, text)
-    begin, image = _token_ids(tokenizer, (BEGIN_OF_TEXT, IMAGE_TOKEN))
-    prompt = [begin] + [image] * images
-    answer = _tokenise(tokenizer, text + (END_OF_TEXT if ending == "end_of_text" else "\n"))
+    _refuse(text, (*MARKERS, *control_tokens(tokenizer), IMAGE_TOKEN))
+    begin, end = plain_markers(tokenizer)
+    prompt = _marker_ids(tokenizer, ([begin] if begin else []) + [IMAGE_TOKEN] * images)
+    answer = token_ids(tokenizer, text + (end if ending == "end_of_text" else "\n"))
     return Encoded(prompt + answer, [IGNORE_INDEX] * len(prompt) + answer, len(prompt))
+
+
+def plain_markers(tokenizer: PreTrainedTokenizerBase) -> tuple[str | None, str]:
+    """What begins and ends the plain format: LLaMA 3's markers, or else the tokenizer's own BOS and EOS.
+
+    Not LLaMA 3's own EOS: it is ``<|eot_id|>`` after a stage with the LLaMA 3 format. Some tokenizers have no
+    BOS, Qwen's among them; then there is none.
+
+    Raises:
+        PromptError: the tokenizer has no EOS.
+    """
+    if has_llama3_markers(tokenizer):
+        return BEGIN_OF_TEXT, END_OF_TEXT
+    special = special_tokens(tokenizer)
+    if special.eos_token is None:
+        raise PromptError(
+            "the tokenizer has no end-of-sequence token (remedy: name it in tokenizer_config.json, eos_token)"
+        )
+    return special.bos_token, special.eos_token
 
 
 def encode_llama3(
@@ -190,26 +214,14 @@ def encode_llama3(
         raise PromptError(
             f"unknown supervision {supervision!r}: use one of {', '.join(get_args(Supervision))}"
         )
-    if not turns:
-        raise PromptError("the conversation is empty")
-    for turn in turns:
-        if turn.role not in get_args(Role):
-            raise PromptError(f"unknown role {turn.role!r}: use one of {', '.join(get_args(Role))}")
-        _refuse(turn.text, MARKERS)
-        _refuse_control_tokens(tokenizer, turn.text)
-    if all(turn.role == "user" for turn in turns):
-        raise PromptError("the conversation has no answer")
-    found = sum(turn.text.count(IMAGE_TOKEN) for turn in turns)
-    if found != images:
-        raise PromptError(f"{found} {IMAGE_TOKEN} in the text but {images} image(s)")
-
-    begin, start, end, end_of_turn = _token_ids(
+    require_turns(turns, images, (*MARKERS, *control_tokens(tokenizer)))
+    begin, start, end, end_of_turn = _marker_ids(
         tokenizer, (BEGIN_OF_TEXT, START_HEADER, END_HEADER, END_OF_TURN)
     )
-    header = _tokenise(tokenizer, _header("assistant"))
+    header = token_ids(tokenizer, _header("assistant"))
     input_ids, labels, answer_starts = [begin], [IGNORE_INDEX], []
     for turn in turns:
-        message = _tokenise(tokenizer, _header(turn.role) + place_image(turn.text).strip() + END_OF_TURN)
+        message = token_ids(tokenizer, _header(turn.role) + place_image(turn.text).strip() + END_OF_TURN)
         if turn.role == "user":
             labels += [IGNORE_INDEX] * len(message)
         else:
@@ -227,55 +239,42 @@ def encode_llama3(
     return Encoded(input_ids, labels, answer_starts[0])
 
 
+def require_turns(turns: Sequence[Turn], images: int, markers: Sequence[str]) -> None:
+    """Check that a conversation has an answer and as many ``<image>`` as ``images``, and no marker in a text.
+
+    Raises:
+        PromptError: it has not, or a role is unknown.
+    """
+    if not turns:
+        raise PromptError("the conversation is empty")
+    for turn in turns:
+        if turn.role not in get_args(Role):
+            raise PromptError(f"unknown role {turn.role!r}: use one of {', '.join(get_args(Role))}")
+        _refuse(turn.text, markers)
+    if all(turn.role == "user" for turn in turns):
+        raise PromptError("the conversation has no answer")
+    found = sum(turn.text.count(IMAGE_TOKEN) for turn in turns)
+    if found != images:
+        raise PromptError(f"{found} {IMAGE_TOKEN} in the text but {images} image(s)")
+
+
 def has_llama3_markers(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether the tokenizer has all markers of the LLaMA 3 format as tokens."""
-    known = tokenizer.get_vocab()
-    return all(marker in known for marker in MARKERS)
+    ids = tokenizer.convert_tokens_to_ids(list(MARKERS))
+    assert isinstance(ids, list)  # an int for a single token only
+    return not {None, special_tokens(tokenizer).unk_token_id} & {*ids}
 
 
 def control_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
     """The texts that a tokenizer reads as control tokens, such as the end of a turn; ``<image>`` is none."""
+    # Some tokenizers have thousands of added tokens, and every row asks.
+    return _control_tokens(tokenizer, len(tokenizer))
+
+
+@lru_cache(maxsize=4)
+def _control_tokens(tokenizer: PreTrainedTokenizerBase, size: int) -> tuple[str, ...]:
     added = tokenizer.added_tokens_decoder.values()
     return tuple(token.content for token in added if token.special and token.content != IMAGE_TOKEN)
-
-
-def encode_templated(
-    tokenizer: PreTrainedTokenizerBase, template: str, question: str, answer: str
-) -> Encoded:
-    """Ids and labels of a question about one image and its answer, in a foreign model's chat template.
-
-    The answer and the end-of-sequence token that closes it are supervised.
-
-    Raises:
-        PromptError: the template fails, its result does not contain exactly one ``<image>``, or a text
-            contains a control token.
-    """
-    from jinja2 import TemplateError
-
-    for text in (question, answer):
-        _refuse(text, control_tokens(tokenizer))
-
-    content = [{"type": "image"}, {"type": "text", "text": question}]
-    conversation: list[dict[str, Any]] = [{"role": "user", "content": content}]
-    try:
-        # The annotation says what other arguments give, token ids among them.
-        prompt = cast(
-            "str",
-            tokenizer.apply_chat_template(
-                conversation, chat_template=template, tokenize=False, add_generation_prompt=True
-            ),
-        )
-    except (TemplateError, TypeError, ValueError) as error:
-        raise PromptError(f"the chat template fails: {error}") from error
-    if (found := prompt.count(IMAGE_TOKEN)) != 1:
-        raise PromptError(f"{found} {IMAGE_TOKEN} in the text but 1 image(s)")
-    # Some templates write BOS themselves, others leave it to the tokenizer; one BOS in either case.
-    begin = special_tokens(tokenizer).bos_token
-    begins = bool(begin) and prompt.startswith(begin)
-    prompt_ids = tokenizer(prompt, add_special_tokens=not begins)["input_ids"]
-    answer_ids = _tokenise(tokenizer, answer + (special_tokens(tokenizer).eos_token or ""))
-    labels = [IGNORE_INDEX] * len(prompt_ids) + answer_ids
-    return Encoded(prompt_ids + answer_ids, labels, len(prompt_ids))
 
 
 def truncate(
@@ -336,11 +335,12 @@ def _header(role: Role) -> str:
     return f"{START_HEADER}{role}{END_HEADER}\n\n"
 
 
-def _tokenise(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+def token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The text's ids, without any token that the tokenizer would add by itself."""
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def _token_ids(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> list[int]:
+def _marker_ids(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> list[int]:
     ids = tokenizer.convert_tokens_to_ids(list(tokens))
     assert isinstance(ids, list)  # an int for a single token only
     for token, token_id in zip(tokens, ids, strict=True):
@@ -353,12 +353,6 @@ def _refuse(text: str, markers: Sequence[str]) -> None:
     for marker in markers:
         if marker in text:
             raise PromptError(f"the text contains the marker {marker}")
-
-
-def _refuse_control_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> None:
-    # Those of LLaMA 3 and ours all begin with it, and listing them takes as long as encoding a row.
-    if "<|" in text:
-        _refuse(text, control_tokens(tokenizer))
 
 
 def _shared_prefix(message: Sequence[int], header: Sequence[int]) -> int:

@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 from ndino.common.errors import UserError, reason_of, shown, with_remedy
 from ndino.common.images import WHITE
 from ndino.common.parsing import parse_yaml
+from ndino.formats.field_problems import as_written, problems
 from ndino.formats.prompts import PlainEnding, PromptFormat, Supervision
 
 # Fields that may change when a run is resumed, because the trained weights do not depend on them. A new field
@@ -57,7 +58,7 @@ def _text_or_list(value: Any) -> Any:
     if not isinstance(value, str | list | tuple) or not all(isinstance(part, str) for part in value):
         raise ValueError(
             f"trainable: expected 'projector', 'all' or a list of {', '.join(PARTS)}, found "
-            f"{_as_written(value)}"
+            f"{as_written(value)}"
         )
     return value if isinstance(value, str) else tuple(value)
 
@@ -108,7 +109,8 @@ class Recipe:
     ``background`` is the colour, red, green and blue, that shows where an image is transparent.
     ``vision_learning_rate`` and ``projector_learning_rate`` default to ``learning_rate`` where they are None.
     ``data`` (LLaVA JSON) and ``image_folder`` are relative to the working directory. Exactly one of
-    ``epochs`` and ``max_steps`` is set.
+    ``epochs`` and ``max_steps`` is set. ``system`` is the system prompt of ``prompt: chat``, where None
+    leaves it to the template; ``thinking`` is whether the model thinks before it answers.
     """
 
     name: Name
@@ -149,6 +151,9 @@ class Recipe:
     eval_rows: Annotated[int, Field(ge=0)] = 0
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
     background: tuple[Byte, Byte, Byte] = WHITE
+    # Of prompt: chat alone (docs/training.md, "Prompts").
+    system: Name | None = None
+    thinking: bool = False
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.max_steps is None):
@@ -160,6 +165,10 @@ class Recipe:
                 "adapter: the language model is not trained (remedy: add language_model to trainable, or "
                 "remove the adapter)"
             )
+        if self.prompt == "llama3" and (self.system is not None or self.thinking):
+            raise ValueError(
+                "prompt: llama3 has neither system nor thinking (remedy: set prompt: chat, or remove them)"
+            )
 
     @property
     def trained_parts(self) -> tuple[Part, ...]:
@@ -167,6 +176,15 @@ class Recipe:
         if isinstance(self.trainable, str):
             return PARTS if self.trainable == "all" else ("projector",)
         return cast("tuple[Part, ...]", self.trainable)
+
+    @property
+    def divides_all_images(self) -> bool:
+        """Whether each of several images of a sample is divided into tiles, or is one square tile.
+
+        transformers' processor divides every image and has no setting for that. With the tokenizer's template
+        a model is trained as it is published; with the paper's prompts as the paper's code trains it.
+        """
+        return self.prompt == "chat"
 
     def accumulation(self, ranks: int) -> int:
         """Gradient accumulation steps: micro-batches that each of ``ranks`` processes adds up for one step.
@@ -277,93 +295,5 @@ def validated(kind: type, values: dict[str, Any], where: str) -> Any:
         # and still never a string for a number.
         return TypeAdapter(kind).validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        problems = "; ".join(_problems(error.errors()))
-        raise RecipeError(with_remedy(f"{where}: {problems}", "correct it there")) from error
-
-
-# pydantic speaks of arrays, tuples and objects; who writes YAML does not.
-_EXPECTED = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "finite_number": "a finite number",
-    "string_type": "text",
-    "string_too_short": "text",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "tuple_type": "a list",
-    "dict_type": "fields and values",
-    "dataclass_type": "fields and values",
-    "too_short": "at least one entry",
-}
-
-
-def _problems(items: Sequence[Any]) -> list[str]:
-    absent = [_field(item) for item in items if _is_absent(item)]
-    found = []
-    if len(absent) == 1:
-        found.append(f"{absent[0]}: missing (remedy: add it)")
-    elif absent:
-        found.append(f"missing: {', '.join(absent)} (remedy: add them, or extends: a recipe that has them)")
-    # A list with a wrong entry is also reported as a list without it.
-    parents = {item["loc"][:length] for item in items for length in range(len(item["loc"]))}
-    return found + [
-        _problem(item)
-        for item in items
-        if not _is_absent(item) and not (item["type"] == "too_short" and item["loc"] in parents)
-    ]
-
-
-def _is_absent(item: Any) -> bool:
-    return item["type"] in ("missing", "missing_argument") and not isinstance(item["loc"][-1], int)
-
-
-def _field(item: Any) -> str:
-    return ".".join(str(part) for part in item["loc"])
-
-
-def _problem(item: Any) -> str:
-    field = _field(item)
-    if item["type"] == "unexpected_keyword_argument":
-        return f"{field}: unknown field (remedy: correct its spelling or remove it)"
-    if item["type"] == "missing":  # of a list with a fixed number of entries
-        return f"{field.rpartition('.')[0]}: expected another entry, found {_as_written(item['input'])}"
-    if item["type"] == "value_error":
-        return str(item["ctx"]["error"])
-    if item["type"] == "too_long":
-        expected = f"{item['ctx']['max_length']} entries"
-    else:
-        expected = _EXPECTED.get(item["type"]) or item["msg"].replace("Input should be ", "")
-    hint = ""
-    if item["type"] == "float_type" and (number := _as_yaml_number(item["input"])) is not None:
-        text = item["input"].strip()
-        hint = f" (remedy: YAML reads {text} as text; write {number}, with a point and the exponent's sign)"
-        if number == text.lower():
-            hint = f" (remedy: write {number} without quotes)"
-    return f"{field}: expected {expected}, found {_as_written(item['input'])}{hint}"
-
-
-def _as_written(value: Any) -> str:
-    """A value as YAML has it, shortened."""
-    named = {None: "null", True: "true", False: "false"}
-    simple = isinstance(value, bool) or value is None
-    return named[value] if simple else shown(repr(value))
-
-
-def _as_yaml_number(value: Any) -> str | None:
-    """A text such as ``1e5`` as YAML has that number; None if it is none."""
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return None
-    if not isinstance(value, str):
-        return None
-    # YAML 1.1 asks for a point before the exponent, and a sign in it.
-    mantissa, _, exponent = value.strip().lower().partition("e")
-    if exponent:
-        mantissa += "" if "." in mantissa else ".0"
-        exponent = "e" + ("" if exponent[0] in "+-" else "+") + exponent
-    number = mantissa + exponent
-    return number if isinstance(parse_yaml(number), int | float) else None
+        found = "; ".join(problems(error.errors()))
+        raise RecipeError(with_remedy(f"{where}: {found}", "correct it there")) from error

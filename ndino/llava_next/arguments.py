@@ -28,6 +28,7 @@ def native_only(recipe: Recipe) -> str | None:
         "eval_rows": recipe.eval_rows > 0,
         f"report_to: {recipe.report_to}": recipe.report_to != "none",
         "packing": recipe.packing,
+        "prompt: chat": recipe.prompt == "chat",
     }
     for field, used in asked.items():
         if used:

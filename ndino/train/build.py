@@ -30,16 +30,17 @@ from transformers.initialization import no_init_weights
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_next.modeling_llava_next import LlavaNextMultiModalProjector
 
-from ndino.common.errors import reason_of, remedy_for
+from ndino.common.errors import reason_of, remedy_for, with_remedy
 from ndino.common.files import atomic_folder
 from ndino.common.transformers_types import token_id
 from ndino.formats import model_folder
 from ndino.formats.backbones.language import parts_of, probe_ids, require_same_logits
 from ndino.formats.backbones.tower import VisionTower, grid_of
+from ndino.formats.chat.prompt import chat_prompt
 from ndino.formats.damage import damaged_file
 from ndino.formats.finite import non_finite_in_model, not_finite
 from ndino.formats.model_kinds import ModelFolderError, require_model_folder
-from ndino.formats.prompts import IMAGE_TOKEN, MARKERS, PromptFormat
+from ndino.formats.prompts import IMAGE_TOKEN, MARKERS, PromptError, PromptFormat
 from ndino.formats.recipes import Recipe
 from ndino.train.start import check_language_model, check_model, check_tower
 
@@ -73,7 +74,17 @@ def load_tokenizer(folder: Path, prompt: PromptFormat | None = None) -> PreTrain
 def build_processor(
     tokenizer: PreTrainedTokenizerFast, tower: VisionTower, recipe: Recipe
 ) -> LlavaNextProcessor:
-    """The processor for a tower, with the recipe's grid for its tiles."""
+    """The processor for a tower, with the recipe's grid for its tiles and its chat template.
+
+    Raises:
+        ModelFolderError: with ``prompt: chat``, rows cannot be encoded by the tokenizer's template.
+    """
+    if recipe.prompt == "chat":
+        try:
+            chat_prompt(tokenizer, system=recipe.system, thinking=recipe.thinking)
+        except PromptError as error:
+            message = f"{tokenizer.name_or_path}: {error}"
+            raise ModelFolderError(with_remedy(message, "correct its chat_template.jinja")) from error
     image_processor = LlavaNextImageProcessorPil(
         size={"shortest_edge": tower.side},
         crop_size={"height": tower.side, "width": tower.side},

@@ -37,6 +37,9 @@ class TrainingSample(TypedDict):
 class ConversationDataset(torch.utils.data.Dataset):
     """The usable rows of a stage's data, as `TrainingSample`.
 
+    Args:
+        divide_all: whether several images of a row are divided into tiles too (`Recipe.divides_all_images`).
+
     Attributes:
         lengths: int32 ``(rows,)``, tokens of each sample with its images' features counted.
         damaged: uint8 ``(rows,)``, 1 for each row whose image turned out to be damaged when it was read, and
@@ -49,11 +52,14 @@ class ConversationDataset(torch.utils.data.Dataset):
         image_folder: Path,
         processor: LlavaNextProcessor,
         background: Colour = WHITE,
+        *,
+        divide_all: bool = False,
     ) -> None:
         self.index = index
         self.image_folder = image_folder
         self.processor = processor
         self.background = background
+        self.divide_all = divide_all
         self.damaged = torch.zeros(len(index), dtype=torch.uint8).share_memory_()
 
     @property
@@ -94,7 +100,7 @@ class ConversationDataset(torch.utils.data.Dataset):
         Raises:
             ImageError: an image cannot be read, or no longer has the size that it was indexed with.
         """
-        tile = tile_anyres if len(row.images) == 1 else tile_square
+        tile = tile_anyres if len(row.images) == 1 or self.divide_all else tile_square
         found = []
         for name, size, tokens in zip(row.images, row.sizes, row.image_tokens, strict=False):
             tiles = tile(open_image(name, self.image_folder, self.background), self.processor)

@@ -48,6 +48,7 @@ from ndino.train.resuming.universal import make_universal
 from ndino.train.rows.context import require_context
 from ndino.train.rows.cut import report_cut_rows
 from ndino.train.rows.damage import RecordDamage
+from ndino.train.rows.index import RowIndex
 from ndino.train.rows.run_index import stage_index
 from ndino.train.rows.steps import require_steps, steps_of_stage
 from ndino.train.rows.workers import loader_workers, ranks_on_this_machine
@@ -149,7 +150,7 @@ def _train(
     require_steps(stage, len(index) - stage.recipe.eval_rows, ranks=arguments.world_size)
     trained, held_out = hold_out(index, stage.recipe.eval_rows, seed=stage.recipe.seed)
     fit_to_rows(arguments, stage.recipe, trained.lengths)
-    dataset = ConversationDataset(trained, stage.image_folder, processor, stage.recipe.background)
+    dataset = _dataset(trained, stage, processor)
     damage = RecordDamage(dataset, stage)
     if problem := nothing_to_learn(stage.recipe, stage.data, images=trained.has_images):
         raise StageError(problem)
@@ -174,7 +175,7 @@ def _train(
     )
     trainer.add_callback(damage)
     if held_out is not None:
-        evaluated = ConversationDataset(held_out, stage.image_folder, processor, stage.recipe.background)
+        evaluated = _dataset(held_out, stage, processor)
         trainer.add_callback(HeldOut(trainer, evaluated, collator, stage.out))
     if on_step is not None:
         trainer.remove_callback(PrinterCallback)
@@ -256,6 +257,13 @@ def _leave_if_stopped(stop: StopOnSignal | None, out: Path, device: torch.device
     """End before training if any rank was told to stop; all ranks must call this."""
     if stop is not None and any_rank(stop.requested(), device):
         raise StageStopped(f"{out}: stopped before training began")
+
+
+def _dataset(index: RowIndex, stage: Stage, processor: LlavaNextProcessor) -> ConversationDataset:
+    recipe = stage.recipe
+    return ConversationDataset(
+        index, stage.image_folder, processor, recipe.background, divide_all=recipe.divides_all_images
+    )
 
 
 def training_arguments(recipe: Recipe, out: Path, *, quiet: bool) -> TrainingArguments:

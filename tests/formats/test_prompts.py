@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fixtures.chat_templates import chatml_tokenizer, gemma_tokenizer, mistral_tokenizer
 from fixtures.llama3 import llama3_tokenizer
 from fixtures.tiny import tiny_tokenizer
 from ndino.formats import prompts
@@ -207,7 +209,29 @@ def test_a_tokenizer_without_the_markers_is_refused(tokenizer):
 
     bare = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(BPE({"a": 0}, [])))
     with pytest.raises(PromptError, match="no token <\\|begin_of_text\\|>"):
+        encode_llama3(bare, turns_of("a", "a"), images=0)
+    with pytest.raises(PromptError, match=r"no end-of-sequence token .remedy: name it in tokenizer_config"):
         encode_plain(bare, "a")
+
+
+@pytest.mark.parametrize(
+    ("make", "wanted"),
+    [
+        (mistral_tokenizer, "<s><image>⟦ Una veduta.</s>⟧"),  # its tokenizer puts a space in front of a text
+        (gemma_tokenizer, "<bos><image>⟦Una veduta.<eos>⟧"),
+        (chatml_tokenizer, "<image>⟦Una veduta.<|im_end|>⟧"),  # Qwen's has no BOS
+    ],
+)
+def test_plain_begins_and_ends_with_the_tokenizer_s_own_bos_and_eos(make, wanted):
+    tokenizer = prepare_tokenizer(make())
+    encoded = encode_plain(tokenizer, "Una veduta.")
+    begun = encoded.labels.index(encoded.input_ids[encoded.answer_start])
+    assert encoded.labels == [IGNORE_INDEX] * begun + encoded.input_ids[begun:]
+    texts = (tokenizer.decode(part) for part in (encoded.input_ids[:begun], encoded.input_ids[begun:]))
+    assert "{}⟦{}⟧".format(*texts) == wanted
+    for token in (tokenizer.eos_token, tokenizer.pad_token):
+        with pytest.raises(PromptError, match=f"contains the marker {re.escape(token)}"):
+            encode_plain(tokenizer, f"Una {token} veduta.")
 
 
 def cut(encoded, tokenizer, limit, *counts):

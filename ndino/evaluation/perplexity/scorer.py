@@ -1,6 +1,7 @@
 """Computes the negative log-likelihood that a LLaVA-NeXT model gives to answers to questions about images.
 
-The prompt is Listing 2 where the tokenizer has LLaMA 3's markers, else the model's own chat template.
+The prompt is by the folder's template where training wrote it (``prompt: chat``); Listing 2 where the
+tokenizer has LLaMA 3's markers; else by the model's own chat template.
 Only the answer's tokens count, its end token included. Answers that share a prefix (`prefix_sharing.py`) are
 packed behind it (`prefix_cache.py`); the others are scored in batches of similar length.
 """
@@ -24,6 +25,9 @@ from ndino.evaluation.inference.prefix_cache import encode_prefix, packed_attent
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing, common_length, prefix_key
 from ndino.evaluation.inference.prompting import ImageTokenCounts, image_tensors
 from ndino.evaluation.perplexity.answer_sets import AnswerItem
+from ndino.formats.chat.foreign import encode_templated
+from ndino.formats.chat.prompt import ChatPrompt
+from ndino.formats.chat.published import is_published
 from ndino.formats.context import context_of
 from ndino.formats.image_tokens import widen_image_tokens
 from ndino.formats.prompts import (
@@ -33,7 +37,6 @@ from ndino.formats.prompts import (
     Turn,
     control_tokens,
     encode_llama3,
-    encode_templated,
     has_llama3_markers,
 )
 from ndino.formats.questions.faults import marker_fault
@@ -170,8 +173,10 @@ class Scorer:
             if (found := marker_fault(text, self._markers, name)) is not None:
                 raise _SkipError(f"cannot be asked: {found}")
         try:
-            if has_llama3_markers(tokenizer):
-                turns = [Turn("user", f"{IMAGE_TOKEN}\n{item.question}"), Turn("assistant", item.answer)]
+            turns = [Turn("user", f"{IMAGE_TOKEN}\n{item.question}"), Turn("assistant", item.answer)]
+            if self._chat is not None:
+                encoded = self._chat.encode(turns).up_to_the_answer()
+            elif has_llama3_markers(tokenizer):
                 encoded = encode_llama3(tokenizer, turns, supervision="answer")
             else:
                 template: Any = self.processor.chat_template or tokenizer.chat_template
@@ -186,6 +191,12 @@ class Scorer:
                 f"but the model's context is {self.context}"
             )
         return prepared
+
+    @cached_property
+    def _chat(self) -> ChatPrompt | None:
+        """The prompt of a model that was trained with ``prompt: chat``."""
+        template: Any = self.processor.chat_template
+        return ChatPrompt(self.processor.tokenizer, template) if is_published(template or "") else None
 
     @cached_property
     def _markers(self) -> tuple[str, ...]:

@@ -40,16 +40,16 @@ from ndino.common.locks import exclusive_lock
 from ndino.common.parsing import read_json
 from ndino.formats.image_files import ImageHeader, read_headers
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations
-from ndino.formats.prompts import IGNORE_INDEX, PromptError
+from ndino.formats.prompts import IGNORE_INDEX, PromptError, has_llama3_markers
 from ndino.formats.recipes import Recipe
 from ndino.train.rows.encoding import EncodedRow, cut_row, encode
 from ndino.train.rows.index import (
     FOLDER,
     META,
-    RECIPE_FIELDS,
     RejectedRow,
     damage_of,
     open_index,
+    recipe_part,
     rejects_file,
     shard_file,
     signed,
@@ -58,9 +58,11 @@ from ndino.train.rows.index import (
 DAMAGED = "damaged-"  # put before the name of an index that is set aside
 SHARD_ROWS = 20_000  # rows of the data in one Arrow file; a build that was killed repeats at most so many
 LOCK_WAIT_NOTICE = "another process is indexing this data; waiting for it"
-# What encoding depends on besides the data and `RECIPE_FIELDS`: the code of these modules.
+# What encoding depends on besides the data and the recipe's fields: the code of these modules.
 CODE = (
     "formats/prompts.py",
+    "formats/chat/prompt.py",
+    "formats/chat/published.py",
     "formats/llava_json.py",
     "common/images/opening.py",
     "common/images/files.py",
@@ -83,13 +85,17 @@ def index_key(
     image_processor = processor.image_processor
     # Padding and truncation come before this in the text. Each call of the tokenizer leaves its own behind.
     tokenizer = processor.tokenizer.backend_tokenizer.to_str().partition('"added_tokens"')[2]
+    special = processor.tokenizer.special_tokens_map  # LLaMA 3's plain and llama3 prompts have their own
+    template = [processor.chat_template, special] if recipe.prompt == "chat" else [special]
+    templated = recipe.prompt == "chat" or not has_llama3_markers(processor.tokenizer)
     return json.loads(
         json.dumps(
             {
+                **({"template": key_of(template)} if templated else {}),
                 "data": sha256_of(data),
                 "images": str(image_folder.resolve()),
                 "tokenizer": key_of(tokenizer),
-                "recipe": {name: getattr(recipe, name) for name in RECIPE_FIELDS},
+                "recipe": recipe_part(recipe),
                 "side": image_processor.crop_size["height"],
                 "patch": processor.patch_size,
                 "code": {name: sha256_of(package / name) for name in CODE},

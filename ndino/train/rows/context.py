@@ -12,7 +12,7 @@ import numpy as np
 from ndino.common.files import sha256_of
 from ndino.formats.context import context_of
 from ndino.formats.model_kinds import read_config
-from ndino.train.rows.index import FOLDER, META, RECIPE_FIELDS, RowIndex, damage_of, open_index, read_meta
+from ndino.train.rows.index import FOLDER, META, RowIndex, damage_of, open_index, read_meta, recipe_part
 from ndino.train.stage import Stage, StageError, is_first_rank
 
 
@@ -66,7 +66,7 @@ def indexes_at_hand(stage: Stage) -> Iterator[RowIndex]:
 
     Their tokenizer is not compared: reading one takes transformers, and the checks of jobs do without.
     """
-    recipe = json.loads(json.dumps({name: getattr(stage.recipe, name) for name in RECIPE_FIELDS}))
+    recipe = json.loads(json.dumps(recipe_part(stage.recipe)))
     wanted = {"images": str(stage.image_folder.resolve()), "recipe": recipe}
     data = None
     for place in dict.fromkeys(path.absolute().parent / FOLDER for path in (stage.data, stage.out)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from ndino.formats.prompts import END_OF_TEXT, END_OF_TURN
+from ndino.formats.prompts import END_OF_TURN, IGNORE_INDEX, plain_markers
 from ndino.train.rows.index import RowIndex
 from ndino.train.stage import Stage, is_first_rank
 
@@ -28,12 +28,13 @@ def cut_rows(index: RowIndex, tokenizer: PreTrainedTokenizerBase, stage: Stage) 
 
     A conversation of several rounds that is cut exactly between two of them does not count.
     """
-    plain = stage.recipe.prompt == "plain"
-    ends = END_OF_TEXT if plain else END_OF_TURN
-    by_newline = plain and stage.recipe.plain_ending == "newline"
+    prompt = stage.recipe.prompt
     full = np.flatnonzero(index.lengths == stage.recipe.max_length)
+    if prompt == "chat":  # the template may write a newline behind the end
+        labels = (np.asarray(index[int(place)].labels) for place in full)
+        return sum(int(row[row != IGNORE_INDEX][-1]) != tokenizer.eos_token_id for row in labels)
     last = (int(index[int(place)].input_ids[-1]) for place in full)
-    if by_newline:  # which may be merged into the last token
+    if prompt == "plain" and stage.recipe.plain_ending == "newline":  # it may be merged into the last token
         return sum(not str(tokenizer.decode([token])).endswith("\n") for token in last)
-    end = tokenizer.convert_tokens_to_ids(ends)
+    end = tokenizer.convert_tokens_to_ids(END_OF_TURN if prompt == "llama3" else plain_markers(tokenizer)[1])
     return sum(token != end for token in last)

@@ -10,6 +10,7 @@ from transformers import LlavaNextProcessor
 
 from ndino.common.errors import with_remedy
 from ndino.common.transformers_types import token_id
+from ndino.formats.chat.prompt import ChatPrompt
 from ndino.formats.llava_json import Conversation
 from ndino.formats.prompts import (
     IGNORE_INDEX,
@@ -59,6 +60,10 @@ def encode(conversation: Conversation, tokenizer, recipe: Recipe) -> Encoded:
         PromptError: the conversation cannot become a sample.
     """
     images = len(conversation.images)
+    if recipe.prompt == "chat":
+        # The template of the recipe, which `chat_prompt` gave the tokenizer.
+        prompt = ChatPrompt(tokenizer, tokenizer.chat_template)
+        return prompt.encode(conversation.turns, images=images)
     if recipe.prompt == "llama3":
         return encode_llama3(tokenizer, conversation.turns, images=images, supervision=recipe.supervision)
     if [turn.role for turn in conversation.turns] != ["user", "assistant"]:
@@ -68,10 +73,15 @@ def encode(conversation: Conversation, tokenizer, recipe: Recipe) -> Encoded:
     return encode_plain(tokenizer, conversation.turns[1].text, images=images, ending=recipe.plain_ending)
 
 
-def feature_counts(sizes: Sequence[tuple[int, int]], processor: LlavaNextProcessor) -> list[int]:
-    """Features of a row's images of these (height, width): anyres for a single one, else a tile each."""
-    if len(sizes) == 1:
-        return [anyres_tokens(*sizes[0], processor)]
+def feature_counts(
+    sizes: Sequence[tuple[int, int]], processor: LlavaNextProcessor, *, divide_all: bool = False
+) -> list[int]:
+    """Features of a row's images of these (height, width): anyres for a single one, else a tile each.
+
+    With ``divide_all`` anyres for each (`Recipe.divides_all_images`).
+    """
+    if len(sizes) == 1 or divide_all:
+        return [anyres_tokens(*size, processor) for size in sizes]
     return [square_tokens(processor)] * len(sizes)
 
 
@@ -88,7 +98,7 @@ def cut_row(
         PromptError: no answer token would be left, or an image is too far back (`truncate`).
     """
     image = token_id(processor.tokenizer, IMAGE_TOKEN)
-    counts = feature_counts(sizes, processor)
+    counts = feature_counts(sizes, processor, divide_all=recipe.divides_all_images)
     try:
         kept, image_tokens = truncate(encoded, recipe.max_length, image_token_id=image, feature_counts=counts)
     except PromptError as error:

@@ -21,10 +21,12 @@ from ndino.common.checksums import checksums
 from ndino.common.errors import reason_of
 from ndino.common.parsing import read_json
 from ndino.formats.prompts import IGNORE_INDEX
+from ndino.formats.recipes import Recipe
 from ndino.train.rows.encoding import EncodedRow
 
 FOLDER = ".index"  # of indexes, beside the data or the run's folder
 RECIPE_FIELDS = ("prompt", "supervision", "plain_ending", "max_length", "grid_pinpoints")  # in an index's key
+CHAT_FIELDS = ("system", "thinking")  # in that of prompt: chat
 META = "index.json"  # in an index: what it was made of, and its files with their checksums; written last
 _OWN = "crc32"  # of the rest of index.json, in it
 
@@ -111,6 +113,12 @@ class RowIndex:
     def lines(self, data: Path) -> list[str]:
         """The rejects as lines ``FILE row N: reason``; ``data`` is the file's name in them."""
         return [f"{data} row {reject.row}: {reject.reason}" for reject in self.rejects]
+
+
+def recipe_part(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's fields that an index depends on."""
+    names = RECIPE_FIELDS + (CHAT_FIELDS if recipe.prompt == "chat" else ())
+    return {name: getattr(recipe, name) for name in names}
 
 
 def read_meta(folder: Path) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from ndino.formats.prompts import (
     END_OF_TEXT,
     END_OF_TURN,
     IGNORE_INDEX,
-    IMAGE_TOKEN,
     START_HEADER,
+    has_llama3_markers,
 )
 from ndino.train.batches import Collator, TrainingBatch
 from ndino.train.dataset import ConversationDataset, TrainingSample
@@ -166,7 +166,7 @@ class HeldOut(TrainerCallback):
         )
         tokenizer: Any = cast("Any", self.trainer.processing_class).tokenizer
         ids = sample["input_ids"]
-        begun = _prompt_length(ids.tolist(), tokenizer)
+        begun = _prompt_length(ids.tolist(), sample["labels"].tolist(), tokenizer)
         end = begun + _answer_length(ids[begun:].tolist(), tokenizer)
         wanted = tokenizer.decode(ids[begun:end], skip_special_tokens=True)
         prompt = {**sample, "input_ids": ids[:begun], "labels": sample["labels"][:begun]}
@@ -208,19 +208,19 @@ def _step_of(line: str) -> float:
 
 
 def _ends(tokenizer: Any) -> set[int]:
-    return set(tokenizer.convert_tokens_to_ids([END_OF_TEXT, END_OF_TURN]))
+    ends = [END_OF_TEXT, END_OF_TURN] if has_llama3_markers(tokenizer) else [tokenizer.eos_token]
+    return {*tokenizer.convert_tokens_to_ids(ends)}
 
 
-def _prompt_length(ids: Sequence[int], tokenizer: Any) -> int:
-    """Tokens before the first answer: up to the assistant's header, or in the plain prompt up to the image.
+def _prompt_length(ids: Sequence[int], labels: Sequence[int], tokenizer: Any) -> int:
+    """Tokens before the first answer: up to LLaMA 3's header of the assistant, else up to the first label.
 
-    Not up to the first label: in the paper's supervision the user's markers have labels too.
+    In the paper's supervision the markers of LLaMA 3's user have labels too.
     """
     header = tokenizer(f"{START_HEADER}assistant{END_HEADER}\n\n", add_special_tokens=False)["input_ids"]
     beginnings = [place for place in range(len(ids)) if list(ids[place : place + 2]) == header[:2]]
     if not beginnings:
-        image = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
-        return len(ids) - list(reversed(ids)).index(image)
+        return next(place for place, label in enumerate(labels) if label != IGNORE_INDEX)
     begun = beginnings[0]
     # The header's newlines may be one token with the answer's own.
     same = next((n for n, token in enumerate(header) if ids[begun + n] != token), len(header))
