@@ -7,7 +7,6 @@ error for an unknown or missing field or a wrong type names the file, the field 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 

@@ -20,6 +20,7 @@ from transformers import (
 from transformers.trainer_utils import set_seed
 
 from ndino.common.files import WEIGHTS, fingerprint, require_open, write_json
+from ndino.formats.chat.prompt import ChatPrompt
 from ndino.formats.finite import first_non_finite
 from ndino.formats.recipes import Recipe, RecipeError
 from ndino.train.adapters.few_bits import OPTIMIZERS, require_few_bits
@@ -135,6 +136,8 @@ def _train(
     set_seed(stage.recipe.seed)
     model, processor = _starting_model(stage)
     if is_first_rank():
+        if stage.recipe.prompt == "chat":
+            print(f"prompt: {ChatPrompt.of(processor).example}", flush=True)
         stage.out.mkdir(parents=True, exist_ok=True)
         settle_checkpoints(stage.out)
         newest = newest_complete_checkpoint(stage.out)

@@ -196,7 +196,7 @@ class Scorer:
     def _chat(self) -> ChatPrompt | None:
         """The prompt of a model that was trained with ``prompt: chat``."""
         template: Any = self.processor.chat_template
-        return ChatPrompt(self.processor.tokenizer, template) if is_published(template or "") else None
+        return ChatPrompt.of(self.processor) if is_published(template or "") else None
 
     @cached_property
     def _markers(self) -> tuple[str, ...]:

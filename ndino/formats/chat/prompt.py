@@ -52,6 +52,11 @@ class ChatPrompt:
     tokenizer: PreTrainedTokenizerBase
     template: str
 
+    @classmethod
+    def of(cls, processor: Any) -> ChatPrompt:
+        """That of a processor whose template is one of ours."""
+        return cls(processor.tokenizer, processor.chat_template)
+
     def render(self, turns: Sequence[Turn], *, asks: bool = False) -> str:
         """The conversation as text; with ``asks`` also what begins the next answer.
 

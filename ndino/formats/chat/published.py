@@ -8,13 +8,15 @@ become the same:
 - images before all text have a line each, as LLaVA's rows write them;
 - spaces around a whole message are dropped.
 
-A system prompt and a choice about thinking are the recipe's unless whoever asks gives their own.
+A system prompt and a choice about thinking are the recipe's unless whoever asks gives their own. Today's date
+is a fixed one, in templates that write it: a prompt that changes by the day is never the trained one again.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from typing import TYPE_CHECKING
 
 from ndino.formats.prompts import IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, has_llama3_markers
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 # Behind it is the tokenizer's own template. A later stage takes that from here, and writes another beginning.
 _OWN = "{# Here begins the chat template of the language model. #}\n"
+# Templates that write today's date call transformers' ``strftime_now``. A macro of that name takes its place.
+_TODAY = "strftime_now"
+_DAY = date(2024, 7, 26)  # LLaMA 3.1's template writes it where it cannot know the date
+_DIRECTIVES = ("%d", "%b", "%B", "%Y", "%m", "%y", "%a", "%A", "%j", "%H", "%I", "%M", "%S", "%p")
 _THINKING = "enable_thinking"  # the variable of Qwen3's template, and of those made after it
 
 _PLACED = (
@@ -67,6 +73,9 @@ def published_template(own: str, *, system: str | None = None, thinking: bool = 
     """
     own = own_template(own)
     beginning = _PLACED
+    if _TODAY in own:
+        written = "".join(f" | replace('{name}', '{_DAY.strftime(name)}')" for name in _DIRECTIVES)
+        beginning += f"{{% macro {_TODAY}(format) %}}{{{{ format{written} }}}}{{% endmacro %}}"
     if system is not None:
         message = f"{{'role': 'system', 'content': {_literal(system)}}}"
         beginning += (

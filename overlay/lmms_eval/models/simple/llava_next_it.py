@@ -54,6 +54,7 @@ from ndino.evaluation.lmms_eval_adapter.answering import note_images
 from ndino.evaluation.models import HF, Backend, find_model
 from ndino.evaluation.progress import reading
 from ndino.evaluation.provenance import answers_depend_on
+from ndino.formats.chat.published import is_published
 from ndino.formats.image_tokens import widen_image_tokens
 
 # Part of the keys of stored answers. Raise it when a change of this code changes answers.
@@ -218,7 +219,8 @@ class LlavaNextIt(lmms):
         visuals = self._visuals(task, split, doc_id, doc_to_visual)
         digests = note_images(self, task, doc_id, visuals) or []
         images = tuple(map(self._image, visuals, digests))
-        if len(images) > 1 and task not in self._warned:
+        trained_so = is_published(self.chat_template.text)
+        if len(images) > 1 and not trained_so and task not in self._warned:
             self._warned.add(task)
             logger.warning(
                 f"{task}: questions with several images. Training saw each as one square tile, transformers' "
