@@ -7,19 +7,16 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
-
-from safetensors import SafetensorError, safe_open
 
 from ndino.cluster.survey import survey_images
 from ndino.common.errors import with_remedy
 from ndino.common.files import nearest_existing
-from ndino.common.parsing import read_json
 from ndino.formats.image_files import image_fault
 from ndino.formats.llava_json import ConversationError, is_text_only
-from ndino.formats.model_kinds import ModelFolderError, weight_files
+from ndino.formats.model_kinds import ModelFolderError
 from ndino.formats.recipes import Recipe
 from ndino.llava_next.arguments import in_half_precision, lacks_master_weights, native_only
+from ndino.train.launching.memory import GIB, weights_by_part
 from ndino.train.manifest import identity
 from ndino.train.resuming.distribution import planned
 from ndino.train.resuming.run_folder import belongs_to, in_use, read_run, require_resumable
@@ -32,7 +29,6 @@ from ndino.train.stage import (
 )
 from ndino.train.start import check_folder
 
-GIB = 1024**3
 # Bytes per weight in a checkpoint: AdamW's two moments and the weights in fp32 (bf16 runs keep fp32 masters),
 # and under ZeRO the weights once more in bf16. Bytes per weight of the published model: fp32 at most.
 BYTES_TRAINED, BYTES_PUBLISHED = 14, 4
@@ -273,9 +269,8 @@ def _out(stage: Stage, allocation: Allocation, engine: str) -> Lines:
 
 def _parameters(stage: Stage) -> int | None:
     """Weights of the stage's start, None if not all of them can be counted."""
-    weights = [count_parameters(folder) for folder in stage.start.values()]
-    known = [count for count in weights if count is not None]
-    return sum(known) if len(known) == len(weights) else None
+    counts = weights_by_part(stage)
+    return None if counts is None else sum(counts.values())
 
 
 def _memory(stage: Stage, allocation: Allocation, engine: str) -> Lines:
@@ -344,30 +339,3 @@ def disk_needed(parameters: int, recipe: Recipe) -> int:
     else:
         checkpoint = parameters * BYTES_PUBLISHED
     return checkpoint * (recipe.save_total_limit + 1) + parameters * BYTES_PUBLISHED
-
-
-def count_parameters(folder: Path) -> int | None:
-    """Number of weights in a model folder, from the file headers only; None if they cannot be read."""
-    total = 0
-    for path in weight_files(folder):
-        if path.suffix == ".bin":
-            total += path.stat().st_size // _bytes_per_weight(folder)
-            continue
-        try:
-            with safe_open(path, "np") as file:
-                for name in file.keys():  # noqa: SIM118
-                    size = 1
-                    for side in file.get_slice(name).get_shape():
-                        size *= side
-                    total += size
-        except (OSError, SafetensorError):
-            return None
-    return total or None
-
-
-def _bytes_per_weight(folder: Path) -> int:
-    try:
-        config = read_json(folder / "config.json")
-    except (OSError, ValueError):
-        return 2
-    return 4 if "32" in str(config.get("dtype", config.get("torch_dtype", ""))) else 2

@@ -26,6 +26,8 @@ NOT_IN_IDENTITY = {
     "name": "a label",
     "data": "where the rows are; what they are is in the identity by its hash",
     "image_folder": "where the images are",
+    "language_model": "where the backbones are; the weights that a run starts from are in its identity",
+    "vision_tower": "the same",
     # With loss_average: micro_batch, `ndino.train.manifest` compares it all the same.
     "per_device_batch": "a step adds up the effective batch, whatever the micro-batches",
     "gradient_checkpointing": "computes activations again instead of keeping them",
@@ -80,7 +82,8 @@ class Adapter:
     """Low-rank updates (LoRA) of the language model's linear layers, in place of its own weights.
 
     A layer's output gets ``alpha / r * B A dropout(x)``; A and B have rank ``r``. ``targets`` are names of
-    linear layers of LLaMA. Under ``qlora`` the frozen weights of its layers are held in 4 bits (NF4).
+    linear layers of the language model. Under ``qlora`` the frozen weights of its layers are held in 4 bits
+    (NF4).
     """
 
     kind: Literal["lora", "qlora"]
@@ -107,8 +110,9 @@ class Recipe:
     ``loader_workers`` is by the CPUs there are where it is None.
     ``background`` is the colour, red, green and blue, that shows where an image is transparent.
     ``vision_learning_rate`` and ``projector_learning_rate`` default to ``learning_rate`` where they are None.
-    ``data`` (LLaVA JSON) and ``image_folder`` are relative to the working directory. Exactly one of
-    ``epochs`` and ``max_steps`` is set. ``system`` is the system prompt of ``prompt: chat``, where None
+    ``data`` (LLaVA JSON), ``image_folder``, ``language_model`` and ``vision_tower`` are relative to the
+    working directory. The last two are the backbones to start from where the command names no start. Exactly
+    one of ``epochs`` and ``max_steps`` is set. ``system`` is the system prompt of ``prompt: chat``, where None
     leaves it to the template; ``thinking`` is whether the model thinks before it answers.
     """
 
@@ -153,6 +157,8 @@ class Recipe:
     # Of prompt: chat alone (docs/training.md, "Prompts").
     system: Name | None = None
     thinking: bool = False
+    language_model: Name | None = None
+    vision_tower: Name | None = None
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.max_steps is None):

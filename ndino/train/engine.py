@@ -38,6 +38,7 @@ from ndino.train.dataset import ConversationDataset
 from ndino.train.health.divergence import Diverged, skip_notice
 from ndino.train.health.learned import not_learned, nothing_learned, trained_values
 from ndino.train.health.ranks import any_rank
+from ndino.train.launching.memory import require_memory
 from ndino.train.loss import patch_forward
 from ndino.train.manifest import identity, peak_rss_mb, surroundings
 from ndino.train.packing.model import use_packing
@@ -65,7 +66,7 @@ from ndino.train.stage import (
     report_full_disk,
     write_rejects,
 )
-from ndino.train.trainer import NativeTrainer, set_trainable
+from ndino.train.trainer import NativeTrainer, layer_classes, set_trainable
 from ndino.train.watching.held_out import HeldOut, hold_out
 from ndino.train.watching.services import require_service
 
@@ -133,6 +134,8 @@ def _train(
 ) -> Path:
     """`run_stage` from the newest complete checkpoint to the manifest, or to a divergence."""
     model_folder = stage.out / "model"
+    gpu = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
+    require_memory(stage, current(), ranks_here=ranks_on_this_machine(), gpu=gpu)
     set_seed(stage.recipe.seed)
     model, processor = _starting_model(stage)
     if is_first_rank():
@@ -176,6 +179,10 @@ def _train(
         data_collator=collator,
         processing_class=processor,
     )
+    if trainer.is_fsdp_enabled:
+        plugin = trainer.accelerator.state.fsdp_plugin
+        assert plugin is not None
+        plugin.transformer_cls_names_to_wrap = layer_classes(model)
     trainer.add_callback(damage)
     if held_out is not None:
         evaluated = _dataset(held_out, stage, processor)

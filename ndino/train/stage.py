@@ -65,7 +65,7 @@ class Stage:
         if (self.model is not None) == fresh or (self.model and self.language_model):
             raise UsageError(
                 "a stage starts from an earlier one or from two backbones "
-                "(remedy: give either --model or --language-model and --vision-tower)"
+                "(remedy: give either --model or --language-model and --vision-tower, or these in the recipe)"
             )
 
     @property
@@ -99,14 +99,15 @@ def add_stage_arguments(parser: CommandParser) -> None:
         "--language-model",
         type=Path,
         metavar="FOLDER",
-        help="start from this LLaMA 3 model (with --vision-tower)",
+        help="start from this causal language model (with --vision-tower; default: the recipe's)",
     )
     add(
         "--vision-tower",
         type=Path,
         metavar="FOLDER",
-        help="start from this CLIP model (with --language-model); with --model and --engine llava-next, the "
-        "folder of that model's CLIP, where its config.json names another place",
+        help="start from this CLIP, SigLIP or SigLIP 2 (with --language-model; default: the recipe's); "
+        "with --model and --engine llava-next, the folder of that model's CLIP, where its "
+        "config.json names another place",
     )
     add(
         "--data", type=Path, metavar="FILE", help="training data, LLaVA JSON or JSONL (default: the recipe's)"
@@ -133,6 +134,10 @@ def stage_of(options: argparse.Namespace) -> Stage:
         need_file(options.overrides, "name a YAML file, or leave --overrides out")
     recipe = load_recipe(options.recipe, options.overrides)
     data, images = options.data or Path(recipe.data), options.images or Path(recipe.image_folder)
+    language_model, vision_tower = options.language_model, options.vision_tower
+    if options.model is None:
+        language_model = language_model or _named(recipe.language_model)
+        vision_tower = vision_tower or _named(recipe.vision_tower)
     return Stage(
         # As run.json and the manifest keep it: with the data that are used.
         recipe=replace(recipe, data=str(data), image_folder=str(images)),
@@ -140,9 +145,13 @@ def stage_of(options: argparse.Namespace) -> Stage:
         image_folder=images,
         out=options.out,
         model=options.model,
-        language_model=options.language_model,
-        vision_tower=options.vision_tower,
+        language_model=language_model,
+        vision_tower=vision_tower,
     )
+
+
+def _named(folder: str | None) -> Path | None:
+    return None if folder is None else Path(folder)
 
 
 def require_inputs(stage: Stage) -> None:
@@ -158,9 +167,9 @@ def require_inputs(stage: Stage) -> None:
     if stage.model is not None:
         need_folder(stage.model, "train the stage before it first, or name its model folder")
     if stage.language_model is not None:
-        need_folder(stage.language_model, "name the folder of a LLaMA 3 model")
+        need_folder(stage.language_model, "name the folder of a language model")
     if stage.vision_tower is not None:
-        need_folder(stage.vision_tower, "name the folder of a CLIP model")
+        need_folder(stage.vision_tower, "name the folder of a vision tower")
 
 
 def is_first_rank() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sized
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from accelerate.data_loader import prepare_data_loader
@@ -68,6 +68,13 @@ def _unused(model: LlavaNextForConditionalGeneration) -> tuple[str, ...]:
     assert isinstance(feature_layer, int)  # a recipe gives one layer; transformers would take a list too
     names = unused_weights(vision_sizes(model.config.vision_config).num_hidden_layers, feature_layer)
     return tuple(f"model.vision_tower.{name}" for name in names)
+
+
+def layer_classes(model: LlavaNextForConditionalGeneration) -> list[str]:
+    """Names of the classes of the tower's and the language model's layers; FSDP gathers one at a time."""
+    inner: Any = model.model
+    layers = (*inner.language_model.layers, *inner.vision_tower.encoder.layers)
+    return sorted({type(layer).__name__ for layer in layers})
 
 
 def _tells_more(record: logging.LogRecord) -> bool:

@@ -156,7 +156,7 @@ def _features_of_tile(folder: Path, kind: Any, config: Any) -> int:
     # By these names weights are saved and loaded, and those that are never used are found.
     if odd := [name for name in tower.state_dict() if not name.startswith(_WEIGHTS)]:
         raise ModelFolderError(
-            f"{folder}: its vision tower is a {shown(config.model_type)}, which is not built like a CLIP: "
+            f"{folder}: its vision tower, {shown(config.model_type)}, is not built like a CLIP: "
             f"it has {odd[0]} (remedy: {_ANOTHER})"
         )
     return found.shape[1]
