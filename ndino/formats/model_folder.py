@@ -83,7 +83,7 @@ def prepare_tokenizer(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizer
 
     A pad token that has a meaning of its own is replaced: what is masked as padding would be masked where it
     stands in the text as well. Many models derived from LLaMA 3 pad with ``<|end_of_text|>`` or
-    ``<|eot_id|>``, and would never learn to end an answer.
+    ``<|eot_id|>``, and would never learn to end an answer; so would those whose chat template has the token.
     """
     tokenizer.add_special_tokens(
         {"additional_special_tokens": [IMAGE_TOKEN]},
@@ -92,7 +92,8 @@ def prepare_tokenizer(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizer
     special = special_tokens(tokenizer)
     pad = tokenizer.pad_token
     meaningful = (*MARKERS, IMAGE_TOKEN, special.bos_token, special.eos_token, tokenizer.unk_token)
-    if pad is None or pad in meaningful or pad not in tokenizer.added_tokens_encoder:
+    in_template = pad is not None and str(pad) in str(tokenizer.chat_template)
+    if pad is None or in_template or pad in meaningful or pad not in tokenizer.added_tokens_encoder:
         tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
     # prompts.py and the chat template write BOS; a tokenizer that adds its own would make it two. Most add it
     # in the post-processor, and evaluation harnesses do not switch that off.

@@ -112,8 +112,8 @@ class Recipe:
     ``vision_learning_rate`` and ``projector_learning_rate`` default to ``learning_rate`` where they are None.
     ``data`` (LLaVA JSON), ``image_folder``, ``language_model`` and ``vision_tower`` are relative to the
     working directory. The last two are the backbones to start from where the command names no start. Exactly
-    one of ``epochs`` and ``max_steps`` is set. ``system`` is the system prompt of ``prompt: chat``, where None
-    leaves it to the template; ``thinking`` is whether the model thinks before it answers.
+    one of ``epochs`` and ``max_steps`` is set. ``system`` is the system prompt of ``prompt: chat``, where
+    None leaves it to the template; ``thinking`` is whether the model thinks before it answers.
     """
 
     name: Name

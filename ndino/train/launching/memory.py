@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from ndino.common.parsing import read_json
 from ndino.formats.model_kinds import weight_files
-from ndino.formats.recipes import Part, Recipe
+from ndino.formats.recipes import Recipe
 from ndino.train.resuming.distribution import Distribution
 from ndino.train.stage import Stage, StageError
 
@@ -25,7 +25,7 @@ GIB = 1024**3
 FP32, MOMENTS, MOMENTS_8BIT = 4, 8, 2
 # What the whole of a vision and a text encoder calls the weights of the first, the only ones that are loaded.
 _OF_TOWER = "vision_model."
-_PARTS: dict[str, Part] = {"vision_tower.": "vision_tower", "multi_modal_projector.": "projector"}
+_PARTS = {"vision_tower.": "vision_tower", "multi_modal_projector.": "projector"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def require_memory(stage: Stage, sharing: Distribution, *, ranks_here: int, gpu:
         )
 
 
-def needed(counts: dict[Part, int], recipe: Recipe) -> Need:
+def needed(counts: dict[str, int], recipe: Recipe) -> Need:
     """What a rank needs that holds all weights; ``counts`` are the weights of each part."""
     total = sum(counts.values())
     adapter = recipe.adapter
@@ -89,9 +89,9 @@ def needed(counts: dict[Part, int], recipe: Recipe) -> Need:
     return Need(loading=int(total * (FP32 if adapter is None else 2)), training=training)
 
 
-def weights_by_part(stage: Stage) -> dict[Part, int] | None:
+def weights_by_part(stage: Stage) -> dict[str, int] | None:
     """Weights of the model that the stage starts from, by part; None if not all of them can be counted."""
-    found: dict[Part, int] = {}
+    found: dict[str, int] = {}
     for role, folder in stage.start.items():
         counted = count_weights(folder)
         if counted is None:
@@ -102,7 +102,7 @@ def weights_by_part(stage: Stage) -> dict[Part, int] | None:
     return found
 
 
-def _part_of(role: str, name: str) -> Part:
+def _part_of(role: str, name: str) -> str:
     if role == "vision_tower":
         return "vision_tower"
     named = (part for start, part in _PARTS.items() if name.startswith(start))
