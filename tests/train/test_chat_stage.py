@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
 import json
 import shutil
@@ -10,15 +11,28 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import LlavaNextProcessor
+from transformers import GenerationConfig, LlavaNextProcessor
 
-from fixtures.chat_templates import LLAMA3
-from ndino.formats.prompts import IMAGE_TOKEN
+from fixtures.chat_templates import QWEN3, chatml_tokenizer
+from ndino.evaluation.inference.prompting import chat_template, prompt_ids
+from ndino.evaluation.models import Model
+from ndino.evaluation.perplexity.answer_sets import AnswerItem
+from ndino.evaluation.perplexity.loading import load_scorer
+from ndino.formats.chat.prompt import ChatPrompt
+from ndino.formats.chat.published import is_published
+from ndino.formats.llava_json import Conversation
+from ndino.formats.model_kinds import ModelFolderError
+from ndino.formats.prompts import IMAGE_TOKEN, Turn
 from ndino.train.batches import Collator
+from ndino.train.build import build_model, load_model
 from ndino.train.dataset import ConversationDataset
 from ndino.train.engine import run_stage
+from ndino.train.loss import supervised_loss
 from ndino.train.rows.building import make_index
+from ndino.train.rows.encoding import encode
 from ndino.train.rows.index import open_index
+from ndino.train.stage import Stage
+from tests.train.samples import image
 
 IMAGE = {"type": "image"}
 SIZES = [(112, 112), (200, 100), (60, 150)]
@@ -26,10 +40,10 @@ SIZES = [(112, 112), (200, 100), (60, 150)]
 
 @pytest.fixture(scope="module")
 def language_model(backbones, tmp_path_factory) -> Path:
-    """The tiny LLaMA with a chat template of its own, which writes no header for a system prompt."""
+    """The tiny LLaMA with a tokenizer and a chat template as Qwen3's."""
     folder = tmp_path_factory.mktemp("chat") / "language-model"
     shutil.copytree(backbones.language_model, folder)
-    (folder / "chat_template.jinja").write_text(LLAMA3)
+    chatml_tokenizer(QWEN3).save_pretrained(folder)
     return folder
 
 
@@ -61,8 +75,6 @@ def two_images(rows, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def trained(language_model, backbones, chat, two_images, tmp_path_factory):
     """A finished stage, on rows with several images."""
-    from ndino.train.stage import Stage
-
     stage = Stage(
         recipe=chat,
         data=two_images / "rows.jsonl",
@@ -113,3 +125,103 @@ def test_processor_and_training_have_the_same_ids_and_tiles_of_no_image_one_and_
             assert torch.equal(tiles, batch["tiles"])
             assert torch.equal(whole["image_sizes"], batch["image_sizes"])
     assert seen == {0, 1, 2}
+
+
+QUESTIONS = ["Che cosa vedi?", "C'è un cane?", " Che cosa vedi? "]
+
+
+def test_evaluation_asks_with_the_ids_that_were_trained(trained):
+    processor = LlavaNextProcessor.from_pretrained(trained.out / "model")
+    tokenizer = processor.tokenizer
+    template = chat_template(tokenizer, processor)
+    assert template is not None and is_published(template.text)
+    written = [
+        *QUESTIONS,
+        "<image>\nChi?",
+        "Prima <image> e  poi?",
+        "Prima <image> e poi <image>",
+        "<image> <image> Chi?",
+    ]
+    for question in written:
+        for images in {question.count(IMAGE_TOKEN) or 1, question.count(IMAGE_TOKEN)}:
+            asked = prompt_ids(tokenizer, template, question, images)
+            value = question if IMAGE_TOKEN in question else "<image>\n" * images + question
+            turns = (Turn("user", value), Turn("assistant", "un cerchio"))
+            row = encode(Conversation("1", ("a.png",) * images, turns, 1), tokenizer, trained.recipe)
+            assert row.input_ids[: row.answer_start] == asked
+            later = (*turns, Turn("user", "E poi?"), Turn("assistant", "tre"))
+            row = encode(Conversation("1", ("a.png",) * images, later, 1), tokenizer, trained.recipe)
+            asked = prompt_ids(tokenizer, template, "E poi?", images, [(value, "un cerchio")])
+            assert row.input_ids[: row.answer_start] == asked
+
+
+def test_perplexity_scores_the_tokens_that_were_trained(trained):
+    folder = trained.out / "model"
+    scorer = load_scorer(Model("chat", str(folder), str(folder), ""))
+    pictures = [io.BytesIO(), io.BytesIO()]
+    for picture, size in zip(pictures, SIZES, strict=False):
+        image(size).save(picture, "PNG")
+    items = [
+        AnswerItem(f"{number} {question}", question, "un cerchio", str(number), picture.getvalue)
+        for number, picture in enumerate(pictures)
+        for question in QUESTIONS
+    ]
+    for item, score in zip(items, scorer(items), strict=True):
+        turns = [Turn("user", f"{IMAGE_TOKEN}\n{item.question}"), Turn("assistant", item.answer)]
+        prompt = ChatPrompt.of(scorer.processor)
+        text = prompt.render(turns)
+        shown = scorer.processor(images=image(SIZES[int(item.digest)]), text=text, return_tensors="pt")
+        trained_ids = prompt.encode(turns)
+        learned = [label for label in trained_ids.labels if label != -100]
+        assert scorer.processor.tokenizer.decode(learned) == "un cerchio<|im_end|>"
+        labels = shown["input_ids"].clone()
+        behind = len(trained_ids.labels) - trained_ids.answer_start
+        labels[:, :-behind], labels[:, -1] = -100, -100  # the newline behind the end
+        with torch.inference_mode():
+            loss = scorer.model(**shown, labels=labels).loss.item()
+        assert score.answer_tokens == len(learned)
+        assert score.nll / len(learned) == pytest.approx(loss, rel=1e-5)
+
+
+def test_the_published_model_computes_the_loss_that_was_trained_of_two_images(trained):
+    model, processor = load_model(trained.out / "model", trained.recipe)
+    index = open_index(
+        make_index(trained.data, trained.image_folder, processor, trained.recipe, beside=trained.out)
+    )
+    place = next(place for place in range(len(index)) if len(index[place].images) == 2)
+    dataset = ConversationDataset(index, trained.image_folder, processor, divide_all=True)
+    batch = Collator(model.config.image_token_id, processor.tokenizer.pad_token_id)([dataset[place]])
+    tiles = batch["tiles"].split(batch["tile_counts"].tolist())
+    inputs = {
+        "input_ids": batch["input_ids"],
+        "attention_mask": batch["attention_mask"],
+        "pixel_values": torch.nn.utils.rnn.pad_sequence(tiles, batch_first=True),
+        "image_sizes": batch["image_sizes"],
+    }
+    with torch.inference_mode():
+        theirs = model(**inputs, labels=batch["labels"]).loss
+        ours = supervised_loss(model, batch)
+    assert torch.allclose(ours, theirs, rtol=1e-6)
+
+
+def test_a_next_stage_takes_its_own_system_prompt_and_generation_ends_at_the_turn(trained):
+    folder = trained.out / "model"
+    assert GenerationConfig.from_pretrained(folder).eos_token_id == [
+        LlavaNextProcessor.from_pretrained(folder).tokenizer.convert_tokens_to_ids("<|im_end|>")
+    ]
+    other = dataclasses.replace(trained.recipe, system="Rispondi in breve.")
+    processor = load_model(folder, other)[1]
+    said = processor.apply_chat_template([{"role": "user", "content": "Ciao"}], add_generation_prompt=True)
+    assert said == (
+        "<|im_start|>system\nRispondi in breve.<|im_end|>\n<|im_start|>user\nCiao<|im_end|>\n"
+        "<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    )
+
+
+def test_a_template_that_fails_is_named_with_its_folder(language_model, backbones, chat, tmp_path):
+    folder = Path(shutil.copytree(language_model, tmp_path / "broken"))
+    for written, message in [("{% for m in %}", "the chat template fails"), (None, "has no chat template")]:
+        path = folder / "chat_template.jinja"
+        path.unlink() if written is None else path.write_text(written)
+        with pytest.raises(ModelFolderError, match=rf"broken: .*{message}.*\(remedy: "):
+            build_model(folder, backbones.vision_tower, chat)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, cycle
 from typing import TYPE_CHECKING, Any
 
+from ndino.formats.chat.published import is_published
 from ndino.formats.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
 
 if TYPE_CHECKING:
@@ -56,8 +57,9 @@ def chat_template(tokenizer: Any, processor: Any = None) -> ChatTemplate | None:
     """
     own = getattr(processor, "chat_template", None)
     if own:
-        # Listing 2 makes the same of a text and of its parts.
-        return ChatTemplate(own, of_processor=own != LLAMA3_CHAT_TEMPLATE)
+        # Ours make the same of a text and of its parts.
+        ours = own == LLAMA3_CHAT_TEMPLATE or is_published(own)
+        return ChatTemplate(own, of_processor=not ours)
     if tokenizer.chat_template:
         return ChatTemplate(tokenizer.chat_template)
     known = tokenizer.get_vocab()

@@ -32,13 +32,13 @@ _DAY = date(2024, 7, 26)  # LLaMA 3.1's template writes it where it cannot know 
 _DIRECTIVES = ("%d", "%b", "%B", "%Y", "%m", "%y", "%a", "%A", "%j", "%H", "%I", "%M", "%S", "%p")
 _THINKING = "enable_thinking"  # the variable of Qwen3's template, and of those made after it
 
+# In Jinja that llama.cpp's engine knows too: it has no dict() to copy a message with all its fields.
 _PLACED = (
     "{% set ndino = namespace(messages=[]) %}"
     "{% for message in messages %}"
-    "{% if message['content'] %}"
-    "{% set made = namespace(text='', placed='') %}"
+    "{% set made = namespace(text='', placed='', begun=false) %}"
     "{% if message['content'] is string %}{% set made.text = message['content'] %}"
-    "{% else %}"
+    "{% elif message['content'] %}"
     "{% for part in message['content'] %}"
     "{% if part['type'] == 'image' %}{% set made.text = made.text + '" + IMAGE_TOKEN + "' %}"
     "{% elif part['type'] == 'text' %}{% set made.text = made.text + part['text'] %}"
@@ -47,16 +47,18 @@ _PLACED = (
     "{% endif %}"
     "{% for piece in made.text.split('" + IMAGE_TOKEN + "') %}"
     "{% if not loop.first %}{% set made.placed = made.placed + '" + IMAGE_TOKEN + "' %}{% endif %}"
-    # Of images alone so far.
-    "{% if made.placed | replace('" + IMAGE_TOKEN + "', '') | trim %}"
+    "{% if made.begun %}"
     "{% set made.placed = made.placed + piece %}"
     "{% else %}"
+    "{% set made.begun = (piece | trim | length) > 0 %}"
     "{% set made.placed = made.placed + ('' if loop.first else '\\n') + piece.lstrip() %}"
     "{% endif %}"
     "{% endfor %}"
-    "{% set ndino.messages = ndino.messages + [dict(message, content=made.placed | trim)] %}"
-    "{% else %}"
+    "{% set made.placed = made.placed | trim %}"
+    "{% if not message['content'] or made.placed == message['content'] %}"
     "{% set ndino.messages = ndino.messages + [message] %}"
+    "{% else %}"
+    "{% set ndino.messages = ndino.messages + [{'role': message['role'], 'content': made.placed}] %}"
     "{% endif %}"
     "{% endfor %}"
     "{% set messages = ndino.messages %}"
