@@ -40,7 +40,7 @@ $(call need,ppl,DATA,make ppl MODEL=runs/demo/mlp-long/model DATA=runs/demo/data
 $(call need,compare,MODELS,make compare MODELS="IT PT+IT" RUN=runs/demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup deepspeed unpatch demo data-demo test test-compat eval ppl compare report bench gpu lint format lock clean image test-bare test-image test-slurm family status stage-weights debian-packages
+.PHONY: help setup deepspeed unpatch demo data-demo test test-chat test-compat eval ppl compare report chat bench gpu lint format lock clean image test-bare test-image test-slurm family status stage-weights debian-packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -110,6 +110,10 @@ test: setup $(TOOLS) debian-packages lint ## check style and types, and run ever
 	@OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
 	  --no-loadscope-reorder --cov --cov-report=html:.cache/coverage
 
+test-chat: DEBIAN := chromium
+test-chat: setup $(TOOLS) debian-packages ## the tests of the chat page, in a browser
+	@OMP_NUM_THREADS=1 $(PY) -m pytest tests/chat
+
 test-compat: setup $(TOOLS) ## check with other versions of transformers: published models load, MADLAD converts correctly
 	@$(PY) -m tests.export.compat
 	@NDINO_TEST_CONVERT=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q tests/data/translation/engines/test_convert_madlad.py
@@ -167,6 +171,9 @@ compare: setup ## scores and paired tests of MODELS="a b" of RUN= (default runs/
 
 report: setup ## write the tables and the web page of RUN= (default runs/demo; DATA="data/cauldron ..." adds Tables 1, 2 and 4)
 	@$(PY) -m ndino report "$(RUN)" $(if $(DATA),--data $(DATA))
+
+chat: setup ## open a page to ask MODELS="a b" about an image (default: two of the demo's; LANGUAGE= DATA= PORT=)
+	@$(PY) -m ndino chat $(MODELS) $(LANG_FLAG) $(call flag,--data,DATA) $(call flag,--port,PORT)
 
 bench: setup $(TOOLS) debian-packages ## run every benchmark and print one table (an hour; ONLY="tile_images guards")
 	@$(PY) -m benchmarks.bench $(if $(ONLY),--only $(ONLY))

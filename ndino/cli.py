@@ -71,6 +71,7 @@ COMMANDS = {
     "report": Command(
         "ndino.results.commands.report", "write a run's tables and its web page", "start it again"
     ),
+    "chat": Command("ndino.chat.command", "open a page to ask models about an image", "start it again"),
     "language": Command(
         "ndino.languages.adding.command", "add a language: write its file, and check it", "start it again"
     ),

@@ -38,6 +38,7 @@ READ: dict[str, list[list[str]]] = {
     "ndino convert": [["model", "out"]],
     "ndino export": [["model", "--to", "gguf"]],
     "ndino evaluate": [["--model", "model"]],
+    "ndino chat": [["model"]],
     "ndino rescore": [["results/eval/A"]],
     "ndino perplexity": [
         ["--model", "model", "--data", "deep.jsonl"],

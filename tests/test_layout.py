@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "serving": {"common", "formats"},
     "llava_next": {"common", "formats", "train", "export", "upstream"},
     "evaluation": {"common", "formats", "languages"},
+    "chat": {"common", "formats", "languages", "evaluation"},
     "results": {"common", "languages", "data"},
     "cluster": {"common", "formats", "data", "train", "llava_next", "evaluation"},
 }

@@ -49,6 +49,7 @@ MISSING: dict[str, list[list[str]]] = {
         ["--model", "X=nowhere"],
         ["--model", "launch", "--data", NO],
     ],
+    "ndino chat": [[NO], ["X=nowhere"], ["launch", "--data", NO]],
     "ndino rescore": [[NO], ["launch", "--data", NO]],
     "ndino perplexity": [
         ["--model", NO, "--data", "answers.jsonl"],
@@ -156,6 +157,7 @@ ON_THE_HUB = [
     "data eurlex owner/nowhere --contact me@example.org --out out",
     "data convert-madlad --model owner/nowhere --out out",
     "evaluate --model owner/nowhere",
+    "chat owner/nowhere",
     "perplexity --model owner/nowhere --data answers.jsonl",
 ]
 RUN_ALL = """
