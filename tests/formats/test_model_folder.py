@@ -7,9 +7,12 @@ import itertools
 import json
 
 import pytest
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from fixtures.chat_templates import chatml_tokenizer, gemma_tokenizer, mistral_tokenizer
 from fixtures.llama3 import llama3_tokenizer
-from fixtures.tiny import tiny_tokenizer
+from fixtures.tiny import byte_level_bpe, tiny_tokenizer
 from ndino.formats.model_folder import (
     PAD_TOKEN,
     make_portable,
@@ -79,6 +82,53 @@ def test_llama_3_s_own_bos_is_switched_off():
     tokenizer = prepare_tokenizer(copy.deepcopy(llama3_tokenizer()))
     assert tokenizer.bos_token_id not in tokenizer("Ciao")["input_ids"]
     assert tokenizer.decode(tokenizer("Perché così?")["input_ids"]) == "Perché così?"
+
+
+@pytest.mark.parametrize("made", [chatml_tokenizer, gemma_tokenizer, mistral_tokenizer])
+def test_a_tokenizer_of_any_kind_adds_no_token_by_itself_also_after_it_was_saved(made, tmp_path):
+    plain = made()("un gatto", add_special_tokens=False)["input_ids"]
+    tokenizer = prepare_tokenizer(made())
+    assert tokenizer("un gatto")["input_ids"] == plain
+    tokenizer.save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    make_tokenizer_portable(settings)
+    path.write_text(json.dumps(settings))
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert again("un gatto")["input_ids"] == plain
+    assert again.decode(plain) == made().decode(plain)
+    assert again.pad_token == tokenizer.pad_token not in (again.eos_token, again.bos_token, again.unk_token)
+
+
+def test_a_pad_token_that_the_chat_template_writes_is_replaced():
+    tokenizer = chatml_tokenizer()
+    assert prepare_tokenizer(tokenizer).pad_token == "<|endoftext|>"
+    tokenizer.eos_token, tokenizer.pad_token = "<|endoftext|>", "<|im_end|>"
+    assert prepare_tokenizer(tokenizer).pad_token == PAD_TOKEN
+
+
+@pytest.mark.parametrize("special", [False, True])
+def test_an_image_token_that_is_there_already_keeps_its_id(special):
+    tokenizer = tiny_tokenizer(base=True)
+    tokenizer.add_tokens([IMAGE_TOKEN], special_tokens=special)
+    held = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+    prepare_tokenizer(tokenizer)
+    assert tokenizer(f"un{IMAGE_TOKEN}gatto")["input_ids"].count(held) == 1
+    assert tokenizer.added_tokens_decoder[held].special
+    assert IMAGE_TOKEN not in tokenizer.decode([held], skip_special_tokens=True)
+
+
+def test_an_image_token_of_the_ordinary_vocabulary_is_one_token_and_special():
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=byte_level_bpe(["un <image> gatto <image>"] * 9, 400, ["</s>"]), eos_token="</s>"
+    )
+    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    backend["model"]["vocab"]["<image>"] = held = len(tokenizer)
+    rebuilt = Tokenizer.from_str(json.dumps(backend))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=rebuilt, eos_token="</s>")
+    prepare_tokenizer(tokenizer)
+    assert tokenizer("un<image>gatto")["input_ids"].count(held) == 1
+    assert tokenizer.added_tokens_decoder[held].special and len(tokenizer) == held + 2
 
 
 def test_a_pad_token_with_a_meaning_of_its_own_is_replaced_and_any_other_is_kept():
