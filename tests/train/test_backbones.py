@@ -26,8 +26,8 @@ from tests.train.conftest import interrupt
 from tests.train.packing.test_attention import pack
 from tests.train.samples import collate, image
 
-# Each architecture with one tower, each tower with one or two. Those with a tokenizer of their own are trained
-# with its chat template.
+# Each architecture with one tower, each tower with one or two. Those with a tokenizer of their own are
+# trained with its chat template.
 PAIRS = [
     ("llama", "siglip"),
     ("qwen3", "siglip2"),

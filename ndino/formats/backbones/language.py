@@ -31,8 +31,8 @@ def parts_of(model: PreTrainedModel, folder: Path) -> LanguageParts:
     """Take a causal language model apart.
 
     Raises:
-        ModelFolderError: its decoder is not what transformers builds for its configuration, or its head is
-            not a linear layer without a bias.
+        ModelFolderError: its decoder is not what transformers builds for its configuration, it has no
+            ``embed_tokens``, or its head is not a linear layer without a bias.
     """
     import torch
     from transformers import MODEL_MAPPING
@@ -41,6 +41,8 @@ def parts_of(model: PreTrainedModel, folder: Path) -> LanguageParts:
     head: Any = model.get_output_embeddings()
     if type(decoder) is not MODEL_MAPPING.get(type(model.config), None):
         problem = f"its decoder is a {type(decoder).__name__}, which its config.json does not lead to"
+    elif decoder.get_input_embeddings() is not getattr(decoder, "embed_tokens", None):
+        problem = "its embeddings are not where LLaVA-NeXT looks for them"
     elif not isinstance(head, torch.nn.Linear) or head.bias is not None:
         problem = "its head is not a linear layer without a bias, the only one that LLaVA-NeXT has"
     else:

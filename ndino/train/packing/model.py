@@ -55,7 +55,7 @@ def use_packing(model: LlavaNextForConditionalGeneration) -> None:
         if packed.shape == alone.shape and same_up_to_rounding(packed, alone):
             break
     else:
-        raise StageError(f"packing: samples in one row see each other in {kind} (remedy: {_REMEDY})")
+        raise StageError(f"packing: {kind} gives other results for samples in one row (remedy: {_REMEDY})")
     layers = DynamicCache(config=model.config.get_text_config()).layers
     if windows != [getattr(layer, "sliding_window", None) for layer in layers]:
         raise StageError(
