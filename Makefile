@@ -13,6 +13,11 @@ PIP   := $(PY) -m pip --disable-pip-version-check --quiet
 READY := .venv/.ready
 TOOLS := .venv/.test-tools
 LLAVA := .venv-llava/.ready
+# Compiled for tests/serving: 190 files of C++, without what makes compiling slow or the result this machine's own.
+LLAMA_CPP         := .cache/llama-cpp
+LLAMA_CPP_VERSION := llama-cpp-python==0.3.36
+LLAMA_CPP_FLAGS   := -DGGML_NATIVE=OFF -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DCMAKE_C_FLAGS_RELEASE=-O2
+LLAMA_CPP_PINS    := $(shell echo '$(LLAMA_CPP_VERSION) $(LLAMA_CPP_FLAGS)' | cksum | tr ' ' -)
 LLAVA_PIP := .venv-llava/bin/python -m pip --disable-pip-version-check --quiet
 # What an environment is made from, by content: an older file from an archive or a copy may hold other pins, and
 # one that changes during an installation is newer than what was installed.
@@ -40,7 +45,7 @@ $(call need,ppl,DATA,make ppl MODEL=runs/demo/mlp-long/model DATA=runs/demo/data
 $(call need,compare,MODELS,make compare MODELS="IT PT+IT" RUN=runs/demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup deepspeed unpatch demo data-demo test test-chat test-compat eval ppl compare report chat bench gpu lint format lock clean image test-bare test-image test-slurm family status stage-weights debian-packages
+.PHONY: help setup deepspeed unpatch demo data-demo test test-chat test-compat test-serving eval ppl compare report chat bench gpu lint format lock clean image test-bare test-image test-slurm family status stage-weights debian-packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -117,6 +122,17 @@ test-chat: setup $(TOOLS) debian-packages ## the tests of the chat page, in a br
 test-compat: setup $(TOOLS) ## check with other versions of transformers: published models load, MADLAD converts correctly
 	@$(PY) -m tests.export.compat
 	@NDINO_TEST_CONVERT=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q tests/data/translation/engines/test_convert_madlad.py
+
+test-serving: setup $(TOOLS) $(LLAMA_CPP)/.ready ## compile llama.cpp, and compare exported models in it with transformers
+	@NDINO_TEST_SERVING=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q -rP tests/serving
+
+$(LLAMA_CPP)/.ready: $(call unless_stamped,$(LLAMA_CPP)/.ready,$(LLAMA_CPP_PINS))
+	@command -v g++ >/dev/null || { echo "make test-serving: no g++ (remedy: apt-get install g++)" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(LLAMA_CPP)
+	@echo "Compiling $(LLAMA_CPP_VERSION) (about 15 minutes of one core) ..."
+	@CMAKE_ARGS='$(LLAMA_CPP_FLAGS)' $(LLAMA_CPP)/bin/python -m pip --disable-pip-version-check --quiet install \
+	  -c constraints.txt --no-binary llama-cpp-python '$(LLAMA_CPP_VERSION)'
+	@echo '$(LLAMA_CPP_PINS)' > $@
 
 image: ## build both images to runs/images/*.sif with Apptainer (TORCH_INDEX=, FLASH_ATTN=, CUDA_ARCHS=80;90)
 	@command -v apptainer >/dev/null || { echo "make image: Apptainer is not here (remedy: module load apptainer)" >&2; exit 1; }

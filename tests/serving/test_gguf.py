@@ -105,7 +105,8 @@ def test_the_mmprojs_tensors(exported, weights):
     expected = {
         "v.class_embd": weights[f"{tower}embeddings.class_embedding"],
         "v.patch_embd.weight": weights[f"{tower}embeddings.patch_embedding.weight"],
-        "v.position_embd.weight": weights[f"{tower}embeddings.position_embedding.weight"],
+        # The class token's, of row 0 in CLIP, comes last: llama.cpp puts that token behind the patches.
+        "v.position_embd.weight": weights[f"{tower}embeddings.position_embedding.weight"][[1, 2, 3, 4, 0]],
         "v.pre_ln.weight": weights[f"{tower}pre_layrnorm.weight"],
         "v.pre_ln.bias": weights[f"{tower}pre_layrnorm.bias"],
         "v.image_newline": weights["model.image_newline"],

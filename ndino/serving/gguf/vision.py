@@ -14,10 +14,11 @@ from ndino.serving.gguf.container import F16, F32, Entry
 from ndino.serving.gguf.weights import Weights
 
 TOWER = "vision_tower."
+_POSITIONS = f"{TOWER}embeddings.position_embedding.weight"
 _WHOLE = {
     f"{TOWER}embeddings.class_embedding": "v.class_embd",
     f"{TOWER}embeddings.patch_embedding.weight": "v.patch_embd.weight",
-    f"{TOWER}embeddings.position_embedding.weight": "v.position_embd.weight",
+    _POSITIONS: "v.position_embd.weight",
     f"{TOWER}pre_layrnorm.weight": "v.pre_ln.weight",
     f"{TOWER}pre_layrnorm.bias": "v.pre_ln.bias",
     "multi_modal_projector.linear_1.weight": "mm.0.weight",
@@ -36,8 +37,6 @@ _LAYER = {
     "mlp.fc1": "ffn_up",
     "mlp.fc2": "ffn_down",
 }
-# Looked up rather than converted: kept in full, as llama.cpp's own converter does.
-_FULL = ("v.position_embd.weight",)
 # Of transformers' hidden_act: clip.cpp's flag for it. Its GELU is the tanh approximation.
 _ACTIVATIONS = {"quick_gelu": False, "gelu": True, "gelu_pytorch_tanh": True}
 
@@ -96,8 +95,10 @@ def vision_entries(config: Any, weights: Weights) -> list[Entry]:
     entries = []
     for source, name in names.items():
         shape = weights.shape(source)
-        full = len(shape) == 1 or name in _FULL
-        entries.append(Entry(name, source, shape, F32 if full else F16, _reader(weights, source)))
+        # Positions are looked up, not multiplied with: in full, as llama.cpp's own converter keeps them.
+        full = len(shape) == 1 or source == _POSITIONS
+        read = _positions(weights) if source == _POSITIONS else _reader(weights, source)
+        entries.append(Entry(name, source, shape, F32 if full else F16, read))
     return entries
 
 
@@ -110,6 +111,13 @@ def feature_layer(config: Any) -> int:
 
 def _reader(weights: Weights, source: str) -> Callable[[], torch.Tensor]:
     return lambda: weights.read(source)
+
+
+def _positions(weights: Weights) -> Callable[[], torch.Tensor]:
+    # CLIP has the class token in front of the patches, llama.cpp behind them since May 2025, and it numbers
+    # positions from the first patch (ggml-org/llama.cpp#25814). With the rows in this order each token gets
+    # the position of its training. tests/serving/test_llama_cpp.py fails when llama.cpp changes that.
+    return lambda: weights.read(_POSITIONS).roll(-1, 0)
 
 
 def _check(config: Any, image_processor: Mapping[str, Any]) -> None:
