@@ -104,6 +104,7 @@ def test_a_batch_that_cannot_be_split_is_refused():
         ({"adapter": Adapter(kind="lora")}, "adapter"),
         ({"optimizer": "adamw_8bit"}, "optimizer: adamw_8bit"),
         ({"packing": True}, "packing"),
+        ({"prompt": "chat"}, "prompt: chat"),
     ],
 )
 def test_what_only_the_native_engine_can_do_is_refused(changes, field):

@@ -9,6 +9,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import GenerationConfig, LlavaNextProcessor
@@ -28,9 +29,11 @@ from ndino.train.build import build_model, load_model
 from ndino.train.dataset import ConversationDataset
 from ndino.train.engine import run_stage
 from ndino.train.loss import supervised_loss
-from ndino.train.rows.building import make_index
+from ndino.train.rows.building import index_key, make_index
+from ndino.train.rows.context import indexes_at_hand
+from ndino.train.rows.cut import cut_rows
 from ndino.train.rows.encoding import encode
-from ndino.train.rows.index import open_index
+from ndino.train.rows.index import RowIndex, open_index
 from ndino.train.stage import Stage
 from tests.train.samples import image
 
@@ -49,7 +52,9 @@ def language_model(backbones, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def chat(recipe):
-    return dataclasses.replace(recipe, prompt="chat", system="Sei un modello.", max_steps=3, save_steps=3)
+    return dataclasses.replace(
+        recipe, prompt="chat", system="Sei un modello.", max_steps=3, save_steps=3, eval_rows=4
+    )
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +92,14 @@ def trained(language_model, backbones, chat, two_images, tmp_path_factory):
     return stage
 
 
+def rows_of(stage: Stage, processor, **changes) -> RowIndex:
+    recipe = dataclasses.replace(stage.recipe, **changes)
+    return open_index(make_index(stage.data, stage.image_folder, processor, recipe, beside=stage.out))
+
+
 def test_processor_and_training_have_the_same_ids_and_tiles_of_no_image_one_and_two(trained, two_images):
     processor = LlavaNextProcessor.from_pretrained(trained.out / "model")
-    index = open_index(
-        make_index(trained.data, trained.image_folder, processor, trained.recipe, beside=trained.out)
-    )
+    index = rows_of(trained, processor)
     dataset = ConversationDataset(index, trained.image_folder, processor, divide_all=True)
     image_id = processor.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     collate = Collator(image_id, processor.tokenizer.pad_token_id)
@@ -185,9 +193,7 @@ def test_perplexity_scores_the_tokens_that_were_trained(trained):
 
 def test_the_published_model_computes_the_loss_that_was_trained_of_two_images(trained):
     model, processor = load_model(trained.out / "model", trained.recipe)
-    index = open_index(
-        make_index(trained.data, trained.image_folder, processor, trained.recipe, beside=trained.out)
-    )
+    index = rows_of(trained, processor)
     place = next(place for place in range(len(index)) if len(index[place].images) == 2)
     dataset = ConversationDataset(index, trained.image_folder, processor, divide_all=True)
     batch = Collator(model.config.image_token_id, processor.tokenizer.pad_token_id)([dataset[place]])
@@ -225,3 +231,52 @@ def test_a_template_that_fails_is_named_with_its_folder(language_model, backbone
         path.unlink() if written is None else path.write_text(written)
         with pytest.raises(ModelFolderError, match=rf"broken: .*{message}.*\(remedy: "):
             build_model(folder, backbones.vision_tower, chat)
+
+
+def test_a_held_out_row_is_asked_after_its_own_prompt_and_says_what_it_should(trained):
+    (sample,) = [json.loads(line) for line in (trained.out / "samples.jsonl").read_text().splitlines()]
+    assert sample["answer"] == "un cerchio." and "<|im_end|>" not in sample["caption"]
+
+
+def test_rows_that_the_length_limit_cuts_are_those_without_the_token_that_ends_the_answer(trained):
+    processor = LlavaNextProcessor.from_pretrained(trained.out / "model")
+    whole = rows_of(trained, processor)
+    limit = int(np.median(whole.lengths))
+    changed = dataclasses.replace(trained, recipe=dataclasses.replace(trained.recipe, max_length=limit))
+    index = rows_of(changed, processor)
+    # The newline behind the end may be cut off without a loss.
+    assert (whole.lengths == limit).any() and (whole.lengths == limit + 1).any()
+    wanted = {
+        int(row) for row, length in zip(whole.row_numbers, whole.lengths, strict=True) if length > limit + 1
+    }
+    assert cut_rows(index, processor.tokenizer, changed) == len(wanted & {*index.row_numbers.tolist()}) > 0
+    assert cut_rows(whole, processor.tokenizer, trained) == 0
+
+
+def test_the_index_depends_on_the_template_and_its_special_tokens_and_llama_3_s_does_not(
+    trained, built, recipe
+):
+    data, images = trained.data, trained.image_folder
+    model = trained.out / "model"
+    keys = []
+    for system in ("Sei un modello.", "Altro."):
+        changed = dataclasses.replace(trained.recipe, system=system)
+        processor = load_model(model, changed)[1]
+        keys.append(index_key(data, images, processor, changed))
+    assert keys[0]["template"] != keys[1]["template"] and keys[0]["recipe"] != keys[1]["recipe"]
+    assert [index.folder.name for index in indexes_at_hand(trained)]
+    other = dataclasses.replace(trained, recipe=changed)
+    assert not [*indexes_at_hand(other)]
+    plain = dataclasses.replace(trained.recipe, prompt="plain", system=None)
+    before = index_key(data, images, processor, plain)
+    processor.tokenizer.eos_token = "<|endoftext|>"
+    assert index_key(data, images, processor, plain)["template"] != before["template"]
+    llama3 = index_key(data, images, built[1], recipe)
+    assert "template" not in llama3
+    assert llama3["recipe"].keys() == {
+        "prompt",
+        "supervision",
+        "plain_ending",
+        "max_length",
+        "grid_pinpoints",
+    }

@@ -170,7 +170,11 @@ class ChatPrompt:
         raise PromptError("the chat template has no control token at the end of an answer")
 
     def _with_end(self, text: str, mark: Span) -> Span:
+        """A mark up to the token that ends the turn, which may be behind it, or in it before a newline."""
         start, end = mark
+        said = text[start:end].rstrip()
+        if said.endswith(self._control_tokens):
+            return start, start + len(said)
         token = next((token for token in self._control_tokens if text.startswith(token, end)), "")
         return start, end + len(token)
 

@@ -10,6 +10,7 @@ from fixtures.chat_templates import (
     GEMMA3,
     LLAMA3,
     MARKED,
+    MARKED_WHOLE,
     MISTRAL,
     QWEN3,
     QWEN25,
@@ -64,6 +65,11 @@ MASKS = {
     ),
     "chatml, its answers marked": (
         lambda: chatml_tokenizer(MARKED),
+        "<|im_start|>user\n<image>\nChi è?<|im_end|>\n<|im_start|>assistant\n⟦Un gatto.<|im_end|>⟧\n"
+        "<|im_start|>user\nSicuro?<|im_end|>\n<|im_start|>assistant\n⟦Sì!<|im_end|>⟧\n",
+    ),
+    "chatml, its turns marked": (
+        lambda: chatml_tokenizer(MARKED_WHOLE),
         "<|im_start|>user\n<image>\nChi è?<|im_end|>\n<|im_start|>assistant\n⟦Un gatto.<|im_end|>⟧\n"
         "<|im_start|>user\nSicuro?<|im_end|>\n<|im_start|>assistant\n⟦Sì!<|im_end|>⟧\n",
     ),
