@@ -41,3 +41,12 @@ def test_rope_scaling_stretches_the_positions(rope, context):
     assert context_of({"text_config": config, "vision_config": {"max_position_embeddings": 77}}) == context
     del config["max_position_embeddings"]
     assert context_of({"model_type": "llama"}) == 2048
+
+
+@pytest.mark.parametrize(
+    ("kind", "context"),
+    [("llama", 2048), ("gemma3_text", 131072), ("mistral", 131072), ("llava_llama", 2048)],
+)
+def test_positions_that_config_json_leaves_out_are_those_of_its_kind(kind, context):
+    assert context_of({"model_type": kind}) == context
+    assert context_of({"model_type": "llava_next", "text_config": {"model_type": kind}}) == context
