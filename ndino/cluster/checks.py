@@ -162,8 +162,8 @@ def _upstream(stage: Stage, allocation: Allocation) -> Lines:
 def _folders(stage: Stage, allocation: Allocation, engine: str) -> Lines:
     remedies = {
         "model": "train its parent stage first, or set FROM=",
-        "language_model": "LANGUAGE_MODEL= names a LLaMA folder; make stage-weights fetches one",
-        "vision_tower": "VISION_TOWER= names a CLIP folder; make stage-weights fetches one",
+        "language_model": "LANGUAGE_MODEL= names a language model's folder; make stage-weights fetches one",
+        "vision_tower": "VISION_TOWER= names a vision tower's folder; make stage-weights fetches one",
     }
     for role, folder in stage.start.items():
         if not folder.is_dir():

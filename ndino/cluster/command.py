@@ -178,9 +178,13 @@ def _add_paths(command: CommandParser) -> None:
     add("--runs", type=Path, required=True, metavar="FOLDER", help="folder of the family's runs")
     add("--engine", choices=("native", "llava-next"), required=True, help="the trainer")
     add(
-        "--language-model", type=Path, required=True, metavar="FOLDER", help="the LLaMA 3 model to start from"
+        "--language-model",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="the language model to start from",
     )
-    add("--vision-tower", type=Path, required=True, metavar="FOLDER", help="the CLIP model to start from")
+    add("--vision-tower", type=Path, required=True, metavar="FOLDER", help="the vision tower to start from")
     add("--overrides", type=Path, metavar="FILE", help="YAML {recipe: {field: value}} that changes recipes")
 
 
