@@ -1,41 +1,41 @@
-"""Pre-train tiny backbones, in place of LLaMA 3 and CLIP: a tokenizer, a language model, a vision tower.
+"""Pre-train tiny backbones, by default in place of LLaMA 3 and CLIP: tokenizer, language model, vision tower.
 
-The tokenizer is a byte-level BPE with LLaMA 3's pattern and special tokens. The language model is trained on
-English captions only, because LLaMA 3, too, has seen little of other languages. The tower is trained to
-classify the shape and the colour of each patch, at the layer that LLaVA reads. All random draws are seeded.
+The language model is trained on English captions only, because LLaMA 3, too, has seen little of other
+languages. The tower is trained to classify the shape and the colour of each patch, at the layer that LLaVA
+reads. All random draws are seeded.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
-from tokenizers.models import BPE
-from tokenizers.trainers import BpeTrainer
 from torch.nn.functional import cross_entropy
 from tqdm import trange
 from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_CAUSAL_LM_MAPPING,
     CLIPVisionConfig,
     CLIPVisionModel,
-    LlamaConfig,
-    LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    SiglipVisionConfig,
+    SiglipVisionModel,
 )
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
+from miniature.architectures.language_models import LANGUAGE_KINDS, train_tokenizer
 from miniature.worlds.scenes import SIDE, Scene, random_scene
 from ndino.common.files import follow_umask
 from ndino.common.transformers_types import special_tokens
 from ndino.formats.llava_json import read_conversations
-from ndino.formats.prompts import BEGIN_OF_TEXT, END_OF_TEXT, IMAGE_TOKEN, MARKERS
+from ndino.formats.prompts import IMAGE_TOKEN
 from ndino.languages.lexicon import COLOURS, SHAPES, lexicon
 
-VOCABULARY = 2048
 LANGUAGE_STEPS, TOWER_STEPS = 300, 1600
 TILE = 56  # pixels
 PATCH = 28  # pixels
@@ -50,11 +50,30 @@ VISION: dict[str, Any] = dict(
     hidden_size=64, intermediate_size=128, num_hidden_layers=3, num_attention_heads=2
 )
 
-# LLaMA 3's regular expression for splitting text before byte pairs are merged.
-PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+
+@dataclass(frozen=True)
+class TowerKind:
+    """A kind of vision tower.
+
+    Attributes:
+        config, model: its classes in transformers.
+        class_tokens: how many tokens it has before those of the patches.
+        normalisation: settings of its image processor, where they are not CLIP's.
+    """
+
+    config: Any
+    model: Any
+    class_tokens: int
+    normalisation: Mapping[str, Any]
+
+
+TOWER_KINDS = {
+    "clip": TowerKind(CLIPVisionConfig, CLIPVisionModel, 1, {}),
+    # SigLIP 2 of fixed resolution has SigLIP's architecture.
+    "siglip2": TowerKind(
+        SiglipVisionConfig, SiglipVisionModel, 0, {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    ),
+}
 
 OnStep = Callable[[int, int], None]
 
@@ -72,58 +91,48 @@ def texts_in(files: Iterable[Path]) -> Iterator[str]:
                 yield turn.text.replace(IMAGE_TOKEN, "")
 
 
-def make_tokenizer(texts: Iterator[str], folder: Path) -> PreTrainedTokenizerFast:
-    """Train the tokenizer on ``texts`` and save it to ``folder``."""
-    backend = Tokenizer(BPE())
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(PATTERN), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    backend.decoder = decoders.ByteLevel()
-    trainer = BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=list(MARKERS),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    # Repeated so that BPE merges the role names of the headers, which are single tokens in LLaMA 3. Only
-    # "user" becomes one: "assistant" is learned with the space before it.
-    backend.train_from_iterator([*texts, *["user assistant\n\n"] * 100], trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        bos_token=BEGIN_OF_TEXT,
-        eos_token=END_OF_TEXT,
-        clean_up_tokenization_spaces=False,
-    )
+def make_tokenizer(texts: Iterator[str], folder: Path, kind: str = "llama") -> PreTrainedTokenizerFast:
+    """Train the tokenizer of a kind of language model on ``texts`` and save it to ``folder``."""
+    tokenizer = train_tokenizer(texts, LANGUAGE_KINDS[kind])
     tokenizer.save_pretrained(folder)
     return tokenizer
 
 
 def pretrain_language_model(
-    tokenizer: PreTrainedTokenizerFast, folder: Path, *, seed: int, steps: int, on_step: OnStep | None = None
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    *,
+    seed: int,
+    steps: int,
+    on_step: OnStep | None = None,
+    kind: str = "llama",
 ) -> None:
-    """Pre-train a tiny LLaMA on English captions and save it to ``folder``."""
+    """Pre-train a tiny language model on English captions and save it to ``folder``.
+
+    Args:
+        kind: one of `LANGUAGE_KINDS`; the tokenizer is of the same.
+    """
     torch.manual_seed(seed)
     rng = random.Random(f"{seed} language model")
     english = lexicon("en")
-    special = special_tokens(tokenizer)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=-(-len(tokenizer) // 64) * 64,
-            bos_token_id=special.bos_token_id,
-            eos_token_id=special.eos_token_id,
-            max_position_embeddings=512,
-            tie_word_embeddings=False,
-            # LLaMA's default 0.02 suits a hidden size of 4096; at 64 the loss stays on a plateau for minutes.
-            initializer_range=TEXT["hidden_size"] ** -0.5,
-            **TEXT,
-        )
+    special, made = special_tokens(tokenizer), LANGUAGE_KINDS[kind]
+    kind_of_config: Any = CONFIG_MAPPING[made.model_type]
+    config = kind_of_config(
+        vocab_size=-(-len(tokenizer) // 64) * 64,
+        bos_token_id=special.bos_token_id,
+        eos_token_id=special.eos_token_id,
+        max_position_embeddings=512,
+        # LLaMA's default 0.02 suits a hidden size of 4096; at 64 the loss stays on a plateau for minutes.
+        initializer_range=TEXT["hidden_size"] ** -0.5,
+        **made.settings,
+        **TEXT,
     )
+    kind_of_model: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    model = kind_of_model(config)
 
     def batch() -> torch.Tensor:
-        texts = [f"{BEGIN_OF_TEXT}{random_scene(rng).caption(english)}{END_OF_TEXT}" for _ in range(16)]
+        captions = (random_scene(rng).caption(english) for _ in range(16))
+        texts = [f"{made.begin or ''}{caption}{made.end}" for caption in captions]
         rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
         width = max(map(len, rows))
         return torch.tensor([row + [-100] * (width - len(row)) for row in rows])
@@ -137,15 +146,25 @@ def pretrain_language_model(
     follow_umask(folder)
 
 
-def pretrain_tower(folder: Path, *, seed: int, steps: int, on_step: OnStep | None = None) -> None:
-    """Train a tiny CLIP tower to classify each patch's shape and colour, and save it to ``folder``."""
+def pretrain_tower(
+    folder: Path, *, seed: int, steps: int, on_step: OnStep | None = None, kind: str = "clip"
+) -> None:
+    """Train a tiny tower to classify each patch's shape and colour, and save it to ``folder``.
+
+    Args:
+        kind: one of `TOWER_KINDS`.
+    """
     torch.manual_seed(seed)
     rng = random.Random(f"{seed} tower")
-    config = CLIPVisionConfig(image_size=TILE, patch_size=PATCH, **VISION)
-    tower = CLIPVisionModel(config)
+    of_kind = TOWER_KINDS[kind]
+    config = of_kind.config(image_size=TILE, patch_size=PATCH, **VISION)
+    tower = of_kind.model(config)
     heads = torch.nn.Linear(config.hidden_size, len(SHAPES) + 1 + len(COLOURS) + 1)
     processor = LlavaNextImageProcessorPil(
-        size={"shortest_edge": TILE}, crop_size={"height": TILE, "width": TILE}, image_grid_pinpoints=GRID
+        size={"shortest_edge": TILE},
+        crop_size={"height": TILE, "width": TILE},
+        image_grid_pinpoints=GRID,
+        **of_kind.normalisation,
     )
 
     def loss() -> torch.Tensor:
@@ -153,7 +172,8 @@ def pretrain_tower(folder: Path, *, seed: int, steps: int, on_step: OnStep | Non
         pixels = processor([scene.draw(rng) for scene in scenes], return_tensors="np")["pixel_values"]
         pixels = torch.from_numpy(np.asarray(pixels, dtype=np.float32)).flatten(0, 1)
         labels = torch.tensor([label for scene in scenes for label in patch_labels(scene)])
-        patches = tower(pixels, output_hidden_states=True).hidden_states[FEATURE_LAYER][:, 1:]
+        patches = tower(pixels, output_hidden_states=True).hidden_states[FEATURE_LAYER]
+        patches = patches[:, of_kind.class_tokens :]
         shapes, colours = heads(patches).split([len(SHAPES) + 1, len(COLOURS) + 1], dim=-1)
         return cross_entropy(shapes.flatten(0, 1), labels[:, 0]) + cross_entropy(
             colours.flatten(0, 1), labels[:, 1]

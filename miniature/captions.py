@@ -22,7 +22,7 @@ from ndino.evaluation.provenance import answers_depend_on
 from ndino.evaluation.shuffle import shuffle_map
 from ndino.evaluation.store import ResultsStore
 from ndino.formats.hub_folders import content_key, load_folder
-from ndino.formats.prompts import BEGIN_OF_TEXT, END_OF_TEXT, IMAGE_TOKEN
+from ndino.formats.prompts import IMAGE_TOKEN, plain_markers
 
 TASK = "captions"
 VERSION = 1.0
@@ -79,12 +79,13 @@ def _generate(
     # Images of different sizes become different numbers of tokens. With padding on the left, every prompt
     # ends at the same position, where the answers start.
     processor.tokenizer.padding_side = "left"
+    begin, end = plain_markers(processor.tokenizer)
     answers: list[str] = []
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
         inputs = processor(
             images=batch,
-            text=[BEGIN_OF_TEXT + IMAGE_TOKEN] * len(batch),
+            text=[(begin or "") + IMAGE_TOKEN] * len(batch),
             return_tensors="pt",
             padding=True,
             add_special_tokens=False,
@@ -95,7 +96,7 @@ def _generate(
                 **inputs,
                 max_new_tokens=MAX_NEW_TOKENS,
                 do_sample=False,
-                eos_token_id=processor.tokenizer.convert_tokens_to_ids(END_OF_TEXT),
+                eos_token_id=processor.tokenizer.convert_tokens_to_ids(end),
                 pad_token_id=processor.tokenizer.pad_token_id,
             )
         answers += processor.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)

@@ -4,6 +4,7 @@
     python -m miniature.demo --fast             the same steps with very little training: tests the pipeline
     python -m miniature.demo --world stamps     real images: Tux Paint's stamps with their captions
     python -m miniature.demo --lang es          the whole demo in Spanish
+    python -m miniature.demo --backbone qwen3 --tower siglip2    other kinds of backbones
     python -m miniature.demo --engine llava-next    train with the pinned upstream trainer, and convert
 
 The demo makes the world and the backbones, and trains the model family as eight shared runs with the recipes
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from miniature.architectures import BACKBONES, TOWERS
 from miniature.jobs import Job, JobError, JobOutcome, run_jobs
 from miniature.steps import (
     RECIPES,
@@ -47,21 +49,13 @@ from ndino.languages.lexicon import lexicon, stamp_words
 
 WORKERS = 2
 LANGUAGE = "it"
+BACKBONE, TOWER = BACKBONES[0], TOWERS[0]
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     console = Console()
-    name = "-".join(
-        [
-            "demo",
-            *([] if options.engine == "native" else [options.engine]),
-            *([] if options.world == "drawn" else [options.world]),
-            *([] if options.lang == LANGUAGE else [options.lang]),
-            *(["fast"] if options.fast else []),
-        ]
-    )
-    out = (options.out or Path("runs") / name).resolve()
+    out = (options.out or Path("runs") / folder_name(options)).resolve()
     out.mkdir(parents=True, exist_ok=True)
     # The workers' libraries read these variables when they are imported.
     os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
@@ -73,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         busy = f"another demo is writing to {out} (remedy: wait for it, or choose another --out)"
         with exclusive_lock(out / ".lock", busy):
-            _check_settings(out, options)
+            check_settings(out, options)
             _check_words(options)
             if options.engine == "llava-next":
                 _check_upstream()
@@ -89,6 +83,8 @@ def main(arguments: list[str] | None = None) -> int:
                 seed=options.seed,
                 fast=options.fast,
                 engine=options.engine,
+                backbone=options.backbone,
+                tower=options.tower,
             )
             console.print(f"{len(jobs)} steps into {out}; their output is in {log}")
             outcome = run_jobs(jobs, workers=WORKERS, console=console, log=log)
@@ -111,6 +107,21 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def folder_name(options: argparse.Namespace) -> str:
+    """The folder in runs/ of a demo with these options, which names all that is not usual."""
+    return "-".join(
+        [
+            "demo",
+            *([] if options.engine == "native" else [options.engine]),
+            *([] if options.world == "drawn" else [options.world]),
+            *([] if options.lang == LANGUAGE else [options.lang]),
+            *([] if options.backbone == BACKBONE else [options.backbone]),
+            *([] if options.tower == TOWER else [options.tower]),
+            *(["fast"] if options.fast else []),
+        ]
+    )
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
@@ -126,9 +137,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seed", type=int, default=42, help="of world, backbones and training (default: 42)")
     made.add_argument("--engine", choices=("native", "llava-next"), default="native", help="default: native")
     made.add_argument(
+        "--backbone", choices=BACKBONES, default=BACKBONE, help="language model; default: llama"
+    )
+    made.add_argument("--tower", choices=TOWERS, default=TOWER, help="default: clip")
+    made.add_argument(
         "--out",
         type=Path,
-        help="default: runs/demo, with engine, world, language and -fast where they are not usual",
+        help="default: runs/demo, with all that is not usual: engine, world, language, backbones, -fast",
     )
     return made
 
@@ -142,16 +157,18 @@ def plan(
     fast: bool,
     lang: str = LANGUAGE,
     engine: str = "native",
+    backbone: str = BACKBONE,
+    tower: str = TOWER,
 ) -> list[Job]:
     """List every step with the steps it needs, parents before children."""
     data, backbones, benchmarks = out / "data", out / "backbones", out / "data" / "benchmarks"
     jobs = [
         Job("world", make_world, (data, world, lang, seed, fast)),
-        Job("vision tower", make_tower, (backbones / "vision-tower", seed, fast)),
+        Job("vision tower", make_tower, (backbones / "vision-tower", seed, fast, tower)),
         Job(
             "language model",
             make_language_model,
-            (backbones / "language-model", (data,), seed, fast),
+            (backbones / "language-model", (data,), seed, fast, backbone),
             ("world",),
         ),
     ]
@@ -160,7 +177,7 @@ def plan(
         parent, run, stage = run_name(chain[:-1]), run_name(chain), chain[-1]
         start = trained_in(out / parent, engine) if parent else backbones_in(backbones)
         rows = (data / f"{stage}.jsonl", data / "images")
-        arguments = (stage, *rows, out / run, start, seed, fast, engine)
+        arguments = (stage, *rows, out / run, start, seed, fast, engine, backbone != BACKBONE)
         jobs.append(Job(run, train, arguments, (parent,) if parent else ready))
     trained = tuple(run_name(chain) for chain in family.stages())
     models = model_folders(family, out)
@@ -187,7 +204,16 @@ def model_folders(family: Family, out: Path) -> dict[str, Path]:
     return {name: out / run_name(chain) / "model" for name, chain in family.models.items()}
 
 
-def _check_settings(out: Path, options: argparse.Namespace) -> None:
+def check_settings(out: Path, options: argparse.Namespace) -> None:
+    """Check that ``out`` holds no demo with other options.
+
+    Raises:
+        DemoError: it does; or the upstream trainer does not take these backbones.
+    """
+    if options.engine == "llava-next" and (options.backbone, options.tower) != (BACKBONE, TOWER):
+        raise DemoError(
+            "ENGINE=llava-next trains LLaMA with CLIP alone (remedy: leave out BACKBONE and TOWER, or ENGINE)"
+        )
     wanted = {
         "world": options.world,
         "lang": options.lang,
@@ -196,11 +222,27 @@ def _check_settings(out: Path, options: argparse.Namespace) -> None:
     }
     path = out / "data" / "world.json"
     # Earlier versions made Italian worlds and did not say so.
-    held = {"lang": "it"} | json.loads(path.read_text(encoding="utf-8")) if path.exists() else wanted
+    held = {"lang": "it"} | json.loads(path.read_text(encoding="utf-8")) if path.exists() else dict(wanted)
+    wanted |= {"backbone": options.backbone, "tower": options.tower}
+    held |= {"backbone": options.backbone, "tower": options.tower} | _made_backbones(out)
     if held != wanted:
         raise DemoError(
             f"{out} holds a demo with {held}, not {wanted} (remedy: remove it or choose another --out)"
         )
+
+
+def _made_backbones(out: Path) -> dict[str, str]:
+    """The kinds of the backbones that a demo has made in ``out``."""
+    made = {}
+    for role, folder, kinds in (
+        ("backbone", "language-model", BACKBONES),
+        ("tower", "vision-tower", TOWERS),
+    ):
+        path = out / "backbones" / folder / "config.json"
+        if path.exists():
+            held = json.loads(path.read_text(encoding="utf-8"))["model_type"]
+            made[role] = next(kind for kind in kinds if held.startswith(kind.rstrip("2")))
+    return made
 
 
 def _check_words(options: argparse.Namespace) -> None:

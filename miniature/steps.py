@@ -42,24 +42,27 @@ def make_world(report: Report, data: Path, world: str, lang: str, seed: int, fas
     write_json(data / "world.json", {"world": world, "lang": lang, "seed": seed, "fast": fast})
 
 
-def make_tower(report: Report, folder: Path, seed: int, fast: bool) -> None:
+def make_tower(report: Report, folder: Path, seed: int, fast: bool, kind: str = "clip") -> None:
     from miniature.backbones import TOWER_STEPS, pretrain_tower
 
     if folder.exists():
         return
     with atomic_folder(folder) as made:
-        pretrain_tower(made, seed=seed, steps=FAST_STEPS if fast else TOWER_STEPS, on_step=report)
+        steps = FAST_STEPS if fast else TOWER_STEPS
+        pretrain_tower(made, seed=seed, steps=steps, on_step=report, kind=kind)
 
 
-def make_language_model(report: Report, folder: Path, data: Sequence[Path], seed: int, fast: bool) -> None:
+def make_language_model(
+    report: Report, folder: Path, data: Sequence[Path], seed: int, fast: bool, kind: str = "llama"
+) -> None:
     from miniature.backbones import LANGUAGE_STEPS, make_tokenizer, pretrain_language_model, texts_of
 
     if folder.exists():
         return
     steps = FAST_STEPS if fast else LANGUAGE_STEPS
     with atomic_folder(folder) as made:
-        tokenizer = make_tokenizer(chain.from_iterable(map(texts_of, data)), made)
-        pretrain_language_model(tokenizer, made, seed=seed, steps=steps, on_step=report)
+        tokenizer = make_tokenizer(chain.from_iterable(map(texts_of, data)), made, kind)
+        pretrain_language_model(tokenizer, made, seed=seed, steps=steps, on_step=report, kind=kind)
 
 
 def backbones_in(folder: Path) -> dict[str, Path]:
@@ -82,10 +85,12 @@ def train(
     seed: int,
     fast: bool,
     engine: str,
+    chat: bool = False,
 ) -> None:
     """Train a stage of the family on the rows of ``data``.
 
-    ``start`` is what it starts from: `backbones_in` or `trained_in` a folder.
+    ``start`` is what it starts from: `backbones_in` or `trained_in` a folder. With ``chat`` questions are
+    asked in the tokenizer's own chat template, where the recipe says LLaMA 3's.
     """
     from transformers.utils import logging
 
@@ -101,6 +106,8 @@ def train(
     # Upstream's trainer cannot pack.
     packing = engine == "native"
     recipe = replace(load_recipe(RECIPES / f"{stage}.yaml", OVERRIDES), seed=seed, packing=packing)
+    if chat and recipe.prompt == "llama3":
+        recipe = replace(recipe, prompt="chat")
     if fast:
         recipe = replace(recipe, max_steps=FAST_STEPS, save_steps=FAST_STEPS // 2)
     planned = Stage(recipe, data=data, image_folder=images, out=out, **start)
