@@ -10,30 +10,58 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ndino.common.errors import reason_of
 from ndino.formats.model_kinds import read_json_object
+from ndino.formats.prompts import LLAMA3_CHAT_TEMPLATE
 from ndino.serving.errors import ExportError
 
 # llama.cpp renders a template with a marker in place of each image, `<__media__>` or with letters before the
-# last two underscores, as text that the user's own follows at once. As in ndino/formats/prompts.py:
-# place_image, a message's only image goes to its front, with a line of its own.
-_PRELUDE = (
-    "{%- set made = namespace(messages=[]) -%}"
+# last two underscores, as text that the user's own follows at once. As in training, images before all text
+# get a line each.
+_BEGINNING = (
+    "{%- set shown = namespace(messages=[]) -%}"
     "{%- for message in messages -%}"
-    "{%- set said = namespace(text='') -%}"
+    "{%- set said = namespace(text='', placed='', begun=false) -%}"
     "{%- if message['content'] is string -%}{%- set said.text = message['content'] -%}"
-    "{%- else -%}"
+    "{%- elif message['content'] -%}"
     "{%- for part in message['content'] if part['text'] -%}"
-    "{%- set said.text = said.text + ('\\n' if said.text else '') + part['text'] -%}"
+    "{%- set said.text = said.text + part['text'] -%}"
     "{%- endfor -%}"
     "{%- endif -%}"
+)
+# As in ndino/formats/prompts.py: place_image, a message's only image goes to its front.
+_TO_THE_FRONT = (
     "{%- set pieces = said.text.split('<__media') -%}"
     "{%- if pieces | length == 2 -%}"
     "{%- set letters = pieces[1].split('__>')[0] -%}"
     "{%- set rest = pieces[0] + pieces[1][(letters | length) + 3:] -%}"
-    "{%- set said.text = ('<__media' + letters + '__>\\n' + rest | trim) | trim -%}"
+    "{%- set said.text = '<__media' + letters + '__>' + rest -%}"
     "{%- endif -%}"
-    "{%- set made.messages = made.messages + [{'role': message['role'], 'content': said.text}] -%}"
+)
+_PLACED = (
+    "{%- for piece in said.text.split('<__media') -%}"
+    "{%- if loop.first -%}"
+    "{%- set said.placed = piece -%}"
+    "{%- set said.begun = (piece | trim | length) > 0 -%}"
+    "{%- else -%}"
+    "{%- set letters = piece.split('__>')[0] -%}"
+    "{%- set rest = piece[(letters | length) + 3:] -%}"
+    "{%- set rest = rest if said.begun else '\\n' + rest.lstrip() -%}"
+    "{%- set said.placed = said.placed + '<__media' + letters + '__>' + rest -%}"
+    "{%- set said.begun = said.begun or (rest | trim | length) > 0 -%}"
+    "{%- endif -%}"
     "{%- endfor -%}"
-    "{%- set messages = made.messages -%}"
+    "{%- if said.placed == message['content'] -%}"
+    "{%- set shown.messages = shown.messages + [message] -%}"
+    "{%- else -%}"
+    "{%- set said.placed = said.placed | trim -%}"
+    "{%- set shown.messages = shown.messages + [{'role': message['role'], 'content': said.placed}] -%}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- set messages = shown.messages -%}"
+)
+# Ollama puts `[img-0]` in front of the text; in training the image has a line of its own.
+_CONTENT = (
+    '{{ if and (gt (len .Content) 7) (eq (slice .Content 0 5) "[img-") }}'
+    "{{ slice .Content 0 7 }}\n{{ slice .Content 7 }}{{ else }}{{ .Content }}{{ end }}"
 )
 # Texts that a template copies to where the user's and the model's go.
 _ASKED, _ANSWERED, _ASKED_AGAIN = "«ASKED»", "«ANSWERED»", "«ASKED AGAIN»"
@@ -58,7 +86,8 @@ def chat_template(folder: Path) -> str:
 
 def for_llama_cpp(template: str) -> str:
     """The published template for llama.cpp: its marker of an image goes where training had the image."""
-    return _PRELUDE + template
+    front = _TO_THE_FRONT if template == LLAMA3_CHAT_TEMPLATE else ""
+    return _BEGINNING + front + _PLACED + template
 
 
 def render(
@@ -95,23 +124,30 @@ def modelfile(template: str, special: Mapping[str, str], files: Sequence[str], *
     Raises:
         ExportError: the template fails, or does not copy a message's text.
     """
-    asked, answered, again = (
+    turns = [
         {"role": "user", "content": _ASKED},
         {"role": "assistant", "content": _ANSWERED},
         {"role": "user", "content": _ASKED_AGAIN},
-    )
-    first = render(template, [asked], special, answering=True)
-    whole = render(template, [asked, answered, again], special, answering=True)
-    before, found, middle = first.partition(_ASKED)
-    end, found_again, _ = whole.partition(_ANSWERED)[2].partition(before.removeprefix(special["bos_token"]))
-    if not found or not found_again:
+    ]
+    first, found, closed = render(template, turns[:1], special, answering=False).partition(_ASKED)
+    answering = render(template, turns[:1], special, answering=True).partition(_ASKED)[2]
+    whole = render(template, turns, special, answering=True)
+    end = render(template, turns[:2], special, answering=False).partition(_ANSWERED)[2]
+    opened, found_again, _ = whole.partition(_ANSWERED + end)[2].partition(_ASKED_AGAIN)
+    begin = first.removeprefix(special["bos_token"])  # Ollama adds it
+    if not (found and found_again and answering.startswith(closed) and begin.endswith(opened)):
         raise ExportError(
-            "the chat template does not copy a message's text (remedy: correct the model's "
+            "the chat template does not write one message after the other (remedy: correct the model's "
             "chat_template.jinja)"
         )
-    # Ollama adds BOS itself.
-    before = before.removeprefix(special["bos_token"])
-    lines = [f"FROM ./{name}" for name in files]
-    lines += [f'TEMPLATE """{before}{{{{ .Prompt }}}}{middle}{{{{ .Response }}}}{end}"""']
-    lines += [f'PARAMETER stop "{end.strip()}"'] if end.strip() else []
+    # What begins a conversation, such as a system message, is written once, `opened` before every question.
+    header = answering.removeprefix(closed)
+    template = (
+        f"{begin.removesuffix(opened)}{{{{ range .Messages }}}}"
+        f'{{{{ if eq .Role "user" }}}}{opened}{_CONTENT}{closed}'
+        f'{{{{ else if eq .Role "assistant" }}}}{header}{{{{ .Content }}}}{end}{{{{ end }}}}'
+        f"{{{{ end }}}}{header}"
+    )
+    lines = [*(f"FROM ./{name}" for name in files), f'TEMPLATE """{template}"""']
+    lines += [f'PARAMETER stop "{special["eos_token"]}"'] if special["eos_token"] else []
     return "\n".join([*lines, "PARAMETER temperature 0", f"PARAMETER num_ctx {context}", ""])
