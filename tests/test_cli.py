@@ -217,6 +217,10 @@ REAL: dict[str, tuple[Callable[[pytest.FixtureRequest], None], str]] = {
         for_export,
         "runs/demo/mlp-pt-it/model-gguf-f16/mmproj-f16.gguf",
     ),
+    "ndino export runs/demo/mlp-pt-it/model --to vllm": (
+        for_export,
+        "runs/demo/mlp-pt-it/model-vllm/config.json",
+    ),
     "ndino tasks es --out tasks_es": (nothing, "tasks_es/ndino_es.yaml"),
     "ndino rescore runs/eval/it --data data/benchmarks": (for_rescore, "runs/eval/it/results.json"),
     "ndino perplexity --model runs/demo/mlp-long/model --data answers.jsonl --images images": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser, need_folder
 from ndino.formats.model_kinds import ADAPTER, LANGUAGE_MODEL, PUBLISHED, TOWER, UPSTREAM, require_kind
 
@@ -15,10 +16,14 @@ gguf: for llama.cpp and Ollama. FOLDER receives the language model and the visio
 one file each, and a Modelfile for Ollama. --type is the precision of the language model's matrices: f16, q8_0
 (8 bits) or q4_k_m (about 4.5 bits; it needs the package llama-cpp-python). Rerun to resume: files that are
 whole are kept.
+
+vllm: for vLLM. MODEL is checked, and what vLLM would refuse or misread, such as names of weights, is mended
+in FOLDER, which shares all other files with MODEL. Where there is nothing to mend, nothing is written.
 """
 EXAMPLES = (
     "ndino export runs/demo/mlp-pt-it/model --to gguf",
     "ndino export runs/paper/mlp-pt-it/model --to gguf --type q8_0 --out exports/it-q8_0",
+    "ndino export runs/demo/mlp-pt-it/model --to vllm",
 )
 TYPES = ("f16", "q8_0", "q4_k_m")
 _WHOLE = "give a folder that ndino train or ndino convert wrote"
@@ -34,17 +39,29 @@ _REMEDIES = {
 def add_arguments(parser: CommandParser) -> None:
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="folder of a trained model in Hugging Face format")
-    add("--to", required=True, choices=["gguf"], help="format of the export")
-    add("--type", choices=TYPES, default="f16", help="precision of the language model (default: %(default)s)")
-    add("--out", type=Path, metavar="FOLDER", help="folder of the result (default: MODEL-gguf-TYPE)")
+    add("--to", required=True, choices=["gguf", "vllm"], help="format of the export")
+    add("--type", choices=TYPES, help=f"for gguf: precision of the language model (default: {TYPES[0]})")
+    add(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of the result (default: MODEL-gguf-TYPE or MODEL-vllm)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     need_folder(args.model, "name the folder of a trained model")
     require_kind(args.model, PUBLISHED, _REMEDIES)
 
+    if args.to == "vllm":
+        if args.type is not None:
+            raise UsageError("--type: vLLM takes the weights as they are (remedy: leave it out)")
+        from ndino.serving.vllm.export import export as export_for_vllm
+
+        print("\n".join(export_for_vllm(args.model, args.out).lines()))
+        return 0
     from ndino.serving.gguf.export import export
 
-    made = export(args.model, args.out, args.type)
+    made = export(args.model, args.out, args.type or TYPES[0])
     print("\n".join(made.lines()))
     return 0
