@@ -16,11 +16,15 @@ from transformers import (
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
 from fixtures.tiny import CORPUS, byte_level_bpe
-from miniature.backbones import PATTERN
 from ndino.formats import model_folder
 from ndino.formats.prompts import BEGIN_OF_TEXT, END_OF_TURN, IMAGE_TOKEN, MARKERS
 
 SIDE, PATCH = 56, 14
+# LLaMA 3's regular expression for splitting text.
+PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 GRIDS = [[56, 112], [112, 56], [112, 112], [56, 168], [168, 56]]  # height and width
 LLAMA31 = dict(
     rope_type="llama3",
