@@ -180,11 +180,13 @@ def make_rope_portable(text: dict[str, Any]) -> None:
     # transformers 5 nests rope_theta in rope_parameters. 4.x does not look there, and silently uses 10,000
     # instead of LLaMA 3's 500,000.
     rope = dict(text.pop("rope_parameters", None) or {})
-    if "full_attention" in rope:
-        # Gemma 3 has other frequencies in the layers with a sliding window.
+    if rope.keys() == {"full_attention", "sliding_attention"}:
+        # Gemma 3: layers with a sliding window have a frequency of their own.
         text["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
         rope = dict(rope["full_attention"])
-    if rope:
+    if "rope_theta" not in rope:
+        text |= {"rope_parameters": rope} if rope else {}  # of a layout that 4.x never had
+    else:
         text["rope_theta"] = rope.pop("rope_theta")
         text["rope_scaling"] = None if rope["rope_type"] == "default" else rope
 

@@ -8,7 +8,7 @@ import json
 
 import pytest
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, Gemma3TextConfig, PreTrainedTokenizerFast
 
 from fixtures.chat_templates import chatml_tokenizer, gemma_tokenizer, mistral_tokenizer
 from fixtures.llama3 import llama3_tokenizer
@@ -166,6 +166,17 @@ def test_rope_settings_of_transformers_5_become_those_of_4():
     old = {"rope_theta": 500_000.0}
     make_rope_portable(old)
     assert old == {"rope_theta": 500_000.0}
+
+
+@pytest.mark.parametrize("scaling", [None, {"rope_type": "linear", "factor": 8.0}])
+def test_rope_settings_of_two_kinds_of_layers_are_read_back(scaling):
+    """Gemma 3's, in the names of transformers 4."""
+    config = Gemma3TextConfig(rope_theta=2e6, rope_local_base_freq=5e3, rope_scaling=scaling)
+    text = config.to_dict()
+    make_rope_portable(text)
+    assert "rope_parameters" not in text
+    assert (text["rope_theta"], text["rope_local_base_freq"], text["rope_scaling"]) == (2e6, 5e3, scaling)
+    assert Gemma3TextConfig.from_dict(text).rope_parameters == config.rope_parameters
 
 
 def test_tokenizer_settings_get_names_that_both_versions_read():
