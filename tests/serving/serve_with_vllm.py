@@ -1,9 +1,10 @@
-"""Start vLLM's server where torchvision's operators are for another PyTorch: they are declared, and none is called.
+"""Start vLLM's server beside a torchvision whose operators are for another PyTorch.
 
     python serve_with_vllm.py --model FOLDER --port N ...
 
-PyPI has torchvision for PyTorch's CUDA builds alone, and it cannot be imported beside a CPU build, whose operators
-it registers code for. vLLM imports it; LLaVA-NeXT needs none of its operators.
+PyPI has torchvision for PyTorch's CUDA builds alone. Beside a CPU build it cannot be imported, since it
+registers code for operators that are not there. vLLM imports it; LLaVA-NeXT needs no operator of it, so that
+declaring them is enough.
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ from pathlib import Path
 
 import torch
 
-OPERATORS = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+OPERATORS, ARGUMENTS = ("nms", "qnms"), "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def declare_operators() -> torch.library.Library | None:
     """Declare the operators that importing torchvision asks for, where its own cannot be loaded."""
     found = importlib.util.find_spec("torchvision")
-    library = next(Path(found.origin).parent.glob("_C*.so"), None) if found and found.origin else None
+    libraries = Path(found.origin).parent.glob("_C*.so") if found and found.origin else ()
     try:
-        if library is not None:
+        for library in libraries:
             torch.ops.load_library(library)
             return None
     except OSError:
         pass
     declared = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        declared.define(name + OPERATORS)
+    for name in OPERATORS:
+        declared.define(name + ARGUMENTS)
     return declared
 
 

