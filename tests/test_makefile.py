@@ -93,6 +93,14 @@ def test_ppl_passes_on_what_it_is_told():
     assert not options.shuffle
 
 
+def test_chat_passes_on_what_it_is_told():
+    command = passed_on("chat", "MODELS=IT=a/model b", "LANGUAGE=es", "DATA=my data", "PORT=8000")
+    assert command[:3] == ["-m", "ndino", "chat"]
+    options = parser("chat").parse_args(command[3:])
+    assert (options.models, options.lang, options.data) == (["IT=a/model", "b"], "es", Path("my data"))
+    assert options.port == 8000 and parser("chat").parse_args(passed_on("chat")[3:]).models == []
+
+
 @pytest.mark.parametrize(("arguments", "code"), [(["compare", "MODELS=IT PT+IT"], 2), (["report"], 1)])
 def test_results_commands_are_understood(tmp_path, arguments, code):
     command = passed_on(*arguments, f"RUN={tmp_path}")

@@ -6,8 +6,8 @@ server, page
     HTTP on this machine alone, and the page it serves.
 session
     What the page asks for: models, images, answers, samples.
-models
-    A model that answers token by token.
+models, served
+    A model that answers token by token: on this machine, behind a server.
 images
     The images in memory, checked before they are decoded.
 examples

@@ -15,12 +15,16 @@ Open a page at http://127.0.0.1:7860 on which models answer questions about an i
 An image is uploaded, pasted, dropped, taken with the camera or chosen from examples. The switch "another
 image" asks the same question with another image, as the shuffled control of `ndino evaluate` does: a model
 that says the same has not looked. A conversation is copied as a training sample in LLaVA JSON. Images and
-texts stay in memory, and nothing leaves this machine.
+texts stay in memory, and go nowhere but to the models.
+
+A model behind an OpenAI-compatible server (vLLM, llama.cpp) is named by its address, # and what the server
+calls it; a key is read from the environment variable NDINO_ENDPOINT_KEY.
 
 Without models it shows two of the demo's, PT+IT and PT+LONG-IT, from runs/demo or else runs/demo-fast.
 """
 EXAMPLES = (
     "ndino chat IT=runs/demo/mlp-it/model PT+IT=runs/demo/mlp-pt-it/model",
+    "ndino chat runs/a/model served=http://127.0.0.1:8000/v1#NAME",
     "ndino chat runs/es/mlp-pt-it/model owner/llava-next --lang es --data data/benchmarks_es/benchmarks",
 )
 PORT = 7860
@@ -33,8 +37,9 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         "models",
         nargs="*",
-        metavar="[NAME=]FOLDER_OR_HUB_ID",
-        help="models to ask, as NAME on the page (default: two of the demo's)",
+        metavar="[NAME=]FOLDER_OR_HUB_ID_OR_ADDRESS",
+        help="models to ask, as NAME on the page (default: two of the demo's); a server's model is "
+        "http://HOST:PORT/v1#MODEL",
     )
     add(
         "--data",
@@ -91,16 +96,21 @@ def _columns(models: list[str]):
         UsageError: there is no such folder or hub id, or two have one name.
         SetupError: no model can be used.
     """
+    from ndino.chat.served import is_address, split_address
     from ndino.chat.session import ModelColumn
     from ndino.evaluation.errors import SetupError
-    from ndino.evaluation.models import find_folder, parse_model
+    from ndino.evaluation.models import find_folder, name_of, parse_model
 
     columns, faults = [], []
     for name, source in map(parse_model, models):
+        if is_address(source):
+            address, model = split_address(source)
+            name = (model or address) if name == name_of(source) else name
         if name in [column.name for column in columns]:
             raise UsageError(f"two models are called {name} (remedy: name them, as in A={source})")
         try:
-            columns.append(ModelColumn(name, source, find_folder(source, other_backends=False)))
+            folder = None if is_address(source) else find_folder(source, other_backends=False)
+            columns.append(ModelColumn(name, source, folder))
         except SetupError as error:
             faults.append(error)
             columns.append(ModelColumn(name, source, message=str(error)))

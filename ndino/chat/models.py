@@ -51,7 +51,13 @@ class Prompt:
 
 
 class ChatModel(Protocol):
-    """What the page asks."""
+    """What the page asks.
+
+    Attributes:
+        local: whether it runs on this machine, where only one may answer at a time.
+    """
+
+    local: bool
 
     def answer(self, prompt: Prompt, show: Callable[[Progress], None]) -> bool:
         """Answer, and ``show`` every token; what that raises ends the answer.
@@ -76,6 +82,8 @@ class LocalModel:
         SetupError: weights are missing or not finite, or there is no chat template.
         Exception: transformers' readers have errors of their own.
     """
+
+    local = True
 
     def __init__(self, folder: Path) -> None:
         import torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from ndino.chat.examples import Example
 from ndino.chat.images import HeldImage, HeldImages
 from ndino.chat.messages import AnswerRequest, SampleRequest, sample_of
 from ndino.chat.models import ChatModel, LocalModel, Progress, Prompt
+from ndino.chat.served import ServerModel
 from ndino.chat.turns import Turns
 from ndino.common.errors import UserError, reason_of, with_remedy
 from ndino.common.images import ImageFaultError
@@ -29,7 +31,8 @@ class ModelColumn:
     """A model of the page.
 
     Attributes:
-        folder: of the model; None where it failed before it was loaded.
+        source: a folder, a hub id, or the address of a server.
+        folder: of the model; None for a server, and where it failed before it was loaded.
         message: why it failed.
     """
 
@@ -45,10 +48,10 @@ class ModelColumn:
 
     def load(self) -> None:
         """Load the model, or keep why it cannot be; the other models are not concerned."""
-        if self.folder is None:
+        if self.message:
             return
         try:
-            self.model = LocalModel(self.folder)
+            self.model = ServerModel(self.source) if self.folder is None else LocalModel(self.folder)
         except Exception as error:  # transformers' readers have errors of every kind
             self.message = with_remedy(reason_of(error), "save or copy the model again")
 
@@ -108,7 +111,8 @@ class ChatSession:
         """
         try:
             model, prompt = self._model(request.model), self._prompt(request)
-            with self._turns.turn(lambda before: send({"waiting": before})):
+            turn = self._turns.turn(lambda before: send({"waiting": before}))
+            with turn if model.local else contextlib.nullcontext():
                 ended = model.answer(prompt, lambda step: send(_step(step)))
         except (ConnectionError, TimeoutError):
             raise  # the page has left

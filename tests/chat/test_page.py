@@ -76,6 +76,8 @@ def ask(page, question: str, *, done: str = DONE) -> None:
 class SlowModel(ChatModel):
     """A model that takes its time, and keeps what it was asked."""
 
+    local = True
+
     def __init__(self, tokens: int = 1000) -> None:
         self.tokens, self.prompts, self.shown = tokens, [], 0
 

@@ -1,0 +1,212 @@
+"""A model behind an OpenAI-compatible server (vLLM, llama.cpp, a cloud), asked token by token."""
+
+from __future__ import annotations
+
+import base64
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ndino.chat.errors import ChatError
+from ndino.chat.models import Progress, Prompt
+from ndino.common.errors import shown
+from ndino.common.parsing import parse_json
+from ndino.evaluation.models import ENDPOINT_KEY
+
+if TYPE_CHECKING:
+    import httpx
+    from PIL.Image import Image
+
+WHOLE, SILENT = 600.0, 120.0  # seconds for an answer, and between two parts of one
+LARGEST = 16 * 1024**2  # bytes of an answer
+_DATA, _DONE = b"data:", b"[DONE]"
+
+
+def is_address(source: str) -> bool:
+    """Whether a model is named by a server's address."""
+    return source.startswith(("http://", "https://"))
+
+
+def split_address(source: str) -> tuple[str, str]:
+    """``URL#MODEL`` as the address and what the server calls its model; empty where that is missing.
+
+    Raises:
+        UsageError: it is no web address.
+    """
+    from ndino.common.endpoint.address import checked_address
+
+    address, _, model = source.partition("#")
+    return checked_address(address, "the address", ENDPOINT_KEY), model
+
+
+class ServerModel:
+    """The model of a server; its own limits and queue are the server's business.
+
+    Args:
+        source: as for `split_address`.
+
+    Raises:
+        ChatError: the server is not there, refuses the key, or serves another model.
+    """
+
+    local = False
+
+    def __init__(self, source: str) -> None:
+        from ndino.common.endpoint import ChatEndpoint, Wording
+
+        address, model = split_address(source)
+        wording = Wording(
+            url="the address",
+            model="the address with # and",
+            requests="fewer models",
+            key=ENDPOINT_KEY,
+            refuses="a question",
+            able="serve a model that takes images",
+            error=ChatError,
+        )
+        self._endpoint = ChatEndpoint(address, model, wording, {}, requests=1)
+        self._endpoint.check()
+
+    def answer(self, prompt: Prompt, show: Callable[[Progress], None]) -> bool:
+        import httpx
+
+        from ndino.common.endpoint.chat import LIMIT, NEWER_LIMIT
+
+        body: dict[str, Any] = {
+            "model": self._endpoint.model,
+            "messages": _messages(prompt),
+            "temperature": 0,
+            "stream": True,
+            LIMIT: prompt.max_new_tokens,
+        }
+        try:
+            try:
+                return self._answer(body, show)
+            except _OtherLimitError:
+                body[NEWER_LIMIT] = body.pop(LIMIT)
+                return self._answer(body, show)
+        except httpx.TimeoutException as error:
+            raise self._error(f"no answer within {SILENT:g} seconds", "look at the server") from error
+        except httpx.HTTPError as error:
+            raise self._error(f"the answer broke off: {self._shown(str(error))}", "ask again") from error
+
+    def _answer(self, body: Mapping[str, Any], show: Callable[[Progress], None]) -> bool:
+        import httpx
+
+        from ndino.common.endpoint.address import is_on_this_machine, read_key
+
+        key = read_key(ENDPOINT_KEY)
+        client = httpx.Client(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx.Timeout(SILENT, connect=10),
+            trust_env=not is_on_this_machine(self._endpoint.url),
+        )
+        with client, client.stream("POST", f"{self._endpoint.url}/chat/completions", json=body) as reply:
+            if not reply.is_success or "event-stream" not in reply.headers.get("Content-Type", ""):
+                return self._whole(reply, show)
+            return self._streamed(reply, show)
+
+    def _streamed(self, reply: httpx.Response, show: Callable[[Progress], None]) -> bool:
+        start, first, tokens, end = time.monotonic(), None, 0, None
+        for event in self._events(reply, start + WHOLE):
+            if event is None:
+                end = end or "stop"
+                break
+            if "error" in event:
+                raise self._error(self._shown(str(event["error"])), "look at the server")
+            choice = next(iter(event.get("choices") or []), {})
+            end = choice.get("finish_reason") or end
+            delta = choice.get("delta") or {}
+            # A model that reasons first is at work, too.
+            if delta.get("content") or delta.get("reasoning_content"):
+                now = time.monotonic()
+                first = first or now
+                tokens += 1
+                show(Progress(delta.get("content") or "", tokens, now - first, first - start))
+        if end is None:
+            raise self._error("the answer broke off", "ask again")
+        return end != "length"
+
+    def _events(self, reply: httpx.Response, deadline: float) -> Iterator[dict[str, Any] | None]:
+        """The events of a stream; None for its end."""
+        rest, size = b"", 0
+        for part in reply.iter_bytes():
+            size += len(part)
+            if size > LARGEST or time.monotonic() > deadline:
+                raise self._error(f"no end within {WHOLE:g} seconds or {LARGEST:,} bytes", "ask again")
+            *lines, rest = (rest + part).split(b"\n")
+            for line in lines:
+                content = line.strip().removeprefix(_DATA).strip()
+                if not line.startswith(_DATA) or not content:
+                    continue
+                if content == _DONE:
+                    yield None
+                    return
+                try:
+                    event = parse_json(content)
+                except ValueError:
+                    event = None
+                if not isinstance(event, dict):
+                    raise self._error(
+                        f"an event that is no JSON: {self._shown(content.decode(errors='replace'))}",
+                        "an OpenAI-compatible server",
+                    )
+                yield event
+
+    def _whole(self, reply: httpx.Response, show: Callable[[Progress], None]) -> bool:
+        """What is no stream: an error, a web page, or a server that streams nothing."""
+        from ndino.common.endpoint.chat import NEWER_LIMIT, REFUSED_KEY
+        from ndino.common.endpoint.replies import HttpAnswer, NoReplyError, reply_of
+
+        start, content = time.monotonic(), bytearray()
+        for part in reply.iter_bytes():
+            content += part
+            if len(content) > LARGEST:
+                break
+        answer = HttpAnswer(reply.status_code, reply.headers, bytes(content[:LARGEST]), reply.reason_phrase)
+        said = f"HTTP {answer.status}: {self._shown(answer.message())}"
+        if answer.status in REFUSED_KEY:
+            raise self._error(said, f"export {ENDPOINT_KEY} with the server's key, and start again")
+        if answer.status == 400 and NEWER_LIMIT in answer.message():
+            raise _OtherLimitError
+        if not answer.is_success or answer.is_web_page:
+            raise self._error(said, "the address before /chat/completions, mostly .../v1, and what it says")
+        try:
+            found = reply_of(answer)
+        except NoReplyError as error:
+            raise self._error(f"no answer of a model: {self._shown(str(error))}", "ask again") from error
+        tokens = found.tokens[1] if found.tokens else 1
+        show(Progress(found.text or "", tokens, 0.0, time.monotonic() - start))
+        return found.end != "length"
+
+    def _error(self, what: str, remedy: str) -> ChatError:
+        return ChatError(f"{self._endpoint.url}: {what} (remedy: {remedy})")
+
+    def _shown(self, text: str) -> str:
+        from ndino.common.endpoint.address import read_key
+
+        key = read_key(ENDPOINT_KEY)
+        # Servers name the key that they refuse.
+        return shown(text.replace(key, "…") if key else text, 200)
+
+
+class _OtherLimitError(Exception):
+    """The server takes the limit of tokens by its newer name."""
+
+
+def _messages(prompt: Prompt) -> list[dict[str, Any]]:
+    said = [*(text for texts in prompt.rounds for text in texts), prompt.question]
+    messages: list[dict[str, Any]] = [
+        {"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(said)
+    ]
+    if prompt.image is not None:
+        shown_image = {"type": "image_url", "image_url": {"url": _url(prompt.image)}}
+        messages[0]["content"] = [shown_image, {"type": "text", "text": said[0]}]
+    return messages
+
+
+def _url(image: Image) -> str:
+    content = io.BytesIO()
+    image.save(content, "PNG", compress_level=1)
+    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
