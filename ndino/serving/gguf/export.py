@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ from ndino.serving.gguf.tokenizer import add_tokenizer, special_tokens_of
 from ndino.serving.gguf.vision import vision_entries, vision_writer
 from ndino.serving.gguf.weights import Weights
 
+# Counts up when the same model is written in another way.
+VERSION = 1
 RECORD, MODELFILE, MMPROJ = "export.json", "Modelfile", "mmproj-f16.gguf"
 # Of what the files are made; README and manifest are not among them.
 _SOURCES = ("*.safetensors", "config.json", "tokenizer*.json", "*processor_config.json", "chat_template.*")
@@ -91,7 +94,7 @@ def export(model: Path, folder: Path | None, kind: str) -> Exported:
             left.unlink()
         made = Exported(parts.name, folder, f"language-model-{kind}.gguf")
         files: dict[str, Callable[[Path], None]] = {
-            made.language_model: lambda path: _write_language_model(path, parts, kind),
+            made.language_model: lambda path: record.update(types=_write_language_model(path, parts, kind)),
             MMPROJ: lambda path: _write_mmproj(path, parts),
             MODELFILE: lambda path: _write_modelfile(path, parts, [made.language_model, MMPROJ]),
         }
@@ -104,7 +107,7 @@ def export(model: Path, folder: Path | None, kind: str) -> Exported:
             record["files"][name] = digest_of(path)
             write_json(folder / RECORD, record)
             made.written.append(name)
-        made.types = dict(types_in(folder / made.language_model))
+        made.types = record["types"]
     return made
 
 
@@ -152,7 +155,8 @@ def _image_processor(folder: Path) -> dict[str, Any]:
 
 def _record_in(folder: Path, source: str, kind: str) -> dict[str, Any]:
     """The record of an earlier export of the same model to ``folder``, or a new one."""
-    record = {"format": "gguf", "type": kind, "source": source, "commit": commit(), "files": {}}
+    same = {"format": "gguf", "version": VERSION, "type": kind, "source": source}
+    record = {**same, "commit": commit(), "files": {}, "types": {}}
     path = folder / RECORD
     if not path.is_file():
         if held := sorted(each.name for each in folder.iterdir() if not each.name.startswith(".")):
@@ -161,12 +165,13 @@ def _record_in(folder: Path, source: str, kind: str) -> dict[str, Any]:
             )
         return record
     found = read_json_object(path)
-    if found.get("format") != "gguf" or found.get("type") != kind or found.get("source") != source:
+    if {name: found.get(name) for name in same} != same:
         raise ExportError(
-            f"{folder}: holds another export, of other weights or of another type (remedy: choose another "
-            "--out, or delete that folder)"
+            f"{folder}: holds another export, of other weights, another type or an earlier ndino (remedy: "
+            "choose another --out, or delete that folder)"
         )
-    return found if isinstance(found.get("files"), dict) else record
+    whole = isinstance(found.get("files"), dict) and isinstance(found.get("types"), dict)
+    return found if whole else record
 
 
 def _language_model(parts: _Parts, kind: str) -> tuple[GGUFWriter, list[Any]]:
@@ -187,14 +192,17 @@ def _modelfile(parts: _Parts, files: list[str]) -> str:
     return modelfile(parts.template, special_tokens_of(parts.folder), files, context=context)
 
 
-def _write_language_model(path: Path, parts: _Parts, kind: str) -> None:
+def _write_language_model(path: Path, parts: _Parts, kind: str) -> dict[str, int]:
+    """Write it; returns how many matrices have each type."""
     if kind != "q4_k_m":
-        write_container(path, *_language_model(parts, kind), label=f"language-model-{kind}.gguf")
-        return
+        writer, entries = _language_model(parts, kind)
+        write_container(path, writer, entries, label=f"language-model-{kind}.gguf")
+        return Counter(entry.type.name for entry in entries if len(entry.shape) > 1)
     whole = path.with_name(f"{path.name}.f16.tmp")
     try:
         write_container(whole, *_language_model(parts, "f16"), label="language model, f16")
         quantise_file(whole, path, kind)
+        return types_in(path)
     finally:
         whole.unlink(missing_ok=True)
 
