@@ -1,11 +1,13 @@
 r"""Prompts and the label mask: how a conversation becomes token ids, and which of them training learns.
 
-This is the only module that decides either. Both training engines, perplexity and the chat template of saved
-models use it.
+Only this module decides either, and `ndino.formats.chat` for a tokenizer's own chat template (``prompt:
+chat``). Both training engines, perplexity and the chat template of saved models use it.
 
-Two prompt formats, after Listings 1 and 2 of the paper. *Plain*, for the stages mlp and pt (`encode_plain`)::
+Two formats here, after Listings 1 and 2 of the paper. *Plain*, for the stages mlp and pt (`encode_plain`)::
 
     <|begin_of_text|><image>{text}<|end_of_text|>
+
+with the BOS and EOS of other tokenizers in their place (`plain_markers`).
 
 *LLaMA 3 without a system prompt*, for the stages it, long and mix (`encode_llama3`; one line, broken here)::
 

@@ -1,10 +1,10 @@
 """Token ids and labels of a conversation, by the chat template that its model is saved with.
 
-Which tokens are learned follows from the template itself. Where it marks the assistant's text
-(``{% generation %}``), these marks are followed. Otherwise the prompt is rendered as it is for generation,
-and what the whole conversation has behind it is learned, up to the token that ends the turn. Both ways ask
-that the conversation begins with the prompt of its last answer, in characters and in tokens: else a model
-would be trained on another prompt than it is asked with, and the row is refused.
+Which tokens are learned follows from the template itself. The prompt of an answer is rendered as it is for
+generation, and what the whole conversation has behind it is learned, up to the token that ends the turn;
+where the template marks the assistant's text (``{% generation %}``), what is marked of that. The conversation
+must begin with the prompt of its last answer, in characters and in tokens: else a model would be trained on
+another prompt than it is asked with, and the row is refused.
 
 Templates may write an earlier answer otherwise once another question follows; Qwen3's drops its thinking.
 Such an answer is read, as it is when the model is asked, and not learned. A row that ends with it teaches it.
@@ -79,19 +79,19 @@ class ChatPrompt:
         require_turns(turns, images, self._control_tokens)
         if turns[-1].role != "assistant":
             raise PromptError("the conversation does not end with an answer")
-        text, marks = self._render(turns, return_assistant_tokens_mask=has_marks(self.template))
+        is_marked = has_marks(self.template)
+        text, marks = self._render(turns, return_assistant_tokens_mask=is_marked)
         self._require_same_text(text, turns)
-        answers = self._answers(text, turns)
-        learned = [self._with_end(text, mark) for mark in marks] or [span for span in answers if span]
+        asked = self._asked(text, turns)
+        learned = self._marked(text, marks, asked) if is_marked else asked
         ids = token_ids(self.tokenizer, text)
         labels = [IGNORE_INDEX] * len(ids)
         for span in learned:
             start, end = (self._tokens_before(text, ids, place) for place in span)
             labels[start:end] = ids[start:end]
-        last = answers[-1]
-        assert last is not None
-        self._tokens_before(text, ids, last[0])
-        if not any(start < last[1] <= end for start, end in learned):
+        begun, ended = asked[-1]
+        self._tokens_before(text, ids, begun)  # a mark may begin later
+        if ended not in [end for _, end in learned]:
             raise PromptError("the chat template leaves the last answer out of its {% generation %}")
         return Encoded(ids, labels, next(n for n, label in enumerate(labels) if label != IGNORE_INDEX))
 
@@ -135,26 +135,25 @@ class ChatPrompt:
         if (images := text.count(IMAGE_TOKEN)) != wanted_images:
             raise PromptError(f"the chat template prints {images} {IMAGE_TOKEN} for {wanted_images} image(s)")
 
-    def _answers(self, text: str, turns: Sequence[Turn]) -> list[Span | None]:
-        """Where each answer is in ``text`` with its end token; None for one that is written otherwise there.
+    def _asked(self, text: str, turns: Sequence[Turn]) -> list[Span]:
+        """Where in ``text`` the answers are that are asked for so, each with its end token; the last one is.
 
         Raises:
             PromptError: the last answer has no end, or does not follow on the prompt for it.
         """
-        found: list[Span | None] = []
+        found = []
         for place, turn in enumerate(turns):
             if turn.role != "assistant":
                 continue
             is_last = place == len(turns) - 1
             prompt = self.render(turns[:place], asks=True)
             until = text if is_last else self.render(turns[: place + 1])
-            if not until.startswith(prompt):
-                if is_last:
-                    raise PromptError("the chat template begins an answer otherwise than the prompt for it")
-                found.append(None)
-                continue
-            end = self._end_of(until, len(prompt), placed(turn.text))
-            found.append((len(prompt), end) if text.startswith(until[:end]) else None)
+            if until.startswith(prompt):
+                end = self._end_of(until, len(prompt), placed(turn.text))
+                if text.startswith(until[:end]):
+                    found.append((len(prompt), end))
+            elif is_last:
+                raise PromptError("the chat template begins an answer otherwise than the prompt for it")
         return found
 
     def _end_of(self, text: str, start: int, answer: str) -> int:
@@ -169,14 +168,18 @@ class ChatPrompt:
             place = text.rfind(answer, start, place + len(answer) - 1)
         raise PromptError("the chat template has no control token at the end of an answer")
 
-    def _with_end(self, text: str, mark: Span) -> Span:
-        """A mark up to the token that ends the turn, which may be behind it, or in it before a newline."""
-        start, end = mark
-        said = text[start:end].rstrip()
-        if said.endswith(self._control_tokens):
-            return start, start + len(said)
-        token = next((token for token in self._control_tokens if text.startswith(token, end)), "")
-        return start, end + len(token)
+    def _marked(self, text: str, marks: Sequence[Span], asked: Sequence[Span]) -> list[Span]:
+        """What is marked of the answers that are asked for so; the token that ends a turn with its answer.
+
+        Marks may begin with what the prompt has already, a header or an empty thought.
+        """
+        found = []
+        for begun, ended in asked:
+            for start, end in marks:
+                up_to_the_end = text[end:ended].strip() in self._control_tokens
+                start, end = max(start, begun), ended if up_to_the_end else min(end, ended)
+                found += [(start, end)] if start < end else []
+        return found
 
     def _tokens_before(self, text: str, ids: Sequence[int], place: int) -> int:
         """How many tokens the first ``place`` characters are; the same ones by themselves as in the text."""
@@ -210,12 +213,18 @@ def chat_prompt(
     try:
         end = prompt.end_of_turn
     except PromptError as error:
-        if system is None:
-            raise PromptError(f"{error} (remedy: correct its chat_template.jinja, or {_INSTRUCT})") from error
-        raise PromptError(
-            f"{error} (remedy: remove system from the recipe if the template takes none, or correct its "
-            "chat_template.jinja)"
-        ) from error
+        remedy = f"correct its chat_template.jinja, or {_INSTRUCT}"
+        if system is not None and _can_be_encoded(tokenizer, published_template(own, thinking=thinking)):
+            remedy = "remove system from the recipe: the template takes no system prompt"
+        raise PromptError(f"{error} (remedy: {remedy})") from error
     tokenizer.chat_template = prompt.template
     special_tokens(tokenizer).eos_token = end
     return prompt
+
+
+def _can_be_encoded(tokenizer: PreTrainedTokenizerBase, template: str) -> bool:
+    try:
+        ChatPrompt(tokenizer, template).encode(_PROBE)
+    except PromptError:
+        return False
+    return True

@@ -13,6 +13,7 @@ from fixtures.chat_templates import (
     MARKED_WHOLE,
     MISTRAL,
     QWEN3,
+    QWEN3_MARKED,
     QWEN25,
     chatml_tokenizer,
     gemma_tokenizer,
@@ -83,6 +84,14 @@ MASKS = {
     "qwen3": (
         lambda: chatml_tokenizer(QWEN3),
         "<|im_start|>user\n<image>\nChi è?<|im_end|>\n<|im_start|>assistant\nUn gatto.<|im_end|>\n"
+        "<|im_start|>user\nSicuro?<|im_end|>\n<|im_start|>assistant\n"
+        "<think>\n\n</think>\n\n⟦Sì!<|im_end|>⟧\n",
+    ),
+    # What generation begins with is marked, and not learned all the same.
+    "qwen3, its thoughts marked": (
+        lambda: chatml_tokenizer(QWEN3_MARKED),
+        "<|im_start|>user\n<image>\nChi è?<|im_end|>\n<|im_start|>assistant\n"
+        "<think>\n\n</think>\n\n⟦Un gatto.<|im_end|>⟧\n"
         "<|im_start|>user\nSicuro?<|im_end|>\n<|im_start|>assistant\n"
         "<think>\n\n</think>\n\n⟦Sì!<|im_end|>⟧\n",
     ),
@@ -224,8 +233,11 @@ def test_a_template_that_rows_cannot_be_encoded_with_is_refused_in_one_line(faul
 
 
 def test_a_system_prompt_that_the_template_refuses_and_thinking_that_it_does_not_know_are_named():
-    with pytest.raises(PromptError, match=r"roles are supported! \(remedy: remove system from the recipe"):
+    with pytest.raises(PromptError, match=r"roles are supported! \(remedy: remove system from"):
         chat_prompt(prepare_tokenizer(mistral_tokenizer(MISTRAL)), system="Sii breve.")
+    broken = "{{ raise_exception('broken') }}"
+    with pytest.raises(PromptError, match=r"fails: broken \(remedy: correct its chat_template\.jinja, or"):
+        chat_prompt(prepare_tokenizer(mistral_tokenizer(broken)), system="Sii breve.")
     with pytest.raises(PromptError, match=r"no enable_thinking to switch on .remedy: thinking: false"):
         chat_prompt(prepare_tokenizer(gemma_tokenizer(GEMMA3)), thinking=True)
 
