@@ -17,7 +17,7 @@ Loaded = TypeVar("Loaded", bound="PreTrainedModel")
 
 
 class VisionSizes(Protocol):
-    """The sizes of a CLIP tower: sides in pixels, and its number of layers."""
+    """The sizes of a tower: sides in pixels, and its number of layers."""
 
     image_size: int
     patch_size: int
@@ -36,7 +36,7 @@ class SpecialTokens(Protocol):
 
 
 def vision_sizes(vision: PreTrainedConfig | dict[str, Any] | None) -> VisionSizes:
-    """The configuration of a tower, with one number for each side, as in all CLIP towers."""
+    """The configuration of a tower with one number for each side, as `read_tower` asks for."""
     return cast("VisionSizes", vision)
 
 

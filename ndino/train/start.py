@@ -5,7 +5,9 @@ Reads settings only, so that a wrong folder is refused before anything is built 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 
@@ -123,6 +125,7 @@ def check_language_model(folder: Path, *, upstream: bool = False) -> None:
         ModelFolderError: it is another kind of model or incomplete.
     """
     config = require_kind(folder, LANGUAGE_MODEL, _REMEDIES["language_model"])
+    _require_unquantised(folder, config)
     if upstream and config["model_type"] != "llama":
         raise ModelFolderError(
             f"{folder}: is a {shown(config['model_type'])}, the upstream engine takes LLaMA alone "
@@ -139,6 +142,7 @@ def check_tower(folder: Path, recipe: Recipe, *, upstream: bool = False) -> Visi
         ModelFolderError: it is another kind of model or incomplete, or the recipe does not fit it.
     """
     config = require_kind(folder, TOWER, _REMEDIES["vision_tower"])
+    _require_unquantised(folder, config)
     if upstream:
         if (kind := vision_part(config).get("model_type", config["model_type"])) not in _UPSTREAM_TOWERS:
             raise ModelFolderError(
@@ -154,6 +158,16 @@ def check_tower(folder: Path, recipe: Recipe, *, upstream: bool = False) -> Visi
     if upstream and any(length % tower.side for pinpoint in recipe.grid_pinpoints for length in pinpoint):
         raise _no_grid(folder, tower, recipe)  # upstream takes the grid as it is
     return tower
+
+
+def _require_unquantised(folder: Path, config: Mapping[str, Any]) -> None:
+    quantisation = config.get("quantization_config")
+    if quantisation is not None:
+        method = quantisation.get("quant_method") if isinstance(quantisation, dict) else quantisation
+        raise ModelFolderError(
+            f"{folder}: its weights are quantised ({shown(method)}), which training cannot start from "
+            "(remedy: start from the model that was quantised)"
+        )
 
 
 def find_tower(checkpoint: Path, given: Path | None = None) -> Path:

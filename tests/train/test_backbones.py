@@ -22,6 +22,7 @@ from ndino.train.images import tile_anyres
 from ndino.train.loss import supervised_loss
 from ndino.train.packing.model import stops_early, use_packing
 from ndino.train.stage import Stage
+from ndino.train.trainer import layer_classes
 from tests.train.conftest import interrupt
 from tests.train.packing.test_attention import pack
 from tests.train.samples import collate, image
@@ -119,6 +120,11 @@ def test_packed_samples_give_the_loss_of_padded_ones(folders, recipe, language, 
     assert packed.item() == pytest.approx(padded.item(), rel=1e-5)
     # Layers that are not like LLaMA's run everywhere.
     assert stops_early(model) == (language not in ("gemma3_text", "olmo2"))
+
+
+def test_the_layers_that_fsdp_gathers_are_the_model_s(folders, recipe):
+    model, _ = build_model(folders / "gemma3_text", folders / "siglip2", prompt_of(recipe, "gemma3_text"))
+    assert layer_classes(model) == ["Gemma3DecoderLayer", "SiglipEncoderLayer"]
 
 
 @pytest.mark.parametrize(

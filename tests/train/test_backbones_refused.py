@@ -57,6 +57,7 @@ def changed(folder, to, **changes):
         ({"model_type": "gemma3"}, r"is a vision-language model \(gemma3\), not a language model"),
         ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, "is a bert model without a head that"),
         ({"model_type": "qwen3", "architectures": ["Qwen3Model"]}, "is a qwen3 model without a head that"),
+        ({"quantization_config": {"quant_method": "gptq"}}, r"its weights are quantised \(gptq\), which"),
         ({"model_type": "quite_new"}, "is a quite_new model, not a language model.* that transformers knows"),
         ({"model_type": "siglip"}, r"is a vision tower alone, not a .*\(remedy: give it as --vision-tower"),
     ],

@@ -32,7 +32,8 @@ def backbone_kind(config: Mapping[str, Any]) -> str | None:
     # BERT and the like have a causal class as well; what they were saved as tells.
     causal = tables.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
     saved_as = config.get("architectures")
-    return NO_CAUSAL if causal is None or (saved_as and causal not in saved_as) else LANGUAGE_MODEL
+    other = isinstance(saved_as, list) and saved_as and causal not in saved_as
+    return NO_CAUSAL if causal is None or other else LANGUAGE_MODEL
 
 
 def vision_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
