@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import urllib.parse
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -79,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._handled(self._post)
 
-    def _handled(self, serve: Any) -> None:
+    def _handled(self, serve: Callable[[], None]) -> None:
         try:
             self._require_own_page()
             serve()
@@ -173,7 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-def serve(session: ChatSession, port: int, opened: Any) -> None:
+def serve(session: ChatSession, port: int, opened: Callable[[str], object]) -> None:
     """Serve until Ctrl-C; ``opened`` is called with the address.
 
     Raises:
@@ -190,4 +191,7 @@ def serve(session: ChatSession, port: int, opened: Any) -> None:
     with server:
         session.load()
         opened(server.address)
-        server.serve_forever()
+        try:
+            server.serve_forever()
+        finally:
+            session.end()

@@ -12,7 +12,7 @@ from typing import Any
 
 from ndino.chat.errors import ChatError
 from ndino.chat.examples import Example
-from ndino.chat.images import HeldImage, HeldImages
+from ndino.chat.images import MAX_BYTES, HeldImage, HeldImages
 from ndino.chat.messages import AnswerRequest, SampleRequest, sample_of
 from ndino.chat.models import ChatModel, LocalModel, Progress, Prompt
 from ndino.chat.served import ServerModel
@@ -23,6 +23,7 @@ from ndino.languages.language import codes, language
 
 # Of one answer, at most: the benchmarks' of short answers with the longest, and of long ones.
 SHORT_TOKENS, LONG_TOKENS = 128, 512
+ENDING = 10.0  # seconds at most to wait for what is at work, when the page is ended
 LOADING, READY, FAILED = "loading", "ready", "failed"
 
 
@@ -69,15 +70,27 @@ class ChatSession:
             except ImageFaultError:
                 continue  # the benchmark's own checks name it
         self._turns = Turns()
+        self._ended = threading.Event()
+        self._loading = threading.Thread(target=self._load, daemon=True)
 
     def load(self) -> threading.Thread:
         """Load the models one after the other, in a thread."""
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-        thread = threading.Thread(target=lambda: [column.load() for column in self.columns], daemon=True)
-        thread.start()
-        return thread
+        self._loading.start()
+        return self._loading
+
+    def _load(self) -> None:
+        for column in self.columns:
+            if not self._ended.is_set():
+                column.load()
+
+    def end(self) -> None:
+        """End the answers, at their next token. PyTorch at work aborts an interpreter that is taken down."""
+        self._ended.set()
+        self._loading.join(ENDING)
+        self._turns.wait_until_empty(ENDING)
 
     def state(self) -> dict[str, Any]:
         """What the page shows before anything is asked."""
@@ -89,6 +102,7 @@ class ChatSession:
             "examples": [{**_shown(image), "question": question} for image, question in self.examples],
             "languages": [_language(code) for code in codes() if language(code).words.get("short_answer")],
             "language": self.lang,
+            "most_bytes": MAX_BYTES,
         }
 
     def add_image(self, content: bytes, name: str) -> dict[str, Any]:
@@ -109,11 +123,17 @@ class ChatSession:
         "first"}`` for every token, at the end ``{"end": "model"}`` or ``{"end": "limit"}``, or
         ``{"error": …}``.
         """
+
+        def send_on(step: dict[str, Any]) -> None:
+            if self._ended.is_set():
+                raise ConnectionAbortedError
+            send(step)
+
         try:
             model, prompt = self._model(request.model), self._prompt(request)
-            turn = self._turns.turn(lambda before: send({"waiting": before}))
+            turn = self._turns.turn(lambda before: send_on({"waiting": before}))
             with turn if model.local else contextlib.nullcontext():
-                ended = model.answer(prompt, lambda step: send(_step(step)))
+                ended = model.answer(prompt, lambda step: send_on(_step(step)))
         except (ConnectionError, TimeoutError):
             raise  # the page has left
         except UserError as error:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
+from urllib import request
 
 import pytest
 from lmms_eval.models.simple.llava_next_it import LlavaNextIt
@@ -27,6 +32,7 @@ from ndino.evaluation.inference.prompting import prompt_ids
 from tests.chat.conftest import MOST_TOKENS
 from tests.overlay.asking import ask as ask_wrapper
 
+ROOT = Path(__file__).parents[2]
 QUESTION = "Di che colore è il quadrato?"
 INSTRUCTION = "\nRispondi utilizzando una sola parola o frase."
 
@@ -272,6 +278,25 @@ def test_a_port_in_use_is_one_line_and_1(models, capsys):
     said = capsys.readouterr().err
     assert said.startswith(f"ndino chat: port {port} of 127.0.0.1: ") and said.count("\n") == 1
     assert "(remedy: choose another one with --port" in said
+
+
+def test_ctrl_c_ends_the_page_and_an_answer_in_one_line_and_130(models, tmp_path):
+    with socket.create_server((HOST, 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "ndino", "chat", str(models / "first"), "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert process.stdout.readline() == f"Open http://{HOST}:{port} (Ctrl-C ends it)\n"
+    limit = time.monotonic() + 120
+    while b'"ready"' not in request.urlopen(f"http://{HOST}:{port}/state").read():
+        assert time.monotonic() < limit and process.poll() is None
+        time.sleep(0.2)
+    asked = {"model": 0, "image": None, "rounds": [], "question": "Q", "short": False, "language": "it"}
+    with request.urlopen(f"http://{HOST}:{port}/answer", json.dumps(asked).encode()) as answer:
+        assert json.loads(answer.readline())["tokens"] == 1
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.strip() == "ndino chat: ended; nothing was kept"
 
 
 def test_without_models_it_is_the_demos_or_one_line(models, tmp_path, monkeypatch, capsys):

@@ -45,6 +45,7 @@ async function start() {
   const state = await (await request("state")).json();
   state.models.forEach(addColumn);
   page.languages = state.languages;
+  page.most = state.most_bytes;
   for (const { code, name } of state.languages) $("language").append(new Option(name, code, false, code === state.language));
   for (const example of state.examples) addExample(example);
   showLanguage();
@@ -73,6 +74,8 @@ async function readImage(file, name) {
   complain(null);
   say("Reading the image …");
   try {
+    // A server that refuses a file while it is being sent cannot say so.
+    if (file.size > page.most) throw new Error(`the file has ${file.size} bytes, and ${page.most} are taken (remedy: choose a smaller one)`);
     const headers = { "X-Name": encodeURIComponent(name || "") };
     showImage(await (await request("images", { method: "POST", body: file, headers })).json());
     say("The image is chosen.");
