@@ -30,6 +30,7 @@ PINS       := $(shell cat pyproject.toml constraints.txt 2>/dev/null | cksum | t
 LLAVA_PINS := $(shell { cat requirements-llava.txt constraints-llava.txt; echo '$(TORCH) $(DEEPSPEED)'; } 2>/dev/null | cksum | tr ' ' -)
 unless_stamped = $(if $(filter $(2),$(shell cat $(1) 2>/dev/null)),,FORCE)
 WORLD ?= drawn
+comma := ,
 RUN   ?= runs/demo
 
 # File names and texts are UTF-8, whatever the locale says.
@@ -75,7 +76,10 @@ $(1)/bin/python -c 'from importlib.metadata import files, version; assert files(
          $$pip install '$(TORCH)'; }; fi; }
 endef
 
-setup: $(READY) ## create the environments and set up the upstream trees (PYTHON=, TORCH_INDEX=, LLAVA_NEXT_URL=, LMMS_EVAL_URL=)
+# Italian's tasks are there already.
+setup: OTHERS = $(filter-out it,$(sort $(subst $(comma), ,$(LANGUAGES))))
+setup: $(READY) ## create the environments and set up the upstream trees (PYTHON=, TORCH_INDEX=, LLAVA_NEXT_URL=, LMMS_EVAL_URL=, LANGUAGES="es ca": their tasks for lmms-eval)
+	@set -e; for code in $(OTHERS); do $(PY) -m ndino tasks "$$code" --out "third_party/tasks/$$code" >/dev/null; done
 	@$(PY) -m ndino.upstream setup $(if $(filter setup,$(MAKECMDGOALS)),--retry)
 	@if [ -d third_party/LLaVA-NeXT ]; then $(MAKE) --silent $(LLAVA); fi
 

@@ -5,6 +5,7 @@
     python -m miniature.demo --world stamps     real images: Tux Paint's stamps with their captions
     python -m miniature.demo --lang es          the whole demo in Spanish
     python -m miniature.demo --backbone qwen3 --tower siglip2    other kinds of backbones
+    python -m miniature.demo --lang it,es       what two languages cost each other, and what text alone does
     python -m miniature.demo --engine llava-next    train with the pinned upstream trainer, and convert
 
 The demo makes the world and the backbones, and trains the model family as eight shared runs with the recipes
@@ -37,9 +38,12 @@ from miniature.steps import (
     train,
     trained_in,
 )
+from miniature.together.cost import write_tables
+from miniature.together.plan import plan_together
 from miniature.worlds.stamp_files import StampsError, find_stamps
 from ndino.common.files import write_json
 from ndino.common.locks import BusyError, exclusive_lock
+from ndino.common.options import language_codes
 from ndino.common.startup import prepare_process
 from ndino.evaluation.tasks.instructions import require_tasks
 from ndino.formats.family import Family, load_family, run_name
@@ -74,18 +78,15 @@ def main(arguments: list[str] | None = None) -> int:
             if options.world == "stamps" and not (out / "data" / "world.json").exists():
                 # Not in a worker, whose output goes to the log: the user should see that a download starts.
                 find_stamps(console.print)
-            family = load_family(RECIPES / "family.yaml")
-            jobs = plan(
-                out,
-                family,
-                world=options.world,
-                lang=options.lang,
-                seed=options.seed,
-                fast=options.fast,
-                engine=options.engine,
-                backbone=options.backbone,
-                tower=options.tower,
-            )
+            settings = {
+                name: getattr(options, name)
+                for name in ("world", "seed", "fast", "engine", "backbone", "tower")
+            }
+            if len(options.lang) > 1:
+                jobs = plan_together(out, options.lang, **settings)
+            else:
+                family = load_family(RECIPES / "family.yaml")
+                jobs = plan(out, family, lang=options.lang[0], **settings)
             console.print(f"{len(jobs)} steps into {out}; their output is in {log}")
             outcome = run_jobs(jobs, workers=WORKERS, console=console, log=log)
             _finish(out, outcome, console, options)
@@ -114,7 +115,7 @@ def folder_name(options: argparse.Namespace) -> str:
             "demo",
             *([] if options.engine == "native" else [options.engine]),
             *([] if options.world == "drawn" else [options.world]),
-            *([] if options.lang == LANGUAGE else [options.lang]),
+            *([] if options.lang == [LANGUAGE] else options.lang),
             *([] if options.backbone == BACKBONE else [options.backbone]),
             *([] if options.tower == TOWER else [options.tower]),
             *(["fast"] if options.fast else []),
@@ -131,7 +132,11 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--world", choices=("drawn", "stamps"), default="drawn", help="default: drawn")
     made.add_argument(
-        "--lang", default=LANGUAGE, metavar="CODE", help="language of texts and tasks (default: %(default)s)"
+        "--lang",
+        type=language_codes,
+        default=[LANGUAGE],
+        metavar="CODES",
+        help="language of texts and tasks; it,es trains on each and on both (default: it)",
     )
     made.add_argument("--fast", action="store_true", help="hardly train; the scores mean nothing")
     made.add_argument("--seed", type=int, default=42, help="of world, backbones and training (default: 42)")
@@ -216,7 +221,7 @@ def check_settings(out: Path, options: argparse.Namespace) -> None:
         )
     wanted = {
         "world": options.world,
-        "lang": options.lang,
+        "lang": ",".join(options.lang),
         "seed": options.seed,
         "fast": options.fast,
     }
@@ -247,10 +252,11 @@ def _made_backbones(out: Path) -> dict[str, str]:
 
 def _check_words(options: argparse.Namespace) -> None:
     """Load the words that world and tasks need, so that what is missing is named before anything runs."""
-    lexicon(options.lang)
-    require_tasks(options.lang)
-    if options.world == "stamps":
-        stamp_words(options.lang)
+    for code in options.lang:
+        lexicon(code)
+        require_tasks(code)
+        if options.world == "stamps":
+            stamp_words(code)
 
 
 def _check_upstream() -> None:
@@ -283,6 +289,9 @@ def _finish(out: Path, outcome: JobOutcome, console: Console, options: argparse.
         arguments += ["--title", "Pipeline test: scores mean nothing"]
     if ndino(arguments):
         raise DemoError("the report could not be written")
+    if len(options.lang) > 1:
+        path = write_tables(out, options.lang)
+        console.print(path.read_text(encoding="utf-8"), path, sep="\n", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

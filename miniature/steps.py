@@ -34,12 +34,17 @@ class DemoError(RuntimeError):
 def make_world(report: Report, data: Path, world: str, lang: str, seed: int, fast: bool) -> None:
     if (data / "world.json").exists():
         return
-    if world == "stamps":
-        from miniature.worlds.stamps import prepare
-    else:
-        from miniature.worlds.drawn import prepare
-    prepare(data, lang=lang, seed=seed, fast=fast)
+    prepare(data, world, lang, seed, fast)
     write_json(data / "world.json", {"world": world, "lang": lang, "seed": seed, "fast": fast})
+
+
+def prepare(data: Path, world: str, lang: str, seed: int, fast: bool) -> None:
+    """Write the training files and benchmarks of a world."""
+    if world == "stamps":
+        from miniature.worlds import stamps as made
+    else:
+        from miniature.worlds import drawn as made
+    made.prepare(data, lang=lang, seed=seed, fast=fast)
 
 
 def make_tower(report: Report, folder: Path, seed: int, fast: bool, kind: str = "clip") -> None:

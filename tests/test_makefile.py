@@ -127,6 +127,16 @@ def test_data_demo_passes_on_what_it_is_told():
     assert passed_on("data-demo") == ["-m", "miniature.data_demo"]
 
 
+def test_setup_writes_the_tasks_of_other_languages_than_italian():
+    for given in ("it es ca", "it,es,ca", "ca es es"):
+        loop = make("--dry-run", "setup", f"LANGUAGES={given}").stdout
+        assert (
+            "for code in ca es; do" in loop
+            and '-m ndino tasks "$code" --out "third_party/tasks/$code"' in loop
+        )
+    assert "for code in ; do" in make("--dry-run", "setup", "LANGUAGES=it").stdout
+
+
 def test_only_setup_itself_asks_again_for_what_was_out_of_reach():
     asks = "-m ndino.upstream setup --retry"
     assert asks in make("--dry-run", "setup").stdout

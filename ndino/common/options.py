@@ -147,6 +147,14 @@ def comma_separated(text: str) -> list[str]:
     return names
 
 
+def language_codes(text: str) -> list[str]:
+    """The type of an option that takes codes of languages, between commas or blanks, each once."""
+    codes = comma_separated(text.replace(" ", ","))
+    if twice := sorted({code for code in codes if codes.count(code) > 1}):
+        raise argparse.ArgumentTypeError(f"{text!r} names {twice[0]} twice")
+    return codes
+
+
 def need_file(path: Path, remedy: str) -> Path:
     """``path``, which the command line names.
 

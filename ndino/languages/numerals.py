@@ -106,13 +106,16 @@ def _decimal(whole: str, fraction: str) -> str:
 
 
 def spelled(number: int, language: str, form: str = "cardinal") -> str | None:
-    """A number in words; None for one that num2words' module for the language stumbles on.
+    """A number in words; None for one that nobody writes so, or that num2words' module stumbles on.
 
     Raises:
         NotImplementedError: num2words does not know the language, or this form of its numbers.
     """
     from num2words import num2words
 
+    # On such a number, 1,234,567, its module for Amharic never ends.
+    if number > _ROUND[-1] and number % _ROUND.step:
+        return None
     try:
         return num2words(number, lang=language, to=form)
     except (OverflowError, IndexError, KeyError, ValueError, TypeError, AttributeError):

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LLAVA_NEXT, LMMS_EVAL = "LLaVA-NeXT", "lmms-eval"
 LMMS_EVAL_PACKAGE = Path("lmms_eval")
 TASK_FOLDER = Path("tasks", "ndino_it")
+OTHER_TASKS = Path("tasks", "ndino_languages")
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ def overlays(root: Path) -> dict[str, dict[Path, Path]]:
         LLAVA_NEXT: {root / "overlay" / "llava": Path("llava")},
         LMMS_EVAL: {
             root / "tasks_it": LMMS_EVAL_PACKAGE / TASK_FOLDER,
+            # Those of other languages, a folder each: make setup LANGUAGES=.
+            root / "third_party" / "tasks": LMMS_EVAL_PACKAGE / OTHER_TASKS,
             root / "overlay" / "lmms_eval": LMMS_EVAL_PACKAGE,
         },
     }

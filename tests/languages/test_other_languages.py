@@ -3,6 +3,7 @@
 import pytest
 
 from ndino.languages.answers import reader
+from ndino.languages.numerals import spelled
 
 # An answer and the option that it names ("-" for none); two answers that mean the same; an answer and yes,
 # no or neither.
@@ -86,3 +87,10 @@ def test_answers_of_a_language_are_read(code):
             right = answers.letter(said, "ABCD") == (None if letter == "-" else letter)
         wrong += [] if right else [line]
     assert not wrong
+
+
+def test_a_number_that_nobody_writes_in_words_is_not_spelled():
+    # num2words never ends on it in Amharic.
+    assert spelled(1_234_567, "am") is spelled(1_234_567, "it") is None
+    assert spelled(2_000_000, "it") == "due milioni" and spelled(1_200_000, "es")
+    assert spelled(9_999, "it") is not None

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from ndino.evaluation.tasks.templates import write_tasks
 from ndino.upstream import UpstreamError, lmms_eval_folder
 from ndino.upstream.overlay import link, unlink
-from ndino.upstream.pins import TASK_FOLDER
+from ndino.upstream.pins import LMMS_EVAL, OTHER_TASKS, TASK_FOLDER, overlays
 
 
 @pytest.fixture
@@ -51,6 +52,17 @@ def test_links_show_our_files_where_lmms_eval_looks(package, sources):
         "models/simple/mblip.py",
     }
     assert (package / "tasks/ndino_it/pope_it/pope.yaml").read_text() == "ours pope_it/pope.yaml"
+
+
+def test_tasks_that_set_up_wrote_in_other_languages_are_found_by_lmms_eval(package, tmp_path):
+    from lmms_eval.tasks import TaskManager
+
+    write_tasks("es", tmp_path / "third_party" / "tasks" / "es")
+    laid = {folder: place.relative_to("lmms_eval") for folder, place in overlays(tmp_path)[LMMS_EVAL].items()}
+    link(package, laid)
+    found = TaskManager("WARNING", include_path=str(package / OTHER_TASKS), include_defaults=False).task_index
+    assert {"ndino-es", "pope-es", "llava-bench-es"} <= {*found}
+    assert package / OTHER_TASKS / "es" in Path(found["pope-es"]["yaml_path"]).parents
 
 
 def test_second_run_changes_nothing_and_unlink_restores_the_package(package, sources):

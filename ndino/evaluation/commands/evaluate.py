@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ndino.common.errors import UsageError, reason_of, remedy_for, with_remedy
 from ndino.common.files import key_of
 from ndino.common.interrupts import raise_if_interrupted
-from ndino.common.options import CommandParser, comma_separated, need_folder, positive
+from ndino.common.options import CommandParser, comma_separated, language_codes, need_folder, positive
 from ndino.evaluation.answer_store import AnswerStore
 from ndino.evaluation.askable import require_askable
 from ndino.evaluation.benchmarks import Benchmarks
@@ -97,7 +97,7 @@ def add_arguments(parser: CommandParser) -> None:
     )
     add(
         "--lang",
-        type=comma_separated,
+        type=language_codes,
         metavar="CODES",
         help="the tasks of these languages, such as es or it,es",
     )

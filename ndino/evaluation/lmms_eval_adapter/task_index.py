@@ -17,12 +17,15 @@ from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.lmms_eval_adapter.local_rows import task_of_rows
 from ndino.evaluation.tasks.templates import TEMPLATE_CODE, TEMPLATES, languages_to_write, write_tasks
 from ndino.formats.questions.table import Questions
+from ndino.languages.language import codes
 
 if TYPE_CHECKING:
     from lmms_eval.tasks import TaskManager
 
 # The folder in lmms-eval's `tasks/` to which `tasks_it/` is linked.
 OUR_FOLDER = "ndino_it"
+# That of `make setup LANGUAGES=`, with a folder for each language.
+OTHER_FOLDER = "ndino_languages"
 # difflib's share of equal characters from which a name counts as a misspelling. lmms-eval has over a thousand
 # names: at difflib's 0.6, one of them is close to anything.
 REALLY_CLOSE = 0.8
@@ -53,7 +56,9 @@ class TaskIndex:
         if not all(name in self.manager.task_index for name in names):
             self.manager = _manager([*self._ours], others=True)
             # lmms-eval's own folders go before ours.
-            self._ours[Path(lmms_eval.tasks.__file__).parent / OUR_FOLDER] = TEMPLATE_CODE
+            theirs = Path(lmms_eval.tasks.__file__).parent
+            self._ours[theirs / OUR_FOLDER] = TEMPLATE_CODE
+            self._ours |= {theirs / OTHER_FOLDER / code: code for code in codes()}
 
     def config(self, name: str) -> dict[str, Any]:
         """The YAML of a task or group, its includes resolved; functions are not imported."""
@@ -83,9 +88,10 @@ class TaskIndex:
         return index[name]["task"] if index[name]["type"] == "tag" else None
 
     def _our_names(self) -> list[str]:
-        """Our groups, then our tasks."""
+        """Our groups, then our tasks; not the many that set-up laid over lmms-eval in other languages."""
         index = self.manager.task_index
-        return sorted(filter(self.is_ours, index), key=lambda name: (index[name]["type"] != "group", name))
+        ours = (name for name in index if self.is_ours(name) and OTHER_FOLDER not in self._path(name).parts)
+        return sorted(ours, key=lambda name: (index[name]["type"] != "group", name))
 
     def is_ours(self, name: str) -> bool:
         """Whether a task or group is one of ours, in whatever language."""
@@ -93,9 +99,12 @@ class TaskIndex:
 
     def code(self, name: str) -> str | None:
         """The code of the language of a task or group of ours; None for other people's."""
-        # A tag has -1 for a path.
-        above = Path(str(self.manager.task_index[name]["yaml_path"])).parents
+        above = self._path(name).parents
         return next((code for folder, code in self._ours.items() if folder in above), None)
+
+    def _path(self, name: str) -> Path:
+        # A tag has -1 for a path.
+        return Path(str(self.manager.task_index[name]["yaml_path"]))
 
     def load(self, name: str, *, task_type: Any, rows: Questions | None = None, remedy: str) -> LoadedTask:
         """Load a task with its data; call it within `surroundings.task_environment`.
