@@ -112,7 +112,7 @@ $(TOOLS): $(READY)
 	@$(PIP) install --no-warn-conflicts -c constraints.txt --editable '.[train,eval,data,serve,deepspeed,test]'
 	@touch $@
 
-demo: setup ## train, score and compare the miniature family (FAST=1: a quick run whose scores mean nothing; WORLD=drawn|stamps, LANGUAGE=es, BACKBONE=qwen3|gemma3|mistral, TOWER=siglip2, ENGINE=llava-next, SEED=)
+demo: setup ## train, score and compare the miniature family (FAST=1: a quick run whose scores mean nothing; WORLD=drawn|stamps, LANGUAGE=es or it,es, BACKBONE=qwen3|gemma3|mistral, TOWER=siglip2, ENGINE=llava-next, SEED=)
 	@$(PY) -m miniature.demo --world "$(WORLD)" $(LANG_FLAG) $(if $(filter-out 0,$(FAST)),--fast) $(call flag,--seed,SEED) \
 	  $(call flag,--engine,ENGINE) $(call flag,--backbone,BACKBONE) $(call flag,--tower,TOWER)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ndino.cluster import attempts, checks, family, staging
-from ndino.common.options import CommandParser, comma_separated, need_file
+from ndino.common.options import CommandParser, comma_separated, language_codes, need_file
 from ndino.formats.family import load_family
 from ndino.train.resuming.run_folder import claimed
 from ndino.train.stage import add_stage_arguments, require_inputs, stage_of
@@ -166,7 +166,7 @@ def _add_family(command: CommandParser) -> None:
 def _add_languages(command: CommandParser) -> None:
     command.add_argument(
         "--lang",
-        type=comma_separated,
+        type=language_codes,
         metavar="CODES",
         help="languages in which models are scored, such as es or it,es (default: those of FAMILY, else it)",
     )

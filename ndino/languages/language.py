@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ from ndino.common.files import key_of
 from ndino.common.parsing import parse_yaml
 
 FOLDER = Path(__file__).parent
+CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 MARKERS = ("question", "options", "answer", "explanation")
 
 
@@ -72,10 +74,9 @@ def language(code: str) -> Language:
         LanguageError: there is no file for it, or a field is missing or has the wrong type.
     """
     if code not in codes():
-        raise LanguageError(
-            f"language {code!r}: not among {', '.join(codes())} "
-            f"(remedy: write ndino/languages/{code}.yaml with ndino language new {code})"
-        )
+        new = f"write ndino/languages/{code}.yaml with ndino language new {code}"
+        remedy = new if CODE.fullmatch(code) else "one of these"
+        raise LanguageError(f"language {code!r}: not among {', '.join(codes())} (remedy: {remedy})")
     fields = fields_of(code)
     # Apart, as scores depend on the other words.
     miniature = fields.pop("miniature", None) or {}
@@ -176,5 +177,6 @@ def editors_notes(code: str) -> tuple[str, ...]:
 def missing_field(code: str, field: str) -> LanguageError:
     """The error for a field that is missing in a language's file."""
     return LanguageError(
-        f"language {code!r}: {field} is missing (remedy: add it to ndino/languages/{code}.yaml)"
+        f"language {code!r}: {field} is missing "
+        f"(remedy: add it to ndino/languages/{code}.yaml; ndino language check {code} names all that is)"
     )

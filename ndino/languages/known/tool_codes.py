@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ndino.common.errors import UsageError
-from ndino.languages.language import LanguageError, fields_of
-
-CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+from ndino.languages.language import CODE, LanguageError, fields_of
 
 
 @dataclass(frozen=True)
