@@ -31,7 +31,7 @@ LONGEST_FILE = 400  # lines
 PAGES = sorted(
     path
     for path in ROOT.glob("**/*.md")
-    if not {"third_party", ".venv", ".venv-llava", "runs"} & {*path.relative_to(ROOT).parts}
+    if not {"third_party", ".venv", ".venv-llava", ".cache", "runs"} & {*path.relative_to(ROOT).parts}
 )
 
 
