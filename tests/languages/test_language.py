@@ -21,6 +21,18 @@ def test_explained_answers_are_asked_with_the_markers_that_they_are_written_with
     assert words.letter_answer.startswith("\n") and "\n" not in words.explained_answer
 
 
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        ("eu", "write ndino/languages/eu.yaml with ndino language new eu"),
+        *dict.fromkeys(("it,es", "IT", ""), "one of these").items(),
+    ],
+)
+def test_what_no_file_is_for_is_named_with_what_helps(code, remedy):
+    with pytest.raises(LanguageError, match=rf"not among ca, .* \(remedy: {remedy}\)$"):
+        language(code)
+
+
 def test_no_marker_means_two_things():
     for code in languages.codes():
         names = [name.casefold() for words in language(code).markers.values() for name in words]
