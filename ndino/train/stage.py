@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ndino.common.errors import Stopped, UsageError, UserError, no_room, with_remedy
 from ndino.common.files import nearest_existing, write_text
+from ndino.common.hub import may_be_on_hub
 from ndino.common.options import CommandParser, need_file, need_folder
 from ndino.formats.llava_json import need_images
 from ndino.formats.recipes import Recipe, load_recipe
@@ -166,10 +167,13 @@ def require_inputs(stage: Stage) -> None:
     need_images(stage.data, stage.image_folder, remedy)
     if stage.model is not None:
         need_folder(stage.model, "train the stage before it first, or name its model folder")
-    if stage.language_model is not None:
-        need_folder(stage.language_model, "name the folder of a language model")
-    if stage.vision_tower is not None:
-        need_folder(stage.vision_tower, "name the folder of a vision tower")
+    for folder, what in (
+        (stage.language_model, "a language model"),
+        (stage.vision_tower, "a vision tower"),
+    ):
+        if folder is not None:
+            on_hub = f"hf download {folder} --local-dir FOLDER, and " if may_be_on_hub(str(folder)) else ""
+            need_folder(folder, f"{on_hub}name the folder of {what}")
 
 
 def is_first_rank() -> bool:

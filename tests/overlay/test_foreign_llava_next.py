@@ -134,6 +134,13 @@ def test_its_answers_are_those_of_plain_transformers(kind, benchmark_folder, tmp
     assert len(set(answers)) > 1
 
 
+def test_one_without_a_template_is_refused(tmp_path):
+    folder = write_foreign(tmp_path / "qwen3", "qwen3")
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(ValueError, match=r"qwen3: has no chat template \(remedy: put a chat_template.jinja"):
+        LlavaNextIt(str(folder), device="cpu")
+
+
 def test_what_a_question_becomes(tmp_path):
     ours = LlavaNextIt(str(write_foreign(tmp_path / "qwen3", "qwen3")), device="cpu")
     assert ours.prefix_sharing.model_blocker is None

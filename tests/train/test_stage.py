@@ -19,6 +19,7 @@ from ndino.train.stage import (
     StageError,
     add_stage_arguments,
     report_full_disk,
+    require_inputs,
     stage_of,
     write_rejects,
 )
@@ -35,6 +36,16 @@ def test_a_stage_has_exactly_one_start(recipe):
     for start in ({}, {"language_model": Path("l")}, {"model": Path("m"), **fresh.start}):
         with pytest.raises(UsageError, match="give either --model or"):
             Stage(*where, **start)
+
+
+def test_a_backbone_given_by_its_hub_id_has_to_be_downloaded(stage):
+    asked = dataclasses.replace(stage, language_model=Path("Qwen/Qwen3-1.7B"))
+    with pytest.raises(UsageError) as refused:
+        require_inputs(asked)
+    assert str(refused.value) == (
+        "Qwen/Qwen3-1.7B: no such folder (remedy: hf download Qwen/Qwen3-1.7B --local-dir FOLDER, "
+        "and name the folder of a language model)"
+    )
 
 
 def test_options_override_the_recipe_s_data():

@@ -140,7 +140,9 @@ class LlavaNextIt(lmms):
 
     def _template(self, pretrained: str) -> ChatTemplate:
         if (template := chat_template(self.tokenizer, self.processor)) is None:
-            raise ValueError(f"{pretrained}: the tokenizer has no chat template (save the model with one)")
+            raise ValueError(
+                f"{pretrained}: has no chat template (remedy: put a chat_template.jinja into its folder)"
+            )
         return template
 
     def _stop_ids(self) -> list[int]:
