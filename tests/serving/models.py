@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from tokenizers import Regex, Tokenizer, pre_tokenizers
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from transformers import (
     CLIPVisionConfig,
     LlamaConfig,
     LlavaNextConfig,
     LlavaNextForConditionalGeneration,
     PreTrainedTokenizerFast,
+    Qwen3Config,
 )
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
@@ -36,13 +37,13 @@ LLAMA31 = dict(
 )
 
 
-def llama_tokenizer() -> PreTrainedTokenizerFast:
+def llama_tokenizer(pattern: str = PATTERN) -> PreTrainedTokenizerFast:
     """A small tokenizer that splits text as LLaMA 3's does, with ``<image>`` and a pad token."""
     special = [*MARKERS, IMAGE_TOKEN, model_folder.PAD_TOKEN]
     made: Tokenizer = byte_level_bpe(CORPUS * 3, 500, special)
     made.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(PATTERN), "isolated"),
+            pre_tokenizers.Split(Regex(pattern), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -55,11 +56,27 @@ def llama_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
+def qwen_tokenizer() -> PreTrainedTokenizerFast:
+    """One that splits text as Qwen's does, each digit alone, and composes letters and accents."""
+    made = llama_tokenizer(PATTERN.replace("{1,3}", ""))
+    made.backend_tokenizer.normalizer = normalizers.NFC()
+    return made
+
+
 def write_model(
-    folder: Path, tokenizer: PreTrainedTokenizerFast, *, width: int = 256, dtype: torch.dtype = torch.bfloat16
+    folder: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    width: int = 256,
+    text_kind: type = LlamaConfig,
+    tower_kind: type = CLIPVisionConfig,
 ) -> Path:
-    """Write a model with grouped queries and LLaMA 3.1's rotary embedding; the weights are seeded."""
-    text = LlamaConfig(
+    """Write a model in bfloat16 with grouped queries; a LLaMA has LLaMA 3.1's rotary embedding.
+
+    The weights are seeded.
+    """
+    rope = LLAMA31 if text_kind is LlamaConfig else {"rope_type": "default", "rope_theta": 1e6}
+    text = text_kind(
         hidden_size=width,
         intermediate_size=2 * width,
         num_hidden_layers=3,
@@ -68,13 +85,15 @@ def write_model(
         vocab_size=model_folder.padded_vocabulary(len(tokenizer)),
         max_position_embeddings=2048,
         rms_norm_eps=1e-5,
-        rope_parameters=LLAMA31,
-        tie_word_embeddings=False,
+        rope_parameters=rope,
+        # A small Qwen has no output matrix of its own, and Qwen 3 has heads of a size of their own.
+        tie_word_embeddings=text_kind is not LlamaConfig,
+        **({"head_dim": 32} if text_kind is Qwen3Config else {}),
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         initializer_range=width**-0.5,
     )
-    tower = CLIPVisionConfig(
+    tower = tower_kind(
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=3,
@@ -88,8 +107,8 @@ def write_model(
         image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
         image_grid_pinpoints=GRIDS,
         vision_feature_layer=-2,
-        vision_feature_select_strategy="default",
-        tie_word_embeddings=False,
+        vision_feature_select_strategy="default" if tower_kind is CLIPVisionConfig else "full",
+        tie_word_embeddings=text.tie_word_embeddings,
     )
     torch.manual_seed(0)
     model = LlavaNextForConditionalGeneration(config)
@@ -108,7 +127,9 @@ def write_model(
         image_mean=[0.5, 0.4, 0.3],
         image_std=[0.2, 0.25, 0.3],
     )
-    model.to(dtype).save_pretrained(folder)
-    model_folder.build_processor(tokenizer, images, patch_size=PATCH).save_pretrained(folder)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    class_token = tower_kind is CLIPVisionConfig
+    processor = model_folder.build_processor(tokenizer, images, patch_size=PATCH, class_token=class_token)
+    processor.save_pretrained(folder)
     model_folder.make_portable(folder)
     return folder

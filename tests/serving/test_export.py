@@ -246,7 +246,7 @@ REFUSED = {
         config_with(text_config__rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}),
         "no rope_type dynamic",
     ),
-    "another tower": (config_with(vision_config__model_type="siglip_vision_model"), "siglip_vision_model"),
+    "another tower": (config_with(vision_config__model_type="siglip2_vision_model"), "siglip2_vision_model"),
     "another tower's activation": (config_with(vision_config__hidden_act="relu"), "hidden_act relu"),
     "several layers": (config_with(vision_feature_layer=[-2, -1]), "is no single layer"),
     "the class token": (config_with(vision_feature_select_strategy="full"), "select_strategy full"),
@@ -262,7 +262,7 @@ REFUSED = {
     "a missing layer": (weights_with(f"{Q}.weight"), f"has no weight {Q}.weight"),
     "a foreign weight": (
         lambda folder: add_weight(folder, "language_model.model.layers.0.mlp.experts.0.weight"),
-        "is no weight of a LLaMA",
+        "is no weight of a dense LLaMA or Qwen",
     ),
     "an infinite weight": (
         weights_with(f"{Q}.weight", filled(float("inf"))),

@@ -10,9 +10,15 @@ import pytest
 import torch
 from gguf import GGUFReader, TokenType, dequantize
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlavaNextForConditionalGeneration, PreTrainedTokenizerFast
+from transformers import (
+    LlavaNextForConditionalGeneration,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    SiglipVisionConfig,
+)
 
 from ndino.cli import main
+from tests.serving.models import qwen_tokenizer, write_model
 
 
 @pytest.fixture(scope="session")
@@ -168,3 +174,34 @@ def test_the_tokenizer(exported, tiny_model_folder):
         text = getattr(ours, f"{'pad' if name == 'padding' else name}_token")
         assert tokens[found[f"tokenizer.ggml.{name}_token_id"]] == text
     assert found["tokenizer.ggml.add_bos_token"] is True  # the template writes it, llama.cpp takes one away
+
+
+def test_qwen_3_with_siglip(tmp_path):
+    """Queries and keys in transformers' own order with norms, no output matrix, no class token."""
+    kinds = {"text_kind": Qwen3Config, "tower_kind": SiglipVisionConfig}
+    model = write_model(tmp_path / "model", qwen_tokenizer(), width=32, **kinds)
+    assert main(["export", str(model), "--to", "gguf", "--out", str(tmp_path / "gguf")]) == 0
+    weights = LlavaNextForConditionalGeneration.from_pretrained(model, dtype=torch.float32).state_dict()
+    path = tmp_path / "gguf" / "language-model-f16.gguf"
+    found, made = fields(path), tensors(path)
+    assert found["general.architecture"] == "qwen3" and found["qwen3.attention.key_length"] == 32
+    assert found["qwen3.rope.freq_base"] == 1e6 and found["tokenizer.ggml.pre"] == "qwen2"
+    assert "output.weight" not in made and len(made) == 2 + 3 * 11
+    for theirs, name in (
+        ("q_proj", "attn_q"),
+        ("k_proj", "attn_k"),
+        ("q_norm", "attn_q_norm"),
+        ("k_norm", "attn_k_norm"),
+    ):
+        value = weights[f"model.language_model.layers.2.self_attn.{theirs}.weight"]
+        np.testing.assert_allclose(made[f"blk.2.{name}.weight"], value.numpy(), rtol=2**-10, atol=1e-7)
+    mmproj = tmp_path / "gguf" / "mmproj-f16.gguf"
+    found, made = fields(mmproj), tensors(mmproj)
+    assert found["clip.use_gelu"] is True and found["clip.vision.feature_layer"] == [2]
+    assert not {"v.class_embd", "v.pre_ln.weight", "v.post_ln.weight"} & {*made}
+    tower = "model.vision_tower.embeddings."
+    for name, theirs in (
+        ("v.position_embd.weight", "position_embedding.weight"),
+        ("v.patch_embd.bias", "patch_embedding.bias"),
+    ):
+        np.testing.assert_allclose(made[name], weights[tower + theirs].numpy(), rtol=2**-10, atol=1e-7)

@@ -16,14 +16,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoProcessor, LlavaNextForConditionalGeneration
+from transformers import (
+    AutoProcessor,
+    LlavaNextForConditionalGeneration,
+    Qwen2Config,
+    Qwen3Config,
+    SiglipVisionConfig,
+)
 
 from fixtures.llama3 import llama3_tokenizer
 from fixtures.photographs import photograph
 from ndino.cli import main
 from ndino.formats import model_folder
 from ndino.formats.prompts import BEGIN_OF_TEXT, IMAGE_TOKEN
-from tests.serving.models import SIDE, llama_tokenizer, write_model
+from tests.serving.models import SIDE, llama_tokenizer, qwen_tokenizer, write_model
 
 ROOT = Path(__file__).parents[2]
 LLAMA_CPP = ROOT / ".cache" / "llama-cpp"
@@ -71,9 +77,23 @@ def export(model: Path, kind: str) -> Path:
     return model.with_name(f"{model.name}-gguf-{kind}")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return write_model(tmp_path_factory.mktemp("serving") / "model", llama_tokenizer())
+KINDS = {
+    "llama and clip": (llama_tokenizer, {}),
+    "qwen3 and siglip": (
+        qwen_tokenizer,
+        {"text_kind": Qwen3Config, "tower_kind": SiglipVisionConfig},
+    ),
+    "qwen2 and siglip": (
+        qwen_tokenizer,
+        {"text_kind": Qwen2Config, "tower_kind": SiglipVisionConfig},
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def folder(request, tmp_path_factory) -> Path:
+    tokenizer, settings = KINDS[request.param]
+    return write_model(tmp_path_factory.mktemp("serving") / "model", tokenizer(), **settings)
 
 
 @pytest.fixture(scope="module")
@@ -187,8 +207,10 @@ class Asked:
         """The features of each tile as llama.cpp arranges them. An image no larger than a tile is not cut."""
         pixels = torch.cat([pixels[1:], pixels[:1]]) if tiled else pixels[:1]
         hidden = model.model.vision_tower(pixels, output_hidden_states=True).hidden_states[-2]
-        # The class token behind the patches, and the first of these tokens dropped in its place.
-        return model.model.multi_modal_projector(torch.cat([hidden[:, 2:], hidden[:, :1]], 1))
+        if model.config.vision_feature_select_strategy == "default":
+            # The class token behind the patches, and the first of these tokens dropped in its place.
+            hidden = torch.cat([hidden[:, 2:], hidden[:, :1]], 1)
+        return model.model.multi_modal_projector(hidden)
 
     def embedded(self, model: Any, features: torch.Tensor) -> torch.Tensor:
         embed = model.get_input_embeddings()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,8 +17,29 @@ from ndino.serving.gguf.container import F16, F32, Q8_0, Entry, matrix_type
 from ndino.serving.gguf.weights import Weights
 
 PREFIX = "language_model."
-# By model_type: GGUF's architecture, and whether its loader pairs the rotated dimensions as Meta's code does.
-_ARCHITECTURES = {"llama": ("llama", True)}
+_NORMS = ("self_attn.q_norm", "self_attn.k_norm")
+
+
+@dataclass(frozen=True)
+class _Architecture:
+    """One of llama.cpp's; its name there is transformers' model_type.
+
+    Attributes:
+        pairs: its rotary embedding pairs neighbouring dimensions, as Meta's code does.
+        norms: queries and keys have norms of their own.
+        own_heads: a head may be of another size than the width divided by their number.
+    """
+
+    pairs: bool = False
+    norms: bool = False
+    own_heads: bool = True
+
+
+_ARCHITECTURES = {
+    "llama": _Architecture(pairs=True),
+    "qwen2": _Architecture(own_heads=False),
+    "qwen3": _Architecture(norms=True),
+}
 _FILE_TYPES = {F16: LlamaFileType.MOSTLY_F16, Q8_0: LlamaFileType.MOSTLY_Q8_0}
 _WHOLE = {
     "model.embed_tokens.weight": "token_embd.weight",
@@ -30,6 +52,8 @@ _LAYER = {
     "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
     "post_attention_layernorm": "ffn_norm",
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
@@ -47,12 +71,15 @@ def language_model_writer(text: Any, name: str, wanted: GGMLQuantizationType) ->
         wanted: the type of its matrices.
 
     Raises:
-        ExportError: llama.cpp's LLaMA cannot run it.
+        ExportError: llama.cpp cannot run it.
     """
-    kind = _architecture(text)[0]
+    if not _architecture(text).own_heads and _head_size(text) * text.num_attention_heads != text.hidden_size:
+        raise _unsupported("head_dim", _head_size(text), f"{text.hidden_size // text.num_attention_heads}")
+    if getattr(text, "use_sliding_window", False):
+        raise _unsupported("use_sliding_window", True, "False")
     if text.hidden_act != "silu":
         raise _unsupported("hidden_act", text.hidden_act, "silu")
-    writer = GGUFWriter(path=None, arch=kind)
+    writer = GGUFWriter(path=None, arch=text.model_type)
     writer.add_type("model")
     writer.add_name(name)
     writer.add_file_type(_FILE_TYPES[wanted])
@@ -82,11 +109,13 @@ def language_model_entries(text: Any, weights: Weights, wanted: GGMLQuantization
     """The language model's tensors.
 
     Raises:
-        ExportError: a weight is missing, or is none of a LLaMA's.
+        ExportError: a weight is missing, or is none of this architecture's.
     """
+    architecture = _architecture(text)
+    layer = [part for part in _LAYER if part not in _NORMS or architecture.norms]
     names = {name: _gguf_name(name) for name in weights.below(PREFIX) if not name.endswith("inv_freq")}
     needed = {"model.embed_tokens.weight", "model.norm.weight"}
-    needed |= {f"model.layers.{i}.{part}.weight" for i in range(text.num_hidden_layers) for part in _LAYER}
+    needed |= {f"model.layers.{i}.{part}.weight" for i in range(text.num_hidden_layers) for part in layer}
     if not text.tie_word_embeddings:
         needed.add("lm_head.weight")
     # llama.cpp reads the embedding in place of an output matrix that is not there.
@@ -99,12 +128,11 @@ def language_model_entries(text: Any, weights: Weights, wanted: GGMLQuantization
             f"{weights.folder}: {PREFIX}model.embed_tokens.weight is not of the size that config.json gives "
             "it (remedy: copy the model again)"
         )
-    paired = _architecture(text)[1]
     entries = list(_rope_factors(text))
     for name, gguf_name in names.items():
         source = PREFIX + name
         shape = weights.shape(source)
-        heads = _rotated_heads(text, name) if paired else 0
+        heads = _rotated_heads(text, name) if architecture.pairs else 0
         entries.append(
             Entry(
                 gguf_name,
@@ -172,12 +200,13 @@ def _gguf_name(name: str) -> str:
     found = _NAME.fullmatch(name)
     if found is None or found[2] not in _LAYER:
         raise ExportError(
-            f"{PREFIX}{name}: is no weight of a LLaMA (remedy: export a model whose language model is one)"
+            f"{PREFIX}{name}: is no weight of a dense LLaMA or Qwen (remedy: export a model whose language "
+            "model is one)"
         )
     return f"blk.{found[1]}.{_LAYER[found[2]]}.{found[3]}"
 
 
-def _architecture(text: Any) -> tuple[str, bool]:
+def _architecture(text: Any) -> _Architecture:
     kind = text.model_type
     if kind not in _ARCHITECTURES:
         known = ", ".join(_ARCHITECTURES)

@@ -20,10 +20,15 @@ _LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+_QWEN = _LLAMA3.replace("{1,3}", "")
 # By pattern and ignore_merges, whether a word that is in the vocabulary is taken whole. smaug-bpe splits as
 # llama-bpe does, and always merges.
-_NAMES = {(_LLAMA3, True): "llama-bpe", (_LLAMA3, False): "smaug-bpe"}
-_KNOWN = "a byte-level BPE that splits text as LLaMA 3's or GPT-2's does"
+_NAMES = {
+    (_LLAMA3, True): "llama-bpe",
+    (_LLAMA3, False): "smaug-bpe",
+    (_QWEN, False): "qwen2",
+}
+_KNOWN = "a byte-level BPE that splits text as LLaMA 3's, Qwen's or GPT-2's does"
 
 
 def add_tokenizer(writer: GGUFWriter, folder: Path, rows: int, template: str) -> None:
@@ -93,7 +98,8 @@ def _pre_tokenizer(path: Path, settings: Mapping[str, Any]) -> str:
     model, outer = settings["model"], settings.get("pre_tokenizer") or {}
     if (kind := model.get("type")) != "BPE" or model.get("byte_fallback"):
         raise _unknown(path, f"is a {shown(kind)}{' with byte fallback' if kind == 'BPE' else ''}")
-    if (normalizer := settings.get("normalizer")) is not None:
+    # llama.cpp changes no text. Qwen's tokenizer composes letters and accents, as almost all texts have them.
+    if (normalizer := settings.get("normalizer")) is not None and normalizer.get("type") != "NFC":
         raise _unknown(path, f"changes the text first ({shown(normalizer.get('type'))})")
     parts = outer.get("pretokenizers", [outer])
     *splits, last = parts

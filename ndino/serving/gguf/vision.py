@@ -15,12 +15,19 @@ from ndino.serving.gguf.weights import Weights
 
 TOWER = "vision_tower."
 _POSITIONS = f"{TOWER}embeddings.position_embedding.weight"
+# By model_type; CLIP's has a class token, which the "default" strategy drops.
+_TOWERS = {
+    "clip_vision_model": {
+        f"{TOWER}embeddings.class_embedding": "v.class_embd",
+        f"{TOWER}pre_layrnorm.weight": "v.pre_ln.weight",
+        f"{TOWER}pre_layrnorm.bias": "v.pre_ln.bias",
+    },
+    "siglip_vision_model": {f"{TOWER}embeddings.patch_embedding.bias": "v.patch_embd.bias"},
+}
+_STRATEGIES = {"clip_vision_model": "default", "siglip_vision_model": "full"}
 _WHOLE = {
-    f"{TOWER}embeddings.class_embedding": "v.class_embd",
     f"{TOWER}embeddings.patch_embedding.weight": "v.patch_embd.weight",
     _POSITIONS: "v.position_embd.weight",
-    f"{TOWER}pre_layrnorm.weight": "v.pre_ln.weight",
-    f"{TOWER}pre_layrnorm.bias": "v.pre_ln.bias",
     "multi_modal_projector.linear_1.weight": "mm.0.weight",
     "multi_modal_projector.linear_1.bias": "mm.0.bias",
     "multi_modal_projector.linear_2.weight": "mm.2.weight",
@@ -87,7 +94,8 @@ def vision_entries(config: Any, weights: Weights) -> list[Entry]:
     Raises:
         ExportError: a weight is missing.
     """
-    names = dict(_WHOLE)
+    tower = config.vision_config.model_type
+    names = _WHOLE | _TOWERS[tower]
     for layer in range(feature_layer(config)):
         for part, gguf_part in _LAYER.items():
             for kind in ("weight", "bias"):
@@ -97,7 +105,8 @@ def vision_entries(config: Any, weights: Weights) -> list[Entry]:
         shape = weights.shape(source)
         # Positions are looked up, not multiplied with: in full, as llama.cpp's own converter keeps them.
         full = len(shape) == 1 or source == _POSITIONS
-        read = _positions(weights) if source == _POSITIONS else _reader(weights, source)
+        moved = source == _POSITIONS and tower == "clip_vision_model"
+        read = _positions(weights) if moved else _reader(weights, source)
         entries.append(Entry(name, source, shape, F32 if full else F16, read))
     return entries
 
@@ -125,7 +134,7 @@ def _check(config: Any, image_processor: Mapping[str, Any]) -> None:
     layer = config.vision_feature_layer
     size, crop = image_processor.get("size"), image_processor.get("crop_size")
     expected = [
-        ("config.json", "vision_config.model_type", tower.model_type, ("clip_vision_model",)),
+        ("config.json", "vision_config.model_type", tower.model_type, tuple(_TOWERS)),
         ("config.json", "vision_config.hidden_act", tower.hidden_act, tuple(_ACTIVATIONS)),
         ("config.json", "projector_hidden_act", config.projector_hidden_act, ("gelu",)),
         ("config.json", "multimodal_projector_bias", config.multimodal_projector_bias, (True,)),
@@ -133,7 +142,7 @@ def _check(config: Any, image_processor: Mapping[str, Any]) -> None:
             "config.json",
             "vision_feature_select_strategy",
             config.vision_feature_select_strategy,
-            ("default",),
+            (_STRATEGIES.get(tower.model_type, "default"),),
         ),
         ("the image processor", "do_normalize", image_processor.get("do_normalize", True), (True,)),
         ("the image processor", "resample", image_processor.get("resample", 3), (3,)),
