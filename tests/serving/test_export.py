@@ -258,6 +258,14 @@ REFUSED = {
     ),
     "no normalisation": (processor_with(image_processor__do_normalize=False), "do_normalize False"),
     "no mean": (processor_with(image_processor={}), "has no image_mean"),
+    "a tokenizer.json without its model": (
+        lambda folder: (folder / "tokenizer.json").write_text("{}"),
+        "a setting is missing or of another kind, 'model'",
+    ),
+    "a setting of another kind": (
+        processor_with(image_processor__image_mean=["half"]),
+        "a setting is missing or of another kind",
+    ),
     "a missing weight": (weights_with("image_newline"), "has no weight image_newline"),
     "a missing layer": (weights_with(f"{Q}.weight"), f"has no weight {Q}.weight"),
     "a foreign weight": (

@@ -12,7 +12,7 @@ from typing import Any
 from gguf import GGUFWriter
 from transformers import LlavaNextConfig
 
-from ndino.common.errors import reason_of
+from ndino.common.errors import UserError, reason_of
 from ndino.common.files import atomic_file, digest_of, fingerprint, write_json
 from ndino.common.locks import exclusive_lock
 from ndino.common.provenance import commit
@@ -133,9 +133,17 @@ class _Parts:
             ) from error
         name = folder.parent.name if folder.name == "model" else folder.name
         parts = cls(name, folder, config, _image_processor(folder), chat_template(folder), Weights(folder))
-        _language_model(parts, kind)
-        _mmproj(parts)
-        _modelfile(parts, [])
+        try:
+            _language_model(parts, kind)
+            _mmproj(parts)
+            _modelfile(parts, [])
+        except UserError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ExportError(
+                f"{folder}: a setting is missing or of another kind, {reason_of(error)} (remedy: copy the "
+                "model again)"
+            ) from error
         return parts
 
 
