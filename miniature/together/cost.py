@@ -37,16 +37,13 @@ def cost_of(summary: Summary, code: str, codes: Sequence[str]) -> Iterator[str]:
         for task in tasks_in_order(summary)
         if code_of_task(task) == code
     ]
-    rows += [
-        [
-            f"perplexity on {name.upper()}",
-            *(perplexity_number(_perplexity(summary, model, name)) for model in models),
-            "",
-        ]
-        for models in [(one, all_of_them)]
-        for name in summary["perplexity"][one]
-        if code_of_task(name) == code
-    ]
+    for name in summary["perplexity"][one]:
+        if code_of_task(name) == code:
+            shown = (
+                perplexity_number(summary["perplexity"][model][name]["corpus"])
+                for model in (one, all_of_them)
+            )
+            rows.append([f"perplexity on {name.upper()}", *shown, ""])
     yield from table(["", f"alone ({one})", f"together ({all_of_them})", "difference"], rows)
     yield ""
 
@@ -74,7 +71,3 @@ def _scores(summary: Summary, task: str, one: str, other: str) -> list[str]:
     clear = any(better_model(row, scores) for row in tests)
     difference = percent(scores[other] - scores[one], signed=True) + (" *" if clear else "")
     return [task.upper(), percent(scores[one]), percent(scores[other]), difference]
-
-
-def _perplexity(summary: Summary, model: str, name: str) -> float:
-    return summary["perplexity"][model][name]["corpus"]
