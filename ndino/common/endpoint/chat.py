@@ -8,7 +8,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -109,7 +109,7 @@ class ChatEndpoint:
         self.url = checked_address(url, wording.url, wording.key)
         self.model = model
         # What the server says of the model in its list of models, where it says anything.
-        self.listed: dict[str, Any] = {}
+        self.listed: dict[str, str] = {}
         self._wording, self._plain, self._requests = wording, plain, requests
         self._patience = patience or Patience()
         self._checked = False
@@ -215,7 +215,8 @@ class ChatEndpoint:
         if len(found) == 1 and self.model not in found:
             (name,) = found
             raise self._error(f"serves {shown(name)}, not {self.model!r}", f"{self._wording.model} {name}")
-        self.listed = found.get(self.model, {})
+        about = found.get(self.model, {})
+        self.listed = {name: self._shown(str(value)) for name, value in about.items() if value}
         self._checked = True
 
     async def _patiently(
@@ -282,7 +283,8 @@ class ChatEndpoint:
                 f"{self._base_remedy}; {self._wording.model} the name that the server lists",
             )
         try:
-            return reply_of(answer)
+            reply = reply_of(answer)
+            return replace(reply, text=reply.text and self._hidden(reply.text))
         except NoReplyError as error:
             said = self._shown(str(error))
             if error.reasoned:
@@ -338,9 +340,13 @@ class ChatEndpoint:
         return f"HTTP {answer.status}: {self._shown(answer.message())}"
 
     def _shown(self, text: str) -> str:
-        # Servers name the key that they refuse. It goes before the text is cut: a part of it is too much.
+        # The key goes before the text is cut: a part of it is too much.
+        return shown(self._hidden(text))
+
+    def _hidden(self, text: str) -> str:
+        # Servers name the key that they refuse, and some send back whatever they got.
         key = self._key()
-        return shown(text.replace(key, "…") if key else text)
+        return text.replace(key, "…") if key else text
 
 
 def _reason(error: BaseException, seconds: float) -> str:

@@ -60,7 +60,7 @@ class EndpointModel(lmms):
 
     def __init__(self, url: str, model: str, requests: int, patience: Patience | None = None) -> None:
         super().__init__()
-        plain = _request([(_url(Image.new("RGB", (64, 64))))], "a", {"max_new_tokens": 1})
+        plain = _request([_url(Image.new("RGB", (64, 64)))], "a", {"max_new_tokens": 1})
         self._endpoint = ChatEndpoint(url, model, WORDING, plain, requests=requests, patience=patience)
         self._endpoint.check()
         self.store: AnswerStore | None = None
@@ -79,8 +79,9 @@ class EndpointModel(lmms):
 
     def stated(self) -> dict[str, Any]:
         """What the server says of the model, and of the tokens of the questions that were answered last."""
-        listed = {name: self._endpoint.listed.get(name) for name in IDENTIFYING}
-        return {"server": {name: value for name, value in listed.items() if value}, "usage": self._usage}
+        listed = self._endpoint.listed
+        server = {name: listed[name] for name in IDENTIFYING if name in listed}
+        return {"server": server, "usage": self._usage}
 
     def summary(self) -> str:
         """A line on what was asked so far, for the end of a run."""

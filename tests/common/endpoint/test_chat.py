@@ -262,6 +262,18 @@ def test_the_key_goes_to_the_server_alone(server: Endpoint, monkeypatch: pytest.
         assert not any(part in str(refused.value) for part in parts)
 
 
+def test_a_server_that_sends_the_key_back_does_not_bring_it_into_files(
+    server: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    server.models = lambda handler: handler.reply(200, {"data": [{"id": "tiny", "root": f"/models?{KEY}"}]})
+    server.always = says(f"You sent Bearer {KEY}.")
+    asker = endpoint(server)
+    (found,) = ask(asker, "a")
+    assert isinstance(found, Reply) and found.text == "You sent Bearer …."
+    assert asker.listed == {"id": "tiny", "root": "/models?…"}
+
+
 def test_the_key_is_not_taken_elsewhere(server: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     with Endpoint() as other:
