@@ -65,7 +65,10 @@ def main() -> int:
     processor = cast(
         "Any",
         SimpleNamespace(
-            image_processor=image_processor, patch_size=PATCH, _get_number_of_features=lambda *size: 1
+            image_processor=image_processor,
+            patch_size=PATCH,
+            num_additional_image_tokens=1,
+            _get_number_of_features=lambda *size: 1,
         ),
     )
     ratios, milliseconds, equal = {}, {}, True

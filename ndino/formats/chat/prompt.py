@@ -212,6 +212,8 @@ def chat_prompt(
     prompt = ChatPrompt(tokenizer, published_template(own, system=system, thinking=thinking))
     try:
         end = prompt.end_of_turn
+        if system is not None and system.strip() not in prompt.render(_PROBE):
+            raise PromptError("the chat template leaves the system prompt out, or changes it")
     except PromptError as error:
         remedy = f"correct its chat_template.jinja, or {_INSTRUCT}"
         if system is not None and _can_be_encoded(tokenizer, published_template(own, thinking=thinking)):

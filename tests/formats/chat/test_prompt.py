@@ -7,6 +7,7 @@ import re
 import pytest
 
 from fixtures.chat_templates import (
+    CHATML,
     GEMMA3,
     LLAMA3,
     MARKED,
@@ -235,6 +236,11 @@ def test_a_template_that_rows_cannot_be_encoded_with_is_refused_in_one_line(faul
 def test_a_system_prompt_that_the_template_refuses_and_thinking_that_it_does_not_know_are_named():
     with pytest.raises(PromptError, match=r"roles are supported! \(remedy: remove system from"):
         chat_prompt(prepare_tokenizer(mistral_tokenizer(MISTRAL)), system="Sii breve.")
+    for unread in ("", "{% if m.role == 'system' %}{{ m.content | upper }}{% endif %}"):
+        template = CHATML.replace("{{", "{% if m.role != 'system' %}{{", 1).replace("}}", "}}{% endif %}", 1)
+        template = template.replace("{% endfor %}", unread + "{% endfor %}")
+        with pytest.raises(PromptError, match=r"leaves the system prompt out, .* \(remedy: remove system"):
+            chat_prompt(prepare_tokenizer(chatml_tokenizer(template)), system="Sii breve.")
     broken = "{{ raise_exception('broken') }}"
     with pytest.raises(PromptError, match=r"fails: broken \(remedy: correct its chat_template\.jinja, or"):
         chat_prompt(prepare_tokenizer(mistral_tokenizer(broken)), system="Sii breve.")
