@@ -41,6 +41,7 @@ from miniature.steps import (
 from miniature.together.cost import write_tables
 from miniature.together.plan import plan_together
 from miniature.worlds.stamp_files import StampsError, find_stamps
+from ndino.common.errors import UsageError, shown
 from ndino.common.files import write_json
 from ndino.common.locks import BusyError, exclusive_lock
 from ndino.common.options import language_codes
@@ -54,10 +55,26 @@ from ndino.languages.lexicon import lexicon, stamp_words
 WORKERS = 2
 LANGUAGE = "it"
 BACKBONE, TOWER = BACKBONES[0], TOWERS[0]
+# What can be chosen, by option; `make demo` has each as a variable in capitals.
+CHOICES = {
+    "world": ("drawn", "stamps"),
+    "engine": ("native", "llava-next"),
+    "backbone": BACKBONES,
+    "tower": TOWERS,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
+    try:
+        _check_choices(options)
+        check_engine(options)
+    except UsageError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
+    except DemoError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
     console = Console()
     out = (options.out or Path("runs") / folder_name(options)).resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -73,8 +90,6 @@ def main(arguments: list[str] | None = None) -> int:
         with exclusive_lock(out / ".lock", busy):
             check_settings(out, options)
             _check_words(options)
-            if options.engine == "llava-next":
-                _check_upstream()
             if options.world == "stamps" and not (out / "data" / "world.json").exists():
                 # Not in a worker, whose output goes to the log: the user should see that a download starts.
                 find_stamps(console.print)
@@ -130,7 +145,8 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--world", choices=("drawn", "stamps"), default="drawn", help="default: drawn")
+    # No `choices`: argparse would not name the variables of `make demo` in its errors (`_check_choices`).
+    made.add_argument("--world", metavar=_among("world"), default="drawn", help="default: drawn")
     made.add_argument(
         "--lang",
         type=language_codes,
@@ -140,17 +156,46 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--fast", action="store_true", help="hardly train; the scores mean nothing")
     made.add_argument("--seed", type=int, default=42, help="of world, backbones and training (default: 42)")
-    made.add_argument("--engine", choices=("native", "llava-next"), default="native", help="default: native")
+    made.add_argument("--engine", metavar=_among("engine"), default="native", help="default: native")
     made.add_argument(
-        "--backbone", choices=BACKBONES, default=BACKBONE, help="language model; default: llama"
+        "--backbone", metavar=_among("backbone"), default=BACKBONE, help="language model; default: llama"
     )
-    made.add_argument("--tower", choices=TOWERS, default=TOWER, help="default: clip")
+    made.add_argument("--tower", metavar=_among("tower"), default=TOWER, help="default: clip")
     made.add_argument(
         "--out",
         type=Path,
         help="default: runs/demo, with all that is not usual: engine, world, language, backbones, -fast",
     )
     return made
+
+
+def _among(name: str) -> str:
+    return "{" + ",".join(CHOICES[name]) + "}"
+
+
+def _check_choices(options: argparse.Namespace) -> None:
+    for name, among in CHOICES.items():
+        if (given := getattr(options, name)) not in among:
+            variable = name.upper()
+            raise UsageError(
+                f"{variable}={shown(given)} is not among {', '.join(among)} "
+                f"(remedy: choose one of these, or leave {variable} out)"
+            )
+
+
+def check_engine(options: argparse.Namespace) -> None:
+    """Check that the engine takes these backbones and is installed.
+
+    Raises:
+        DemoError: it does not, or is not.
+    """
+    if options.engine != "llava-next":
+        return
+    if (options.backbone, options.tower) != (BACKBONE, TOWER):
+        raise DemoError(
+            "ENGINE=llava-next trains LLaMA with CLIP alone (remedy: leave out BACKBONE and TOWER, or ENGINE)"
+        )
+    _check_upstream()
 
 
 def plan(
@@ -213,12 +258,8 @@ def check_settings(out: Path, options: argparse.Namespace) -> None:
     """Check that ``out`` holds no demo with other options.
 
     Raises:
-        DemoError: it does; or the upstream trainer does not take these backbones.
+        DemoError: it does.
     """
-    if options.engine == "llava-next" and (options.backbone, options.tower) != (BACKBONE, TOWER):
-        raise DemoError(
-            "ENGINE=llava-next trains LLaMA with CLIP alone (remedy: leave out BACKBONE and TOWER, or ENGINE)"
-        )
     wanted = {
         "world": options.world,
         "lang": ",".join(options.lang),

@@ -15,7 +15,7 @@ from transformers import AutoProcessor, AutoTokenizer, LlavaNextForConditionalGe
 from miniature.architectures import BACKBONES, TOWERS
 from miniature.architectures.language_models import LANGUAGE_KINDS
 from miniature.backbones import TOWER_KINDS, make_tokenizer, pretrain_language_model, pretrain_tower
-from miniature.demo import DemoError, check_settings, folder_name, parser
+from miniature.demo import DemoError, check_engine, check_settings, folder_name, main, parser
 from miniature.worlds.scenes import random_scene
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.languages.lexicon import lexicon
@@ -124,4 +124,32 @@ def test_each_pair_has_a_folder_of_its_own_and_no_other(tmp_path):
     with pytest.raises(DemoError, match=r"'tower': 'clip'.*'tower': 'siglip2'.*remedy: remove it or choose"):
         check_settings(tmp_path, options("--tower", "siglip2"))
     with pytest.raises(DemoError, match="trains LLaMA with CLIP alone"):
-        check_settings(tmp_path / "new", options("--backbone", "gemma3", "--engine", "llava-next"))
+        check_engine(options("--backbone", "gemma3", "--engine", "llava-next"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (
+            ("--engine", "llava-next", "--backbone", "qwen3"),
+            1,
+            "ENGINE=llava-next trains LLaMA with CLIP alone "
+            "(remedy: leave out BACKBONE and TOWER, or ENGINE)",
+        ),
+        (
+            ("--backbone", "foo"),
+            2,
+            "BACKBONE=foo is not among llama, qwen3, gemma3, mistral "
+            "(remedy: choose one of these, or leave BACKBONE out)",
+        ),
+        (
+            ("--tower", "bar"),
+            2,
+            "TOWER=bar is not among clip, siglip2 (remedy: choose one of these, or leave TOWER out)",
+        ),
+    ],
+)
+def test_what_cannot_be_chosen_is_one_line_and_leaves_no_folder(arguments, code, said, tmp_path, capsys):
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == code
+    assert capsys.readouterr().err == f"demo: {said}\n"
+    assert not (tmp_path / "out").exists()
