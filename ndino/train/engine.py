@@ -20,6 +20,7 @@ from transformers import (
 from transformers.trainer_utils import set_seed
 
 from ndino.common.files import WEIGHTS, fingerprint, require_open, write_json
+from ndino.formats.backbones.tower import notes_on_tiles
 from ndino.formats.chat.prompt import ChatPrompt
 from ndino.formats.finite import first_non_finite
 from ndino.formats.recipes import Recipe, RecipeError
@@ -141,6 +142,8 @@ def _train(
     if is_first_rank():
         if stage.recipe.prompt == "chat":
             print(f"prompt: {ChatPrompt.of(processor).example}", flush=True)
+        for note in notes_on_tiles(model.config, stage.recipe.grid_pinpoints):
+            print(note, flush=True)
         stage.out.mkdir(parents=True, exist_ok=True)
         settle_checkpoints(stage.out)
         newest = newest_complete_checkpoint(stage.out)

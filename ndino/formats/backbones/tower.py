@@ -17,7 +17,7 @@ from ndino.common.errors import reason_of, shown
 from ndino.formats.model_kinds import ModelFolderError, read_json_object
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers import LlavaNextConfig, PreTrainedConfig, PreTrainedModel
 
 # The grids of recipes are of tiles of this side, in pixels: that of the paper's tower.
 RECIPE_SIDE = 336
@@ -115,6 +115,30 @@ def grid_of(pinpoints: Sequence[Sequence[int]], side: int) -> Grid | None:
     else:
         return None
     return tuple((height // unit * side, width // unit * side) for height, width in pinpoints)
+
+
+def notes_on_tiles(config: LlavaNextConfig, pinpoints: Sequence[Sequence[int]]) -> list[str]:
+    """What a user should know of a model's tiles, one line each: a scaled grid, pixels that no patch has.
+
+    Args:
+        config: the model's, with the grid that `grid_of` made.
+        pinpoints: the recipe's ``grid_pinpoints``.
+    """
+    vision: Any = config.vision_config
+    side, patch = vision.image_size, vision.patch_size
+    asked, used = [*map(list, pinpoints)], [*map(list, config.image_grid_pinpoints or ())]
+    notes = []
+    if used != asked:
+        notes.append(
+            f"grid_pinpoints: {used}, which is the recipe's {asked} for tiles of {side} pixels in place of "
+            f"{RECIPE_SIDE}"
+        )
+    if unseen := side % patch:
+        notes.append(
+            f"warning: image_size {side} of the vision tower is not a multiple of its patch_size {patch}: "
+            f"the last {unseen} pixels of each row and column of a tile are never seen"
+        )
+    return notes
 
 
 def unused_weights(layers: int, feature_layer: int) -> tuple[str, ...]:
