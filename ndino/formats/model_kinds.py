@@ -35,7 +35,7 @@ _SAID = {
     ADAPTER: "an adapter (LoRA) without its base model",
     ENCODER_DECODER: "an encoder-decoder ({type})",
     VISION_LANGUAGE: "a vision-language model ({type})",
-    NO_CAUSAL: "a {type} model without a head that predicts the next token",
+    NO_CAUSAL: "{a_type} model without a head that predicts the next token",
 }
 # What else is saved under a weight file's suffix: adapters, upstream's projector, a trainer's settings.
 _PARTS = ("adapter_", "mm_projector", "training_args")
@@ -109,12 +109,12 @@ def require_kind(
     config = read_config(folder)
     found = _kind(folder, config)
     if found != wanted:
-        said = _SAID.get(found, "a {type} model").format(type=shown(_type(config)))
+        said = _SAID.get(found, "{a_type} model").format(type=shown(_type(config)), a_type=a_type(config))
         raise ModelFolderError(
             f"{folder}: is {said}, not {_SAID[wanted]} (remedy: {remedies.get(found, otherwise)})"
         )
     if weights:
-        require_weights(folder, otherwise)
+        require_weights(folder, "copy or download the weights again")
     return config
 
 
@@ -235,6 +235,12 @@ def _kind(folder: Path, config: Mapping[str, Any]) -> str:
     if (folder / _ADAPTER_SETTINGS).is_file() and not weight_files(folder):
         return ADAPTER
     return _KINDS.get(_type(config)) or backbone_kind(config) or _type(config)
+
+
+def a_type(config: Mapping[str, Any]) -> str:
+    """A config.json's model_type with its article, such as "an olmo2"."""
+    name = shown(_type(config))
+    return f"{'an' if name[:1] in 'aeio' else 'a'} {name}"
 
 
 def _type(config: Mapping[str, Any]) -> str:

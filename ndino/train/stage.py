@@ -172,7 +172,11 @@ def require_inputs(stage: Stage) -> None:
         (stage.vision_tower, "a vision tower"),
     ):
         if folder is not None:
-            on_hub = f"hf download {folder} --local-dir FOLDER, and " if may_be_on_hub(str(folder)) else ""
+            on_hub = (
+                f"hf download {folder} --local-dir models/{folder.name}, and "
+                if may_be_on_hub(str(folder))
+                else ""
+            )
             need_folder(folder, f"{on_hub}name the folder of {what}")
 
 

@@ -22,6 +22,7 @@ from ndino.formats.model_kinds import (
     TOWER,
     UPSTREAM,
     ModelFolderError,
+    a_type,
     read_config,
     require_kind,
     require_model_folder,
@@ -128,8 +129,7 @@ def check_language_model(folder: Path, *, upstream: bool = False) -> None:
     _require_unquantised(folder, config)
     if upstream and config["model_type"] != "llama":
         raise ModelFolderError(
-            f"{folder}: is a {shown(config['model_type'])}, the upstream engine takes LLaMA alone "
-            f"(remedy: {_NATIVE})"
+            f"{folder}: is {a_type(config)}, the upstream engine takes LLaMA alone (remedy: {_NATIVE})"
         )
     files = _UPSTREAM_TOKENIZER if upstream else ("tokenizer.json",)
     require_model_folder(folder, files=files, remedy=_TOKENIZER)

@@ -145,7 +145,8 @@ def test_another_kind_of_folder_is_refused_with_the_way_out(
         else:
             assert remedies.get(kind, "") in line, (kind, line)
     line = one_line(capsys, command(name, folders / f"weightless-{wanted}", folders, tmp_path / "out"))
-    assert "has no weights" in line
+    remedy = "fetch or save it whole" if name == "convert" else "copy or download the weights again"
+    assert "has no weights" in line and f"(remedy: {remedy}" in line
     stage = folders / "stages" / wanted
     line = one_line(capsys, command(name, stage / "checkpoint-3", folders, tmp_path / "out"))
     assert f"{stage / 'checkpoint-3'}: is a checkpoint to resume training from, not a finished model" in line

@@ -58,6 +58,7 @@ def changed(folder, to, **changes):
         ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, "is a bert model without a head that"),
         ({"model_type": "qwen3", "architectures": ["Qwen3Model"]}, "is a qwen3 model without a head that"),
         ({"quantization_config": {"quant_method": "gptq"}}, r"its weights are quantised \(gptq\), which"),
+        ({"model_type": "olmo2", "architectures": ["Olmo2Model"]}, "is an olmo2 model without a head that"),
         ({"model_type": "quite_new"}, "is a quite_new model, not a language model.* that transformers knows"),
         ({"model_type": "siglip"}, r"is a vision tower alone, not a .*\(remedy: give it as --vision-tower"),
     ],
@@ -217,7 +218,7 @@ def stage(folders, rows, recipe, tmp_path) -> Stage:
     )
 
 
-def test_the_upstream_engine_names_the_native_one(folders, stage, backbones, nothing_is_loaded):
+def test_the_upstream_engine_names_the_native_one(folders, stage, backbones, tmp_path, nothing_is_loaded):
     with pytest.raises(
         ModelFolderError, match=r"is a qwen3, .* takes LLaMA alone \(remedy: .*--engine native"
     ):
@@ -227,6 +228,9 @@ def test_the_upstream_engine_names_the_native_one(folders, stage, backbones, not
         ModelFolderError, match=r"is a siglip_vision_model, .* takes CLIP alone \(remedy: .*native"
     ):
         check_start(other, upstream=True)
+    changed(folders / "language", tmp_path / "olmo2", model_type="olmo2", architectures=None)
+    with pytest.raises(ModelFolderError, match=r"is an olmo2, the upstream engine takes LLaMA alone"):
+        check_start(dataclasses.replace(stage, language_model=tmp_path / "olmo2"), upstream=True)
     check_start(stage, upstream=False)
 
 

@@ -43,8 +43,8 @@ def test_a_backbone_given_by_its_hub_id_has_to_be_downloaded(stage):
     with pytest.raises(UsageError) as refused:
         require_inputs(asked)
     assert str(refused.value) == (
-        "Qwen/Qwen3-1.7B: no such folder (remedy: hf download Qwen/Qwen3-1.7B --local-dir FOLDER, "
-        "and name the folder of a language model)"
+        "Qwen/Qwen3-1.7B: no such folder (remedy: hf download Qwen/Qwen3-1.7B "
+        "--local-dir models/Qwen3-1.7B, and name the folder of a language model)"
     )
 
 
