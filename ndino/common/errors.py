@@ -16,6 +16,8 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_ROOM_SAID = re.compile(
     r"No space left on device|[Dd]isk quota exceeded|disk is full|Not enough disk space"
 )
+# Python, the system and PyTorch, on the CPU and on a GPU.
+_NO_MEMORY_SAID = re.compile(r"[Cc]an(?:no|')t allocate memory|out of memory")
 # What `datasets` puts around every error of a reader.
 _SAYS_NOTHING = "An error occurred while generating the dataset"
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
@@ -87,6 +89,8 @@ def remedy_for(error: BaseException, otherwise: str) -> str:
         return _REMEDIES[refused[1]]
     if no_room(error):
         return _REMEDIES[errno.ENOSPC]
+    if any(isinstance(each, MemoryError) or _NO_MEMORY_SAID.search(str(each)) for each in _chain(error)):
+        return "use a machine with more memory"
     return otherwise
 
 

@@ -98,3 +98,16 @@ def test_data_do_not_fill_the_screen():
         Path(image).read_bytes()
     assert reason_of(caught.value) == f"File name too long: {image[:150]}… (100,004 characters)"
     assert len(reason_of(ValueError(image))) < 320
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 17179869184 bytes"),
+        RuntimeError("CUDA out of memory. Tried to allocate 16.00 GiB"),
+    ],
+)
+def test_for_want_of_memory_nothing_is_fetched_again(error):
+    assert remedy_for(error, "fetch it again") == "use a machine with more memory"
