@@ -34,7 +34,14 @@ from ndino.common.errors import reason_of, remedy_for, with_remedy
 from ndino.common.files import atomic_folder
 from ndino.common.transformers_types import token_id
 from ndino.formats import model_folder
-from ndino.formats.backbones.language import parts_of, probe_ids, require_same_logits
+from ndino.formats.backbones.headers import misfit
+from ndino.formats.backbones.language import (
+    logits_of,
+    parts_of,
+    probe_ids,
+    require_generation,
+    require_same_logits,
+)
 from ndino.formats.backbones.tower import VisionTower, grid_of
 from ndino.formats.chat.prompt import chat_prompt
 from ndino.formats.damage import damaged_file
@@ -117,6 +124,12 @@ def _read(reader: Callable[..., Any], folder: Path, **options: Any) -> Any:
         ) from error
 
 
+def _require_weights(kind: Any, folder: Path, config: Any = None) -> None:
+    # Once the ranks are joined, the first start has checked them; ZeRO-3 and FSDP build models otherwise.
+    if not torch.distributed.is_initialized() and (problem := misfit(kind, folder, config)):
+        raise ModelFolderError(f"{folder}: {problem} (remedy: copy the model again)")
+
+
 def _load(kind: Any, folder: Path, dtype: torch.dtype, **options: Any) -> Any:
     model, loading = _read(
         kind.from_pretrained,
@@ -149,10 +162,12 @@ def build_model(
     check_language_model(language_model)
     vision = check_tower(vision_tower, recipe)
     tokenizer = load_tokenizer(language_model, recipe.prompt)
+    _require_weights(AutoModelForCausalLM, language_model)
+    _require_weights(vision.kind, vision_tower, copy.deepcopy(vision.config))
     language = _load(AutoModelForCausalLM, language_model, dtype)
     tower = _load(vision.kind, vision_tower, dtype, config=copy.deepcopy(vision.config))
     ids = probe_ids(language)
-    before = _logits(language, ids)
+    before = logits_of(language, ids, language_model)
     size = model_folder.padded_vocabulary(max(len(tokenizer), language.config.vocab_size))
     if size != language.config.vocab_size:
         _grow_vocabulary(language, size, language.config.vocab_size)
@@ -176,7 +191,8 @@ def build_model(
     model.model.vision_tower.load_state_dict(tower.state_dict(), assign=True)
     if config.tie_word_embeddings:
         model.tie_weights()
-    require_same_logits(before, _logits(model, ids), language_model)
+    require_same_logits(before, logits_of(model, ids, language_model), language_model)
+    require_generation(model, ids, language_model)
     # Seeded here, so that the draw does not depend on what was drawn before. Upstream draws the projector
     # unseeded: two equal runs of it differ.
     torch.manual_seed(recipe.seed)
@@ -185,14 +201,6 @@ def build_model(
     hidden = config.get_text_config().hidden_size
     model.model.image_newline = torch.nn.Parameter((torch.randn(hidden) / math.sqrt(hidden)).to(dtype))
     return model, build_processor(tokenizer, vision, recipe)
-
-
-def _logits(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
-    training = model.training
-    with torch.no_grad():
-        logits = model.eval()(input_ids=ids, use_cache=False).logits
-    model.train(training)
-    return logits
 
 
 def load_model(
@@ -205,6 +213,7 @@ def load_model(
             layer does not fit its tower.
     """
     tower = check_model(folder, recipe)
+    _require_weights(LlavaNextForConditionalGeneration, folder)
     model = _load(LlavaNextForConditionalGeneration, folder, dtype)
     tokenizer = load_tokenizer(folder, recipe.prompt)
     if len(tokenizer) > (rows := model.get_input_embeddings().weight.shape[0]):

@@ -45,7 +45,7 @@ from ndino.train.manifest import identity, peak_rss_mb, surroundings
 from ndino.train.packing.model import use_packing
 from ndino.train.packing.plan import micro_batches
 from ndino.train.resuming.distribution import current, must_convert
-from ndino.train.resuming.published import is_published
+from ndino.train.resuming.published import MANIFEST, is_published
 from ndino.train.resuming.run_folder import belongs_to, require_resumable, write_run
 from ndino.train.resuming.universal import make_universal
 from ndino.train.rows.context import require_context
@@ -106,6 +106,8 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
         ModelFolderError: a starting folder is unusable.
     """
     model_folder = stage.out / "model"
+    if not (stage.out / MANIFEST).is_file():  # a finished run needs no memory
+        _require_memory(stage)  # headers alone tell; the next line reads all weights
     run = identity(stage.recipe, stage.data, stage.start)
     if belongs_to(stage.out, run) and is_published(stage.out, source=newest_complete_checkpoint(stage.out)):
         if is_first_rank():
@@ -135,8 +137,7 @@ def _train(
 ) -> Path:
     """`run_stage` from the newest complete checkpoint to the manifest, or to a divergence."""
     model_folder = stage.out / "model"
-    gpu = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
-    require_memory(stage, current(), ranks_here=ranks_on_this_machine(), gpu=gpu)
+    _require_memory(stage)
     set_seed(stage.recipe.seed)
     model, processor = _starting_model(stage)
     if is_first_rank():
@@ -233,7 +234,7 @@ def _train(
             # The result's is of the steps of this start alone; there is none if only publishing was left.
             train_loss = fmean(loss for _, loss in losses)
         write_json(
-            stage.out / "manifest.json",
+            stage.out / MANIFEST,
             {
                 **run,
                 **surroundings(),
@@ -264,6 +265,11 @@ def _train(
             print(f"warning: {stage.out}: {warning}", flush=True)
     trainer.accelerator.wait_for_everyone()
     return model_folder
+
+
+def _require_memory(stage: Stage) -> None:
+    gpu = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
+    require_memory(stage, current(), ranks_here=ranks_on_this_machine(), gpu=gpu)
 
 
 def _leave_if_stopped(stop: StopOnSignal | None, out: Path, device: torch.device) -> None:

@@ -7,14 +7,19 @@ import json
 import shutil
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
-from transformers import PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from fixtures.backbones import PATCH, SHAPE, SIDE, write_language_model, write_vision_tower
 from fixtures.tiny import byte_level_bpe
+from ndino.formats.backbones.headers import misfit
+from ndino.formats.backbones.language import probe_ids, require_generation
 from ndino.formats.backbones.tower import grid_of
 from ndino.formats.model_kinds import ModelFolderError
+from ndino.train import build, manifest
 from ndino.train.build import build_model, load_model, load_tokenizer, save_model
+from ndino.train.engine import run_stage
 from ndino.train.launching import memory
 from ndino.train.launching.memory import require_memory
 from ndino.train.resuming.distribution import Distribution
@@ -154,12 +159,88 @@ def test_the_paper_s_grid_keeps_its_tiles_on_a_tower_of_another_side():
         ("cohere", {"logit_scale": 3.0}, "in LLaVA-NeXT its logits would be others"),
         ("phi", {}, "its head is not a linear layer without a bias"),
         ("gpt2", {}, "its embeddings are not where LLaVA-NeXT looks for them"),
+        # Its heads are 128 wide, whatever the width of the model.
+        (
+            "helium",
+            {"num_attention_heads": 2},
+            r"cannot be run: mat1 and mat2 .*\(remedy: correct its config",
+        ),
+        (
+            "minimax",
+            {"head_dim": 8, "layer_types": ["linear_attention", "full_attention"]},
+            "in LLaVA-NeXT it cannot generate: MiniMax uses cache of its own",
+        ),
+        (
+            "jamba",
+            {"attn_layer_period": 8, "attn_layer_offset": 4, "use_mamba_kernels": False},
+            "in LLaVA-NeXT it cannot generate: ",
+        ),
     ],
 )
 def test_what_llava_next_cannot_hold(folders, recipe, tmp_path, kind, changes, said):
     folder = write_language_model(tmp_path / kind, kind, **changes)
     with pytest.raises(ModelFolderError, match=f"^{folder}: {said}"):
         build_model(folder, folders / "tower", recipe)
+
+
+def test_a_cache_that_changes_what_is_said(folders, recipe):
+    model, _ = build_model(folders / "language", folders / "tower", recipe)
+    ids = probe_ids(model)
+    require_generation(model, ids, folders / "language")
+
+    def one_token_alone(module, arguments, given, output):
+        if given["input_ids"].shape[1] == 1:
+            output.logits += 0.1 * output.logits.abs().max()
+
+    model.register_forward_hook(one_token_alone, with_kwargs=True)
+    with pytest.raises(ModelFolderError, match="its logits are others with a cache of earlier tokens than"):
+        require_generation(model, ids, folders / "language")
+
+
+@pytest.mark.parametrize("role", ["language", "tower"])
+def test_settings_of_a_larger_model_take_no_memory(folders, recipe, tmp_path, monkeypatch, capfd, role):
+    config = json.loads((folders / role / "config.json").read_text())
+    large = {"hidden_size": 65536, "num_hidden_layers": 200}
+    if role == "tower":
+        large = {"vision_config": config["vision_config"] | large}
+    folder = changed(folders / role, tmp_path / role, layer_types=None, **large)
+    pair = (folder, folders / "tower") if role == "language" else (folders / "language", folder)
+
+    def load(*_, **__):
+        raise AssertionError("memory is taken")
+
+    monkeypatch.setattr(build, "_load", load)
+    with pytest.raises(
+        ModelFolderError, match=f"^{folder}: .* of the size that config.json gives.* x 65536|65536 by"
+    ):
+        build_model(*pair, recipe)
+    assert "MISMATCH" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("saved_as", ["model.safetensors", "pytorch_model.bin", "parts"])
+def test_weights_are_compared_in_every_form(folders, tmp_path, saved_as):
+    folder = changed(folders / "language", tmp_path / "language")
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+
+    def save(weights):
+        if saved_as == "parts":
+            names = list(weights)
+            parts = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+            for part, held in parts.items():
+                save_file({name: weights[name] for name in held}, folder / part, metadata={"format": "pt"})
+            index = {"weight_map": {name: part for part, held in parts.items() for name in held}}
+            (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        elif saved_as == "pytorch_model.bin":
+            torch.save(weights, folder / saved_as)
+        else:
+            save_file(weights, folder / saved_as, metadata={"format": "pt"})
+
+    save(weights)
+    assert misfit(AutoModelForCausalLM, folder) == ""
+    weights.pop("model.norm.weight")
+    save(weights)
+    assert misfit(AutoModelForCausalLM, folder) == "1 weights are missing, model.norm.weight among them"
 
 
 @pytest.mark.parametrize("role", ["language", "tower"])
@@ -258,6 +339,24 @@ def test_a_model_too_large_is_told_with_its_bytes_before_it_is_loaded(stage, mon
     require_memory(stage, Distribution("fsdp2", 4), ranks_here=4, gpu=80 << 30)
     projector = dataclasses.replace(stage.recipe, trainable="projector")
     require_memory(dataclasses.replace(stage, recipe=projector), one, ranks_here=1, gpu=80 << 30)
+
+
+def test_a_model_too_large_is_told_before_its_weights_are_hashed(stage, monkeypatch, nothing_is_loaded):
+    def read(*_):
+        raise AssertionError("weights are read")
+
+    monkeypatch.setattr(manifest, "fingerprint", read)
+    monkeypatch.setattr(memory, "main_memory", lambda: 1000)
+    with pytest.raises(StageError, match=r"billion weights need .*memory.*\(remedy: "):
+        run_stage(stage, on_step=lambda *_: None)
+    assert not stage.out.exists()
+
+
+def test_a_finished_run_needs_no_memory(stage, monkeypatch):
+    stage = dataclasses.replace(stage, recipe=dataclasses.replace(stage.recipe, max_steps=2))
+    model = run_stage(stage, on_step=lambda *_: None)
+    monkeypatch.setattr(memory, "main_memory", lambda: 1000)
+    assert run_stage(stage, on_step=lambda *_: None) == model
 
 
 def test_the_recipe_may_name_the_backbones(folders, rows, tmp_path):
