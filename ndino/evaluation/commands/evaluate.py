@@ -294,7 +294,7 @@ def _count(bar: tqdm, answered: int) -> None:
 def _evaluate_model(run: EvaluationRun, model: Model, pending: list[tuple[str, str]], bar: tqdm) -> None:
     try:
         with quiet_libraries():
-            loaded = load_model(model, run.backend, run.batch)
+            loaded: Any = load_model(model, run.backend, run.batch)
         attach_store(
             loaded,
             AnswerStore(run.out / ".cache" / "answers" / model.name, run.processes.rank),

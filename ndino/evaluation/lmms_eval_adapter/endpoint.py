@@ -144,7 +144,8 @@ class EndpointModel(lmms):
             self._endpoint.ask([partial(self._request, request) for request in missing.values()], taken)
 
     def _request(self, request: Instance) -> dict[str, Any]:
-        context, settings, doc_to_visual, doc_id, task, split = request.args
+        arguments: tuple[Any, ...] = request.args
+        context, settings, doc_to_visual, doc_id, task, split = arguments
         # The files of a data set are read by one thread at a time.
         with self._reading:
             try:
