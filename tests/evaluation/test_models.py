@@ -184,7 +184,7 @@ def test_of_weights_in_parts_all_must_be_there_and_all_come_from_the_hub(tiny_mo
 
 def test_other_architectures_are_rejected(copy, tmp_path):
     (copy / "config.json").write_text('{"model_type": "llava"}')
-    with pytest.raises(SetupError, match="is a llava model"):
+    with pytest.raises(SetupError, match=r"is a vision-language model \(llava\), not a LLaVA-NeXT"):
         find_model("x", str(copy), HF)
     assert fingerprint(copy, Backend("llava_hf"))
     (copy / "config.json").write_text("[]")
