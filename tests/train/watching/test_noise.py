@@ -24,10 +24,13 @@ class Kept(logging.Handler):
 
 @pytest.fixture
 def reports():
-    """What is logged of loading from here on, without what is silenced."""
+    """What is logged of loading from here on, also after a test that silenced it all."""
     logger, handler = logging.getLogger("transformers.modeling_utils"), Kept()
+    logger.removeFilter(is_news)
     logger.addHandler(handler)
+    logger.setLevel(logging.WARNING)
     yield handler.said
+    logger.setLevel(logging.NOTSET)
     logger.removeHandler(handler)
     logger.removeFilter(is_news)
 
