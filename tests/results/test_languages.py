@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from ndino.cli import main
 from ndino.results.logs import read_run
 from ndino.results.report import write_report
 from ndino.results.summary import build_summary
@@ -61,6 +63,25 @@ def test_a_run_in_several_languages_groups_its_tables_by_them(tmp_path):
     print_summary(summary, console)
     shown = console.export_text()
     assert shown.index("translated benchmarks, Spanish") < shown.index("translated benchmarks, Italian")
+
+
+@pytest.mark.parametrize("task", ["pope-eu", "ok-vqa-eu"])
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_a_language_whose_file_is_gone_is_named_and_the_report_stays(capsys, tmp_path, command, task):
+    for name in ("first", "second"):
+        write_task(tmp_path / "eval" / name, task, [1.0, 0.0] * 10)
+        results = tmp_path / "eval" / name / "results.json"
+        found = json.loads(results.read_text(encoding="utf-8"))
+        found["tasks"][task]["depends"] = {"task": {"language": "0a1b"}}
+        results.write_text(json.dumps(found), encoding="utf-8")
+    (tmp_path / "report").mkdir()
+    tables = tmp_path / "report" / "tables.md"
+    tables.write_text("good", encoding="utf-8")
+    more = ["--models", "first", "second"] if command == "compare" else []
+    assert main([command, str(tmp_path), *more]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "results.json: task " in said and "ndino/languages/eu.yaml is missing (remedy: " in said
+    assert tables.read_text(encoding="utf-8") == "good"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ndino.languages.language import code_of_task
 from ndino.results.logs import fields
 from ndino.results.logs.directions import is_lower_better
 from ndino.results.logs.fields import WRITE_AGAIN, ResultsError
@@ -27,6 +28,8 @@ ROUNDING = 5e-4  # tolerance; scores in results.json may be rounded to three dec
 # The logs of a task: with right images, with shuffled ones, and further controls.
 _LOG = re.compile(r"(?P<task>.+?)(?P<control>\.shuffled(-[\w-]+)?|\.blank)?\.jsonl")
 _FINISH = "rerun its evaluation to finish it"
+# The language in the name of one of our tasks: "eu" of ok-vqa-eu, "pt-BR" of pope-pt-BR.
+_CODE = re.compile(r"-([a-z]{2,3}(?:-[A-Z][A-Za-z]*)*)$")
 
 
 @dataclass(frozen=True)
@@ -181,8 +184,22 @@ def read_model(folder: Path, *, name: str | None = None) -> ModelLogs:
         reader = _TaskReader(folder, task, fields.field(entries, task, dict, results))
         tasks[task] = reader.read()
         notes += [f"{name}: {note}" for note in reader.notes]
+    _check_languages(results, entries)
     _check_unmixed(results, entries)
     return ModelLogs(name, tasks, tuple(notes))
+
+
+def _check_languages(results: Path, entries: Mapping[str, dict[str, Any]]) -> None:
+    """Refuse our tasks in a language whose file is gone: their tables are found and read by it."""
+    for task, entry in sorted(entries.items()):
+        depends = entry.get("depends", {}).get("task", {})
+        code = _CODE.search(task)
+        if depends.get("language") and code and code_of_task(task) is None:
+            raise ResultsError(
+                results,
+                f"task {task} is in the language {code[1]!r}, and ndino/languages/{code[1]}.yaml is missing",
+                remedy="put back the file with which it was evaluated",
+            )
 
 
 def _check_unmixed(results: Path, entries: Mapping[str, dict[str, Any]]) -> None:
