@@ -52,12 +52,15 @@ def parse_yaml(text: str) -> Any:
     """``yaml.safe_load``, with a MarkedYAMLError for what is nested too deeply or stands for too many values.
 
     Raises:
+        RepeatedKeyError: a key is given twice, of which YAML would take the last without a word.
         yaml.YAMLError: it is no YAML, or more than can be used.
     """
     import yaml
 
+    from ndino.common.yaml_keys import UniqueKeyLoader
+
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, UniqueKeyLoader)
     except RecursionError:
         raise yaml.MarkedYAMLError(problem=NESTED) from None
     left = [content]

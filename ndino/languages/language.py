@@ -11,9 +11,12 @@ from typing import Any
 
 import yaml
 
-from ndino.common.errors import UsageError, reason_of
+from ndino.common.errors import UsageError, reason_of, remedy_for, shown
 from ndino.common.files import key_of
 from ndino.common.parsing import parse_yaml
+from ndino.common.yaml_keys import RepeatedKeyError
+from ndino.languages.fields.contradictions import contradictions_in_words
+from ndino.languages.fields.schema import MINIATURE, flattened, sound_fields
 
 FOLDER = Path(__file__).parent
 CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
@@ -71,16 +74,17 @@ def language(code: str) -> Language:
     """The words of the language with this code, such as ``it``.
 
     Raises:
-        LanguageError: there is no file for it, or a field is missing or has the wrong type.
+        LanguageError: there is no file for it, a field is missing, or anything in it is wrong.
     """
     if code not in codes():
         new = f"write ndino/languages/{code}.yaml with ndino language new {code}"
         remedy = new if CODE.fullmatch(code) else "one of these"
         raise LanguageError(f"language {code!r}: not among {', '.join(codes())} (remedy: {remedy})")
-    fields = fields_of(code)
+    fields = dict(fields_of(code))
     # Apart, as scores depend on the other words.
     miniature = fields.pop("miniature", None) or {}
-    _refuse_wrong_types(code, fields)
+    if empty := next((key for key in ("yes", "no") if fields.get(key) == []), None):
+        raise missing_field(code, empty)
     try:
         written = {marker: fields["markers"][marker][0] for marker in MARKERS}
         return Language(
@@ -90,7 +94,7 @@ def language(code: str) -> Language:
             yes=tuple(fields["yes"]),
             no=tuple(fields["no"]),
             letter_answer=fields["letter_answer"],
-            explained_answer=_filled_in(code, fields["explained_answer"], written),
+            explained_answer=fields["explained_answer"].format_map(written),
             words=fields,
             miniature=miniature,
         )
@@ -98,30 +102,38 @@ def language(code: str) -> Language:
         raise missing_field(code, error.args[0]) from error
 
 
-def _refuse_wrong_types(code: str, fields: Mapping[Any, Any]) -> None:
-    from ndino.languages.adding.schema import needed_fields, sound_fields
+@dataclass(frozen=True)
+class WrittenFields:
+    """What a language's file holds, checked.
 
-    # The fields that every command reads (`ndino language check` reads all), and what YAML makes of a bare
-    # yes or no.
-    mine = {key: value for key, value in fields.items() if key in (*needed_fields("data"), True, False)}
-    if faults := sound_fields(mine)[1]:
+    Attributes:
+        all: all fields that have a value.
+        sound: those that are right, by the keys of `fields/schema.py`.
+        wrong: what is wrong with the others or between them, each named by its key.
+    """
+
+    all: Mapping[Any, Any]
+    sound: Mapping[str, Any]
+    wrong: tuple[str, ...]
+
+
+def fields_of(code: str) -> Mapping[str, Any]:
+    """All fields of a language's file that have a value; none for a language without a file.
+
+    Raises:
+        LanguageError: it is no YAML with fields, or anything in it is wrong.
+    """
+    written = written_fields(code)
+    if written.wrong:
         raise LanguageError(
-            f"language {code!r}: {faults[0]} (remedy: ndino language check {code} names all that is wrong)"
+            f"language {code!r}: {written.wrong[0]} "
+            f"(remedy: ndino language check {code} names all that is wrong)"
         )
+    return written.all
 
 
-def _filled_in(code: str, instruction: str, written: Mapping[str, str]) -> str:
-    try:
-        return instruction.format_map(written)
-    except (KeyError, ValueError, IndexError) as error:
-        raise LanguageError(
-            f"language {code!r}: explained_answer must have {{answer}} and {{explanation}} in braces "
-            f"(remedy: mend it in ndino/languages/{code}.yaml)"
-        ) from error
-
-
-def fields_of(code: str) -> dict[str, Any]:
-    """All fields of a language's file that have a value, unchecked; none for a language without a file.
+def written_fields(code: str) -> WrittenFields:
+    """The same with what is wrong in the file, for those who name all of that.
 
     Raises:
         LanguageError: it is no YAML with fields; names the line.
@@ -129,9 +141,46 @@ def fields_of(code: str) -> dict[str, Any]:
     path = FOLDER / f"{code}.yaml"
     try:
         stat = path.stat()
-    except FileNotFoundError:
-        return {}
-    return _without_empty(_read(path, stat.st_mtime_ns, stat.st_size))
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not path.is_symlink():
+            return WrittenFields({}, {}, ())
+        raise LanguageError(
+            f"{path}: {error.strerror} (remedy: put a file there, or remove the link)"
+        ) from error
+    if not path.is_file():
+        raise LanguageError(f"{path}: is a folder, not a file (remedy: remove it)")
+    return _read(path, stat.st_mtime_ns, stat.st_size)
+
+
+@cache
+def _read(path: Path, time: int, size: int) -> WrittenFields:
+    """The fields of a file as it was at a time, which is asked for often while it takes 0.1 s to parse."""
+    try:
+        fields = parse_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        remedy = remedy_for(error, "see that the file can be read")
+        raise LanguageError(f"{path}: {error.strerror} (remedy: {remedy})") from error
+    except UnicodeDecodeError as error:
+        raise LanguageError(f"{path}: {reason_of(error)} (remedy: save it as UTF-8)") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f" line {mark.line + 1}" if mark else ""
+        if isinstance(error, RepeatedKeyError):
+            raise LanguageError(
+                f"{path}{line}: {error.problem} (remedy: keep one of them, with all that belongs to it)"
+            ) from error
+        raise LanguageError(
+            f"{path}{line}: no YAML, {error.problem or error.context} "
+            "(remedy: put words with : , { } [ ] # or quotes in them in quotes)"
+        ) from error
+    if not isinstance(fields, dict):
+        raise LanguageError(f"{path}: no fields in it (remedy: ndino language new writes a file with them)")
+    fields = _without_empty(fields)
+    sound, wrong = sound_fields(flattened(fields))
+    wrong += contradictions_in_words(sound)
+    if not isinstance(fields.get(MINIATURE, {}), dict):
+        wrong.append(f"{MINIATURE}: {shown(fields[MINIATURE])} is not names with values")
+    return WrittenFields(fields, sound, tuple(wrong))
 
 
 def _without_empty(fields: dict[Any, Any]) -> dict[Any, Any]:
@@ -140,25 +189,6 @@ def _without_empty(fields: dict[Any, Any]) -> dict[Any, Any]:
         for key, value in fields.items()
         if value is not None
     }
-
-
-@cache
-def _read(path: Path, time: int, size: int) -> dict[str, Any]:
-    """The fields of a file as it was at a time, which is asked for often while it takes 0.1 s to parse."""
-    try:
-        fields = parse_yaml(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise LanguageError(f"{path}: {reason_of(error)} (remedy: save it as UTF-8)") from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f" line {mark.line + 1}" if mark else ""
-        raise LanguageError(
-            f"{path}{line}: no YAML, {error.problem or error.context} "
-            "(remedy: put words with : , { } [ ] # or quotes in them in quotes)"
-        ) from error
-    if not isinstance(fields, dict):
-        raise LanguageError(f"{path}: no fields in it (remedy: ndino language new writes a file with them)")
-    return fields
 
 
 def code_of_task(name: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ndino.languages.known.locales import decimal_of
 from ndino.languages.known.tool_codes import known_code
-from ndino.languages.language import Language, LanguageError, missing_field
+from ndino.languages.language import Language, missing_field
 from ndino.languages.tokens import Phrases, fold
 
 
@@ -88,18 +88,11 @@ class ReadingWords:
         """The words of a language.
 
         Raises:
-            LanguageError: its file lacks the field, or has a word that is no text.
+            LanguageError: its file lacks the field.
         """
         found = language.words.get("reading")
         if not found:
             raise missing_field(language.code, "reading")
-        for name, words in found.items():
-            odd = [word for word in (words if isinstance(words, list) else []) if not isinstance(word, str)]
-            if odd:
-                raise LanguageError(
-                    f"language {language.code!r}: reading: {name} has {odd[0]!r}, not a text "
-                    f"(remedy: put the word in quotes in ndino/languages/{language.code}.yaml)"
-                )
         derived = {
             "numbers": known_code("num2words", language.code),
             "number_words": language.words.get("number_words"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ndino.languages.adding.schema import needed_fields
 from ndino.languages.answers import reader
+from ndino.languages.fields.schema import needed_fields
 from ndino.languages.language import LanguageError, fields_of, language
 
 

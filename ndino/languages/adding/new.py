@@ -15,7 +15,7 @@ from ndino.common.parsing import parse_yaml
 from ndino.languages import language as languages
 from ndino.languages.adding.from_cldr import reading_from_cldr
 from ndino.languages.adding.probes import LARGEST
-from ndino.languages.adding.schema import MINIATURE, READING, LanguageField, schema
+from ndino.languages.fields.schema import MINIATURE, READING, LanguageField, schema
 from ndino.languages.known.locales import decimal_of, locale_of
 from ndino.languages.known.tool_codes import TOOLS, known_code, script_of_language
 

@@ -8,8 +8,8 @@ from functools import cached_property
 from itertools import cycle
 from typing import Any
 
-from ndino.languages.adding.schema import READING
 from ndino.languages.answers import AnswerReader
+from ndino.languages.fields.schema import READING
 from ndino.languages.known.tool_codes import known_code
 from ndino.languages.language import Language
 from ndino.languages.numerals import spelled

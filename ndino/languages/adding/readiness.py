@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ndino.languages.adding.contradictions import contradictions
+from ndino.languages.adding.contradictions import contradictions_of_codes
 from ndino.languages.adding.probes import LARGEST, Probe, Probes
-from ndino.languages.adding.schema import MINIATURE, LanguageField, flattened, missing_fields, sound_fields
-from ndino.languages.language import LanguageError, fields_of
+from ndino.languages.fields.schema import MINIATURE, LanguageField, flattened, missing_fields
+from ndino.languages.language import LanguageError, written_fields
 from ndino.languages.lexicon import OUTSIDE, lexicon_faults, stamp_faults
 
 READY, LESS, NOT_YET = "ready", "works with less", "not yet"
@@ -53,10 +53,10 @@ def readiness_of(code: str) -> Readiness:
     Raises:
         LanguageError: it is no YAML with fields; names the line.
     """
-    fields = fields_of(code)
+    written = written_fields(code)
+    fields, sound = written.all, written.sound
     flat = flattened(fields)
-    sound, wrong = sound_fields(flat)
-    wrong += contradictions(sound)
+    refused, wrong = bool(written.wrong), [*written.wrong, *contradictions_of_codes(sound)]
     missing = missing_fields(flat)
     try:
         probes = Probes(code, sound)
@@ -66,9 +66,7 @@ def readiness_of(code: str) -> Readiness:
         found, spelled = [], dict.fromkeys(range(LARGEST + 1))
     numbers = [str(number) for number in range(LARGEST + 1) if number not in spelled]
     miniature = fields.get(MINIATURE) or {}
-    if not isinstance(miniature, dict):
-        wrong.append(f"{MINIATURE} is not names with values")
-        miniature = {}
+    miniature = miniature if isinstance(miniature, dict) else {}
     drawn, stamps = lexicon_faults(miniature), stamp_faults(miniature)
     wrong += [fault for fault in (*drawn, *stamps) if not fault.endswith(" is missing")]
     lacking = [f"numbers in words: {_listed(numbers)}"] if numbers else []
@@ -78,6 +76,8 @@ def readiness_of(code: str) -> Readiness:
         _part("tasks", ("data", "tasks"), missing, lacking),
         _demo(missing, drawn, stamps),
     ]
+    if refused:
+        parts = [Part(part.name, NOT_YET, "the file is refused for what is wrong in it") for part in parts]
     return Readiness(code, wrong, missing, found, parts)
 
 

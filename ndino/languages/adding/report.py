@@ -20,7 +20,7 @@ RIGHT_TO_LEFT = re.compile(rf"{_LETTER}+(?:[\W\d_]+{_LETTER}+)*")
 def report_lines(found: Readiness) -> Iterator[str]:
     """The report, line by line."""
     code = found.code
-    fields, script = languages.fields_of(code), script_of_language(code) or "unknown"
+    fields, script = languages.written_fields(code).sound, script_of_language(code) or "unknown"
     own = f" ({fields['endonym']})" if fields.get("endonym") else ""
     direction = ", right to left" if is_right_to_left(code) else ""
     path = languages.FOLDER / f"{code}.yaml"

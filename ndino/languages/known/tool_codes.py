@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ndino.common.errors import UsageError
-from ndino.languages.language import CODE, LanguageError, fields_of
+from ndino.languages.language import CODE, LanguageError, fields_of, written_fields
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ def code_for(tool: str, code: str) -> str:
     """What a tool, one of `TOOLS`, calls the language with our ``code``, which need not have a file.
 
     Raises:
-        LanguageError: the tool has no name for it.
+        LanguageError: the tool has no name for it, or anything in its file is wrong.
     """
+    fields_of(code)  # refuses a file with anything wrong in it
     if found := known_code(tool, code):
         return found
     raise LanguageError(
@@ -38,7 +39,7 @@ def code_for(tool: str, code: str) -> str:
 
 def known_code(tool: str, code: str) -> str:
     """As `code_for`, but empty where the tool has no name for the language."""
-    written = fields_of(code).get("codes") or {}
+    written = written_fields(code).sound.get("codes", {})
     return str(written[tool] or "") if tool in written else TOOLS[tool].made(code)
 
 
@@ -51,7 +52,7 @@ def script_of_language(code: str) -> str:
     """The script of a language by ISO 15924 (``Latn``): that of its file, else the usual one; else empty."""
     import langcodes
 
-    if written := fields_of(code).get("script"):
+    if written := written_fields(code).sound.get("script"):
         return written
     try:
         return langcodes.Language.get(code).maximize().script or ""
@@ -97,7 +98,7 @@ def _flores(code: str) -> str:
 
 
 def _english_name(code: str) -> str:
-    return fields_of(code).get("name") or ""
+    return written_fields(code).sound.get("name", "")
 
 
 def _num2words(code: str) -> str:

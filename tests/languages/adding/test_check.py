@@ -14,7 +14,7 @@ from ndino.cli import main
 from ndino.languages import language as languages
 from ndino.languages.adding.new import TODO
 from ndino.languages.adding.probes import Probes
-from ndino.languages.adding.schema import flattened, schema, sound_fields
+from ndino.languages.fields.schema import flattened, schema, sound_fields
 from ndino.languages.language import LanguageError, fields_of, language
 from ndino.languages.lexicon import lexicon
 
@@ -142,8 +142,8 @@ def test_numbers_that_cannot_be_read_in_words_are_named(check):
         ({"chatter": {"talking": ["x"]}}, "chatter: talking is none of announcing, refusing, offering"),
         ({"reading.leads": ["piu\u0300"]}, "is not in Unicode's composed form (NFC)"),
         ({"reading.leds": ["la"]}, "reading.leds: no such field"),
-        ({"reading": ["la"]}, "reading: no such field"),
-        ({"miniature": ["a"]}, "miniature is not names with values"),
+        ({"reading": ["la"]}, "reading: ['la'] is not names with values in braces"),
+        ({"miniature": ["a"]}, "miniature: ['a'] is not names with values"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip

@@ -76,8 +76,12 @@ def _flat(fields: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def missing_fields(flat: Mapping[Any, Any]) -> list[LanguageField]:
-    """The fields that a file lacks."""
-    return [field for key, field in schema().items() if key not in flat]
+    """The fields that a file lacks, or that are needed and empty."""
+    return [
+        field
+        for key, field in schema().items()
+        if key not in flat or (field.needed and flat[key] in ([], {}))
+    ]
 
 
 def sound_fields(flat: Mapping[Any, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -109,6 +113,9 @@ def _faults(key: Any, value: Any) -> Iterator[str]:
     if name in ("True", "False"):
         yield f'{key}: YAML reads a bare yes or no as {name} (write "yes" or "no", in quotes)'
         return
+    if key in SECTIONS:
+        yield f"{key}: {shown(value)} is not names with values in braces"
+        return
     if key not in schema():
         yield f"{key}: no such field"
         return
@@ -120,7 +127,8 @@ def _faults(key: Any, value: Any) -> Iterator[str]:
     elif not isinstance(value, Mapping):
         yield f"{key}: {shown(value)} is not names with values in braces"
     else:
-        yield from (f"{key}.{name} is missing" for name in field.names if name not in value and field.needed)
+        if field.needed:
+            yield from (f"{key}.{name} is missing" for name in field.names if value.get(name, []) == [])
         for name, part in value.items():
             if field.names and name not in field.names:
                 yield f"{key}: {name} is none of {', '.join(field.names)}"
