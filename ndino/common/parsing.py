@@ -10,10 +10,14 @@ import codecs
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ndino.common.errors import printable
+
 NESTED, CUT_OFF = "it is nested too deeply", "the list is cut off"
+REPEATED = "repeated key:"
 # Values that a YAML file may hold, aliases counted as what they stand for; the largest of ours has 4,000.
 MOST_VALUES = 100_000
 _BYTES = 256 * 1024  # of a list that are read at a time
@@ -52,15 +56,13 @@ def parse_yaml(text: str) -> Any:
     """``yaml.safe_load``, with a MarkedYAMLError for what is nested too deeply or stands for too many values.
 
     Raises:
-        RepeatedKeyError: a key is given twice, of which YAML would take the last without a word.
-        yaml.YAMLError: it is no YAML, or more than can be used.
+        yaml.YAMLError: it is no YAML, more than can be used, or gives a key twice (its context is then
+            `REPEATED`), of which PyYAML alone takes the last and says nothing.
     """
     import yaml
 
-    from ndino.common.yaml_keys import UniqueKeyLoader
-
     try:
-        content = yaml.load(text, UniqueKeyLoader)
+        content = yaml.load(text, _unique_key_loader())
     except RecursionError:
         raise yaml.MarkedYAMLError(problem=NESTED) from None
     left = [content]
@@ -70,6 +72,31 @@ def parse_yaml(text: str) -> Any:
         value = left.pop()
         left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     raise yaml.MarkedYAMLError(problem=f"it stands for more than {MOST_VALUES:,} values")
+
+
+@cache
+def _unique_key_loader() -> Any:
+    # Here, since PyYAML is not there yet when the environments are made.
+    import yaml
+
+    class UniqueKeyLoader(yaml.SafeLoader):
+        # Before merges ("<<"): a mapping may say again what they bring.
+        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+            node = super().compose_mapping_node(anchor)
+            first: dict[tuple[str, str], yaml.Node] = {}
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                if (before := first.setdefault((key.tag, key.value), key)) is not key:
+                    raise yaml.MarkedYAMLError(
+                        context=REPEATED,
+                        problem=f"{printable(key.value)} is given twice "
+                        f"(first in line {before.start_mark.line + 1})",
+                        problem_mark=key.start_mark,
+                    )
+            return node
+
+    return UniqueKeyLoader
 
 
 def list_items(file: BinaryIO) -> Iterator[Any]:

@@ -13,8 +13,7 @@ import yaml
 
 from ndino.common.errors import UsageError, reason_of, remedy_for, shown
 from ndino.common.files import key_of
-from ndino.common.parsing import parse_yaml
-from ndino.common.yaml_keys import RepeatedKeyError
+from ndino.common.parsing import REPEATED, parse_yaml
 from ndino.languages.fields.contradictions import contradictions_in_words
 from ndino.languages.fields.schema import MINIATURE, flattened, sound_fields
 
@@ -165,7 +164,7 @@ def _read(path: Path, time: int, size: int) -> WrittenFields:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f" line {mark.line + 1}" if mark else ""
-        if isinstance(error, RepeatedKeyError):
+        if error.context == REPEATED:
             raise LanguageError(
                 f"{path}{line}: {error.problem} (remedy: keep one of them, with all that belongs to it)"
             ) from error

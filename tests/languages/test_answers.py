@@ -196,7 +196,7 @@ def test_without_any_word_list_what_needs_no_words_is_read(made_up):
 
 
 def test_words_that_yaml_reads_as_truth_values_and_a_language_without_words_are_refused(made_up):
-    with pytest.raises(LanguageError, match=r"'xx': reading: wrong has False, not a text .*quotes"):
+    with pytest.raises(LanguageError, match=r"'xx': reading.wrong: YAML reads .* as False \(.*quotes"):
         made_up({**WORDS, "wrong": [False]})
     with pytest.raises(LanguageError, match="'xx': reading is missing"):
         made_up(None)

@@ -9,8 +9,7 @@ import pytest
 import yaml
 
 from ndino.cli import main
-from ndino.common.parsing import parse_yaml
-from ndino.common.yaml_keys import RepeatedKeyError
+from ndino.common.parsing import REPEATED, parse_yaml
 from ndino.evaluation.tasks.instructions import require_tasks
 from ndino.languages import language as languages
 from ndino.languages.fields.schema import SECTIONS, schema
@@ -118,7 +117,7 @@ def test_a_field_that_is_given_twice_is_refused_with_both_lines(written, capsys)
 
 def test_yaml_refuses_a_key_given_twice_at_any_depth_and_takes_merges():
     for text in ("a: 1\na: 2", "a: {b: 1, c: 2, b: 1}", "- {a: 1, 'a': 2}", "a: {<<: {b: 1}, b: 2, b: 3}"):
-        with pytest.raises(RepeatedKeyError, match="is given twice"):
+        with pytest.raises(yaml.MarkedYAMLError, match=rf"{REPEATED}\s.* is given twice"):
             parse_yaml(text)
     base = "x: &x {a: 1, b: 2}\ny: &y {<<: *x, b: 3}\nz: {<<: *y, b: 4, 'yes': 1, yes: 2}"
     assert parse_yaml(base)["z"] == {"a": 1, "b": 4, "yes": 1, True: 2}

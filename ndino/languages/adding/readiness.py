@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ndino.languages.adding.contradictions import contradictions_of_codes
 from ndino.languages.adding.probes import LARGEST, Probe, Probes
+from ndino.languages.adding.untranslated import english_fields, english_texts
 from ndino.languages.fields.schema import MINIATURE, LanguageField, flattened, missing_fields
 from ndino.languages.language import LanguageError, written_fields
 from ndino.languages.lexicon import OUTSIDE, lexicon_faults, stamp_faults
@@ -31,6 +32,7 @@ class Readiness:
     Attributes:
         wrong: what is of the wrong type or contradictory, each named by its key.
         missing: the fields that the file lacks.
+        english: the keys of those that are still in English.
         probes: answers that were made of the file's words.
         parts: what works.
     """
@@ -38,6 +40,7 @@ class Readiness:
     code: str
     wrong: Sequence[str]
     missing: Sequence[LanguageField]
+    english: Sequence[str]
     probes: Sequence[Probe]
     parts: Sequence[Part]
 
@@ -69,38 +72,52 @@ def readiness_of(code: str) -> Readiness:
     miniature = miniature if isinstance(miniature, dict) else {}
     drawn, stamps = lexicon_faults(miniature), stamp_faults(miniature)
     wrong += [fault for fault in (*drawn, *stamps) if not fault.endswith(" is missing")]
-    lacking = [f"numbers in words: {_listed(numbers)}"] if numbers else []
+    english, texts = english_fields(code, sound), english_texts(code, miniature)
+    # A part that has no words of the language is no better than one without words.
+    absent = [*missing, *english]
+    lacking = [f"numbers in words: {listed(numbers)}"] if numbers else []
     parts = [
-        _part("data", ("data",), missing, []),
+        _part("data", ("data",), absent, []),
         # Without what the data commands need, no command reads the file.
-        _part("tasks", ("data", "tasks"), missing, lacking),
-        _demo(missing, drawn, stamps),
+        _part("tasks", ("data", "tasks"), absent, lacking),
+        _demo(missing, english, [*drawn, *(f"{key} is in English" for key in texts)], stamps),
     ]
     if refused:
         parts = [Part(part.name, NOT_YET, "the file is refused for what is wrong in it") for part in parts]
-    return Readiness(code, wrong, missing, found, parts)
+    return Readiness(code, wrong, missing, [*(field.key for field in english), *texts], found, parts)
 
 
 def _part(name: str, needs: Sequence[str], missing: Sequence[LanguageField], lacking: list[str]) -> Part:
     needed = [each.key for each in missing if each.part in needs and each.needed]
     less = [each.key for each in missing if each.part == name and not each.rare and not each.needed]
     if needed:
-        return Part(name, NOT_YET, f"without {_listed(needed)}")
+        return Part(name, NOT_YET, f"without {listed(needed)}")
     if less or lacking:
-        return Part(name, LESS, "; ".join([*([f"without {_listed(less)}"] if less else []), *lacking]))
+        return Part(name, LESS, "; ".join([*([f"without {listed(less)}"] if less else []), *lacking]))
     return Part(name, READY)
 
 
-def _demo(missing: Sequence[LanguageField], drawn: Sequence[str], stamps: Sequence[str]) -> Part:
+def _demo(
+    missing: Sequence[LanguageField],
+    english: Sequence[LanguageField],
+    drawn: Sequence[str],
+    stamps: Sequence[str],
+) -> Part:
     """The demo needs the words of the drawn world, and all that the tasks need."""
-    outside = [f"{each.key} is missing" for each in missing if each.needed or each.key in OUTSIDE]
+    outside = [
+        f"{each.key} is {how}"
+        for how, fields in (("missing", missing), ("in English", english))
+        for each in fields
+        if each.needed or each.key in OUTSIDE
+    ]
     if outside or drawn:
-        return Part("demo", NOT_YET, _listed([*outside, *drawn]))
+        return Part("demo", NOT_YET, listed([*outside, *drawn]))
     if not stamps:
         return Part("demo", READY)
-    return Part("demo", LESS, f"no WORLD=stamps and no data demo: {_listed(stamps)}")
+    return Part("demo", LESS, f"no WORLD=stamps and no data demo: {listed(stamps)}")
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names with a comma between them, the first `NAMED` of them."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

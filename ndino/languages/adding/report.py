@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from ndino.languages import language as languages
-from ndino.languages.adding.readiness import Readiness
+from ndino.languages.adding.readiness import Readiness, listed
 from ndino.languages.adding.support import published_rows, tool_rows
 from ndino.languages.known.locales import is_right_to_left
 from ndino.languages.known.tool_codes import script_of_language
@@ -29,6 +29,7 @@ def report_lines(found: Readiness) -> Iterator[str]:
     yield from _section("Wrong", [*found.wrong, *(f"{probe.name}: {line}" for probe, line in failed)])
     missing = [field for field in found.missing if not field.rare]
     yield from _section("Missing", [f"{field.key}: {field.without}" for field in missing])
+    yield from _section("Still in English", [listed(found.english)] if found.english else [])
     right = sum(not probe.failed for probe in found.probes)
     yield from _section(
         "Answers made of its words", [f"{right} of {len(found.probes)} forms are read as they should be"]

@@ -206,6 +206,28 @@ def test_a_new_file_is_filled_in_and_can_be_checked(folder, capsys, code):
     assert "miniature:" in whole
 
 
+def test_a_new_file_whose_marks_alone_were_taken_away_is_not_ready(folder, capsys):
+    assert main(["language", "new", "eu"]) == 0
+    path = folder / "eu.yaml"
+    written = path.read_text(encoding="utf-8")
+    whole = re.sub(r"^( *)# TODO \w+: .*\n", "", written, flags=re.MULTILINE)
+    whole = re.sub(r"^(  )?# (?!\w+: [a-z]+ )", r"\1", whole.partition("\nname: ")[2], flags=re.MULTILINE)
+    path.write_text(f"name: {whole}", encoding="utf-8")
+    capsys.readouterr()
+    main(["language", "check", "eu"])
+    said = capsys.readouterr().out
+    assert set(states(said).values()) == {"not yet"}, said
+    shown = said.partition("\nStill in English\n")[2].partition("\n\n")[0]
+    assert shown.startswith("  number_words, ") and " more" in shown
+
+
+@pytest.mark.parametrize(("key", "part"), [("short_answer", "tasks"), ("unfinished", "data")])
+def test_a_field_in_english_counts_as_missing(check, key, part):
+    code, said = check({key: schema()[key].english})
+    assert code == 0 and f"\nStill in English\n  {key}\n" in said
+    assert states(said)[part] == ("not yet" if schema()[key].needed else "works with less")
+
+
 def test_a_file_that_is_there_is_not_overwritten(folder, capsys):
     before = (folder / "it.yaml").read_bytes()
     assert main(["language", "new", "it"]) == 2
