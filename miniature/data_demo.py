@@ -32,7 +32,9 @@ from miniature.data_inputs import InputsError, choose_stamps, make_inputs, write
 from miniature.debian_files import DebianError, has_reference
 from miniature.worlds.stamp_files import StampsError, find_stamps
 from ndino.cli import main as ndino
+from ndino.common.errors import UsageError
 from ndino.common.files import atomic_folder, write_text
+from ndino.common.options import CommandParser, need_no_file
 from ndino.common.startup import prepare_process
 from ndino.formats.family import run_name
 from ndino.languages.language import LanguageError, language
@@ -75,6 +77,12 @@ def main(arguments: list[str] | None = None) -> int:
     # Libraries read these variables when they are imported.
     os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
     try:
+        need_no_file(out)
+        language(options.lang)
+    except UsageError as error:
+        print(f"data demo: {error}", file=sys.stderr)
+        return 1
+    try:
         build(out, lang=options.lang, seed=options.seed)
         train(out, seed=options.seed)
     except (DebianError, InputsError, LanguageError, StampsError, DataDemoError) as error:
@@ -89,10 +97,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
+    made = CommandParser(
         prog="python -m miniature.data_demo",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=["python -m miniature.data_demo --lang es"],
     )
     made.add_argument(
         "--lang", default=LANGUAGE, metavar="CODE", help="language of the data (default: %(default)s)"

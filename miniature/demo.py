@@ -44,7 +44,7 @@ from miniature.worlds.stamp_files import StampsError, find_stamps
 from ndino.common.errors import UsageError, shown
 from ndino.common.files import write_json
 from ndino.common.locks import BusyError, exclusive_lock
-from ndino.common.options import language_codes
+from ndino.common.options import CommandParser, language_codes, need_no_file
 from ndino.common.startup import prepare_process
 from ndino.evaluation.tasks.instructions import require_tasks
 from ndino.formats.family import Family, load_family, run_name
@@ -69,6 +69,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _check_choices(options)
         check_engine(options)
+        out = need_no_file((options.out or Path("runs") / folder_name(options)).resolve())
+        _check_words(options)
+    except LanguageError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
     except UsageError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
@@ -76,7 +81,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     console = Console()
-    out = (options.out or Path("runs") / folder_name(options)).resolve()
     out.mkdir(parents=True, exist_ok=True)
     # The workers' libraries read these variables when they are imported.
     os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
@@ -89,7 +93,6 @@ def main(arguments: list[str] | None = None) -> int:
         busy = f"another demo is writing to {out} (remedy: wait for it, or choose another --out)"
         with exclusive_lock(out / ".lock", busy):
             check_settings(out, options)
-            _check_words(options)
             if options.world == "stamps" and not (out / "data" / "world.json").exists():
                 # Not in a worker, whose output goes to the log: the user should see that a download starts.
                 find_stamps(console.print)
@@ -140,10 +143,8 @@ def folder_name(options: argparse.Namespace) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m miniature.demo",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    made = CommandParser(
+        prog="python -m miniature.demo", description=__doc__, examples=["python -m miniature.demo --fast"]
     )
     # No `choices`: argparse would not name the variables of `make demo` in its errors (`_check_choices`).
     made.add_argument("--world", metavar=_among("world"), default="drawn", help="default: drawn")

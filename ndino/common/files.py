@@ -40,6 +40,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename in (temporary, os.fspath(temporary)):
+            error.filename, error.filename2 = os.fspath(path), None  # nobody knows the temporary name
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -175,3 +175,14 @@ def need_folder(path: Path, remedy: str) -> Path:
     if not path.is_dir():
         raise UsageError(f"{path}: no such folder (remedy: {remedy})")
     return path
+
+
+def need_no_file(path: Path) -> Path:
+    """``path``, which becomes a folder, or is one.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path}: is a file, not a folder (remedy: name a folder that may be written)")
+    return path

@@ -76,9 +76,7 @@ def language(code: str) -> Language:
         LanguageError: there is no file for it, a field is missing, or anything in it is wrong.
     """
     if code not in codes():
-        new = f"write ndino/languages/{code}.yaml with ndino language new {code}"
-        remedy = new if CODE.fullmatch(code) else "one of these"
-        raise LanguageError(f"language {code!r}: not among {', '.join(codes())} (remedy: {remedy})")
+        raise LanguageError(f"language {code!r}: not among {', '.join(codes())} (remedy: {_remedy(code)})")
     fields = dict(fields_of(code))
     # Apart, as scores depend on the other words.
     miniature = fields.pop("miniature", None) or {}
@@ -99,6 +97,19 @@ def language(code: str) -> Language:
         )
     except KeyError as error:
         raise missing_field(code, error.args[0]) from error
+
+
+def _remedy(code: str) -> str:
+    import langcodes
+
+    small = code.strip().lower()
+    if re.search("[, ]", code.strip()):
+        return "name one language: this takes no list of them"
+    if not CODE.fullmatch(small) or not langcodes.tag_is_valid(small):
+        return "one of these"
+    if not CODE.fullmatch(code):
+        return f"the code is {small}"
+    return f"write ndino/languages/{code}.yaml with ndino language new {code}"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from functools import cache
 from string import Formatter
 from typing import Any
 
+from ndino.common.errors import shown
 from ndino.languages.language import Language, LanguageError, language
 
 SHAPES = ("circle", "square", "triangle", "star")
@@ -150,6 +151,12 @@ class StampWords:
     square: str
 
 
+# What each section may hold; the rest of the class is from other fields.
+_OTHERS = ("code", "name", "yes", "no", "short_answer", "letter_answer", "sheet_question")
+_LEXICON = tuple(field.name for field in fields(Lexicon) if field.name not in _OTHERS)
+_STAMPS = tuple(field.name for field in fields(StampWords) if field.name not in _OTHERS)
+
+
 @cache
 def lexicon(code: str) -> Lexicon:
     """The drawn world's words in the language with this code.
@@ -185,19 +192,37 @@ def lexicon_faults(miniature: Mapping[str, Any]) -> list[str]:
     return list(_lexicon_faults(miniature))
 
 
+def unknown_phrases(miniature: Mapping[str, Any]) -> list[str]:
+    """The braces of sentences about shapes whose phrase no shape has: misspelt rather than missing."""
+    shapes = _table(miniature, "shapes")
+    known = {form for shape in SHAPES for form in _table(shapes, shape)}
+    return [
+        f"miniature.{sentence} names {{{form}}}, which no shape has"
+        for sentence in ABOUT_SHAPES
+        if known and _is_text(miniature.get(sentence))
+        for form in _braces(miniature[sentence])
+        if form not in known
+    ]
+
+
 def stamp_faults(miniature: Mapping[str, Any]) -> list[str]:
     """The same of ``miniature.stamps``, without which the data demo and WORLD=stamps do not work."""
-    if not miniature.get("stamps"):
+    if not (stamps := miniature.get("stamps")):
         return ["miniature.stamps is missing"]
-    return list(_stamp_faults(miniature["stamps"]))
+    if not isinstance(stamps, Mapping):
+        return [f"miniature.stamps: {shown(stamps)} is not names with values"]
+    return list(_stamp_faults(stamps))
 
 
 def _lexicon_faults(found: Mapping[str, Any]) -> Iterator[str]:
+    yield from _unknown(found, "miniature", (*_LEXICON, "stamps"))
+    yield from _not_tables(found, "miniature", ("shapes", *TABLES))
     shapes = _table(found, "shapes")
+    yield from _not_tables(shapes, "miniature.shapes", SHAPES)
     forms = [*SHAPE_FORMS]
     for sentence in ABOUT_SHAPES:
         if not _is_text(found.get(sentence)):
-            yield f"miniature.{sentence} is missing"
+            yield _no_text(found, "miniature", sentence)
         elif not (named := _braces(found[sentence])):
             yield f"miniature.{sentence} names no phrase of a shape in braces, such as {{definite}}"
         else:
@@ -205,7 +230,7 @@ def _lexicon_faults(found: Mapping[str, Any]) -> Iterator[str]:
     for shape in SHAPES:
         for form in dict.fromkeys(forms):
             if not _is_text(_table(shapes, shape).get(form)):
-                yield f"miniature.shapes.{shape}.{form} is missing"
+                yield _no_text(_table(shapes, shape), f"miniature.shapes.{shape}", form)
     yield from _table_faults(found, "miniature", TABLES)
     yield from _list_faults(found, "miniature", ("numbers", "counts", "signs"))
     for name in ("numbers", "counts"):
@@ -229,6 +254,8 @@ def _lexicon_faults(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _stamp_faults(found: Mapping[str, Any]) -> Iterator[str]:
+    yield from _unknown(found, "miniature.stamps", _STAMPS)
+    yield from _not_tables(found, "miniature.stamps", (*STAMP_TABLES, "fruits"))
     yield from _table_faults(found, "miniature.stamps", STAMP_TABLES)
     yield from _list_faults(found, "miniature.stamps", tuple(name for name in STAMP_LISTS if name in found))
     yield from _sentence_faults(found, "miniature.stamps", STAMP_BRACES)
@@ -239,13 +266,31 @@ def _stamp_faults(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"miniature.stamps.fruits.{name} is not a colour among {', '.join(STAMP_COLOURS)}"
 
 
+def _unknown(found: Mapping[Any, Any], section: str, names: tuple[str, ...]) -> Iterator[str]:
+    yield from (f"{section}.{name}: no such field" for name in found if name not in names)
+
+
+def _not_tables(found: Mapping[Any, Any], section: str, names: tuple[str, ...]) -> Iterator[str]:
+    yield from (
+        f"{section}.{name}: {shown(found[name])} is not names with texts"
+        for name in names
+        if name in found and not isinstance(found[name], Mapping)
+    )
+
+
+def _no_text(found: Mapping[Any, Any], section: str, name: str) -> str:
+    if name not in found or found[name] == "":
+        return f"{section}.{name} is missing"
+    return f"{section}.{name}: {shown(found[name])} is not a text (quote it)"
+
+
 def _table_faults(
     found: Mapping[str, Any], section: str, tables: Mapping[str, tuple[str, ...]]
 ) -> Iterator[str]:
     for key, names in tables.items():
         for name in names:
             if not _is_text(_table(found, key).get(name)):
-                yield f"{section}.{key}.{name} is missing"
+                yield _no_text(_table(found, key), f"{section}.{key}", name)
 
 
 def _list_faults(found: Mapping[str, Any], section: str, names: tuple[str, ...]) -> Iterator[str]:
@@ -268,7 +313,7 @@ def _sentence_faults(
 ) -> Iterator[str]:
     for name, wanted in sentences.items():
         if not _is_text(found.get(name)):
-            yield f"{section}.{name} is missing"
+            yield _no_text(found, section, name)
             continue
         named = _braces(found[name])
         yield from (f"{section}.{name} has no {{{brace}}}" for brace in wanted if brace not in named)

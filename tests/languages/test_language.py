@@ -25,7 +25,12 @@ def test_explained_answers_are_asked_with_the_markers_that_they_are_written_with
     ("code", "remedy"),
     [
         ("eu", "write ndino/languages/eu.yaml with ndino language new eu"),
-        *dict.fromkeys(("it,es", "IT", ""), "one of these").items(),
+        ("it,es", "name one language: this takes no list of them"),
+        ("it es", "name one language: this takes no list of them"),
+        ("IT", "the code is it"),
+        ("EU", "the code is eu"),
+        ("xx", "one of these"),
+        ("", "one of these"),
     ],
 )
 def test_what_no_file_is_for_is_named_with_what_helps(code, remedy):
@@ -46,11 +51,11 @@ def test_no_marker_means_two_things():
 def test_what_is_missing_is_named_with_its_remedy(monkeypatch, tmp_path, fields, said):
     (tmp_path / "en.yaml").write_text("name: English")
     if fields is not None:
-        (tmp_path / "xx.yaml").write_text(fields)
+        (tmp_path / "eu.yaml").write_text(fields)
     monkeypatch.setattr(languages, "FOLDER", tmp_path)
     language.cache_clear()
-    with pytest.raises(LanguageError, match=rf"'xx'.*{said}.*ndino/languages/xx.yaml"):
-        language("xx")
+    with pytest.raises(LanguageError, match=rf"'eu'.*{said}.*ndino/languages/eu.yaml"):
+        language("eu")
     language.cache_clear()
 
 

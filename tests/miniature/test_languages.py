@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 
-from miniature import demo, steps
+from miniature import data_demo, demo, steps
 from miniature.worlds import drawn
 from ndino.cli import main as ndino
 from ndino.formats.family import Family
@@ -68,4 +69,30 @@ def test_what_a_language_lacks_is_named_before_anything_is_made(tmp_path, monkey
         assert demo.main(["--fast", "--lang", lang, "--out", str(out)]) == 1
         told = capsys.readouterr().err
         assert told.startswith(f"demo: language '{lang}': {said}") and "remedy: " in told
-        assert told.count("\n") == 1 and not (out / "data").exists()
+        assert told.count("\n") == 1 and not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("lang", "said"), [("it it", "names it twice"), (" ", "names nothing"), ("xx", "one of these")]
+)
+def test_a_language_that_cannot_be_is_one_line_and_makes_no_folder(tmp_path, capsys, lang, said):
+    with contextlib.suppress(SystemExit):
+        assert demo.main(["--lang", lang, "--out", str(tmp_path / "out")]) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert said in told and "(remedy: " in told and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("lang", ["xx", "it,es", "IT"])
+def test_the_data_demo_names_a_language_that_cannot_be_and_no_resuming(tmp_path, capsys, lang):
+    assert data_demo.main(["--lang", lang, "--out", str(tmp_path / "out")]) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert f"language '{lang}': not among" in told and "resume" not in told
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("program", [demo, data_demo])
+def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path, capsys, program):
+    (tmp_path / "out").write_text("")
+    assert program.main(["--out", str(tmp_path / "out")]) in (1, 2)
+    (told,) = capsys.readouterr().err.splitlines()
+    assert "out: is a file, not a folder (remedy: " in told

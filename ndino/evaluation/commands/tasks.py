@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ndino.common.options import CommandParser
+from ndino.common.options import CommandParser, need_no_file
 
 HELP = """
 Write our tasks in a language for lmms-eval's own command line; ndino evaluate needs no such files.
@@ -23,6 +23,6 @@ def add_arguments(parser: CommandParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ndino.evaluation.tasks.templates import write_tasks
 
-    folder = write_tasks(args.code, args.out)
+    folder = write_tasks(args.code, need_no_file(args.out))
     print(f"{folder}: python -m lmms_eval --include_path {folder} --tasks ndino-{args.code} ...")
     return 0

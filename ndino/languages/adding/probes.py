@@ -69,12 +69,13 @@ class Probes:
 
     @cached_property
     def spelled(self) -> dict[int, str]:
-        """The numbers from 0 to `LARGEST` in words, by num2words, else those that the file lists."""
+        """The numbers from 0 to `LARGEST` in words: by num2words, and those that the file lists alone."""
+        listed = self._sound.get("number_words", {})
+        found = {value: word for word, value in listed.items() if value <= LARGEST}
         if language := known_code("num2words", self._code):
             said = ((number, spelled(number, language)) for number in range(LARGEST + 1))
-            return {number: words for number, words in said if words is not None}
-        listed = self._sound.get("number_words", {})
-        return {value: word for word, value in listed.items() if value <= LARGEST}
+            found |= {number: words for number, words in said if words is not None}
+        return found
 
     def _words(self, name: str) -> list[str]:
         return list(self._sound.get(f"{READING}.{name}", ()))

@@ -10,7 +10,7 @@ from ndino.languages.adding.probes import LARGEST, Probe, Probes
 from ndino.languages.adding.untranslated import english_fields, english_texts
 from ndino.languages.fields.schema import MINIATURE, LanguageField, flattened, missing_fields
 from ndino.languages.language import LanguageError, written_fields
-from ndino.languages.lexicon import OUTSIDE, lexicon_faults, stamp_faults
+from ndino.languages.lexicon import OUTSIDE, lexicon_faults, stamp_faults, unknown_phrases
 
 READY, LESS, NOT_YET = "ready", "works with less", "not yet"
 NAMED = 6  # so many missing fields are named in a row of the table
@@ -71,6 +71,7 @@ def readiness_of(code: str) -> Readiness:
     miniature = fields.get(MINIATURE) or {}
     miniature = miniature if isinstance(miniature, dict) else {}
     drawn, stamps = lexicon_faults(miniature), stamp_faults(miniature)
+    wrong += unknown_phrases(miniature)
     wrong += [fault for fault in (*drawn, *stamps) if not fault.endswith(" is missing")]
     english, texts = english_fields(code, sound), english_texts(code, miniature)
     # A part that has no words of the language is no better than one without words.

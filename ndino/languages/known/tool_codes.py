@@ -72,9 +72,10 @@ def need_code(text: str, option: str = "") -> str:
     import langcodes
 
     if not CODE.fullmatch(text) or not langcodes.tag_is_valid(text):
-        raise UsageError(
-            f"{f'{option} ' * bool(option)}{text!r}: not a language code (remedy: one by BCP 47, such as es)"
-        )
+        small = text.lower()
+        known = small != text and CODE.fullmatch(small) and langcodes.tag_is_valid(small)
+        remedy = f"the code is {small}" if known else "one by BCP 47, such as es"
+        raise UsageError(f"{f'{option} ' * bool(option)}{text!r}: not a language code (remedy: {remedy})")
     return text
 
 

@@ -16,7 +16,7 @@ from ndino.languages.adding.new import TODO
 from ndino.languages.adding.probes import Probes
 from ndino.languages.fields.schema import flattened, schema, sound_fields
 from ndino.languages.language import LanguageError, fields_of, language
-from ndino.languages.lexicon import lexicon
+from ndino.languages.lexicon import lexicon, stamp_words
 
 SHIPPED = languages.codes()
 README = (languages.FOLDER / "README.md").read_text(encoding="utf-8")
@@ -152,6 +152,43 @@ def test_what_is_wrong_is_named_and_1(check, changes, named):
     assert code == 1 and named in said.partition("\nWrong\n")[2].partition("\n\n")[0]
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [
+        ("colour_question", "Di che colore?", "colour_question names no phrase of a shape in braces"),
+        ("shapes", 3, "shapes: 3 is not names with texts"),
+        ("shapes", {"circle": 3}, "shapes.circle: 3 is not names with texts"),
+        ("colours", 3, "colours: 3 is not names with texts"),
+        ("colours", {"red": 3}, "colours.red: 3 is not a text (quote it)"),
+        ("caption", 3, "caption: 3 is not a text (quote it)"),
+        ("signs", 3, "signs is not a list in brackets"),
+        ("captoin", "{shapes}.", "captoin: no such field"),
+        ("stamps", 3, "stamps: 3 is not names with values"),
+        ("stamps", {"topics": 3}, "stamps.topics: 3 is not names with texts"),
+    ],
+)
+def test_what_is_wrong_in_the_miniature_is_named_and_refused_by_the_demo(check, key, value, named):
+    code, said = check({f"miniature.{key}": value})
+    assert code == 1 and f"  miniature.{named}" in said.partition("\nWrong\n")[2].partition("\n\n")[0]
+    for words in (lexicon, stamp_words):
+        words.cache_clear()
+    with pytest.raises(LanguageError, match=re.escape(f"miniature.{named}")):
+        lexicon("it"), stamp_words("it")
+    lexicon.cache_clear()
+
+
+def test_a_brace_that_no_shape_has_is_wrong(check):
+    code, said = check({"miniature.colour_question": "Di che colore è {x}?"})
+    assert code == 1 and "  miniature.colour_question names {x}, which no shape has\n" in said
+    assert states(said)["demo"] == "not yet"
+
+
+def test_numbers_that_the_file_lists_are_no_unread_ones(check):
+    listed = {"venti": 20, "ventuno": 21}
+    code, said = check({"codes": {"num2words": ""}, "number_words": listed})
+    assert code == 0 and "numbers in words: 0, 1, 2, 3, 4, 5 and 93 more" in said
+
+
 def test_every_list_of_words_is_tried():
     sound, wrong = sound_fields(flattened(fields_of("it")))
     letters = {f"{a} {how}" for a in "ABCD" for how in ("alone", "announced", "confirmed", "with a reason")}
@@ -226,6 +263,16 @@ def test_a_field_in_english_counts_as_missing(check, key, part):
     code, said = check({key: schema()[key].english})
     assert code == 0 and f"\nStill in English\n  {key}\n" in said
     assert states(said)[part] == ("not yet" if schema()[key].needed else "works with less")
+
+
+def test_what_is_no_file_is_one_line(folder, capsys):
+    (folder / "eu.yaml").symlink_to(folder / "nowhere")
+    (folder / "hr.yaml").mkdir()
+    for code, said in (("eu", "eu.yaml: No such file"), ("hr", "hr.yaml: is a folder, not a file")):
+        for command in (["language", "check", code], ["tasks", code, "--out", str(folder / "out")]):
+            assert main(command) == 2
+            (line,) = capsys.readouterr().err.splitlines()
+            assert said in line and "(remedy: " in line
 
 
 def test_a_file_that_is_there_is_not_overwritten(folder, capsys):
