@@ -19,7 +19,7 @@ from ndino.chat.served import ServerModel
 from ndino.chat.turns import Turns
 from ndino.common.errors import UserError, reason_of, with_remedy
 from ndino.common.images import ImageFaultError
-from ndino.languages.language import codes, language
+from ndino.languages.language import LanguageError, codes, language
 
 # Of one answer, at most: the benchmarks' of short answers with the longest, and of long ones.
 SHORT_TOKENS, LONG_TOKENS = 128, 512
@@ -100,7 +100,7 @@ class ChatSession:
                 for c in self.columns
             ],
             "examples": [{**_shown(image), "question": question} for image, question in self.examples],
-            "languages": [_language(code) for code in codes() if language(code).words.get("short_answer")],
+            "languages": [_language(code) for code in codes() if _has_short_answers(code)],
             "language": self.lang,
             "most_bytes": MAX_BYTES,
         }
@@ -165,6 +165,13 @@ class ChatSession:
 
 def _shown(image: HeldImage) -> dict[str, Any]:
     return {"id": image.id, "name": image.name, "width": image.width, "height": image.height}
+
+
+def _has_short_answers(code: str) -> bool:
+    try:
+        return bool(language(code).words.get("short_answer"))
+    except LanguageError:  # a file that is not finished yet is no reason to refuse the other languages
+        return False
 
 
 def _language(code: str) -> dict[str, str]:

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from ndino.chat.session import _has_short_answers
 from ndino.cli import main
+from ndino.common.errors import reason_of
+from ndino.common.files import write_text
 from ndino.common.parsing import REPEATED, parse_yaml
 from ndino.evaluation.tasks.instructions import require_tasks
 from ndino.languages import language as languages
@@ -130,3 +133,29 @@ def test_an_empty_list_of_a_needed_field_is_named_by_the_check_and_by_what_loads
     ready = capsys.readouterr().out.partition("\nReady\n")[2]
     assert ready.count("not yet  without yes") == 2 and "yes is missing" in ready
     assert "yes is missing (remedy: " in said_of(lambda: language("eu"))
+
+
+def test_the_chat_page_offers_the_other_languages(written):
+    (written.parent / "it.yaml").write_text(ITALIAN, encoding="utf-8")
+    written.write_text("name: Basque\n", encoding="utf-8")
+    assert [code for code in languages.codes() if _has_short_answers(code)] == ["it"]
+
+
+def test_a_file_in_the_place_of_the_tasks_is_one_line(written, tmp_path, capsys):
+    (tmp_path / "tasks").write_text("")
+    assert main(["tasks", "eu", "--out", str(tmp_path / "tasks")]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "tasks: is a file, not a folder (remedy: " in said
+
+
+@pytest.mark.parametrize("command", ["new", "check"])
+def test_a_code_in_capitals_is_named_in_small_letters(written, capsys, command):
+    assert main(["language", command, "EU"]) == 2
+    assert "'EU': not a language code (remedy: the code is eu)" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_named_without_its_temporary_name(tmp_path):
+    (tmp_path / "eu.yaml").mkdir()
+    with pytest.raises(OSError) as caught:
+        write_text(tmp_path / "eu.yaml", "name: Basque")
+    assert "eu.yaml" in reason_of(caught.value) and ".tmp" not in str(caught.value)
