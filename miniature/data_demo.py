@@ -99,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = CommandParser(
         prog="python -m miniature.data_demo",
-        description=__doc__,
+        description=__doc__ or "",
         examples=["python -m miniature.data_demo --lang es"],
     )
     made.add_argument(

@@ -144,7 +144,9 @@ def folder_name(options: argparse.Namespace) -> str:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = CommandParser(
-        prog="python -m miniature.demo", description=__doc__, examples=["python -m miniature.demo --fast"]
+        prog="python -m miniature.demo",
+        description=__doc__ or "",
+        examples=["python -m miniature.demo --fast"],
     )
     # No `choices`: argparse would not name the variables of `make demo` in its errors (`_check_choices`).
     made.add_argument("--world", metavar=_among("world"), default="drawn", help="default: drawn")
