@@ -64,8 +64,7 @@ class ServedModel:
         found: dict[int, str | None] = {}
 
         def take(place: int, reply: Reply | Refused) -> None:
-            whole = isinstance(reply, Reply) and reply.end not in ("length", "content_filter")
-            found[place] = reply.text if isinstance(reply, Reply) and whole else None
+            found[place] = reply.text if isinstance(reply, Reply) and reply.end != "length" else None
 
         self._endpoint.ask([partial(self._asked, text) for text in texts], take)
         return [found[place] for place in range(len(texts))]
