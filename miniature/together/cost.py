@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from miniature.together.variants import alone, together, with_text
 from ndino.common.files import write_text
 from ndino.common.markdown import percent, table
 from ndino.languages.language import code_of_task, language
-from ndino.results.comparison import better_model
-from ndino.results.table_data import perplexity_number
+from ndino.results.table_data import Summary, perplexity_number
 from ndino.results.tables import tasks_in_order
+from ndino.results.verdicts import winner
 
 LONG = "llava-bench-{lang}"
-Summary = Mapping[str, Any]
 
 
 def write_tables(out: Path, codes: Sequence[str]) -> Path:
@@ -68,6 +66,6 @@ def _scores(summary: Summary, task: str, one: str, other: str) -> list[str]:
     entries = {model: summary["models"][model][task] for model in (one, other)}
     scores = {model: entry[entry["metric"]] for model, entry in entries.items()}
     tests = (row for row in summary["tests"] if row["task"] == task and {row["a"], row["b"]} == {*scores})
-    clear = any(better_model(row, scores) for row in tests)
+    clear = any(winner(summary, row) for row in tests)
     difference = percent(scores[other] - scores[one], signed=True) + (" *" if clear else "")
     return [task.upper(), percent(scores[one]), percent(scores[other]), difference]
