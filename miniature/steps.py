@@ -47,7 +47,7 @@ def prepare(data: Path, world: str, lang: str, seed: int, fast: bool) -> None:
     made.prepare(data, lang=lang, seed=seed, fast=fast)
 
 
-def make_tower(report: Report, folder: Path, seed: int, fast: bool, kind: str = "clip") -> None:
+def make_tower(report: Report, folder: Path, seed: int, fast: bool, kind: str) -> None:
     from miniature.backbones import TOWER_STEPS, pretrain_tower
 
     if folder.exists():
@@ -58,7 +58,7 @@ def make_tower(report: Report, folder: Path, seed: int, fast: bool, kind: str = 
 
 
 def make_language_model(
-    report: Report, folder: Path, data: Sequence[Path], seed: int, fast: bool, kind: str = "llama"
+    report: Report, folder: Path, data: Sequence[Path], seed: int, fast: bool, kind: str
 ) -> None:
     from miniature.backbones import LANGUAGE_STEPS, make_tokenizer, pretrain_language_model, texts_of
 
@@ -90,7 +90,7 @@ def train(
     seed: int,
     fast: bool,
     engine: str,
-    chat: bool = False,
+    chat: bool,
 ) -> None:
     """Train a stage of the family on the rows of ``data``.
 
