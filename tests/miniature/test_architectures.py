@@ -23,6 +23,7 @@ from ndino.train.engine import run_stage
 from ndino.train.stage import Stage
 from tests.commands import evaluate
 from tests.evaluation.commands.results import log
+from tests.evaluation.plain_answers import plain_answer
 from tests.train.conftest import interrupt, recipe, rows  # noqa: F401
 
 # Each language model with one tower, each tower with one or two. The demo has the paper's pair.
@@ -99,18 +100,7 @@ def test_a_pair_trains_resumes_and_is_scored(
     loaded = LlavaNextForConditionalGeneration.from_pretrained(folder).eval()
     processor = AutoProcessor.from_pretrained(folder)
     for number, row in enumerate(log(tmp_path / "eval" / "pair" / "ok-vqa-it.jsonl")):
-        (image,) = task.task.doc_to_visual(task.task.eval_docs[number])
-        content = [{"type": "image", "image": image}, {"type": "text", "text": task.prompt(number)}]
-        inputs = processor.apply_chat_template(
-            [{"role": "user", "content": content}],
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-        )
-        limit = task.task.config.generation_kwargs["max_new_tokens"]
-        made = loaded.generate(**inputs, max_new_tokens=limit, do_sample=False)
-        told = processor.decode(made[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        told = plain_answer(loaded, processor, task, number)
         assert told and row["answer"].strip() == told.strip()
 
 

@@ -8,9 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from lmms_eval.models.simple.llava_next_it import LlavaNextIt
-from tokenizers import Tokenizer, decoders, pre_tokenizers
-from tokenizers.models import BPE
-from tokenizers.trainers import BpeTrainer
 from transformers import (
     Gemma2Config,
     GenerationConfig,
@@ -24,10 +21,12 @@ from transformers import (
 )
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
+from fixtures.tiny import byte_level_bpe
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.inference.prompting import prompt_text
 from tests.commands import evaluate
 from tests.evaluation.commands.results import log
+from tests.evaluation.plain_answers import plain_answer
 
 GRID = [[60, 30], [30, 60], [60, 60]]
 MARKERS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>"]
@@ -47,20 +46,11 @@ TEXT_MODELS: dict[str, type[PretrainedConfig]] = {"gemma2": Gemma2Config, "qwen3
 
 def write_foreign(folder: Path, kind: str) -> Path:
     """A random LLaVA-NeXT with a SigLIP tower, as plain transformers saves it."""
-    backend = Tokenizer(BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    backend.train_from_iterator(
-        ["user", "assistant", "C'è del rosso nell'immagine?"] * 3,
-        BpeTrainer(
-            vocab_size=320,
-            special_tokens=MARKERS,
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
-    )
+    texts = ["user", "assistant", "C'è del rosso nell'immagine?"] * 3
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token="<|im_end|>", pad_token="<|endoftext|>"
+        tokenizer_object=byte_level_bpe(texts, 320, MARKERS),
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
     )
     sliding = {"sliding_window": 16} if kind == "gemma2" else {}
     text = TEXT_MODELS[kind](
@@ -115,19 +105,8 @@ def test_its_answers_are_those_of_plain_transformers(kind, benchmark_folder, tmp
     benchmarks.load()
     for name in benchmarks.names:
         task = benchmarks.task(name)
-        limit = task.task.config.generation_kwargs["max_new_tokens"]
         for number, row in enumerate(log(tmp_path / "eval" / kind / f"{name}.jsonl")[:4]):
-            (image,) = task.task.doc_to_visual(task.task.eval_docs[number])
-            content = [{"type": "image", "image": image}, {"type": "text", "text": task.prompt(number)}]
-            inputs = processor.apply_chat_template(
-                [{"role": "user", "content": content}],
-                add_generation_prompt=True,
-                tokenize=True,
-                return_dict=True,
-                return_tensors="pt",
-            )
-            made = model.generate(**inputs, max_new_tokens=limit, do_sample=False)
-            told = processor.decode(made[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+            told = plain_answer(model, processor, task, number)
             assert row["answer"].strip() == told.strip()
             answers.append(told)
     # Otherwise nothing was compared.
