@@ -288,15 +288,8 @@ def test_a_saved_model_whose_strategy_is_not_its_towers(folders, recipe, tmp_pat
 
 
 @pytest.fixture
-def stage(folders, rows, recipe, tmp_path) -> Stage:
-    return Stage(
-        recipe=recipe,
-        data=rows / "rows.jsonl",
-        image_folder=rows / "images",
-        out=tmp_path / "run",
-        language_model=folders / "language",
-        vision_tower=folders / "tower",
-    )
+def stage(stage, folders) -> Stage:
+    return dataclasses.replace(stage, language_model=folders / "language", vision_tower=folders / "tower")
 
 
 def test_the_upstream_engine_names_the_native_one(folders, stage, backbones, tmp_path, nothing_is_loaded):
