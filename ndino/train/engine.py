@@ -106,7 +106,8 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
         ModelFolderError: a starting folder is unusable.
     """
     model_folder = stage.out / "model"
-    if not (stage.out / MANIFEST).is_file():  # a finished run needs no memory
+    seems_finished = (stage.out / MANIFEST).is_file()
+    if not seems_finished:
         _require_memory(stage)  # headers alone tell; the next line reads all weights
     run = identity(stage.recipe, stage.data, stage.start)
     if belongs_to(stage.out, run) and is_published(stage.out, source=newest_complete_checkpoint(stage.out)):
@@ -117,6 +118,8 @@ def run_stage(stage: Stage, *, on_step: OnStep | None = None, stop: StopOnSignal
     require_service(stage.recipe)
     require_resumable(stage.out, current())
     require_open(stage.image_folder)
+    if seems_finished:
+        _require_memory(stage)  # a finished run needs none, one to be published again does
     started = time.time()
     while True:
         try:
@@ -137,7 +140,6 @@ def _train(
 ) -> Path:
     """`run_stage` from the newest complete checkpoint to the manifest, or to a divergence."""
     model_folder = stage.out / "model"
-    _require_memory(stage)
     set_seed(stage.recipe.seed)
     model, processor = _starting_model(stage)
     if is_first_rank():
