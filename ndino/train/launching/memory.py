@@ -66,7 +66,7 @@ def require_memory(stage: Stage, sharing: Distribution, *, ranks_here: int, gpu:
             f"this machine has {_gib(main)} (remedy: fewer ranks, or a smaller model)"
         )
     # ZeRO may keep its share in main memory (zero3_offload).
-    share = {"fsdp2": sharing.ranks}.get(sharing.kind, 1)
+    share = sharing.ranks if sharing.kind == "fsdp2" else 1
     if not sharing.kind.startswith("zero") and need.training // share > gpu:
         raise StageError(
             f"{said} {_gib(need.training // share)} of a GPU's memory to be trained, it has {_gib(gpu)} "
@@ -81,9 +81,12 @@ def needed(counts: dict[str, int], recipe: Recipe) -> Need:
     # Of an adapter the factors are few; the weights beside it are frozen, on GPUs in bf16 or in 4 bits.
     trained = [part for part in recipe.trained_parts if adapter is None or part != "language_model"]
     moving = sum(counts.get(part, 0) for part in trained)
-    frozen = {None: FP32, "lora": 2, "qlora": 0.5}[adapter.kind if adapter else None]
-    if adapter is not None and recipe.precision != "bf16":
-        frozen = FP32 if adapter.kind == "lora" else 0.5
+    if adapter is None:
+        frozen = FP32
+    elif adapter.kind == "lora":
+        frozen = 2 if recipe.precision == "bf16" else FP32
+    else:
+        frozen = 0.5
     moments = {"adamw": MOMENTS, "adamw_8bit": MOMENTS_8BIT, "paged_adamw_8bit": 0}[recipe.optimizer]
     training = moving * (2 * FP32 + moments) + int((total - moving) * frozen)
     return Need(loading=int(total * (FP32 if adapter is None else 2)), training=training)
