@@ -166,7 +166,7 @@ def encode_plain(
         raise PromptError(f"unknown plain ending {ending!r}: use one of {', '.join(get_args(PlainEnding))}")
     if not text.strip():
         raise PromptError("empty text")
-    _refuse(text, (*MARKERS, *control_tokens(tokenizer), IMAGE_TOKEN))
+    refuse_markers(text, (*MARKERS, *control_tokens(tokenizer), IMAGE_TOKEN))
     begin, end = plain_markers(tokenizer)
     prompt = _marker_ids(tokenizer, ([begin] if begin else []) + [IMAGE_TOKEN] * images)
     answer = token_ids(tokenizer, text + (end if ending == "end_of_text" else "\n"))
@@ -252,12 +252,23 @@ def require_turns(turns: Sequence[Turn], images: int, markers: Sequence[str]) ->
     for turn in turns:
         if turn.role not in get_args(Role):
             raise PromptError(f"unknown role {turn.role!r}: use one of {', '.join(get_args(Role))}")
-        _refuse(turn.text, markers)
+        refuse_markers(turn.text, markers)
     if all(turn.role == "user" for turn in turns):
         raise PromptError("the conversation has no answer")
     found = sum(turn.text.count(IMAGE_TOKEN) for turn in turns)
     if found != images:
         raise PromptError(f"{found} {IMAGE_TOKEN} in the text but {images} image(s)")
+
+
+def refuse_markers(text: str, markers: Sequence[str]) -> None:
+    """Check that none of ``markers`` is in a text.
+
+    Raises:
+        PromptError: one is.
+    """
+    for marker in markers:
+        if marker in text:
+            raise PromptError(f"the text contains the marker {marker}")
 
 
 def has_llama3_markers(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -349,12 +360,6 @@ def _marker_ids(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> li
         if token_id is None or token_id == tokenizer.unk_token_id:
             raise PromptError(f"the tokenizer has no token {token} (remedy: start from a LLaMA 3 tokenizer)")
     return ids
-
-
-def _refuse(text: str, markers: Sequence[str]) -> None:
-    for marker in markers:
-        if marker in text:
-            raise PromptError(f"the text contains the marker {marker}")
 
 
 def _shared_prefix(message: Sequence[int], header: Sequence[int]) -> int:

@@ -11,6 +11,7 @@ from ndino.formats.prompts import (
     Encoded,
     PromptError,
     control_tokens,
+    refuse_markers,
     token_ids,
 )
 
@@ -31,10 +32,8 @@ def encode_templated(
     """
     from jinja2 import TemplateError
 
-    markers = control_tokens(tokenizer)
     for text in (question, answer):
-        if (found := next((marker for marker in markers if marker in text), None)) is not None:
-            raise PromptError(f"the text contains the marker {found}")
+        refuse_markers(text, control_tokens(tokenizer))
 
     content = [{"type": "image"}, {"type": "text", "text": question}]
     conversation: list[dict[str, Any]] = [{"role": "user", "content": content}]
