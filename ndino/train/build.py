@@ -69,12 +69,13 @@ def load_tokenizer(folder: Path, prompt: PromptFormat | None = None) -> PreTrain
         remedy="a language model folder holds config.json, the weights and tokenizer.json",
     )
     tokenizer = _read(AutoTokenizer.from_pretrained, folder)
-    missing = [marker for marker in MARKERS if marker not in tokenizer.get_vocab()]
-    if prompt == "llama3" and missing:
-        raise ModelFolderError(
-            f"{folder}: its tokenizer has no token {missing[0]}, which prompt: llama3 needs "
-            "(remedy: set another prompt in the recipe, or start from a LLaMA 3)"
-        )
+    if prompt == "llama3":
+        vocabulary = tokenizer.get_vocab()
+        if missing := [marker for marker in MARKERS if marker not in vocabulary]:
+            raise ModelFolderError(
+                f"{folder}: its tokenizer has no token {missing[0]}, which prompt: llama3 needs "
+                "(remedy: set another prompt in the recipe, or start from a LLaMA 3)"
+            )
     return _read(lambda _: model_folder.prepare_tokenizer(tokenizer), folder)
 
 

@@ -33,7 +33,8 @@ def misfit(kind: Any, folder: Path, config: Any = None) -> str:
     """
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, PreTrainedModel
 
-    files = _loaded(folder)
+    if not (files := _loaded(folder)):
+        return ""
     with _silent():
         try:
             config = AutoConfig.from_pretrained(folder) if config is None else config
@@ -50,7 +51,7 @@ def misfit(kind: Any, folder: Path, config: Any = None) -> str:
             )
         except Exception:  # of any kind; the same settings and files fail again when they are loaded
             return ""
-    return missing_weights(loading) if files else ""
+    return missing_weights(loading)
 
 
 def _loaded(folder: Path) -> list[Path]:
