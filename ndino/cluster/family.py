@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ndino.evaluation.lmms_eval_adapter.models import OUR_WRAPPER
 from ndino.formats.family import Family, run_name
 from ndino.formats.recipes import load_recipe
 from ndino.train.manifest import identity
 from ndino.train.resuming.run_folder import belongs_to
 from ndino.train.stage import StageError
 
-# lmms-eval's name of our LLaVA-NeXT. As backend hf its folders are checked, also before submission.
-LLAVA_NEXT = "llava_next_it"
 JOBS, DONE = "jobs.tsv", ".done"
 REPORT = "report"
 
@@ -80,7 +79,8 @@ def plan(family: Family, paths: FamilyPaths) -> list[SlurmJob]:
         }
     for name, baseline in family.baselines.items():
         staged = baseline.staged(paths.models)
-        backend = "hf" if baseline.lmms == LLAVA_NEXT else f"lmms:{baseline.lmms}"
+        # As backend hf its folders are checked, also before submission.
+        backend = "hf" if baseline.lmms == OUR_WRAPPER else f"lmms:{baseline.lmms}"
         arguments = (f"{name}={staged if staged.is_dir() else baseline.model}", "--backend", backend)
         job = _scoring("tasks", name, arguments, None, paths)
         jobs[job.name] = job
