@@ -7,6 +7,7 @@ error for an unknown or missing field or a wrong type names the file, the field 
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 
@@ -214,10 +215,6 @@ class Recipe:
         return f"set per_device_batch: {fitting} in the recipe, or take another number of ranks"
 
 
-# The fields of a family's file (`ndino.formats.family`), which may be given in place of a recipe.
-_OF_A_FAMILY = {"models", "baselines", "languages"}
-
-
 def load_recipe(path: Path, overrides: Path | None = None) -> Recipe:
     """Load the recipe at ``path``.
 
@@ -245,13 +242,19 @@ def load_recipe(path: Path, overrides: Path | None = None) -> Recipe:
         values |= {key: value for key, value in read_mapping(file).items() if key != "extends"}
         values |= changes.get(file.stem, {})
     where = f"{path} with {overrides}" if overrides else str(path)
-    if "models" in values and values.keys() <= _OF_A_FAMILY:
+    if "models" in values and _are_a_family(values):
         raise RecipeError(
             f"{where}: is not a recipe but a family, a list of models (remedy: name the recipe of one stage)"
         )
     if "name" in values:
         raise RecipeError(f"{where}: name: a recipe is named by its file (remedy: remove the line)")
     return validated(Recipe, {"name": path.stem, **values}, where)
+
+
+def _are_a_family(values: dict[str, Any]) -> bool:
+    from ndino.formats.family import Family  # late: its module imports this one
+
+    return values.keys() <= {field.name for field in fields(Family)}
 
 
 def _lineage(path: Path) -> list[Path]:
