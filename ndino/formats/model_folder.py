@@ -98,9 +98,8 @@ def prepare_tokenizer(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizer
     # prompts.py and the chat template write BOS; a tokenizer that adds its own would make it two. Most add it
     # in the post-processor, and evaluation harnesses do not switch that off.
     if tokenizer("a")["input_ids"] != tokenizer("a", add_special_tokens=False)["input_ids"]:
-        tokenizer.add_bos_token = tokenizer.add_eos_token = (
-            False  # they would bring it back when it is loaded
-        )
+        # They would bring it back when it is loaded.
+        tokenizer.add_bos_token = tokenizer.add_eos_token = False
         backend = tokenizer.backend_tokenizer
         byte_level = isinstance(backend.decoder, ByteLevelDecoder)
         backend.post_processor = (

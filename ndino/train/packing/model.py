@@ -43,7 +43,7 @@ def use_packing(model: LlavaNextForConditionalGeneration) -> None:
     kind = type(language_model).__name__
     if not hasattr(language_model, "layers"):
         raise StageError(f"packing: {kind} has no layers that take packed samples (remedy: {_REMEDY})")
-    last = _last_layer(model)
+    last = language_model.layers[-1]
     for forward in (_stopping_early, _whole):
         last.forward = MethodType(forward, last)  # bound: a copy of the model has its own
         windows: list[int | None] = []
@@ -68,10 +68,6 @@ def stops_early(model: LlavaNextForConditionalGeneration) -> bool:
     """Whether the last layer's MLP runs at supervised positions only, after `use_packing`."""
     layers = getattr(model.model.language_model, "layers", None)
     return layers is not None and getattr(layers[-1].forward, "__func__", None) is _stopping_early
-
-
-def _last_layer(model: LlavaNextForConditionalGeneration) -> Any:
-    return model.model.language_model.layers[-1]
 
 
 def _hidden(model: LlavaNextForConditionalGeneration, *samples: torch.Tensor) -> torch.Tensor:
