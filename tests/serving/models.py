@@ -68,10 +68,11 @@ def write_model(
     tokenizer: PreTrainedTokenizerFast,
     *,
     width: int = 256,
+    dtype: torch.dtype = torch.bfloat16,
     text_kind: type = LlamaConfig,
     tower_kind: type = CLIPVisionConfig,
 ) -> Path:
-    """Write a model in bfloat16 with grouped queries; a LLaMA has LLaMA 3.1's rotary embedding.
+    """Write a model with grouped queries; a LLaMA has LLaMA 3.1's rotary embedding.
 
     The weights are seeded.
     """
@@ -127,7 +128,7 @@ def write_model(
         image_mean=[0.5, 0.4, 0.3],
         image_std=[0.2, 0.25, 0.3],
     )
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.to(dtype).save_pretrained(folder)
     class_token = tower_kind is CLIPVisionConfig
     processor = model_folder.build_processor(tokenizer, images, patch_size=PATCH, class_token=class_token)
     processor.save_pretrained(folder)
