@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from ndino.chat.errors import ChatError
 from ndino.chat.models import Progress, Prompt
 from ndino.common.errors import shown
+from ndino.common.images import data_url
 from ndino.common.parsing import parse_json
 from ndino.evaluation.models import ENDPOINT_KEY
 
 if TYPE_CHECKING:
     import httpx
-    from PIL.Image import Image
 
 WHOLE, SILENT = 600.0, 120.0  # seconds for an answer, and between two parts of one
 LARGEST = 16 * 1024**2  # bytes of an answer
@@ -201,12 +199,7 @@ def _messages(prompt: Prompt) -> list[dict[str, Any]]:
         {"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(said)
     ]
     if prompt.image is not None:
-        shown_image = {"type": "image_url", "image_url": {"url": _url(prompt.image)}}
+        url = data_url(prompt.image, "PNG", compress_level=1)
+        shown_image = {"type": "image_url", "image_url": {"url": url}}
         messages[0]["content"] = [shown_image, {"type": "text", "text": said[0]}]
     return messages
-
-
-def _url(image: Image) -> str:
-    content = io.BytesIO()
-    image.save(content, "PNG", compress_level=1)
-    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"

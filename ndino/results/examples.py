@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
 from PIL import Image
 
-from ndino.common.images import BROKEN_IMAGE
+from ndino.common.images import BROKEN_IMAGE, data_url
 from ndino.common.markdown import percent
 from ndino.results.logs import LoggedSample, ResultsError, RunLogs, TaskLog
 from ndino.results.summary import model_order
@@ -79,9 +77,7 @@ def image_uri(path: Path) -> str:
         reason = f"not readable as an image: {error}"
         raise ResultsError(path, reason, remedy="delete it or rerun the evaluation") from None
     copy.thumbnail((IMAGE_SIDE, IMAGE_SIDE))
-    buffer = BytesIO()
-    copy.save(buffer, "WEBP", quality=85)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return data_url(copy, "WEBP", quality=85)
 
 
 def _answer(model: str, sample: LoggedSample, log: TaskLog) -> ModelAnswer:

@@ -8,6 +8,8 @@ files
     The files that rows name.
 digests
     Identities by content and by pixels.
+urls
+    Images in a page or a request.
 """
 
 from __future__ import annotations
@@ -39,3 +41,4 @@ from ndino.common.images.opening import turn_of as turn_of
 from ndino.common.images.pixels import WHITE as WHITE
 from ndino.common.images.pixels import Colour as Colour
 from ndino.common.images.pixels import to_rgb as to_rgb
+from ndino.common.images.urls import data_url as data_url

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -14,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from ndino.common.files import key_of
-from ndino.common.images import ImageFaultError, open_named
+from ndino.common.images import ImageFaultError, data_url, open_named
 from ndino.data.framework.folders import DataFolder, images_of
 from ndino.data.review.sample import UNREADABLE, source_of
 from ndino.formats.prompts import IMAGE_TOKEN
@@ -120,6 +119,4 @@ def _encoded(folder: DataFolder, name: str) -> str:
     """An image as it is trained on, small, as a data URL; raises `ImageFaultError`."""
     image = open_named(name, folder.images)
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return data_url(image, "JPEG", quality=QUALITY)

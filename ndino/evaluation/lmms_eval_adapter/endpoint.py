@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,7 +12,7 @@ from lmms_eval.api.model import lmms
 from PIL import Image
 
 from ndino.common.endpoint import ChatEndpoint, Patience, Refused, Reply, Wording
-from ndino.common.images import to_rgb
+from ndino.common.images import data_url, to_rgb
 from ndino.evaluation.answer_store import AnswerStore
 from ndino.evaluation.errors import EndpointError, SetupError
 from ndino.evaluation.inference.generation import cut, ends_of, generation_options
@@ -191,7 +189,5 @@ def _request(images: list[str], question: str, settings: Mapping[str, Any]) -> d
 
 
 def _url(image: Image.Image) -> str:
-    content = io.BytesIO()
     # Of the same pixels at any level; this one is the fastest.
-    image.save(content, "PNG", compress_level=1)
-    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+    return data_url(image, "PNG", compress_level=1)
