@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import httpx
 
 from ndino.chat.errors import ChatError
 from ndino.chat.models import Progress, Prompt
+from ndino.common.endpoint import ChatEndpoint, Wording
+from ndino.common.endpoint.address import (
+    authorization,
+    checked_address,
+    is_on_this_machine,
+    without_key,
+)
+from ndino.common.endpoint.chat import CONNECT_SECONDS, LARGEST_ANSWER, LIMIT, NEWER_LIMIT, REFUSED_KEY
+from ndino.common.endpoint.replies import HttpAnswer, NoReplyError, reply_of
 from ndino.common.errors import shown
 from ndino.common.images import data_url
 from ndino.common.parsing import parse_json
 from ndino.evaluation.models import ENDPOINT_KEY
 
-if TYPE_CHECKING:
-    import httpx
-
 WHOLE, SILENT = 600.0, 120.0  # seconds for an answer, and between two parts of one
-LARGEST = 16 * 1024**2  # bytes of an answer
 _DATA, _DONE = b"data:", b"[DONE]"
 
 
@@ -32,8 +39,6 @@ def split_address(source: str) -> tuple[str, str]:
     Raises:
         UsageError: it is no web address.
     """
-    from ndino.common.endpoint.address import checked_address
-
     address, _, model = source.partition("#")
     return checked_address(address, "the address", ENDPOINT_KEY), model
 
@@ -51,8 +56,6 @@ class ServerModel:
     local = False
 
     def __init__(self, source: str) -> None:
-        from ndino.common.endpoint import ChatEndpoint, Wording
-
         address, model = split_address(source)
         wording = Wording(
             url="the address",
@@ -67,10 +70,6 @@ class ServerModel:
         self._endpoint.check()
 
     def answer(self, prompt: Prompt, show: Callable[[Progress], None]) -> bool:
-        import httpx
-
-        from ndino.common.endpoint.chat import LIMIT, NEWER_LIMIT
-
         body: dict[str, Any] = {
             "model": self._endpoint.model,
             "messages": _messages(prompt),
@@ -90,14 +89,9 @@ class ServerModel:
             raise self._error(f"the answer broke off: {self._shown(str(error))}", "ask again") from error
 
     def _answer(self, body: Mapping[str, Any], show: Callable[[Progress], None]) -> bool:
-        import httpx
-
-        from ndino.common.endpoint.address import is_on_this_machine, read_key
-
-        key = read_key(ENDPOINT_KEY)
         client = httpx.Client(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(SILENT, connect=10),
+            headers=authorization(ENDPOINT_KEY),
+            timeout=httpx.Timeout(SILENT, connect=CONNECT_SECONDS),
             trust_env=not is_on_this_machine(self._endpoint.url),
         )
         with client, client.stream("POST", f"{self._endpoint.url}/chat/completions", json=body) as reply:
@@ -131,8 +125,8 @@ class ServerModel:
         rest, size = b"", 0
         for part in reply.iter_bytes():
             size += len(part)
-            if size > LARGEST or time.monotonic() > deadline:
-                raise self._error(f"no end within {WHOLE:g} seconds or {LARGEST:,} bytes", "ask again")
+            if size > LARGEST_ANSWER or time.monotonic() > deadline:
+                raise self._error(f"no end within {WHOLE:g} seconds or {LARGEST_ANSWER:,} bytes", "ask again")
             *lines, rest = (rest + part).split(b"\n")
             for line in lines:
                 content = line.strip().removeprefix(_DATA).strip()
@@ -154,15 +148,13 @@ class ServerModel:
 
     def _whole(self, reply: httpx.Response, show: Callable[[Progress], None]) -> bool:
         """What is no stream: an error, a web page, or a server that streams nothing."""
-        from ndino.common.endpoint.chat import NEWER_LIMIT, REFUSED_KEY
-        from ndino.common.endpoint.replies import HttpAnswer, NoReplyError, reply_of
-
         start, content = time.monotonic(), bytearray()
         for part in reply.iter_bytes():
             content += part
-            if len(content) > LARGEST:
+            if len(content) > LARGEST_ANSWER:
                 break
-        answer = HttpAnswer(reply.status_code, reply.headers, bytes(content[:LARGEST]), reply.reason_phrase)
+        whole = bytes(content[:LARGEST_ANSWER])
+        answer = HttpAnswer(reply.status_code, reply.headers, whole, reply.reason_phrase)
         said = f"HTTP {answer.status}: {self._shown(answer.message())}"
         if answer.status in REFUSED_KEY:
             raise self._error(said, f"export {ENDPOINT_KEY} with the server's key, and start again")
@@ -182,11 +174,7 @@ class ServerModel:
         return ChatError(f"{self._endpoint.url}: {what} (remedy: {remedy})")
 
     def _shown(self, text: str) -> str:
-        from ndino.common.endpoint.address import read_key
-
-        key = read_key(ENDPOINT_KEY)
-        # Servers name the key that they refuse.
-        return shown(text.replace(key, "…") if key else text, 200)
+        return shown(without_key(text, ENDPOINT_KEY), 200)
 
 
 class _OtherLimitError(Exception):

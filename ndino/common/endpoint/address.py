@@ -48,6 +48,18 @@ def read_key(variable: str) -> str:
     return key
 
 
+def authorization(key_variable: str) -> dict[str, str]:
+    """The headers that give a server its key; none without a key. Raises what `read_key` raises."""
+    key = read_key(key_variable)
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def without_key(text: str, key_variable: str) -> str:
+    """``text`` without the key: servers name one that they refuse, and some send back whatever they got."""
+    key = read_key(key_variable)
+    return text.replace(key, "…") if key else text
+
+
 def is_on_this_machine(url: str) -> bool:
     """Whether the host of ``url`` is this machine by its name: no proxy of the network can reach it."""
     host = httpx.URL(url).host

@@ -13,7 +13,13 @@ from typing import Any
 
 import httpx
 
-from ndino.common.endpoint.address import checked_address, is_on_this_machine, read_key
+from ndino.common.endpoint.address import (
+    authorization,
+    checked_address,
+    is_on_this_machine,
+    read_key,
+    without_key,
+)
 from ndino.common.endpoint.background import in_background
 from ndino.common.endpoint.pace import Pace
 from ndino.common.endpoint.replies import HttpAnswer, NoReplyError, Refused, Reply, reply_of
@@ -183,16 +189,12 @@ class ChatEndpoint:
             worker.result()
 
     def _client(self) -> httpx.AsyncClient:
-        key = self._key()
         return httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            headers=authorization(self._wording.key),
             timeout=httpx.Timeout(self._patience.timeout, connect=CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=self._requests, max_keepalive_connections=self._requests),
             trust_env=not is_on_this_machine(self.url),
         )
-
-    def _key(self) -> str:
-        return read_key(self._wording.key)
 
     async def _check_once(self) -> None:
         if self._checked:
@@ -284,7 +286,7 @@ class ChatEndpoint:
             )
         try:
             reply = reply_of(answer)
-            return replace(reply, text=reply.text and self._hidden(reply.text))
+            return replace(reply, text=reply.text and without_key(reply.text, self._wording.key))
         except NoReplyError as error:
             said = self._shown(str(error))
             if error.reasoned:
@@ -315,8 +317,8 @@ class ChatEndpoint:
     def _require_taken(self, answer: HttpAnswer, path: str = "") -> None:
         """Refuse an answer that says that the key is no key, or that the server is elsewhere."""
         if answer.status in REFUSED_KEY:
-            key = "with the key in" if self._key() else "without a key in"
             variable = self._wording.key
+            key = "with the key in" if read_key(variable) else "without a key in"
             raise self._error(
                 f"{self._said(answer)}, {key} the environment variable {variable}",
                 f"export {variable} with the server's key",
@@ -341,12 +343,7 @@ class ChatEndpoint:
 
     def _shown(self, text: str) -> str:
         # The key goes before the text is cut: a part of it is too much.
-        return shown(self._hidden(text))
-
-    def _hidden(self, text: str) -> str:
-        # Servers name the key that they refuse, and some send back whatever they got.
-        key = self._key()
-        return text.replace(key, "…") if key else text
+        return shown(without_key(text, self._wording.key))
 
 
 def _reason(error: BaseException, seconds: float) -> str:
