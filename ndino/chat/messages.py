@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ndino.chat.errors import ChatError
 from ndino.chat.images import HeldImage
 from ndino.common.files import key_of
+from ndino.evaluation.tasks.instructions import short_answer
 from ndino.formats.llava_json import fault_of
 from ndino.formats.prompts import IMAGE_TOKEN
-from ndino.languages.language import codes, language
+from ndino.languages.language import codes
 
 LONGEST_TEXT = 100_000  # characters
 MOST_ROUNDS = 100
@@ -46,8 +47,7 @@ class AskedQuestion(_Message):
             raise ChatError("the question is empty (remedy: write one)")
         if self.language not in codes():
             raise ChatError(f"no language {self.language!r} (remedy: one of {', '.join(codes())})")
-        instruction = language(self.language).words["short_answer"] if self.short else ""
-        return self.question.strip() + instruction
+        return self.question.strip() + (short_answer(self.language) if self.short else "")
 
 
 class AnsweredQuestion(AskedQuestion):

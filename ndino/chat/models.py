@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -49,6 +50,11 @@ class Prompt:
     image: Image | None
     max_new_tokens: int
 
+    @property
+    def texts(self) -> list[str]:
+        """All texts in turn, of the user first."""
+        return [*chain.from_iterable(self.rounds), self.question]
+
 
 class ChatModel(Protocol):
     """What the page asks.
@@ -90,11 +96,12 @@ class LocalModel:
         from transformers import AutoProcessor
 
         from ndino.evaluation.errors import SetupError
+        from ndino.evaluation.inference.generation import stop_ids
         from ndino.evaluation.inference.loading import load_llava_next
         from ndino.evaluation.inference.prompting import ImageTokenCounts, chat_template
+        from ndino.evaluation.provenance import device_kind
 
-        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        self._model = load_llava_next(str(folder), device or torch.device("cpu"))
+        self._model = load_llava_next(str(folder), torch.device(device_kind({})))
         self._processor: Any = AutoProcessor.from_pretrained(str(folder))
         self._tokenizer = self._processor.tokenizer
         template = chat_template(self._tokenizer, self._processor)
@@ -104,9 +111,7 @@ class LocalModel:
         self._markers = (IMAGE_TOKEN, *control_tokens(self._tokenizer))
         self._image_tokens = ImageTokenCounts(self._processor)
         self._context = context_of(self._model.config.get_text_config().to_dict())
-        stated = self._model.generation_config.eos_token_id
-        stated = stated if isinstance(stated, list) else [stated]
-        self._ends = sorted({i for i in (*stated, self._tokenizer.eos_token_id) if i is not None})
+        self._ends = stop_ids(self._model, self._tokenizer)
 
     def answer(self, prompt: Prompt, show: Callable[[Progress], None]) -> bool:
         from ndino.common.transformers_types import generate
@@ -135,8 +140,7 @@ class LocalModel:
     def _ids(self, prompt: Prompt) -> list[int]:
         from ndino.evaluation.inference.prompting import prompt_ids
 
-        said = [*(text for texts in prompt.rounds for text in texts), prompt.question]
-        for text in said:
+        for text in prompt.texts:
             if fault := marker_fault(text, self._markers, "the conversation"):
                 raise ChatError(f"{fault} (remedy: write it in another way)")
         image = prompt.image

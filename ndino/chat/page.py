@@ -12,7 +12,7 @@ def render_page() -> tuple[str, str]:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     templates = files("ndino.chat") / "templates"
-    style, script = (_without_end((templates / name).read_text("utf-8")) for name in ("chat.css", "chat.js"))
+    style, script = ((templates / name).read_text("utf-8").strip() for name in ("chat.css", "chat.js"))
     environment = Environment(
         loader=PackageLoader("ndino.chat"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -28,10 +28,6 @@ def render_page() -> tuple[str, str]:
         ]
     )
     return page, policy
-
-
-def _without_end(text: str) -> str:
-    return text.strip()
 
 
 def _digest(text: str) -> str:

@@ -182,12 +182,11 @@ class _OtherLimitError(Exception):
 
 
 def _messages(prompt: Prompt) -> list[dict[str, Any]]:
-    said = [*(text for texts in prompt.rounds for text in texts), prompt.question]
     messages: list[dict[str, Any]] = [
-        {"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(said)
+        {"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(prompt.texts)
     ]
     if prompt.image is not None:
         url = data_url(prompt.image, "PNG", compress_level=1)
         shown_image = {"type": "image_url", "image_url": {"url": url}}
-        messages[0]["content"] = [shown_image, {"type": "text", "text": said[0]}]
+        messages[0]["content"] = [shown_image, {"type": "text", "text": messages[0]["content"]}]
     return messages

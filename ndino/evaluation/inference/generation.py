@@ -28,6 +28,13 @@ def is_greedy(settings: Mapping[str, Any]) -> bool:
     return not options["do_sample"] and options["num_beams"] == 1
 
 
+def stop_ids(model: Any, tokenizer: Any) -> list[int]:
+    """The tokens that end an answer: the model's and the tokenizer's, in order."""
+    stated = model.generation_config.eos_token_id
+    stated = stated if isinstance(stated, list) else [stated]
+    return sorted({i for i in (*stated, tokenizer.eos_token_id) if i is not None})
+
+
 def ends_of(settings: Mapping[str, Any]) -> list[str]:
     """The texts before which an answer ends, from a task's ``until``."""
     until = settings.get("until") or []

@@ -38,7 +38,7 @@ from ndino.evaluation.inference.batches import (
     groups_of,
     share_out,
 )
-from ndino.evaluation.inference.generation import cut, ends_of, generation_options
+from ndino.evaluation.inference.generation import cut, ends_of, generation_options, stop_ids
 from ndino.evaluation.inference.greedy import decode, on_model, padded_inputs
 from ndino.evaluation.inference.loading import load_llava_next
 from ndino.evaluation.inference.memory import MemoryLimit
@@ -116,7 +116,7 @@ class LlavaNextIt(lmms):
         self.tokenizer = self.processor.tokenizer
         self.chat_template = self._template(pretrained)
         self.image_token_id = self._model.config.image_token_id
-        self.stop_ids = self._stop_ids()
+        self.stop_ids = stop_ids(self._model, self.tokenizer)
         self.prefix_sharing = PrefixSharing.of(self._model)
         if blocker := self.prefix_sharing.model_blocker:
             logger.warning(f"{pretrained}: questions about one image share no prefix: {blocker}")
@@ -144,11 +144,6 @@ class LlavaNextIt(lmms):
                 f"{pretrained}: has no chat template (remedy: put a chat_template.jinja into its folder)"
             )
         return template
-
-    def _stop_ids(self) -> list[int]:
-        stated = self._model.generation_config.eos_token_id
-        stated = stated if isinstance(stated, list) else [stated]
-        return sorted({i for i in (*stated, self.tokenizer.eos_token_id) if i is not None})
 
     def remember(self, store: AnswerStore, identity: str) -> None:
         """Store answers in ``store`` from now on.
