@@ -97,11 +97,7 @@ def prompt_text(
     """The text of `prompt_ids`; raises the same."""
     from jinja2 import TemplateError
 
-    said = [*chain.from_iterable(rounds), question]
-    if images and not any(IMAGE_TOKEN in text for text in said):
-        said[0] = " ".join([IMAGE_TOKEN] * images) + "\n" + said[0]
-    if (found := sum(text.count(IMAGE_TOKEN) for text in said)) != images:
-        raise ValueError(f"{found} {IMAGE_TOKEN} for {images} images")
+    said = with_images([*chain.from_iterable(rounds), question], images)
     parts = [message_parts(text) for text in said]
     # Of the questions: a template may shorten answers, such as by their thoughts.
     texts = [part["text"] for turn in parts[::2] for part in turn if "text" in part]
@@ -124,6 +120,21 @@ def prompt_text(
             return prompt
     reason = "; ".join(reasons) or "it leaves out the question or its images"
     raise ValueError(f"the model's chat template fails: {reason}")
+
+
+def with_images(said: Sequence[str], images: int) -> list[str]:
+    """A conversation's texts with one ``<image>`` for each image: in front, unless a text says where.
+
+    Raises:
+        ValueError: they have more or fewer ``<image>`` than ``images``.
+    """
+    first, *others = said
+    if images and not any(IMAGE_TOKEN in text for text in said):
+        first = " ".join([IMAGE_TOKEN] * images) + "\n" + first
+    placed = [first, *others]
+    if (found := sum(text.count(IMAGE_TOKEN) for text in placed)) != images:
+        raise ValueError(f"{found} {IMAGE_TOKEN} for {images} images")
+    return placed
 
 
 def message_parts(text: str) -> list[dict[str, str]]:

@@ -16,7 +16,7 @@ from ndino.common.images import data_url, to_rgb
 from ndino.evaluation.answer_store import AnswerStore
 from ndino.evaluation.errors import EndpointError, SetupError
 from ndino.evaluation.inference.generation import cut, ends_of, generation_options
-from ndino.evaluation.inference.prompting import message_parts
+from ndino.evaluation.inference.prompting import message_parts, with_images
 from ndino.evaluation.lmms_eval_adapter.answering import (
     Key,
     answer_as_they_come,
@@ -24,7 +24,6 @@ from ndino.evaluation.lmms_eval_adapter.answering import (
     settings_of,
 )
 from ndino.evaluation.models import ENDPOINT_KEY
-from ndino.formats.prompts import IMAGE_TOKEN
 
 # Part of the keys of stored answers. Raise it when a change of this code changes answers.
 VERSION = 1
@@ -168,10 +167,7 @@ class EndpointModel(lmms):
 
 def _request(images: list[str], question: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """A request with images as data URLs; a ValueError where the question says that it has others."""
-    if IMAGE_TOKEN not in question:
-        question = IMAGE_TOKEN * len(images) + question
-    if (found := question.count(IMAGE_TOKEN)) != len(images):
-        raise ValueError(f"{found} {IMAGE_TOKEN} for {len(images)} images")
+    (question,) = with_images([question], len(images))
     urls = iter(images)
     content = [
         {"type": "image_url", "image_url": {"url": next(urls)}} if part["type"] == "image" else part
