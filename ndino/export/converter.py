@@ -26,6 +26,7 @@ from ndino.export.writer import Layout, write_safetensors
 from ndino.formats import model_folder
 from ndino.formats.context import context_of
 from ndino.formats.finite import is_finite, not_finite
+from ndino.formats.model_kinds import model_name
 
 SPARE_BYTES = 64 * 1024**2  # disk space for everything that is not weights
 ROWS = 8192  # embedding rows averaged at a time, in float64
@@ -79,8 +80,7 @@ def convert(
         generation.save_pretrained(made)
         processor.save_pretrained(made)
         model_folder.make_portable(made)
-        name = dst.resolve().parent.name if dst.name == "model" else dst.name
-        write_card(made / "README.md", name=name, tower=tower.source, run=run)
+        write_card(made / "README.md", name=model_name(dst), tower=tower.source, run=run)
     return dst
 
 

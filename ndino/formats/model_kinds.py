@@ -195,6 +195,11 @@ def weight_files(folder: Path) -> list[Path]:
     return []
 
 
+def model_name(folder: Path) -> str:
+    """What a model is called: as its folder, or as the run whose folder ``model`` it is."""
+    return folder.resolve().parent.name if folder.name == "model" else folder.name
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """The folder's config.json.
 

@@ -16,7 +16,7 @@ from ndino.common.errors import UserError, reason_of
 from ndino.common.files import atomic_file, digest_of, fingerprint, write_json
 from ndino.common.locks import exclusive_lock
 from ndino.common.provenance import commit
-from ndino.formats.model_kinds import read_json_object
+from ndino.formats.model_kinds import model_name, read_json_object
 from ndino.serving.errors import ExportError
 from ndino.serving.gguf.container import F16, Q8_0, write_container
 from ndino.serving.gguf.language_model import language_model_entries, language_model_writer
@@ -131,8 +131,14 @@ class _Parts:
             raise ExportError(
                 f"{folder / 'config.json'}: cannot be used: {reason_of(error)} (remedy: copy the model again)"
             ) from error
-        name = folder.parent.name if folder.name == "model" else folder.name
-        parts = cls(name, folder, config, _image_processor(folder), chat_template(folder), Weights(folder))
+        parts = cls(
+            model_name(folder),
+            folder,
+            config,
+            _image_processor(folder),
+            chat_template(folder),
+            Weights(folder),
+        )
         try:
             _language_model(parts, kind)
             _mmproj(parts)

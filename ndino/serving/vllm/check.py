@@ -17,9 +17,10 @@ from tokenizers import Tokenizer
 from ndino.common.errors import reason_of, shown
 from ndino.formats.context import context_of
 from ndino.formats.model_folder import make_rope_portable, make_tokenizer_portable, saved_name
-from ndino.formats.model_kinds import read_json_object, weight_files
+from ndino.formats.model_kinds import read_json_object
 from ndino.formats.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
 from ndino.serving.errors import ExportError
+from ndino.serving.folders import safetensors_files
 from ndino.serving.gguf.template import chat_template, render
 from ndino.serving.vllm.renamed import tensors_in
 
@@ -92,12 +93,7 @@ def weight_name(name: str) -> str:
 
 def _check_weights(folder: Path, config: Mapping[str, Any], found: VllmNeeds) -> None:
     dtypes: set[str] = set()
-    for path in weight_files(folder):
-        if path.suffix != ".safetensors":
-            raise ExportError(
-                f"{path}: weights in this format are not exported (remedy: load the model with transformers "
-                "and save it again, which writes safetensors)"
-            )
+    for path in safetensors_files(folder):
         tensors = tensors_in(path)
         dtypes |= {str(entry.get("dtype")) for entry in tensors.values()}
         if any(weight_name(name) != name for name in tensors):
@@ -114,10 +110,8 @@ def _check_weights(folder: Path, config: Mapping[str, Any], found: VllmNeeds) ->
         found.mended.append("weights: names that vLLM does not know")
         for path in folder.glob("*.safetensors.index.json"):
             index = read_json_object(path)
-            places = index.get("weight_map")
-            if not isinstance(places, dict):
-                raise ExportError(f"{path}: has no weight_map (remedy: {_AGAIN})")
-            index["weight_map"] = {weight_name(name): place for name, place in places.items()}
+            places = index["weight_map"].items()
+            index["weight_map"] = {weight_name(name): place for name, place in places}
             found.files[path.name] = json.dumps(index, indent=2) + "\n"
 
 
