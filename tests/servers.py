@@ -1,18 +1,68 @@
-"""A server with the address of an OpenAI-compatible one that answers, or fails, as a test tells it to."""
+"""OpenAI-compatible servers: one that answers, or fails, as a test tells it to, and real ones."""
 
 from __future__ import annotations
 
 import contextlib
 import http.server
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import httpx
 
 JSON, HTML = "application/json", "text/html; charset=utf-8"
 Body = dict[str, Any]
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+@contextlib.contextmanager
+def running(command: Sequence[object], log: Path, *, seconds: float, **environment: str) -> Iterator[str]:
+    """Run a server, which is told its host and port, and yield the address of its endpoint.
+
+    Args:
+        seconds: it may take to start.
+        environment: variables that it gets beside this process's.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [*map(str, command), "--host", "127.0.0.1", "--port", str(port)]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **environment}
+    with log.open("wb") as file:
+        server = subprocess.Popen(command, stdout=file, stderr=file, env=environment, cwd=log.parent)
+    try:
+        deadline = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"http://127.0.0.1:{port}/health").is_success:
+                    break
+            assert server.poll() is None and time.monotonic() < deadline, log.read_text()[-5000:]
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
+
+
+def snapshot_in(hub: Path, name: str) -> Path:
+    """Make a cache of the hub that knows the repository ``name``; returns where its files go."""
+    repository = hub / f"models--{name.replace('/', '--')}"
+    (repository / "blobs").mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(REVISION)
+    return repository / "snapshots" / REVISION
+
+
+def serving(hub: Path, log: Path) -> contextlib.AbstractContextManager[str]:
+    """Serve the models of a cache with `transformers serve`; yields the address of the endpoint."""
+    command = [Path(sys.executable).with_name("transformers"), "serve", "--device", "cpu"]
+    return running(command, log, seconds=120, HF_HUB_CACHE=str(hub))
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

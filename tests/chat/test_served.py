@@ -22,8 +22,7 @@ from ndino.cli import main
 from ndino.evaluation.models import ENDPOINT_KEY
 from tests.chat.conftest import MOST_TOKENS
 from tests.chat.test_session import ask, said
-from tests.data.translation.translators.chat import REVISION, serving
-from tests.servers import HTML, Body, Endpoint, Handler, half, replies
+from tests.servers import HTML, Body, Endpoint, Handler, half, replies, serving, snapshot_in
 
 QUESTION = "Di che colore è?"
 
@@ -64,10 +63,7 @@ def answer(model: ServerModel, **changes) -> tuple[str, bool, list[Progress]]:
 
 
 def test_a_real_server_streams_what_its_folder_answers(models: Path, tmp_path: Path):
-    hub = tmp_path / "hub" / "models--tiny--llava"
-    (hub / "refs").mkdir(parents=True)
-    (hub / "refs" / "main").write_text(REVISION)
-    shutil.copytree(models / "first", hub / "snapshots" / REVISION)
+    shutil.copytree(models / "first", snapshot_in(tmp_path / "hub", "tiny/llava"))
     image = Image.new("RGB", (112, 90), (200, 30, 30))
     rounds = [("C'è un cerchio?", "No.")]
     local: list[Progress] = []

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-import httpx
 import pytest
 import torch
 from datasets import Image, Value
@@ -20,6 +15,7 @@ from fixtures.photographs import photograph
 from ndino.cli import main
 from ndino.formats.hub_folders import write_split
 from tests.evaluation.commands.results import log, results
+from tests.servers import running
 from tests.serving.models import llama_tokenizer, write_model
 from tests.serving.test_llama_cpp import SIZES
 
@@ -60,32 +56,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@contextlib.contextmanager
-def serving(folder: Path, out: Path) -> Iterator[str]:
+def serving(folder: Path, out: Path) -> AbstractContextManager[str]:
     """Serve a folder with vLLM in fp32; yields the address of the endpoint."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     command = [VLLM / "bin" / "python", SERVE, "--model", folder, "--served-model-name", "random"]
-    command += ["--dtype", "float32", "--host", "127.0.0.1", "--port", port]
-    command += ["--max-model-len", 1024, "--enforce-eager"]
+    command += ["--dtype", "float32", "--max-model-len", 1024, "--enforce-eager"]
     # Scaled by Pillow, as here; torchvision's scaling changed 1 of 60 answers of a random model.
     command += ["--mm-processor-kwargs", json.dumps({"backend": "pil"})]
-    environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    log = out / "vllm.log"
-    with log.open("wb") as file:
-        server = subprocess.Popen([*map(str, command)], stdout=file, stderr=file, env=environment, cwd=out)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"http://127.0.0.1:{port}/health").is_success:
-                    break
-            assert server.poll() is None and time.monotonic() < deadline, log.read_text()[-5000:]
-            time.sleep(1)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.terminate()
-        server.wait(timeout=60)
+    return running(command, out / "vllm.log", seconds=START_SECONDS, VLLM_CPU_KVCACHE_SPACE="1")
 
 
 def test_vllm_answers_as_transformers_does(

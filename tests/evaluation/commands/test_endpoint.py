@@ -21,11 +21,10 @@ from ndino.common.images import image_sha256
 from ndino.evaluation.models import ENDPOINT_KEY
 from ndino.results.logs import read_model
 from tests.commands import evaluate as evaluate_command
-from tests.data.translation.translators.chat import REVISION, serving
 from tests.evaluation.answerer import see
 from tests.evaluation.benchmarks import COLOURS
 from tests.evaluation.commands.results import log, results
-from tests.servers import Body, Endpoint, Handler, hangs, replies, says
+from tests.servers import Body, Endpoint, Handler, hangs, replies, says, serving, snapshot_in
 
 Ask = Callable[..., int]
 
@@ -69,11 +68,7 @@ def ask(server: Endpoint, benchmark_folder: Path, tmp_path: Path) -> Ask:
 def test_a_real_server_gives_the_scores_of_its_folder(
     run: Ask, tiny_model_folder: Path, benchmark_folder: Path, tmp_path: Path
 ) -> None:
-    hub = tmp_path / "hub" / "models--tiny--llava"
-    (hub / "refs").mkdir(parents=True)
-    (hub / "blobs").mkdir()
-    (hub / "refs" / "main").write_text(REVISION)
-    shutil.copytree(tiny_model_folder, hub / "snapshots" / REVISION)
+    shutil.copytree(tiny_model_folder, snapshot_in(tmp_path / "hub", "tiny/llava"))
     controls = ("--tasks", "gqa-it,mtvqa-it", "--shuffle", "--blank")
     assert run(*controls) == 0
     with serving(tmp_path / "hub", tmp_path / "log") as url:

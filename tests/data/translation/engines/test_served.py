@@ -31,8 +31,8 @@ from tests.data.translation.translators.chat import (
     NAME,
     TAUGHT,
     FlakyProxy,
-    serving,
 )
+from tests.servers import serving
 
 KEY = "sk-very-secret"
 

@@ -1,14 +1,11 @@
-"""A real server of a tiny model, and a proxy before it that fails now and then, as servers under load do."""
+"""A tiny model to be served, and a proxy before its server that fails now and then, as under load."""
 
 from __future__ import annotations
 
 import contextlib
 import http.server
 import json
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,10 +16,10 @@ import httpx
 from fixtures.chat_model import write_chat_model
 from ndino.data.translation.engines.request import TranslationRequest
 from ndino.languages.language import language
+from tests.servers import snapshot_in
 
 JSON = {"Content-Type": "application/json"}
 NAME = "tiny/chat"
-REVISION = "0123456789abcdef0123456789abcdef01234567"
 ENGLISH, ITALIAN = language("en"), language("it")
 REQUEST = TranslationRequest(ENGLISH, ITALIAN)
 ENDLESS = "Say it again and again."
@@ -42,38 +39,8 @@ TAUGHT = {
 
 def write_hub(folder: Path) -> Path:
     """Write a cache of the hub with the model `NAME`, which knows `TAUGHT`; returns its snapshot."""
-    repository = folder / f"models--{NAME.replace('/', '--')}"
-    (repository / "blobs").mkdir(parents=True)
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(REVISION)
-    return write_chat_model(
-        repository / "snapshots" / REVISION,
-        {REQUEST.prompt(text): answer for text, answer in TAUGHT.items()},
-    )
-
-
-@contextlib.contextmanager
-def serving(hub: Path, log: Path) -> Iterator[str]:
-    """Serve the models of a cache with `transformers serve`; yields the address of the endpoint."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("transformers")), "serve", "--device", "cpu"]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    environment = os.environ | {"HF_HUB_CACHE": str(hub), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    with log.open("wb") as file:
-        server = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"http://127.0.0.1:{port}/health").is_success:
-                    break
-            assert server.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
+    taught = {REQUEST.prompt(text): answer for text, answer in TAUGHT.items()}
+    return write_chat_model(snapshot_in(folder, NAME), taught)
 
 
 class FlakyProxy:
