@@ -52,16 +52,15 @@ def add_arguments(parser: CommandParser) -> None:
 def run(args: argparse.Namespace) -> int:
     need_folder(args.model, "name the folder of a trained model")
     require_kind(args.model, PUBLISHED, _REMEDIES)
-
     if args.to == "vllm":
         if args.type is not None:
             raise UsageError("--type: vLLM takes the weights as they are (remedy: leave it out)")
         from ndino.serving.vllm.export import export as export_for_vllm
 
-        print("\n".join(export_for_vllm(args.model, args.out).lines()))
-        return 0
-    from ndino.serving.gguf.export import export
+        made = export_for_vllm(args.model, args.out)
+    else:
+        from ndino.serving.gguf.export import export
 
-    made = export(args.model, args.out, args.type or TYPES[0])
+        made = export(args.model, args.out, args.type or TYPES[0])
     print("\n".join(made.lines()))
     return 0
