@@ -27,18 +27,22 @@ from ndino.common.errors import (
 from ndino.common.interrupts import raise_if_interrupted, remembered_interrupts
 from ndino.common.options import REMOVED_IN, CommandParser
 from ndino.common.provenance import commit
-from ndino.common.startup import end_rank, is_rank, prepare_process
+from ndino.common.startup import end_process, is_rank, prepare_process
 
 DONE, FAILED, WRONG_USAGE, STOPPED = 0, 1, 2, 130
 
 
 @dataclass(frozen=True)
 class Command:
-    """Where a command's module is, what the list of commands says of it, and what a second run does."""
+    """Where a command's module is, what the list of commands says of it, and what a second run does.
+
+    ``leaves_threads``: its threads may be at work when it ends, and nothing waits for them (`end_process`).
+    """
 
     module: str
     summary: str
     rerun: str = "rerun to resume"
+    leaves_threads: bool = False
 
     def load(self) -> ModuleType:
         return import_module(self.module)
@@ -71,7 +75,12 @@ COMMANDS = {
     "report": Command(
         "ndino.results.commands.report", "write a run's tables and its web page", "start it again"
     ),
-    "chat": Command("ndino.chat.command", "open a page to ask models about an image", "start it again"),
+    "chat": Command(
+        "ndino.chat.command",
+        "open a page to ask models about an image",
+        "start it again",
+        leaves_threads=True,
+    ),
     "language": Command(
         "ndino.languages.adding.command", "add a language: write its file, and check it", "start it again"
     ),
@@ -118,13 +127,14 @@ def main(arguments: Sequence[str] | None = None, *, command: str | None = None) 
         return _dispatch([*first, *arguments])
     prepare_process()
     arguments = [*first, *sys.argv[1:]]
-    if not is_rank():
+    named = COMMANDS.get(arguments[0]) if arguments else None
+    if not is_rank() and not (named and named.leaves_threads):
         return _dispatch(arguments)
     try:
         code = _dispatch(arguments)
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else FAILED
-    end_rank(code)
+    end_process(code)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -191,7 +191,4 @@ def serve(session: ChatSession, port: int, opened: Callable[[str], object]) -> N
     with server:
         session.load()
         opened(server.address)
-        try:
-            server.serve_forever()
-        finally:
-            session.end()
+        server.serve_forever()

@@ -23,7 +23,6 @@ from ndino.languages.language import LanguageError, codes, language
 
 # Of one answer, at most: the benchmarks' of short answers with the longest, and of long ones.
 SHORT_TOKENS, LONG_TOKENS = 128, 512
-ENDING = 10.0  # seconds at most to wait for what is at work, when the page is ended
 LOADING, READY, FAILED = "loading", "ready", "failed"
 
 
@@ -70,7 +69,6 @@ class ChatSession:
             except ImageFaultError:
                 continue  # the benchmark's own checks name it
         self._turns = Turns()
-        self._ended = threading.Event()
         self._loading = threading.Thread(target=self._load, daemon=True)
 
     def load(self) -> threading.Thread:
@@ -83,14 +81,7 @@ class ChatSession:
 
     def _load(self) -> None:
         for column in self.columns:
-            if not self._ended.is_set():
-                column.load()
-
-    def end(self) -> None:
-        """End the answers, at their next token. PyTorch at work aborts an interpreter that is taken down."""
-        self._ended.set()
-        self._loading.join(ENDING)
-        self._turns.wait_until_empty(ENDING)
+            column.load()
 
     def state(self) -> dict[str, Any]:
         """What the page shows before anything is asked."""
@@ -123,17 +114,11 @@ class ChatSession:
         "first"}`` for every token, at the end ``{"end": "model"}`` or ``{"end": "limit"}``, or
         ``{"error": …}``.
         """
-
-        def send_on(step: dict[str, Any]) -> None:
-            if self._ended.is_set():
-                raise ConnectionAbortedError
-            send(step)
-
         try:
             model, prompt = self._model(request.model), self._prompt(request)
-            turn = self._turns.turn(lambda before: send_on({"waiting": before}))
+            turn = self._turns.turn(lambda before: send({"waiting": before}))
             with turn if model.local else contextlib.nullcontext():
-                ended = model.answer(prompt, lambda step: send_on(_step(step)))
+                ended = model.answer(prompt, lambda step: send(_step(step)))
         except (ConnectionError, TimeoutError):
             raise  # the page has left
         except UserError as error:

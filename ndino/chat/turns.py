@@ -39,11 +39,6 @@ class Turns:
                 self._queue.remove(ticket)
                 self._changed.notify_all()
 
-    def wait_until_empty(self, seconds: float) -> None:
-        """Wait until nobody waits or has a turn, at most ``seconds``."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._queue, timeout=seconds)
-
     def _before(self, ticket: object) -> int:
         with self._changed:
             return self._queue.index(ticket)

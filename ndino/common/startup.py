@@ -58,11 +58,12 @@ def is_rank() -> bool:
     return "RANK" in os.environ
 
 
-def end_rank(code: int) -> NoReturn:
+def end_process(code: int) -> NoReturn:
     """End this process after what was registered for its exit, without taking down the interpreter.
 
-    PyTorch's threads for a process group may outlive it. One that asks for Python's lock meanwhile ends the
-    process with SIGABRT, and the launcher takes work that is done for failed.
+    Threads of PyTorch may still be at work: those of a process group outlive it, and a page is left while it
+    answers. One that asks for Python's lock while the interpreter is taken down ends the process with SIGABRT,
+    and whoever started it takes work that is done for failed.
     """
     atexit._run_exitfuncs()
     sys.stdout.flush()
