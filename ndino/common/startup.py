@@ -61,9 +61,9 @@ def is_rank() -> bool:
 def end_process(code: int) -> NoReturn:
     """End this process after what was registered for its exit, without taking down the interpreter.
 
-    Threads of PyTorch may still be at work: those of a process group outlive it, and a page is left while it
-    answers. One that asks for Python's lock while the interpreter is taken down ends the process with SIGABRT,
-    and whoever started it takes work that is done for failed.
+    Threads of PyTorch may still be at work: those of a process group outlive it, and a page may be left while
+    a model answers. One that asks for Python's lock while the interpreter is taken down ends the process with
+    SIGABRT, and whoever started it takes work that is done for failed.
     """
     atexit._run_exitfuncs()
     sys.stdout.flush()
