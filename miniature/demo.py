@@ -46,7 +46,7 @@ from ndino.common.files import write_json
 from ndino.common.locks import BusyError, exclusive_lock
 from ndino.common.options import CommandParser, language_codes, need_no_file
 from ndino.common.startup import prepare_process
-from ndino.evaluation.tasks.instructions import require_tasks
+from ndino.evaluation.tasks.framework.instructions import require_tasks
 from ndino.formats.family import Family, load_family, run_name
 from ndino.formats.recipes import RecipeError
 from ndino.languages.language import LanguageError

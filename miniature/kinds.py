@@ -11,7 +11,7 @@ from ndino.evaluation.benchmarks import best_constant
 from ndino.evaluation.controls import RIGHT
 from ndino.evaluation.models import find_model
 from ndino.evaluation.store import ResultsStore
-from ndino.evaluation.tasks.benchmark_task import BenchmarkTask
+from ndino.evaluation.tasks.framework.benchmark_task import BenchmarkTask
 from ndino.evaluation.tasks.gqa import Gqa
 from ndino.evaluation.tasks.ok_vqa import OkVqa
 from ndino.languages.language import code_of_task

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from miniature.jobs import Report
 from ndino.common.files import atomic_folder, write_json
-from ndino.evaluation.tasks.benchmark_task import BenchmarkTask
+from ndino.evaluation.tasks.framework.benchmark_task import BenchmarkTask
 from ndino.evaluation.tasks.llava_bench import LlavaBench
 from ndino.evaluation.tasks.mtvqa import Mtvqa
 from ndino.formats.recipes import load_recipe

@@ -22,8 +22,8 @@ from PIL import Image
 from miniature.worlds.questions import LETTERS, ChoiceQuestion, WorldQuestion
 from miniature.worlds.signs import draw_sign, font_for, random_sheet
 from ndino.common.files import write_json
-from ndino.evaluation.tasks import gqa_images
 from ndino.evaluation.tasks.exams_v import ExamsV
+from ndino.evaluation.tasks.framework import gqa_images
 from ndino.evaluation.tasks.gqa import Gqa
 from ndino.evaluation.tasks.llava_bench import LlavaBench
 from ndino.evaluation.tasks.mtvqa import Mtvqa

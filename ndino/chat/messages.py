@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ndino.chat.errors import ChatError
 from ndino.chat.images import HeldImage
 from ndino.common.files import key_of
-from ndino.evaluation.tasks.instructions import short_answer
+from ndino.evaluation.tasks.framework.instructions import short_answer
 from ndino.formats.llava_json import fault_of
 from ndino.formats.prompts import IMAGE_TOKEN
 from ndino.languages.language import codes

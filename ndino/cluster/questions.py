@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ndino.evaluation.perplexity.language_sets import sets_of_language
-from ndino.evaluation.tasks.instructions import require_tasks
-from ndino.evaluation.tasks.templates import TEMPLATE_CODE
+from ndino.evaluation.tasks.framework.instructions import require_tasks
+from ndino.evaluation.tasks.framework.templates import TEMPLATE_CODE
 from ndino.formats.family import Family
 
 

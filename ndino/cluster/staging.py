@@ -74,7 +74,7 @@ def wanted(
     hub, and the images of GQA, which serve all languages.
     """
     # Imported late: it loads the readers of answers, which help and most cluster commands need not wait for.
-    from ndino.evaluation.tasks.templates import TEMPLATE_CODE
+    from ndino.evaluation.tasks.framework.templates import TEMPLATE_CODE
 
     published = TEMPLATE_CODE in codes
     names = {name: models / name.split("/")[1] for name in (LANGUAGE_MODEL, VISION_TOWER)}

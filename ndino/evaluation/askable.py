@@ -9,7 +9,7 @@ from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.inference.prompting import ImageTokenCounts, chat_template, prompt_ids
 from ndino.evaluation.models import ENDPOINT, Backend, Model
-from ndino.evaluation.tasks.preparation import faulty_rows
+from ndino.evaluation.tasks.framework.preparation import faulty_rows
 from ndino.formats.context import context_of
 from ndino.formats.prompts import control_tokens
 from ndino.formats.questions.faults import marker_fault

@@ -30,8 +30,8 @@ from ndino.evaluation.parts import parts_of
 from ndino.evaluation.provenance import data_revision
 from ndino.evaluation.shuffle import seed_of
 from ndino.evaluation.standard_errors import standard_errors
-from ndino.evaluation.tasks.instructions import without_instruction
-from ndino.evaluation.tasks.readiness import (
+from ndino.evaluation.tasks.framework.instructions import without_instruction
+from ndino.evaluation.tasks.framework.readiness import (
     NeededDataset,
     left_out_note,
     missing_datasets,

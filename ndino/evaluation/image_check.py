@@ -10,7 +10,7 @@ from ndino.common.images import REPLACE_IMAGE
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.progress import reading
-from ndino.evaluation.tasks.preparation import NAMED_ROWS, faulty_rows, with_the_rest_counted
+from ndino.evaluation.tasks.framework.preparation import NAMED_ROWS, faulty_rows, with_the_rest_counted
 
 
 def sizes_of_images(task: LoadedTask, size: int, *, local: bool) -> list[tuple[int, int]]:

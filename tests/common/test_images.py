@@ -26,7 +26,7 @@ from ndino.common.images import (
     pixel_digest,
 )
 from ndino.evaluation.perplexity.answer_sets import read_items
-from ndino.evaluation.tasks.preparation import TaskDataError, image_check, questions, require
+from ndino.evaluation.tasks.framework.preparation import TaskDataError, image_check, questions, require
 from ndino.formats.image_files import image_fault
 from ndino.formats.llava_json import ConversationError, read_conversations
 from tests.surroundings import open_folder, user_without_rights

@@ -13,7 +13,7 @@ from ndino.cli import main
 from ndino.common.errors import reason_of
 from ndino.common.files import write_text
 from ndino.common.parsing import REPEATED, parse_yaml
-from ndino.evaluation.tasks.instructions import require_tasks
+from ndino.evaluation.tasks.framework.instructions import require_tasks
 from ndino.languages import language as languages
 from ndino.languages.fields.schema import SECTIONS, schema
 from ndino.languages.known.tool_codes import code_for

@@ -13,7 +13,7 @@ import pytest
 from lmms_eval.evaluator import simple_evaluate
 
 from ndino.evaluation.benchmarks import Benchmarks
-from ndino.evaluation.tasks import gqa_images
+from ndino.evaluation.tasks.framework import gqa_images
 from tests.evaluation.answerer import Answerer, guess, metrics
 from tests.evaluation.benchmarks import COLOURS
 from tests.golden.make_released_scores import DEFECTS, GOLDEN, ORDINARY, SPACED

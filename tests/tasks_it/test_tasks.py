@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lmms_eval.tasks import TaskManager
 
-from ndino.evaluation.tasks.preparation import TaskDataError
+from ndino.evaluation.tasks.framework.preparation import TaskDataError
 from tests.evaluation.answerer import Answerer, guess, metrics, see
 from tests.evaluation.benchmarks import description, draw_image
 from tests.languages.test_answers import ODD

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ndino.evaluation.tasks.templates import write_tasks
+from ndino.evaluation.tasks.framework.templates import write_tasks
 from ndino.upstream import UpstreamError, lmms_eval_folder
 from ndino.upstream.overlay import link, unlink
 from ndino.upstream.pins import LMMS_EVAL, OTHER_TASKS, TASK_FOLDER, overlays

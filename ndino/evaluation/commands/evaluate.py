@@ -48,7 +48,7 @@ from ndino.evaluation.processes import Processes
 from ndino.evaluation.progress import patience
 from ndino.evaluation.provenance import made_with
 from ndino.evaluation.store import ResultsStore, hold
-from ndino.evaluation.tasks.instructions import require_tasks
+from ndino.evaluation.tasks.framework.instructions import require_tasks
 
 HELP = """
 Score models on our tasks, in Italian or another language (--lang), or on any other task of lmms-eval.

@@ -21,7 +21,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ndino.evaluation.tasks.templates import write_tasks
+    from ndino.evaluation.tasks.framework.templates import write_tasks
 
     folder = write_tasks(args.code, need_no_file(args.out))
     print(f"{folder}: python -m lmms_eval --include_path {folder} --tasks ndino-{args.code} ...")

@@ -10,7 +10,7 @@ from typing import Any
 from ndino.evaluation.lmms_eval_adapter.answering import image_digests
 from ndino.evaluation.lmms_eval_adapter.evaluator import EvaluatedSample, is_number
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
-from ndino.evaluation.tasks.instructions import without_instruction
+from ndino.evaluation.tasks.framework.instructions import without_instruction
 
 NAMED = 2  # documents that a difference names
 

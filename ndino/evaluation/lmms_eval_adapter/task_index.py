@@ -15,7 +15,12 @@ from ndino.common.errors import UsageError, UserError, reason_of, remedy_for, wi
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.lmms_eval_adapter.local_rows import task_of_rows
-from ndino.evaluation.tasks.templates import TEMPLATE_CODE, TEMPLATES, languages_to_write, write_tasks
+from ndino.evaluation.tasks.framework.templates import (
+    TEMPLATE_CODE,
+    TEMPLATES,
+    languages_to_write,
+    write_tasks,
+)
 from ndino.formats.questions.table import Questions
 from ndino.languages.language import codes
 

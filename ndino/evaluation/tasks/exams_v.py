@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ndino.evaluation.tasks.benchmark_task import BenchmarkTask
-from ndino.evaluation.tasks.instructions import letter_answer
-from ndino.evaluation.tasks.preparation import Document, prepare, require_letters
-from ndino.evaluation.tasks.scores import exact_match, score_letter
+from ndino.evaluation.tasks.framework.benchmark_task import BenchmarkTask
+from ndino.evaluation.tasks.framework.instructions import letter_answer
+from ndino.evaluation.tasks.framework.preparation import Document, prepare, require_letters
+from ndino.evaluation.tasks.framework.scores import exact_match, score_letter
 
 if TYPE_CHECKING:
-    from ndino.evaluation.tasks.benchmark_task import Rows
+    from ndino.evaluation.tasks.framework.benchmark_task import Rows
     from ndino.formats.questions.table import Questions
 
 # The options are part of the image, so their number is unknown; no exam of the set goes beyond H.

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ndino.common.parsing import parse_json
-from ndino.evaluation.tasks import gqa_images
-from ndino.evaluation.tasks.benchmark_task import BenchmarkTask
-from ndino.evaluation.tasks.instructions import short_answer
-from ndino.evaluation.tasks.preparation import (
+from ndino.evaluation.tasks.framework import gqa_images
+from ndino.evaluation.tasks.framework.benchmark_task import BenchmarkTask
+from ndino.evaluation.tasks.framework.instructions import short_answer
+from ndino.evaluation.tasks.framework.preparation import (
     Document,
     Fault,
     question_check,
@@ -19,13 +19,13 @@ from ndino.evaluation.tasks.preparation import (
     value_check,
     without_places,
 )
-from ndino.evaluation.tasks.scores import score_short_answer
+from ndino.evaluation.tasks.framework.scores import score_short_answer
 from ndino.formats.questions.faults import text_fault, texts_fault
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ndino.evaluation.tasks.benchmark_task import Rows
+    from ndino.evaluation.tasks.framework.benchmark_task import Rows
     from ndino.formats.questions.table import Questions
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ndino.evaluation.tasks.benchmark_task import BenchmarkTask
-from ndino.evaluation.tasks.preparation import Document, prepare
-from ndino.evaluation.tasks.scores import score_language, score_long_answer
+from ndino.evaluation.tasks.framework.benchmark_task import BenchmarkTask
+from ndino.evaluation.tasks.framework.preparation import Document, prepare
+from ndino.evaluation.tasks.framework.scores import score_language, score_long_answer
 
 if TYPE_CHECKING:
-    from ndino.evaluation.tasks.benchmark_task import Rows
+    from ndino.evaluation.tasks.framework.benchmark_task import Rows
     from ndino.formats.questions.table import Questions
 
 

@@ -8,13 +8,13 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from ndino.evaluation.lmms_eval_adapter.metrics import vqa_normalised
-from ndino.evaluation.tasks.benchmark_task import BenchmarkTask
-from ndino.evaluation.tasks.instructions import short_answer
-from ndino.evaluation.tasks.preparation import Document, prepare
-from ndino.evaluation.tasks.scores import contains_answer, same_answer
+from ndino.evaluation.tasks.framework.benchmark_task import BenchmarkTask
+from ndino.evaluation.tasks.framework.instructions import short_answer
+from ndino.evaluation.tasks.framework.preparation import Document, prepare
+from ndino.evaluation.tasks.framework.scores import contains_answer, same_answer
 
 if TYPE_CHECKING:
-    from ndino.evaluation.tasks.benchmark_task import Rows
+    from ndino.evaluation.tasks.framework.benchmark_task import Rows
     from ndino.formats.questions.table import Questions
 
 

@@ -6,9 +6,9 @@ import string
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ndino.evaluation.tasks.benchmark_task import BenchmarkTask
-from ndino.evaluation.tasks.instructions import short_answer
-from ndino.evaluation.tasks.preparation import (
+from ndino.evaluation.tasks.framework.benchmark_task import BenchmarkTask
+from ndino.evaluation.tasks.framework.instructions import short_answer
+from ndino.evaluation.tasks.framework.preparation import (
     AS_DOCUMENTED,
     Document,
     Fault,
@@ -22,7 +22,7 @@ from ndino.languages.answers import reader
 from ndino.languages.language import language
 
 if TYPE_CHECKING:
-    from ndino.evaluation.tasks.benchmark_task import Rows
+    from ndino.evaluation.tasks.framework.benchmark_task import Rows
     from ndino.formats.questions.table import Questions
 
 # The right answer of each row and what was said, each True for yes, False for no; None for neither.

@@ -20,7 +20,7 @@ from ndino.data.framework.merge import merge
 from ndino.data.sources import cauldron
 from ndino.data.translation import rejection
 from ndino.data.translation.engines.apertium import END, Apertium, _escape
-from ndino.evaluation.tasks import instructions
+from ndino.evaluation.tasks.framework import instructions
 from ndino.formats.llava_json import read_conversations
 from ndino.languages.language import language
 from tests.commands import data as main

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.data.sources.native import LONGEST_LIST, read_question_list
-from ndino.evaluation.tasks import instructions
+from ndino.evaluation.tasks.framework import instructions
 from ndino.formats.hub_folders import load_folder
 from tests.commands import data as main
 from tests.data.samples.native_samples import PAIRS, write_exams, write_gqa, write_mtvqa

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.data.translation.pairs import Pair, PairError, asking_line, read_pair, write_pair
-from ndino.evaluation.tasks import instructions
+from ndino.evaluation.tasks.framework import instructions
 from ndino.languages.language import language
 from tests.data.samples.cauldron_samples import pairs
 

@@ -8,7 +8,7 @@ from ndino.common.errors import UsageError
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.surroundings import task_environment
 from ndino.evaluation.lmms_eval_adapter.task_index import TaskIndex
-from ndino.evaluation.tasks.templates import TEMPLATES
+from ndino.evaluation.tasks.framework.templates import TEMPLATES
 
 
 @pytest.fixture(scope="module")

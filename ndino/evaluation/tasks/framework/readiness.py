@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ndino.common.errors import UsageError
 from ndino.evaluation.errors import SetupError
-from ndino.evaluation.tasks.templates import TEMPLATE_CODE
+from ndino.evaluation.tasks.framework.templates import TEMPLATE_CODE
 from ndino.languages.identify import most_probable, rival_of
 from ndino.languages.known.locales import locale_of
 from ndino.languages.language import codes, language

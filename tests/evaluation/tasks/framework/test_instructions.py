@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ndino.evaluation.tasks import instructions
+from ndino.evaluation.tasks.framework import instructions
 from ndino.languages.language import LanguageError
 from tests.languages.copies import language_file
 

@@ -12,7 +12,7 @@ from ndino.common.errors import UserError
 from ndino.common.images import ImageFaultError, read_image
 from ndino.evaluation import shuffle
 from ndino.evaluation.lmms_eval_adapter.surroundings import DATASETS_CACHE
-from ndino.evaluation.tasks.preparation import (
+from ndino.evaluation.tasks.framework.preparation import (
     TaskDataError,
     image_check,
     questions,

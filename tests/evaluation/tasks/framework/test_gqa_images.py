@@ -7,8 +7,8 @@ from PIL import ExifTags, Image
 
 from ndino.evaluation.lmms_eval_adapter.surroundings import DATASETS_CACHE
 from ndino.evaluation.shuffle import VARIABLE
-from ndino.evaluation.tasks.gqa_images import gqa_image, gqa_image_ids
-from ndino.evaluation.tasks.preparation import TaskDataError
+from ndino.evaluation.tasks.framework.gqa_images import gqa_image, gqa_image_ids
+from ndino.evaluation.tasks.framework.preparation import TaskDataError
 from tests.evaluation.benchmarks import draw_image, write_benchmarks
 
 

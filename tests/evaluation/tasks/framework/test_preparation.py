@@ -5,7 +5,7 @@ from datasets import Dataset
 from PIL import Image
 
 from ndino.evaluation.shuffle import VARIABLE
-from ndino.evaluation.tasks.preparation import (
+from ndino.evaluation.tasks.framework.preparation import (
     TaskDataError,
     document_images,
     prepare,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ndino.evaluation.tasks.scores import (
+from ndino.evaluation.tasks.framework.scores import (
     contains_answer,
     contains_text,
     exact_match,

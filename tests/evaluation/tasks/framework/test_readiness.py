@@ -7,7 +7,7 @@ import pytest
 from ndino.common.errors import UsageError
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
-from ndino.evaluation.tasks.readiness import QUESTIONS, other_language_note
+from ndino.evaluation.tasks.framework.readiness import QUESTIONS, other_language_note
 from ndino.formats.hub_folders import write_split
 from tests.evaluation.benchmarks import draw_image, write_benchmarks
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ndino.common.files import atomic_file
-from ndino.evaluation.tasks.instructions import require_tasks
+from ndino.evaluation.tasks.framework.instructions import require_tasks
 from ndino.languages.language import code_of_task
 
-TEMPLATES = Path(__file__).resolve().parents[3] / "tasks_it"
+TEMPLATES = Path(__file__).resolve().parents[4] / "tasks_it"
 # The language of the templates. lmms-eval has its tasks already.
 TEMPLATE_CODE = "it"
 # In names of tasks, data sets, files and folders: gqa-it, GQA-it, POPE_IT, pope_it, _pope_it_yaml.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ndino.evaluation.tasks.preparation import Document, document_images
+from ndino.evaluation.tasks.framework.preparation import Document, document_images
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ndino.evaluation.benchmarks import Benchmarks
+from ndino.evaluation.tasks.framework.templates import TEMPLATES, write_tasks
 from ndino.evaluation.tasks.pope import Pope
-from ndino.evaluation.tasks.templates import TEMPLATES, write_tasks
 from ndino.languages.language import codes, language
 from tests.evaluation.answerer import Answerer, guess, see
 from tests.evaluation.benchmarks import write_benchmarks

@@ -1,0 +1,1 @@
+"""What the tasks share: their base class, preparation of rows, instructions, scores and templates."""
