@@ -1,21 +1,12 @@
-"""Build the paper's Tables 5 to 7, and further ones, from a run's summary (``ndino.results.summary``).
-
-A table is plain data, so Markdown, terminal and page show the same cells. Unlike in the paper, every score
-has a confidence interval, the score with shuffled images, and a verdict on whether the model uses the image.
-"""
+"""Tables of scores and of perplexities, models by tasks: the cells of the paper's Tables 5 to 7."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ndino.common.markdown import percent
-from ndino.languages.language import code_of_task, language
-from ndino.results.breakdown import part_tables
 from ndino.results.comparison import tests_of_family
-from ndino.results.pair_table import pair_tables
 from ndino.results.statistics import ALPHA
 from ndino.results.summary import RESERVED, model_order
 from ndino.results.table_data import (
@@ -30,14 +21,10 @@ from ndino.results.table_data import (
     percent_interval,
     perplexity_number,
 )
+from ndino.results.tables.groups import perplexity_sets, tasks_in_order
 from ndino.results.verdicts import but_doubtful, starred_scores, verdict_of
 
-# The paper's benchmarks, whose tasks have a language's code behind the name: gqa-it.
-TRANSLATED = ("gqa", "ok-vqa", "seedbench", "pope")
-NATIVE = ("mtvqa", "exams-v")
-OTHER_TASKS = "Other tasks"
 PERPLEXITY = "Table 7: perplexity"
-PERPLEXITY_SETS = ("llava-bench", "mtvqa")
 METRIC_NAMES = {
     "exact_match": "exact match",
     "seed_image": "exact match",
@@ -51,71 +38,6 @@ LANGUAGE_SHARES = {
     "in_other_language": "other",
     "language_undecided": "undecided",
 }
-COLUMNS = 4  # tasks per table of other tasks; more would not fit a page or a terminal
-
-
-@dataclass(frozen=True)
-class PaperScores:
-    """One of the paper's tables with scores, in one language."""
-
-    key: str
-    title: str
-    tasks: tuple[str, ...]
-
-
-def paper_tables(summary: Summary) -> list[PaperScores]:
-    """The paper's tables for each language of the run, whose name tells those of several languages apart."""
-    found = _tasks(summary)
-    codes = [code for code in _codes(found) if not found.isdisjoint(_in_language(TRANSLATED + NATIVE, code))]
-    tables = []
-    for code in codes:
-        name, several = language(code).name, len(codes) > 1
-        which = f"-{code}" * several
-        translated = "Table 5: translated benchmarks" + f", {name}" * several
-        tables += [
-            PaperScores(f"table-5{which}", translated, _in_language(TRANSLATED, code)),
-            PaperScores(f"table-6{which}", f"Table 6: native {name} benchmarks", _in_language(NATIVE, code)),
-        ]
-    return tables
-
-
-def _in_language(benchmarks: Iterable[str], code: str) -> tuple[str, ...]:
-    return tuple(f"{name}-{code}" for name in benchmarks)
-
-
-def _tasks(summary: Summary) -> set[str]:
-    return {task for entries in summary["models"].values() for task in entries}
-
-
-def _codes(names: Iterable[str]) -> list[str]:
-    return sorted({code for name in names if (code := code_of_task(name))})
-
-
-def _by_language(name: str) -> tuple[str, str]:
-    return code_of_task(name) or "", name
-
-
-def tasks_in_order(summary: Summary) -> list[str]:
-    """All tasks of the run: the paper's in its order, by language, then the others by name.
-
-    With several languages, the others are sorted by language, too.
-    """
-    found = _tasks(summary)
-    first = [task for table in paper_tables(summary) for task in table.tasks if task in found]
-    return first + sorted(found - {*first}, key=_by_language if len(_codes(found)) > 1 else None)
-
-
-def other_tasks(summary: Summary) -> list[str]:
-    """The run's tasks that the paper's tables do not have."""
-    papers = {task for table in paper_tables(summary) for task in table.tasks}
-    return [task for task in tasks_in_order(summary) if task not in papers]
-
-
-def perplexity_sets(summary: Summary) -> list[str]:
-    """All answer sets with a perplexity: the paper's in its order, by language, then the others by name."""
-    found = {name for entries in summary["perplexity"].values() for name in entries}
-    first = [name for code in _codes(found) for name in _in_language(PERPLEXITY_SETS, code) if name in found]
-    return first + sorted(found - {*first})
 
 
 def _score_cell(entry: Mapping[str, Any], better_than: tuple[str, ...]) -> Cell:
@@ -280,101 +202,3 @@ def more_metrics_table(summary: Summary) -> ReportTable | None:
     return ReportTable(
         "more", "Other metrics of the same answers", "Metric", tuple(map(Column, names)), rows, legend
     )
-
-
-def build_tables(summary: Summary) -> list[ReportTable]:
-    """Build all tables that the run has results for, in reading order."""
-    others = other_tasks(summary)
-    chunks = [others[start : start + COLUMNS] for start in range(0, len(others), COLUMNS)]
-    tables = [
-        *(
-            table
-            for papers in paper_tables(summary)
-            for table in (
-                score_table(summary, papers.key, papers.title, papers.tasks),
-                *part_tables(summary, papers.tasks),
-            )
-        ),
-        perplexity_table(summary),
-        *(
-            score_table(
-                summary,
-                f"others-{part}",
-                OTHER_TASKS + (f" ({part} of {len(chunks)})" if len(chunks) > 1 else ""),
-                chunk,
-            )
-            for part, chunk in enumerate(chunks, start=1)
-        ),
-        *part_tables(summary, others),
-        *pair_tables(summary, tasks_in_order(summary), perplexity_sets(summary)),
-        more_metrics_table(summary),
-    ]
-    return [table for table in tables if table is not None]
-
-
-def data_tables(folders: Sequence[Path]) -> list[ReportTable]:
-    """Build those of the paper's Tables 1, 2 and 4 that the manifests of these data folders can fill.
-
-    Raises:
-        DataError: a folder has no manifest, or a broken one.
-    """
-    if not folders:
-        return []
-    from ndino.data.commands import tables  # imported late: most reports need no data package
-
-    legend = ("Counts from the manifests that were written when the data sets were built.",)
-    return [
-        ReportTable(
-            table.name,
-            table.title,
-            table.header[0],
-            tuple(map(Column, table.header[1:])),
-            tuple((str(row[0]), tuple(map(_count_cell, row[1:]))) for row in table.rows),
-            legend,
-        )
-        for table in tables.data_tables(folders)
-    ]
-
-
-def leaks_table(files: Sequence[Path]) -> list[ReportTable]:
-    """How much of each benchmark the training data show, from files of ``ndino data leaks``; none without.
-
-    Raises:
-        UsageError, DataError: see `seen_benchmarks`.
-    """
-    if not files:
-        return []
-    # Imported late: most reports need no data package.
-    from ndino.data.leaks.seen import SeenBenchmark, seen_benchmarks
-
-    def share(seen: int, whole: int) -> Cell | None:
-        return Cell(f"{seen:,} of {whole:,} ({percent(seen / whole)} %)") if whole else None
-
-    def cells(found: SeenBenchmark) -> tuple[Cell | None, ...]:
-        if not found.images:  # 0 would say that they were looked for
-            return (Cell(found.data), Cell("–, no images to compare"), *[Cell("–")] * 4)
-        return (
-            Cell(found.data),
-            share(found.seen, found.images),
-            Cell(f"{found.exact:,}"),
-            Cell(f"{found.near:,}"),
-            share(found.questions_seen, found.questions),
-            Cell(f"{found.possible:,}"),
-        )
-
-    rows = tuple((found.name, cells(found)) for found in seen_benchmarks(files))
-    names = ("training data", "images seen", "exact", "near", "questions about them", "possible, not counted")
-    columns = tuple(map(Column, names))
-    legend = (
-        "Images of the benchmarks that the training data show: exact (equal pixels) and near (nearly equal). "
-        "Those that may be the same are not counted as seen: `ndino data leaks`, docs/data.md.",
-    )
-    return [
-        ReportTable(
-            "leaks", "What the training data show of each benchmark", "benchmark", columns, rows, legend
-        )
-    ]
-
-
-def _count_cell(value: str | int) -> Cell | None:
-    return Cell(f"{value:,}" if isinstance(value, int) else value) if value != "" else None
