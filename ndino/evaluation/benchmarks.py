@@ -118,7 +118,7 @@ class Benchmarks:
     def _datasets(self) -> dict[str, list[str]]:
         """The datasets that each task needs, the one with its questions first."""
         return {
-            name: [self.index.config(name)["dataset_path"], *self._metadata(name).get("needs", [])]
+            name: [self.index.config(name)["dataset_path"], *self.index.metadata(name).get("needs", [])]
             for name in self.names
         }
 
@@ -126,11 +126,6 @@ class Benchmarks:
     def _digests(self) -> dict[str, str]:
         folders = {folder for folders in self._datasets.values() for folder in folders}
         return {folder: content_key((self.data or Path()) / folder) for folder in folders}
-
-    def _metadata(self, name: str) -> dict[str, Any]:
-        # Some of lmms-eval's tasks have a list there.
-        found = self.index.config(name).get("metadata")
-        return found if isinstance(found, dict) else {}
 
     def _check_data(self, named: Set[str]) -> None:
         missing = missing_datasets(self._needed(), self.data or Path())
@@ -149,7 +144,7 @@ class Benchmarks:
 
     def _needed(self) -> Iterator[NeededDataset]:
         for name in self.names:
-            code, apart = self.index.code(name), self._metadata(name).get("not_on_hub", [])
+            code, apart = self.index.code(name), self.index.metadata(name).get("not_on_hub", [])
             for place, dataset in enumerate(self._datasets[name]):
                 one = NeededDataset(dataset, name, code, on_hub=dataset not in apart)
                 yield replace(one, on_hub=False) if one.made and not place else one
@@ -240,6 +235,10 @@ class Benchmarks:
         """The task's version as its YAML states it."""
         return self.task(name).version
 
+    def origin(self, name: str) -> str | None:
+        """Whether its texts are ``native`` to its language or ``translated``; None for other people's tasks."""
+        return self.index.metadata(name).get("origin") if self.index.is_ours(name) else None
+
     def size(self, name: str) -> int:
         """Number of questions that will be asked."""
         whole = len(self.task(name))
@@ -250,14 +249,13 @@ class Benchmarks:
         if name in self._depends:
             return self._depends[name]
         task = self.task(name)
-        definition = json.dumps(self.index.config(name), sort_keys=True, default=str)
         self._depends[name] = {
             "version": task.version,
             "questions": self.size(name),
             "data": self.data_key(name),
             "prompts": self._prompts.get(name),
             "generation": task.settings,
-            "definition": key_of(definition),
+            "definition": self.index.definition(name),
             # How images are opened. Other people's tasks open theirs.
             "images": READING_VERSION if task.is_ours else None,
             "language": None if task.code is None else language(task.code).scores_identity,
@@ -313,7 +311,7 @@ class Benchmarks:
             sample_row(s, shown[s.doc_id], hashes.get(s.doc_id), shuffled=bool(control), code=task.code)
             for s in samples
         ]
-        columns = self._metadata(name).get("parts", [])
+        columns = self.index.metadata(name).get("parts", [])
         for row, sample in zip(rows, samples, strict=True):
             row |= {"parts": parts} if (parts := parts_of(sample.document, columns)) else {}
         errors = standard_errors(

@@ -214,6 +214,13 @@ class ResultsStore:
         self.results["tasks"][task] = _with_control(self.results["tasks"][task], control, metrics)
         self._write()
 
+    def save_origins(self, origins: Mapping[str, str | None]) -> None:
+        """State whether finished tasks are native or translated, which an earlier version did not."""
+        entries = {task: entry for task, entry in self.results["tasks"].items() if task in origins}
+        if late := {task: entry for task, entry in entries.items() if entry.get("origin") != origins[task]}:
+            self.results["tasks"] |= {task: {**entry, "origin": origins[task]} for task, entry in late.items()}
+            self._write()
+
     def save_group(self, group: str, metrics: Mapping[str, float]) -> None:
         """Write the totals of a group of tasks."""
         self.results["groups"][group] = dict(metrics)

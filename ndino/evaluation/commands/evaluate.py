@@ -353,6 +353,7 @@ def _evaluate_task(run: EvaluationRun, model: Model, loaded: Any, task: str, con
         outcome.rows,
         outcome.metrics,
         version=benchmarks.version(task),
+        origin=benchmarks.origin(task),
         errors=outcome.errors,
         majority=benchmarks.majority(task),
         made_with=made_with(
@@ -377,6 +378,7 @@ def _fail(run: EvaluationRun, what: str, error: Exception, *, expected: bool = F
 def _totals(run: EvaluationRun) -> None:
     for model in run.models:
         store, current = run.stores[model.name], run.current(model)
+        store.save_origins({task: run.benchmarks.origin(task) for task in current})
         for group, tasks in run.benchmarks.groups.items():
             entries = {task: current[task]["metrics"] for task in tasks if task in current}
             if len(entries) == len(tasks) and (totals := run.benchmarks.totals(group, entries)):

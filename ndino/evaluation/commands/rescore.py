@@ -123,6 +123,7 @@ def _rescored(store: ResultsStore, task: str, data: Path | None) -> str | None:
         right.metrics,
         controls={control: (found.rows, found.metrics) for control, found in controls.items()},
         version=benchmarks.version(task),
+        origin=benchmarks.origin(task),
         errors=right.errors,
         majority=benchmarks.majority(task),
         made_with=entry["made_with"],

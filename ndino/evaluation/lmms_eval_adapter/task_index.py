@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import json
 import shutil
 import tempfile
 import weakref
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ndino.common.errors import UsageError, UserError, reason_of, remedy_for, with_remedy
+from ndino.common.files import key_of
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.lmms_eval_adapter.local_rows import task_of_rows
@@ -70,6 +72,19 @@ class TaskIndex:
         from lmms_eval.utils import load_yaml_config
 
         return load_yaml_config(self.manager.task_index[name]["yaml_path"], mode="simple")
+
+    def metadata(self, name: str) -> dict[str, Any]:
+        """The ``metadata`` of a task's YAML; empty for a task without."""
+        # Some of lmms-eval's tasks have a list there.
+        found = self.config(name).get("metadata")
+        return found if isinstance(found, dict) else {}
+
+    def definition(self, name: str) -> str:
+        """A digest of a task's YAML, on which its results depend; without its ``origin``, which moves no score."""
+        config, stated = self.config(name), self.metadata(name)
+        if "origin" in stated:
+            config |= {"metadata": {key: value for key, value in stated.items() if key != "origin"}}
+        return key_of(json.dumps(config, sort_keys=True, default=str))
 
     def _full_config(self, name: str) -> dict[str, Any]:
         from lmms_eval.utils import load_yaml_config

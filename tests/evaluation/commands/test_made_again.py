@@ -28,6 +28,22 @@ def test_a_second_start_finds_all_done_and_a_removed_log_is_all_it_repeats(run, 
     assert (folder / "mtvqa-it.jsonl").exists() and (folder / "gqa-it.shuffled.jsonl").exists()
 
 
+def test_results_of_an_earlier_version_learn_where_their_texts_come_from_without_a_model(run, tmp_path, loads):
+    ask, path = ("--tasks", "gqa-it,mtvqa-it"), tmp_path / "eval" / "it" / "results.json"
+    assert run(*ask) == 0
+    written = results(path.parent)
+    assert {name: entry.pop("origin") for name, entry in written["tasks"].items()} == {
+        "gqa-it": "translated",
+        "mtvqa-it": "native",
+    }
+    path.write_text(json.dumps(written))
+    assert run("--tasks", "mtvqa-it") == 0
+    again = results(path.parent)
+    assert again["tasks"]["mtvqa-it"].pop("origin") == "native"
+    assert again == written
+    assert loads == ["it"]
+
+
 def test_other_data_and_other_weights_are_evaluated_again(run, tmp_path, loads, tiny_model_folder):
     folder = tmp_path / "eval" / "it"
     model = tmp_path / "model"

@@ -76,3 +76,18 @@ def test_a_file_that_cannot_be_read_is_named_once_with_the_remedy(index, tmp_pat
         index.load("mtvqa-it", task_type="simple", remedy="copy it again")
     # Loading leaves lmms-eval's own number of tries in place.
     assert ConfigurableTask.download.retry.stop.__class__.__name__ == "stop_any"
+
+
+@pytest.mark.parametrize(("key", "counts"), [("origin", False), ("version", True), ("parts", True)])
+def test_where_a_tasks_texts_come_from_is_no_part_of_what_its_results_depend_on(
+    index, monkeypatch, key, counts
+):
+    config, before = index.config("pope-it"), index.definition("pope-it")
+    assert key in config["metadata"]
+    changed = {**config, "metadata": {**config["metadata"], key: "changed"}}
+    monkeypatch.setattr(index, "config", lambda name: changed)
+    assert (index.definition("pope-it") != before) == counts
+    # Results of earlier versions, whose YAMLs did not say it, are still today's.
+    without = {**config, "metadata": {k: v for k, v in config["metadata"].items() if k != "origin"}}
+    monkeypatch.setattr(index, "config", lambda name: without)
+    assert index.definition("pope-it") == before

@@ -1,0 +1,22 @@
+"""Each task says whether its texts were written in its language or translated into it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ndino.evaluation.lmms_eval_adapter.task_index import TaskIndex
+
+POPE = ["pope-it", "pope_adv-it", "pope_pop-it", "pope_random-it"]
+TRANSLATED = {"gqa-it", "ok-vqa-it", "seedbench-it", "llava-bench-it", *POPE}
+NATIVE = {"mtvqa-it", "exams-v-it"}
+
+
+@pytest.mark.parametrize("code", ["it", "es"])
+def test_every_task_is_native_or_translated(code):
+    index = TaskIndex([f"ndino-{code}"])
+    tasks = [name for name, entry in index.manager.task_index.items() if entry["type"] == "task"]
+    ours = {name: index.metadata(name).get("origin") for name in tasks if index.code(name) == code}
+    assert {*ours.values()} == {"native", "translated"}
+    assert {f"{name[:-2]}{code}" for name in TRANSLATED | NATIVE} <= {*ours}
+    for name in TRANSLATED | NATIVE:
+        assert ours[f"{name[:-2]}{code}"] == ("native" if name in NATIVE else "translated")
