@@ -236,7 +236,7 @@ class Benchmarks:
         return self.task(name).version
 
     def origin(self, name: str) -> str | None:
-        """Whether its texts are ``native`` to its language or ``translated``; None for other people's tasks."""
+        """Whether the texts of one of our tasks are ``native`` to its language or ``translated``."""
         return self.index.metadata(name).get("origin") if self.index.is_ours(name) else None
 
     def size(self, name: str) -> int:

@@ -216,9 +216,10 @@ class ResultsStore:
 
     def save_origins(self, origins: Mapping[str, str | None]) -> None:
         """State whether finished tasks are native or translated, which an earlier version did not."""
-        entries = {task: entry for task, entry in self.results["tasks"].items() if task in origins}
-        if late := {task: entry for task, entry in entries.items() if entry.get("origin") != origins[task]}:
-            self.results["tasks"] |= {task: {**entry, "origin": origins[task]} for task, entry in late.items()}
+        entries = self.results["tasks"]
+        late = [task for task, origin in origins.items() if entries[task].get("origin") != origin]
+        if late:
+            entries |= {task: {**entries[task], "origin": origins[task]} for task in late}
             self._write()
 
     def save_group(self, group: str, metrics: Mapping[str, float]) -> None:

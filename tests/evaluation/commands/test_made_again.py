@@ -28,7 +28,7 @@ def test_a_second_start_finds_all_done_and_a_removed_log_is_all_it_repeats(run, 
     assert (folder / "mtvqa-it.jsonl").exists() and (folder / "gqa-it.shuffled.jsonl").exists()
 
 
-def test_results_of_an_earlier_version_learn_where_their_texts_come_from_without_a_model(run, tmp_path, loads):
+def test_results_of_an_earlier_version_are_told_their_origin_without_a_model(run, tmp_path, loads):
     ask, path = ("--tasks", "gqa-it,mtvqa-it"), tmp_path / "eval" / "it" / "results.json"
     assert run(*ask) == 0
     written = results(path.parent)
