@@ -80,7 +80,7 @@ class TaskIndex:
         return found if isinstance(found, dict) else {}
 
     def definition(self, name: str) -> str:
-        """A digest of a task's YAML, on which its results depend; not of its ``origin``: it moves no score."""
+        """A digest of a task's YAML, on which its results depend; not of ``origin``, which moves no score."""
         config, stated = self.config(name), self.metadata(name)
         if "origin" in stated:
             config |= {"metadata": {key: value for key, value in stated.items() if key != "origin"}}
