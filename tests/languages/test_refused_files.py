@@ -131,7 +131,7 @@ def test_an_empty_list_of_a_needed_field_is_named_by_the_check_and_by_what_loads
     written.write_text(yaml.safe_dump(text, allow_unicode=True), encoding="utf-8")
     assert main(["language", "check", "eu"]) == 0
     ready = capsys.readouterr().out.partition("\nReady\n")[2]
-    assert ready.count("not yet  without yes") == 2 and "yes is missing" in ready
+    assert ready.count("not yet  without yes") == 3 and "yes is missing" in ready
     assert "yes is missing (remedy: " in said_of(lambda: language("eu"))
 
 

@@ -13,6 +13,7 @@ from ndino.languages.language import LanguageError, written_fields
 from ndino.languages.lexicon import OUTSIDE, lexicon_faults, stamp_faults, unknown_phrases
 
 READY, LESS, NOT_YET = "ready", "works with less", "not yet"
+DEMO_NEEDS = ("data", "tasks")
 NAMED = 6  # so many missing fields are named in a row of the table
 
 
@@ -81,6 +82,7 @@ def readiness_of(code: str) -> Readiness:
         _part("data", ("data",), absent, []),
         # Without what the data commands need, no command reads the file.
         _part("tasks", ("data", "tasks"), absent, lacking),
+        _part("judge", ("data", "judge"), absent, []),
         _demo(missing, english, [*drawn, *(f"{key} is in English" for key in texts)], stamps),
     ]
     if refused:
@@ -109,7 +111,7 @@ def _demo(
         f"{each.key} is {how}"
         for how, fields in (("missing", missing), ("in English", english))
         for each in fields
-        if each.needed or each.key in OUTSIDE
+        if (each.needed and each.part in DEMO_NEEDS) or each.key in OUTSIDE
     ]
     if outside or drawn:
         return Part("demo", NOT_YET, listed([*outside, *drawn]))

@@ -32,8 +32,11 @@ APART = (
 # All words of the first are in the second.
 WITHIN = (("reading.one", "reading.articles"), ("reading.either", "reading.joining"))
 # What the instructions must name in braces.
-BRACES = {"explained_answer": {"answer", "explanation"}}
-INSTRUCTIONS = ("short_answer", "letter_answer", "explained_answer", "exam_question")
+BRACES = {
+    "explained_answer": {"answer", "explanation"},
+    "judge_request": {"question", "references", "answer", "rating"},
+}
+INSTRUCTIONS = ("short_answer", "letter_answer", "explained_answer", "exam_question", "judge_request")
 BEHIND = ("short_answer", "letter_answer")
 
 

@@ -25,7 +25,7 @@ class LanguageField:
         key: its name; those of a section are ``SECTION.NAME``.
         kind: ``text``, ``words``, ``counts`` (word: whole number), ``values`` (word: number), ``tables``
             (name: words) or ``names`` (name: text).
-        part: what depends on it: ``data`` or ``tasks``.
+        part: what depends on it: ``data``, ``tasks`` or ``judge``.
         holds: what it is, for a translator.
         english: its value in English.
         without: what does not work without it.

@@ -63,7 +63,7 @@ def states(said: str) -> dict[str, str]:
     return {
         name: re.split(r"\s{2,}", rest.strip())[0]
         for name, rest in re.findall(
-            r"^  (data|tasks|demo)  +(.*)$", said.partition("\nReady\n")[2], re.MULTILINE
+            r"^  (data|tasks|judge|demo)  +(.*)$", said.partition("\nReady\n")[2], re.MULTILINE
         )
     }
 
@@ -73,8 +73,8 @@ def test_what_is_shipped_is_sound(capsys, code):
     assert main(["language", "check", code]) == 0, capsys.readouterr().out
     said = capsys.readouterr().out
     # Of English there are only the words of a language translated from, and the miniature's.
-    ready = dict.fromkeys(("data", "tasks", "demo"), "ready")
-    english = {"data": "works with less", "tasks": "not yet", "demo": "not yet"}
+    ready = dict.fromkeys(("data", "tasks", "judge", "demo"), "ready")
+    english = ready | {"data": "works with less", "tasks": "not yet", "demo": "not yet"}
     assert states(said) == (english if code == "en" else ready), said
 
 
@@ -88,7 +88,10 @@ def test_a_needed_field_that_is_missing_is_named_with_what_does_not_work(check, 
     code, said = check({key: None})
     field = schema()[key]
     assert code == 0 and f"  {key}: {field.without}\n" in said
-    assert states(said)[field.part] == states(said)["tasks"] == states(said)["demo"] == "not yet"
+    stops = {"data": {"data", "tasks", "judge", "demo"}, "tasks": {"tasks", "demo"}, "judge": {"judge"}}
+    assert states(said) == {
+        part: "not yet" if part in stops[field.part] else "ready" for part in states(said)
+    }
 
 
 def test_with_other_fields_missing_it_works_with_less(check):
@@ -96,13 +99,15 @@ def test_with_other_fields_missing_it_works_with_less(check):
     keys = others - {"exam_question"}  # which the demo needs, below
     code, said = check(dict.fromkeys(keys))
     assert code == 0 and all(f"  {key}: " in said for key in keys)
-    assert states(said) == {"data": "works with less", "tasks": "works with less", "demo": "ready"}
+    less = {"data": "works with less", "tasks": "works with less"}
+    assert states(said) == less | {"judge": "ready", "demo": "ready"}
 
 
 def test_the_demo_is_not_ready_where_it_refuses_to_start(check):
     code, said = check({"exam_question": None})
     assert code == 0 and "  exam_question: " in said and "exam_question is missing" in said
-    assert states(said) == {"data": "works with less", "tasks": "ready", "demo": "not yet"}
+    less = {"data": "works with less", "demo": "not yet"}
+    assert states(said) == less | {"tasks": "ready", "judge": "ready"}
     lexicon.cache_clear()
     with pytest.raises(LanguageError, match="exam_question is missing"):
         lexicon("it")
@@ -126,6 +131,7 @@ def test_numbers_that_cannot_be_read_in_words_are_named(check):
         ({"codes": {"teseract": "ita"}}, "codes has teseract, which is none of madlad"),
         ({"script": "Cyrl"}, "script is Cyrl, but the words are Latin"),
         ({"explained_answer": "Scrivi."}, "explained_answer must have {answer} and {explanation} in braces"),
+        ({"judge_request": "Valuta {answer}."}, "judge_request must have {answer} and {question} and "),
         ({"short_answer": "Rispondi."}, 'short_answer must begin with a line break'),
         ({"reading.leads": ["neanche"]}, 'yes with a denial: "risposta neanche è sì" is read as yes'),
         # What benchmarks hold could not be read.
@@ -258,7 +264,9 @@ def test_a_new_file_whose_marks_alone_were_taken_away_is_not_ready(folder, capsy
     assert shown.startswith("  number_words, ") and " more" in shown
 
 
-@pytest.mark.parametrize(("key", "part"), [("short_answer", "tasks"), ("unfinished", "data")])
+@pytest.mark.parametrize(
+    ("key", "part"), [("short_answer", "tasks"), ("unfinished", "data"), ("judge_request", "judge")]
+)
 def test_a_field_in_english_counts_as_missing(check, key, part):
     code, said = check({key: schema()[key].english})
     assert code == 0 and f"\nStill in English\n  {key}\n" in said
