@@ -36,7 +36,10 @@ BRACES = {
     "explained_answer": {"answer", "explanation"},
     "judge_request": {"question", "references", "answer", "rating"},
 }
-INSTRUCTIONS = ("short_answer", "letter_answer", "explained_answer", "exam_question", "judge_request")
+INSTRUCTIONS = (
+    *("short_answer", "letter_answer", "explained_answer", "exam_question", "caption_request"),
+    "judge_request",
+)
 BEHIND = ("short_answer", "letter_answer")
 
 

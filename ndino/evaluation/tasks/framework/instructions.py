@@ -1,10 +1,10 @@
-"""The paper's two instructions, which follow a question in its prompt, in the language of a task."""
+"""The paper's two instructions, which follow a question in its prompt, and the request for a caption."""
 
 from __future__ import annotations
 
 from ndino.languages.answers import reader
 from ndino.languages.fields.schema import needed_fields
-from ndino.languages.language import LanguageError, fields_of, language
+from ndino.languages.language import LanguageError, fields_of, language, missing_field
 
 
 def short_answer(code: str) -> str:
@@ -15,6 +15,18 @@ def short_answer(code: str) -> str:
 def letter_answer(code: str) -> str:
     """The instruction after lettered options, with the newline before it."""
     return language(code).letter_answer
+
+
+def caption_request(code: str) -> str:
+    """The request to describe an image in one sentence.
+
+    Raises:
+        LanguageError: the language's file has none.
+    """
+    found = language(code).words.get("caption_request")
+    if found is None:
+        raise missing_field(code, "caption_request")
+    return found
 
 
 def without_instruction(prompt: str, code: str) -> str:

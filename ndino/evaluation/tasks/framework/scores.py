@@ -76,13 +76,25 @@ def score_letter(
     return {"robust": float(said is not None and said == wanted), "unparseable": float(said is None)}
 
 
-def score_long_answer(answer: str, reference: str) -> dict[str, float]:
-    """``chrf``: sentence-level chrF against the reference, 0 to 1; ``unparseable``: no letter or digit."""
-    said, wanted = clean(answer), clean(reference)
-    empty = not any(character.isalnum() for character in said)
-    score = 0.0 if empty else _chrf().sentence_score(said, [wanted]).score / 100
+def score_long_answer(answer: str, *references: str) -> dict[str, float]:
+    """``chrf``: sentence-level chrF, 0 to 1, against the reference that is most like the answer;
+    ``unparseable``: no letter or digit.
+    """
+    said = clean(answer)
+    empty = says_nothing(said)
+    score = 0.0 if empty else _chrf().sentence_score(said, [*map(clean, references)]).score / 100
     # Rounding can push sacrebleu's average slightly above 1.
     return {"chrf": min(1.0, score), "unparseable": float(empty)}
+
+
+def says_nothing(answer: str) -> bool:
+    """Whether an answer has no letter or digit."""
+    return not any(map(str.isalnum, answer))
+
+
+def count_words(answer: str) -> float:
+    """How many words an answer has: what spaces divide, without lone punctuation."""
+    return float(sum(not says_nothing(word) for word in answer.split()))
 
 
 def score_language(answer: str, code: str) -> dict[str, float]:

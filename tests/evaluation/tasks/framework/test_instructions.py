@@ -25,3 +25,11 @@ def test_a_file_that_is_too_short_for_tasks_is_refused_with_all_that_it_lacks(mo
         instructions.require_tasks("zz")
     with pytest.raises(LanguageError, match=r"'zy': not among ca, .* \(remedy: "):
         instructions.require_tasks("zy")
+
+
+def test_the_request_for_a_caption_is_the_languages_and_a_language_without_one_is_told(monkeypatch, tmp_path):
+    assert instructions.caption_request("it") == "Descrivi questa immagine in una frase."
+    language_file(monkeypatch, tmp_path, "zx", without=("caption_request",))
+    instructions.require_tasks("zx")
+    with pytest.raises(LanguageError, match=r"'zx': caption_request is missing \(remedy: add it to "):
+        instructions.caption_request("zx")

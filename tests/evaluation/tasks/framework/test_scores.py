@@ -5,6 +5,7 @@ import pytest
 from ndino.evaluation.tasks.framework.scores import (
     contains_answer,
     contains_text,
+    count_words,
     exact_match,
     same_answer,
     score_language,
@@ -95,3 +96,20 @@ def test_a_long_answer_shares_from_nothing_to_everything_with_its_reference():
 def test_the_language_of_a_long_answer(answer, code, metric):
     scores = score_language(answer, code)
     assert [name for name, score in scores.items() if score] == [metric] and sum(scores.values()) == 1
+
+
+def test_of_several_references_the_one_most_like_the_answer_counts():
+    references = ["Un gatto nero su un tetto.", "Il cane corre sul prato."]
+    alone = [score_long_answer("Il cane corre.", each)["chrf"] for each in references]
+    assert 0 < alone[0] < alone[1] < 1
+    for given in (references, references[::-1], references * 2):
+        assert score_long_answer("Il cane corre.", *given)["chrf"] == alone[1]
+    assert score_long_answer(" IL CANE corre sul prato.\n", *references)["chrf"] == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [("", 0), (" \n ", 0), ("... — !", 0), ("Due gatti", 2), ("L'albero è  alto,\n no ?", 4), ("3 gatti", 2)],
+)
+def test_words_are_what_spaces_divide_without_lone_punctuation(answer, words):
+    assert count_words(answer) == words
