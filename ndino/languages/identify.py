@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from ndino.languages.known.locales import locale_of
+from ndino.languages.known.tool_codes import listed_code
 
 # A short text is compared with these languages only: among the 140 that py3langid knows there is always a
 # small one that looks like it. The wanted language is added.
@@ -29,9 +30,15 @@ def most_probable(text: str) -> tuple[str, float]:
     return language, probability
 
 
+@cache
+def label_of(code: str) -> str:
+    """What py3langid calls the language with our ``code``, known to it or not: ``pt`` for pt-BR."""
+    return code if code in _identifier(None).labels else listed_code(code)
+
+
 def is_known(language: str) -> bool:
     """Whether texts in this language can be told from others at all."""
-    return language in _identifier(None).labels
+    return label_of(language) in _identifier(None).labels
 
 
 def other_language(text: str, wanted: str) -> str | None:
@@ -68,8 +75,11 @@ def language_of(text: str, wanted: str, *, least: int = LEAST_LETTERS) -> str | 
     plain = prose(text)
     if sum(map(str.isalpha, plain)) < least or not is_known(wanted):
         return None
-    (language, best), (_, second) = _among_rivals(wanted).rank(plain)[:2]
-    return language if best >= ODDS[0][1] * second else None
+    label = label_of(wanted)
+    (language, best), (_, second) = _among_rivals(label).rank(plain)[:2]
+    if best < ODDS[0][1] * second:
+        return None
+    return wanted if language == label else language
 
 
 def prose(text: str) -> str:
@@ -89,9 +99,10 @@ def rival_of(text: str, wanted: str) -> tuple[str, float]:
     times if ``wanted`` is not known. Kept, since several checks ask for the same texts."""
     if not is_known(wanted):
         return wanted, 0.0
-    ranked = _among_rivals(wanted).rank(text)
-    probability = dict(ranked)[wanted]
-    language, other = next((one, p) for one, p in ranked if one != wanted)
+    label = label_of(wanted)
+    ranked = _among_rivals(label).rank(text)
+    probability = dict(ranked)[label]
+    language, other = next((one, p) for one, p in ranked if one != label)
     return language, other / max(probability, 1e-12)
 
 
@@ -113,8 +124,8 @@ def script_of(character: str) -> str | None:
 
 
 @cache
-def _among_rivals(wanted: str) -> Any:
-    return _identifier(tuple(sorted({*RIVALS, wanted})))
+def _among_rivals(label: str) -> Any:
+    return _identifier(tuple(sorted({*RIVALS, label})))
 
 
 @cache

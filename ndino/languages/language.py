@@ -99,16 +99,24 @@ def language(code: str) -> Language:
         raise missing_field(code, error.args[0]) from error
 
 
-def _remedy(code: str) -> str:
+def canonical_code(text: str) -> str:
+    """A language's code as BCP 47 writes it (``pt-BR`` for pt_br, ``da`` for dan); empty if it is none."""
     import langcodes
 
-    small = code.strip().lower()
+    try:
+        code = langcodes.standardize_tag(text.strip())
+    except ValueError:
+        return ""
+    return code if text.strip() and CODE.fullmatch(code) and langcodes.tag_is_valid(code) else ""
+
+
+def _remedy(code: str) -> str:
     if re.search("[, ]", code.strip()):
         return "name one language: this takes no list of them"
-    if not CODE.fullmatch(small) or not langcodes.tag_is_valid(small):
+    if not (canonical := canonical_code(code)):
         return "one of these"
-    if not CODE.fullmatch(code):
-        return f"the code is {small}"
+    if code != canonical:
+        return f"the code is {canonical}"
     return f"write ndino/languages/{code}.yaml with ndino language new {code}"
 
 

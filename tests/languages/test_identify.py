@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ndino.languages.identify import in_language, other_language, scripts_of
+from ndino.languages.identify import in_language, is_known, language_of, other_language, scripts_of
 
 SENTENCES = {
     "it": "Che cosa tiene in mano l'uomo con la giacca rossa?",
@@ -39,3 +39,14 @@ def test_captions_of_other_languages(text: str) -> None:
 def test_a_language_that_is_not_known_refuses_nothing() -> None:
     assert scripts_of("xx-none") == frozenset()
     assert in_language("What is the man holding?", "xx")
+
+
+def test_a_language_with_a_region_is_told_as_without_and_keeps_its_code() -> None:
+    for code, spoken in (("es-MX", "es"), ("fr-CA", "fr")):
+        assert is_known(code) and language_of(SENTENCES[spoken], code) == code
+        assert language_of(SENTENCES["it"], code) == "it"
+        assert in_language(SENTENCES[spoken], code) and other_language(SENTENCES["en"], code) == "en"
+
+
+def test_a_language_in_another_script_than_py3langid_learned_refuses_nothing() -> None:
+    assert not is_known("sr-Latn") and in_language("Šta čovek u crvenoj jakni drži u ruci?", "sr-Latn")

@@ -6,10 +6,10 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 
-from ndino.languages.identify import is_known
+from ndino.languages.identify import is_known, label_of
 from ndino.languages.known.locales import locale_of
 from ndino.languages.known.published import published_sets
-from ndino.languages.known.tool_codes import known_code, tesseract_package
+from ndino.languages.known.tool_codes import known_code, listed_code, tesseract_package
 
 ENGLISH = "en"  # what the published sources are translated from
 Row = tuple[str, str, str]
@@ -18,6 +18,7 @@ Row = tuple[str, str, str]
 def published_rows(code: str) -> list[Row]:
     """Of each published set: its title, whether it has the language, and what it gives or who says so."""
     rows: list[Row] = []
+    code = listed_code(code)
     for found in published_sets().values():
         if code in found.languages:
             count = f"{found.rows[code]:,} rows" if code in found.rows else "yes"
@@ -38,7 +39,7 @@ def tool_rows(code: str) -> list[Row]:
         ("CLDR", known_code("cldr", code), _cldr(code)),
         (
             "py3langid",
-            code,
+            label_of(code),
             "known" if is_known(code) else "unknown: other languages are not recognized",
         ),
     ]

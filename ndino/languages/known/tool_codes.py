@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ndino.common.errors import UsageError
-from ndino.languages.language import CODE, LanguageError, fields_of, written_fields
+from ndino.languages.language import LanguageError, canonical_code, codes, fields_of, written_fields
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def script_of_language(code: str) -> str:
 
 
 def need_code(text: str, option: str = "") -> str:
-    """``text``, if it is a language's code by BCP 47, with or without a file here.
+    """``text``, if a file here has this name or it is a language's code as BCP 47 writes it.
 
     Args:
         option: what names it in the message, such as ``--lang``.
@@ -69,18 +69,26 @@ def need_code(text: str, option: str = "") -> str:
     Raises:
         UsageError: it is none.
     """
-    import langcodes
-
-    if not CODE.fullmatch(text) or not langcodes.tag_is_valid(text):
-        small = text.lower()
-        known = small != text and CODE.fullmatch(small) and langcodes.tag_is_valid(small)
-        remedy = f"the code is {small}" if known else "one by BCP 47, such as es"
+    if text not in codes() and text != (canonical := canonical_code(text)):
+        remedy = f"the code is {canonical}" if canonical else "one by BCP 47, such as es"
         raise UsageError(f"{f'{option} ' * bool(option)}{text!r}: not a language code (remedy: {remedy})")
     return text
 
 
-def _same(code: str) -> str:
-    return code
+def listed_code(code: str) -> str:
+    """The code under which tools and sets list a language: ``code`` without what they do not tell apart.
+
+    That is the region, and the script unless it is another one than the language's usual: ``pt`` for pt-BR,
+    ``zh`` for zh-Hans-CN, but ``zh-Hant`` for zh-TW.
+    """
+    import langcodes
+
+    try:
+        tag = langcodes.Language.get(code)
+    except ValueError:
+        return code
+    usual, script = (one.maximize().script for one in (langcodes.Language.make(language=tag.language), tag))
+    return f"{tag.language}-{script}" if script != usual else str(tag.language)
 
 
 def _three_letters(code: str) -> str:
@@ -98,26 +106,38 @@ def _flores(code: str) -> str:
     return f"{letters}_{script}" if letters and script else ""
 
 
+def _tesseract(code: str) -> str:
+    language, _, script = listed_code(code).partition("-")
+    if language == "zh":
+        return "chi_tra" if script_of_language(code) == "Hant" else "chi_sim"
+    letters = _three_letters(code)
+    return f"{letters}_{script.lower()}" if script and letters else letters
+
+
 def _english_name(code: str) -> str:
-    return written_fields(code).sound.get("name", "")
+    from babel import Locale
+
+    named = Locale("en").languages.get(listed_code(code).replace("-", "_")) if "-" in code else None
+    return named or written_fields(code).sound.get("name", "")
 
 
 def _num2words(code: str) -> str:
     from num2words import CONVERTER_CLASSES
 
-    return code if code in CONVERTER_CLASSES else ""
+    names = (code.replace("-", "_"), listed_code(code))
+    return next((name for name in names if name in CONVERTER_CLASSES), "")
 
 
 TOOLS: Mapping[str, Tool] = {
-    "madlad": Tool("MADLAD tag", _same),
+    "madlad": Tool("MADLAD tag", listed_code),
     "flores": Tool("FLORES code", _flores),
     "apertium": Tool("Apertium code", _three_letters),
-    "tesseract": Tool("Tesseract pack code", _three_letters),
-    "wit": Tool("WIT code", _same),
+    "tesseract": Tool("Tesseract pack code", _tesseract),
+    "wit": Tool("WIT code", listed_code),
     "eurlex": Tool("EUR-Lex code", _three_letters),
-    "mtvqa": Tool("MTVQA code", _same),
+    "mtvqa": Tool("MTVQA code", listed_code),
     "exams-v": Tool("EXAMS-V name", _english_name),
-    "xm3600": Tool("XM3600 code", _same),
+    "xm3600": Tool("XM3600 code", listed_code),
     "num2words": Tool("num2words code", _num2words),
-    "cldr": Tool("CLDR locale", _same),
+    "cldr": Tool("CLDR locale", str),
 }

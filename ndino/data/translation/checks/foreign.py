@@ -6,7 +6,7 @@ import re
 
 from ndino.data.translation.placeholders import without_placeholders
 from ndino.data.translation.text_measures import WORD, copies, sentences
-from ndino.languages.identify import other_language, rival_of, script_of, scripts_of
+from ndino.languages.identify import label_of, other_language, rival_of, script_of, scripts_of
 
 # Between apostrophes only where no word touches them: l'uomo.
 _QUOTED = re.compile(r"[\"“«‹„][^\"“”«»‹›„]+[\"”»›“]|(?<!\w)['‘][^'‘’]+['’](?!\w)")
@@ -49,7 +49,8 @@ def _foreign(word: str, scripts: frozenset[str]) -> bool:
 def not_translated(source: str, target: str, source_language: str, language: str) -> bool:
     """Whether ``target`` is ``source`` again, or still in its language."""
     if copies(source, target):
-        return other_language(source, source_language) != language  # it was in the target language before
+        # It was in the target language before.
+        return other_language(source, source_language) != label_of(language)
     whole = " ".join(WORD.findall(without_placeholders(target)))
     source, target = _without_names(source, source), _without_names(target, source)
     words, new = _words_of(target, source)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ndino.common.errors import UsageError
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.tasks.framework.templates import TEMPLATE_CODE
-from ndino.languages.identify import most_probable, rival_of
+from ndino.languages.identify import label_of, most_probable, rival_of
 from ndino.languages.known.locales import locale_of
 from ndino.languages.language import codes, language
 
@@ -125,7 +125,7 @@ def other_language_note(task: str, dataset: str, questions: Iterable[str], code:
         return None
     # Which of the small ones it is shows only among all that are known.
     likeliest, _ = most_probable(text)
-    found = found if likeliest == code else likeliest
+    found = found if likeliest == label_of(code) else likeliest
     locale = locale_of(found)
     name = locale.english_name if locale else found
     return (
