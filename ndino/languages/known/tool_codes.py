@@ -69,7 +69,8 @@ def need_code(text: str, option: str = "") -> str:
     Raises:
         UsageError: it is none.
     """
-    if text not in codes() and text != (canonical := canonical_code(text)):
+    canonical = canonical_code(text)
+    if text not in codes() and (text != canonical or not text):
         remedy = f"the code is {canonical}" if canonical else "one by BCP 47, such as es"
         raise UsageError(f"{f'{option} ' * bool(option)}{text!r}: not a language code (remedy: {remedy})")
     return text
