@@ -1,13 +1,15 @@
-"""Which questions a model cannot be asked: found by its tokenizer, before any weights are loaded."""
+"""Which questions a model or backend cannot be asked: found before any weights are loaded."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ndino.common.errors import reason_of
+from ndino.common.errors import UsageError, reason_of
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
+from ndino.evaluation.inference.letters import LETTERS
 from ndino.evaluation.inference.prompting import ImageTokenCounts, chat_template, prompt_ids
+from ndino.evaluation.lmms_eval_adapter.models import model_class
 from ndino.evaluation.models import ENDPOINT, Backend, Model
 from ndino.evaluation.tasks.framework.preparation import faulty_rows
 from ndino.formats.context import context_of
@@ -42,6 +44,28 @@ def require_askable(model: Model, backend: Backend, benchmarks: Benchmarks) -> N
             raise SetupError(
                 f"task {name}: {named} (remedy: correct or remove the row; {model.name} cannot be asked it)"
             )
+
+
+def require_scoring(backend: Backend, benchmarks: Benchmarks) -> None:
+    """Check that a backend can score the tasks as their YAMLs want it.
+
+    Raises:
+        SetupError: a YAML says ``scoring: likelihood`` without ``letters``, or has these without saying so.
+        UsageError: a task is scored by likelihood, which this backend cannot do.
+    """
+    stated = {name: benchmarks.index.metadata(name).get("scoring") for name in benchmarks.names}
+    scored = [name for name, scoring in stated.items() if scoring == "likelihood"]
+    for name in benchmarks.names:
+        if (name in scored) != bool(benchmarks.task(name).settings.get(LETTERS)):
+            raise SetupError(
+                f"task {name}: its YAML has one of metadata scoring: likelihood and generation_kwargs "
+                "letters (remedy: give both or neither)"
+            )
+    if scored and not getattr(model_class(backend), "scores_letters", False):
+        raise UsageError(
+            f"{', '.join(scored)}: scored by the likelihood of letters, which {backend.kind} does not tell "
+            "(remedy: --backend hf, or the task of that name without _likelihood)"
+        )
 
 
 class _Reader:

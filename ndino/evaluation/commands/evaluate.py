@@ -18,7 +18,7 @@ from ndino.common.files import key_of
 from ndino.common.interrupts import raise_if_interrupted
 from ndino.common.options import CommandParser, comma_separated, language_codes, need_folder, positive
 from ndino.evaluation.answer_store import AnswerStore
-from ndino.evaluation.askable import require_askable
+from ndino.evaluation.askable import require_askable, require_scoring
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.commands.evaluation_run import EvaluationRun
 from ndino.evaluation.commands.score_table import table_of
@@ -186,6 +186,7 @@ def _prepare(options: argparse.Namespace, held: contextlib.ExitStack) -> Evaluat
                 task_type="simple" if model_class(backend).is_simple else "chat",
             )
             benchmarks.load()
+            require_scoring(backend, benchmarks)
             wrapper = wrapper_identity(backend)
             run = EvaluationRun(
                 *(models, stores, benchmarks, backend, wrapper),

@@ -32,6 +32,8 @@ class PromptedQuestion:
         task, split, doc_id: where its document is.
         ids: the whole prompt, with one token for each image.
         settings: lmms-eval's ``generation_kwargs``.
+        letters: those among which it chooses, each with its ids behind the prompt; empty where an answer is
+            generated.
     """
 
     key: str
@@ -41,6 +43,7 @@ class PromptedQuestion:
     ids: tuple[int, ...]
     images: tuple[PromptImage, ...]
     settings: dict[str, Any]
+    letters: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     @property
     def length(self) -> int:

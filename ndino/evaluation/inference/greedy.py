@@ -57,11 +57,7 @@ def decode(
     """
     filler = stop_ids[0]
     commons = [common_length(prompts) for prompts in rows]
-    beginnings = [prompts[0][:length] for prompts, length in zip(rows, commons, strict=True)]
-    at_once = max(1, READ_AT_ONCE // max(commons))
-    parts = (slice(start, start + at_once) for start in range(0, len(rows), at_once))
-    inputs = (padded_inputs(beginnings[part], images[part], filler) for part in parts)
-    prefix = stack([encode_prefix(model, on_model(part, model)) for part in inputs])
+    prefix = read_prefixes(model, [prompts[0] for prompts in rows], commons, images, filler)
     growth = _Growth(model, prefix, filler)
     likeliest = growth.read([[p[n:] for p in prompts] for prompts, n in zip(rows, commons, strict=True)])
     answers: list[list[list[int]]] = [[[] for _ in prompts] for prompts in rows]
@@ -76,6 +72,21 @@ def decode(
         if not any(chain.from_iterable(live)):
             return answers
         likeliest = growth.read(live)
+
+
+def read_prefixes(
+    model: LlavaNextForConditionalGeneration,
+    prompts: Sequence[Ids],
+    lengths: Sequence[int],
+    images: Sequence[Mapping[str, torch.Tensor]],
+    filler: int,
+) -> Prefix:
+    """Read the first tokens of each row's prompt, as many as ``lengths`` says, with its images."""
+    beginnings = [prompt[:length] for prompt, length in zip(prompts, lengths, strict=True)]
+    at_once = max(1, READ_AT_ONCE // max(lengths))
+    parts = (slice(start, start + at_once) for start in range(0, len(prompts), at_once))
+    inputs = (padded_inputs(beginnings[part], images[part], filler) for part in parts)
+    return stack([encode_prefix(model, on_model(part, model)) for part in inputs])
 
 
 def padded_inputs(

@@ -82,9 +82,51 @@ def prompt_ids(
     Raises:
         ValueError: it has more or fewer ``<image>`` than ``images``, or the template fails.
     """
-    text = prompt_text(tokenizer, template, question, images, rounds)
+    return text_ids(tokenizer, prompt_text(tokenizer, template, question, images, rounds))
+
+
+def text_ids(tokenizer: Any, text: str) -> list[int]:
+    """The ids of a prompt's text; where the tokenizer adds a BOS, one in all."""
     bos = tokenizer.bos_token
     return tokenizer(text, add_special_tokens=not (bos and text.startswith(bos)))["input_ids"]
+
+
+def answer_ids(tokenizer: Any, prompt: str, answer: str) -> list[int]:
+    """The ids with which ``answer`` continues the ids of ``prompt``, both texts.
+
+    They are those that the whole text has behind the prompt's. Where the tokenizer would merge the end of
+    one with the beginning of the other, they are those of the answer alone, since a model continues the
+    prompt's own ids.
+    """
+    before, whole = text_ids(tokenizer, prompt), text_ids(tokenizer, prompt + answer)
+    if whole[: len(before)] == before:
+        return whole[len(before) :]
+    return tokenizer(answer, add_special_tokens=False)["input_ids"]
+
+
+def before_answer(tokenizer: Any, template: ChatTemplate) -> str:
+    """What a chat template writes between a prompt and the answer to it, such as a space.
+
+    Empty where the template writes a conversation with an answer in another way than its prompt.
+    """
+    from jinja2 import TemplateError
+
+    prompt = prompt_text(tokenizer, template, "?", 1)
+    question, answer = with_images(["?"], 1)[0], "answer"
+    for contents in ((question, answer), (message_parts(question), message_parts(answer))):
+        roles = ("user", "assistant")
+        try:
+            whole = tokenizer.apply_chat_template(
+                [{"role": role, "content": content} for role, content in zip(roles, contents, strict=True)],
+                chat_template=template.text,
+                tokenize=False,
+            )
+        except (TemplateError, TypeError, ValueError):
+            continue
+        written, found, _ = whole.removeprefix(prompt).partition(answer)
+        if whole.startswith(prompt) and found:
+            return written
+    return ""
 
 
 def prompt_text(

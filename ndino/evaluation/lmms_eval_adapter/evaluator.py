@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluatedSample:
-    """One row with its answer; ``values`` is what each metric makes of it, numbers or what a total needs."""
+    """One row with its answer; ``values`` is what each metric makes of it, numbers or what a total needs.
+
+    ``letters`` holds the log-probabilities of its letters, where it was answered by these.
+    """
 
     doc_id: int
     document: dict[str, Any]
@@ -26,6 +29,7 @@ class EvaluatedSample:
     target: Any
     answer: Any
     values: dict[str, Any]
+    letters: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ def evaluate(model: lmms, loaded: LoadedTask, index: TaskIndex, *, limit: int | 
 
     # lmms-eval takes a model apart after a task; ours has more tasks to answer.
     model.clean = lambda: None
+    # A wrapper that answers by letters notes their log-probabilities here, by task and row.
+    vars(model)["letters"] = {}
     results = simple_evaluate(
         model=model,
         tasks=[loaded.task],
@@ -65,13 +71,14 @@ def evaluate(model: lmms, loaded: LoadedTask, index: TaskIndex, *, limit: int | 
     found = results["results"][loaded.name]
     metrics = list(loaded.totals)
     order = [f"{metric},{name}" for name in loaded.filter_names for metric in metrics]
+    letters = vars(model)["letters"].get(loaded.name, {})
     return Evaluation(
-        [_evaluated(sample, metrics) for sample in samples.values()],
+        [_evaluated(sample, metrics, letters.get(number, {})) for number, sample in samples.items()],
         {key.removesuffix(",none"): float(found[key]) for key in order if is_number(found.get(key))},
     )
 
 
-def _evaluated(sample: Mapping[str, Any], metrics: list[str]) -> EvaluatedSample:
+def _evaluated(sample: Mapping[str, Any], metrics: list[str], letters: dict[str, float]) -> EvaluatedSample:
     return EvaluatedSample(
         doc_id=sample["doc_id"],
         document=sample["doc"],
@@ -79,6 +86,7 @@ def _evaluated(sample: Mapping[str, Any], metrics: list[str]) -> EvaluatedSample
         target=sample["target"],
         answer=sample["filtered_resps"][0],
         values={metric: sample[metric] for metric in metrics if metric in sample},
+        letters=letters,
     )
 
 

@@ -14,16 +14,19 @@ class KeptAnswers(lmms):
 
     Attributes:
         shown_images: as `answering.note_images` has it, from the rows.
+        letters: the log-probabilities of letters, likewise.
     """
 
     def __init__(self, task: str, rows: Sequence[Mapping[str, Any]]) -> None:
         super().__init__()
         self._task, self._rows = task, {row["doc_id"]: row for row in rows}
         self.shown_images: dict[str, dict[int, list[str]]] = {}
+        self.letters: dict[str, dict[int, dict[str, float]]] = {}
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         # Whatever is asked has cleared the notes of an earlier task.
         self.shown_images = {self._task: {number: _images(row) for number, row in self._rows.items()}}
+        self.letters = {self._task: {number: row.get("letters", {}) for number, row in self._rows.items()}}
         return [self._rows[request.doc_id]["answer"] for request in requests]
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:

@@ -49,6 +49,7 @@ def sample_row(
         "answer": str(sample.answer).encode(errors="replace").decode(),
         "metrics": {metric: float(value) for metric, value in sample.values.items() if is_number(value)},
         "shuffled": shuffled,
+        **({"letters": sample.letters} if sample.letters else {}),
     }
 
 

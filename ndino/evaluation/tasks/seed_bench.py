@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ndino.evaluation.tasks.framework.benchmark_task import BenchmarkTask
 from ndino.evaluation.tasks.framework.instructions import letter_answer
+from ndino.evaluation.tasks.framework.likelihood import with_letters
 from ndino.evaluation.tasks.framework.preparation import Document, prepare, require_letters
 from ndino.evaluation.tasks.framework.scores import score_letter
 
@@ -26,6 +27,10 @@ class SeedBench(BenchmarkTask):
         prepared = prepare(dataset, self.source, "question", "answer", *choices, may_be_empty=choices)
         require_letters(prepared, self.source, LETTERS)
         return prepared
+
+    def process_docs_by_likelihood(self, dataset: Rows) -> Questions:
+        """`process_docs` with the letters of each row's options."""
+        return with_letters(self.process_docs(dataset), _choices)
 
     def doc_to_text(self, doc: Document) -> str:
         options = "\n".join(f"{letter}. {text}" for letter, text in _choices(doc).items())

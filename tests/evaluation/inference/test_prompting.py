@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from fixtures.tiny import tiny_tokenizer
-from ndino.evaluation.inference.prompting import ChatTemplate, chat_template, prompt_ids, prompt_text
+from ndino.evaluation.inference.prompting import (
+    ChatTemplate,
+    answer_ids,
+    before_answer,
+    chat_template,
+    prompt_ids,
+    prompt_text,
+)
 from ndino.formats.model_folder import prepare_tokenizer
 from ndino.formats.prompts import LLAMA3_CHAT_TEMPLATE, Turn, encode_llama3
 
@@ -41,3 +48,43 @@ def test_the_image_is_in_the_first_question_in_either_form_of_messages():
         prompt_text(
             tiny_tokenizer(), ChatTemplate(LLAMA3_CHAT_TEMPLATE), "<image>", 1, [("<image>\nChe?", "A")]
         )
+
+
+VICUNA = (
+    "{% for m in messages %}{% if m['role'] == 'user' %}USER: {{ m['content'] }} "
+    "{% else %}ASSISTANT: {{ m['content'] }}</s>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+BEGINS = "{% if add_generation_prompt %}[assistant]{% endif %}"
+THINKING = (
+    "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]<think>{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "written"),
+    [
+        (ChatTemplate(LLAMA3_CHAT_TEMPLATE), ""),
+        (ChatTemplate(VICUNA), " "),
+        # It writes answers of earlier rounds in another way than the one that it asks for.
+        (ChatTemplate(THINKING), ""),
+        (ChatTemplate(TYPED + BEGINS, of_processor=True), ""),
+        (ChatTemplate(TYPED.replace("]{%", "] {%") + BEGINS, of_processor=True), " "),
+    ],
+)
+def test_what_a_template_writes_before_an_answer(template, written):
+    assert before_answer(tiny_tokenizer(), template) == written
+
+
+def test_an_answer_continues_the_ids_of_its_prompt():
+    tokenizer = prepare_tokenizer(tiny_tokenizer())
+    # The tokenizer has "un", with and without a blank before it.
+    for prompt, answer in (("Che?", " un"), ("Che? ", "un"), ("<|end_header_id|>\n\n", "B"), ("Che?", "Ж")):
+        whole = tokenizer(prompt + answer)["input_ids"]
+        before = tokenizer(prompt)["input_ids"]
+        ids = answer_ids(tokenizer, prompt, answer)
+        merged = whole[: len(before)] != before
+        assert merged == (prompt == "Che? ")
+        assert ids == (tokenizer(answer)["input_ids"] if merged else whole[len(before) :])
+        assert tokenizer.decode(ids) == answer

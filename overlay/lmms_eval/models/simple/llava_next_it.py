@@ -5,13 +5,15 @@
 lmms-eval's own ``llava_hf`` answers one question at a time and turns errors into empty answers. This wrapper
 gives the same greedy answers in fp32, many at a time, and raises errors. Given a folder for ``answers``, it
 stores each batch as soon as it is answered. Like ``llava_hf`` it ignores the ``until`` that lmms-eval fills
-in, but obeys one that a task states.
+in, but obeys one that a task states. Where a task's ``generation_kwargs`` name ``letters``, the answer is the
+likeliest of them, in one pass for all letters of all questions of a batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
 from ndino.common.files import key_of
 from ndino.common.images import to_rgb
+from ndino.common.parsing import parse_json
 from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable
 from ndino.evaluation.inference.batches import (
     Group,
@@ -40,15 +43,19 @@ from ndino.evaluation.inference.batches import (
 )
 from ndino.evaluation.inference.generation import cut, ends_of, generation_options, stop_ids
 from ndino.evaluation.inference.greedy import decode, on_model, padded_inputs
+from ndino.evaluation.inference.letters import LETTERS, Letter, letters_of, likeliest, written
+from ndino.evaluation.inference.likelihood import Choice, log_probabilities
 from ndino.evaluation.inference.loading import load_llava_next
 from ndino.evaluation.inference.memory import MemoryLimit
 from ndino.evaluation.inference.prefix_sharing import PrefixSharing
 from ndino.evaluation.inference.prompting import (
     ChatTemplate,
     ImageTokenCounts,
+    before_answer,
     chat_template,
     image_tensors,
-    prompt_ids,
+    prompt_text,
+    text_ids,
 )
 from ndino.evaluation.lmms_eval_adapter.answering import note_images
 from ndino.evaluation.models import HF, Backend, find_model
@@ -83,6 +90,9 @@ class LlavaNextIt(lmms):
     Raises:
         ValueError: see `load_llava_next`; also when there is no chat template.
     """
+
+    # That it answers tasks with ``letters`` by these.
+    scores_letters = True
 
     def __init__(
         self,
@@ -124,6 +134,8 @@ class LlavaNextIt(lmms):
         self.identity = ""
         # The digests of the images that each question showed, by task and row (`note_images`).
         self.shown_images: dict[str, dict[int, list[str]]] = {}
+        # Likewise the log-probabilities of the letters, of questions that are answered by them.
+        self.letters: dict[str, dict[int, dict[str, float]]] = {}
         if answers:
             given = (
                 f"device={self._device},dtype={dtype},attn_implementation={attn_implementation},"
@@ -195,13 +207,24 @@ class LlavaNextIt(lmms):
                 answers |= new
                 self._report(sum(key in new for key in keys))
                 bar.update(len(new))
+        # Questions that were answered by letters.
+        lettered = [question for question in questions if question.letters]
         if self._world_size > 1:
-            parts = self._gather((answers, self.shown_images))
-            answers = {key: text for part, _ in parts for key, text in part.items()}
-            for noted in (noted for _, noted in parts):
+            parts = self._gather((answers, self.shown_images, lettered))
+            answers = {key: text for part, _, _ in parts for key, text in part.items()}
+            for noted in (noted for _, noted, _ in parts):
                 for task, rows in noted.items():
                     self.shown_images.setdefault(task, {}).update(rows)
-        return [answers[key] for key in keys]
+            lettered = [question for _, _, part in parts for question in part]
+        for question in lettered:
+            noted = self.letters.setdefault(question.task, {})
+            noted[question.doc_id] = parse_json(answers[question.key])
+        return [
+            likeliest(self.letters[question.task][question.doc_id])
+            if question.letters
+            else answers[question.key]
+            for question in questions
+        ]
 
     @property
     def _silent(self) -> bool:
@@ -223,14 +246,24 @@ class LlavaNextIt(lmms):
                 f"{task}: questions with several images. Training saw each as one square tile, transformers' "
                 "processor divides each into tiles: answers may be worse (docs/evaluation.md)"
             )
-        key = name
-        if is_repeatable(settings):
-            key = answer_key(self.identity, context, [image.digest for image in images], settings)
         try:
-            ids = prompt_ids(self.tokenizer, self.chat_template, context, len(images))
+            prompt = prompt_text(self.tokenizer, self.chat_template, context, len(images))
+            letters: tuple[Letter, ...] = ()
+            if settings.get(LETTERS):
+                document = self.task_dict[task][split][doc_id]
+                letters = letters_of(self.tokenizer, prompt, self._before_answer, settings, document)
         except ValueError as error:
             raise ValueError(f"{task} document {doc_id}: {error}") from error
-        return PromptedQuestion(key, task, split, doc_id, tuple(ids), images, settings)
+        key = name
+        if is_repeatable(settings):
+            asked = {**settings, LETTERS: [letter for letter, _ in letters]} if letters else settings
+            key = answer_key(self.identity, context, [image.digest for image in images], asked)
+        ids = tuple(text_ids(self.tokenizer, prompt))
+        return PromptedQuestion(key, task, split, doc_id, ids, images, settings, letters)
+
+    @cached_property
+    def _before_answer(self) -> str:
+        return before_answer(self.tokenizer, self.chat_template)
 
     def _visuals(self, task: str, split: str, doc_id: int, doc_to_visual: Visuals) -> Sequence[Image.Image]:
         try:
@@ -292,6 +325,8 @@ class LlavaNextIt(lmms):
     def _answer(self, batch: Sequence[Group], pixels: Sequence[Pixels]) -> dict[str, str]:
         settings = batch[0].settings
         questions = [question for group in batch for question in group.questions]
+        if questions[0].letters:
+            return self._choose(batch, pixels)
         ends = ends_of(settings)
         if self.prefix_sharing.blocker([question.ids for question in questions], settings) is None:
             answers = decode(
@@ -307,6 +342,25 @@ class LlavaNextIt(lmms):
             repeated = [shown for group, shown in zip(batch, pixels, strict=True) for _ in group.questions]
             new = self._generate(questions, repeated, settings)
         return {q.key: cut(self._text(ids), ends) for q, ids in zip(questions, new, strict=True)}
+
+    def _choose(self, batch: Sequence[Group], pixels: Sequence[Pixels]) -> dict[str, str]:
+        """The log-probabilities of the letters, written as the texts that the store of answers takes."""
+        questions = [question for group in batch for question in group.questions]
+        values = log_probabilities(
+            self._model,
+            [
+                [
+                    Choice(self._widen(question), [ids for _, ids in question.letters])
+                    for question in group.questions
+                ]
+                for group in batch
+            ],
+            pixels,
+            filler=self.stop_ids[0],
+            shares=self.prefix_sharing.blocker([question.ids for question in questions]) is None,
+        )
+        found = (own for row in values for own in row)
+        return {q.key: written(q.letters, own) for q, own in zip(questions, found, strict=True)}
 
     def _text(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True)

@@ -19,6 +19,8 @@ from tests.languages.copies import language_file
 SHORT, LETTER = "\nParola?", "\nLa lettera?"
 TASKS = ["gqa", "ok-vqa", "seedbench", "mtvqa", "exams-v", "pope", "llava-bench"]
 PARTS = ["pope_adv", "pope_pop", "pope_random"]
+# In no group.
+OTHERS = ["seedbench_likelihood"]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,7 @@ def test_lmms_evals_own_task_manager_finds_the_written_tasks(tmp_path):
 
     manager = TaskManager("WARNING", include_path=str(write_tasks("es", tmp_path)), include_defaults=False)
     assert manager.all_groups == ["ndino-es", "pope_full-es"]
-    assert manager.all_subtasks == sorted(f"{name}-es" for name in (*TASKS, *PARTS))
+    assert manager.all_subtasks == sorted(f"{name}-es" for name in (*TASKS, *PARTS, *OTHERS))
     config = load_yaml_config(manager.task_index["gqa-es"]["yaml_path"], mode="full")
     assert config["doc_to_text"]({"sent": "¿Qué?"}) == "¿Qué?\nResponde con una sola palabra o frase."
 
