@@ -48,7 +48,7 @@ def compare_pairs(
             "task": task,
             "a": a.name,
             "b": b.name,
-            "n": len(a.tasks[task].samples),
+            "n": len(a.tasks[task].having().samples),
             "questions": test.questions,
             "images": test.images if _named(a.tasks[task], b.tasks[task]) is not None else None,
             "difference": round(test.difference, DIGITS),
@@ -74,6 +74,7 @@ def _named(a: TaskLog, b: TaskLog) -> TaskLog | None:
 
 
 def _tested(a: TaskLog, b: TaskLog) -> tuple[statistics.ImageTest, statistics.PairedTest]:
+    a, b = a.having(), b.having()
     first, second = a.scores(), b.scores()
     known = _named(a, b)
     images, questions = (None, None) if known is None else (known.images, known.questions)

@@ -145,7 +145,10 @@ def _task_cards(run: RunLogs, task: str) -> list[ExampleCard]:
     cards = []
     for doc_id in sorted(images):
         answered = {
-            name: sample for name, log in logs.items() for sample in log.samples if sample.doc_id == doc_id
+            name: sample
+            for name, log in logs.items()
+            for sample in log.having().samples
+            if sample.doc_id == doc_id
         }
         if not answered:
             continue

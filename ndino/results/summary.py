@@ -1,6 +1,7 @@
 """Build the summary of a run: the dictionary behind the tables and the page (``report/summary.json``).
 
     {"models": {name: {task: {METRIC: value, ..., "metric": METRIC, "n": int, "images": int|null,
+                              "origin": "native"|"translated"|null,
                               "interval": [lo, hi], "fractional": bool, "lower_is_better": bool,
                               "shuffled": number|null, "majority": number|null,
                               "right_minus_shuffled": number|null,
@@ -8,7 +9,8 @@
                               "blank": number|null, "shuffles": int,
                               "intervals": {other metric: [lo, hi]},
                               "parts": {kind: {part: {"n", "score", "interval", "shuffled",
-                                                      "right_minus_shuffled"}}}}}},
+                                                      "right_minus_shuffled"}}},
+                              "letters": see `ndino.results.letters.letter_bias`}}},
      "perplexity": {name: {set: {"paper": number|null, "corpus": number, "outliers": int, "n": int,
                                  "skipped": int, "interval": [lo, hi]|null, "shuffled": number|null,
                                  "bits_per_character": number|null}}},
@@ -32,7 +34,15 @@ from ndino.languages.answers import reader
 from ndino.languages.language import code_of_task
 from ndino.results import statistics
 from ndino.results.comparison import compare_pairs, fractional_metrics, perplexity_figures, rounded
-from ndino.results.logs import ROUNDING, ModelLogs, PerplexityLog, ResultsError, RunLogs, TaskLog
+from ndino.results.letters import correct_for_all, letter_bias
+from ndino.results.logs import (
+    ROUNDING,
+    ModelLogs,
+    PerplexityLog,
+    ResultsError,
+    RunLogs,
+    TaskLog,
+)
 from ndino.results.logs.perplexity_tests import compare_perplexities
 from ndino.results.statistics import Clusters
 
@@ -51,8 +61,9 @@ ALWAYS_PARSEABLE = frozenset({"first_sentence_f1_score"})
 # The keys of an entry that are not metrics.
 RESERVED = frozenset(
     {
-        *("metric", "n", "images", "fractional", "lower_is_better", "interval", "intervals", "majority"),
-        *("parts", "shuffled", "shuffles", "blank", "right_minus_shuffled", "right_minus_shuffled_interval"),
+        *("origin", "metric", "n", "images", "fractional", "lower_is_better", "interval", "intervals"),
+        *("majority", "parts", "letters"),
+        *("shuffled", "shuffles", "blank", "right_minus_shuffled", "right_minus_shuffled_interval"),
     }
 )
 
@@ -92,17 +103,28 @@ def f1_interval(log: TaskLog, metric: str) -> statistics.Interval | None:
 
 def _other_intervals(log: TaskLog, fractional: Collection[str]) -> dict[str, list[float | None] | None]:
     """Intervals for the metrics other than the primary one, where the log has per-document scores."""
-    scored = set.intersection(*(set(sample.metrics) for sample in log.samples)) - {log.primary}
+    in_all = set.intersection(*(set(sample.metrics) for sample in log.samples))
     intervals = {}
     for metric in log.metrics:
-        if metric in scored:
-            found = statistics.score_interval(log.scores(metric), log.images, fractional=metric in fractional)
+        if metric == log.primary:
+            continue
+        rows = log.having(metric)
+        if metric in in_all or _is_mean(rows, metric):
+            found = statistics.score_interval(
+                rows.scores(metric), rows.images, fractional=metric in fractional
+            )
             intervals[metric] = _bounds(found)
-        elif metric in F1_METRICS and F1_METRICS[metric] in {*scored, log.primary}:
+        elif metric in F1_METRICS and F1_METRICS[metric] in in_all:
             interval = f1_interval(log, metric)
             if interval is not None:
                 intervals[metric] = _bounds(interval)
     return intervals
+
+
+def _is_mean(rows: TaskLog, metric: str) -> bool:
+    """Whether the metric is the mean over the rows that it stands in, such as one row a question."""
+    scores = rows.scores(metric)
+    return bool(scores) and abs(sum(scores) / len(scores) - rows.metrics[metric]) <= ROUNDING
 
 
 def _parts(
@@ -153,6 +175,8 @@ def summarise_task(log: TaskLog, fractional: Collection[str] = ()) -> dict[str, 
         raise ResultsError(
             log.path, f"a metric cannot be named '{min(clash)}'", remedy="rename it in the task"
         )
+    others, letters = _other_intervals(log, fractional), letter_bias(log)
+    log = log.having()
     scores, control, blank = log.scores(), log.shuffled_scores(), log.blank_scores()
     shares = log.primary in fractional
     gain = None
@@ -160,6 +184,7 @@ def summarise_task(log: TaskLog, fractional: Collection[str] = ()) -> dict[str, 
         gain = statistics.difference_interval(scores, control, log.images, fractional=shares)
     return {metric: rounded(value) for metric, value in log.metrics.items()} | {
         log.primary: rounded(sum(scores) / len(scores)),
+        "origin": log.origin,
         "metric": log.primary,
         "n": len(scores),
         "images": None if log.images is None else log.images.count,
@@ -172,21 +197,24 @@ def summarise_task(log: TaskLog, fractional: Collection[str] = ()) -> dict[str, 
         "majority": rounded(log.majority.get(log.primary)),
         "right_minus_shuffled": rounded((sum(scores) - sum(control)) / len(scores)) if control else None,
         "right_minus_shuffled_interval": _bounds(gain),
-        "intervals": _other_intervals(log, fractional),
+        "intervals": others,
         "parts": _parts(log, scores, control, shares),
+        "letters": letters,
     }
 
 
 def summarise_models(models: Sequence[ModelLogs]) -> dict[str, dict[str, dict[str, Any]]]:
     """The entries of all models, by name and task."""
     known = fractional_metrics(models)
-    return {
+    entries = {
         model.name: {
             task: summarise_task(log, {metric for where, metric in known if where == task})
             for task, log in model.tasks.items()
         }
         for model in models
     }
+    correct_for_all(entries)
+    return entries
 
 
 def _summarise_perplexity(log: PerplexityLog) -> dict[str, Any]:

@@ -17,11 +17,10 @@ from ndino.results.comparison import tests_of_family
 from ndino.results.statistics import ALPHA
 from ndino.results.table_data import Summary, arrow, perplexity_number
 from ndino.results.tables import (
-    OTHER_TASKS,
     PERPLEXITY,
-    other_tasks,
-    paper_tables,
+    other_groups,
     perplexity_sets,
+    score_groups,
 )
 from ndino.results.verdicts import but_doubtful, starred_scores, verdict_of
 
@@ -46,12 +45,9 @@ class _TerminalColumn:
 def print_summary(summary: Summary, console: Console) -> None:
     """Print all scores and perplexities, followed by one legend."""
     starred = starred_scores(summary)
-    for title, tasks in (
-        *((table.title, table.tasks) for table in paper_tables(summary)),
-        (OTHER_TASKS, other_tasks(summary)),
-    ):
-        columns = [column for task in tasks if (column := _score_column(summary, task, starred))]
-        _print(title, list(summary["models"]), columns, console)
+    for group in (*score_groups(summary), *other_groups(summary)):
+        columns = [column for task in group.tasks if (column := _score_column(summary, task, starred))]
+        _print(group.title, list(summary["models"]), columns, console)
     _print(PERPLEXITY, list(summary["perplexity"]), _perplexity_columns(summary), console)
     console.print(Text(" ".join(_legend(summary)), style="dim"))
     console.print()

@@ -84,10 +84,12 @@ def test_long_answers_say_in_which_language_they_are(small_run, later, earlier):
     path.write_text(json.dumps(made))
     summary = build_summary(read_run(small_run))
     said = "answers: in its language 60.0, English 25.0, other 5.0, undecided 10.0"
-    assert said in cell(summary, "others-1", later, "LLAVA-BENCH-IT").details
+    assert said in cell(summary, "translated-1", later, "LLAVA-BENCH-IT").details
     # Results of an earlier version do not have it.
-    assert not any("answers" in line for line in cell(summary, "others-1", earlier, "LLAVA-BENCH-IT").details)
-    legends = {key: " ".join(table(summary, key).legend) for key in ("others-1", "table-5")}
+    assert not any(
+        "answers" in line for line in cell(summary, "translated-1", earlier, "LLAVA-BENCH-IT").details
+    )
+    legends = {key: " ".join(table(summary, key).legend) for key in ("translated-1", "table-5")}
     assert ["too little to tell a language by" in legend for legend in legends.values()] == [True, False]
 
 
@@ -167,7 +169,7 @@ def test_further_tasks_are_split_into_tables_that_fit(family_run):
     assert keys == ["table-5", "table-6", "table-7", "others-1", "pairs", "more"]
     for name in list(summary["models"]["IT"]):
         for entries in summary["models"].values():
-            entries[f"z-{name}"] = entries[name]
+            entries[f"z-{name}"] = {**entries[name], "origin": None}
     keys = [table.key for table in build_tables(summary)]
     assert keys[3:6] == ["others-1", "others-2", "others-3"]
 

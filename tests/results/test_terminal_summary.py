@@ -81,7 +81,7 @@ def test_the_family_fits_without_a_wrapped_line(family_run, width):
     summary = build_summary(read_run(family_run))
     summary["notes"] = []
     for entries in summary["models"].values():
-        entries |= {f"other-{name}": entry for name, entry in entries.items()}
+        entries |= {f"other-{name}": {**entry, "origin": None} for name, entry in entries.items()}
     text = shown(summary, width)
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ class LoggedSample:
             does not say.
         asked: digest of the question; None in older logs.
         parts: which part of the benchmark the document is in, such as {"category": "popular"}.
+        group: what the rows of one question have in common that is asked with its options rotated.
+        rotation: of the options, from 0; None in a log without.
+        letter: the option read from the answer, "" for none; None in a log that does not say it.
     """
 
     doc_id: int
@@ -37,20 +40,27 @@ class LoggedSample:
     image: str | None = None
     asked: str | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
+    group: str | None = None
+    rotation: int | None = None
+    letter: str | None = None
 
 
 def images_of(samples: Sequence[LoggedSample]) -> Clusters | None:
-    """Which documents share an image; a document without one is by itself. None if the log does not say."""
+    """Which documents share an image, or without one a question; None if the log does not say it."""
     if any(sample.image is None for sample in samples):
         return None
-    return Clusters.of([sample.image or sample.doc_id for sample in samples])
+    return Clusters.of([_image_or_question(sample) for sample in samples])
+
+
+def _image_or_question(sample: LoggedSample) -> Hashable:
+    return sample.image or (sample.doc_id if sample.group is None else ("group", sample.group))
 
 
 def questions_of(samples: Sequence[LoggedSample]) -> Clusters | None:
     """Which documents ask the same question, with the same target, about the same image."""
     if any(sample.image is None or sample.asked is None for sample in samples):
         return None
-    return Clusters.of([(sample.image or sample.doc_id, sample.asked, sample.target) for sample in samples])
+    return Clusters.of([(_image_or_question(sample), sample.asked, sample.target) for sample in samples])
 
 
 def read_samples(path: Path, *, shuffled: bool = False) -> tuple[LoggedSample, ...]:
@@ -91,6 +101,9 @@ def _sample(value: dict[str, Any], path: Path, row: int) -> LoggedSample:
         shown = fields.field({"image_sha256": ""} | value, "image_sha256", (str, list), path, row)
         image = shown if isinstance(shown, str) else ",".join(map(str, shown))
     parts = fields.field({"parts": {}} | value, "parts", dict, path, row)
+    letter = None
+    if "letter" in value:
+        letter = fields.field(value, "letter", (str, type(None)), path, row) or ""
     return LoggedSample(
         doc_id=fields.field(value, "doc_id", int, path, row),
         doc_hash=fields.field(value, "doc_hash", str, path, row),
@@ -101,6 +114,9 @@ def _sample(value: dict[str, Any], path: Path, row: int) -> LoggedSample:
         image=image,
         asked=asked,
         parts={name: fields.field(parts, name, str, path, row) for name in parts},
+        group=fields.field({"question_group": None} | value, "question_group", (str, type(None)), path, row),
+        rotation=fields.field({"rotation": None} | value, "rotation", (int, type(None)), path, row),
+        letter=letter,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -14,6 +14,7 @@ from ndino.languages.language import code_of_task
 from ndino.results.logs import fields
 from ndino.results.logs.directions import is_lower_better
 from ndino.results.logs.fields import WRITE_AGAIN, ResultsError
+from ndino.results.logs.origins import Origin, origin_of
 from ndino.results.logs.samples import (
     LoggedSample,
     check_same_documents,
@@ -42,6 +43,8 @@ class TaskLog:
         blank: the answers with a blank image in place of each; None: not run.
         metrics, majority: fractions from results.json; the first metric is the primary one.
         primary_is_chosen: ``--metric`` can make another metric the primary one, as in sample logs.
+        stated: what results.json says of the task; empty for sample logs.
+        origin: whether its texts were written in their language or translated; None where nothing says it.
     """
 
     path: Path
@@ -52,6 +55,8 @@ class TaskLog:
     majority: Mapping[str, float]
     blank: tuple[LoggedSample, ...] | None = None
     primary_is_chosen: bool = False
+    stated: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
 
     @property
     def primary(self) -> str:
@@ -72,8 +77,19 @@ class TaskLog:
         """Which documents are the same question about the same image; None as above."""
         return questions_of(self.samples)
 
+    def having(self, metric: str | None = None) -> TaskLog:
+        """The same log with only the rows that a metric stands in, by default the primary one."""
+        rows = [row for row, sample in enumerate(self.samples) if (metric or self.primary) in sample.metrics]
+        if len(rows) == len(self.samples):
+            return self
+        samples, blank, *shuffled = (
+            None if each is None else tuple(each[row] for row in rows)
+            for each in (self.samples, self.blank, *self.shuffled)
+        )
+        return replace(self, samples=samples, blank=blank, shuffled=tuple(shuffled))
+
     def scores(self, metric: str | None = None) -> list[float]:
-        """Per-document scores for a metric, by default the primary one."""
+        """Per-document scores for a metric that stands in all rows (`having`), by default the primary one."""
         return [sample.metrics[metric or self.primary] for sample in self.samples]
 
     def shuffled_scores(self) -> list[float] | None:
@@ -99,15 +115,21 @@ class ModelLogs:
 
 
 def _check_mean(path: Path, metric: str, samples: Sequence[LoggedSample], stated: float | None) -> None:
-    for sample in samples:
+    scored = _scored(samples, metric)
+    for sample in scored or samples:
         score = sample.metrics.get(metric)
         if score is None or not 0 <= score <= 1:
             reason = f"document {sample.doc_id} has {metric} = {score}, not a score from 0 to 1"
             raise ResultsError(path, reason, remedy="rerun the evaluation")
-    mean = fmean(sample.metrics[metric] for sample in samples)
+    mean = fmean(sample.metrics[metric] for sample in scored)
     if stated is None or abs(mean - stated) > ROUNDING:
         reason = f"the samples' mean {metric} is {mean:.4f}, results.json says {stated}"
         raise ResultsError(path, reason, remedy="the files are from different runs; rerun the evaluation")
+
+
+def _scored(samples: Sequence[LoggedSample], metric: str) -> list[LoggedSample]:
+    """The rows in which a metric has to stand: a score of all rotations may be in the row of the first."""
+    return [sample for sample in samples if metric in sample.metrics or not sample.rotation]
 
 
 class _TaskReader:
@@ -146,6 +168,8 @@ class _TaskReader:
             metrics=metrics,
             majority=majority,
             blank=read.get("blank"),
+            stated=self.entry,
+            origin=origin_of(self.task, self.entry),
         )
 
     def _control(
@@ -162,6 +186,7 @@ class _TaskReader:
             return None
         found = read_samples(path, shuffled=True)
         check_same_documents(path, found, samples, f"{self.task}.jsonl", images=False)
+        _check_same_rows(path, primary, found, samples, f"{self.task}.jsonl")
         _check_mean(path, primary, found, fields.number_fields(stated, name, self.results).get(primary))
         return found
 
@@ -226,12 +251,23 @@ def check_comparable(models: Sequence[ModelLogs]) -> None:
             other = _other_metric([each.tasks.get(task) for each in models])
             _check_same(log, "primary", log.primary, reference.primary, name, other)
             check_same_documents(log.path, log.samples, reference.samples, name, images=True)
+            _check_same_rows(log.path, log.primary, log.samples, reference.samples, name)
             # After the documents: others have another majority. A later version may have further metrics.
             common = log.majority.keys() & reference.majority.keys()
             mine, theirs = ({m: each.majority[m] for m in sorted(common)} for each in (log, reference))
             _check_same(log, "majority", mine, theirs, name)
             if reference.images is None and log.images is not None:
                 first[task] = (model.name, log)  # so that all later logs are held against its images
+
+
+def _check_same_rows(
+    path: Path, metric: str, samples: Sequence[LoggedSample], others: Sequence[LoggedSample], name: str
+) -> None:
+    """Raise ResultsError unless a metric stands in the same rows of both."""
+    mine, theirs = ({each.doc_id for each in side if metric in each.metrics} for side in (samples, others))
+    if differ := sorted(mine ^ theirs):
+        reason = f"document {differ[0]} has {metric} only in one of this log and that of {name}"
+        raise ResultsError(path, reason, remedy="rerun both evaluations")
 
 
 def _check_same(

@@ -6,10 +6,9 @@ has a confidence interval, the score with shuffled images, and a verdict on whet
 
 from __future__ import annotations
 
-from ndino.results.tables.groups import OTHER_TASKS as OTHER_TASKS
-from ndino.results.tables.groups import other_tasks as other_tasks
-from ndino.results.tables.groups import paper_tables as paper_tables
+from ndino.results.tables.groups import other_groups as other_groups
 from ndino.results.tables.groups import perplexity_sets as perplexity_sets
+from ndino.results.tables.groups import score_groups as score_groups
 from ndino.results.tables.groups import tasks_in_order as tasks_in_order
 from ndino.results.tables.scores import PERPLEXITY as PERPLEXITY
 from ndino.results.tables.sources import data_tables as data_tables

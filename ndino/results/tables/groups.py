@@ -1,4 +1,8 @@
-"""Which tasks stand together in a table, and in which order: the paper's tables first."""
+"""Which tasks stand together in a table, and in which order: the paper's tables first.
+
+Tasks whose texts were written in the language and tasks whose texts were translated into it never share one,
+and there is no mean over tasks: translated benchmarks say little about native ones.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +20,48 @@ PERPLEXITY_SETS = ("llava-bench", "mtvqa")
 
 
 @dataclass(frozen=True)
-class PaperScores:
-    """One of the paper's tables with scores, in one language."""
+class TaskGroup:
+    """Tasks whose scores are one table; those of the paper's tables are its benchmarks in one language."""
 
     key: str
     title: str
     tasks: tuple[str, ...]
 
 
-def paper_tables(summary: Summary) -> list[PaperScores]:
+def score_groups(summary: Summary) -> list[TaskGroup]:
+    """All groups of the run but `other_groups`: the paper's, then further ones by language and origin."""
+    return [*_paper_groups(summary), *_further_groups(summary)]
+
+
+def other_groups(summary: Summary) -> list[TaskGroup]:
+    """The run's tasks of which nothing says whether they are native or translated."""
+    placed = {task for group in score_groups(summary) for task in group.tasks}
+    rest = [task for task in tasks_in_order(summary) if task not in placed]
+    return [TaskGroup("others", OTHER_TASKS, tuple(rest))] if rest else []
+
+
+def _further_groups(summary: Summary) -> list[TaskGroup]:
+    papers = {task for group in _paper_groups(summary) for task in group.tasks}
+    found = [task for task in tasks_in_order(summary) if task not in papers]
+    origins = {
+        task: entry["origin"] for entries in summary["models"].values() for task, entry in entries.items()
+    }
+    codes = _codes(found)
+    groups = []
+    for code in codes:
+        name, several = language(code).name, len(_codes(_tasks(summary))) > 1
+        titles = {
+            "translated": "Further translated benchmarks" + f", {name}" * several,
+            "native": f"Further native {name} benchmarks",
+        }
+        for origin, title in titles.items():
+            tasks = [task for task in found if code_of_task(task) == code and origins[task] == origin]
+            if tasks:
+                groups.append(TaskGroup(f"{origin}{f'-{code}' * several}", title, tuple(tasks)))
+    return groups
+
+
+def _paper_groups(summary: Summary) -> list[TaskGroup]:
     """The paper's tables for each language of the run, whose name tells those of several languages apart."""
     found = _tasks(summary)
     codes = [code for code in _codes(found) if not found.isdisjoint(_in_language(TRANSLATED + NATIVE, code))]
@@ -34,8 +71,8 @@ def paper_tables(summary: Summary) -> list[PaperScores]:
         which = f"-{code}" * several
         translated = "Table 5: translated benchmarks" + f", {name}" * several
         tables += [
-            PaperScores(f"table-5{which}", translated, _in_language(TRANSLATED, code)),
-            PaperScores(f"table-6{which}", f"Table 6: native {name} benchmarks", _in_language(NATIVE, code)),
+            TaskGroup(f"table-5{which}", translated, _in_language(TRANSLATED, code)),
+            TaskGroup(f"table-6{which}", f"Table 6: native {name} benchmarks", _in_language(NATIVE, code)),
         ]
     return tables
 
@@ -62,14 +99,8 @@ def tasks_in_order(summary: Summary) -> list[str]:
     With several languages, the others are sorted by language, too.
     """
     found = _tasks(summary)
-    first = [task for table in paper_tables(summary) for task in table.tasks if task in found]
+    first = [task for group in _paper_groups(summary) for task in group.tasks if task in found]
     return first + sorted(found - {*first}, key=_by_language if len(_codes(found)) > 1 else None)
-
-
-def other_tasks(summary: Summary) -> list[str]:
-    """The run's tasks that the paper's tables do not have."""
-    papers = {task for table in paper_tables(summary) for task in table.tasks}
-    return [task for task in tasks_in_order(summary) if task not in papers]
 
 
 def perplexity_sets(summary: Summary) -> list[str]:

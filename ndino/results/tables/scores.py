@@ -121,12 +121,19 @@ def score_table(summary: Summary, key: str, title: str, tasks: Iterable[str]) ->
         if any(task in entries for task in present)
     )
     legend = score_legend(summary) + alike_note(rows)
-    entries = (entries[task] for entries in summary["models"].values() for task in present if task in entries)
-    if any(LANGUAGE_SHARES.keys() <= entry.keys() for entry in entries):
+    present_entries = [
+        entries[task] for entries in summary["models"].values() for task in present if task in entries
+    ]
+    if any(LANGUAGE_SHARES.keys() <= entry.keys() for entry in present_entries):
         legend += (
             "answers: the shares of long ones in the task's language, in English and in another, and "
             "undecided where that cannot be told. Answers of a word or two are not judged, here or in other "
             "tasks: they are too little to tell a language by.",
+        )
+    if any(entry["metric"] == "circular" for entry in present_entries):
+        legend += (
+            "circular: a question is right if it is answered rightly in all rotations of its options. n then "
+            "counts questions, and tests are over them.",
         )
     missing = [task.upper() for task in tasks if task not in found]
     if missing:
