@@ -316,6 +316,6 @@ def test_missing_tasks_folders_and_columns_are_named(marked, tmp_path, capsys):
 
 
 def test_a_language_without_words_is_refused_before_any_work(samples, tmp_path, capsys):
-    assert run(samples, tmp_path / "out", "--lang", "xx") == 2
-    assert "ndino/languages/xx.yaml" in capsys.readouterr().err
+    assert run(samples, tmp_path / "out", "--lang", "hr") == 2
+    assert "ndino language new hr" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
