@@ -17,8 +17,15 @@ from ndino.common.endpoint.address import (
     is_on_this_machine,
     without_key,
 )
-from ndino.common.endpoint.chat import CONNECT_SECONDS, LARGEST_ANSWER, LIMIT, NEWER_LIMIT, REFUSED_KEY
-from ndino.common.endpoint.replies import HttpAnswer, NoReplyError, reply_of
+from ndino.common.endpoint.chat import (
+    CONNECT_SECONDS,
+    LARGEST_ANSWER,
+    LIMIT,
+    NEWER_LIMIT,
+    REFUSED_KEY,
+    REFUSED_REQUEST,
+)
+from ndino.common.endpoint.replies import HttpAnswer, NoReplyError, reply_of, said_in, tokens_of
 from ndino.common.errors import shown
 from ndino.common.images import data_url
 from ndino.common.parsing import parse_json
@@ -26,6 +33,8 @@ from ndino.evaluation.models import ENDPOINT_KEY
 
 WHOLE, SILENT = 600.0, 120.0  # seconds for an answer, and between two parts of one
 _DATA, _DONE = b"data:", b"[DONE]"
+# Asks for the number of tokens, since a part of a stream may hold several. Not every server knows it.
+_USAGE = "stream_options"
 
 
 def is_address(source: str) -> bool:
@@ -75,14 +84,17 @@ class ServerModel:
             "messages": _messages(prompt),
             "temperature": 0,
             "stream": True,
+            _USAGE: {"include_usage": True},
             LIMIT: prompt.max_new_tokens,
         }
         try:
-            try:
-                return self._answer(body, show)
-            except _OtherLimitError:
-                body[NEWER_LIMIT] = body.pop(LIMIT)
-                return self._answer(body, show)
+            while True:
+                try:
+                    return self._answer(body, show)
+                except _RefusedFieldError as refused:
+                    value = body.pop(refused.field)
+                    if refused.field == LIMIT:
+                        body[NEWER_LIMIT] = value
         except httpx.TimeoutException as error:
             raise self._error(f"no answer within {SILENT:g} seconds", "look at the server") from error
         except httpx.HTTPError as error:
@@ -94,28 +106,33 @@ class ServerModel:
             timeout=httpx.Timeout(SILENT, connect=CONNECT_SECONDS),
             trust_env=not is_on_this_machine(self._endpoint.url),
         )
+        # A server may read the image and the question before it sends anything.
+        start = time.monotonic()
         with client, client.stream("POST", f"{self._endpoint.url}/chat/completions", json=body) as reply:
             if not reply.is_success or "event-stream" not in reply.headers.get("Content-Type", ""):
-                return self._whole(reply, show)
-            return self._streamed(reply, show)
+                return self._whole(reply, body, start, show)
+            return self._streamed(reply, start, show)
 
-    def _streamed(self, reply: httpx.Response, show: Callable[[Progress], None]) -> bool:
-        start, first, tokens, end = time.monotonic(), None, 0, None
+    def _streamed(self, reply: httpx.Response, start: float, show: Callable[[Progress], None]) -> bool:
+        first, last, tokens, end = None, start, 0, None
         for event in self._events(reply, start + WHOLE):
             if event is None:
                 end = end or "stop"
                 break
             if "error" in event:
-                raise self._error(self._shown(str(event["error"])), "look at the server")
+                raise self._error(self._shown(said_in(event)), "look at the server, then ask again")
             choice = next(iter(event.get("choices") or []), {})
             end = choice.get("finish_reason") or end
             delta = choice.get("delta") or {}
             # A model that reasons first is at work, too.
             if delta.get("content") or delta.get("reasoning_content"):
-                now = time.monotonic()
-                first = first or now
+                last = time.monotonic()
+                first = first or last
                 tokens += 1
-                show(Progress(delta.get("content") or "", tokens, now - first, first - start))
+                show(Progress(delta.get("content") or "", tokens, last - first, first - start))
+            counted = tokens_of(event)
+            if first is not None and counted is not None:
+                show(Progress("", tokens := counted[1], last - first, first - start))
         if end is None:
             raise self._error("the answer broke off", "ask again")
         return end != "length"
@@ -146,9 +163,11 @@ class ServerModel:
                     )
                 yield event
 
-    def _whole(self, reply: httpx.Response, show: Callable[[Progress], None]) -> bool:
+    def _whole(
+        self, reply: httpx.Response, body: Mapping[str, Any], start: float, show: Callable[[Progress], None]
+    ) -> bool:
         """What is no stream: an error, a web page, or a server that streams nothing."""
-        start, content = time.monotonic(), bytearray()
+        content = bytearray()
         for part in reply.iter_bytes():
             content += part
             if len(content) > LARGEST_ANSWER:
@@ -158,10 +177,12 @@ class ServerModel:
         said = f"HTTP {answer.status}: {self._shown(answer.message())}"
         if answer.status in REFUSED_KEY:
             raise self._error(said, f"export {ENDPOINT_KEY} with the server's key, and start again")
-        if answer.status == 400 and NEWER_LIMIT in answer.message():
-            raise _OtherLimitError
+        if answer.status in REFUSED_REQUEST:
+            for field, named in ((_USAGE, _USAGE), (LIMIT, NEWER_LIMIT)):
+                if field in body and named in answer.message():
+                    raise _RefusedFieldError(field)
         if not answer.is_success or answer.is_web_page:
-            raise self._error(said, "the address before /chat/completions, mostly .../v1, and what it says")
+            raise self._error(said, _remedy(answer))
         try:
             found = reply_of(answer)
         except NoReplyError as error:
@@ -177,8 +198,20 @@ class ServerModel:
         return shown(without_key(text, ENDPOINT_KEY), 200)
 
 
-class _OtherLimitError(Exception):
-    """The server takes the limit of tokens by its newer name."""
+class _RefusedFieldError(Exception):
+    """The server does not take a field of the request, by this name."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field)
+        self.field = field
+
+
+def _remedy(answer: HttpAnswer) -> str:
+    if answer.status >= 500:
+        return "look at the server, then ask again"
+    if answer.status in REFUSED_REQUEST:
+        return "correct the model's name behind #, or what else the server names"
+    return "give the address before /chat/completions, mostly .../v1, # and the server's name of the model"
 
 
 def _messages(prompt: Prompt) -> list[dict[str, Any]]:

@@ -119,6 +119,42 @@ def test_two_models_answer_two_rounds_and_a_broken_one_says_why(page, session):
     assert page.locator("#columns li").count() == 0
 
 
+def test_an_empty_answer_is_said_and_is_no_part_of_the_conversation(page, session, monkeypatch):
+    class Mute(ChatModel):
+        local = True
+
+        def __init__(self) -> None:
+            self.texts, self.rounds = ["", " \n", "Rosso."], []
+
+        def answer(self, prompt, show) -> bool:
+            self.rounds.append(prompt.rounds)
+            show(Progress(self.texts[len(self.rounds) - 1], 1, 0.0, 0.5))
+            return True
+
+    mute = Mute()
+    monkeypatch.setattr(session.columns[0], "model", mute)
+    choose(page, png("red", (30, 20)))
+    page.get_by_text("The image is chosen.").wait_for()
+    copy = column(page, "first").get_by_role("button", name="Copy as sample")
+    for number in range(3):
+        ask(page, f"Domanda {number}?")
+        empty = "the answer is empty" in column(page, "first").locator(".figures").nth(number).inner_text()
+        assert empty == copy.is_disabled() == (number < 2)
+    assert mute.rounds == [[], [], []]
+    copy.click()
+    page.get_by_text("is copied as a line").wait_for()
+    sample = column(page, "first").get_by_label("The sample")
+    turns = json.loads(sample.input_value())["conversations"]
+    assert [turn["value"].splitlines()[-2:][0] for turn in turns] == ["Domanda 2?", "Rosso."]
+    # The sample is gone with the next round, which it lacks, and so is the conversation with another image.
+    mute.texts += ["Blu."]
+    ask(page, "Domanda 3?")
+    assert sample.is_hidden()
+    choose(page, png("blue", (30, 20)), "blu.png")
+    page.get_by_text("The image is chosen: a new conversation.").wait_for()
+    assert page.locator("#columns li").count() == 0
+
+
 def test_an_answer_streams_and_is_stopped_by_key_while_the_next_waits(page, session, monkeypatch):
     slow = [SlowModel(), SlowModel()]
     for number, model in enumerate(slow):

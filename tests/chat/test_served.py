@@ -105,20 +105,48 @@ def test_what_is_sent_and_how_it_comes(server, monkeypatch):
     assert server.asked[-1]["max_completion_tokens"] == 9 and "max_tokens" not in server.asked[-1]
 
 
+def test_the_time_before_the_first_token_and_the_servers_count_of_tokens_are_shown(server):
+    def late(handler: Handler, body: Body) -> None:
+        time.sleep(0.3)  # it reads the image before it sends anything, the headers included
+        streams(delta("È ros"), delta("so"), delta(None, "stop"), count)(handler, body)
+
+    count = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 4}}
+    refuses = replies(400, {"error": {"message": "Unrecognized request argument: stream_options"}})
+    server.script, server.always = [late, refuses], late
+    text, ended, steps = answer(ServerModel(f"{server.url}#tiny"))
+    assert (text, ended, [step.tokens for step in steps]) == ("È rosso", True, [1, 2, 4])
+    assert all(0.3 <= step.first < 10 for step in steps)
+    assert steps[-1].seconds == steps[-2].seconds  # the count is no token
+    # A server that does not know the field is asked without it.
+    assert answer(ServerModel(f"{server.url}#tiny"))[0] == "È rosso"
+    assert ["stream_options" in body for body in server.asked] == [True, True, False]
+
+
 @pytest.mark.parametrize(
     ("does", "expected"),
     [
         (streams(delta("È "), end=False), "the answer broke off"),
         (half, "the answer broke off"),
         (replies(200, b"<html>", kind=HTML), "HTTP 200: <html>"),
-        (replies(500, {"error": {"message": "out of memory"}}), "HTTP 500: out of memory"),
+        (
+            replies(500, {"error": {"message": "out of memory"}}),
+            "HTTP 500: out of memory (remedy: look at the server",
+        ),
+        (
+            replies(400, {"detail": "serves 'other'; requested 'tiny'"}),
+            "HTTP 400: serves 'other'; requested 'tiny' (remedy: correct the model's name",
+        ),
+        (
+            replies(404, {"detail": "Not Found"}),
+            "HTTP 404: Not Found (remedy: give the address before /chat/completions",
+        ),
         (
             replies(401, {"error": "chiave is no key"}),
             f"HTTP 401: … is no key (remedy: export {ENDPOINT_KEY}",
         ),
         (replies(200, {"choices": []}), "no answer of a model"),
         (streams(b"data: {half\n\n"), "an event that is no JSON: {half"),
-        (streams({"error": {"message": "no"}}), "'message': 'no'"),
+        (streams({"error": {"message": "no", "code": 500}}), "/v1: no (remedy: look at the server"),
         (streams(*[b": nothing\n\n"] * 40, wait=0.05), "no end within 0.5 seconds"),
         (lambda handler, body: time.sleep(2), "no answer within 1 seconds"),
     ],

@@ -75,10 +75,12 @@ async function readImage(file, name) {
   say("Reading the image …");
   try {
     // A server that refuses a file while it is being sent cannot say so.
-    if (file.size > page.most) throw new Error(`the file has ${file.size} bytes, and ${page.most} are taken (remedy: choose a smaller one)`);
+    if (file.size > page.most) {
+      const [size, most] = [file.size, page.most].map((bytes) => bytes.toLocaleString("en"));
+      throw new Error(`the file has ${size} bytes, and ${most} are taken (remedy: choose a smaller one)`);
+    }
     const headers = { "X-Name": encodeURIComponent(name || "") };
     showImage(await (await request("images", { method: "POST", body: file, headers })).json());
-    say("The image is chosen.");
   } catch (error) {
     complain(error);
     say("");
@@ -89,6 +91,7 @@ function showImage(image) {
   page.image = image;
   page.other = null;
   choose("shown", "right");
+  say(page.columns.some(({ rounds }) => rounds.length) ? "The image is chosen: a new conversation." : "The image is chosen.");
   startAnew();
   showChosen();
 }
@@ -159,11 +162,14 @@ async function takeImage() {
 
 // Questions and answers. The control exchanges the image and nothing else: its answers are no part of later rounds.
 
+// The conversation: an empty answer is no part of it either.
+const conversation = (column) => column.rounds.filter((one) => !one.of && one.complete && one.answer.trim());
+const told = (rounds) => rounds.map(({ question, short, language, answer }) => ({ question, short, language, answer }));
+
 function before(column, round) {
-  const end = round.of || round;
-  const own = column.rounds.filter((one) => !one.of && one.answer && one.complete);
-  const place = own.indexOf(end);
-  return (place < 0 ? own : own.slice(0, place)).map(({ question, short, language, answer }) => ({ question, short, language, answer }));
+  const own = conversation(column);
+  const place = column.rounds.indexOf(round.of || round);
+  return told(own.filter((one) => place < 0 || column.rounds.indexOf(one) < place));
 }
 
 function addRound(column, asked, image) {
@@ -178,6 +184,7 @@ function addRound(column, asked, image) {
     part.querySelector(".control img").alt = image.name;
   } else {
     part.querySelector(".control").remove();
+    column.part.querySelector(".sample").hidden = true; // it lacks this round
   }
   column.rounds.push(round);
   column.part.querySelector(".rounds").append(part);
@@ -198,7 +205,8 @@ function showStep(round, step) {
     figures.textContent = round.figures;
   } else if ("end" in step) {
     round.complete = true;
-    if (step.end === "limit") figures.textContent = `${round.figures}; cut at the limit`;
+    const notes = [round.figures, step.end === "limit" && "cut at the limit", !round.answer.trim() && "the answer is empty"];
+    figures.textContent = notes.filter(Boolean).join("; ");
   }
 }
 
@@ -233,7 +241,7 @@ async function askColumn(column, asked, image, signal) {
     }
   }
   answer.setAttribute("aria-busy", "false");
-  column.part.querySelector(".copy").disabled = !column.rounds.some((one) => one.complete && !one.of);
+  column.part.querySelector(".copy").disabled = !conversation(column).length;
 }
 
 async function askAll(asked, image) {
@@ -301,8 +309,7 @@ function stopAll() {
 }
 
 async function copySample(column) {
-  const rounds = column.rounds.filter((one) => !one.of && one.complete)
-    .map(({ question, short, language, answer }) => ({ question, short, language, answer }));
+  const rounds = told(conversation(column));
   complain(null);
   try {
     const body = JSON.stringify({ image: page.image && page.image.id, rounds });

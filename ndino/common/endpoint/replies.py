@@ -39,10 +39,7 @@ class HttpAnswer:
         said: Any = self.content.decode(errors="replace")
         with contextlib.suppress(ValueError):
             said = parse_json(self.content)
-        for name in ("error", "message", "detail"):
-            if isinstance(said, dict) and name in said:
-                said = said[name]
-        return " ".join(str(said or self.reason).split())
+        return said_in(said) or " ".join(self.reason.split())
 
     def seconds_to_wait(self) -> float | None:
         """The seconds after which the server wants to be asked again; None where it does not say."""
@@ -53,6 +50,14 @@ class HttpAnswer:
         with contextlib.suppress(ValueError, TypeError):
             return max(parsedate_to_datetime(asked).timestamp() - time.time(), 0.0)
         return None
+
+
+def said_in(answer: Any) -> str:
+    """What an answer, or an event of a stream, says of an error, on one line; empty where it says nothing."""
+    for name in ("error", "message", "detail"):
+        if isinstance(answer, dict) and name in answer:
+            answer = answer[name]
+    return " ".join(str(answer or "").split())
 
 
 @dataclass(frozen=True)
@@ -105,15 +110,16 @@ def reply_of(answer: HttpAnswer) -> Reply:
     except (ValueError, KeyError, TypeError) as error:
         raise NoReplyError(answer.content.decode(errors="replace")) from error
     if end == "content_filter" or (text is None and message.get("refusal")):
-        return Reply(None, "content_filter", _tokens(body))
+        return Reply(None, "content_filter", tokens_of(body))
     if not text and (text is None or message.get("reasoning_content") or message.get("reasoning")):
         # Not a verdict on the question: a model that reasons first does so for other questions too.
         said = f"content is {text!r}, finish_reason {end!r}"
         raise NoReplyError(said, reasoned=True)
-    return Reply(text, end, _tokens(body))
+    return Reply(text, end, tokens_of(body))
 
 
-def _tokens(body: Mapping[str, Any]) -> tuple[int, int] | None:
+def tokens_of(body: Mapping[str, Any]) -> tuple[int, int] | None:
+    """How many tokens the prompt and the answer have; None where the server does not say."""
     usage = body.get("usage")
     if not isinstance(usage, dict):
         return None
