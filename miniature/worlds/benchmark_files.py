@@ -19,6 +19,7 @@ from datasets import Image as ImageFeature
 from datasets import List, Value
 from PIL import Image
 
+from miniature.worlds.open_files import write_open_files
 from miniature.worlds.questions import LETTERS, ChoiceQuestion, WorldQuestion
 from miniature.worlds.signs import draw_sign, font_for, random_sheet
 from ndino.common.files import write_json
@@ -62,6 +63,8 @@ def write_benchmark_files(
     folder: Path, content: BenchmarkContent, words: Lexicon, rng: random.Random
 ) -> None:
     """Write the six benchmarks, the set of long answers and the captions, replacing ``folder``.
+
+    With them go samples of the tasks beyond the paper's, which the demo does not ask.
 
     Every world has the signs of MTVQA and the sheets of EXAMS-V; ``rng`` draws them.
     """
@@ -157,6 +160,7 @@ def write_benchmark_files(
         ],
         _columns(answer=TEXT),
     )
+    write_open_files(folder, images, content.captions, content.descriptions, words)
     kinds = {f"gqa-{code}": content.gqa, f"ok-vqa-{code}": content.ok_vqa}
     write_json(
         folder / "kinds.json",

@@ -96,7 +96,7 @@ class Benchmarks:
         self.data, self.cache, self.limit, self.task_type = data, cache, limit, task_type
         self.index = TaskIndex(names)
         self._loaded: dict[tuple[str, str], LoadedTask] = {}
-        self._read: dict[tuple[str, str], Questions] = {}
+        self._read: dict[tuple[str, str, str | None], Questions] = {}
         self._sizes: dict[str, list[tuple[int, int]]] = {}
         # What was left out of the data, and why: a line each.
         self.notes: tuple[str, ...] = ()
@@ -216,10 +216,11 @@ class Benchmarks:
         """The local rows of one of our tasks; lmms-eval reads those of other people's, and the hub's."""
         if self.data is None or not self.index.is_ours(name):
             return None
-        place = (self._datasets[name][0], self.index.config(name)["test_split"])
+        config = self.index.config(name)
+        place = (self._datasets[name][0], config["test_split"], config.get("dataset_name"))
         if place not in self._read:
             try:
-                self._read[place] = read_questions(self.data / place[0], place[1])
+                self._read[place] = read_questions(self.data / place[0], place[1], config=place[2])
             except UserError as error:
                 raise SetupError(f"task {name}: {error}") from error
             self.notes += self._read[place].notes

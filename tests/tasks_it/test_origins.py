@@ -20,3 +20,14 @@ def test_every_task_is_native_or_translated(code):
     assert {f"{name[:-2]}{code}" for name in TRANSLATED | NATIVE} <= {*ours}
     for name in TRANSLATED | NATIVE:
         assert ours[f"{name[:-2]}{code}"] == ("native" if name in NATIVE else "translated")
+
+
+def test_the_groups_hold_what_is_native_and_all_there_is():
+    index = TaskIndex(["ndino-it"])
+    tasks = {name for name, entry in index.manager.task_index.items() if entry["type"] == "task"}
+    native = {name for name in tasks if index.metadata(name)["origin"] == "native"}
+    assert set(index.parts("ndino-it-native") or []) == native
+    full = set(index.parts("ndino-it-full") or [])
+    # POPE's three parts are in POPE already, and a question is asked in one way.
+    assert tasks - full == {"pope_adv-it", "pope_pop-it", "pope_random-it", "seedbench_likelihood-it"}
+    assert set(index.parts("ndino-it") or []) < full

@@ -42,7 +42,7 @@ def test_a_group_has_parts_and_a_task_has_none(index):
     assert index.parts("pope-it") is None
 
 
-OURS = "one of ndino-it, pope_full-it, exams-v-it, gqa-it, llava-bench-it, mtvqa-it, ok-vqa-it, pope-it, "
+OURS = "one of ndino-it, ndino-it-full, ndino-it-native, pope_full-it, exams-v-it, gqa-it, llava-bench-it, "
 
 
 def test_an_unknown_name_is_an_error_with_close_ones_first_and_all_of_ours(index):
@@ -53,7 +53,7 @@ def test_an_unknown_name_is_an_error_with_close_ones_first_and_all_of_ours(index
 def test_a_name_that_is_close_to_none_gets_no_odd_suggestions():
     with pytest.raises(UsageError, match=rf"unknown task 'nope' \(remedy: {OURS}") as error:
         TaskIndex(["nope"]).parts("nope")
-    assert str(error.value).endswith("seedbench-it, seedbench_likelihood-it, or a task of lmms-eval)")
+    assert str(error.value).endswith("xm3600-it, or a task of lmms-eval)")
 
 
 def test_a_yaml_includes_what_it_names(index):

@@ -8,13 +8,16 @@ from pathlib import Path
 
 from ndino.common.files import atomic_file
 from ndino.evaluation.tasks.framework.instructions import require_tasks
-from ndino.languages.language import code_of_task
+from ndino.languages.known.tool_codes import known_code
+from ndino.languages.language import codes
 
 TEMPLATES = Path(__file__).resolve().parents[4] / "tasks_it"
 # The language of the templates. lmms-eval has its tasks already.
 TEMPLATE_CODE = "it"
 # In names of tasks, data sets, files and folders: gqa-it, GQA-it, POPE_IT, pope_it, _pope_it_yaml.
 _CODE = re.compile(rf"(?<=[-_])(?:{TEMPLATE_CODE}|{TEMPLATE_CODE.upper()})(?![A-Za-z0-9])")
+# A line with what a data set calls the language: test_split: it # xm3600 code
+_OTHER_NAME = re.compile(r"^.* # (\S+) code$", re.MULTILINE)
 
 
 def languages_to_write(names: Iterable[str], templates: Iterable[str]) -> list[str]:
@@ -24,13 +27,8 @@ def languages_to_write(names: Iterable[str], templates: Iterable[str]) -> list[s
         templates: the names of the tasks and groups in ``tasks_it/``.
     """
     known = {*templates}
-    return sorted(
-        {
-            code
-            for name in {*names} - known
-            if (code := code_of_task(name)) and name.removesuffix(code) + TEMPLATE_CODE in known
-        }
-    )
+    wanted = {*names} - known
+    return [code for code in codes() if not wanted.isdisjoint(_translated(name, code) for name in known)]
 
 
 def write_tasks(code: str, folder: Path) -> Path:
@@ -54,4 +52,9 @@ def write_tasks(code: str, folder: Path) -> Path:
 
 
 def _translated(text: str, code: str) -> str:
+    def renamed(line: re.Match[str]) -> str:
+        italian, name = (known_code(line[1], each) or each for each in (TEMPLATE_CODE, code))
+        return re.sub(rf"\b{italian}\b", name, line[0])
+
+    text = _OTHER_NAME.sub(renamed, text)
     return _CODE.sub(lambda found: code.upper() if found[0].isupper() else code, text)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ndino.evaluation.benchmarks import Benchmarks
-from ndino.evaluation.tasks.framework.templates import TEMPLATES, write_tasks
+from ndino.evaluation.lmms_eval_adapter.task_index import TaskIndex
+from ndino.evaluation.tasks.framework.templates import TEMPLATES, languages_to_write, write_tasks
 from ndino.evaluation.tasks.pope import Pope
 from ndino.languages.language import codes, language
 from tests.evaluation.answerer import Answerer, guess, see
@@ -20,7 +21,7 @@ SHORT, LETTER = "\nParola?", "\nLa lettera?"
 TASKS = ["gqa", "ok-vqa", "seedbench", "mtvqa", "exams-v", "pope", "llava-bench"]
 PARTS = ["pope_adv", "pope_pop", "pope_random"]
 # In no group.
-OTHERS = ["seedbench_likelihood"]
+OTHERS = ["seedbench_likelihood", "xm3600", "m-wildvision"]
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def test_lmms_evals_own_task_manager_finds_the_written_tasks(tmp_path):
     from lmms_eval.utils import load_yaml_config
 
     manager = TaskManager("WARNING", include_path=str(write_tasks("es", tmp_path)), include_defaults=False)
-    assert manager.all_groups == ["ndino-es", "pope_full-es"]
+    assert manager.all_groups == ["ndino-es", "ndino-es-full", "ndino-es-native", "pope_full-es"]
     assert manager.all_subtasks == sorted(f"{name}-es" for name in (*TASKS, *PARTS, *OTHERS))
     config = load_yaml_config(manager.task_index["gqa-es"]["yaml_path"], mode="full")
     assert config["doc_to_text"]({"sent": "¿Qué?"}) == "¿Qué?\nResponde con una sola palabra o frase."
@@ -120,3 +121,31 @@ def test_what_the_data_commands_write_is_where_the_tasks_look():
     assert {name: Path(SETS[name].folder.format("ES")) for name in tasks} == {
         name: Path(task("es").source) for name, task in tasks.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("code", "split", "configuration"),
+    [("es", "es", "spa_Latn"), ("sr", "sr", "srp_Cyrl"), ("q-c", "q-c", "q-c"), ("nb", "no", "nob_Latn")],
+)
+def test_a_set_that_calls_a_language_by_another_name_is_asked_for_by_that(
+    tmp_path, monkeypatch, code, split, configuration
+):
+    changes = {"codes": {"xm3600": "no"}} if code == "nb" else {}
+    if code not in ("es", "sr"):
+        (tmp_path / "languages").mkdir()
+        language_file(monkeypatch, tmp_path / "languages", code, **changes)
+    index = TaskIndex([f"xm3600-{code}"])
+    captions, requests = (index.config(f"{name}-{code}") for name in ("xm3600", "m-wildvision"))
+    assert captions["test_split"] == split
+    assert captions["dataset_kwargs"] == {"data_files": {split: f"data/{split}-*.parquet"}}
+    assert requests["dataset_name"] == configuration
+    assert captions["dataset_path"] == "floschne/xm3600"
+
+
+def test_groups_whose_code_stands_inside_their_name_are_written_too():
+    names = ["ndino-it-native", "ndino-it-full", "pope-it"]
+    assert languages_to_write(["ndino-es-native", "pope-ca", "ndino-it-full"], names) == ["ca", "es"]
+    assert languages_to_write(["ndino-native", "ndino-xx-native"], names) == []
+    index = TaskIndex(["ndino-es-native", "ndino-it-native"])
+    native = index.parts("ndino-it-native") or []
+    assert index.parts("ndino-es-native") == [f"{name.removesuffix('-it')}-es" for name in native]
