@@ -47,11 +47,12 @@ from benchmarks.cauldron_questions import THINGS, questions
 from fixtures.madlad import convert, write_madlad
 from ndino.common.transformers_types import generate
 from ndino.data.translation.engines.convert_madlad import TOLERANCES
-from ndino.data.translation.engines.madlad import BEAM, CPU_TOKENS, Madlad, batches
+from ndino.data.translation.engines.madlad import BEAM, CPU_TOKENS, Madlad
 from ndino.data.translation.engines.madlad_tokenizer import MadladTokenizer, limit_of
 from ndino.data.translation.engines.transformers_madlad import BATCH, TransformersMadlad
 from ndino.data.translation.rejection import TextChecks
 from ndino.data.translation.translation import Translation
+from ndino.formats.token_batches import batches
 
 GOALS = {"int8": 6.0, "float32": 3.0}
 SHAPE = {"d_model": 384, "d_kv": 96, "num_heads": 8, "d_ff": 3072, "num_layers": 4}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,13 @@ from ndino.common.files import fingerprint
 from ndino.data.errors import DataError
 from ndino.data.translation.engines.madlad_tokenizer import END, MadladTokenizer, limit_of
 from ndino.data.translation.translator import Draft
+from ndino.formats.token_batches import batches
 
 FILES = ("model.bin", "*.json", "spiece.model")
 BEAM = 4  # ours; the paper does not say
 # Tokens in a device batch, padding included: enough to use the hardware well, and CUDA_TOKENS fit on a 16 GB
 # GPU with a 3B model in bf16 and beam search.
 CPU_TOKENS, CUDA_TOKENS = 2048, 8192
-# The shortest text of a batch has at least this share of the longest's tokens. This limits padding, and a
-# text that loops is stopped by a limit that fits its length.
-NARROWEST = 0.85
 # For rejected texts, repetition is suppressed. Not for the first attempt: correct translations may repeat
 # themselves too.
 AGAIN = {"no_repeat_ngram_size": 4, "repetition_penalty": 1.2}
@@ -94,20 +92,3 @@ class Madlad:
                 ) from error
             self._model = model, CUDA_TOKENS if cuda else CPU_TOKENS
         return self._model
-
-
-def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Split the indices of ``lengths``, longest first, into batches of at most ``budget`` padded tokens.
-
-    A text that is longer than the budget is a batch of its own. In a batch, no text has less than
-    ``NARROWEST`` of the tokens of the longest.
-    """
-    batch: list[int] = []
-    for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        longest = lengths[batch[0]] if batch else 0
-        if longest * (len(batch) + 1) > budget or lengths[position] < NARROWEST * longest:
-            yield batch
-            batch = []
-        batch.append(position)
-    if batch:
-        yield batch

@@ -61,8 +61,7 @@ def test_a_template_that_takes_the_codes_of_languages_gets_them(chat_folder: Pat
         "{% endif %}{{ c.type }} {{ c.source_lang_code }} {{ c.target_lang_code }} {{ c.text }}<|end|>"
     )
     model = LanguageModel(str(folder), ENGLISH, ITALIAN)
-    tokenizer, _ = model._loaded()
-    assert tokenizer.decode(model._encoded(tokenizer, "A dog.")) == "text en it A dog.<|end|>"
+    assert model._model.tokenizer.decode(model._encoded("A dog.")) == "text en it A dog.<|end|>"
     assert "source_lang_code" not in template
 
 

@@ -17,9 +17,11 @@ from fixtures.madlad import CORPUS, END, WrongConverter, convert
 from ndino.data.errors import DataError
 from ndino.data.translation.engines import madlad, transformers_madlad
 from ndino.data.translation.engines.convert_madlad import TOLERANCES
-from ndino.data.translation.engines.madlad import Madlad, batches
+from ndino.data.translation.engines.madlad import Madlad
 from ndino.data.translation.engines.madlad_tokenizer import MadladTokenizer, limit_of
 from ndino.data.translation.engines.transformers_madlad import TransformersMadlad
+from ndino.formats import token_batches
+from ndino.formats.token_batches import batches
 
 WORDS = " ".join(CORPUS).split()
 DRAWN = random.Random(0)
@@ -146,4 +148,4 @@ def test_batches_hold_every_text_once_within_the_budget(lengths: list[int], budg
     for batch in found:
         longest = max(lengths[i] for i in batch)
         assert len(batch) == 1 or longest * len(batch) <= budget
-        assert min(lengths[i] for i in batch) >= madlad.NARROWEST * longest
+        assert min(lengths[i] for i in batch) >= token_batches.NARROWEST * longest
