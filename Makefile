@@ -48,10 +48,11 @@ need = $(if $(filter $(1),$(MAKECMDGOALS)),$(if $($(2)),,$(error make $(1): $(2)
 $(call need,eval,MODEL,make eval MODEL=runs/demo/mlp-pt-it/model DATA=runs/demo/data/benchmarks)
 $(call need,ppl,MODEL,make ppl MODEL=runs/demo/mlp-long/model DATA=runs/demo/data/benchmarks/swap-uniba/WILD_IT)
 $(call need,ppl,DATA,make ppl MODEL=runs/demo/mlp-long/model DATA=runs/demo/data/benchmarks/swap-uniba/WILD_IT)
+$(call need,judge,JUDGE,make judge RUN=runs/demo JUDGE=models/qwen3-8b)
 $(call need,compare,MODELS,make compare MODELS="IT PT+IT" RUN=runs/demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup deepspeed unpatch demo data-demo test test-chat test-compat test-serving eval ppl compare report chat bench gpu lint format lock clean image test-bare test-image test-slurm family status stage-weights debian-packages
+.PHONY: help setup deepspeed unpatch demo data-demo test test-chat test-compat test-serving eval judge ppl compare report chat bench gpu lint format lock clean image test-bare test-image test-slurm family status stage-weights debian-packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -194,6 +195,9 @@ eval: setup ## score MODEL= on the tasks of LANGUAGE= (default it; ENDPOINT=URL 
 	@$(PY) $(if $(filter-out 1,$(GPUS)),$(ACCELERATE)) -m ndino evaluate $(call flag,--model,MODEL) $(call flag,--tasks,TASKS) $(LANG_FLAG) $(call flag,--data,DATA) \
 	  $(call flag,--limit,LIMIT) $(call flag,--batch,BATCH) $(call flag,--backend,BACKEND) $(call flag,--endpoint,ENDPOINT) $(call flag,--out,OUT) \
 	  $(if $(filter-out 0,$(SHUFFLE)),--shuffle $(SHUFFLE)) $(if $(filter-out 0,$(BLANK)),--blank)
+
+judge: setup ## let a language model JUDGE= rate the open answers of RUN= (default runs/demo; MODELS= TASKS=, comma-separated)
+	@$(PY) -m ndino judge run "$(RUN)" --judge "$(JUDGE)" $(call flag,--models,MODELS) $(call flag,--tasks,TASKS)
 
 ppl: setup ## perplexity of MODEL= on the answers of DATA= (IMAGES= SPLIT= ANSWER= QUESTION= BATCH= BACKEND= LIMIT= OUT= SHUFFLE=1)
 	@$(PY) -m ndino perplexity $(call flag,--model,MODEL) $(call flag,--data,DATA) $(call flag,--images,IMAGES) \

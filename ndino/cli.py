@@ -66,6 +66,7 @@ COMMANDS = {
         "write the tasks of a language for lmms-eval's own command line",
         "start it again",
     ),
+    "judge": Command("ndino.judge.command", "rate open answers with a language model, and measure that"),
     "perplexity": Command(
         "ndino.evaluation.perplexity.command", "measure a model's perplexity on a set of answers"
     ),

@@ -221,6 +221,7 @@ REAL: dict[str, tuple[Callable[[pytest.FixtureRequest], None], str]] = {
         for_export,
         "runs/demo/mlp-pt-it/model-vllm/config.json",
     ),
+    "ndino judge check --lang it": (nothing, ""),
     "ndino tasks es --out tasks_es": (nothing, "tasks_es/ndino_es.yaml"),
     "ndino rescore runs/eval/it --data data/benchmarks": (for_rescore, "runs/eval/it/results.json"),
     "ndino perplexity --model runs/demo/mlp-long/model --data answers.jsonl --images images": (

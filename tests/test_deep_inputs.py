@@ -25,6 +25,7 @@ NONE_READ = {
     "ndino data cauldron",
     "ndino data convert-madlad",
     "ndino data wit",
+    "ndino judge check",  # but its own verdicts: tests/judge breaks them
     "ndino language check",  # of a code: tests/languages/test_language.py breaks its file
     "ndino language new",
     "ndino tasks",
@@ -40,6 +41,7 @@ READ: dict[str, list[list[str]]] = {
     "ndino evaluate": [["--model", "model"]],
     "ndino chat": [["model"]],
     "ndino rescore": [["results/eval/A"]],
+    "ndino judge run": [["results", "--judge", "http://127.0.0.1:9/v1#m"]],
     "ndino perplexity": [
         ["--model", "model", "--data", "deep.jsonl"],
         ["--model", "model", "--data", "deep.json"],

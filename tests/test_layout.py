@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "llava_next": {"common", "formats", "train", "export", "upstream"},
     "evaluation": {"common", "formats", "languages"},
     "chat": {"common", "formats", "languages", "evaluation"},
+    "judge": {"common", "formats", "languages", "evaluation", "results"},
     "results": {"common", "languages", "data"},
     "cluster": {"common", "formats", "data", "train", "llava_next", "evaluation"},
 }

@@ -39,7 +39,13 @@ def test_make_alone_lists_every_public_target_in_a_line():
 
 @pytest.mark.parametrize(
     ("arguments", "missing"),
-    [(["eval"], "MODEL"), (["ppl"], "MODEL"), (["ppl", "MODEL=x"], "DATA"), (["compare"], "MODELS")],
+    [
+        (["eval"], "MODEL"),
+        (["ppl"], "MODEL"),
+        (["ppl", "MODEL=x"], "DATA"),
+        (["compare"], "MODELS"),
+        (["judge"], "JUDGE"),
+    ],
 )
 def test_a_missing_variable_is_one_line_with_an_example_before_any_work(arguments, missing):
     done = make(*arguments)
@@ -75,6 +81,15 @@ def test_eval_on_several_gpus_is_launched_by_accelerate():
     assert command[command.index("--num_processes") + 1] == "4"
     assert command[-5:] == ["-m", "ndino", "evaluate", "--model", "m"]
     assert passed_on("eval", "MODEL=m", "GPUS=1")[:3] == ["-m", "ndino", "evaluate"]
+
+
+def test_judge_passes_on_what_it_is_told():
+    command = passed_on("judge", "JUDGE=http://h/v1#a b", "RUN=my runs", "MODELS=IT,PT+IT", "TASKS=gqa-it")
+    assert command[:3] == ["-m", "ndino", "judge"]
+    options = parser("judge").parse_args(command[3:])
+    assert (options.judge, options.folder) == ("http://h/v1#a b", Path("my runs"))
+    assert (options.models, options.tasks) == (["IT", "PT+IT"], ["gqa-it"])
+    assert parser("judge").parse_args(passed_on("judge", "JUDGE=m")[3:]).folder == Path("runs/demo")
 
 
 def test_ppl_passes_on_what_it_is_told():

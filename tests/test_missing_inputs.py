@@ -51,6 +51,8 @@ MISSING: dict[str, list[list[str]]] = {
     ],
     "ndino chat": [[NO], ["X=nowhere"], ["launch", "--data", NO]],
     "ndino rescore": [[NO], ["launch", "--data", NO]],
+    "ndino judge run": [[NO, "--judge", "launch"], ["launch", "--judge", NO]],
+    "ndino judge check": [["--judge", NO]],
     "ndino perplexity": [
         ["--model", NO, "--data", "answers.jsonl"],
         ["--model", "launch", "--data", "nowhere.jsonl"],
@@ -159,6 +161,7 @@ ON_THE_HUB = [
     "evaluate --model owner/nowhere",
     "chat owner/nowhere",
     "perplexity --model owner/nowhere --data answers.jsonl",
+    "judge check --judge owner/nowhere",
 ]
 RUN_ALL = """
 import shlex, sys
@@ -181,6 +184,6 @@ def test_a_hub_that_does_not_answer_is_one_line(folder):
     assert len(lines) == 2 * len(ON_THE_HUB), done.stderr
     for command, said, ended in zip(ON_THE_HUB, lines[::2], lines[1::2], strict=True):
         assert ended == f"# 2 {command}"
-        program = " ".join(command.split()[: 2 if command.startswith("data") else 1])
+        program = " ".join(command.split()[: 2 if command.startswith(("data", "judge")) else 1])
         assert said.startswith(f"ndino {program}: ") and said.endswith(")") and "(remedy: " in said, said
         assert len(said) < 500

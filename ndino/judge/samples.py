@@ -1,0 +1,184 @@
+"""The open answers of a run: which of them are judged, and the scores of their verdicts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ndino.common.errors import UsageError
+from ndino.common.files import write_json
+from ndino.common.locks import BusyError, exclusive_lock
+from ndino.evaluation.controls import RIGHT, log_name
+from ndino.evaluation.store import ResultsStore
+from ndino.judge.asking import judge_items
+from ndino.judge.errors import JudgeError
+from ndino.judge.judges import Judge, name_of_judge
+from ndino.judge.prompts import JudgedItem, JudgePrompt, references_of
+from ndino.judge.verdicts import JudgeVerdict, VerdictFile
+from ndino.languages.language import code_of_task
+from ndino.results.logs import LoggedSample, read_samples
+from ndino.results.logs.samples import images_of
+from ndino.results.statistics import score_interval
+
+# Tasks with open answers, without the language's code.
+OPEN_TASKS = ("ok-vqa", "gqa", "mtvqa", "llava-bench", "m-wildvision")
+JUDGE, SUMMARY = "judge", "judge.json"
+
+
+@dataclass(frozen=True)
+class JudgedScore:
+    """The verdicts on one log.
+
+    Attributes:
+        n: answers in the log.
+        judged: verdicts that could be read; ``mean`` is theirs, None without any.
+        unreadable: verdicts that could not, kept with ``null``.
+        empty: answers without a word, which are wrong without asking.
+        without_reference: answers to questions without a right answer, which are not judged.
+        interval: 95 %, over images; None without a mean.
+    """
+
+    n: int
+    judged: int
+    unreadable: int
+    empty: int
+    without_reference: int
+    mean: float | None
+    interval: tuple[float, float] | None
+
+
+def evaluated_models(run: Path, names: Sequence[str] | None) -> list[Path]:
+    """The folders of the evaluated models of a run, those with these names.
+
+    Raises:
+        UsageError: there is none, or none of one of these names.
+    """
+    found = {path.parent.name: path.parent for path in sorted(run.glob("eval/*/results.json"))}
+    if not found:
+        raise UsageError(
+            f"{run}: no evaluated model (eval/MODEL/results.json) "
+            f"(remedy: evaluate a model first, with --out {run / 'eval'})"
+        )
+    if unknown := [name for name in names or () if name not in found]:
+        raise UsageError(
+            f"{run}: no evaluated model {unknown[0]!r} (remedy: --models with some of {', '.join(found)})"
+        )
+    return [found[name] for name in names or found]
+
+
+def judged_tasks(stores: Sequence[ResultsStore], names: Sequence[str] | None) -> list[str]:
+    """The evaluated tasks with open answers, or those of these names.
+
+    Raises:
+        UsageError: there is none, none of one of these names, or one whose name says no language.
+    """
+    evaluated = sorted({task for store in stores for task in store.results["tasks"]})
+    tasks = list(names) if names is not None else [task for task in evaluated if _is_open(task)]
+    if unknown := [task for task in tasks if task not in evaluated or code_of_task(task) is None]:
+        reason = "not evaluated" if unknown[0] not in evaluated else "its name ends with no language's code"
+        raise UsageError(
+            f"--tasks {unknown[0]}: {reason} (remedy: some of {', '.join(evaluated) or 'no task'})"
+        )
+    if not tasks:
+        raise UsageError(
+            f"no evaluated task has open answers (remedy: evaluate one of {', '.join(OPEN_TASKS)}, "
+            "or name tasks with --tasks)"
+        )
+    return tasks
+
+
+def _is_open(task: str) -> bool:
+    code = code_of_task(task)
+    return code is not None and task.removesuffix(f"-{code}") in OPEN_TASKS
+
+
+class JudgedModel:
+    """The verdicts of one judge on one model's answers: ``eval/MODEL/judge/JUDGE/``."""
+
+    def __init__(self, store: ResultsStore, judge: Judge) -> None:
+        self._store, self._judge = store, judge
+        self.folder = store.folder / JUDGE / name_of_judge(judge)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Lock the folder against other processes.
+
+        Raises:
+            JudgeError: another process holds the lock.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        busy = f"{self.folder}: another process judges here (remedy: wait for it)"
+        try:
+            with exclusive_lock(self.folder / ".lock", busy):
+                yield
+        except BusyError as error:
+            raise JudgeError(str(error)) from error
+
+    def known(self) -> dict[str, JudgeVerdict]:
+        """The verdicts that are kept here, by their keys."""
+        found: dict[str, JudgeVerdict] = {}
+        for path in sorted(self.folder.glob("*.jsonl")):
+            found |= VerdictFile(path).known()
+        return found
+
+    def judge(
+        self, task: str, prompt: JudgePrompt, known: MutableMapping[str, JudgeVerdict]
+    ) -> dict[str, JudgedScore]:
+        """Judge a task's answers and those of its controls; the scores by the control's name.
+
+        Raises:
+            JudgeError: the judge cannot be asked.
+            ResultsError: a log is broken.
+        """
+        controls = [RIGHT, *self._store.controls(task)]
+        return {control: self._judge_log(task, control, prompt, known) for control in controls}
+
+    def _judge_log(
+        self, task: str, control: str, prompt: JudgePrompt, known: MutableMapping[str, JudgeVerdict]
+    ) -> JudgedScore:
+        name = log_name(task, control)
+        samples = read_samples(self._store.folder / name, shuffled=control != RIGHT)
+        items = {
+            place: JudgedItem(sample.question, references, sample.answer)
+            for place, sample in enumerate(samples)
+            if (references := references_of(sample.target))
+        }
+
+        def line_of(place: int) -> dict[str, Any]:
+            return {"doc_id": samples[place].doc_id, "doc_hash": samples[place].doc_hash}
+
+        file = VerdictFile(self.folder / name)
+        return judged_score(samples, judge_items(self._judge, prompt, items, file, known, line_of))
+
+    def write(self, summary: Mapping[str, Any]) -> None:
+        """Write ``judge.json``: ``summary`` and the judge."""
+        judge = {"judge": self.folder.name, "source": self._judge.source, "identity": self._judge.identity}
+        write_json(self.folder / SUMMARY, {**judge, "sees_images": False, **summary})
+
+
+def judged_score(samples: Sequence[LoggedSample], verdicts: Mapping[int, JudgeVerdict]) -> JudgedScore:
+    """The score of a log's verdicts, by the places of its samples."""
+    read = {place: verdict.value for place, verdict in verdicts.items() if verdict.value is not None}
+    values = list(read.values())
+    interval = None
+    if values:
+        images = images_of([samples[place] for place in read])
+        interval = score_interval(values, images, fractional=True)
+    return JudgedScore(
+        n=len(samples),
+        judged=len(values),
+        unreadable=len(verdicts) - len(values),
+        empty=sum(not samples[place].answer.strip() for place in verdicts),
+        without_reference=len(samples) - len(verdicts),
+        mean=sum(values) / len(values) if values else None,
+        interval=interval,
+    )
+
+
+def entry_of(code: str, scores: Mapping[str, JudgedScore]) -> dict[str, Any]:
+    """A task's part of ``judge.json``."""
+    controls = {control: asdict(score) for control, score in scores.items() if control != RIGHT}
+    return {"language": code, **asdict(scores[RIGHT]), "controls": controls}
