@@ -117,8 +117,11 @@ demo: setup ## train, score and compare the miniature family (FAST=1: a quick ru
 	@$(PY) -m miniature.demo --world "$(WORLD)" $(LANG_FLAG) $(if $(filter-out 0,$(FAST)),--fast) $(call flag,--seed,SEED) \
 	  $(call flag,--engine,ENGINE) $(call flag,--backbone,BACKBONE) $(call flag,--tower,TOWER)
 
-data-demo: LANGUAGE_PACKAGES = $(if $(LANG_FLAG),$(shell $(PY) -m miniature.debian_packages "$(LANGUAGE)"))
-data-demo: setup debian-packages ## build, check and train on a small data set of every kind in LANGUAGE= (default it; OUT= SEED=)
+data-demo: setup ## build, check and train on a small data set of every kind in LANGUAGE= (default it; OUT= SEED=)
+	@[ "$$(id -u)" != 0 ] || ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1 || ! command -v apt-get >/dev/null || \
+	  apt-get update -qq
+	@packages=$(if $(LANG_FLAG),"$$($(PY) -m miniature.debian_packages "$(LANGUAGE)")",) && \
+	  $(MAKE) --silent debian-packages LANGUAGE_PACKAGES="$$packages"
 	@$(PY) -m miniature.data_demo $(LANG_FLAG) $(call flag,--out,OUT) $(call flag,--seed,SEED)
 
 test: setup $(TOOLS) debian-packages lint ## check style and types, and run every test that this machine can run

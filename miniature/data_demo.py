@@ -4,11 +4,12 @@
     python -m miniature.data_demo --lang es  the same in Spanish
 
 The sources are replaced by what Debian has. Tux Paint's stamps, served over HTTP on this machine, replace
-Wikipedia; the Debian reference in the language replaces European laws (where Debian has none, this source is
-left out); English questions about the stamps, translated by Apertium, replace The Cauldron, LLaVA's
-conversations, SEED-Bench and POPE; questions in the language replace MTVQA. The demo then builds the recipes'
-mixes, runs `ndino data check`, shows what share of each source passed, writes a page for reviewers, and
-trains three recipes for a few steps with tiny backbones. Rerun it to resume.
+Wikipedia; the Debian reference in the language replaces European laws; English questions about the stamps,
+translated by Apertium, replace The Cauldron, LLaVA's conversations, SEED-Bench and POPE; questions in the
+language replace MTVQA. What Debian does not have in the language, a reference or Apertium's pairs, is left
+out, and a line says so. The demo then builds the recipes' mixes, runs `ndino data check`, shows what share of
+each source passed, writes a page for reviewers, and trains three recipes for a few steps with tiny backbones.
+Rerun it to resume.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import yaml
 
 from miniature.data_inputs import InputsError, choose_stamps, make_inputs, write_wit
 from miniature.debian_files import DebianError, has_reference
+from miniature.debian_packages import known_packages, translating
 from miniature.worlds.stamp_files import StampsError, find_stamps
 from ndino.cli import main as ndino
 from ndino.common.errors import UsageError
@@ -46,7 +48,7 @@ OVERRIDES = Path(__file__).with_name("recipes.yaml")
 TASKS = ("cocoqa", "localized_narratives", "visual7w")
 # The first pages are the table of contents, which the command rejects: Tesseract is unsure of dotted lines.
 PAGES = 24
-MIXES = {
+MIXES: dict[str, tuple[str, ...]] = {
     "pt": ("wit", "eurlex"),
     "it": ("cauldron", "mtvqa"),
     "long": ("conversations",),
@@ -56,6 +58,7 @@ MIXES = {
 BENCHMARKS = ("seed-bench", "pope")
 SOURCES = ("wit", "eurlex", "cauldron", "conversations", "mtvqa", "benchmarks", "mlp")
 REVIEWED = 24  # rows on the page for reviewers
+TRANSLATED = ("cauldron", "conversations", "benchmarks")
 COUNTED = ("cauldron", "mtvqa", "benchmarks")
 # Apertium makes mistakes on the way there and back, so its right translations have low scores too.
 SCORED = ("--quality", "back-translation")
@@ -78,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
     try:
         need_no_file(out)
-        language(options.lang)
+        stamp_words(options.lang)
     except UsageError as error:
         print(f"data demo: {error}", file=sys.stderr)
         return 1
@@ -118,33 +121,50 @@ def build(out: Path, *, lang: str, seed: int) -> None:
     """
     inputs, data = out / "inputs", out / "data"
     sources = SOURCES
-    if not has_reference(lang):
-        sources = tuple(source for source in SOURCES if source != "eurlex")
-        print(f"Debian has no reference in {language(lang).name}: the source eurlex is left out")
+    for lack, lost in lacking(lang):
+        are = f"the source {lost[0]} is" if len(lost) == 1 else f"the sources {', '.join(lost)} are"
+        print(f"{lack}: {are} left out")
+        sources = tuple(source for source in sources if source not in lost)
+    mixes = {
+        name: found for name, mixed in MIXES.items() if (found := [*filter(sources.__contains__, mixed)])
+    }
     make_inputs(inputs, lang=lang, seed=seed)
     build_wit(data / "wit", inputs / "wit.tsv.gz", lang=lang, seed=seed)
     to = ("--lang", lang)
     if "eurlex" in sources:
         run("eurlex", "--pdfs", inputs / "pdfs", "--pages", PAGES, "--out", data / "eurlex", *to)
-    cauldron = ["cauldron", "--source", inputs / "the_cauldron", "--tasks", *TASKS]
-    run(*cauldron, "--out", data / "cauldron", *to, *SCORED)
     images = inputs / "images"
-    conversations = ["conversations", inputs / "conversations.json", "--images", images]
-    run(*conversations, "--out", data / "conversations", *to, *SCORED)
+    if "cauldron" in sources:
+        cauldron = ["cauldron", "--source", inputs / "the_cauldron", "--tasks", *TASKS]
+        run(*cauldron, "--out", data / "cauldron", *to, *SCORED)
+    if "conversations" in sources:
+        conversations = ["conversations", inputs / "conversations.json", "--images", images]
+        run(*conversations, "--out", data / "conversations", *to, *SCORED)
     run("native", "mtvqa", "--source", inputs / "MTVQA", "--split", "train", "--out", data / "mtvqa", *to)
-    lmms_lab = inputs / "lmms-lab"
-    run("benchmarks", "--source", lmms_lab, "--only", *BENCHMARKS, "--out", data / "benchmarks", *to)
+    if "benchmarks" in sources:
+        lmms_lab = inputs / "lmms-lab"
+        run("benchmarks", "--source", lmms_lab, "--only", *BENCHMARKS, "--out", data / "benchmarks", *to)
     run("lcs", inputs / "captions.json", "--images", images, "--out", data / "mlp")
-    for name, mixed in MIXES.items():
-        folders = [data / source for source in mixed if source in sources]
+    for name, mixed in mixes.items():
+        folders = [data / source for source in mixed]
         # --allow-short: the demo has fewer rows than the paper, and no EXAMS-V.
-        poor = ["--min-quality", MIN_QUALITY] if name == FILTERED else []
+        scored = name == FILTERED and not {*TRANSLATED}.isdisjoint(mixed)
+        poor = ["--min-quality", MIN_QUALITY] if scored else []
         run("mix", name, "--folders", *folders, "--out", data / name, "--seed", seed, "--allow-short", *poor)
-    for name in DATA_SETS:
+    for name in ("mlp", *mixes):
         run("check", data / name)
     print("\n".join(["", *pass_rates(data / source for source in sources)]))
     run("review", data / "mix", "--n", REVIEWED)
-    run("tables", *(data / name for name in COUNTED), "--out", out / "tables")
+    run("tables", *(data / name for name in COUNTED if name in sources), "--out", out / "tables")
+
+
+def lacking(lang: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What Debian lacks in the language, and the sources that the demo leaves out for it."""
+    name, known = language(lang).name, known_packages()
+    if not has_reference(lang):
+        yield f"Debian has no reference in {name}", ("eurlex",)
+    if known is not None and not translating(lang, known):
+        yield f"Debian has no way of Apertium's from English to {name}", TRANSLATED
 
 
 def pass_rates(folders: Iterable[Path]) -> Iterator[str]:
@@ -225,9 +245,8 @@ def train(out: Path, *, seed: int) -> None:
         DataDemoError: a stage failed.
     """
     data = out / "data"
-    backbones = make_backbones(
-        out / "backbones", [data / name / "data.jsonl" for name in DATA_SETS], seed=seed
-    )
+    texts = [data / name / "data.jsonl" for name in DATA_SETS if (data / name).is_dir()]
+    backbones = make_backbones(out / "backbones", texts, seed=seed)
     overrides = yaml.safe_load(OVERRIDES.read_text(encoding="utf-8"))
     for stage in CHAIN:
         overrides[stage] |= {"max_steps": STEPS, "save_steps": STEPS}

@@ -9,9 +9,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from ndino.languages.known.tool_codes import known_code, tesseract_package
+from ndino.languages.language import LanguageError
+from ndino.languages.lexicon import stamp_words
 
+LISTS = Path("/var/lib/apt/lists")
 PREFIX = "apertium-"
 # In names of packages, besides the three letters of newer pairs.
 ENGLISH = ("eng", "en")
@@ -22,6 +26,12 @@ BETWEEN = "spa"
 def packages_of(lang: str, known: Iterable[str]) -> list[str]:
     """The packages for the language with this code, of those that Debian has (``known``)."""
     known = {*known}
+    pack = tesseract_package(known_code("tesseract", lang))
+    return [*translating(lang, known), *([pack] if pack in known else [])]
+
+
+def translating(lang: str, known: Iterable[str]) -> list[str]:
+    """Those with Apertium's way from English; empty if there is none."""
     pairs = {tuple(name.removeprefix(PREFIX).split("-")): name for name in known if name.startswith(PREFIX)}
     ours = (known_code("apertium", lang), lang)
     found = _pair(pairs, ENGLISH, ours)
@@ -32,8 +42,7 @@ def packages_of(lang: str, known: Iterable[str]) -> list[str]:
             if all(both):
                 found = [*both[0], *both[1]]
                 break
-    pack = tesseract_package(known_code("tesseract", lang))
-    return [*found, *([pack] if pack in known else [])]
+    return found
 
 
 def _pair(pairs: dict[tuple[str, ...], str], ones: Iterable[str], others: Iterable[str]) -> list[str]:
@@ -42,10 +51,23 @@ def _pair(pairs: dict[tuple[str, ...], str], ones: Iterable[str], others: Iterab
     return [pairs[pair] for pair in either if pair in pairs][:1]
 
 
+def known_packages() -> list[str] | None:
+    """The names of all that Debian has; None where that is not known, as before the first apt-get update."""
+    if shutil.which("apt-cache") is None or not any(LISTS.glob("*Packages*")):
+        return None
+    said = subprocess.run(["apt-cache", "pkgnames"], capture_output=True, text=True, check=False).stdout
+    return said.split()
+
+
 def main(arguments: list[str]) -> int:
-    if shutil.which("apt-cache") is not None:
-        said = subprocess.run(["apt-cache", "pkgnames"], capture_output=True, text=True, check=False).stdout
-        print(*packages_of(arguments[0], said.split()))
+    (lang,) = arguments
+    try:
+        # Before anything is installed for a demo that cannot be.
+        stamp_words(lang)
+    except LanguageError as error:
+        print(f"data demo: {error}", file=sys.stderr)
+        return 1
+    print(*packages_of(lang, known_packages() or ()))
     return 0
 
 

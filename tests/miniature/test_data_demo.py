@@ -115,6 +115,31 @@ def test_what_debian_does_not_have_in_the_language_is_left_out_in_a_line(
     assert in_language == {"wit", "cauldron", "conversations", "native", "benchmarks"}
 
 
+def test_a_language_without_a_translator_is_built_from_what_is_written_in_it(
+    sources, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(data_demo, "known_packages", lambda: ["apertium-eng-spa", "tesseract-ocr-deu"])
+    out = tmp_path / "demo"
+    assert data_demo.main(["--lang", "ca", "--out", str(out)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[:2] == [
+        "Debian has no reference in Catalan: the source eurlex is left out",
+        "Debian has no way of Apertium's from English to Catalan: the sources cauldron, conversations, "
+        "benchmarks are left out",
+    ]
+    made = {path.parent.name for path in (out / "data").glob("*/manifest.json")}
+    assert made == {"wit", "mtvqa", "mlp", "pt", "it", "mix"}
+    assert manifest(out / "data" / "it")["rows"]["total"] == manifest(out / "data" / "mtvqa")["rows"]["total"]
+    trained = json.loads((out / "runs" / "mlp-pt-it" / "manifest.json").read_text())
+    assert trained["recipe"]["name"] == "it" and (out / "data" / "mix" / "review.html").is_file()
+
+
+@pytest.mark.parametrize(("packages", "left_out"), [(None, {"eurlex"}), (["apertium-eng-cat"], {"eurlex"})])
+def test_nothing_is_left_out_that_debian_has_or_may_have(monkeypatch, packages, left_out):
+    monkeypatch.setattr(data_demo, "known_packages", lambda: packages)
+    assert {source for _, lost in data_demo.lacking("ca") for source in lost} == left_out
+
+
 def test_the_table_is_rewritten_if_its_port_is_taken(sources, tmp_path, monkeypatch):
     ran = []
     monkeypatch.setattr(data_demo, "run", lambda *words: ran.append(words))

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from miniature import data_demo, demo, steps
+from miniature import data_demo, debian_packages, demo, steps
 from miniature.worlds import drawn
 from ndino.cli import main as ndino
 from ndino.formats.family import Family
 from ndino.formats.llava_json import read_conversations
+from ndino.languages.language import language
 from ndino.languages.lexicon import lexicon
 from tests.languages.copies import language_file
 
@@ -88,6 +89,23 @@ def test_the_data_demo_names_a_language_that_cannot_be_and_no_resuming(tmp_path,
     (told,) = capsys.readouterr().err.splitlines()
     assert f"language '{lang}': not among" in told and "resume" not in told
     assert not (tmp_path / "out").exists()
+
+
+def test_a_language_without_stamps_is_refused_before_anything_is_made_or_installed(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "languages").mkdir()
+    words = {**language("es").miniature}
+    del words["stamps"]
+    language_file(monkeypatch, tmp_path / "languages", "q-o", like="es", miniature=words)
+    assert data_demo.main(["--lang", "q-o", "--out", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr()
+    assert debian_packages.main(["q-o"]) == 1 == debian_packages.main(["xx"])
+    again = capsys.readouterr()
+    assert told.out == again.out == "" and not (tmp_path / "out").exists()
+    assert told.err == again.err.splitlines(keepends=True)[0]
+    assert "data demo: language 'q-o': miniature.stamps is missing (remedy: " in told.err
+    assert "data demo: language 'xx': not among" in again.err
 
 
 @pytest.mark.parametrize("program", [demo, data_demo])
