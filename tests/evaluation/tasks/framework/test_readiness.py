@@ -45,11 +45,22 @@ def test_questions_in_another_language_are_named_with_it(asked, code):
 
 
 def test_where_it_cannot_be_told_nothing_is_said():
-    assert other_language_note("t", "d", ASKED["en"][:4], "it") is None
     assert other_language_note("t", "d", ASKED["en"][:1] * 50, "it") is None
     assert other_language_note("t", "d", ASKED["en"], "tlh") is None
     # A few that were left in English do not make the rest English.
     assert other_language_note("t", "d", [*ASKED["it"], *ASKED["en"][:3]], "it") is None
+    assert other_language_note("t", "d", [*ASKED["it"][:2], ASKED["en"][1]], "it") is None
+
+
+@pytest.mark.parametrize("code", ["it", "es"])
+def test_a_few_short_questions_are_enough_and_those_of_the_language_are_never_named(code):
+    for asked in {*ASKED} - {code}:
+        for start in (0, 4):
+            note = other_language_note("t", "d", ASKED[asked][start : start + 4], code)
+            assert note is not None and f"seem to be {NAMES[asked]}, not " in note
+    for number in (1, 2, 3):
+        for start in range(0, len(ASKED[code]), number):
+            assert other_language_note("t", "d", ASKED[code][start : start + number], code) is None
 
 
 def test_no_more_questions_are_read_than_are_judged():
