@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.chat_model import write_chat_model
 from fixtures.upstream_checkpoint import write_checkpoint, write_tower
 from ndino.cli import COMMANDS, main, parser
 from ndino.common.errors import Stopped, UsageError, UserError
@@ -171,6 +172,16 @@ def for_rescore(request: pytest.FixtureRequest) -> None:
     assert main(["evaluate", "--model", model, "--tasks", "mtvqa-it", *where]) == 0
 
 
+def for_judge(request: pytest.FixtureRequest) -> None:
+    for_evaluate(request)
+    model, data = "runs/demo/mlp-pt-it/model", "runs/demo/data/benchmarks"
+    where = ["--data", data, "--out", "runs/demo/eval", "--limit", "3"]
+    assert main(["evaluate", "--model", model, "--tasks", "mtvqa-it,gqa-it", *where]) == 0
+    request.getfixturevalue("monkeypatch").setattr("ndino.judge.judges.MOST_TOKENS", 8)
+    request.getfixturevalue("monkeypatch").setattr("fixtures.chat_model.STEPS", 0)
+    write_chat_model(Path("models/qwen3-8b"), {"Domanda": "Voto: 3"})
+
+
 def for_perplexity(request: pytest.FixtureRequest) -> None:
     shutil.copytree(request.getfixturevalue("tiny_model_folder"), "runs/demo/mlp-long/model")
     write_answers(Path())
@@ -222,6 +233,10 @@ REAL: dict[str, tuple[Callable[[pytest.FixtureRequest], None], str]] = {
         "runs/demo/mlp-pt-it/model-vllm/config.json",
     ),
     "ndino judge check --lang it": (nothing, ""),
+    "ndino judge run runs/demo --judge models/qwen3-8b": (
+        for_judge,
+        "runs/demo/eval/mlp-pt-it/judge",
+    ),
     "ndino tasks es --out tasks_es": (nothing, "tasks_es/ndino_es.yaml"),
     "ndino rescore runs/eval/it --data data/benchmarks": (for_rescore, "runs/eval/it/results.json"),
     "ndino perplexity --model runs/demo/mlp-long/model --data answers.jsonl --images images": (

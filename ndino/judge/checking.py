@@ -16,7 +16,7 @@ from ndino.judge.errors import JudgeError
 from ndino.judge.judges import Judge, name_of_judge
 from ndino.judge.labelled import LabelledSet
 from ndino.judge.prompts import JudgePrompt
-from ndino.judge.verdicts import VerdictFile
+from ndino.judge.verdicts import VerdictFile, held
 
 Verdicts = Sequence[float | None]
 
@@ -54,7 +54,8 @@ def check(judge: Judge, prompt: JudgePrompt, rows: LabelledSet, files: CheckFile
         return {"row": place + 1, "kind": rows.rows[place].kind, "label": rows.rows[place].label}
 
     items = {place: row.item for place, row in enumerate(rows.rows)}
-    found = judge_items(judge, prompt, items, file, file.known(), line_of)
+    with held(files.verdicts.parent):
+        found = judge_items(judge, prompt, items, file, file.known(), line_of)
     verdicts = [found[place].value for place in items]
     labels = [row.label for row in rows.rows]
     write_json(

@@ -12,6 +12,7 @@ from ndino.common.options import CommandParser, comma_separated, need_folder, ne
 from ndino.judge.judges import KEY_VARIABLE, Judge, name_of_judge, open_judge
 
 if TYPE_CHECKING:
+    from ndino.judge.prompts import JudgePrompt
     from ndino.judge.samples import JudgedScore
 
 HELP = """
@@ -113,6 +114,7 @@ def _run(args: argparse.Namespace) -> int:
     from ndino.evaluation.store import ResultsStore
     from ndino.judge.prompts import JudgePrompt
     from ndino.judge.samples import JudgedModel, entry_of, evaluated_models, judged_tasks
+    from ndino.judge.verdicts import held
     from ndino.languages.language import code_of_task
 
     folder = need_folder(args.folder, "the folder that holds eval/MODEL")
@@ -120,7 +122,7 @@ def _run(args: argparse.Namespace) -> int:
     stores = [ResultsStore.of(path) for path in evaluated_models(folder, args.models)]
     tasks = judged_tasks(stores, args.tasks)
     prompts = {task: JudgePrompt(code_of_task(task) or "") for task in tasks}
-    checks = _checks(judge, prompts.values(), args.checks)
+    checks = _checks(judge, {prompt.code: prompt for prompt in prompts.values()}, args.checks)
     models = {store.folder.name: JudgedModel(store, judge) for store in stores}
     # Models may give the same answers.
     known: dict[str, Any] = {}
@@ -129,7 +131,7 @@ def _run(args: argparse.Namespace) -> int:
     scores: dict[tuple[str, str], Mapping[str, JudgedScore]] = {}
     for store, model in zip(stores, models.values(), strict=True):
         entries: dict[str, Any] = {}
-        with model.held():
+        with held(model.folder):
             for task in (task for task in tasks if task in store.results["tasks"]):
                 found = model.judge(task, prompts[task], known)
                 scores[store.folder.name, task] = found
@@ -141,16 +143,16 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _checks(judge: Judge, prompts: Any, folder: Path) -> dict[str, Any]:
-    """The figures of the judge's check in each language of the prompts; None where it was not checked."""
+def _checks(judge: Judge, prompts: Mapping[str, JudgePrompt], folder: Path) -> dict[str, Any]:
+    """The figures of the judge's check in each language; None where it was not checked."""
     from ndino.judge.checking import CheckFiles, figures_of
     from ndino.judge.labelled import FOLDER, labelled_set
 
     found: dict[str, Any] = {}
-    for prompt in prompts:
-        labelled = (FOLDER / f"{prompt.code}.jsonl").exists()
+    for code, prompt in prompts.items():
+        labelled = (FOLDER / f"{code}.jsonl").exists()
         files = CheckFiles(folder, judge, prompt)
-        found[prompt.code] = figures_of(files, labelled_set(prompt.code)) if labelled else None
+        found[code] = figures_of(files, labelled_set(code)) if labelled else None
     return found
 
 

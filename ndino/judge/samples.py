@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ndino.common.errors import UsageError
 from ndino.common.files import write_json
-from ndino.common.locks import BusyError, exclusive_lock
 from ndino.evaluation.controls import RIGHT, log_name
 from ndino.evaluation.store import ResultsStore
 from ndino.judge.asking import judge_items
-from ndino.judge.errors import JudgeError
 from ndino.judge.judges import Judge, name_of_judge
 from ndino.judge.prompts import JudgedItem, JudgePrompt, references_of
 from ndino.judge.verdicts import JudgeVerdict, VerdictFile
@@ -66,7 +63,7 @@ def evaluated_models(run: Path, names: Sequence[str] | None) -> list[Path]:
         raise UsageError(
             f"{run}: no evaluated model {unknown[0]!r} (remedy: --models with some of {', '.join(found)})"
         )
-    return [found[name] for name in names or found]
+    return [found[name] for name in dict.fromkeys(names or found)]
 
 
 def judged_tasks(stores: Sequence[ResultsStore], names: Sequence[str] | None) -> list[str]:
@@ -76,7 +73,7 @@ def judged_tasks(stores: Sequence[ResultsStore], names: Sequence[str] | None) ->
         UsageError: there is none, none of one of these names, or one whose name says no language.
     """
     evaluated = sorted({task for store in stores for task in store.results["tasks"]})
-    tasks = list(names) if names is not None else [task for task in evaluated if _is_open(task)]
+    tasks = [*dict.fromkeys(names)] if names is not None else [task for task in evaluated if _is_open(task)]
     if unknown := [task for task in tasks if task not in evaluated or code_of_task(task) is None]:
         reason = "not evaluated" if unknown[0] not in evaluated else "its name ends with no language's code"
         raise UsageError(
@@ -101,21 +98,6 @@ class JudgedModel:
     def __init__(self, store: ResultsStore, judge: Judge) -> None:
         self._store, self._judge = store, judge
         self.folder = store.folder / JUDGE / name_of_judge(judge)
-
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Lock the folder against other processes.
-
-        Raises:
-            JudgeError: another process holds the lock.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        busy = f"{self.folder}: another process judges here (remedy: wait for it)"
-        try:
-            with exclusive_lock(self.folder / ".lock", busy):
-                yield
-        except BusyError as error:
-            raise JudgeError(str(error)) from error
 
     def known(self) -> dict[str, JudgeVerdict]:
         """The verdicts that are kept here, by their keys."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ndino.common.files import write_text
+from ndino.common.locks import BusyError, exclusive_lock
 from ndino.common.parsing import parse_json
 from ndino.judge.errors import JudgeError
 from ndino.judge.prompts import VERDICTS
@@ -26,6 +28,22 @@ class JudgeVerdict:
     raw: str | None
 
 
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Make a folder of verdicts, and lock it against other processes.
+
+    Raises:
+        JudgeError: another process holds the lock.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    busy = f"{folder}: another process judges here (remedy: wait for it)"
+    try:
+        with exclusive_lock(folder / ".lock", busy):
+            yield
+    except BusyError as error:
+        raise JudgeError(str(error)) from error
+
+
 class VerdictFile:
     """The verdicts on one log of answers; ``key`` in a line is a hash of all that its verdict depends on."""
 
@@ -35,10 +53,13 @@ class VerdictFile:
     def known(self) -> dict[str, JudgeVerdict]:
         """The verdicts by their keys. A last line that a kill has cut is left out.
 
+        Those without an answer of the judge are left out too: a server may give one another time.
+
         Raises:
             JudgeError: another line is broken.
         """
-        return {line["key"]: JudgeVerdict(line["verdict"], line["raw"]) for line in self.lines()}
+        lines = (line for line in self.lines() if line["raw"] is not None)
+        return {line["key"]: JudgeVerdict(line["verdict"], line["raw"]) for line in lines}
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """All lines, checked; raises as `known`."""

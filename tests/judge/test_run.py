@@ -15,8 +15,9 @@ import pytest
 from fixtures.chat_model import write_chat_model
 from ndino.cli import main
 from ndino.judge.prompts import JudgePrompt
+from ndino.judge.verdicts import held
 from tests.judge.judged import judge_by_text, judge_folder, lines_of, texts_in, write_log
-from tests.servers import Endpoint, hangs
+from tests.servers import Endpoint, hangs, says
 
 ROOT = Path(__file__).parents[2]
 GQA = [
@@ -95,6 +96,34 @@ def test_what_is_done_is_not_asked_again_and_a_changed_answer_is(run):
         assert judge(run, server.url) == 0 and len(server.asked) == asked + 1 + 1
     assert summary(run)["tasks"]["gqa-it"]["mean"] == 2.5 / 4
     assert summary(run, "other")["tasks"]["gqa-it"]["mean"] == 0.5
+
+
+def test_what_a_server_does_not_answer_is_asked_again_the_next_time(run):
+    with Endpoint(judge_by_text) as server:
+        server.script = [says(None, "content_filter")]
+        assert judge(run, server.url, "--tasks", "mtvqa-it") == 0
+        found = summary(run)["tasks"]["mtvqa-it"]
+        assert (found["judged"], found["unreadable"], found["mean"], found["interval"]) == (0, 1, None, None)
+        assert judge(run, server.url, "--tasks", "mtvqa-it") == 0 and len(server.asked) == 2
+        assert judge(run, server.url, "--tasks", "mtvqa-it") == 0 and len(server.asked) == 2
+    assert summary(run)["tasks"]["mtvqa-it"]["mean"] == 1
+
+
+def test_a_task_without_right_answers_has_no_score(run, capsys):
+    write_log(run / "eval" / "it", "m-wildvision-it", [("Che?", [], "Un gatto.", "one")] * 2)
+    with Endpoint(judge_by_text) as server:
+        assert judge(run, server.url, "--tasks", "m-wildvision-it,m-wildvision-it") == 0
+        assert server.asked == []
+    assert "| it | m-wildvision-it | right images | – |  | 2 | 0 | 0 | 2 |" in capsys.readouterr().out
+    assert summary(run)["tasks"]["m-wildvision-it"]["without_reference"] == 2
+
+
+def test_two_processes_do_not_judge_in_one_folder(run, capsys):
+    with Endpoint(judge_by_text) as server:
+        assert judge(run, server.url, "--tasks", "mtvqa-it") == 0
+        with held(judge_folder(run / "eval" / "it")):
+            assert judge(run, server.url) == 1
+    assert "another process judges here (remedy: wait for it)" in capsys.readouterr().err
 
 
 def test_models_and_tasks_can_be_named(run, capsys):
