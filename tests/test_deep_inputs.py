@@ -47,7 +47,7 @@ READ: dict[str, list[list[str]]] = {
         ["--model", "model", "--data", "deep.json"],
     ],
     "ndino compare": [["results", "--models", "A", "A"]],
-    "ndino report": [["results"]],
+    "ndino report": [["results"], ["--leaderboard", "deep.json", *OUT]],
     "ndino data eurlex": [["deep.jsonl", *OUT, "--contact", "me@example.org"]],
     "ndino data conversations": [["deep.json", "--images", "launch", *OUT]],
     "ndino data native": [["gqa-it", "--questions", "deep.json", "--source", "launch", *OUT]],

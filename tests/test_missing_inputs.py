@@ -60,7 +60,7 @@ MISSING: dict[str, list[list[str]]] = {
         ["--model", "launch", "--data", "answers.jsonl", "--images", NO],
     ],
     "ndino compare": [[NO, "--models", "A", "B"], [NO, "launch"]],
-    "ndino report": [[NO], ["launch", "--data", NO]],
+    "ndino report": [[NO], ["launch", "--data", NO], ["--leaderboard", NO, "--out", "out"]],
     "ndino data wit": [["nowhere.tsv", *OUT, "--contact", "me@example.org"]],
     "ndino data eurlex": [
         [NO, *OUT, "--contact", "me@example.org"],

@@ -16,6 +16,10 @@ from rich.text import Text
 from ndino.common.markdown import table as markdown_table
 from ndino.results.table_data import Cell, Column, ReportTable
 
+# Browsers do not show control characters, and a raw one could truncate the page (NUL) or hide text.
+CONTROLS = {
+    code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
+}
 VERDICT_STYLES = {"sees": "green", "blind": "yellow", "no control": "dim", "": ""}
 
 

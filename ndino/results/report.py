@@ -17,8 +17,10 @@ from ndino.common.files import write_text
 from ndino.results import figures
 from ndino.results.examples import clip, read_examples
 from ndino.results.findings import findings
+from ndino.results.leaderboard import collect
+from ndino.results.leaderboard import write as write_leaderboard
 from ndino.results.logs import RunLogs, TrainingRun, read_run
-from ndino.results.render import csv_text, latex, markdown
+from ndino.results.render import CONTROLS, csv_text, latex, markdown
 from ndino.results.summary import build_summary
 from ndino.results.table_data import ReportTable, Summary
 from ndino.results.tables import build_tables, data_tables, leaks_table, tasks_in_order
@@ -26,15 +28,14 @@ from ndino.results.verdicts import verdict_of
 
 _DEFAULT_TITLE = "LLaVA-NDiNO: results of "
 FACT_LENGTH = 300  # characters shown of a manifest's value
-# Browsers do not show control characters, and a raw one could truncate the page (NUL) or hide text.
-CONTROLS = {
-    code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
-}
 
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """Paths and content of a written report. ``tables_files`` are the Markdown, CSV and LaTeX files."""
+    """Paths and content of a written report.
+
+    ``tables_files`` are the Markdown, CSV and LaTeX files, ``leaderboard_files`` JSON and Markdown if asked.
+    """
 
     page: Path
     tables_files: Sequence[Path]
@@ -42,6 +43,7 @@ class WrittenReport:
     summary: Mapping[str, Any]
     tables: Sequence[ReportTable]
     findings: Sequence[str]
+    leaderboard_files: Sequence[Path] = ()
 
 
 def format_duration(seconds: float) -> str:
@@ -170,6 +172,7 @@ def write_report(
     pairs: Sequence[tuple[str, str]] | None = None,
     data: Sequence[Path] = (),
     leaks: Sequence[Path] = (),
+    leaderboard: bool = False,
 ) -> WrittenReport:
     """Write RUN/report/: index.html, tables.md, tables.csv, tables.tex and summary.json.
 
@@ -177,10 +180,10 @@ def write_report(
     scores mean nothing. ``pairs`` names the models to test against each other (default: see
     `ndino.results.summary.default_pairs`).
     ``data`` are data folders whose manifests fill Tables 1, 2 and 4, ``leaks`` files of ``ndino data leaks``.
+    ``leaderboard``: whether to write leaderboard.json and leaderboard.md, too.
 
-    Raises ResultsError when the run's logs
-    are broken, incomplete or not comparable, and DataError when a data folder's manifest is missing or
-    broken.
+    Raises ResultsError when the run's logs are broken, incomplete or not comparable, and DataError when a
+    data folder's manifest is missing or broken.
     """
     run = read_run(folder)
     out = folder / "report"
@@ -202,4 +205,5 @@ def write_report(
         summary=summary,
         tables=tables,
         findings=sentences,
+        leaderboard_files=write_leaderboard(collect(run, summary), out) if leaderboard else (),
     )

@@ -10,7 +10,8 @@
                               "intervals": {other metric: [lo, hi]},
                               "parts": {kind: {part: {"n", "score", "interval", "shuffled",
                                                       "right_minus_shuffled"}}},
-                              "letters": see `ndino.results.letters.letter_bias`}}},
+                              "letters": see `ndino.results.letters.letter_bias`,
+                              "judged": [see `ndino.results.logs.judged.JudgedMean`, ...]}}},
      "perplexity": {name: {set: {"paper": number|null, "corpus": number, "outliers": int, "n": int,
                                  "skipped": int, "interval": [lo, hi]|null, "shuffled": number|null,
                                  "bits_per_character": number|null}}},
@@ -28,6 +29,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from ndino.languages.answers import reader
@@ -62,7 +64,7 @@ ALWAYS_PARSEABLE = frozenset({"first_sentence_f1_score"})
 RESERVED = frozenset(
     {
         *("origin", "metric", "n", "images", "fractional", "lower_is_better", "interval", "intervals"),
-        *("majority", "parts", "letters"),
+        *("majority", "parts", "letters", "judged"),
         *("shuffled", "shuffles", "blank", "right_minus_shuffled", "right_minus_shuffled_interval"),
     }
 )
@@ -200,6 +202,7 @@ def summarise_task(log: TaskLog, fractional: Collection[str] = ()) -> dict[str, 
         "intervals": others,
         "parts": _parts(log, scores, control, shares),
         "letters": letters,
+        "judged": [asdict(each) for each in log.judged],
     }
 
 

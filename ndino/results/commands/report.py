@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ndino.common.errors import StoppedWatching
-from ndino.common.options import CommandParser, need_folder
+from ndino.common.errors import StoppedWatching, UsageError
+from ndino.common.options import CommandParser, need_file, need_folder, need_no_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,17 +17,25 @@ if TYPE_CHECKING:
 HELP = """
 Write RUN/report/: a page with tables, figures and examples, the tables as files, and a summary in JSON.
 
+With --leaderboard also RUN/report/leaderboard.json and .md: a row a model, with all that others need to
+compare it with theirs. With --leaderboard FILE ... and --out instead of RUN, put such files together; what
+cannot be compared stays apart, and two models of one name are refused.
+
 Logs that are broken, incomplete or not comparable are refused with one line that names file and reason.
 """
 EXAMPLES = (
     'ndino report runs/demo --title "Miniature, drawn world"',
     "ndino report runs/italian --live",
+    "ndino report runs/italian --leaderboard",
+    "ndino report --leaderboard ours.json theirs.json --out leaderboard",
     "ndino report runs/italian --data data/cauldron data/mtvqa data/benchmarks",
 )
 
 
 def add_arguments(parser: CommandParser) -> None:
-    parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a run, with eval/ in it")
+    parser.add_argument(
+        "run_folder", nargs="?", type=Path, metavar="RUN", help="folder of a run, with eval/ in it"
+    )
     parser.add_argument(
         "--title", metavar="TEXT", help="title of the page (default: that of the last report, or RUN's name)"
     )
@@ -52,18 +60,53 @@ def add_arguments(parser: CommandParser) -> None:
         action="store_true",
         help="write RUN/live.html instead: stages that train, anew every 30 s until all have ended",
     )
+    parser.add_argument(
+        "--leaderboard",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="also write the run's leaderboard; with files and without RUN: put these together in --out",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where to write several leaderboards that are put together"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
+    files: list[Path] = args.leaderboard or []
+    if bool(args.run_folder) == bool(files) or bool(args.out) != bool(files):
+        raise UsageError(
+            "give the folder of a run, or leaderboards and where to write them (remedy: ndino report RUN "
+            "--leaderboard, or ndino report --leaderboard A.json B.json --out FOLDER)"
+        )
+    if files:
+        return put_together(files, args.out, Console())
     if args.run_folder.exists() or not args.live:
         need_folder(args.run_folder, "name a run's folder")
     if args.live:
         return live(args.run_folder, Console())
     for folder in args.data:
         need_folder(folder, "name a data folder with manifest.json")
-    report(args.run_folder, args.title, args.data, args.leaks, Console())
+    leaderboard = args.leaderboard is not None
+    report(args.run_folder, args.title, args.data, args.leaks, Console(), leaderboard=leaderboard)
+    return 0
+
+
+def put_together(files: Sequence[Path], out: Path, console: Console) -> int:
+    """Write several leaderboards as one.
+
+    Raises ResultsError for a file that is none, or files that contradict each other.
+    """
+    from ndino.results.leaderboard import WRITTEN_BY, merge, read, write
+
+    for path in files:
+        if not path.is_dir():  # which is told what to do instead
+            need_file(path, WRITTEN_BY)
+    board = merge([(path, read(path)) for path in files])
+    for path in write(board, need_no_file(out)):
+        console.print(f"Leaderboard: {path}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -105,7 +148,13 @@ def live(folder: Path, console: Console) -> int:
 
 
 def report(
-    folder: Path, title: str | None, data: Sequence[Path], leaks: Sequence[Path], console: Console
+    folder: Path,
+    title: str | None,
+    data: Sequence[Path],
+    leaks: Sequence[Path],
+    console: Console,
+    *,
+    leaderboard: bool,
 ) -> None:
     """Write the report, then print a summary and the paths of the written files.
 
@@ -114,13 +163,14 @@ def report(
     from ndino.results.report import write_report
     from ndino.results.terminal_summary import print_summary
 
-    written = write_report(folder, title=title, data=data, leaks=leaks)
+    written = write_report(folder, title=title, data=data, leaks=leaks, leaderboard=leaderboard)
     print_summary(written.summary, console)
     lines = [
         *(f"• {sentence}" for sentence in written.findings),
         f"Page: {written.page}",
         f"Tables: {', '.join(map(str, written.tables_files))}",
         f"Summary: {written.summary_file}",
+        *(f"Leaderboard: {path}" for path in written.leaderboard_files),
     ]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

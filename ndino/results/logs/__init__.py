@@ -11,6 +11,7 @@ from ndino.results.logs.fields import ResultsError as ResultsError
 from ndino.results.logs.foreign import read_foreign as read_foreign
 from ndino.results.logs.foreign import sample_logs as sample_logs
 from ndino.results.logs.foreign import task_of as task_of
+from ndino.results.logs.judged import JudgedMean as JudgedMean
 from ndino.results.logs.perplexity import PerplexityLog as PerplexityLog
 from ndino.results.logs.run import RunLogs as RunLogs
 from ndino.results.logs.run import TrainingRun as TrainingRun

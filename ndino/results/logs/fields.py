@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,10 @@ def field(
         raise ResultsError(
             path, f"field '{key}' must be {names}, found {found!r:.80}", row=row, remedy=WRITE_AGAIN
         )
-    if isinstance(found, float) and not math.isfinite(found):
+    # Not math.isfinite, which fails for a whole number beyond any float. NaN compares as false.
+    if isinstance(found, (int, float)) and not abs(found) <= sys.float_info.max:
         raise ResultsError(
-            path, f"field '{key}' is {found}, not a finite number", row=row, remedy=WRITE_AGAIN
+            path, f"field '{key}' is {found!s:.80}, not a finite number", row=row, remedy=WRITE_AGAIN
         )
     return found
 

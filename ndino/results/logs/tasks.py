@@ -14,6 +14,7 @@ from ndino.languages.language import code_of_task
 from ndino.results.logs import fields
 from ndino.results.logs.directions import is_lower_better
 from ndino.results.logs.fields import WRITE_AGAIN, ResultsError
+from ndino.results.logs.judged import JudgedMean, read_judged
 from ndino.results.logs.origins import Origin, origin_of
 from ndino.results.logs.samples import (
     LoggedSample,
@@ -44,6 +45,7 @@ class TaskLog:
         metrics, majority: fractions from results.json; the first metric is the primary one.
         primary_is_chosen: ``--metric`` can make another metric the primary one, as in sample logs.
         stated: what results.json says of the task; empty for sample logs.
+        judged: the mean verdicts of judges on these answers.
         origin: whether its texts were written in their language or translated; None where nothing says it.
     """
 
@@ -57,6 +59,7 @@ class TaskLog:
     primary_is_chosen: bool = False
     stated: Mapping[str, Any] = field(default_factory=dict)
     origin: Origin | None = None
+    judged: tuple[JudgedMean, ...] = ()
 
     @property
     def primary(self) -> str:
@@ -204,10 +207,13 @@ def read_model(folder: Path, *, name: str | None = None) -> ModelLogs:
         f"{name}: {task} is unfinished and left out; {_FINISH}."
         for task in sorted(set(logs) - entries.keys())
     ]
-    tasks = {}
+    tasks, judged = {}, read_judged(folder)
     for task in sorted(entries):
         reader = _TaskReader(folder, task, fields.field(entries, task, dict, results))
-        tasks[task] = reader.read()
+        log = reader.read()
+        # A judge's mean over fewer or more answers is of an earlier log.
+        means = [each for each in judged.get(task, ()) if each.n == len(log.samples)]
+        tasks[task] = replace(log, judged=tuple(means))
         notes += [f"{name}: {note}" for note in reader.notes]
     _check_languages(results, entries)
     _check_unmixed(results, entries)

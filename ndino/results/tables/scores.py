@@ -40,7 +40,7 @@ LANGUAGE_SHARES = {
 }
 
 
-def _score_cell(entry: Mapping[str, Any], better_than: tuple[str, ...]) -> Cell:
+def score_cell(entry: Mapping[str, Any], better_than: tuple[str, ...]) -> Cell:
     details = [interval_text(entry, entry["interval"])]
     if entry["shuffled"] is not None:
         gain, bounds = entry["right_minus_shuffled"], entry["right_minus_shuffled_interval"]
@@ -54,10 +54,23 @@ def _score_cell(entry: Mapping[str, Any], better_than: tuple[str, ...]) -> Cell:
     if LANGUAGE_SHARES.keys() <= entry.keys():
         shares = ", ".join(f"{name} {percent(entry[metric])}" for metric, name in LANGUAGE_SHARES.items())
         details.append(f"answers: {shares}")
+    details += map(_judged_text, entry["judged"])
     if better_than:
         details.append(f"* better than {', '.join(better_than)}")
         details += filter(None, [but_doubtful(entry)])
     return Cell(percent(entry[entry["metric"]]), tuple(details), verdict_of(entry), better_than)
+
+
+def _judged_text(judged: Mapping[str, Any]) -> str:
+    if judged["kappa"] is None:
+        agreement = "not checked"
+    else:
+        bounds = judged["kappa_interval"]
+        within = "" if bounds is None else f" [{bounds[0]:.2f}, {bounds[1]:.2f}]"
+        agreement = f"kappa {judged['kappa']:.2f}{within}"
+    unread = f", {judged['unreadable']} unreadable" if judged["unreadable"] else ""
+    shown = f"{percent(judged['mean'])} {percent_interval(judged['interval'])}"
+    return f"judged {shown} by {judged['judge']} ({agreement}{unread})"
 
 
 def _task_column(summary: Summary, task: str) -> Column:
@@ -113,7 +126,7 @@ def score_table(summary: Summary, key: str, title: str, tasks: Iterable[str]) ->
         (
             name,
             tuple(
-                _score_cell(entries[task], starred.get((name, task), ())) if task in entries else None
+                score_cell(entries[task], starred.get((name, task), ())) if task in entries else None
                 for task in present
             ),
         )
@@ -130,6 +143,12 @@ def score_table(summary: Summary, key: str, title: str, tasks: Iterable[str]) ->
             "undecided where that cannot be told. Answers of a word or two are not judged, here or in other "
             "tasks: they are too little to tell a language by.",
         )
+    if any(entry["judged"] for entry in present_entries):
+        legend += (
+            "judged: the mean verdict of a language model on each answer, with its interval, read from texts "
+            "alone, without the image. kappa: that judge's agreement with labelled answers beyond chance "
+            "(`ndino judge check`); not checked: not measured. Never compare verdicts of different judges.",
+        )
     if any(entry["metric"] == "circular" for entry in present_entries):
         legend += (
             "circular: a question is right if it is answered rightly in all rotations of its options. n then "
@@ -143,7 +162,7 @@ def score_table(summary: Summary, key: str, title: str, tasks: Iterable[str]) ->
     )
 
 
-def _perplexity_cell(entry: Mapping[str, Any]) -> Cell:
+def perplexity_cell(entry: Mapping[str, Any]) -> Cell:
     corpus = f"corpus {perplexity_number(entry['corpus'])}"
     if entry["interval"] is not None:
         low, high = entry["interval"]
@@ -170,7 +189,7 @@ def perplexity_table(summary: Summary) -> ReportTable | None:
         "image. Only answers that every model of a set scored are counted.",
     )
     rows = tuple(
-        (name, tuple(_perplexity_cell(entries[key]) if key in entries else None for key in sets))
+        (name, tuple(perplexity_cell(entries[key]) if key in entries else None for key in sets))
         for name, entries in summary["perplexity"].items()
     )
     columns = tuple(Column(f"{name.upper()} ↓", "perplexity of the answer") for name in sets)

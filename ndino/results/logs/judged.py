@@ -1,0 +1,89 @@
+"""Scores of a judge, ``eval/MODEL/judge/JUDGE/judge.json``, and how far it agreed with labelled answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ndino.results.logs.fields import ResultsError, field, read_json
+
+JUDGED_AGAIN = "rerun ndino judge run"
+_NUMBER = (int, float)
+
+
+@dataclass(frozen=True)
+class JudgedMean:
+    """A judge's mean verdict on one task's answers, 0 to 1.
+
+    Attributes:
+        interval: 95 %, over images.
+        n, judged, unreadable: answers, verdicts that could be read, and those that could not.
+        kappa, kappa_interval: the judge's agreement with labelled answers beyond chance; None: not measured.
+        labelled: how many labelled answers that is of.
+    """
+
+    judge: str
+    mean: float
+    interval: tuple[float, float]
+    n: int
+    judged: int
+    unreadable: int
+    kappa: float | None = None
+    kappa_interval: tuple[float, float] | None = None
+    labelled: int | None = None
+
+
+def read_judged(folder: Path) -> dict[str, list[JudgedMean]]:
+    """The judged scores of an evaluation folder by task, of every judge; none is normal.
+
+    Raises:
+        ResultsError: a file is broken.
+    """
+    found: dict[str, list[JudgedMean]] = {}
+    for path in sorted(folder.glob("judge/*/judge.json")):
+        value = read_json(path)
+        checks = field({"checks": {}} | value, "checks", dict, path)
+        tasks = field(value, "tasks", dict, path)
+        for task in tasks:
+            entry = field(tasks, task, dict, path)
+            if entry.get("mean") is None:  # no verdict that could be read
+                continue
+            check = checks.get(str(entry.get("language")))
+            found.setdefault(task, []).append(
+                judged_mean({"judge": path.parent.name, **_checked(check), **entry}, path)
+            )
+    return found
+
+
+def _checked(check: Any) -> dict[str, Any]:
+    if not isinstance(check, Mapping):
+        return {}
+    return {"labelled": check.get("rows"), **{name: check.get(name) for name in ("kappa", "kappa_interval")}}
+
+
+def judged_mean(value: dict[str, Any], path: Path) -> JudgedMean:
+    """A judged score from JSON; raises ResultsError, naming ``path``, for what is none."""
+    value = {"kappa": None, "kappa_interval": None, "labelled": None} | value
+    return JudgedMean(
+        judge=field(value, "judge", str, path),
+        mean=field(value, "mean", _NUMBER, path),
+        interval=bounds_in(value, "interval", path),
+        n=field(value, "n", int, path),
+        judged=field(value, "judged", int, path),
+        unreadable=field(value, "unreadable", int, path),
+        kappa=field(value, "kappa", (*_NUMBER, type(None)), path),
+        kappa_interval=None if value["kappa_interval"] is None else bounds_in(value, "kappa_interval", path),
+        labelled=field(value, "labelled", (int, type(None)), path),
+    )
+
+
+def bounds_in(value: dict[str, Any], key: str, path: Path) -> tuple[float, float]:
+    """An interval from JSON: two numbers, the lower first. Raises ResultsError for anything else."""
+    given = field(value, key, (list, tuple), path)
+    named = {f"{key}[{place}]": bound for place, bound in enumerate(given)}
+    found = [float(field(named, name, _NUMBER, path)) for name in named]
+    if len(found) != 2 or found[0] > found[1]:
+        raise ResultsError(path, f"field '{key}' is no interval: {given!r:.80}", remedy=JUDGED_AGAIN)
+    return found[0], found[1]
