@@ -50,7 +50,7 @@ _VARIABLES = {
 _VERDICTS: dict[Verdict, tuple[str, str, float]] = {
     "sees": (GREEN, "o", 8),
     "blind": (AMBER, "D", 6),
-    "no control": (BLUE, "s", 6.5),
+    **dict.fromkeys(("no control", ""), (BLUE, "s", 6.5)),
 }
 _SETTINGS = {
     "svg.fonttype": "none",  # keep text as text instead of outlines
@@ -172,7 +172,8 @@ def _bar_chart(kind: str, title: str, bars: Sequence[ScoreBar], span: tuple[floa
 
 
 def _bar_description(bar: ScoreBar) -> str:
-    return bar.verdict if bar.shuffled is None else f"shuffled {percent(bar.shuffled)}, {bar.verdict}"
+    shuffled = "" if bar.shuffled is None else f"shuffled {percent(bar.shuffled)}"
+    return ", ".join(filter(None, (shuffled, bar.verdict)))
 
 
 def _fitting_name(name: str) -> str:

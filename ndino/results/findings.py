@@ -18,7 +18,7 @@ def findings(summary: Summary) -> list[str]:
     entries = [
         (name, task, entry) for name, tasks in summary["models"].items() for task, entry in tasks.items()
     ]
-    judged = [row for row in entries if verdict_of(row[2]) != "no control"]
+    judged = [row for row in entries if verdict_of(row[2]) in ("sees", "blind")]
     sentences = []
     if judged:
         seeing = [row for row in judged if verdict_of(row[2]) == "sees"]

@@ -98,14 +98,14 @@ def counted(count: int, noun: str, rest: str = "") -> tuple[str, str]:
 def headline(run: RunLogs, summary: Summary) -> list[tuple[str, str]]:
     """The page's key figures as (figure, what it counts)."""
     entries = [entry for tasks in summary["models"].values() for entry in tasks.values()]
-    seeing = sum(verdict_of(entry) == "sees" for entry in entries)
+    judged = [verdict for entry in entries if (verdict := verdict_of(entry))]
     tiles = [
         counted(len(summary["models"]), "model"),
         counted(len(tasks_in_order(summary)), "task"),
         counted(sum(entry["n"] for entry in entries), "answer", " scored"),
         (
-            f"{seeing} of {len(entries)}",
-            "scores depend on the image" if len(entries) > 1 else "score depends on the image",
+            f"{judged.count('sees')} of {len(judged)}",
+            "scores depend on the image" if len(judged) > 1 else "score depends on the image",
         ),
     ]
     if summary["seconds"]:

@@ -12,8 +12,11 @@ from ndino.results.table_data import Summary, Verdict
 def verdict_of(entry: Mapping[str, Any]) -> Verdict:
     """Judge by the gain over shuffled images: "sees" if its 95 % interval lies above 0, else "blind".
 
-    For a metric of which less is better, it has to lie below 0.
+    For a metric of which less is better, it has to lie below 0. Empty for the share of answers in the task's
+    language, which needs no image: a task without right answers has no other score.
     """
+    if entry["metric"] == "in_language":
+        return ""
     interval = entry["right_minus_shuffled_interval"]
     if interval is None:
         return "no control"

@@ -148,6 +148,12 @@ def test_score_bars_reach_from_shuffled_to_right_images_with_the_interval(small_
     assert "PT+IT 42.5 (shuffled 0.0, sees)" in charts["GQA-IT"].svg
 
 
+def test_a_share_of_languages_has_a_bar_without_a_verdict(summary):
+    summary["models"]["IT"]["gqa-it"] |= {"metric": "in_language", "in_language": 0.25}
+    chart = next(chart for chart in figures.score_charts(summary) if chart.title == "GQA-IT")
+    assert "; ".join(chart.svg.split("Scores, GQA-IT: ")[1].split("; ")[:1]) == "IT 25.0 (shuffled 25.0)"
+
+
 def test_one_model_has_one_chart_of_all_its_tasks(tmp_path):
     for task, right in (("mtvqa-it", [1] * 30 + [0] * 10), ("gqa-it", [1] * 10 + [0] * 30)):
         write_task(tmp_path / "eval" / "PT", task, right, [0] * 40)

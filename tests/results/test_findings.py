@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ndino.results.findings import findings
+from ndino.results.verdicts import but_doubtful, verdict_of
 
 
 def test_findings_tell_what_was_learned(summary):
@@ -31,6 +32,16 @@ def test_what_rows_and_different_questions_rank_differently_is_no_win(summary):
     for row in summary["tests"]:
         row |= {"p_holm": 0.01, "difference": 0.1}  # PT+IT has the higher scores
     assert "PT+IT against IT on 3 tasks: no difference shown." in findings(summary)
+
+
+def test_a_share_of_languages_is_no_evidence_of_looking_or_not(summary):
+    entry = summary["models"]["PT+IT"]["gqa-it"]
+    assert verdict_of(entry) == "sees"
+    blind = {**entry, "right_minus_shuffled_interval": [-0.1, 0.1]}
+    assert (verdict_of(blind), but_doubtful(blind)) == ("blind", "but blind")
+    entry |= {"metric": "in_language", "in_language": 0.98, "right_minus_shuffled_interval": [-0.1, 0.1]}
+    assert (verdict_of(entry), but_doubtful(entry)) == ("", "")
+    assert findings(summary)[0].startswith("1 of 4 scores measurably depend on the image; the other 3 ")
 
 
 def test_nothing_is_said_about_images_without_a_control(summary):

@@ -186,6 +186,17 @@ def test_other_metrics_have_a_table(family_run):
     assert all(c.details for c in rows["POPE-IT pope f1 score"])
 
 
+def test_a_metric_that_counts_is_no_share(summary):
+    entry = summary["models"]["IT"]["gqa-it"]
+    entry["intervals"] |= {"words": [7.25, 12.5]}
+    shown = {}
+    for words in (9.5, 0.5):
+        entry["words"] = words
+        shown[words] = next(filter(None, dict(table(summary, "more").rows)["GQA-IT words"]))
+    assert (shown[9.5].score, shown[9.5].details) == ("9.50", ("[7.25, 12.50]",))
+    assert shown[0.5].score == "0.50"
+
+
 def test_a_model_that_was_not_evaluated_on_a_task_has_a_dash(small_run):
     write_task(small_run / "eval" / "IT", "count-it", [1, 0])
     summary = build_summary(read_run(small_run))

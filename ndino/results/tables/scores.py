@@ -30,7 +30,10 @@ METRIC_NAMES = {
     "seed_image": "exact match",
     "pope_accuracy": "accuracy",
     "chrf": "chrF",
+    "in_language": "in its language",
 }
+# Metrics that count; all others are shares.
+COUNTS = {"words"}
 # The metrics that say in which language long answers are, and what a cell calls them.
 LANGUAGE_SHARES = {
     "in_language": "in its language",
@@ -204,10 +207,13 @@ def more_metrics_table(summary: Summary) -> ReportTable | None:
         for task in tasks:
             entry = entries.get(task, {})
             for metric in entry.keys() - RESERVED - {entry.get("metric")}:
-                bounds = entry["intervals"].get(metric)
-                details = () if bounds is None else (percent_interval(bounds),)
-                value = entry[metric]
-                text = percent(value) if 0 <= value <= 1 else f"{value:.2f}"
+                bounds, value = entry["intervals"].get(metric), entry[metric]
+                if metric in COUNTS or not 0 <= value <= 1:
+                    text = f"{value:.2f}"
+                    interval = bounds and f"[{bounds[0]:.2f}, {bounds[1]:.2f}]"
+                else:
+                    text, interval = percent(value), bounds and percent_interval(bounds)
+                details = (interval,) if interval else ()
                 lines.setdefault((task, metric), {})[name] = Cell(text, details)
     if not lines:
         return None
@@ -223,7 +229,7 @@ def more_metrics_table(summary: Summary) -> ReportTable | None:
         "ignored. contains: the answer holds the right one among other words. substring: the same by "
         "MTVQA's own rule, as VLMEvalKit computes it. first sentence: POPE's own rule, by which an answer is "
         "a no if its first sentence denies anything. unparseable: answers in which no option letter, or no "
-        "yes or no, can be found; they count as wrong.",
+        "yes or no, can be found; they count as wrong. words: how many an answer has, on average.",
     )
     return ReportTable(
         "more", "Other metrics of the same answers", "Metric", tuple(map(Column, names)), rows, legend
