@@ -9,12 +9,12 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ndino.common.errors import printable
+from ndino.common.errors import printable, shown
 
 NESTED, CUT_OFF = "it is nested too deeply", "the list is cut off"
 REPEATED = "repeated key:"
@@ -23,11 +23,23 @@ MOST_VALUES = 100_000
 _BYTES = 256 * 1024  # of a list that are read at a time
 _TOKEN = 16  # no literal, number's beginning or escape that the end of the text may cut is longer
 _SPACE = re.compile(r"[ \t\n\r]*")
-_DECODER = json.JSONDecoder()
 
 
 class NoListError(ValueError):
     """JSON that is something else than a list."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of its keys and values. Python alone takes the last value of a key that is given twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        raise ValueError(f"the key '{shown(twice)}' is given twice")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -36,8 +48,17 @@ def parse_json(text: str | bytes) -> Any:
     Raises:
         ValueError: it is no JSON, is not UTF-8, or is nested too deeply.
     """
+    return _parsed(text, None)
+
+
+def parse_row(text: str | bytes) -> Any:
+    """`parse_json` of a row that somebody wrote, with a ValueError also for a key that is given twice."""
+    return _parsed(text, _unique)
+
+
+def _parsed(text: str | bytes, objects: Callable[[list[tuple[str, Any]]], Any] | None) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=objects)
     except RecursionError:
         raise ValueError(NESTED) from None
 
@@ -107,7 +128,8 @@ def list_items(file: BinaryIO) -> Iterator[Any]:
 
     Raises:
         NoListError: it is no list.
-        ValueError: the next item is broken or nested too deeply, or the list does not go on or end behind it.
+        ValueError: the next item is broken, nested too deeply or gives a key twice, or the list does not go
+            on or end behind it.
     """
     text = _Window(file)
     if text.take() != "[":

@@ -18,7 +18,7 @@ from ndino.common.errors import SHOWN_REASON, UserError, shown
 from ndino.common.files import atomic_file
 from ndino.common.images import ImageFaultError, find_image
 from ndino.common.options import need_folder
-from ndino.common.parsing import NoListError, list_items, parse_json
+from ndino.common.parsing import NoListError, list_items, parse_row
 from ndino.formats.prompts import IMAGE_TOKEN, MARKERS, Role, Turn
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -168,7 +168,7 @@ def _read_lines(path: Path) -> Iterator[tuple[int, Any]]:
             if not line.strip():
                 continue
             try:
-                yield row, parse_json(line)
+                yield row, parse_row(line)
             except UnicodeDecodeError as error:
                 if row == 1 and line.startswith(UTF_16):
                     raise ConversationError(path, 0, "is UTF-16 text", "save it as UTF-8") from error

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndino.common import parsing
-from ndino.common.parsing import MOST_VALUES, NoListError, list_items, parse_json, parse_yaml
+from ndino.common.parsing import MOST_VALUES, NoListError, list_items, parse_json, parse_row, parse_yaml
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -45,7 +45,7 @@ def test_items_are_those_of_the_whole_list_wherever_it_is_cut(items, indent, asc
 @given(st.text(alphabet='[]{}",:idtrue0.-\\ \n', max_size=20).map(lambda text: "[" + text))
 def test_what_is_no_json_is_a_value_error_and_what_is_one_is_read(text):
     try:
-        expected = json.loads(text)
+        expected = parse_row(text)
     except ValueError:
         with pytest.raises(ValueError):
             list(list_items(io.BytesIO(text.encode())))
@@ -61,6 +61,8 @@ def test_what_is_no_json_is_a_value_error_and_what_is_one_is_read(text):
         ('[1, {"a": "b', 1, "the list is cut off"),
         ("[1 2]", 0, "does not go on or end"),
         ("[1] 2", 1, "more text behind the list"),
+        ('[1, {"a": 1, "b": 2, "a": 1}]', 1, "'a' is given twice"),
+        ('[1, [{"a": {"": 1, "": 2}}]]', 1, "'' is given twice"),
         ("[1, " + "[" * 100_000, 1, "nested too deeply"),
         ("[" * 100_000 + "]" * 100_000, 0, "nested too deeply"),
         ('[1, {"a": ' + '{"a": ' * 100_000 + "1" + "}" * 100_001 + "]", 1, "nested too deeply"),
@@ -98,6 +100,16 @@ def test_json_nested_too_deeply_is_a_value_error():
     for text in ("[" * 100_000, b'{"a":' * 100_000):
         with pytest.raises(ValueError, match="nested too deeply"):
             parse_json(text)
+
+
+def test_a_row_with_a_key_that_is_given_twice_is_a_value_error():
+    for text in ('{"a": 1, "b": 2, "a": 1}', b'[{"b": {"a": 1, "a": 2}}]', '{"a": 1, "\\u0061": 2}'):
+        with pytest.raises(ValueError, match=r"^the key 'a' is given twice$"):
+            parse_row(text)
+    assert parse_row('{"a": {"a": 1}, "A": [{"a": 1}, {"a": 2}]}') == {
+        "a": {"a": 1},
+        "A": [{"a": 1}, {"a": 2}],
+    }
 
 
 def test_yaml_nested_too_deeply_or_full_of_aliases_is_a_yaml_error():

@@ -130,6 +130,18 @@ def test_a_broken_line_rejects_one_row(tmp_path):
     assert all("broken JSON" in str(error) for error in rejects)
 
 
+def test_a_key_that_is_given_twice_rejects_its_row(tmp_path):
+    good = json.dumps(row("q", "a"))
+    twice = good.replace('{"from": "gpt"', '{"from": "human", "from": "gpt"')
+    (tmp_path / "data.jsonl").write_text("\n".join([good, twice, good]))
+    (tmp_path / "data.json").write_text(f"[{good}, {twice}]")
+    rejects: list[ConversationError] = []
+    assert [item.row for item in read_conversations(tmp_path / "data.jsonl", rejects=rejects)] == [1, 3]
+    assert "row 2: broken JSON: the key 'from' is given twice (remedy: " in str(rejects[0])
+    with pytest.raises(ConversationError, match=r"row 2: broken JSON: the key 'from' is given twice"):
+        list(read_conversations(tmp_path / "data.json"))
+
+
 def test_files_as_other_programs_save_them(tmp_path):
     rows = [row("dove?", "perché"), row("chi?", "sì")]
     lines = "\n".join(json.dumps(each, ensure_ascii=False) for each in rows)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ndino.common.errors import SHOWN_REASON, reason_of, remedy_for, shown
-from ndino.common.parsing import list_items, parse_json
+from ndino.common.parsing import list_items, parse_row
 from ndino.formats.questions.errors import QuestionsError
 from ndino.formats.questions.layout import ending_of
 
@@ -98,7 +98,7 @@ def _line_rows(path: Path, content: bytes) -> Iterator[Row]:
     for number, line in enumerate(content.split(b"\n"), start=1):
         if line.strip():
             try:
-                yield _row(path, number, parse_json(line))
+                yield _row(path, number, parse_row(line))
             except UnicodeDecodeError as error:
                 byte = error.object[error.start]
                 yield Row(path, number, fault=f"broken JSON: byte 0x{byte:02x} is not UTF-8")

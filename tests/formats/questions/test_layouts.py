@@ -144,6 +144,10 @@ def test_what_cannot_be_read_is_refused_by_every_command_in_the_same_words(case,
 
 BAD_ROWS = {
     "broken JSON": ('{"id": ', "broken JSON"),
+    "a key twice": (
+        '{"id": "1", "question": "A?", "question": "B?"}',
+        "broken JSON: the key 'question' is given",
+    ),
     "no object": ("[1]", "is no JSON object"),
     "mixed kinds": ({"answer": {"testo": "4"}}, "answer is {'testo': '4'}, not a text"),
     "a number": ({"answer": 4}, "answer is 4, not a text"),

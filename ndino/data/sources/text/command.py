@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.errors import UsageError, printable, reason_of
-from ndino.common.parsing import list_items, parse_json
+from ndino.common.parsing import list_items, parse_row
 from ndino.data.errors import DataError
 from ndino.data.framework.arguments import add_shard_arguments
 from ndino.data.framework.shards import ItemOutcome, Reject, ShardWriter, run_items, run_source
@@ -183,7 +183,7 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 try:
-                    yield number, parse_json(line)
+                    yield number, parse_row(line)
                 except ValueError as error:
                     yield number, error
 
