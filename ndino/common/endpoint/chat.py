@@ -23,7 +23,7 @@ from ndino.common.endpoint.address import (
 from ndino.common.endpoint.background import in_background
 from ndino.common.endpoint.pace import Pace
 from ndino.common.endpoint.replies import HttpAnswer, NoReplyError, Refused, Reply, reply_of
-from ndino.common.errors import UserError, reason_of, shown
+from ndino.common.errors import SHOWN_VALUE, UserError, reason_of, shown
 from ndino.common.parsing import parse_json
 
 # What a request asks for, without the model's name: `messages`, `max_tokens`, and `stop` if it has any.
@@ -38,6 +38,7 @@ CHECK_SECONDS = 30.0  # for the list of models, which costs a server nothing
 LAST_SECONDS = 10.0  # for the answers that are on their way when another request has failed
 LARGEST_ANSWER = 16 * 2**20  # bytes
 SERVED_BY = "vllm serve MODEL, or llama-server -m MODEL.gguf"
+SHOWN_MESSAGE = 300  # characters of what a server says: it may name a path before the reason
 # Newer models of OpenAI refuse `max_tokens` and name what they take in place of it.
 LIMIT, NEWER_LIMIT = "max_tokens", "max_completion_tokens"
 
@@ -97,6 +98,7 @@ class ChatEndpoint:
         url: the base of the endpoint, such as ``http://node7:8000/v1``.
         plain: the smallest request of its kind. A server that refuses it too refuses all.
         requests: the largest number at a time.
+        notice: gets a line when a request is tried again for the first time, since that may take long.
 
     Raises:
         UsageError: ``url`` is no web address.
@@ -111,6 +113,7 @@ class ChatEndpoint:
         *,
         requests: int,
         patience: Patience | None = None,
+        notice: Callable[[str], object] = lambda line: None,
     ) -> None:
         self.url = checked_address(url, wording.url, wording.key)
         self.model = model
@@ -118,6 +121,7 @@ class ChatEndpoint:
         self.listed: dict[str, str] = {}
         self._wording, self._plain, self._requests = wording, plain, requests
         self._patience = patience or Patience()
+        self._notice, self._noticed = notice, False
         self._checked = False
         self._limit = LIMIT
         self._answered = 0
@@ -257,6 +261,9 @@ class ChatEndpoint:
                         f"{error}, in {attempts} attempts",
                         f"look at the server, then rerun to resume; lower {self._wording.requests} spares it",
                     ) from error
+                if not self._noticed and not error.too_many:
+                    self._noticed = True
+                    self._notice(f"{self.url}: {error}; asked again, {self._patience.attempts} times at most")
                 if error.seconds is None:
                     grown = self._patience.pause * (2 ** max(failures - 1, 0) + random.random())
                     await asyncio.sleep(min(grown, LONGEST_PAUSE))
@@ -339,11 +346,11 @@ class ChatEndpoint:
         return self._wording.error(f"{self.url}{path}: {what} (remedy: {remedy})")
 
     def _said(self, answer: HttpAnswer) -> str:
-        return f"HTTP {answer.status}: {self._shown(answer.message())}"
+        return f"HTTP {answer.status}: {self._shown(answer.message(), SHOWN_MESSAGE)}"
 
-    def _shown(self, text: str) -> str:
+    def _shown(self, text: str, most: int = SHOWN_VALUE) -> str:
         # The key goes before the text is cut: a part of it is too much.
-        return shown(without_key(text, self._wording.key))
+        return shown(without_key(text, self._wording.key), most)
 
 
 def _reason(error: BaseException, seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
 from PIL import Image
+from tqdm import tqdm
 
 from ndino.common.endpoint import ChatEndpoint, Patience, Refused, Reply, Wording
 from ndino.common.images import data_url, to_rgb
@@ -34,12 +36,17 @@ WORDING = Wording(
     requests="--batch",
     key=ENDPOINT_KEY,
     refuses="a question about an image",
-    able="serve a model that takes images",
+    able="--model with the server's name of it, or serve a model that takes images",
     error=EndpointError,
 )
 MOST_STOPS = 4  # that the API takes; the answer is cut here as well
 # What a server says of a model that identifies it, as vLLM and llama.cpp do.
 IDENTIFYING = ("owned_by", "root", "max_model_len", "meta")
+
+
+def _notice(line: str) -> None:
+    # Above the progress bar; ``sys.stderr`` is redirected to swallow the libraries' messages.
+    tqdm.write(f"ndino evaluate: {line}", file=sys.__stderr__)
 
 
 class EndpointModel(lmms):
@@ -58,7 +65,9 @@ class EndpointModel(lmms):
     def __init__(self, url: str, model: str, requests: int, patience: Patience | None = None) -> None:
         super().__init__()
         plain = _request([_url(Image.new("RGB", (64, 64)))], "a", {"max_new_tokens": 1})
-        self._endpoint = ChatEndpoint(url, model, WORDING, plain, requests=requests, patience=patience)
+        self._endpoint = ChatEndpoint(
+            url, model, WORDING, plain, requests=requests, patience=patience, notice=_notice
+        )
         self._endpoint.check()
         self.store: AnswerStore | None = None
         self.identity = ""

@@ -78,6 +78,25 @@ def test_what_may_pass_is_tried_again(server: Endpoint, fault: Does, timeout: fl
     assert len(server.asked) == 4
 
 
+def test_that_a_request_is_tried_again_is_said_once(server: Endpoint) -> None:
+    said: list[str] = []
+    asker = endpoint(server, requests=1)
+    asker._notice = said.append
+    server.script = [TOO_MANY]
+    ask(asker, "a")
+    assert not said  # a limit on the rate is no fault
+    server.script = [replies(500, {"error": {"message": "out of memory"}}), drops]
+    ask(asker, "a", "b")
+    assert said == [f"{server.url}: HTTP 500: out of memory; asked again, 4 times at most"]
+
+
+def test_the_end_of_a_message_with_a_path_is_shown(server: Endpoint) -> None:
+    path = "/scratch/" + "folder/" * 20
+    server.always = replies(400, {"detail": f"serves '{path}'; requested 'tiny'"})
+    with pytest.raises(UserError, match=r"folder/'; requested 'tiny' \(remedy: another model\)"):
+        ask(endpoint(server), "a")
+
+
 def test_an_answer_that_is_late_is_waited_for(server: Endpoint) -> None:
     server.script = [hangs(0.4)]
     assert ask(endpoint(server), "a") == [Reply("sì", "stop", (7, 2))]

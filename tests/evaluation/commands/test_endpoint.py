@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from tests.commands import evaluate as evaluate_command
 from tests.evaluation.answerer import see
 from tests.evaluation.benchmarks import COLOURS
 from tests.evaluation.commands.results import log, results
-from tests.servers import Body, Endpoint, Handler, hangs, replies, says, serving, snapshot_in
+from tests.servers import HTML, Body, Endpoint, Handler, hangs, replies, says, serving, snapshot_in
 
 Ask = Callable[..., int]
 
@@ -195,11 +196,17 @@ def test_a_server_that_is_not_there_or_another_one_is_one_line(
 
 
 def test_a_question_that_the_server_refuses_is_named_and_other_tasks_are_asked(
-    ask: Ask, server: Endpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ask: Ask,
+    server: Endpoint,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    server.script = [replies(413, {"error": {"message": "image too large"}})]
+    monkeypatch.setattr(sys, "__stderr__", sys.stderr)
+    server.script = [replies(500, b"", kind=HTML), replies(413, {"error": {"message": "image too large"}})]
     assert ask("--batch", 1, tasks="gqa-it,seedbench-it") == 1
     said = capsys.readouterr().err
+    assert f"ndino evaluate: {server.url}: HTTP 500: Internal Server Error; asked again, 3 times" in said
     assert f"gqa-it failed: gqa-it document 0: {server.url} refuses it: HTTP 413: image too large" in said
     assert set(results(tmp_path / "eval" / "eyes")["tasks"]) == {"seedbench-it"}
 
@@ -207,7 +214,7 @@ def test_a_question_that_the_server_refuses_is_named_and_other_tasks_are_asked(
     server.asked.clear()
     assert ask("--batch", 1, "--name", "blind", tasks="gqa-it,seedbench-it") == 1
     said = capsys.readouterr().err
-    assert "refuses a question about an image: HTTP 400: it takes no images (remedy: serve a model" in said
+    assert "refuses a question about an image: HTTP 400: it takes no images (remedy: --model with" in said
     assert len(server.asked) == 2 and said.count("(remedy: ") == 1
 
 
