@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from ndino.chat.examples import find_examples
     from ndino.chat.server import serve
     from ndino.chat.session import ChatSession
+    from ndino.formats.model_kinds import benchmarks_beside
     from ndino.languages.language import language
 
     language(args.lang)
@@ -68,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     if args.port > 65535:
         raise UsageError(f"--port {args.port}: no such port (remedy: a number from 1024 to 65535)")
     columns = _columns(args.models or _demo_models())
-    data = args.data or _data_beside(columns)
+    beside = (benchmarks_beside(column.folder) for column in columns if column.folder)
+    data = args.data or next(filter(None, beside), None)
     examples = find_examples(data, required=args.data is not None) if data else []
     session = ChatSession(columns, examples, args.lang)
     try:
@@ -117,9 +119,3 @@ def _columns(models: list[str]):
     if len(faults) == len(columns):
         raise faults[0]
     return columns
-
-
-def _data_beside(columns) -> Path | None:
-    """The benchmarks of the run that a model is from: ``RUN/data/benchmarks`` of ``RUN/STAGES/model``."""
-    places = [column.folder.resolve().parents[1] for column in columns if column.folder]
-    return next((found for run in places if (found := run / "data" / "benchmarks").is_dir()), None)

@@ -15,6 +15,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udff
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_ROOM_SAID = re.compile(
     r"No space left on device|[Dd]isk quota exceeded|disk is full|Not enough disk space"
+    r"|^\d+ requested and \d+ written$"  # NumPy
 )
 # Python, the system and PyTorch, on the CPU and on a GPU.
 _NO_MEMORY_SAID = re.compile(r"[Cc]an(?:no|')t allocate memory|out of memory")

@@ -181,8 +181,9 @@ def need_no_file(path: Path) -> Path:
     """``path``, which becomes a folder, or is one.
 
     Raises:
-        UsageError: it is something else.
+        UsageError: it, or what it would be in, is something else.
     """
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"{path}: is a file, not a folder (remedy: name a folder that may be written)")
+    there = next((each for each in (path, *path.parents) if each.exists()), None)
+    if there is not None and not there.is_dir():
+        raise UsageError(f"{there}: is a file, not a folder (remedy: name a folder that may be written)")
     return path

@@ -200,6 +200,12 @@ def model_name(folder: Path) -> str:
     return folder.resolve().parent.name if folder.name == "model" else folder.name
 
 
+def benchmarks_beside(folder: Path) -> Path | None:
+    """The benchmarks of the run that a model is from: ``RUN/data/benchmarks`` of ``RUN/STAGES/model``."""
+    found = folder.resolve().parent.parent / "data" / "benchmarks"
+    return found if found.is_dir() else None
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """The folder's config.json.
 

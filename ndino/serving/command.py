@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ndino.common.errors import UsageError
-from ndino.common.options import CommandParser, need_folder
+from ndino.common.options import CommandParser, need_folder, need_no_file
 from ndino.formats.model_kinds import ADAPTER, LANGUAGE_MODEL, PUBLISHED, TOWER, UPSTREAM, require_kind
 
 HELP = """
@@ -51,6 +51,8 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     need_folder(args.model, "name the folder of a trained model")
+    if args.out is not None:
+        need_no_file(args.out)
     require_kind(args.model, PUBLISHED, _REMEDIES)
     if args.to == "vllm":
         if args.type is not None:

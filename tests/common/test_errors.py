@@ -61,6 +61,7 @@ def wrapped(cause: Exception) -> Exception:
         (OSError(errno.EDQUOT, "full", "/a/b"), "/a/b: Disk quota exceeded"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "No space left on device"),
         (sqlite3.OperationalError("database or disk is full"), "No space left on device"),
+        (OSError("1048576 requested and 0 written"), "No space left on device"),  # NumPy's tofile
     ],
 )
 def test_a_full_disk_is_found_behind_the_words_of_a_library(cause, reason):

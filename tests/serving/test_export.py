@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from gguf import GGUFWriter
 from safetensors.torch import load_file, save_file
 
 from ndino.cli import main
@@ -55,14 +56,33 @@ def change(path: Path, **fields: object) -> None:
 
 
 def test_what_is_printed_runs_what_was_written(model, capsys):
+    benchmarks = model.parents[1] / "data" / "benchmarks"
+    benchmarks.mkdir(parents=True)
     assert export(model) == 0
     folder = model.with_name("model-gguf-f16")
     assert names(folder) == FILES
     said = capsys.readouterr().out
     assert f"-m {folder}/language-model-f16.gguf --mmproj {folder}/mmproj-f16.gguf" in said
     assert f"ollama create it -f {folder}/Modelfile" in said  # named as the folder that holds model/
+    assert "--jinja --alias it\n" in said
+    assert f"make eval ENDPOINT=http://127.0.0.1:8080/v1 MODEL=it DATA={benchmarks}\n" in said
     record = json.loads((folder / "export.json").read_text())
     assert record["files"] == {name: sha256_of(folder / name) for name in FILES if name != "export.json"}
+
+
+def test_a_name_is_one_that_every_server_takes(model, capsys):
+    odd = model.parent.rename(model.parent.with_name("Città, = 1.0")) / "model"
+    for format_ in ("gguf", "vllm"):
+        assert main(["export", str(odd), "--to", format_]) == 0
+        assert "MODEL=citta-1.0 DATA=data/benchmarks\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("format_", ["gguf", "vllm"])
+@pytest.mark.parametrize("place", ["", "new/folder"])
+def test_a_file_where_the_folder_would_be(model, capsys, tmp_path, format_, place):
+    (tmp_path / "notes").write_text("")
+    assert main(["export", str(model), "--to", format_, "--out", str(tmp_path / "notes" / place)]) == 2
+    assert f"{tmp_path}/notes: is a file, not a folder (remedy: " in said_by(capsys)
 
 
 def test_a_rerun_writes_only_what_is_not_whole(model, capsys):
@@ -146,17 +166,19 @@ def test_a_kill_leaves_no_half_file_and_a_rerun_resumes(model, capsys):
 def test_a_full_disk(model, capsys, monkeypatch):
     written = []
 
-    def full(entry: container.Entry) -> None:
-        written.append(entry)
+    def full(writer: GGUFWriter, tensor: np.ndarray) -> None:
+        written.append(tensor)
         if len(written) > 5:
-            raise OSError(28, os.strerror(28))
-        return real(entry)
+            with open("/dev/full", "wb") as file:
+                tensor.tofile(file)
+        real(writer, tensor)
 
-    real = container.Entry.data
-    monkeypatch.setattr(container.Entry, "data", full)
+    real = GGUFWriter.write_tensor_data
+    monkeypatch.setattr(GGUFWriter, "write_tensor_data", full)
     assert export(model) == 1
-    assert "No space left on device (remedy: make room on that disk)" in said_by(capsys)
-    assert not names(model.with_name("model-gguf-f16"))
+    folder = model.with_name("model-gguf-f16")
+    assert f"{folder}: No space left on device (remedy: make room on that disk)" in said_by(capsys)
+    assert not names(folder)
 
 
 def test_tensors_are_converted_one_at_a_time(model, monkeypatch):

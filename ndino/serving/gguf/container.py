@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter
 from gguf.quants import quant_shape_to_byte_shape, quantize
 from tqdm import tqdm
 
+from ndino.common.errors import no_room
 from ndino.serving.errors import ExportError
 
 F32, F16, Q8_0 = GGMLQuantizationType.F32, GGMLQuantizationType.F16, GGMLQuantizationType.Q8_0
@@ -90,5 +93,9 @@ def write_container(path: Path, writer: GGUFWriter, entries: Sequence[Entry], *,
                 writer.write_tensor_data(entry.data())
                 bar.update(entry.stored_bytes)
         writer.flush()
+    except OSError as error:
+        if no_room(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.parent)) from None
+        raise
     finally:
         writer.close()

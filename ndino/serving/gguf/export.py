@@ -18,6 +18,7 @@ from ndino.common.locks import exclusive_lock
 from ndino.common.provenance import commit
 from ndino.formats.model_kinds import model_name, read_json_object
 from ndino.serving.errors import ExportError
+from ndino.serving.folders import scores_lines, served_name
 from ndino.serving.gguf.container import F16, Q8_0, write_container
 from ndino.serving.gguf.language_model import language_model_entries, language_model_writer
 from ndino.serving.gguf.quantise import quantise_file, require_quantiser, types_in
@@ -44,7 +45,7 @@ class Exported:
         types: how many matrices of the language model have each type.
     """
 
-    name: str
+    model: Path
     folder: Path
     language_model: str
     written: list[str] = field(default_factory=list)
@@ -54,6 +55,7 @@ class Exported:
         """What to tell the user: files, types, and how to run them."""
         model, mmproj = (shlex.quote(str(self.folder / name)) for name in (self.language_model, MMPROJ))
         counts = ", ".join(f"{count} {kind.lower()}" for kind, count in sorted(self.types.items()))
+        name = served_name(self.model)
         did = f"written: {', '.join(self.written)}" if self.written else "is whole: nothing to do"
         return [
             f"{self.folder}: {did}",
@@ -61,9 +63,11 @@ class Exported:
             "llama.cpp:",
             f"  llama-mtmd-cli -m {model} --mmproj {mmproj} --jinja --temp 0 \\",
             "    --image photo.jpg -p 'Che cosa si vede?'",
+            f"  llama-server -m {model} --mmproj {mmproj} --jinja --alias {name}",
             "Ollama:",
-            f"  ollama create {self.name.lower()} -f {shlex.quote(str(self.folder / MODELFILE))}",
-            f"  ollama run {self.name.lower()} 'Che cosa si vede? ./photo.jpg'",
+            f"  ollama create {name} -f {shlex.quote(str(self.folder / MODELFILE))}",
+            f"  ollama run {name} 'Che cosa si vede? ./photo.jpg'",
+            *scores_lines(self.model, 8080),
         ]
 
 
@@ -92,7 +96,7 @@ def export(model: Path, folder: Path | None, kind: str) -> Exported:
         record = _record_in(folder, source, kind)
         for left in folder.glob(".*.tmp"):  # of an export that was killed
             left.unlink()
-        made = Exported(parts.name, folder, f"language-model-{kind}.gguf")
+        made = Exported(model, folder, f"language-model-{kind}.gguf")
         files: dict[str, Callable[[Path], None]] = {
             made.language_model: lambda path: record.update(types=_write_language_model(path, parts, kind)),
             MMPROJ: lambda path: _write_mmproj(path, parts),

@@ -12,8 +12,9 @@ from typing import Any
 from ndino.common.files import atomic_folder, fingerprint, write_json, write_text
 from ndino.common.locks import exclusive_lock
 from ndino.common.provenance import commit
-from ndino.formats.model_kinds import model_name, read_json_object
+from ndino.formats.model_kinds import read_json_object
 from ndino.serving.errors import ExportError
+from ndino.serving.folders import scores_lines, served_name
 from ndino.serving.vllm.check import VllmNeeds, check_folder, weight_name
 from ndino.serving.vllm.renamed import write_renamed
 
@@ -37,7 +38,6 @@ class ForVllm:
     def lines(self) -> list[str]:
         """What to tell the user: what was mended, and how to serve it."""
         found = self.findings
-        name = shlex.quote(model_name(self.model))
         if found.mended:
             done = "written" if self.written else "is whole: nothing to do"
             lines = [f"{self.folder}: {done}; mended in it:", *(f"  {line}" for line in found.mended)]
@@ -47,10 +47,9 @@ class ForVllm:
         return [
             *lines,
             "vLLM:",
-            f"  vllm serve {shlex.quote(str(self.folder))} --served-model-name {name} \\",
+            f"  vllm serve {shlex.quote(str(self.folder))} --served-model-name {served_name(self.model)} \\",
             f"    --dtype {found.dtype} --max-model-len {found.context}",
-            "its scores:",
-            f"  make eval ENDPOINT=http://127.0.0.1:8000/v1 MODEL={name} DATA=data/benchmarks",
+            *scores_lines(self.model, 8000),
         ]
 
 
