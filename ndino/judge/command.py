@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,6 @@ from ndino.common.options import CommandParser, comma_separated, need_folder, ne
 from ndino.judge.judges import KEY_VARIABLE, Judge, name_of_judge, open_judge
 
 if TYPE_CHECKING:
-    from ndino.judge.prompts import JudgePrompt
     from ndino.judge.samples import JudgedScore
 
 HELP = """
@@ -122,7 +121,7 @@ def _run(args: argparse.Namespace) -> int:
     stores = [ResultsStore.of(path) for path in evaluated_models(folder, args.models)]
     tasks = judged_tasks(stores, args.tasks)
     prompts = {task: JudgePrompt(code_of_task(task) or "") for task in tasks}
-    checks = _checks(judge, {prompt.code: prompt for prompt in prompts.values()}, args.checks)
+    checks = _checks(judge, {prompt.code for prompt in prompts.values()}, args.checks)
     models = {store.folder.name: JudgedModel(store, judge) for store in stores}
     # Models may give the same answers.
     known: dict[str, Any] = {}
@@ -130,28 +129,30 @@ def _run(args: argparse.Namespace) -> int:
         known |= model.known()
     scores: dict[tuple[str, str], Mapping[str, JudgedScore]] = {}
     for store, model in zip(stores, models.values(), strict=True):
-        entries: dict[str, Any] = {}
         with held(model.folder):
+            entries = model.entries()
+            others = _checks(judge, {entry["language"] for entry in entries.values()}, args.checks)
             for task in (task for task in tasks if task in store.results["tasks"]):
                 found = model.judge(task, prompts[task], known)
                 scores[store.folder.name, task] = found
-                entries[task] = entry_of(prompts[task].code, found)
-                model.write({"checks": checks, "tasks": entries})
+                entries[task] = entry_of(prompts[task], found)
+                model.write(entries, others | checks)
                 unread = sum(score.unreadable for score in found.values())
                 _say_unreadable(unread, sum(score.n for score in found.values()), model.folder)
     _print_scores(judge, checks, scores)
     return 0
 
 
-def _checks(judge: Judge, prompts: Mapping[str, JudgePrompt], folder: Path) -> dict[str, Any]:
+def _checks(judge: Judge, languages: Iterable[str], folder: Path) -> dict[str, Any]:
     """The figures of the judge's check in each language; None where it was not checked."""
     from ndino.judge.checking import CheckFiles, figures_of
     from ndino.judge.labelled import FOLDER, labelled_set
+    from ndino.judge.prompts import JudgePrompt
 
     found: dict[str, Any] = {}
-    for code, prompt in prompts.items():
+    for code in sorted(languages):
         labelled = (FOLDER / f"{code}.jsonl").exists()
-        files = CheckFiles(folder, judge, prompt)
+        files = CheckFiles(folder, judge, JudgePrompt(code))
         found[code] = figures_of(files, labelled_set(code)) if labelled else None
     return found
 

@@ -9,13 +9,15 @@ from typing import Any
 
 from ndino.common.errors import UsageError
 from ndino.common.files import write_json
+from ndino.common.parsing import read_json
 from ndino.evaluation.controls import RIGHT, log_name
 from ndino.evaluation.store import ResultsStore
 from ndino.judge.asking import judge_items
+from ndino.judge.errors import JudgeError
 from ndino.judge.judges import Judge, name_of_judge
 from ndino.judge.prompts import JudgedItem, JudgePrompt, references_of
 from ndino.judge.verdicts import JudgeVerdict, VerdictFile
-from ndino.languages.language import code_of_task
+from ndino.languages.language import code_of_task, codes
 from ndino.results.logs import LoggedSample, read_samples
 from ndino.results.logs.samples import images_of
 from ndino.results.statistics import score_interval
@@ -135,10 +137,25 @@ class JudgedModel:
         file = VerdictFile(self.folder / name)
         return judged_score(samples, judge_items(self._judge, prompt, items, file, known, line_of))
 
-    def write(self, summary: Mapping[str, Any]) -> None:
-        """Write ``judge.json``: ``summary`` and the judge."""
+    def entries(self) -> dict[str, Any]:
+        """The tasks in ``judge.json`` that were judged with the prompt of today.
+
+        Raises:
+            JudgeError: the file is broken.
+        """
+        path = self.folder / SUMMARY
+        if not path.exists():
+            return {}
+        try:
+            return {task: entry for task, entry in read_json(path)["tasks"].items() if _is_current(entry)}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise JudgeError(f"{path}: broken: {error} (remedy: remove it and rerun)") from error
+
+    def write(self, entries: Mapping[str, Any], checks: Mapping[str, Any]) -> None:
+        """Write ``judge.json``: the judge, the tasks (`entry_of`), and its check in each language."""
         judge = {"judge": self.folder.name, "source": self._judge.source, "identity": self._judge.identity}
-        write_json(self.folder / SUMMARY, {**judge, "sees_images": False, **summary})
+        more = {"sees_images": False, "checks": dict(checks), "tasks": dict(entries)}
+        write_json(self.folder / SUMMARY, judge | more)
 
 
 def judged_score(samples: Sequence[LoggedSample], verdicts: Mapping[int, JudgeVerdict]) -> JudgedScore:
@@ -160,7 +177,13 @@ def judged_score(samples: Sequence[LoggedSample], verdicts: Mapping[int, JudgeVe
     )
 
 
-def entry_of(code: str, scores: Mapping[str, JudgedScore]) -> dict[str, Any]:
+def _is_current(entry: Mapping[str, Any]) -> bool:
+    code = entry["language"]
+    return code in codes() and JudgePrompt(code).identity == entry["prompt"]
+
+
+def entry_of(prompt: JudgePrompt, scores: Mapping[str, JudgedScore]) -> dict[str, Any]:
     """A task's part of ``judge.json``."""
     controls = {control: asdict(score) for control, score in scores.items() if control != RIGHT}
-    return {"language": code, **asdict(scores[RIGHT]), "controls": controls}
+    asked = {"language": prompt.code, "prompt": prompt.identity}
+    return {**asked, **asdict(scores[RIGHT]), "controls": controls}

@@ -98,6 +98,29 @@ def test_what_is_done_is_not_asked_again_and_a_changed_answer_is(run):
     assert summary(run, "other")["tasks"]["gqa-it"]["mean"] == 0.5
 
 
+def test_scores_of_tasks_that_are_not_named_stay_unless_the_prompt_has_changed(run, monkeypatch):
+    with Endpoint(judge_by_text) as server:
+        assert judge(run, server.url, "--tasks", "gqa-it") == 0
+        first = summary(run)["tasks"]["gqa-it"]
+        assert judge(run, server.url, "--tasks", "mtvqa-it") == 0
+        assert summary(run)["tasks"]["gqa-it"] == first and {*summary(run)["tasks"]} == {"gqa-it", "mtvqa-it"}
+        monkeypatch.setattr("ndino.judge.prompts.VERSION", 0)
+        asked = len(server.asked)
+        assert judge(run, server.url, "--tasks", "mtvqa-it") == 0 and len(server.asked) == asked + 1
+    assert {*summary(run)["tasks"]} == {"mtvqa-it"}
+
+
+@pytest.mark.parametrize("text", ["[", "{}", '{"tasks": {"gqa-it": {}}}', '{"tasks": [1]}', "[" * 100_000])
+def test_a_broken_summary_is_named(run, capsys, text):
+    with Endpoint(judge_by_text) as server:
+        assert judge(run, server.url, "--tasks", "mtvqa-it") == 0
+        (judge_folder(run / "eval" / "it") / "judge.json").write_text(text)
+        capsys.readouterr()
+        assert judge(run, server.url, "--tasks", "mtvqa-it") == 1
+    (error,) = capsys.readouterr().err.splitlines()
+    assert "judge.json: broken: " in error and "(remedy: remove it and rerun)" in error
+
+
 def test_what_a_server_does_not_answer_is_asked_again_the_next_time(run):
     with Endpoint(judge_by_text) as server:
         server.script = [says(None, "content_filter")]
