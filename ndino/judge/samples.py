@@ -165,7 +165,7 @@ def judged_score(samples: Sequence[LoggedSample], verdicts: Mapping[int, JudgeVe
     interval = None
     if values:
         images = images_of([samples[place] for place in read])
-        interval = score_interval(values, images, fractional=True)
+        interval = score_interval(values, images)
     return JudgedScore(
         n=len(samples),
         judged=len(values),

@@ -68,6 +68,8 @@ def test_scores_by_hand_with_controls_and_everything_that_is_not_judged(run, cap
     assert gqa["interval"] == [0, 0.75]
     assert gqa["controls"]["shuffled"]["mean"] == 1 / 5
     assert found["tasks"]["mtvqa-it"]["without_reference"] == 1 and found["tasks"]["mtvqa-it"]["mean"] == 1
+    # One right answer says little: Wilson's, which a bootstrap would not show.
+    assert found["tasks"]["mtvqa-it"]["interval"] == pytest.approx([0.2065, 1], abs=1e-4)
     lines = lines_of(judge_folder(run / "eval" / "it") / "gqa-it.jsonl")
     assert [(line["doc_id"], line["doc_hash"], line["verdict"]) for line in lines] == [
         (place, f"hash-{place}", verdict) for place, verdict in enumerate([1, 0.5, 0, 0, None])
