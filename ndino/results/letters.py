@@ -75,7 +75,9 @@ def _letter(said: Sequence[bool], right: Sequence[bool], images: Clusters | None
 def _read(sample: LoggedSample, code: str) -> tuple[str | None, str | None]:
     """The letter that an answer names and the right one; None where none can be read."""
     if sample.letter is not None:
-        return sample.letter or None, sample.target if sample.target in tuple(LETTERS) else None
+        both = (sample.letter, str(sample.target))
+        said, right = (each if each in tuple(LETTERS) else None for each in both)
+        return said, right
     options = options_in(sample.question)
     ways = [("".join(options), options)] if options else []
     wanted = None

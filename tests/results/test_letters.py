@@ -84,6 +84,8 @@ def test_a_log_that_says_which_letters_were_read_is_believed():
     rows = [choice_row(n, "B", "A", letter=letter) for n, letter in enumerate(("C", "", "A"))]
     bias = letter_bias(log_of(rows))
     assert (counts(bias), bias["unreadable"]) == ({"A": (1, 2), "C": (1, 0)}, 1)
+    rows[0]["letter"] = "<b>"
+    assert letter_bias(log_of(rows))["unreadable"] == 2
 
 
 def test_what_contradicts_the_scores_of_its_row_is_not_counted_as_read():
@@ -219,6 +221,16 @@ def test_such_a_score_beside_another_one_has_an_interval_over_questions(tmp_path
 def test_a_question_without_its_score_is_named(tmp_path):
     write_circular(tmp_path, "a", [3] * 8 + [2] * 12, drop=[4])
     with pytest.raises(ResultsError, match="document 12 has circular = None, not a score from 0 to 1"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize("field", [{"rotation": True}, {"question_group": 3}, {"letter": ["A"]}])
+def test_what_a_log_says_of_its_rotations_is_checked(tmp_path, field):
+    write_circular(tmp_path, "a", [3, 0])
+    log = tmp_path / "eval" / "a" / "mmbench-it.jsonl"
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    write_rows(log, [rows[0] | field, *rows[1:]])
+    with pytest.raises(ResultsError, match=f"row 1: field '{next(iter(field))}' must be"):
         read_run(tmp_path)
 
 

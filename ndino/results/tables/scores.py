@@ -229,7 +229,8 @@ def more_metrics_table(summary: Summary) -> ReportTable | None:
         "ignored. contains: the answer holds the right one among other words. substring: the same by "
         "MTVQA's own rule, as VLMEvalKit computes it. first sentence: POPE's own rule, by which an answer is "
         "a no if its first sentence denies anything. unparseable: answers in which no option letter, or no "
-        "yes or no, can be found; they count as wrong. words: how many an answer has, on average.",
+        "yes or no, can be found; they count as wrong. words: how many an answer has, on average. plain: the "
+        "score in the data's own order of options. robust plus: both questions about an image are right.",
     )
     return ReportTable(
         "more", "Other metrics of the same answers", "Metric", tuple(map(Column, names)), rows, legend
