@@ -61,7 +61,8 @@ On several GPUs: accelerate launch --num_processes N -m ndino evaluate ...
 Backends:
   hf                 our batched LLaVA-NeXT (llava_next_it), CPU or GPU; the default
   lmms:NAME[,k=v…]   any model of lmms-eval, such as lmms:llava_hf; without a GPU it is given device=cpu
-  vllm[,k=v…]        lmms-eval's vLLM, not tested here: it needs a GPU and the package vllm
+  vllm[,k=v…]        lmms-eval's vLLM, never run here: the package vllm wants an older transformers than
+                     ours; serve the model with it, and give its address to --endpoint
 
 With --endpoint an OpenAI-compatible server runs the model: vLLM, llama.cpp's or a cloud's.
 """

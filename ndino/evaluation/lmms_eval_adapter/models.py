@@ -39,7 +39,11 @@ def model_class(backend: Backend) -> type[lmms]:
         close = difflib.get_close_matches(name, known, n=3) or ["llava_hf", "…"]
         raise UsageError(f"backend lmms:{name}: lmms-eval has no such model (remedy: {', '.join(close)})")
     if name == "vllm" and find_spec("vllm") is None:
-        raise SetupError("backend vllm: the package vllm is not installed (remedy: pip install vllm)")
+        # Installed here, it would replace transformers by an older version.
+        raise SetupError(
+            "backend vllm: the package vllm is not installed, and needs an environment of its own (remedy: "
+            "vllm serve MODEL there, and here --endpoint http://HOST:8000/v1; docs/serving.md)"
+        )
     try:
         return get_model(name)
     except ImportError as error:
