@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -19,13 +20,13 @@ from ndino.data.leaks.compare import sketch
 from ndino.data.leaks.hashes import CHUNK, MOST_BITS, MOST_DIFFERENCE, HashedImage, HashStore, hash_image
 from ndino.formats.questions.faults import question_fault
 from ndino.formats.questions.images import image_files
-from ndino.formats.questions.layout import splits_of
+from ndino.formats.questions.layout import configurations, splits_of
 from ndino.formats.questions.rows import IMAGE
 from ndino.formats.questions.table import Questions, read_questions
 from ndino.languages.text import without_accents
 
 GENERIC = 10  # a question about more than one in so many of a benchmark's images says nothing of a row
-QUESTION_FIELDS = ("question", "sent")
+QUESTION_FIELDS = ("question", "sent", "prompt", "instruction")
 # What rows call the id of an image that another data set of the folder holds.
 IMAGE_IDS = ("img_id", "image_id", "imageId")
 ROWS_AT_ONCE = 32  # training images that are compared with all benchmark images together
@@ -124,18 +125,15 @@ class BenchmarkIndex:
 
     def _read(self, path: Path, name: str, store: HashStore) -> SearchedBenchmark:
         found = SearchedBenchmark(name)
-        try:
-            splits = splits_of(path)
-        except UserError:
-            splits = []
+        splits = list(_splits(path))
         if not splits:
             for file in tqdm(image_files(path), desc=f"Hashing {name}", unit=" images", leave=False):
                 number = self._add(found, file.read_bytes(), store, {"file": str(file)})
                 if number is not None:
                     found.ids[file.stem] = number
             return found
-        for split in splits:
-            self._read_split(found, read_questions(path, split), store)
+        for config, split in splits:
+            self._read_split(found, read_questions(path, split, config=config), store)
         return found
 
     def _read_split(self, found: SearchedBenchmark, questions: Questions, store: HashStore) -> None:
@@ -248,6 +246,14 @@ def _place(questions: Questions, row: int) -> dict[str, Any]:
 
 def _where(place: dict[str, Any]) -> str:
     return f"{place['file']} row {place['row']}" if "row" in place else place["file"]
+
+
+def _splits(path: Path) -> Iterator[tuple[str | None, str | None]]:
+    """The configurations that are there with their splits; none where the folder holds images alone."""
+    with contextlib.suppress(UserError):
+        for config in configurations(path):
+            with contextlib.suppress(UserError):
+                yield from ((config, split) for split in splits_of(path, config=config))
 
 
 def plain(text: str) -> str:

@@ -93,6 +93,12 @@ def split_files(folder: Path, split: str | None, *, config: str | None = None) -
     return SplitFiles(files, (*beside, folder) if metadata else (folder, *beside), tuple(ignored))
 
 
+def configurations(folder: Path) -> list[str | None]:
+    """The configurations that a README names, such as languages; None alone where there is none to choose."""
+    named = [str(each.get("config_name", "default")) for each in _configs(folder)]
+    return [*named] if len(named) > 1 and "default" not in named else [None]
+
+
 def splits_of(folder: Path, *, config: str | None = None) -> list[str | None]:
     """The splits of a folder; None stands for one without a name. Raises like `split_files`."""
     require_open(folder)

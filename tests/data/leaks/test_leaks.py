@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 from PIL import Image
 
 from fixtures.pages import PAGES
@@ -130,6 +131,22 @@ def test_what_is_too_plain_to_tell_is_possible(tmp_path):
     assert (grey.image, grey.kind, grey.agreement) == (0, "possible", None)
     assert (part.image, part.kind) == (1, "possible")
     assert part.agreement is not None and 0.75 <= part.agreement < 0.95
+
+
+def test_the_languages_of_a_set_that_are_there_are_read(store, tmp_path):
+    folder = tmp_path / "CohereLabs" / "m-WildVision"
+    for number, code in enumerate(("ita_Latn", "spa_Latn")):
+        (folder / code).mkdir(parents=True)
+        row = {"image": {"bytes": png(photograph(500 + number)), "path": None}, "prompt": f"Domanda {code}?"}
+        Dataset.from_list([row]).to_parquet(folder / code / "test.parquet")
+    configs = "".join(
+        f"- config_name: {code}\n  data_files:\n  - split: test\n    path: {code}/test*\n"
+        for code in ("arb_Arab", "ita_Latn", "spa_Latn")
+    )
+    (folder / "README.md").write_text(f"---\nconfigs:\n{configs}---\n", encoding="utf-8")
+    (found,) = BenchmarkIndex(tmp_path, store).benchmarks.values()
+    assert (found.rows, [*found.questions]) == (2, ["domanda ita_latn", "domanda spa_latn"])
+    assert len(found.images) == 2 and not found.unread
 
 
 def test_an_image_of_two_benchmarks_is_reported_for_both(index, store, tmp_path):
