@@ -19,7 +19,7 @@ def test_a_backend_is_a_class_of_lmms_eval():
 def test_unknown_and_missing_backends_are_errors():
     with pytest.raises(UsageError, match=r"lmms:lava_hf: lmms-eval has no such model \(remedy: llava_hf"):
         model_class(Backend("lava_hf"))
-    with pytest.raises(SetupError, match="vllm is not installed, .*own .remedy: vllm serve .* --endpoint"):
+    with pytest.raises(SetupError, match=r"vllm is not installed, .*own .remedy: vllm serve .* --endpoint"):
         model_class(Backend("vllm"))
 
 
