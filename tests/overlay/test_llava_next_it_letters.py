@@ -140,6 +140,19 @@ def test_they_are_kept_and_asked_again_when_the_letters_change(one_stop_folder, 
     assert generated != first[0]
 
 
+def test_in_bfloat16_no_letter_is_as_likely_as_another_by_rounding(one_stop_folder):
+    exact, rounded = (
+        LlavaNextIt(str(one_stop_folder), device="cpu", dtype=dtype) for dtype in ("float32", "bfloat16")
+    )
+    for ours in (exact, rounded):
+        ask(ours, odd_documents(), letters="ABCDEFGH")
+    noted = rounded.letters["task"].values()
+    assert all(len({*values.values()}) == len(values) for values in noted)
+    rough = [value for values in noted for value in values.values()]
+    values = [value for found in exact.letters["task"].values() for value in found.values()]
+    assert torch.tensor(rough).sub(torch.tensor(values)).abs().mean() < 0.5
+
+
 def test_letters_that_are_one_to_the_tokenizer_are_refused(model):
     document = {"question": "Quale?", "images": images(1)}
     with pytest.raises(

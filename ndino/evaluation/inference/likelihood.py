@@ -163,9 +163,26 @@ def _token_log_probabilities(
     for start in range(0, len(where), LOGIT_ROWS):
         part = where[start : start + LOGIT_ROWS]
         lines, places = torch.tensor(part, device=hidden.device).T
-        logits = model.lm_head(hidden[lines, places]).float().log_softmax(-1)
-        for row, (line, place) in zip(logits, part, strict=True):
-            wanted = tokens[line, place]
-            values = row[torch.tensor(wanted, device=row.device)].tolist()
-            found.update({(line, place, token): value for token, value in zip(wanted, values, strict=True)})
+        states = hidden[lines, places]
+        logits = model.lm_head(states).float()
+        for state, row, place in zip(states, logits, part, strict=True):
+            wanted = tokens[place]
+            values = _logits(model, state, row, wanted) - row.logsumexp(-1)
+            pairs = zip(wanted, values.tolist(), strict=True)
+            found.update({(*place, token): value for token, value in pairs})
     return found
+
+
+def _logits(
+    model: LlavaNextForConditionalGeneration, state: torch.Tensor, row: torch.Tensor, tokens: list[int]
+) -> torch.Tensor:
+    """The logits of ``tokens`` in float32, ``row`` being those of all tokens in the model's dtype.
+
+    In bfloat16 a logit of 20 has steps of 1/8: one letter would often be as likely as another.
+    """
+    weight = model.lm_head.weight
+    # The weights of an offloaded layer are there only while it computes.
+    if weight.dtype == torch.float32 or weight.is_meta:
+        return row[torch.tensor(tokens, device=row.device)]
+    chosen = weight[torch.tensor(tokens, device=weight.device)].float()
+    return (chosen @ state.to(weight.device).float()).to(row.device)
