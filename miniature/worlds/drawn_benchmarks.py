@@ -8,6 +8,7 @@ from pathlib import Path
 
 from miniature.worlds import scene_questions
 from miniature.worlds.benchmark_files import CATEGORIES, BenchmarkContent, write_benchmark_files
+from miniature.worlds.choice_benchmarks import write_choice_benchmarks
 from miniature.worlds.questions import WorldQuestion
 from miniature.worlds.scenes import Scene
 from ndino.languages.lexicon import Lexicon, lexicon
@@ -16,7 +17,7 @@ from ndino.languages.lexicon import Lexicon, lexicon
 def write_drawn_benchmarks(folder: Path, scenes: list[Scene], *, lang: str, seed: int) -> None:
     """Write the six benchmarks, the set of long answers and the captions of ``scenes`` to ``folder``.
 
-    The texts are in the language ``lang``.
+    Samples of the further benchmarks stand beside them. The texts are in the language ``lang``.
     """
     words = lexicon(lang)
     rng = random.Random(f"{seed} test images")
@@ -48,6 +49,7 @@ def write_drawn_benchmarks(folder: Path, scenes: list[Scene], *, lang: str, seed
         ],
     )
     write_benchmark_files(folder, content, words, rng)
+    write_choice_benchmarks(folder, scenes, images, words, seed)
 
 
 def _presence(

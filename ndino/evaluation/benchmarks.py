@@ -8,7 +8,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +22,10 @@ from ndino.evaluation.errors import SetupError
 from ndino.evaluation.image_check import sizes_of_images
 from ndino.evaluation.lmms_eval_adapter.evaluator import evaluate, group_totals
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
-from ndino.evaluation.lmms_eval_adapter.sample_rows import difference, sample_row, shown_images
+from ndino.evaluation.lmms_eval_adapter.sample_rows import difference, sample_rows, shown_images
 from ndino.evaluation.lmms_eval_adapter.surroundings import task_environment
 from ndino.evaluation.lmms_eval_adapter.task_index import TaskIndex
 from ndino.evaluation.lmms_eval_adapter.wrong_images import blank_task_images, exchange_task_images
-from ndino.evaluation.parts import parts_of
 from ndino.evaluation.provenance import data_revision
 from ndino.evaluation.shuffle import seed_of
 from ndino.evaluation.standard_errors import standard_errors
@@ -77,8 +76,9 @@ class Benchmarks:
         limit: number of questions of each task, from the first; None for all.
         task_type: lmms-eval's name for the model's interface, ``simple`` or ``chat``.
 
-    Of a group in another language than Italian, tasks whose datasets are not in ``data`` are left out with a
-    note, unless all are: not every benchmark is published in every language.
+    Of a group, tasks in another language than Italian and those that their YAML calls ``optional`` are left
+    out with a note where their datasets are not in ``data``, unless all are: not every benchmark is published
+    in every language.
 
     Raises:
         SetupError: a task is unknown, or a dataset is missing in ``data``, or on the hub without ``data``.
@@ -134,7 +134,7 @@ class Benchmarks:
             return
         lacking = {one.task for one in missing}
         with_data = {self.index.code(name) for name in self.names if name not in lacking}
-        optional = {one.task for one in missing if one.made and one.code in with_data} - named
+        optional = {one.task for one in missing if one.optional and one.code in with_data} - named
         require_in_folder([one for one in missing if one.task not in optional], self.data)
         if optional:
             self.names = [name for name in self.names if name not in optional]
@@ -144,10 +144,8 @@ class Benchmarks:
 
     def _needed(self) -> Iterator[NeededDataset]:
         for name in self.names:
-            code, apart = self.index.code(name), self.index.metadata(name).get("not_on_hub", [])
-            for place, dataset in enumerate(self._datasets[name]):
-                one = NeededDataset(dataset, name, code, on_hub=dataset not in apart)
-                yield replace(one, on_hub=False) if one.made and not place else one
+            for dataset in self._datasets[name]:
+                yield NeededDataset.of(dataset, name, self.index.code(name), self.index.metadata(name))
 
     def note_other_languages(self, names: Iterable[str]) -> None:
         """Note which of these tasks have questions that seem to be in another language."""
@@ -205,6 +203,7 @@ class Benchmarks:
                 )
             if not control and loaded.is_ours:
                 self._prompts[name] = _checked_prompts(loaded)
+                self.notes += tuple(note for note in loaded.notes if note not in self.notes)
             if not loaded.is_ours and (number := shuffle_number(control)):
                 exchange_task_images(loaded, self.size(name), seed_of(number))
             if control == BLANK:
@@ -308,13 +307,14 @@ class Benchmarks:
             shown = {s.doc_id: shown_images(task, s.doc_id, seen) for s in found.samples}
         hashes = {row["doc_id"]: row["doc_hash"] for row in right}
         samples = sorted(found.samples, key=lambda sample: sample.doc_id)
-        rows = [
-            sample_row(s, shown[s.doc_id], hashes.get(s.doc_id), shuffled=bool(control), code=task.code)
-            for s in samples
-        ]
-        columns = self.index.metadata(name).get("parts", [])
-        for row, sample in zip(rows, samples, strict=True):
-            row |= {"parts": parts} if (parts := parts_of(sample.document, columns)) else {}
+        rows = sample_rows(
+            task,
+            samples,
+            shown,
+            hashes,
+            shuffled=bool(control),
+            parts=self.index.metadata(name).get("parts", []),
+        )
         errors = standard_errors(
             [sample.values for sample in found.samples],
             task.resampled_totals,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ndino.common.images import image_digest
 from ndino.evaluation.lmms_eval_adapter.metrics import is_mean
+from ndino.evaluation.tasks.framework.benchmark_task import BenchmarkTask
 from ndino.formats.questions.faults import marker_fault
 from ndino.formats.questions.rows import IMAGE
 from ndino.formats.questions.table import Questions
@@ -80,6 +81,17 @@ class LoadedTask:
         sources = " ".join(getattr(info, "download_checksums", None) or {})
         found = set(re.findall(r"@([0-9a-f]{40})/", sources))
         return found.pop() if len(found) == 1 else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out of the rows, and why: a line each."""
+        return found.notes if isinstance(found := self.task.eval_docs, Questions) else ()
+
+    def log_fields(self, document: Mapping[str, Any], answer: str) -> dict[str, Any]:
+        """What the log's row of an answered document of ours says besides its scores."""
+        # A YAML's functions are methods of its benchmark (`BenchmarkTask.functions`).
+        benchmark = getattr(self.task.config.process_results, "__self__", None)
+        return benchmark.log_fields(document, answer) if isinstance(benchmark, BenchmarkTask) else {}
 
     def document(self, number: int) -> dict[str, Any]:
         """A row without its images, which are not decoded."""

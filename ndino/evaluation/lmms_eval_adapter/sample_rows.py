@@ -10,7 +10,9 @@ from typing import Any
 from ndino.evaluation.lmms_eval_adapter.answering import image_digests
 from ndino.evaluation.lmms_eval_adapter.evaluator import EvaluatedSample, is_number
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
+from ndino.evaluation.parts import parts_of
 from ndino.evaluation.tasks.framework.instructions import without_instruction
+from ndino.evaluation.tasks.framework.question_groups import group_scores
 
 NAMED = 2  # documents that a difference names
 
@@ -24,18 +26,40 @@ def shown_images(task: LoadedTask, doc_id: int, seen: Mapping[int, list[str]]) -
     return seen[doc_id] if doc_id in seen else image_digests(task.images(doc_id))
 
 
-def sample_row(
+def sample_rows(
+    task: LoadedTask,
+    samples: Sequence[EvaluatedSample],
+    shown: Mapping[int, list[str] | None],
+    doc_hashes: Mapping[int, str],
+    *,
+    shuffled: bool,
+    parts: Sequence[str],
+) -> list[dict[str, Any]]:
+    """The rows of answered documents, with the digests of the images that they showed.
+
+    Args:
+        shown: by document, see `shown_images`.
+        doc_hashes: by document, those of the rows with right images; of the others they are made.
+        parts: columns of the documents, see `parts_of`.
+    """
+    rows = []
+    groups = group_scores([sample.values for sample in samples])
+    for sample, scores in zip(samples, groups, strict=True):
+        row = _row(sample, shown[sample.doc_id], doc_hashes.get(sample.doc_id), task.code, shuffled=shuffled)
+        row["metrics"] |= scores
+        row |= {"parts": found} if (found := parts_of(sample.document, parts)) else {}
+        rows.append(row | task.log_fields(sample.document, row["answer"]))
+    return rows
+
+
+def _row(
     sample: EvaluatedSample,
     shown: list[str] | None,
     doc_hash: str | None,
+    code: str | None,
     *,
     shuffled: bool,
-    code: str | None,
 ) -> dict[str, Any]:
-    """The row of an answered document, with the digests of the images that it showed.
-
-    ``code`` is that of the task's language; None for other people's tasks.
-    """
     # lmms-eval's own doc_hash is the same for every document of a task.
     content = json.dumps(sample.document, sort_keys=True, ensure_ascii=False, default=str)
     content += json.dumps(shown)

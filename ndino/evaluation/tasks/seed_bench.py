@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ndino.evaluation.tasks.framework.benchmark_task import BenchmarkTask
 from ndino.evaluation.tasks.framework.instructions import letter_answer
 from ndino.evaluation.tasks.framework.likelihood import with_letters
+from ndino.evaluation.tasks.framework.multiple_choice import (
+    CircularChoice,
+    LetteredQuestion,
+    letter_of,
+    stated_options,
+)
 from ndino.evaluation.tasks.framework.preparation import Document, prepare, require_letters
 from ndino.evaluation.tasks.framework.scores import score_letter
 
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
     from ndino.formats.questions.table import Questions
 
 LETTERS = "ABCD"
+_COLUMNS = tuple(f"choice_{letter.lower()}" for letter in LETTERS)
 
 
 class SeedBench(BenchmarkTask):
@@ -23,8 +30,7 @@ class SeedBench(BenchmarkTask):
 
     def process_docs(self, dataset: Rows) -> Questions:
         """Check the rows, and exchange images for the shuffled control."""
-        choices = [f"choice_{letter.lower()}" for letter in LETTERS]
-        prepared = prepare(dataset, self.source, "question", "answer", *choices, may_be_empty=choices)
+        prepared = prepare(dataset, self.source, "question", "answer", *_COLUMNS, may_be_empty=_COLUMNS)
         require_letters(prepared, self.source, LETTERS)
         return prepared
 
@@ -45,5 +51,16 @@ class SeedBench(BenchmarkTask):
         }
 
 
+class SeedBenchCircular(CircularChoice):
+    """The same questions with all rotations of their options; an empty option at the end is none."""
+
+    SOURCE = SeedBench.SOURCE
+    COLUMNS = ("question", *_COLUMNS, "answer")
+
+    def choice(self, fields: Mapping[str, Any]) -> LetteredQuestion:
+        options = stated_options([fields[column] for column in _COLUMNS])
+        return LetteredQuestion(fields["question"], options, letter_of(fields["answer"]))
+
+
 def _choices(doc: Document) -> dict[str, str]:
-    return {letter: doc[f"choice_{letter.lower()}"] for letter in LETTERS}
+    return {letter: doc[column] for letter, column in zip(LETTERS, _COLUMNS, strict=True)}

@@ -10,6 +10,8 @@ from ndino.common.errors import reason_of, shown
 from ndino.common.images import ImageFaultError, UnreadableImageError, find_file, missing_image
 from ndino.formats.questions.rows import StoredImage
 
+# Why there is no image, where a row names none.
+EMPTY = "image is empty"
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -38,7 +40,7 @@ def locate(value: Any, folders: Sequence[Path]) -> Path | bytes:
     if isinstance(value, bytes):
         return value
     if value is None or value == "":
-        raise ImageFaultError("image is empty", "name an image, or remove the row")
+        raise ImageFaultError(EMPTY, "name an image, or remove the row")
     if not isinstance(value, str):
         raise ImageFaultError(
             f"image is {shown(repr(value))}, neither an image nor a file's name",

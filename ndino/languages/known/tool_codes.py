@@ -122,6 +122,10 @@ def _english_name(code: str) -> str:
     return named or written_fields(code).sound.get("name", "")
 
 
+def _small_english_name(code: str) -> str:
+    return _english_name(code).lower()
+
+
 def _num2words(code: str) -> str:
     from num2words import CONVERTER_CLASSES
 
@@ -138,6 +142,7 @@ TOOLS: Mapping[str, Tool] = {
     "eurlex": Tool("EUR-Lex code", _three_letters),
     "mtvqa": Tool("MTVQA code", listed_code),
     "exams-v": Tool("EXAMS-V name", _english_name),
+    "m3exam": Tool("M3Exam name", _small_english_name),
     "xm3600": Tool("XM3600 code", listed_code),
     "num2words": Tool("num2words code", _num2words),
     "cldr": Tool("CLDR locale", str),

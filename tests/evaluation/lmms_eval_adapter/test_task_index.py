@@ -42,7 +42,7 @@ def test_a_group_has_parts_and_a_task_has_none(index):
     assert index.parts("pope-it") is None
 
 
-OURS = "one of ndino-it, ndino-it-full, ndino-it-native, pope_full-it, exams-v-it, gqa-it, llava-bench-it, "
+OURS = "one of ndino-it, ndino-it-full, ndino-it-native, pope_full-it, exams-v-it, gqa-it, llava-bench-it, m"
 
 
 def test_an_unknown_name_is_an_error_with_close_ones_first_and_all_of_ours(index):

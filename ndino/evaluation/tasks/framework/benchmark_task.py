@@ -42,6 +42,11 @@ class BenchmarkTask(ABC):
     def process_results(self, doc: Document, results: Sequence[str]) -> dict[str, Any]:
         """What each metric makes of the answer to a row, ``results[0]``."""
 
+    def log_fields(self, doc: Document, answer: str) -> dict[str, Any]:
+        """What the log's row of an answered row says besides its scores; nothing for most benchmarks."""
+        del doc, answer
+        return {}
+
     def doc_to_visual(self, doc: Document) -> list[Image]:
         """The images of a row, decoded."""
         return document_images(doc)

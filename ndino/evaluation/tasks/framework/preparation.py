@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from ndino.common.errors import UserError
 from ndino.common.images import ImageFaultError, read_image
 from ndino.evaluation import shuffle
 from ndino.formats.questions.faults import asked, is_blank, question_fault, text_fault, texts_fault
+from ndino.formats.questions.images import EMPTY
 from ndino.formats.questions.rows import IMAGE
 from ndino.formats.questions.table import Questions, document_image, questions_of
 
@@ -41,12 +43,13 @@ def questions(dataset: Dataset | Questions, source: str) -> Questions:
     Raises:
         TaskDataError: there are no rows, or one could not be read.
     """
-    found = _all_rows(dataset, source)
+    found = all_rows(dataset, source)
     require(found)
     return found
 
 
-def _all_rows(dataset: Dataset | Questions, source: str) -> Questions:
+def all_rows(dataset: Dataset | Questions, source: str) -> Questions:
+    """As `questions`, with the rows that could not be read, which have a fault in place of fields."""
     found = questions_of(dataset, source, Path.cwd() / source)
     if not len(found):
         raise TaskDataError(f"{source}: no rows (remedy: {AS_DOCUMENTED})")
@@ -140,6 +143,37 @@ def image_check(found: Questions) -> Check:
     return check
 
 
+def without_imageless(found: Questions) -> Questions:
+    """The rows that name or hold an image; a note says which are left out. A missing file stays a fault."""
+    if IMAGE not in found.column_names:
+        return found
+    empty = [row for row, each in enumerate(found.rows) if each.fault is None and not _has_image(found, row)]
+    return without_rows(found, [(row, "left out: it has no image") for row in empty])
+
+
+def _has_image(found: Questions, row: int) -> bool:
+    try:
+        found.image_place(row)
+    except ImageFaultError as error:
+        return error.reason != EMPTY
+    return True
+
+
+def without_rows(found: Questions, out: Sequence[tuple[int, str]]) -> Questions:
+    """The rows but those in ``out``, which a note names with its reason.
+
+    Raises:
+        TaskDataError: none would be left.
+    """
+    if not out:
+        return found
+    note, gone = faulty_rows(found, out), {row for row, _ in out}
+    if len(gone) == len(found):
+        raise TaskDataError(f"{note} (remedy: {AS_DOCUMENTED})")
+    kept = found.select([row for row in range(len(found)) if row not in gone])
+    return replace(kept, notes=(*kept.notes, note))
+
+
 def without_places(found: Questions, column: str) -> Questions:
     """The questions without an ``<image>`` at their start or end."""
     return found.with_texts(column, [asked(value) for value in found.column(column)])
@@ -187,7 +221,7 @@ def prepare(
             columns that are missing, and too few images for the shuffled control.
     """
     rules = rules or {}
-    found = _all_rows(dataset, source)
+    found = all_rows(dataset, source)
     if any(row.fault is None for row in found.rows):
         require_columns(found, source, IMAGE, question, *columns, *lists, *rules)
     require(

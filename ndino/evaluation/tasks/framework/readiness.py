@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ndino.common.errors import UsageError
 from ndino.evaluation.errors import SetupError
@@ -28,12 +29,27 @@ class NeededDataset:
         dataset: its name on the hub, and its folder under the data folder.
         code: of the language of one of our tasks; None for other people's.
         on_hub: whether it can be downloaded from there.
+        from_commands: whether the data commands write it in other languages than Italian.
+        optional: whether a group does without the task where the dataset is not there.
     """
 
     dataset: str
     task: str
     code: str | None
     on_hub: bool
+    from_commands: bool = True
+    optional: bool = False
+
+    @classmethod
+    def of(cls, dataset: str, task: str, code: str | None, stated: Mapping[str, Any]) -> NeededDataset:
+        """A dataset of a task, of whose YAML ``stated`` is the ``metadata``."""
+        on_hub, optional = dataset not in stated.get("not_on_hub", []), bool(stated.get("optional"))
+        one = cls(dataset, task, code, on_hub, optional=optional)
+        if not one.made:
+            return one
+        # A set of several languages has none in its name, and is where it is for all of them.
+        named = code is not None and _stem(dataset, code) is not None
+        return replace(one, on_hub=on_hub and not named, from_commands=on_hub and named, optional=True)
 
     @property
     def made(self) -> bool:
@@ -43,7 +59,7 @@ class NeededDataset:
     @property
     def remedy(self) -> str:
         """How to get it."""
-        if not self.made:
+        if not (self.made and self.from_commands):
             return "as the task's README says"
         return f"with ndino data benchmarks --lang {self.code}, or ndino data native SET --lang {self.code}"
 

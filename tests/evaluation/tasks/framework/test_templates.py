@@ -22,6 +22,7 @@ TASKS = ["gqa", "ok-vqa", "seedbench", "mtvqa", "exams-v", "pope", "llava-bench"
 PARTS = ["pope_adv", "pope_pop", "pope_random"]
 # In no group.
 OTHERS = ["seedbench_likelihood", "xm3600", "m-wildvision"]
+CHOICES = ["m3exam", "mmbench", "scienceqa", "mme", "seedbench_circular"]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_lmms_evals_own_task_manager_finds_the_written_tasks(tmp_path):
 
     manager = TaskManager("WARNING", include_path=str(write_tasks("es", tmp_path)), include_defaults=False)
     assert manager.all_groups == ["ndino-es", "ndino-es-full", "ndino-es-native", "pope_full-es"]
-    assert manager.all_subtasks == sorted(f"{name}-es" for name in (*TASKS, *PARTS, *OTHERS))
+    assert manager.all_subtasks == sorted(f"{name}-es" for name in (*TASKS, *PARTS, *OTHERS, *CHOICES))
     config = load_yaml_config(manager.task_index["gqa-es"]["yaml_path"], mode="full")
     assert config["doc_to_text"]({"sent": "¿Qué?"}) == "¿Qué?\nResponde con una sola palabra o frase."
 
@@ -140,6 +141,9 @@ def test_a_set_that_calls_a_language_by_another_name_is_asked_for_by_that(
     assert captions["dataset_kwargs"] == {"data_files": {split: f"data/{split}-*.parquet"}}
     assert requests["dataset_name"] == configuration
     assert captions["dataset_path"] == "floschne/xm3600"
+    exams, name = index.config(f"m3exam-{code}"), language(code).name.lower()
+    assert (exams["dataset_path"], exams["test_split"]) == ("floschne/multimodal-m3exam", name)
+    assert exams["dataset_kwargs"] == {"data_files": {name: f"data/{name}-*.parquet"}}
 
 
 def test_groups_whose_code_stands_inside_their_name_are_written_too():

@@ -1,0 +1,84 @@
+"""MME: two questions an image, one to affirm and one to deny; right in both counts for more."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ndino.evaluation.tasks.framework.benchmark_task import BenchmarkTask
+from ndino.evaluation.tasks.framework.instructions import short_answer
+from ndino.evaluation.tasks.framework.preparation import (
+    AS_DOCUMENTED,
+    Document,
+    Fault,
+    prepare,
+    require,
+)
+from ndino.evaluation.tasks.framework.question_groups import RowOfGroup, all_right
+from ndino.formats.questions.faults import text_fault
+from ndino.languages.answers import reader
+from ndino.languages.language import language
+
+if TYPE_CHECKING:
+    from ndino.evaluation.tasks.framework.benchmark_task import Rows
+    from ndino.formats.questions.table import Questions
+
+PAIR = 2  # questions about an image
+
+
+class Mme(BenchmarkTask):
+    SOURCE = "MME_{}"
+
+    def process_docs(self, dataset: Rows) -> Questions:
+        """Check the rows and their pairs, and exchange images for the shuffled control.
+
+        Documents have the further columns ``pair``, what tells it from others, and ``place``, 0 or 1.
+        """
+        found = prepare(
+            dataset, self.source, "question", "question_id", "category", rules={"answer": self._answer_fault}
+        )
+        pairs = [f"{row.fields['category']} {row.fields['question_id']}" for row in found.rows]
+        rows_of: dict[str, list[int]] = defaultdict(list)
+        for row, pair in enumerate(pairs):
+            rows_of[pair].append(row)
+
+        def pair_fault(row: int) -> Fault:
+            if (count := len(rows_of[pairs[row]])) == PAIR:
+                return None
+            return f"question_id and category {pairs[row]!r:.80} are in {count} rows, not 2", AS_DOCUMENTED
+
+        require(found, pair_fault)
+        rows = tuple(
+            replace(row, fields={**row.fields, "pair": pair, "place": rows_of[pair].index(number)})
+            for number, (row, pair) in enumerate(zip(found.rows, pairs, strict=True))
+        )
+        return replace(found, rows=rows)
+
+    def _answer_fault(self, answer: Any) -> Fault:
+        if (fault := text_fault(answer, "answer")) is not None:
+            return fault
+        if reader(self.code).yes_or_no(answer) is not None:
+            return None
+        words = language(self.code)
+        return f"answer {answer!r:.80} is neither {words.yes[0]} nor {words.no[0]}", AS_DOCUMENTED
+
+    def doc_to_text(self, doc: Document) -> str:
+        return doc["question"].strip() + short_answer(self.code)
+
+    def process_results(self, doc: Document, results: Sequence[str]) -> dict[str, Any]:
+        answers = reader(self.code)
+        said, gold = (answers.yes_or_no(text) for text in (results[0], doc["answer"]))
+        return {
+            "robust": float(said == gold),
+            "robust_plus": RowOfGroup(doc["pair"], doc["place"], PAIR, said == gold),
+            "yes_ratio": float(said is True),
+            "unparseable": float(said is None),
+        }
+
+    def log_fields(self, doc: Document, answer: str) -> dict[str, Any]:
+        return {"question_group": doc["pair"]}
+
+    # The total that the YAML names.
+    all_right = staticmethod(all_right)
