@@ -86,6 +86,12 @@ def parse_yaml(text: str) -> Any:
         content = yaml.load(text, _unique_key_loader())
     except RecursionError:
         raise yaml.MarkedYAMLError(problem=NESTED) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position)
+        raise yaml.MarkedYAMLError(
+            problem=f"the character U+{ord(text[error.position]):04X} cannot be in it",
+            problem_mark=yaml.Mark("", error.position, line, 0, None, 0),
+        ) from None
     left = [content]
     for _ in range(MOST_VALUES):
         if not left:
@@ -101,6 +107,16 @@ def _unique_key_loader() -> Any:
     import yaml
 
     class UniqueKeyLoader(yaml.SafeLoader):
+        def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep=deep)
+            except (ValueError, AttributeError):
+                # Of the form of a date or a number, such as 2020-13-45, or said to be one.
+                raise yaml.MarkedYAMLError(
+                    problem=f"{shown(node.value)} is no date or number (put it in quotes)",
+                    problem_mark=node.start_mark,
+                ) from None
+
         # Before merges ("<<"): a mapping may say again what they bring.
         def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
             node = super().compose_mapping_node(anchor)

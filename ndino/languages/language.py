@@ -189,7 +189,7 @@ def _read(path: Path, time: int, size: int) -> WrittenFields:
             ) from error
         raise LanguageError(
             f"{path}{line}: no YAML, {error.problem or error.context} "
-            "(remedy: put words with : , { } [ ] # or quotes in them in quotes)"
+            "(remedy: mend that line; words with : , { } [ ] # or quotes in them belong in quotes)"
         ) from error
     if not isinstance(fields, dict):
         raise LanguageError(f"{path}: no fields in it (remedy: ndino language new writes a file with them)")

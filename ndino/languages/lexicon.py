@@ -13,6 +13,7 @@ from string import Formatter
 from typing import Any
 
 from ndino.common.errors import shown
+from ndino.languages.fields.schema import control_characters, texts_in
 from ndino.languages.language import Language, LanguageError, language
 
 SHAPES = ("circle", "square", "triangle", "star")
@@ -34,6 +35,8 @@ TABLES: dict[str, tuple[str, ...]] = {"colours": COLOURS, "fruits": COLOURS, "pl
 SHAPE_FORMS = ("name", *COLOURS)
 COUNTS = 4  # shapes in a scene, at most
 FEWEST_SIGNS = 10
+LONGEST_SIGN = 8  # letters that are drawn large enough to be read
+BROKEN = "has a brace without its partner, or more in braces than a name"
 # Sentences about a shape: their braces name any of its phrases, which every shape must then have.
 ABOUT_SHAPES = ("colour_question", "fruit_question", "presence_question", "absent")
 # The other sentences with the braces that each must have.
@@ -189,7 +192,7 @@ def lexicon_faults(miniature: Mapping[str, Any]) -> list[str]:
     """What is missing in the section ``miniature:`` or contradicts itself, each named by its key."""
     if not miniature:
         return ["miniature is missing"]
-    return list(_lexicon_faults(miniature))
+    return [*_lexicon_faults(miniature), *_control_faults(miniature)]
 
 
 def unknown_phrases(miniature: Mapping[str, Any]) -> list[str]:
@@ -201,7 +204,7 @@ def unknown_phrases(miniature: Mapping[str, Any]) -> list[str]:
         for sentence in ABOUT_SHAPES
         if known and _is_text(miniature.get(sentence))
         for form in _braces(miniature[sentence])
-        if form not in known
+        if form not in (*known, BROKEN)
     ]
 
 
@@ -223,7 +226,9 @@ def _lexicon_faults(found: Mapping[str, Any]) -> Iterator[str]:
     for sentence in ABOUT_SHAPES:
         if not _is_text(found.get(sentence)):
             yield _no_text(found, "miniature", sentence)
-        elif not (named := _braces(found[sentence])):
+        elif BROKEN in (named := _braces(found[sentence])):
+            yield f"miniature.{sentence} {BROKEN}"
+        elif not named:
             yield f"miniature.{sentence} names no phrase of a shape in braces, such as {{definite}}"
         else:
             forms += named
@@ -238,6 +243,9 @@ def _lexicon_faults(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"miniature.{name} has {number} texts, not {COUNTS}, for one to {COUNTS} shapes"
     if "signs" in found and len(set(_list(found, "signs"))) < FEWEST_SIGNS:
         yield f"miniature.signs has fewer than {FEWEST_SIGNS} words"
+    for sign in _list(found, "signs"):
+        if len(sign) > LONGEST_SIGN or sign != sign.upper():
+            yield f'miniature.signs has "{shown(sign)}", not up to {LONGEST_SIGN} letters in capitals'
     yield from _sentence_faults(found, "miniature", BRACES)
     names = {shape: _table(shapes, shape).get("name") for shape in SHAPES}
     phrases = {
@@ -268,6 +276,14 @@ def _stamp_faults(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _unknown(found: Mapping[Any, Any], section: str, names: tuple[str, ...]) -> Iterator[str]:
     yield from (f"{section}.{name}: no such field" for name in found if name not in names)
+
+
+def _control_faults(found: Mapping[Any, Any]) -> Iterator[str]:
+    yield from (
+        f'miniature: "{shown(text)}" has the control character {control!r}'
+        for text in texts_in(found)
+        if (control := next(control_characters(text), ""))
+    )
 
 
 def _not_tables(found: Mapping[Any, Any], section: str, names: tuple[str, ...]) -> Iterator[str]:
@@ -315,7 +331,9 @@ def _sentence_faults(
         if not _is_text(found.get(name)):
             yield _no_text(found, section, name)
             continue
-        named = _braces(found[name])
+        if BROKEN in (named := _braces(found[name])):
+            yield f"{section}.{name} {BROKEN}"
+            continue
         yield from (f"{section}.{name} has no {{{brace}}}" for brace in wanted if brace not in named)
         yield from (f"{section}.{name} cannot have {{{brace}}}" for brace in named if brace not in wanted)
 
@@ -329,10 +347,14 @@ def _equal(key: str, texts: Mapping[Any, Any]) -> Iterator[str]:
 
 
 def _braces(text: str) -> list[str]:
+    """The names in braces; `BROKEN` alone where they are not names in braces."""
     try:
-        return [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+        found = [each for each in Formatter().parse(text) if each[1] is not None]
     except ValueError:  # a single brace
-        return ["}"]
+        return [BROKEN]
+    return (
+        [BROKEN] if any(form or way for _, _, form, way in found) else [str(name) for _, name, _, _ in found]
+    )
 
 
 def _is_text(value: object) -> bool:

@@ -11,7 +11,7 @@ import yaml
 
 from ndino.languages import language as languages
 from ndino.languages.language import LanguageError, codes, language
-from ndino.languages.lexicon import lexicon, lexicon_faults, stamp_faults, stamp_words
+from ndino.languages.lexicon import BROKEN, lexicon, lexicon_faults, stamp_faults, stamp_words
 
 WITH_MINIATURE = [code for code in codes() if language(code).miniature]
 OPTIONAL = ("fruits", "articles", "small_words", "endings")
@@ -67,7 +67,21 @@ def test_a_phrase_that_only_a_sentence_names_is_asked_of_every_shape():
     [
         ({"place_question": "¿Qué figura?"}, "miniature.place_question has no {place}"),
         ({"sign_caption": "{word} {x}"}, "miniature.sign_caption cannot have {x}"),
-        ({"caption": "{shapes"}, "miniature.caption has no {shapes}"),
+        (
+            {"caption": "{"},
+            "miniature.caption has a brace without its partner, or more in braces than a name",
+        ),
+        *(
+            ({key: text}, f"miniature.{key} {BROKEN}")
+            for key in ("caption", "colour_question", "place_question")
+            for text in ("{shapes", "shapes}", "{shapes:>9}", "{shapes!r}")
+        ),
+        (
+            {"signs": ["BAR"] * 9 + ["RESTAURANTE"]},
+            'miniature.signs has "RESTAURANTE", not up to 8 letters in capitals',
+        ),
+        ({"signs": ["bar"]}, 'miniature.signs has "bar", not up to 8 letters in capitals'),
+        ({"count_question": "¿Cuántas?\n"}, r"""miniature: "¿Cuántas?\n" has the control character '\n'"""),
         ({"absent": "Nada."}, "miniature.absent names no phrase of a shape in braces, such as {definite}"),
         ({"numbers": ["una", "dos"]}, "miniature.numbers has 2 texts, not 4, for one to 4 shapes"),
         ({"signs": "BAR"}, "miniature.signs is not a list in brackets"),

@@ -37,6 +37,12 @@ CASES = [(key, value) for key, field in schema().items() for value in WRONG[fiel
     ("letter_answer", "X."),
     ("explained_answer", "{answer"),
     ("reading.yes", ["no"]),
+    # What no word can be.
+    *(("reading.excluding", [word]) for word in ("(", "*", " - ", "mai\nmai", "mai\tmai", "\x1b[31m")),
+    *(("name", name) for name in ("Ita\x07lian", "\x1b[31mItalian", "Ita\x00lian")),
+    *(("said_numbers.words", {"half": value}) for value in (float("nan"), float("inf"), -0.5)),
+    ("number_words", {"uno": 10**40}),
+    ("markers", {**yaml.safe_load(ITALIAN)["markers"], "answer": ["Risposta:"]}),
 ]
 
 
@@ -124,6 +130,26 @@ def test_yaml_refuses_a_key_given_twice_at_any_depth_and_takes_merges():
             parse_yaml(text)
     base = "x: &x {a: 1, b: 2}\ny: &y {<<: *x, b: 3}\nz: {<<: *y, b: 4, 'yes': 1, yes: 2}"
     assert parse_yaml(base)["z"] == {"a": 1, "b": 4, "yes": 1, True: 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        *(("a: 2020-13-45", 1), ("a: 1" + "0" * 5000, 1), ("a: 1\nb: !!int x", 2)),
+        *(("a: !!timestamp x", 1), ("a: 1\n\nb: \0", 3)),
+    ],
+    ids=lambda each: str(each)[:12],
+)
+def test_what_only_looks_like_a_date_or_number_or_is_no_text_is_refused_with_its_line(
+    written, capsys, text, line
+):
+    with pytest.raises(yaml.MarkedYAMLError) as caught:
+        parse_yaml(text)
+    assert caught.value.problem_mark.line + 1 == line
+    written.write_text(f"name: Basque\n{text}\n", encoding="utf-8")
+    assert main(["language", "check", "eu"]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert f"eu.yaml line {line + 1}: no YAML, " in said and len(said) < 400
 
 
 def test_an_empty_list_of_a_needed_field_is_named_by_the_check_and_by_what_loads_it(written, capsys):

@@ -79,6 +79,11 @@ def _markers(sound: Sound) -> Iterator[str]:
         for word in _both(markers[one], markers[other]):
             yield f'markers.{one} and markers.{other} both have "{word}"'
     for part, words in markers.items():
+        yield from (
+            f'markers.{part} has "{word}", whose colon is not part of the word'
+            for word in words
+            if ":" in word
+        )
         for answer in ("yes", "no"):
             for word in _both(words, sound.get(answer, ())):
                 yield f'markers.{part} has "{word}", which {answer} has too'

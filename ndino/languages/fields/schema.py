@@ -15,6 +15,7 @@ from ndino.common.parsing import parse_yaml
 MINIATURE = "miniature"  # described and checked by `ndino/languages/lexicon.py`
 READING = "reading"
 SECTIONS = ("said_numbers", READING)
+LARGEST = 10**36
 
 
 @dataclass(frozen=True)
@@ -140,11 +141,19 @@ def _faults(key: Any, value: Any) -> Iterator[str]:
                 yield from _text_faults(f"{key}.{name}", part, may_be_empty=True)
             else:
                 yield from _word_faults(f"{key}.{name}", part)
-    yield from (
-        f"{key}: {text!r} is not in Unicode's composed form (NFC), in which texts are read"
-        for text in texts_in(value)
-        if unicodedata.normalize("NFC", text) != text
-    )
+    for text in texts_in(value):
+        if unicodedata.normalize("NFC", text) != text:
+            yield f"{key}: {text!r} is not in Unicode's composed form (NFC), in which texts are read"
+        if control := next(control_characters(text if field.kind != "text" else text.replace("\n", "")), ""):
+            yield f"{key}: {text!r} has the control character {control!r}"
+        # Phrases are looked up by their words.
+        if key.startswith(f"{READING}.") and field.kind != "text" and not any(map(str.isalnum, text)):
+            yield f"{key}: {text!r} has no letter or digit"
+
+
+def control_characters(text: str) -> Iterator[str]:
+    """The characters of a text that are no part of a word or sentence: line breaks, tabs, escapes."""
+    return (character for character in text if unicodedata.category(character) == "Cc")
 
 
 def _text_faults(key: str, value: Any, *, may_be_empty: bool = False) -> Iterator[str]:
@@ -164,5 +173,8 @@ def _word_faults(key: str, value: Any) -> Iterator[str]:
 
 
 def _number_faults(key: str, name: str, value: Any, *, whole: bool) -> Iterator[str]:
-    if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value < 0:
+    right = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not right or not value >= 0:
         yield f"{key}: {name} is {shown(value)}, not a {'whole number' if whole else 'number'}"
+    elif value > LARGEST:
+        yield f"{key}: {name} is {shown(value)}, more than a word says"
