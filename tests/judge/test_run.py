@@ -38,6 +38,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "run" / "eval" / "it"
     write_log(folder, "gqa-it", GQA)
     write_log(folder, "gqa-it", SHUFFLED, "shuffled")
+    write_log(folder, "gqa-it", SHUFFLED, "blank")
     write_log(folder, "mtvqa-it", MTVQA)
     write_log(folder, "pope-it", [("C'è?", "sì", "sì", "one")])
     return tmp_path / "run"
@@ -66,7 +67,7 @@ def test_scores_by_hand_with_controls_and_everything_that_is_not_judged(run, cap
     assert gqa["mean"] == (1 + 0.5 + 0 + 0) / 4
     # Two images: 1.5 of two rows, 0 of two rows.
     assert gqa["interval"] == [0, 0.75]
-    assert gqa["controls"]["shuffled"]["mean"] == 1 / 5
+    assert gqa["controls"]["shuffled"]["mean"] == gqa["controls"]["blank"]["mean"] == 1 / 5
     assert found["tasks"]["mtvqa-it"]["without_reference"] == 1 and found["tasks"]["mtvqa-it"]["mean"] == 1
     # One right answer says little: Wilson's, which a bootstrap would not show.
     assert found["tasks"]["mtvqa-it"]["interval"] == pytest.approx([0.2065, 1], abs=1e-4)
@@ -76,7 +77,7 @@ def test_scores_by_hand_with_controls_and_everything_that_is_not_judged(run, cap
     ]
     assert lines[4]["raw"] == "Non so che voto dare." and lines[3]["raw"] == ""
     said = capsys.readouterr()
-    assert "1 of 10 verdicts could not be read" in said.err
+    assert "1 of 15 verdicts could not be read" in said.err
     assert "(not checked) in it" in said.out and "| it | gqa-it | right images | 37.5 |" in said.out
     assert "pope-it" not in said.out and not (judge_folder(run / "eval" / "it") / "pope-it.jsonl").exists()
 
@@ -242,5 +243,4 @@ def test_a_model_with_random_weights_says_nothing_that_can_be_read(run, capsys, 
     assert main(["judge", "run", str(run), "--judge", str(folder), "--tasks", "gqa-it"]) == 0
     found = summary(run)["tasks"]["gqa-it"]
     assert (found["judged"], found["unreadable"], found["mean"]) == (1, 4, 0)  # the empty answer is wrong
-    said = capsys.readouterr()
-    assert "8 of 10 verdicts could not be read" in said.err or "9 of 10 verdicts" in said.err
+    assert "14 of 15 verdicts could not be read" in capsys.readouterr().err
