@@ -19,7 +19,7 @@ from ndino.judge.prompts import JudgedItem, JudgePrompt, references_of
 from ndino.judge.verdicts import JudgeVerdict, VerdictFile
 from ndino.languages.language import code_of_task, codes
 from ndino.results.logs import LoggedSample, read_samples
-from ndino.results.logs.samples import images_of
+from ndino.results.logs.samples import answers_digest, images_of
 from ndino.results.statistics import score_interval
 
 # Tasks with open answers, without the language's code.
@@ -38,6 +38,7 @@ class JudgedScore:
         empty: answers without a word, which are wrong without asking.
         without_reference: answers to questions without a right answer, which are not judged.
         interval: 95 %, over images; None without a mean.
+        answers: digest of the log's answers, by which the report knows that the verdicts are of these.
     """
 
     n: int
@@ -47,6 +48,7 @@ class JudgedScore:
     without_reference: int
     mean: float | None
     interval: tuple[float, float] | None
+    answers: str
 
 
 def evaluated_models(run: Path, names: Sequence[str] | None) -> list[Path]:
@@ -174,6 +176,7 @@ def judged_score(samples: Sequence[LoggedSample], verdicts: Mapping[int, JudgeVe
         without_reference=len(samples) - len(verdicts),
         mean=sum(values) / len(values) if values else None,
         interval=interval,
+        answers=answers_digest(samples),
     )
 
 

@@ -16,6 +16,7 @@ from fixtures.chat_model import write_chat_model
 from ndino.cli import main
 from ndino.judge.prompts import JudgePrompt
 from ndino.judge.verdicts import held
+from ndino.results.logs import read_model
 from tests.judge.judged import judge_by_text, judge_folder, lines_of, texts_in, write_log
 from tests.servers import Endpoint, hangs, says
 
@@ -99,6 +100,19 @@ def test_what_is_done_is_not_asked_again_and_a_changed_answer_is(run):
         assert judge(run, server.url) == 0 and len(server.asked) == asked + 1 + 1
     assert summary(run)["tasks"]["gqa-it"]["mean"] == 2.5 / 4
     assert summary(run, "other")["tasks"]["gqa-it"]["mean"] == 0.5
+
+
+def test_the_report_reads_the_verdicts_as_long_as_the_answers_are_the_same(run):
+    with Endpoint(judge_by_text) as server:
+        assert judge(run, server.url) == 0
+    read = read_model(run / "eval" / "it")
+    (score,) = read.tasks["gqa-it"].judged
+    assert (score.mean, score.judged, score.unreadable, score.kappa) == (1.5 / 4, 4, 1, None)
+    assert not read.tasks["pope-it"].judged and not read.notes
+    write_log(run / "eval" / "it", "gqa-it", [*GQA[:4], ("Chi?", "una donna", "un uomo", "three")])
+    read = read_model(run / "eval" / "it")
+    assert not read.tasks["gqa-it"].judged and read.tasks["mtvqa-it"].judged
+    assert "are on other answers and left out; rerun ndino judge run" in " ".join(read.notes)
 
 
 def test_scores_of_tasks_that_are_not_named_stay_unless_the_prompt_has_changed(run, monkeypatch):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ndino.results.logs.fields import ResultsError, field, read_json
+from ndino.results.logs.samples import LoggedSample, answers_digest
 
 JUDGED_AGAIN = "rerun ndino judge run"
 _NUMBER = (int, float)
@@ -35,26 +36,42 @@ class JudgedMean:
     labelled: int | None = None
 
 
-def read_judged(folder: Path) -> dict[str, list[JudgedMean]]:
+def read_judged(
+    folder: Path, logs: Mapping[str, Sequence[LoggedSample]]
+) -> tuple[dict[str, list[JudgedMean]], list[str]]:
     """The judged scores of an evaluation folder by task, of every judge; none is normal.
+
+    Args:
+        logs: the answers by task. Verdicts on others are left out.
+
+    Returns:
+        The scores, and a note for each judge and task that was left out.
 
     Raises:
         ResultsError: a file is broken.
     """
     found: dict[str, list[JudgedMean]] = {}
+    notes = []
     for path in sorted(folder.glob("judge/*/judge.json")):
-        value = read_json(path)
+        judge, value = path.parent.name, read_json(path)
         checks = field({"checks": {}} | value, "checks", dict, path)
         tasks = field(value, "tasks", dict, path)
-        for task in tasks:
+        for task, samples in logs.items():
+            if task not in tasks:
+                continue
             entry = field(tasks, task, dict, path)
             if entry.get("mean") is None:  # no verdict that could be read
                 continue
-            check = checks.get(str(entry.get("language")))
-            found.setdefault(task, []).append(
-                judged_mean({"judge": path.parent.name, **_checked(check), **entry}, path)
+            mean = judged_mean(
+                {**_checked(checks.get(str(entry.get("language")))), **entry, "judge": judge}, path
             )
-    return found
+            if field(entry, "answers", str, path) == answers_digest(samples):
+                found.setdefault(task, []).append(mean)
+            else:
+                notes.append(
+                    f"{task}: the verdicts of {judge} are on other answers and left out; {JUDGED_AGAIN}."
+                )
+    return found, notes
 
 
 def _checked(check: Any) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ndino.common.files import key_of
 from ndino.results.logs import fields
 from ndino.results.logs.fields import ResultsError
 from ndino.results.statistics import Clusters
@@ -61,6 +63,11 @@ def questions_of(samples: Sequence[LoggedSample]) -> Clusters | None:
     if any(sample.image is None or sample.asked is None for sample in samples):
         return None
     return Clusters.of([(_image_or_question(sample), sample.asked, sample.target) for sample in samples])
+
+
+def answers_digest(samples: Sequence[LoggedSample]) -> str:
+    """A digest of a log's answers; another log's is the same only if all answers are."""
+    return key_of(json.dumps([[sample.doc_id, sample.answer] for sample in samples]))
 
 
 def read_samples(path: Path, *, shuffled: bool = False) -> tuple[LoggedSample, ...]:

@@ -207,14 +207,14 @@ def read_model(folder: Path, *, name: str | None = None) -> ModelLogs:
         f"{name}: {task} is unfinished and left out; {_FINISH}."
         for task in sorted(set(logs) - entries.keys())
     ]
-    tasks, judged = {}, read_judged(folder)
+    tasks = {}
     for task in sorted(entries):
         reader = _TaskReader(folder, task, fields.field(entries, task, dict, results))
-        log = reader.read()
-        # A judge's mean over fewer or more answers is of an earlier log.
-        means = [each for each in judged.get(task, ()) if each.n == len(log.samples)]
-        tasks[task] = replace(log, judged=tuple(means))
+        tasks[task] = reader.read()
         notes += [f"{name}: {note}" for note in reader.notes]
+    judged, left_out = read_judged(folder, {task: log.samples for task, log in tasks.items()})
+    tasks |= {task: replace(tasks[task], judged=tuple(means)) for task, means in judged.items()}
+    notes += [f"{name}: {note}" for note in left_out]
     _check_languages(results, entries)
     _check_unmixed(results, entries)
     return ModelLogs(name, tasks, tuple(notes))

@@ -10,7 +10,8 @@ import pytest
 
 from ndino.cli import main
 from ndino.results.leaderboard import collect, leaderboard_markdown, merge, read
-from ndino.results.logs import ResultsError, read_run
+from ndino.results.logs import ResultsError, read_run, read_samples
+from ndino.results.logs.samples import answers_digest
 from ndino.results.summary import build_summary
 from tests.commands import refused
 from tests.results.synthetic import write_perplexity, write_task
@@ -135,14 +136,17 @@ def test_language_and_judge_stand_beside_a_score(small_run):
     folder = small_run / "eval" / "IT" / "judge" / "evil|<b>"
     folder.mkdir(parents=True)
     judged = {"n": 20, "judged": 18, "unreadable": 2, "mean": 0.4, "interval": [0.25, 0.55], "language": "it"}
+    judged["answers"] = answers_digest(read_samples(small_run / "eval" / "IT" / "llava-bench-it.jsonl"))
     check = {"rows": 300, "kappa": 0.81, "kappa_interval": [0.74, 0.87], "agreement": 0.9}
     content = {"judge": "x", "checks": {"it": check}, "tasks": {"llava-bench-it": judged, "gqa-it": judged}}
     (folder / "judge.json").write_text(json.dumps(content))
     text = leaderboard_markdown(board_of(small_run))
     assert "answers: in its language 60.0, English 25.0, other 5.0, undecided 10.0" in text
     said = "judged 40.0 \\[25.0, 55.0\\] by evil\\|&lt;b&gt; (kappa 0.81 \\[0.74, 0.87\\], 2 unreadable)"
-    # That of gqa-it is of another number of answers.
+    # What is said of gqa-it is of other answers.
     assert text.count("judged") == 1 and said in text
+    note = "IT: gqa-it: the verdicts of evil|<b> are on other answers and left out; rerun ndino judge run."
+    assert read_run(small_run).notes[0] == note
     content["checks"]["it"] = None
     (folder / "judge.json").write_text(json.dumps(content))
     assert "(not checked, 2 unreadable)" in leaderboard_markdown(board_of(small_run))
@@ -158,6 +162,7 @@ def test_language_and_judge_stand_beside_a_score(small_run):
         ("[]", "not a JSON object"),
         ('{"tasks": {"gqa-it": {"mean": "high"}}}', "field 'mean' must be int or float"),
         ('{"tasks": {"gqa-it": {"mean": 0.5, "interval": [0.9, 0.1]}}}', "field 'interval' is no interval"),
+        ('{"checks": [], "tasks": {}}', "field 'checks' must be dict"),
     ],
 )
 def test_a_broken_file_of_a_judge_is_named(small_run, content, reason, capsys):
