@@ -13,10 +13,12 @@ PIP   := $(PY) -m pip --disable-pip-version-check --quiet
 READY := .venv/.ready
 TOOLS := .venv/.test-tools
 LLAVA := .venv-llava/.ready
-# Compiled for tests/serving: 190 files of C++, without what makes compiling slow or the result this machine's own.
+# Compiled for tests/serving: 210 files of C++, without what makes compiling slow or the result this machine's own,
+# and without the server's web page, which is downloaded or built with npm.
 LLAMA_CPP         := .cache/llama-cpp
 LLAMA_CPP_VERSION := llama-cpp-python==0.3.36
-LLAMA_CPP_FLAGS   := -DGGML_NATIVE=OFF -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DCMAKE_C_FLAGS_RELEASE=-O2
+LLAMA_CPP_FLAGS   := -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DCMAKE_C_FLAGS_RELEASE=-O2 \
+  -DBUILD_SHARED_LIBS=ON -DGGML_NATIVE=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF
 LLAMA_CPP_PINS    := $(shell echo '$(LLAMA_CPP_VERSION) $(LLAMA_CPP_FLAGS)' | cksum | tr ' ' -)
 # For tests/serving. It asks for the CPU builds of PyTorch's other packages, of which it needs torchvision alone.
 VLLM         := .cache/vllm
@@ -136,16 +138,24 @@ test-compat: setup $(TOOLS) ## check with other versions of transformers: publis
 	@$(PY) -m tests.export.compat
 	@NDINO_TEST_CONVERT=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q tests/data/translation/engines/test_convert_madlad.py
 
-test-serving: setup $(TOOLS) $(LLAMA_CPP)/.ready ## compile llama.cpp, install vLLM, and compare exported models in them with transformers
+test-serving: setup $(TOOLS) $(LLAMA_CPP)/.ready ## compile llama.cpp and its server, install vLLM, and compare exported models in them with transformers
 	@$(MAKE) --silent $(VLLM)/.ready || echo "$(VLLM_VERSION) could not be installed: its test is skipped and named."
 	@NDINO_TEST_SERVING=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q -rP tests/serving
 
 $(LLAMA_CPP)/.ready: $(call unless_stamped,$(LLAMA_CPP)/.ready,$(LLAMA_CPP_PINS))
 	@command -v g++ >/dev/null || { echo "make test-serving: no g++ (remedy: apt-get install g++)" >&2; exit 1; }
 	@$(PYTHON) -m venv --clear $(LLAMA_CPP)
-	@echo "Compiling $(LLAMA_CPP_VERSION) (about 15 minutes of one core) ..."
-	@CMAKE_ARGS='$(LLAMA_CPP_FLAGS)' $(LLAMA_CPP)/bin/python -m pip --disable-pip-version-check --quiet install \
-	  -c constraints.txt --no-binary llama-cpp-python '$(LLAMA_CPP_VERSION)'
+	@echo "Compiling $(LLAMA_CPP_VERSION) (seven minutes of CPU time) ..."
+	@set -e; cd $(LLAMA_CPP); pip="bin/python -m pip --disable-pip-version-check --quiet"; \
+	  $$pip install cmake ninja; \
+	  $$pip download --no-deps --no-binary llama-cpp-python --dest sdist '$(LLAMA_CPP_VERSION)'; \
+	  mkdir source; tar -xzf sdist/*.tar.gz -C source --strip-components=1; \
+	  PATH="$$PWD/bin:$$PATH" cmake -G Ninja -S source/vendor/llama.cpp -B build $(LLAMA_CPP_FLAGS) > build.log 2>&1 && \
+	  PATH="$$PWD/bin:$$PATH" cmake --build build --target llama-server mtmd >> build.log 2>&1 || \
+	    { tail -20 build.log >&2; exit 1; }; \
+	  CMAKE_ARGS='-DLLAMA_BUILD=OFF -DLLAVA_BUILD=OFF' $$pip install -c ../../constraints.txt ./source; \
+	  packages=$$(bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	  rm -rf "$$packages/llama_cpp/lib"; ln -s "$$PWD/build/bin" "$$packages/llama_cpp/lib"
 	@echo '$(LLAMA_CPP_PINS)' > $@
 
 $(VLLM)/.ready: $(call unless_stamped,$(VLLM)/.ready,$(VLLM_PINS))

@@ -27,6 +27,19 @@ PATTERN = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 GRIDS = [[56, 112], [112, 56], [112, 112], [56, 168], [168, 56]]  # height and width
+# Smaller than a tile, a tile, and every grid, exactly and with padding.
+SIZES = [
+    (28, 28),
+    (56, 56),
+    (64, 56),
+    (112, 112),
+    (112, 56),
+    (56, 112),
+    (168, 112),
+    (142, 66),
+    (224, 60),
+    (46, 224),
+]
 LLAMA31 = dict(
     rope_type="llama3",
     rope_theta=500000.0,

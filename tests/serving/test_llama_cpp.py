@@ -29,7 +29,7 @@ from fixtures.photographs import photograph
 from ndino.cli import main
 from ndino.formats import model_folder
 from ndino.formats.prompts import BEGIN_OF_TEXT, IMAGE_TOKEN
-from tests.serving.models import SIDE, llama_tokenizer, qwen_tokenizer, write_model
+from tests.serving.models import SIDE, SIZES, llama_tokenizer, qwen_tokenizer, write_model
 
 ROOT = Path(__file__).parents[2]
 LLAMA_CPP = ROOT / ".cache" / "llama-cpp"
@@ -44,19 +44,6 @@ TEXTS = [
     "<|start_header_id|>user<|end_header_id|>\n\nciao<|eot_id|>",
 ]
 QUESTION = "Quanti cerchi ci sono? Rispondi utilizzando una sola parola o frase."
-# Smaller than a tile, a tile, and every grid, exactly and with padding.
-SIZES = [
-    (28, 28),
-    (56, 56),
-    (64, 56),
-    (112, 112),
-    (112, 56),
-    (56, 112),
-    (168, 112),
-    (142, 66),
-    (224, 60),
-    (46, 224),
-]
 SAID = "Un quadrato rosso e un triangolo blu, tre stelle gialle."
 ANSWER = 12  # tokens
 
@@ -183,6 +170,12 @@ def test_q4_k_m_is_quantised_by_llama_cpp(folder, model, conversation, tmp_path,
     assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.9
 
 
+def job_of(prompt: str, image: Path, most: int) -> dict[str, Any]:
+    """The job of `llama_cpp_answers` that answers a prompt about an image, stored as an array."""
+    text = prompt.removeprefix(BEGIN_OF_TEXT).replace(IMAGE_TOKEN, "<__media__>")
+    return {"do": "image", "text": text, "image": str(image), "most": most}
+
+
 class Asked:
     """A question about an image of a size, as transformers asks it and as llama.cpp arranges it."""
 
@@ -247,8 +240,7 @@ def test_llama_cpps_own_tiling(f16, model, asked, tmp_path):
     jobs = {}
     for number, question in enumerate(asked.values()):
         np.save(path := tmp_path / f"{number}.npy", np.asarray(question.image))
-        text = question.prompt.removeprefix(BEGIN_OF_TEXT).replace(IMAGE_TOKEN, "<__media__>")
-        jobs[str(number)] = {"do": "image", "text": text, "image": str(path), "most": ANSWER}
+        jobs[str(number)] = job_of(question.prompt, path, ANSWER)
     found = in_llama_cpp(f16, jobs, tmp_path / "out.npz")
     for number, (size, question) in enumerate(asked.items()):
         assert found[f"{number}.ids"].tolist() == question.before + question.after

@@ -9,20 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from datasets import Image, Value
 
-from fixtures.photographs import photograph
 from ndino.cli import main
-from ndino.formats.hub_folders import write_split
 from tests.evaluation.commands.results import log, results
 from tests.servers import running
 from tests.serving.models import llama_tokenizer, write_model
-from tests.serving.test_llama_cpp import SIZES
 
 ROOT = Path(__file__).parents[2]
 VLLM = ROOT / ".cache" / "vllm"
 SERVE = Path(__file__).with_name("serve_with_vllm.py")
-QUESTIONS = ("Che cosa si vede?", "Di che colore è il quadrato?")
 START_SECONDS = 900  # on a loaded machine of two cores it took 100
 pytestmark = [
     pytest.mark.skipif(
@@ -39,21 +34,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model in fp32, as transformers saves it."""
     folder = tmp_path_factory.mktemp("models") / "random"
     return write_model(folder, llama_tokenizer(), dtype=torch.float32)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A benchmark with two questions about photographs of ten sizes each."""
-    folder = tmp_path_factory.mktemp("data")
-    asked = [(question, size) for question in QUESTIONS for size in SIZES]
-    rows = [
-        {"id": str(i), "image": photograph(i, size), "question": question, "answer": "rosso"}
-        for i, (question, size) in enumerate(asked)
-    ]
-    text = Value("string")
-    features = {"id": text, "image": Image(), "question": text, "answer": text}
-    write_split(folder / "swap-uniba" / "MTVQA_IT", "test", rows, features)
-    return folder
 
 
 def serving(folder: Path, out: Path) -> AbstractContextManager[str]:
