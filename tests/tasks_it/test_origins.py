@@ -28,8 +28,6 @@ def test_the_groups_hold_what_is_native_and_all_there_is():
     native = {name for name in tasks if index.metadata(name)["origin"] == "native"}
     assert set(index.parts("ndino-it-native") or []) == native
     full = set(index.parts("ndino-it-full") or [])
-    # POPE's three parts are in POPE already, and a question is asked in one way.
-    assert tasks - full == {"pope_adv-it", "pope_pop-it", "pope_random-it", "seedbench_likelihood-it"} | {
-        "seedbench_circular-it"
-    }
+    # POPE's three parts are in POPE already, and the likelihood of letters is another way to answer.
+    assert tasks - full == {"pope_adv-it", "pope_pop-it", "pope_random-it", "seedbench_likelihood-it"}
     assert set(index.parts("ndino-it") or []) < full
