@@ -68,7 +68,7 @@ def _apertium(code: str) -> str:
 
 
 def _num2words(code: str) -> str:
-    return "known" if known_code("num2words", code) else "unknown: number_words must list the numbers"
+    return "known" if known_code("num2words", code) else "unknown: the numbers are those of number_words"
 
 
 def _cldr(code: str) -> str:

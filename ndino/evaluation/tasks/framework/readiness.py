@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from ndino.evaluation.errors import SetupError
 from ndino.evaluation.tasks.framework.templates import TEMPLATE_CODE
 from ndino.languages.identify import LEAST_LETTERS, label_of, most_probable, rival_of
 from ndino.languages.known.locales import locale_of
-from ndino.languages.language import codes, language
+from ndino.languages.language import LanguageError, codes, language, written_fields
 
 # Different questions that are judged together: a short one alone says too little, and many are names.
 QUESTIONS = 200
@@ -81,22 +82,29 @@ def require_in_folder(missing: Sequence[NeededDataset], folder: Path) -> None:
         ([f"has no {', no '.join(absent)}"] if absent else [])
         + ([f"holds an empty folder {', '.join(empty)}"] if empty else [])
     )
+    remedy = f"put it there {missing[0].remedy}, or choose others with --tasks"
     if there := _languages_of(missing, folder):
-        lacks += f"; it has data in {', '.join(there)}"
-    raise SetupError(
-        f"{folder}: {lacks} (remedy: put it there {missing[0].remedy}, or choose others with --tasks)"
-    )
+        lacks += f"; it has data in {', '.join(map(_name, there))}"
+        remedy = f"--lang {','.join(there)} for what is there (LANGUAGE= of make); else {remedy}"
+    raise SetupError(f"{folder}: {lacks} (remedy: {remedy})")
 
 
 def _languages_of(missing: Iterable[NeededDataset], folder: Path) -> list[str]:
-    """The names of the languages in which datasets are there that are ``missing`` in others."""
+    """The codes of the languages in which datasets are there that are ``missing`` in others."""
     known = {code.upper(): code for code in codes()}
     found: set[str] = set()
     for one in missing:
         if one.code is not None and (stem := _stem(one.dataset, one.code)) is not None:
             others = (path.name.removeprefix(Path(stem).name).upper() for path in folder.glob(f"{stem}*"))
             found |= {known[other] for other in others if other in known} - {one.code}
-    return [language(code).name for code in sorted(found)]
+    return sorted(found)
+
+
+def _name(code: str) -> str:
+    # Its file may be half written.
+    with contextlib.suppress(LanguageError):
+        return written_fields(code).sound.get("name", code)
+    return code
 
 
 def _stem(dataset: str, code: str) -> str | None:

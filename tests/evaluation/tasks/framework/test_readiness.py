@@ -7,9 +7,15 @@ import pytest
 from ndino.common.errors import UsageError
 from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.errors import SetupError
-from ndino.evaluation.tasks.framework.readiness import QUESTIONS, other_language_note
+from ndino.evaluation.tasks.framework.readiness import (
+    QUESTIONS,
+    NeededDataset,
+    other_language_note,
+    require_in_folder,
+)
 from ndino.formats.hub_folders import write_split
 from tests.evaluation.benchmarks import draw_image, write_benchmarks
+from tests.languages.copies import language_file
 
 ASKED = {
     "it": [
@@ -114,12 +120,26 @@ def test_a_language_that_is_asked_for_as_a_whole_does_without_the_data_it_lacks(
 def test_where_data_lack_those_in_another_language_are_named(tmp_path, monkeypatch, asked, there, name):
     monkeypatch.chdir(write_benchmarks(tmp_path, rows=4, code=there))
     said = (
-        rf"has no swap-uniba/POPE_{asked.upper()}/ for the task pope-{asked}; it has data in {name} \(remedy"
+        rf"has no swap-uniba/POPE_{asked.upper()}/ for the task pope-{asked}; it has data in {name} "
+        rf"\(remedy: --lang {there} for what is there \(LANGUAGE= of make\); else put it there "
     )
     with pytest.raises(SetupError, match=said):
         Benchmarks([f"pope-{asked}"], data=tmp_path)
     with pytest.raises(SetupError, match=rf"gqa-{asked}/ .*; it has data in {name} \("):
         Benchmarks([f"ndino-{asked}"], data=tmp_path)
+
+
+def test_a_half_written_language_among_the_data_hides_nothing_of_another(tmp_path, monkeypatch):
+    (tmp_path / "languages").mkdir()
+    language_file(monkeypatch, tmp_path / "languages", "q-z", like="es")
+    (tmp_path / "POPE_Q-Z").mkdir()
+    lacking = [NeededDataset("POPE_IT", "pope-it", "it", on_hub=True)]
+    for text, name in (("name: Quzu", "Quzu"), ("name: 5", "q-z"), ("name: [", "q-z")):
+        (tmp_path / "languages" / "q-z.yaml").write_text(text)
+        with pytest.raises(
+            SetupError, match=rf"has no POPE_IT/ .*; it has data in {name} \(remedy: --lang q-z "
+        ):
+            require_in_folder(lacking, tmp_path)
 
 
 def test_data_of_other_languages_are_not_looked_for_on_the_hub(tmp_path, monkeypatch):
