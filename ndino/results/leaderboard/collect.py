@@ -39,7 +39,7 @@ def collect(run: RunLogs, summary: Summary) -> Leaderboard:
             scores[column.key] = _score(log, entry)
         perplexity: dict[str, Any] = {}
         for key, figures in summary["perplexity"].get(name, {}).items():
-            found = _perplexity_column(key, run.perplexity[name][key])
+            found = _perplexity_column(run, key, run.perplexity[name][key])
             perplexity_columns[found.key] = found
             perplexity[found.key] = figures
         models[name] = ModelRow(_answers_of(run, name), scores, perplexity)
@@ -51,7 +51,7 @@ def _column(task: str, log: TaskLog, entry: Mapping[str, Any]) -> ScoreColumn:
     return ScoreColumn(
         task=task,
         origin=entry["origin"],
-        version=str(log.version),
+        version="not stated" if log.version is None else str(log.version),
         metric=entry["metric"],
         lower_is_better=entry["lower_is_better"],
         questions=digest([[each.asked or each.doc_hash, each.image, each.target] for each in log.samples]),
@@ -82,8 +82,12 @@ def _score(log: TaskLog, entry: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _perplexity_column(name: str, log: PerplexityLog) -> PerplexityColumn:
-    return PerplexityColumn(name, digest(sorted(log.scored)), log.scorer, log.n)
+def _perplexity_column(run: RunLogs, name: str, log: PerplexityLog) -> PerplexityColumn:
+    answers = sorted(log.scored)
+    if not log.contents:
+        # An older log names answers, and those of other sets may have the same names: by its run's numbers.
+        answers += [f"{model} {logs[name].corpus}" for model, logs in run.perplexity.items() if name in logs]
+    return PerplexityColumn(name, digest(answers), log.scorer, log.n)
 
 
 def _answers_of(run: RunLogs, name: str) -> dict[str, str]:

@@ -82,6 +82,9 @@ def _differences(row: ModelRow, same: ModelRow, titles: Mapping[str, str]) -> li
         for name in sorted({*row.answers, *same.answers})
         if row.answers.get(name) != same.answers.get(name)
     ]
+    shared = row.scores.keys() <= same.scores.keys() or row.scores.keys() >= same.scores.keys()
+    if not (row.answers or same.answers or shared):
+        found.append("neither says of which weights it is")
     for mine, theirs in ((row.scores, same.scores), (row.perplexity, same.perplexity)):
         for key in sorted(mine.keys() & theirs.keys()):
             found += [

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.files import key_of
-from ndino.common.parsing import parse_json
+from ndino.common.parsing import parse_row
 from ndino.results.logs import ResultsError
 from ndino.results.logs.fields import field, number_fields
 from ndino.results.logs.judged import bounds_in, judged_mean
@@ -186,7 +186,7 @@ def _content(path: Path) -> dict[str, Any]:
             path, "is a folder", remedy=f"ndino report {path} --leaderboard writes the file of a run"
         )
     try:
-        value = parse_json(path.read_bytes())
+        value = parse_row(path.read_bytes())
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"not readable as JSON: {error}"
         raise ResultsError(path, str(reason), remedy=WRITTEN_BY) from None

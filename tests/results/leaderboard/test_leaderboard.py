@@ -14,7 +14,7 @@ from ndino.results.logs import ResultsError, read_run, read_samples
 from ndino.results.logs.samples import answers_digest
 from ndino.results.summary import build_summary
 from tests.commands import refused
-from tests.results.synthetic import write_perplexity, write_task
+from tests.results.synthetic import write_perplexity, write_rows, write_task
 
 ANSWERS = {
     "weights": "0a1b2c3d4e5f60718293a4b5c6d7e8f9",
@@ -266,6 +266,18 @@ def test_one_name_with_other_numbers_is_refused_and_the_difference_named(tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def test_rows_that_do_not_say_of_which_weights_they_are_are_no_one_model(tmp_path, capsys):
+    files = []
+    for name, task in (("a", "gqa-it"), ("b", "mtvqa-it")):
+        (tmp_path / name / "eval" / "IT").mkdir(parents=True)
+        write_task(tmp_path / name / "eval" / "IT", task, [1, 0], [0, 0])
+        files.append(file_of(tmp_path / name, tmp_path / f"{name}.json"))
+    assert read(files[0]).models["IT"].answers == {}
+    said = refused(capsys, "report", "--leaderboard", *files, "--out", tmp_path / "out")
+    assert "model 'IT' is another one than in" in said and "neither says of which weights it is" in said
+    assert merge([(files[0], read(files[0]))] * 2).text() == files[0].read_text()
+
+
 def test_files_that_say_other_things_of_one_column_are_refused(tmp_path, capsys):
     a = file_of(write_model(tmp_path / "a", "IT"), tmp_path / "a.json")
     whole = json.loads(file_of(write_model(tmp_path / "b", "PT+IT"), tmp_path / "b.json").read_text())
@@ -288,6 +300,12 @@ def test_perplexities_of_other_answers_are_apart(tmp_path):
     runs = [write_model(tmp_path / name, name) for name in ("a", "b", "c")]
     for run, values in zip(runs, ([2.0, 8.0], [3.0, 5.0], [2.0, 3.0, 5.0]), strict=True):
         write_perplexity(run, run.name, "mtvqa-it", values)
+    # Names of answers alone do not say that they are the same.
+    assert len(merge([(tmp_path / "x", board_of(run)) for run in runs]).perplexity_columns) == 3
+    for run in runs:
+        path = run / "ppl" / run.name / "mtvqa-it.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        write_rows(path, [row | {"content": f"content of {row['id']}"} for row in rows])
     board = merge([(tmp_path / "x", board_of(run)) for run in runs])
     keys = {name: [*row.perplexity] for name, row in board.models.items()}
     assert keys["a"] == keys["b"] != keys["c"]
@@ -338,6 +356,7 @@ SCORE = ("models", "*", "scores", "*")
         (lambda whole: "[]", "is no ndino leaderboard"),
         (lambda whole: '{"models": {}}', "is no ndino leaderboard"),
         (changed("schema", to=True), "is no ndino leaderboard"),
+        (lambda whole: '{"models": {"IT": {}, "IT": {}}}', "the key 'IT' is given twice"),
         (changed("schema", to=2), "has schema 2, and this version reads 1 (remedy: update this checkout"),
         (changed("models", to={}), "has no model"),
         (changed("models", to=[]), "field 'models' must be dict"),
