@@ -20,8 +20,8 @@ from typing import Any
 from ndino.common.files import key_of
 from ndino.common.parsing import parse_row
 from ndino.results.logs import ResultsError
-from ndino.results.logs.fields import field, number_fields
-from ndino.results.logs.judged import bounds_in, judged_mean
+from ndino.results.logs.fields import field, interval_field, number_fields
+from ndino.results.logs.judged import judged_mean
 from ndino.results.verdicts import verdict_of
 
 FILE, FORMAT, SCHEMA = "leaderboard.json", "ndino leaderboard", 1
@@ -238,13 +238,13 @@ def _score(value: dict[str, Any], path: Path) -> dict[str, Any]:
     judged = field(value, "judged", list, path)
     return {
         "score": field(value, "score", _NUMBER, path),
-        "interval": [*bounds_in(value, "interval", path)],
+        "interval": [*interval_field(value, "interval", path)],
         "fractional": field(value, "fractional", bool, path),
         "shuffled": value["shuffled"],
         "shuffles": field(value, "shuffles", int, path),
         "blank": field(value, "blank", _NUMBER_OR_NOT, path),
         "right_minus_shuffled": field(value, "right_minus_shuffled", _NUMBER, path) if controlled else None,
-        "right_minus_shuffled_interval": [*bounds_in(value, "right_minus_shuffled_interval", path)]
+        "right_minus_shuffled_interval": [*interval_field(value, "right_minus_shuffled_interval", path)]
         if controlled
         else None,
         "metrics": number_fields(value, "metrics", path),
@@ -260,5 +260,5 @@ def _perplexity(value: dict[str, Any], path: Path) -> dict[str, Any]:
         name: field(value, name, _NUMBER_OR_NOT, path) for name in ("paper", "shuffled", "bits_per_character")
     }
     counts = {name: field(value, name, int, path) for name in ("outliers", "skipped", "n")}
-    interval = [*bounds_in(value, "interval", path)] if value.get("interval") is not None else None
+    interval = [*interval_field(value, "interval", path)] if value.get("interval") is not None else None
     return {"corpus": field(value, "corpus", _NUMBER, path), **numbers, **counts, "interval": interval}

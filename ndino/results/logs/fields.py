@@ -72,3 +72,13 @@ def field(
 def number_fields(value: dict[str, Any], key: str, path: Path, row: int | None = None) -> dict[str, float]:
     table = field(value, key, dict, path, row)
     return {name: field(table, name, (int, float), path, row) for name in table}
+
+
+def interval_field(value: dict[str, Any], key: str, path: Path) -> tuple[float, float]:
+    """Get an interval, two numbers with the lower one first."""
+    given = field(value, key, (list, tuple), path)
+    named = {f"{key}[{place}]": bound for place, bound in enumerate(given)}
+    found = [float(field(named, name, (int, float), path)) for name in named]
+    if len(found) != 2 or found[0] > found[1]:
+        raise ResultsError(path, f"field '{key}' is no interval: {given!r:.80}", remedy=WRITE_AGAIN)
+    return found[0], found[1]

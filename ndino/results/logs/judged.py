@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ndino.results.logs.fields import ResultsError, field, read_json
+from ndino.results.logs.fields import field, interval_field, read_json
 from ndino.results.logs.samples import LoggedSample, answers_digest
 
 JUDGED_AGAIN = "rerun ndino judge run"
@@ -86,21 +86,13 @@ def judged_mean(value: dict[str, Any], path: Path) -> JudgedMean:
     return JudgedMean(
         judge=field(value, "judge", str, path),
         mean=field(value, "mean", _NUMBER, path),
-        interval=bounds_in(value, "interval", path),
+        interval=interval_field(value, "interval", path),
         n=field(value, "n", int, path),
         judged=field(value, "judged", int, path),
         unreadable=field(value, "unreadable", int, path),
         kappa=field(value, "kappa", (*_NUMBER, type(None)), path),
-        kappa_interval=None if value["kappa_interval"] is None else bounds_in(value, "kappa_interval", path),
+        kappa_interval=None
+        if value["kappa_interval"] is None
+        else interval_field(value, "kappa_interval", path),
         labelled=field(value, "labelled", (int, type(None)), path),
     )
-
-
-def bounds_in(value: dict[str, Any], key: str, path: Path) -> tuple[float, float]:
-    """An interval from JSON: two numbers, the lower first. Raises ResultsError for anything else."""
-    given = field(value, key, (list, tuple), path)
-    named = {f"{key}[{place}]": bound for place, bound in enumerate(given)}
-    found = [float(field(named, name, _NUMBER, path)) for name in named]
-    if len(found) != 2 or found[0] > found[1]:
-        raise ResultsError(path, f"field '{key}' is no interval: {given!r:.80}", remedy=JUDGED_AGAIN)
-    return found[0], found[1]
