@@ -64,8 +64,8 @@ class Language:
 
 
 def codes() -> list[str]:
-    """The codes of the languages that have a file."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    """The codes of the languages that have a file. An editor's or a copy's (``es copy.yaml``) is none."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml") if re.fullmatch("[A-Za-z0-9-]+", path.stem))
 
 
 @cache

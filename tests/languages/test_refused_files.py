@@ -180,6 +180,13 @@ def test_a_code_in_capitals_is_named_in_small_letters(written, capsys, command):
     assert "'EU': not a language code (remedy: the code is eu)" in capsys.readouterr().err
 
 
+def test_copies_of_a_file_and_what_editors_write_are_no_languages(written):
+    for name in ("eu copy", ".#eu", "eu (1)", "eu~", ""):
+        (written.parent / f"{name}.yaml").write_text("name: [", encoding="utf-8")
+    assert languages.codes() == ["eu"]
+    assert main(["language", "check", "eu copy"]) == 2
+
+
 def test_a_file_that_cannot_be_written_is_named_without_its_temporary_name(tmp_path):
     (tmp_path / "eu.yaml").mkdir()
     with pytest.raises(OSError) as caught:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ndino.common.errors import UsageError
-from ndino.languages.language import LanguageError, canonical_code, codes, fields_of, written_fields
+from ndino.languages.language import CODE, LanguageError, canonical_code, codes, fields_of, written_fields
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def need_code(text: str, option: str = "") -> str:
         UsageError: it is none.
     """
     canonical = canonical_code(text)
-    if text not in codes() and (text != canonical or not text):
+    if not (text == canonical or (text in codes() and CODE.fullmatch(text))) or not text:
         remedy = f"the code is {canonical}" if canonical else "one by BCP 47, such as es"
         raise UsageError(f"{f'{option} ' * bool(option)}{text!r}: not a language code (remedy: {remedy})")
     return text
