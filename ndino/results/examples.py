@@ -19,7 +19,7 @@ from ndino.results.summary import model_order
 IMAGE_SIDE = 320  # pixels of the longer side; images are embedded in the page, which must stay small
 ANSWER_LENGTH = 600  # characters shown; a model that never emits its end token would fill the page
 
-Mark = Literal["right", "wrong", "partly right"]
+Mark = Literal["right", "wrong", "partly right", "not scored"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ def image_uri(path: Path) -> str:
 def _answer(model: str, sample: LoggedSample, log: TaskLog) -> ModelAnswer:
     score = sample.metrics[log.primary]
     mark: Mark = "right" if score == 1 else "wrong" if score == 0 else "partly right"
+    if log.primary == "in_language":
+        mark = "not scored"
     return ModelAnswer(model, clip(sample.answer.strip()), mark, percent(score))
 
 
@@ -108,7 +110,7 @@ def read_examples(run: RunLogs, tasks: Sequence[str]) -> ExampleCards:
     if len(models) > 1:
         chosen += [
             ("all are right", lambda card: models_right(card) == {answer.model for answer in card.answers}),
-            ("nobody is right", lambda card: not models_right(card)),
+            ("nobody is right", lambda card: _scored(card) and not models_right(card)),
             ("they differ", lambda card: 0 < len(models_right(card)) < len(card.answers)),
         ]
     chosen += [(f"{model} is right", partial(_is_right, model)) for model in models]
@@ -131,6 +133,10 @@ def read_examples(run: RunLogs, tasks: Sequence[str]) -> ExampleCards:
 
 def models_right(card: ExampleCard) -> set[str]:
     return {answer.model for answer in card.answers if answer.mark == "right"}
+
+
+def _scored(card: ExampleCard) -> bool:
+    return all(answer.mark != "not scored" for answer in card.answers)
 
 
 def _is_right(model: str, card: ExampleCard) -> bool:

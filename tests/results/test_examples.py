@@ -12,6 +12,7 @@ from PIL import Image
 
 from ndino.results.examples import ANSWER_LENGTH, IMAGE_SIDE, clip, image_uri, read_examples
 from ndino.results.logs import ResultsError, read_run
+from ndino.results.report import write_report
 from tests.results.synthetic import write_rows, write_task
 
 
@@ -50,6 +51,23 @@ def test_filters_keep_the_cards_that_their_label_says(run_with_images):
         "PT+IT is right": [1, 2],
     }
     assert [choice.label for choice in examples.filters if choice.empty == (0,)] == ["nobody is right"]
+
+
+def test_an_answer_that_is_only_known_to_be_in_its_language_is_neither_right_nor_wrong(tmp_path):
+    for model, right in (("A", [1.0, 1.0]), ("B", [0.0, 1.0])):
+        folder = tmp_path / "eval" / model
+        write_task(folder, "m-wildvision-it", right, metric="in_language", targets=["", ""])
+    path = tmp_path / "eval" / "images" / "m-wildvision-it" / "0.png"
+    path.parent.mkdir(parents=True)
+    Image.new("L", (4, 4)).save(path)
+    examples = read_examples(read_run(tmp_path), ["m-wildvision-it"])
+    (card,) = examples.tasks["m-wildvision-it"]
+    assert [answer.mark for answer in card.answers] == ["not scored", "not scored"]
+    assert [examples.filters[index].label for index in card.groups] == ["any"]
+    write_report(tmp_path)
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert page.count('aria-label="not scored">·<') == 2
+    assert "<span>reference</span>" not in page
 
 
 def test_one_model_needs_no_filters_that_compare(tmp_path):
