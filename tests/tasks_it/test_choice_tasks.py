@@ -244,16 +244,16 @@ def test_rotations_that_the_data_hold_are_left_out(tmp_path):
 def test_of_a_group_what_no_hub_has_is_left_out_with_a_note_where_its_data_are_not_there(data, tmp_path):
     part = tmp_path / "part"
     shutil.copytree(data, part)
-    shutil.rmtree(part / "MMBench_IT")
+    shutil.rmtree(part / "ndino/MMBench_IT")
     found = Benchmarks(["ndino-it-full"], data=part, cache=tmp_path)
     assert "mmbench-it" not in found.names and {"m3exam-it", "mme-it"} < {*found.names}
-    assert found.notes == (f"left out, since their data are not in {part}: mmbench-it (MMBench_IT)",)
+    assert found.notes == (f"left out, since their data are not in {part}: mmbench-it (ndino/MMBench_IT)",)
     with pytest.raises(
-        SetupError, match=r"has no MMBench_IT/ for the task mmbench-it \(remedy: put it there as"
+        SetupError, match=r"has no ndino/MMBench_IT/ for the task mmbench-it \(remedy: put it there as"
     ):
         Benchmarks(["mmbench-it"], data=part, cache=tmp_path)
     with pytest.raises(
-        UsageError, match=r"MMBench_ES is not on the hub \(remedy: get it as the task's README"
+        UsageError, match=r"ndino/MMBench_ES is not on the hub \(remedy: get it as the task's README"
     ):
         Benchmarks(["mmbench-es"])
     # It holds Portuguese, but no Spanish, which only the hub can say.

@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,16 @@ from ndino.common.images import READING_VERSION, ImageFaultError, image_digest, 
 from ndino.data.leaks.compare import sketch
 from ndino.data.leaks.hashes import CHUNK, MOST_BITS, MOST_DIFFERENCE, HashedImage, HashStore, hash_image
 from ndino.formats.questions.faults import question_fault
-from ndino.formats.questions.images import image_files
+from ndino.formats.questions.images import encoded, image_files
 from ndino.formats.questions.layout import configurations, splits_of
 from ndino.formats.questions.rows import IMAGE
 from ndino.formats.questions.table import Questions, read_questions
 from ndino.languages.text import without_accents
 
 GENERIC = 10  # a question about more than one in so many of a benchmark's images says nothing of a row
-QUESTION_FIELDS = ("question", "sent", "prompt", "instruction")
+QUESTION_FIELDS = ("question", "sent", "prompt", "instruction", "question_text")
+# A list of the images of a row, as in M3Exam.
+IMAGES = "images"
 # What rows call the id of an image that another data set of the folder holds.
 IMAGE_IDS = ("img_id", "image_id", "imageId")
 ROWS_AT_ONCE = 32  # training images that are compared with all benchmark images together
@@ -141,22 +144,39 @@ class BenchmarkIndex:
         named = next((name for name in IMAGE_IDS if name in questions.column_names), None)
         for row in tqdm(range(len(questions)), desc=f"Hashing {found.name}", unit=" rows", leave=False):
             found.rows += 1
-            image, fields, place = None, questions.rows[row].fields, _place(questions, row)
-            if IMAGE in questions.column_names:
-                try:
-                    image = self._add(found, questions.encoded_image(row), store, place)
-                except ImageFaultError as error:
-                    found.unread.append(f"{_where(place)}: {error.reason}")
+            fields, place = questions.rows[row].fields, _place(questions, row)
+            images = list(self._shown(found, questions, row, store, place))
             text = fields.get(column) if column else None
             if column and (fault := question_fault(text, column)) is not None:
                 found.unread.append(f"{_where(place)}: {fault[0]}")
             key = plain(text) if isinstance(text, str) else ""
-            if column is None and image is not None and "id" in place:
-                found.ids[str(place["id"])] = image
+            if column is None and images and "id" in place:
+                found.ids[str(place["id"])] = images[0]
             if IMAGE not in questions.column_names and named and fields.get(named) is not None:
                 found.borrowed.append((str(fields[named]), key, place))
             elif key:
-                found.ask(key, image)
+                for image in images or [None]:
+                    found.ask(key, image)
+
+    def _shown(
+        self,
+        found: SearchedBenchmark,
+        questions: Questions,
+        row: int,
+        store: HashStore,
+        place: dict[str, Any],
+    ) -> Iterator[int]:
+        """The numbers of a row's images; those that cannot be read are noted."""
+        readers = [partial(questions.encoded_image, row)] * (IMAGE in questions.column_names)
+        if not readers and isinstance(values := questions.rows[row].fields.get(IMAGES), list):
+            readers = [partial(encoded, value, questions.image_folders) for value in values]
+        for reader in readers:
+            try:
+                image = self._add(found, reader(), store, place)
+            except ImageFaultError as error:
+                found.unread.append(f"{_where(place)}: {error.reason}")
+            else:
+                yield from () if image is None else (image,)
 
     def _resolve(self, found: SearchedBenchmark) -> None:
         """Give rows that name the id of an image that of the data set of images which holds most of them."""

@@ -18,7 +18,7 @@ from ndino.evaluation.tasks.framework.multiple_choice import (
     with_context,
 )
 from ndino.evaluation.tasks.framework.preparation import without_rows
-from ndino.formats.questions.images import locate, read
+from ndino.formats.questions.images import encoded
 from ndino.formats.questions.rows import IMAGE, Row
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _with_one_image(row: Row, folders: Sequence[Path]) -> Row:
     images = []
     for number, value in enumerate(shown, 1):
         try:
-            images.append(read_image(read(locate(value, folders))))
+            images.append(read_image(encoded(value, folders)))
         except ImageFaultError as error:
             return replace(row, fields={}, fault=f"image {number} of {len(shown)}: {error.reason}")
     return replace(row, fields={**fields, IMAGE: {"bytes": sheet_of(images), "path": None}})

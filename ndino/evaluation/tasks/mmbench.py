@@ -24,7 +24,7 @@ ROTATION = 1_000_000
 
 
 class MMBench(CircularChoice):
-    SOURCE = "MMBench_{}"
+    SOURCE = "ndino/MMBench_{}"
     COLUMNS = ("question", "A", "B", "answer")
 
     def usable_rows(self, found: Questions) -> Questions:

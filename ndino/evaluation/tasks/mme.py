@@ -29,7 +29,7 @@ PAIR = 2  # questions about an image
 
 
 class Mme(BenchmarkTask):
-    SOURCE = "MME_{}"
+    SOURCE = "ndino/MME_{}"
 
     def process_docs(self, dataset: Rows) -> Questions:
         """Check the rows and their pairs, and exchange images for the shuffled control.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ScienceQA(MultipleChoice):
-    SOURCE = "ScienceQA_{}"
+    SOURCE = "ndino/ScienceQA_{}"
     COLUMNS = ("question", "choices", "answer")
 
     def usable_rows(self, found: Questions) -> Questions:

@@ -52,6 +52,11 @@ def locate(value: Any, folders: Sequence[Path]) -> Path | bytes:
     raise ImageFaultError(*missing_image(value, folders[0] if folders else Path()))
 
 
+def encoded(value: Any, folders: Sequence[Path]) -> bytes:
+    """An image's value as it is stored; see `locate` and `read`, whose errors it raises."""
+    return read(locate(value, folders))
+
+
 def read(place: Path | bytes) -> bytes:
     """The encoded image that `locate` found.
 

@@ -149,6 +149,22 @@ def test_the_languages_of_a_set_that_are_there_are_read(store, tmp_path):
     assert len(found.images) == 2 and not found.unread
 
 
+def test_a_list_of_images_in_a_row_is_read_as_m3exam_has_it(store, tmp_path):
+    exams = tmp_path / "floschne" / "multimodal-m3exam"
+    exams.mkdir(parents=True)
+    encoded = [{"bytes": png(photograph(seed)), "path": None} for seed in (1, 2, 3)]
+    rows = [
+        {"question_text": specific(1), "images": encoded[:1]},
+        {"question_text": specific(2), "images": encoded[1:]},
+        {"question_text": specific(3), "images": []},
+    ]
+    Dataset.from_list(rows).to_parquet(exams / "italian.parquet")
+    index = BenchmarkIndex(tmp_path, store)
+    found = index.benchmarks["floschne/multimodal-m3exam"]
+    assert (index.images, found.rows, found.unread) == (3, 3, [])
+    assert [len(found.questions[plain(specific(number))]) for number in (1, 2, 3)] == [1, 2, 0]
+
+
 def test_an_image_of_two_benchmarks_is_reported_for_both(index, store, tmp_path):
     ((first, second),) = matched(index, store, tmp_path, [png(photograph(1))])
     assert (first.benchmark, second.benchmark) == ("lmms-lab/GQA", "swap-uniba/POPE_IT")
