@@ -15,7 +15,7 @@ from ndino.chat.examples import Example
 from ndino.chat.images import MAX_BYTES, HeldImage, HeldImages
 from ndino.chat.messages import AnswerRequest, SampleRequest, sample_of
 from ndino.chat.models import ChatModel, LocalModel, Progress, Prompt
-from ndino.chat.served import ServerModel
+from ndino.chat.served import ServerModel, is_address
 from ndino.chat.turns import Turns
 from ndino.common.errors import UserError, reason_of, with_remedy
 from ndino.common.images import ImageFaultError
@@ -41,6 +41,11 @@ class ModelColumn:
     folder: Path | None = None
     message: str = ""
     model: ChatModel | None = field(default=None, repr=False)
+
+    @property
+    def served(self) -> bool:
+        """Whether it is a server's, which may be started or mended while the page is open."""
+        return is_address(self.source)
 
     @property
     def state(self) -> str:
@@ -87,7 +92,13 @@ class ChatSession:
         """What the page shows before anything is asked."""
         return {
             "models": [
-                {"name": c.name, "source": c.source, "state": c.state, "message": c.message}
+                {
+                    "name": c.name,
+                    "source": c.source,
+                    "state": c.state,
+                    "message": c.message,
+                    "served": c.served,
+                }
                 for c in self.columns
             ],
             "examples": [{**_shown(image), "question": question} for image, question in self.examples],
@@ -137,6 +148,9 @@ class ChatSession:
         if not 0 <= number < len(self.columns):
             raise ChatError(f"no model {number} (remedy: reload the page)")
         column = self.columns[number]
+        if column.served and column.message:
+            column.message = ""
+            column.load()
         if column.model is None:
             reason = column.message or f"{column.name} is still being loaded"
             raise ChatError(with_remedy(reason, "wait for it"))

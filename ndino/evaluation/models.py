@@ -107,8 +107,14 @@ def parse_backend(text: str) -> Backend:
 
 
 def parse_model(text: str) -> tuple[str, str]:
-    """Split ``NAME=SOURCE``; a source without a name gets that of `name_of`."""
+    """Split ``NAME=SOURCE``; a source without a name gets that of `name_of`.
+
+    Raises:
+        UsageError: there is no source.
+    """
     name, separator, source = text.partition("=")
+    if not source if separator else not name:
+        raise UsageError(f"'{text}' names no model (remedy: a folder or a hub id, as in NAME=FOLDER)")
     if separator and name and "/" not in name and not Path(text).exists():
         return name, source
     return name_of(text), text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
 
@@ -13,9 +14,11 @@ from PIL import Image
 
 from ndino.chat.models import ChatModel, Progress
 from ndino.chat.server import ChatServer
+from ndino.chat.session import ModelColumn
 from ndino.cli import main
 from tests.browser import CHROMIUM, needs_chromium
 from tests.chat.test_session import png, two_hundred_megapixels
+from tests.servers import Endpoint
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
 pytestmark = needs_chromium
@@ -296,6 +299,23 @@ def test_the_keyboard_alone_is_enough(page):
         name = page.evaluate("document.activeElement.name || document.activeElement.id")
         reached.append(name)
     assert {"file", "camera", "language", "length", "shown", "question", "ask", "new"} <= set(reached)
+
+
+def test_a_column_whose_server_is_started_later_answers(page, session, monkeypatch):
+    with Endpoint() as served:
+        ready, served.models = served.models, lambda handler: handler.reply(401, {"error": "no key"})
+        late = ModelColumn("late", f"{served.url}#tiny")
+        loading = threading.Thread(target=late.load)  # Playwright's event loop is in this one
+        loading.start()
+        loading.join()
+        monkeypatch.setattr(session, "columns", [late])
+        page.reload()
+        page.get_by_text("Ready.").wait_for()
+        assert "no key" in column(page, "late").locator(".state").inner_text()
+        served.models = ready
+        ask(page, "Di che colore è?")
+        assert column(page, "late").locator(".answer").inner_text() == "sì"
+        assert not column(page, "late").locator(".state").inner_text()
 
 
 def test_a_server_that_has_ended_is_said(page):

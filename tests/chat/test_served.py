@@ -194,6 +194,24 @@ def ask_with(session: ChatSession, leave: Callable[[Progress], None]) -> None:
     session.answer(request, lambda step: leave(Progress(step["text"], 0, 0, 0)))
 
 
+def test_a_server_that_was_not_ready_is_asked_again_with_the_next_question(server):
+    ready, server.models = server.models, lambda handler: handler.reply(401, {"error": "no key"})
+    session = ChatSession([ModelColumn("it", f"{server.url}#tiny")], [], "it")
+    session.load().join()
+    assert session.state()["models"][0] == {
+        "name": "it",
+        "source": f"{server.url}#tiny",
+        "state": "failed",
+        "message": session.columns[0].message,
+        "served": True,
+    }
+    assert "no key" in ask(session, 0)[-1]["error"] and not server.asked
+    server.models = ready
+    server.always = streams(delta("ora sì"), delta(None, "stop"))
+    assert said(ask(session, 0)) == "ora sì"
+    assert session.columns[0].state == "ready"
+
+
 def test_a_server_that_is_not_there_or_has_another_model_is_said_in_its_column(server, capsys):
     gone = "http://127.0.0.1:9/v1"
     columns = [ModelColumn("a", f"{gone}#x"), ModelColumn("b", f"{server.url}#another")]

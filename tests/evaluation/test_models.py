@@ -43,6 +43,12 @@ def test_a_model_is_named_by_hand_or_after_its_folder(text, name, source, tmp_pa
     assert parse_model(text) == (name, source)
 
 
+@pytest.mark.parametrize("text", ["", "it="])
+def test_nothing_is_no_model(text):
+    with pytest.raises(UsageError, match="names no model"):
+        parse_model(text)
+
+
 def test_backends():
     assert parse_backend("hf") == Backend("hf")
     assert parse_backend("vllm,tensor_parallel_size=2") == Backend("vllm", "tensor_parallel_size=2")

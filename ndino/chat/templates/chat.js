@@ -31,7 +31,7 @@ function addColumn(model, number) {
   part.querySelector(".source").textContent = model.source;
   part.querySelector(".copy").addEventListener("click", () => copySample(page.columns[number]));
   $("columns").append(part);
-  page.columns.push({ part, number, name: model.name, rounds: [], state: "" });
+  page.columns.push({ part, number, name: model.name, served: model.served, rounds: [], state: "" });
 }
 
 function showState(column, model) {
@@ -39,6 +39,15 @@ function showState(column, model) {
   const line = column.part.querySelector(".state");
   line.textContent = { loading: "is being loaded …", ready: "", failed: model.message }[model.state];
   line.classList.toggle("fault", model.state === "failed");
+}
+
+// A server may have been started since.
+async function refresh(column) {
+  try {
+    showState(column, (await (await request("state")).json()).models[column.number]);
+  } catch (error) {
+    complain(error);
+  }
 }
 
 async function start() {
@@ -214,7 +223,8 @@ function showStep(round, step) {
 const speed = ({ tokens, seconds }) => (tokens > 1 && seconds > 0 ? `${((tokens - 1) / seconds).toFixed(1)} tokens/s, ` : "");
 
 async function askColumn(column, asked, image, signal) {
-  if (column.state === "failed") return;
+  const failed = column.state === "failed";
+  if (failed && !column.served) return;
   const round = addRound(column, asked, image);
   const answer = round.part.querySelector(".answer");
   answer.setAttribute("aria-busy", "true");
@@ -241,6 +251,7 @@ async function askColumn(column, asked, image, signal) {
     }
   }
   answer.setAttribute("aria-busy", "false");
+  if (failed) await refresh(column);
   column.part.querySelector(".copy").disabled = !conversation(column).length;
 }
 
