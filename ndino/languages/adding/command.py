@@ -7,7 +7,7 @@ import argparse
 from ndino.common.errors import UsageError
 from ndino.common.options import CommandParser
 from ndino.languages import language as languages
-from ndino.languages.known.tool_codes import need_code
+from ndino.languages.known.tool_codes import listed_code, need_code
 
 HELP = """
 Add a language: everything that the kit knows of one is in the file ndino/languages/CODE.yaml.
@@ -52,6 +52,8 @@ def _new(args: argparse.Namespace) -> int:
 
     path = write_new(need_code(args.code))
     print(f"{path}: translate what is marked TODO, then run ndino language check {args.code}")
+    if (whole := listed_code(args.code)) != args.code and whole in languages.codes():
+        print(f"A copy of {path.with_stem(whole)} is a shorter way: it is the same language")
     return 0
 
 

@@ -283,6 +283,14 @@ def test_what_is_no_file_is_one_line(folder, capsys):
             assert said in line and "(remedy: " in line
 
 
+def test_a_variety_of_a_language_that_has_a_file_is_begun_with_a_copy(folder, capsys):
+    for code, copied in (("it-CH", True), ("it-Cyrl", False), ("de", False)):
+        assert main(["language", "new", code]) == 0
+        assert (f"A copy of {folder / 'it.yaml'} is a shorter way" in capsys.readouterr().out) is copied
+    shutil.copy(folder / "it.yaml", folder / "it-CH.yaml")
+    assert main(["language", "check", "it-CH"]) == 0
+
+
 def test_a_file_that_is_there_is_not_overwritten(folder, capsys):
     before = (folder / "it.yaml").read_bytes()
     assert main(["language", "new", "it"]) == 2
