@@ -218,6 +218,18 @@ def test_a_broken_row_is_refused_by_its_number_and_reason(kind, changes, said, t
         task.process_docs(write(tmp_path, row, row | changes))
 
 
+@pytest.mark.parametrize("kind", [M3Exam, MMBench, ScienceQA, SeedBenchCircular, Mme])
+def test_a_row_that_lacks_a_field_is_refused_by_its_number(kind, tmp_path):
+    task, row = good_row(kind)
+    whole = [row, row]
+    for field in row.keys() - {"image", "images", "index"}:
+        lacking = {name: value for name, value in row.items() if name != field}
+        with pytest.raises(
+            TaskDataError, match=r"test\.jsonl rows? (1, 2, )?3: .*(None|are in|has 1 options|no letter)"
+        ):
+            task.process_docs(write(tmp_path, *whole, lacking))
+
+
 def test_rows_without_an_image_are_left_out_with_a_note(tmp_path):
     task, row = good_row(ScienceQA)
     bare = row | {"image": None}

@@ -65,7 +65,7 @@ def _with_one_image(row: Row, folders: Sequence[Path]) -> Row:
     shown = fields.pop("images")
     if not isinstance(shown, list):
         return replace(row, fields={}, fault=f"images is {shown!r:.80}, not a list")
-    ids = fields["image_ids"]
+    ids = fields.get("image_ids")
     if not isinstance(ids, list) or len(ids) != len(shown):
         return replace(
             row, fields={}, fault=f"image_ids is {ids!r:.80}, not a name for each of {len(shown)} images"

@@ -1,4 +1,4 @@
-"""MME: two questions an image, one to affirm and one to deny; right in both counts for more."""
+"""MME: two questions about each image; beside accuracy counts how often both are answered rightly."""
 
 from __future__ import annotations
 

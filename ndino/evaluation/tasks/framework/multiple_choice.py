@@ -89,7 +89,7 @@ class MultipleChoice(BenchmarkTask):
 
     @abstractmethod
     def choice(self, fields: Mapping[str, Any]) -> LetteredQuestion:
-        """The question of a row as it is in the data.
+        """The question of a row as it is in the data; a field of ``COLUMNS`` that it lacks is None.
 
         Raises:
             ValueError: what is wrong with the row.
@@ -115,7 +115,7 @@ class MultipleChoice(BenchmarkTask):
         if row.fault is not None:
             return row
         try:
-            choice = self.choice(row.fields)
+            choice = self.choice({**dict.fromkeys(self.COLUMNS), **row.fields})
         except ValueError as error:
             return replace(row, fields={}, fault=str(error))
         asked = {"question": choice.question, "options": [*choice.options], "answer": choice.answer}
