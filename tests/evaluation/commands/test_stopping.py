@@ -17,7 +17,7 @@ from ndino.evaluation.commands import evaluate
 from ndino.evaluation.store import hold
 from tests.commands import evaluate as evaluate_command
 from tests.evaluation.benchmarks import write_benchmarks
-from tests.evaluation.commands.results import results
+from tests.evaluation.commands.results import log, results
 
 
 def test_a_stopped_run_says_how_to_resume(run, monkeypatch, capsys):
@@ -125,8 +125,9 @@ def test_a_killed_run_loses_at_most_the_batch_in_progress(tmp_path, tiny_model_f
 def test_two_processes_share_the_questions_and_give_the_same_result(
     run, tmp_path, tiny_model_folder, benchmark_folder
 ):
-    assert run("--tasks", "pope-it") == 0
-    where = ["--data", benchmark_folder, "--out", tmp_path / "two", "--tasks", "pope-it"]
+    tasks = "pope-it,seedbench_likelihood-it"
+    assert run("--tasks", tasks) == 0
+    where = ["--data", benchmark_folder, "--out", tmp_path / "two", "--tasks", tasks]
     accelerate = "accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1"
     options = "--main_process_port 0 --mixed_precision no --dynamo_backend no -m ndino evaluate"
     command = [sys.executable, "-m", *accelerate.split(), *options.split()]
@@ -143,9 +144,13 @@ def test_two_processes_share_the_questions_and_give_the_same_result(
     assert results(two)["tasks"]["pope-it"]["metrics"] == pytest.approx(
         results(one)["tasks"]["pope-it"]["metrics"]
     )
+    # Of letters, the first process also logs what the second has found.
+    letters = [log(folder / "seedbench_likelihood-it.jsonl") for folder in (one, two)]
+    for alone, shared in zip(*letters, strict=True):
+        assert alone.pop("letters") == pytest.approx(shared.pop("letters"), abs=1e-4) and alone == shared
     kept = []
     for path in (tmp_path / "two" / ".cache" / "answers").glob("*/*.sqlite"):
         with contextlib.closing(sqlite3.connect(path)) as database:
             kept += database.execute("SELECT count(*) FROM answers").fetchone()
-    # Four images: a process has all questions about one of them, equal ones once.
-    assert len(kept) == 2 and sum(kept) == 4 and min(kept) > 0
+    # Four images: a process has all questions of a task about one of them, equal ones once.
+    assert len(kept) == 2 and sum(kept) == 8 and min(kept) > 0
