@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lmms_eval.models.simple.llava_next_it import LlavaNextIt
 from PIL import Image
 
 from miniature.steps import make_world
@@ -270,6 +271,43 @@ def test_of_a_group_what_no_hub_has_is_left_out_with_a_note_where_its_data_are_n
         Benchmarks(["mmbench-es"])
     # It holds Portuguese, but no Spanish, which only the hub can say.
     Benchmarks(["m3exam-pt"])
+
+
+BY_LIKELIHOOD = ["mmbench_likelihood-it", "m3exam_likelihood-it"]
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model_folder: Path) -> LlavaNextIt:
+    return LlavaNextIt(str(tiny_model_folder), device="cpu")
+
+
+@pytest.mark.parametrize("name", BY_LIKELIHOOD)
+def test_by_likelihood_the_letters_of_a_rows_own_options_compete(name, data, tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(data)
+    generated = name.replace("_likelihood", "")
+    both = Benchmarks([name, generated], data=data, cache=tmp_path)
+    found = both.ask(tiny, name)
+    options = [both.task(name).document(number)["options"] for number in range(both.size(name))]
+    assert {len(each) for each in options} >= ({2, 4} if "mmbench" in name else {4})
+    for row, own in zip(found.rows, options, strict=True):
+        assert [*row["letters"]] == [*"ABCDEFGH"[: len(own)]]
+        assert row["answer"] == row["letter"] == max(row["letters"], key=row["letters"].__getitem__)
+    assert found.metrics["unparseable"] == 0
+    for number in range(both.size(name)):
+        assert both.task(name).prompt(number) == both.task(generated).prompt(number)
+    assert [*both.task(name).totals] == [*both.task(generated).totals]
+
+
+@pytest.mark.parametrize("name", [*CIRCULAR, "mmbench_likelihood-it"])
+def test_an_image_is_read_once_for_all_rotations(name, data, tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(data)
+    processed = []
+    processor = type(tiny.processor.image_processor)
+    process = processor.preprocess
+    monkeypatch.setattr(processor, "preprocess", lambda *a, **k: processed.append(1) or process(*a, **k))
+    found = Benchmarks([name], data=data, cache=tmp_path).ask(tiny, name)
+    images = {row["image_sha256"] for row in found.rows}
+    assert len(processed) == len(images) < len(found.rows) / 2
 
 
 def test_a_peers_model_is_asked_them_through_the_command(data, tmp_path, monkeypatch, tiny_model_folder):

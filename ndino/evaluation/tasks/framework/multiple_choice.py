@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ndino.common.errors import shown
 from ndino.evaluation.tasks.framework.benchmark_task import BenchmarkTask
 from ndino.evaluation.tasks.framework.instructions import letter_answer
+from ndino.evaluation.tasks.framework.likelihood import with_letters
 from ndino.evaluation.tasks.framework.preparation import Document, all_rows, prepare, require_columns
 from ndino.evaluation.tasks.framework.question_groups import RowOfGroup, all_right, mean_of_first
 from ndino.evaluation.tasks.framework.scores import score_letter
@@ -110,6 +111,10 @@ class MultipleChoice(BenchmarkTask):
         found = self.usable_rows(found)
         found = replace(found, rows=tuple(map(self._in_one_form, found.rows)))
         return prepare(found, self.source, "question", "answer")
+
+    def process_docs_by_likelihood(self, dataset: Rows) -> Questions:
+        """`process_docs` with the letters of each row's options."""
+        return with_letters(self.process_docs(dataset), _lettered)
 
     def _in_one_form(self, row: Row) -> Row:
         if row.fault is not None:

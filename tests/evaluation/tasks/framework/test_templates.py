@@ -21,7 +21,7 @@ SHORT, LETTER = "\nParola?", "\nLa lettera?"
 TASKS = ["gqa", "ok-vqa", "seedbench", "mtvqa", "exams-v", "pope", "llava-bench"]
 PARTS = ["pope_adv", "pope_pop", "pope_random"]
 # In no group.
-OTHERS = ["seedbench_likelihood", "xm3600", "m-wildvision"]
+OTHERS = ["seedbench_likelihood", "mmbench_likelihood", "m3exam_likelihood", "xm3600", "m-wildvision"]
 CHOICES = ["m3exam", "mmbench", "scienceqa", "mme", "seedbench_circular"]
 
 
