@@ -125,9 +125,8 @@ def build(out: Path, *, lang: str, seed: int) -> None:
         are = f"the source {lost[0]} is" if len(lost) == 1 else f"the sources {', '.join(lost)} are"
         print(f"{lack}: {are} left out")
         sources = tuple(source for source in sources if source not in lost)
-    mixes = {
-        name: found for name, mixed in MIXES.items() if (found := [*filter(sources.__contains__, mixed)])
-    }
+    found = {name: [source for source in mixed if source in sources] for name, mixed in MIXES.items()}
+    mixes = {name: mixed for name, mixed in found.items() if mixed}
     make_inputs(inputs, lang=lang, seed=seed)
     build_wit(data / "wit", inputs / "wit.tsv.gz", lang=lang, seed=seed)
     to = ("--lang", lang)
