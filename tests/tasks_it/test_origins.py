@@ -34,3 +34,11 @@ def test_the_groups_hold_what_is_native_and_all_there_is():
     # POPE's three parts are in POPE already.
     assert tasks - full == {"pope_adv-it", "pope_pop-it", "pope_random-it"} | by_likelihood
     assert set(index.parts("ndino-it") or []) < full
+
+
+@pytest.mark.parametrize("name", ["m3exam", "mmbench", "seedbench"])
+def test_a_task_by_likelihood_says_of_its_data_what_the_task_that_generates_says(name):
+    index = TaskIndex(["ndino-it"])
+    generated, scored = (index.metadata(f"{name}{kind}-it") for kind in ("", "_likelihood"))
+    for field in ("origin", "parts", "needs", "not_on_hub"):
+        assert scored.get(field) == generated.get(field)
