@@ -1,6 +1,6 @@
 """Multiple choice by likelihood, questions per CPU second: llava_next_it against lmms-eval's llava_hf.
 
-    python -m benchmarks.likelihood                  1 and 18 questions per image; about ten minutes
+    python -m benchmarks.likelihood                  1 and 18 questions per image; about six minutes
     python -m benchmarks.likelihood --questions 18 --turns 1
 
 llava_next_it reads an image and each question once, and takes the probabilities of all letters from what it
