@@ -8,7 +8,9 @@ import re
 import pytest
 from rich.console import Console
 
+from ndino.evaluation.lmms_eval_adapter.task_index import TaskIndex
 from ndino.results.logs import read_run
+from ndino.results.logs.origins import origin_of
 from ndino.results.report import write_report
 from ndino.results.summary import build_summary
 from ndino.results.tables import build_tables
@@ -92,3 +94,14 @@ def test_there_is_no_mean_over_tasks(run):
         column.name for table in build_tables(build_summary(read_run(run))) for column in table.columns
     }
     assert not [name for name in names | columns if re.search("mean|average|total|overall", name, re.I)]
+
+
+def test_the_origin_of_each_of_our_tasks_is_the_one_that_lmms_eval_reads():
+    index = TaskIndex(["ndino-it"])
+    tasks = [name for name, entry in index.manager.task_index.items() if entry["type"] == "task"]
+    stated = {name: index.metadata(name)["origin"] for name in tasks if index.code(name) == "it"}
+    assert len(stated) >= 10
+    assert {name: origin_of(name, {}) for name in stated} == stated
+    assert (
+        origin_of("gqa-es", {}) == "translated" and origin_of("seedbench_likelihood-it", {}) == "translated"
+    )

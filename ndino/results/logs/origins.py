@@ -35,10 +35,13 @@ def _of_templates() -> dict[str, str]:
     # Not PyYAML: the files name functions, with a tag that only lmms-eval's loader knows.
     found = {}
     for path in sorted(TEMPLATES.glob("*/*.yaml")):
-        text = path.read_text(encoding="utf-8")
-        if included := dict(_FIELD.findall(text)).get("include"):
-            text += (path.parent / included).read_text(encoding="utf-8")
-        fields = {name.strip(): value for name, value in _FIELD.findall(text)}
+        fields = _fields(path)
+        if "include" in fields:
+            fields = {**_fields(path.parent / fields["include"]), **fields}
         if "task" in fields and "origin" in fields:
             found[fields["task"]] = fields["origin"]
     return found
+
+
+def _fields(path: Path) -> dict[str, str]:
+    return {name.strip(): value for name, value in _FIELD.findall(path.read_text(encoding="utf-8"))}
