@@ -115,6 +115,11 @@ def _tesseract(code: str) -> str:
     return f"{letters}_{script.lower()}" if script and letters else letters
 
 
+def _wit(code: str) -> str:
+    # By the cards of google/wit and wikimedia/wit_base on the hub.
+    return {"he": "iw", "zh-Hant": "zh-TW"}.get(listed := listed_code(code), listed)
+
+
 def _english_name(code: str) -> str:
     from babel import Locale
 
@@ -138,7 +143,7 @@ TOOLS: Mapping[str, Tool] = {
     "flores": Tool("FLORES code", _flores),
     "apertium": Tool("Apertium code", _three_letters),
     "tesseract": Tool("Tesseract pack code", _tesseract),
-    "wit": Tool("WIT code", listed_code),
+    "wit": Tool("WIT code", _wit),
     "eurlex": Tool("EUR-Lex code", _three_letters),
     "mtvqa": Tool("MTVQA code", listed_code),
     "exams-v": Tool("EXAMS-V name", _english_name),

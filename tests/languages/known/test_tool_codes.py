@@ -17,13 +17,14 @@ from ndino.languages.language import LanguageError, language
         *(("ca", "apertium", "cat"), ("es", "flores", "spa_Latn"), ("es", "eurlex", "spa")),
         # Without a file.
         *(("de", "tesseract", "deu"), ("el", "flores", "ell_Grek"), ("eu", "num2words", "")),
+        ("he", "wit", "iw"),
         # With a region or a script: what the tool knows of it.
         *(("pt-BR", "num2words", "pt_BR"), ("de-CH", "num2words", "de"), ("fr-CH", "cldr", "fr-CH")),
         *(
             ("pt-BR", "madlad", "pt"),
             ("pt-BR", "wit", "pt"),
             ("zh-Hans-CN", "mtvqa", "zh"),
-            ("zh-TW", "wit", "zh-Hant"),
+            ("zh-TW", "wit", "zh-TW"),
         ),
         *(("pt-BR", "tesseract", "por"), ("zh", "tesseract", "chi_sim"), ("zh-TW", "tesseract", "chi_tra")),
         *(
