@@ -73,11 +73,13 @@ class Patience:
         attempts: for one request, the first included.
         pause: seconds before the second attempt; doubled for each further one, up to `LONGEST_PAUSE`.
         timeout: seconds for a whole answer.
+        quiet: seconds without any answer, after which that is said.
     """
 
     attempts: int = 8
     pause: float = 1.0
     timeout: float = 600.0
+    quiet: float = 60.0
 
 
 class _Later(Exception):
@@ -98,7 +100,8 @@ class ChatEndpoint:
         url: the base of the endpoint, such as ``http://node7:8000/v1``.
         plain: the smallest request of its kind. A server that refuses it too refuses all.
         requests: the largest number at a time.
-        notice: gets a line when a request is tried again for the first time, since that may take long.
+        notice: gets a line when there is no answer yet after a while, and when a request is tried again for
+            the first time, since both may take long.
 
     Raises:
         UsageError: ``url`` is no web address.
@@ -177,7 +180,17 @@ class ChatEndpoint:
                 request = await asyncio.to_thread(requests[place])
                 give((place, await self._patiently(client, pace, request, failed)))
 
+        async def watch() -> None:
+            before = self._answered
+            await asyncio.sleep(self._patience.quiet)
+            if self._answered == before and not self._noticed:
+                self._notice(
+                    f"{self.url}: no answer within {self._patience.quiet:g} seconds; "
+                    f"waiting, for {self._patience.timeout:g} at most"
+                )
+
         async with self._client() as client:
+            watching = asyncio.create_task(watch())
             workers = [asyncio.create_task(work(client)) for _ in range(min(self._requests, len(requests)))]
             try:
                 ended, others = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
@@ -186,9 +199,9 @@ class ChatEndpoint:
                     failed.set()
                     await asyncio.wait(others, timeout=LAST_SECONDS)
             finally:
-                for worker in workers:
-                    worker.cancel()
-                await asyncio.gather(*workers, return_exceptions=True)
+                for task in (watching, *workers):
+                    task.cancel()
+                await asyncio.gather(watching, *workers, return_exceptions=True)
         for worker in ended:
             worker.result()
 

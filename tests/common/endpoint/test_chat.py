@@ -90,6 +90,18 @@ def test_that_a_request_is_tried_again_is_said_once(server: Endpoint) -> None:
     assert said == [f"{server.url}: HTTP 500: out of memory; asked again, 4 times at most"]
 
 
+def test_that_a_server_is_silent_is_said_while_it_is_waited_for(server: Endpoint) -> None:
+    said: list[str] = []
+    asker = endpoint(server, quiet=0.1, requests=1)
+    asker._notice = said.append
+    server.always = lambda handler, body: (time.sleep(0.5), server.say(handler, body))
+    ask(asker, "a", "b")
+    assert said == [f"{server.url}: no answer within 0.1 seconds; waiting, for 20 at most"]
+    server.always = server.say
+    ask(endpoint(server, quiet=30), "a")  # does not wait for it
+    assert len(said) == 1
+
+
 def test_the_end_of_a_message_with_a_path_is_shown(server: Endpoint) -> None:
     path = "/scratch/" + "folder/" * 20
     server.always = replies(400, {"detail": f"serves '{path}'; requested 'tiny'"})
