@@ -153,13 +153,13 @@ def test_in_bfloat16_no_letter_is_as_likely_as_another_by_rounding(one_stop_fold
     assert torch.tensor(rough).sub(torch.tensor(values)).abs().mean() < 0.5
 
 
-def test_letters_that_are_one_to_the_tokenizer_are_refused(model):
+def test_letters_that_are_one_to_the_tokenizer_or_none_of_the_task_s_are_refused(model):
     document = {"question": "Quale?", "images": images(1)}
     with pytest.raises(
         ValueError, match="task document 0: the tokenizer cannot tell its letters apart: A, A"
     ):
         ask(model, [document], letters="AA")
-    with pytest.raises(ValueError, match="apart: it has none"):
+    with pytest.raises(ValueError, match="task document 0: it offers none of its task's letters, A, B"):
         ask(model, [{**document, "letters": "XY"}], letters="AB")
 
 

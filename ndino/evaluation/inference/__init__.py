@@ -1,1 +1,1 @@
-"""From prompts to answer tokens: prefix sharing, batches, greedy decoding."""
+"""From prompts to answer tokens: prefix sharing, batches, greedy decoding, the likelihood of letters."""

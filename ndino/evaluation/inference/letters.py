@@ -31,11 +31,11 @@ def letters_of(
     """
     offered = document.get(LETTERS)
     letters = [letter for letter in settings[LETTERS] if offered is None or letter in offered]
+    if not letters:
+        raise ValueError(f"it offers none of its task's letters, {', '.join(settings[LETTERS])}")
     ids = [tuple(answer_ids(tokenizer, prompt, before + letter)) for letter in letters]
-    if not ids or not all(ids) or len({*ids}) < len(ids):
-        raise ValueError(
-            f"the tokenizer cannot tell its letters apart: {', '.join(letters) or 'it has none'}"
-        )
+    if not all(ids) or len({*ids}) < len(ids):
+        raise ValueError(f"the tokenizer cannot tell its letters apart: {', '.join(letters)}")
     return tuple(zip(letters, ids, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Whether prompts share a prefix: the one place that decides, for generated answers and for perplexity.
+"""Whether prompts share a prefix: the one place that decides, for answers, letters and perplexity.
 
 Prompts about the same images begin alike, and most of what they have in common is image tokens. Where they
 share a prefix, that beginning goes through the model once and its KV cache serves all of them
@@ -7,7 +7,7 @@ share a prefix, that beginning goes through the model once and its KV cache serv
 1. the model allows it: its attention takes a 4D mask (sdpa or eager), and every layer attends to all
    earlier tokens, which rules out sliding windows;
 2. decoding is plain greedy: no sampling, no beams, and no setting of the model that changes the choice of a
-   token, such as a repetition penalty (perplexity decodes nothing, so this does not apply to it);
+   token, such as a repetition penalty (perplexity and letters decode nothing: this does not apply to them);
 3. every prompt has two tokens or more and does not end with an image token, so that the images lie in the
    prefix and each suffix has a token of its own;
 4. they have the same images and the same tokens up to the last image: `prefix_key`.
@@ -68,7 +68,7 @@ class PrefixSharing:
         Args:
             prompts: token ids with one ``<image>`` for each image. Which of them share is `prefix_key`'s
                 decision.
-            settings: lmms-eval's ``generation_kwargs``; None where nothing is decoded, as for perplexity.
+            settings: lmms-eval's ``generation_kwargs``; None where nothing is decoded.
         """
         if self.model_blocker:
             return self.model_blocker
