@@ -144,8 +144,10 @@ class Benchmarks:
 
     def _needed(self) -> Iterator[NeededDataset]:
         for name in self.names:
-            for dataset in self._datasets[name]:
-                yield NeededDataset.of(dataset, name, self.index.code(name), self.index.metadata(name))
+            code, config = self.index.code(name), self.index.config(name)
+            for place, dataset in enumerate(self._datasets[name]):
+                split = None if place else config.get("test_split")
+                yield NeededDataset.of(dataset, name, code, self.index.metadata(name), split)
 
     def note_other_languages(self, names: Iterable[str]) -> None:
         """Note which of these tasks have questions that seem to be in another language."""
@@ -307,14 +309,8 @@ class Benchmarks:
             shown = {s.doc_id: shown_images(task, s.doc_id, seen) for s in found.samples}
         hashes = {row["doc_id"]: row["doc_hash"] for row in right}
         samples = sorted(found.samples, key=lambda sample: sample.doc_id)
-        rows = sample_rows(
-            task,
-            samples,
-            shown,
-            hashes,
-            shuffled=bool(control),
-            parts=self.index.metadata(name).get("parts", []),
-        )
+        parts = self.index.metadata(name).get("parts", [])
+        rows = sample_rows(task, samples, shown, hashes, shuffled=bool(control), parts=parts)
         errors = standard_errors(
             [sample.values for sample in found.samples],
             task.resampled_totals,

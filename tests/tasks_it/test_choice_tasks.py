@@ -269,8 +269,21 @@ def test_of_a_group_what_no_hub_has_is_left_out_with_a_note_where_its_data_are_n
         UsageError, match=r"ndino/MMBench_ES is not on the hub \(remedy: get it as the task's README"
     ):
         Benchmarks(["mmbench-es"])
-    # It holds Portuguese, but no Spanish, which only the hub can say.
+    # Which languages a set of several has, only the hub can say.
     Benchmarks(["m3exam-pt"])
+
+
+def test_a_set_of_several_languages_is_not_there_without_the_split_of_the_tasks(data, tmp_path):
+    part = tmp_path / "part"
+    shutil.copytree(data / M3Exam.SOURCE, part / M3Exam.SOURCE)
+    shutil.copytree(data / "swap-uniba" / "MTVQA_IT", part / "swap-uniba" / "MTVQA_ES")
+    found = Benchmarks(["ndino-es-native"], data=part, cache=tmp_path)
+    assert found.names == ["mtvqa-es"]
+    assert "m3exam-es (floschne/multimodal-m3exam)" in found.notes[0]
+    said = "has no floschne/multimodal-m3exam/ with a split spanish for the task m3exam-es"
+    with pytest.raises(SetupError, match=said):
+        Benchmarks(["m3exam-es"], data=part, cache=tmp_path)
+    assert Benchmarks(["m3exam-it"], data=part, cache=tmp_path).names == ["m3exam-it"]
 
 
 BY_LIKELIHOOD = ["mmbench_likelihood-it", "m3exam_likelihood-it"]

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ndino.common.errors import UsageError
+from ndino.common.errors import UsageError, UserError
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.tasks.framework.templates import TEMPLATE_CODE
+from ndino.formats.questions.layout import splits_of
 from ndino.languages.identify import LEAST_LETTERS, label_of, most_probable, rival_of
 from ndino.languages.known.locales import locale_of
 from ndino.languages.language import LanguageError, codes, language, written_fields
@@ -32,6 +33,7 @@ class NeededDataset:
         on_hub: whether it can be downloaded from there.
         from_commands: whether the data commands write it in other languages than Italian.
         optional: whether a group does without the task where the dataset is not there.
+        split: of a set that holds several languages, the split that the task asks for; None for others.
     """
 
     dataset: str
@@ -40,17 +42,39 @@ class NeededDataset:
     on_hub: bool
     from_commands: bool = True
     optional: bool = False
+    split: str | None = None
 
     @classmethod
-    def of(cls, dataset: str, task: str, code: str | None, stated: Mapping[str, Any]) -> NeededDataset:
-        """A dataset of a task, of whose YAML ``stated`` is the ``metadata``."""
+    def of(
+        cls, dataset: str, task: str, code: str | None, stated: Mapping[str, Any], split: str | None
+    ) -> NeededDataset:
+        """A dataset of a task, with the ``metadata`` that its YAML has stated and the split that it reads."""
         on_hub, optional = dataset not in stated.get("not_on_hub", []), bool(stated.get("optional"))
         one = cls(dataset, task, code, on_hub, optional=optional)
         if not one.made:
             return one
         # A set of several languages has none in its name, and is where it is for all of them.
         named = code is not None and _stem(dataset, code) is not None
-        return replace(one, on_hub=on_hub and not named, from_commands=on_hub and named, optional=True)
+        return replace(
+            one,
+            on_hub=on_hub and not named,
+            from_commands=on_hub and named,
+            optional=True,
+            split=None if named else split,
+        )
+
+    def is_in(self, folder: Path) -> bool:
+        """Whether a data folder has it; what cannot be read is there, and reading it says why."""
+        path = folder / self.dataset
+        if not path.is_dir() or not any(path.iterdir()):
+            return False
+        try:
+            return self.split is None or bool({self.split, None} & {*splits_of(path)})
+        except (UserError, OSError):
+            return True
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/" + (f" with a split {self.split}" if self.split else "")
 
     @property
     def made(self) -> bool:
@@ -66,8 +90,8 @@ class NeededDataset:
 
 
 def missing_datasets(needed: Iterable[NeededDataset], folder: Path) -> list[NeededDataset]:
-    """Those that have no folder there, or an empty one."""
-    return [one for one in needed if not (path := folder / one.dataset).is_dir() or not any(path.iterdir())]
+    """Those that have no folder there, or an empty one, or not their split."""
+    return [one for one in needed if not one.is_in(folder)]
 
 
 def require_in_folder(missing: Sequence[NeededDataset], folder: Path) -> None:
@@ -76,8 +100,9 @@ def require_in_folder(missing: Sequence[NeededDataset], folder: Path) -> None:
         return
     absent, empty = [], []
     for one in missing:
-        found = empty if (folder / one.dataset).is_dir() else absent
-        found.append(f"{one.dataset}/ for the task {one.task}")
+        path = folder / one.dataset
+        found = empty if path.is_dir() and not any(path.iterdir()) else absent
+        found.append(f"{one} for the task {one.task}")
     lacks = "; ".join(
         ([f"has no {', no '.join(absent)}"] if absent else [])
         + ([f"holds an empty folder {', '.join(empty)}"] if empty else [])
