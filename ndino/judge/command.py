@@ -161,7 +161,7 @@ def _say_unreadable(unreadable: int, asked: int, where: Path) -> None:
     if unreadable:
         print(
             f"ndino judge: {unreadable} of {asked} verdicts could not be read and count for nothing: "
-            f"{where} keeps what the judge wrote, with null",
+            f"{where} keeps what the judge wrote, with null; they are asked again once it is removed",
             file=sys.stderr,
         )
 

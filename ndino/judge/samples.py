@@ -119,14 +119,22 @@ class JudgedModel:
             JudgeError: the judge cannot be asked.
             ResultsError: a log is broken.
         """
+        right = {sample.doc_id: sample for sample in self._samples(task, RIGHT)}
         controls = [RIGHT, *self._store.controls(task)]
-        return {control: self._judge_log(task, control, prompt, known) for control in controls}
+        return {control: self._judge_log(task, control, prompt, known, right) for control in controls}
+
+    def _samples(self, task: str, control: str) -> tuple[LoggedSample, ...]:
+        return read_samples(self._store.folder / log_name(task, control), shuffled=control != RIGHT)
 
     def _judge_log(
-        self, task: str, control: str, prompt: JudgePrompt, known: MutableMapping[str, JudgeVerdict]
+        self,
+        task: str,
+        control: str,
+        prompt: JudgePrompt,
+        known: MutableMapping[str, JudgeVerdict],
+        right: Mapping[int, LoggedSample],
     ) -> JudgedScore:
-        name = log_name(task, control)
-        samples = read_samples(self._store.folder / name, shuffled=control != RIGHT)
+        samples = self._samples(task, control)
         items = {
             place: JudgedItem(sample.question, references, sample.answer)
             for place, sample in enumerate(samples)
@@ -136,8 +144,11 @@ class JudgedModel:
         def line_of(place: int) -> dict[str, Any]:
             return {"doc_id": samples[place].doc_id, "doc_hash": samples[place].doc_hash}
 
-        file = VerdictFile(self.folder / name)
-        return judged_score(samples, judge_items(self._judge, prompt, items, file, known, line_of))
+        file = VerdictFile(self.folder / log_name(task, control))
+        verdicts = judge_items(self._judge, prompt, items, file, known, line_of)
+        # Questions belong together by their own image: blank images of one size are all the same.
+        about = [right.get(sample.doc_id, sample) for sample in samples]
+        return judged_score(samples, verdicts, about)
 
     def entries(self) -> dict[str, Any]:
         """The tasks in ``judge.json`` that were judged with the prompt of today.
@@ -160,13 +171,19 @@ class JudgedModel:
         write_json(self.folder / SUMMARY, judge | more)
 
 
-def judged_score(samples: Sequence[LoggedSample], verdicts: Mapping[int, JudgeVerdict]) -> JudgedScore:
-    """The score of a log's verdicts, by the places of its samples."""
+def judged_score(
+    samples: Sequence[LoggedSample], verdicts: Mapping[int, JudgeVerdict], about: Sequence[LoggedSample]
+) -> JudgedScore:
+    """The score of a log's verdicts, by the places of its samples.
+
+    Args:
+        about: for each sample, the one with the image that its question is about.
+    """
     read = {place: verdict.value for place, verdict in verdicts.items() if verdict.value is not None}
     values = list(read.values())
     interval = None
     if values:
-        images = images_of([samples[place] for place in read])
+        images = images_of([about[place] for place in read])
         interval = score_interval(values, images)
     return JudgedScore(
         n=len(samples),

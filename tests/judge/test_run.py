@@ -29,6 +29,8 @@ GQA = [
     ("Chi?", "una donna", "boh", "three"),
 ]
 SHUFFLED = [(question, target, "rosso", image) for question, target, _, image in GQA]
+# One grey image for all, where images are of one size.
+BLANK = [(question, target, answer, "grey") for question, target, answer, _ in SHUFFLED]
 MTVQA = [("Che colore?", "rosso", "rosso", "one"), ("Che c'è scritto?", "", "BAR", "two")]
 
 
@@ -39,7 +41,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "run" / "eval" / "it"
     write_log(folder, "gqa-it", GQA)
     write_log(folder, "gqa-it", SHUFFLED, "shuffled")
-    write_log(folder, "gqa-it", SHUFFLED, "blank")
+    write_log(folder, "gqa-it", BLANK, "blank")
     write_log(folder, "mtvqa-it", MTVQA)
     write_log(folder, "pope-it", [("C'è?", "sì", "sì", "one")])
     return tmp_path / "run"
@@ -69,6 +71,9 @@ def test_scores_by_hand_with_controls_and_everything_that_is_not_judged(run, cap
     # Two images: 1.5 of two rows, 0 of two rows.
     assert gqa["interval"] == [0, 0.75]
     assert gqa["controls"]["shuffled"]["mean"] == gqa["controls"]["blank"]["mean"] == 1 / 5
+    # Over the three images that the questions are about: over the grey one it would have no width.
+    assert gqa["controls"]["blank"]["interval"] == gqa["controls"]["shuffled"]["interval"]
+    assert gqa["controls"]["blank"]["interval"] == pytest.approx([0, 0.6245], abs=1e-4)
     assert found["tasks"]["mtvqa-it"]["without_reference"] == 1 and found["tasks"]["mtvqa-it"]["mean"] == 1
     # One right answer says little: Wilson's, which a bootstrap would not show.
     assert found["tasks"]["mtvqa-it"]["interval"] == pytest.approx([0.2065, 1], abs=1e-4)
