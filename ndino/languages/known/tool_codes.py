@@ -89,7 +89,9 @@ def listed_code(code: str) -> str:
     except ValueError:
         return code
     usual, script = (one.maximize().script for one in (langcodes.Language.make(language=tag.language), tag))
-    return f"{tag.language}-{script}" if script != usual else str(tag.language)
+    # Bokmål is listed under the code of all Norwegian.
+    language = "no" if tag.language == "nb" else str(tag.language)
+    return f"{language}-{script}" if script != usual else language
 
 
 def _three_letters(code: str) -> str:
@@ -111,7 +113,7 @@ def _tesseract(code: str) -> str:
     language, _, script = listed_code(code).partition("-")
     if language == "zh":
         return "chi_tra" if script_of_language(code) == "Hant" else "chi_sim"
-    letters = _three_letters(code)
+    letters = _three_letters(language)
     return f"{letters}_{script.lower()}" if script and letters else letters
 
 
@@ -134,7 +136,8 @@ def _small_english_name(code: str) -> str:
 def _num2words(code: str) -> str:
     from num2words import CONVERTER_CLASSES
 
-    names = (code.replace("-", "_"), listed_code(code))
+    listed = listed_code(code)
+    names = (code.replace("-", "_"), {"kk": "kz"}.get(listed, listed))
     return next((name for name in names if name in CONVERTER_CLASSES), "")
 
 

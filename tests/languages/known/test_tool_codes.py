@@ -17,7 +17,13 @@ from ndino.languages.language import LanguageError, language
         *(("ca", "apertium", "cat"), ("es", "flores", "spa_Latn"), ("es", "eurlex", "spa")),
         # Without a file.
         *(("de", "tesseract", "deu"), ("el", "flores", "ell_Grek"), ("eu", "num2words", "")),
-        ("he", "wit", "iw"),
+        *(("he", "wit", "iw"), ("kk", "num2words", "kz"), ("kk", "madlad", "kk")),
+        *(
+            ("nb", "wit", "no"),
+            ("nb", "num2words", "no"),
+            ("nb", "tesseract", "nor"),
+            ("nb", "flores", "nob_Latn"),
+        ),
         # With a region or a script: what the tool knows of it.
         *(("pt-BR", "num2words", "pt_BR"), ("de-CH", "num2words", "de"), ("fr-CH", "cldr", "fr-CH")),
         *(
