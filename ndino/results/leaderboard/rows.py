@@ -26,6 +26,7 @@ from ndino.results.verdicts import verdict_of
 
 FILE, FORMAT, SCHEMA = "leaderboard.json", "ndino leaderboard", 1
 WRITTEN_BY = f"give a {FILE} that ndino report RUN --leaderboard wrote"
+ROUNDING = 2e-6  # of two figures with six digits each, and their difference
 LONGEST = 200  # characters of a name
 _NUMBER = (int, float)
 _NUMBER_OR_NOT = (int, float, type(None))
@@ -175,6 +176,10 @@ def read(path: Path) -> Leaderboard:
         )
         _check_columns(path, name, models[name].scores, columns)
         _check_columns(path, name, models[name].perplexity, perplexities)
+        for key, score in models[name].scores.items():
+            if (reason := _contradiction(score)) is not None:
+                where = f"model {name!r:.80}, {columns[key].task:.80}"
+                raise ResultsError(path, f"{where}: {reason}", remedy=WRITTEN_BY)
     if not models:
         raise ResultsError(path, "has no model", remedy=WRITTEN_BY)
     return Leaderboard(columns, perplexities, models)
@@ -209,6 +214,30 @@ def _check_columns(path: Path, name: str, keys: Iterable[str], columns: Iterable
         raise ResultsError(path, reason, remedy=WRITTEN_BY)
 
 
+def _contradiction(score: Mapping[str, Any]) -> str | None:
+    """What figures of a score cannot be true together, as after an edit by hand."""
+    value, (lower, upper) = score["score"], score["interval"]
+    if not lower - ROUNDING <= value <= upper + ROUNDING:
+        return f"the score {value} lies outside its interval {score['interval']}"
+    if not score["fractional"] and not _is_share(value):
+        return f"the score {value} is no share from 0 to 1"
+    gain, shuffled = score["right_minus_shuffled"], score["shuffled"]
+    if gain is not None and abs(value - shuffled - gain) > ROUNDING:
+        return f"right_minus_shuffled is {gain}, and {value} - {shuffled} is another number"
+    for judged in score["judged"]:
+        if not all(map(_is_share, (judged["mean"], *judged["interval"]))):
+            return f"the verdicts of {judged['judge']:.80} have the mean {judged['mean']}, not from 0 to 1"
+        if judged["kappa"] is not None and not -1 <= judged["kappa"] <= 1:
+            return f"the kappa of {judged['judge']:.80} is {judged['kappa']}, not from -1 to 1"
+        if judged["judged"] + judged["unreadable"] > judged["n"]:
+            return f"{judged['judge']:.80} has more verdicts than there are answers, {judged['n']}"
+    return None
+
+
+def _is_share(value: float) -> bool:
+    return -ROUNDING <= value <= 1 + ROUNDING
+
+
 def _column(value: dict[str, Any], path: Path) -> ScoreColumn:
     origin = field(value, "origin", (str, type(None)), path)
     return ScoreColumn(
@@ -219,17 +248,22 @@ def _column(value: dict[str, Any], path: Path) -> ScoreColumn:
         lower_is_better=field(value, "lower_is_better", bool, path),
         questions=field(value, "questions", str, path),
         settings=_texts(value, "settings", path),
-        n=field(value, "n", int, path),
-        images=field(value, "images", (int, type(None)), path),
+        n=_count(value, "n", path),
+        images=None if value.get("images") is None else _count(value, "images", path),
         majority=field(value, "majority", _NUMBER_OR_NOT, path),
     )
 
 
 def _perplexity_column(value: dict[str, Any], path: Path) -> PerplexityColumn:
     names = ("set", "answers", "scorer")
-    return PerplexityColumn(
-        *(field(value, name, str, path) for name in names), n=field(value, "n", int, path)
-    )
+    return PerplexityColumn(*(field(value, name, str, path) for name in names), n=_count(value, "n", path))
+
+
+def _count(value: dict[str, Any], key: str, path: Path) -> int:
+    found = field(value, key, int, path)
+    if found < 1:
+        raise ResultsError(path, f"field '{key}' is {found}, not 1 or more", remedy=WRITTEN_BY)
+    return found
 
 
 def _score(value: dict[str, Any], path: Path) -> dict[str, Any]:

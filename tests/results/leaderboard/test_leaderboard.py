@@ -346,6 +346,22 @@ def changed(*keys, to):
 
 
 SCORE = ("models", "*", "scores", "*")
+JUDGED = {
+    **{"judge": "j", "mean": 0.5, "interval": [0.2, 0.8], "n": 8, "judged": 8, "unreadable": 0},
+    **{"kappa": 0.8, "kappa_interval": [0.7, 0.9], "labelled": 300},
+}
+
+
+def changed_score(**figures):
+    """A file in which the first score has these figures."""
+
+    def change(whole):
+        score = next(iter(next(iter(whole["models"].values()))["scores"].values()))
+        score.update({"right_minus_shuffled_interval": [-1, 1]} | figures)
+        return json.dumps(whole)
+
+    return change
+
 
 
 @pytest.mark.parametrize(
@@ -372,6 +388,14 @@ SCORE = ("models", "*", "scores", "*")
         (changed(*SCORE, "score", to="1"), "field 'score' must be int or float"),
         (changed(*SCORE, "interval", to=[0.9, 0.1]), "field 'interval' is no interval"),
         (changed(*SCORE, "interval", to=[0.1, 0.2, 0.3]), "field 'interval' is no interval"),
+        (changed("columns", "*", "n", to=-3), "field 'n' is -3, not 1 or more"),
+        (changed(*SCORE, "score", to=9), "the score 9 lies outside its interval"),
+        (changed(*SCORE, "interval", to=[0, 1e-3]), "lies outside its interval [0.0, 0.001]"),
+        (changed_score(score=7, interval=[5, 9]), "the score 7 is no share from 0 to 1"),
+        (changed_score(shuffled=0.1, right_minus_shuffled=0.75), "right_minus_shuffled is 0.75, and "),
+        (changed_score(judged=[JUDGED | {"mean": 3}]), "the verdicts of j have the mean 3, not from 0 to 1"),
+        (changed_score(judged=[JUDGED | {"kappa": 7}]), "the kappa of j is 7, not from -1 to 1"),
+        (changed_score(judged=[JUDGED | {"judged": 9}]), "j has more verdicts than there are answers, 8"),
         (changed(*SCORE, "metrics", to={"robust": True}), "field 'robust' must be int or float"),
         (changed(*SCORE, "judged", to=[7]), "field 'judged' must be dict"),
         (changed(*SCORE, to={}), "field 'shuffled' must be"),
