@@ -130,7 +130,7 @@ def test_a_yaml_is_read_with_its_includes_and_without_its_functions(index):
 
     config = load_yaml_config(index["pope_adv-it"]["yaml_path"], mode="simple")
     assert config["dataset_path"] == "swap-uniba/POPE_IT" and config["test_split"] == "test"
-    assert config["metadata"] == {"version": 3.0, "parts": ["category"]}
+    assert config["metadata"] == {"version": 3.0, "origin": "translated", "parts": ["category"]}
 
 
 @pytest.fixture(scope="module")
