@@ -363,7 +363,6 @@ def changed_score(**figures):
     return change
 
 
-
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
