@@ -201,10 +201,14 @@ def good_row(kind: type[BenchmarkTask]) -> tuple[Any, dict[str, Any]]:
         (M3Exam, {"question_text": " ", "background_description": []}, "question is empty"),
         (MMBench, {"answer": "C"}, "answer 'C' is no letter from A to B"),
         (MMBench, {"B": None, "C": "forse"}, "option B is None, not a text"),
+        (MMBench, {"B": "nan", "C": "forse"}, "option B is None, not a text"),
+        (MMBench, {"A": "nan"}, "option A is None, not a text"),
+        (MMBench, {"index": float("inf"), "answer": "C"}, "answer 'C' is no letter from A to B"),
         (MMBench, {"A": None, "B": None}, "has 0 options, not 2 to 8"),
         (MMBench, {"question": ""}, "question is empty"),
         (ScienceQA, {"answer": 2}, "answer 'C' is no letter from A to B"),
         (ScienceQA, {"answer": -1}, "answer '-1' is no letter from A to B"),
+        (ScienceQA, {"answer": True}, "answer 'True' is no letter from A to B"),
         (ScienceQA, {"choices": None}, "choices is None, not a list of texts"),
         (SeedBenchCircular, {"answer": "4"}, "answer '4' is no letter from A to D"),
         (Mme, {"answer": "forse"}, "answer 'forse' is neither sì nor no"),
@@ -243,6 +247,24 @@ def test_rows_without_an_image_are_left_out_with_a_note(tmp_path):
     found = task.process_docs(write(tmp_path, row | {"images": [], "image_ids": []}, row))
     assert len(found) == 1
     assert found.notes == (f"{tmp_path}/test.jsonl row 1: left out: it has no image",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "twins", "same"),
+    [
+        (M3Exam, {"options": ["(A) 24 cm", "(B) 24  cm "]}, "option A, the right one, is also option B"),
+        (M3Exam, {"options": ["(image)[a]", "(image)[a]"]}, "option A, the right one, is also option B"),
+        (MMBench, {"A": "no"}, "option B, the right one, is also option A"),
+        (ScienceQA, {"choices": ["x", "sì", "sì"]}, "option B, the right one, is also option C"),
+        (SeedBenchCircular, {"choice_b": "d"}, "option D, the right one, is also option B"),
+    ],
+)
+def test_a_right_option_that_stands_at_two_letters_is_noted(kind, twins, same, tmp_path):
+    task, row = good_row(kind)
+    found = task.process_docs(write(tmp_path, row, row | twins))
+    assert found.notes == (f"{tmp_path}/test.jsonl row 2: {same}, which counts as wrong",)
+    # Wrong options may be the same.
+    assert task.process_docs(write(tmp_path, row, row)).notes == ()
 
 
 def test_rotations_that_the_data_hold_are_left_out(tmp_path):

@@ -49,5 +49,5 @@ class MMBench(CircularChoice):
 def _number(value: Any) -> int | None:
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

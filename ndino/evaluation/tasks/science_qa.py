@@ -31,7 +31,7 @@ class ScienceQA(MultipleChoice):
         if not isinstance(options, list):
             raise ValueError(f"choices is {options!r:.80}, not a list of texts")
         # The published set counts the options from 0.
-        if isinstance(answer, int) and 0 <= answer < len(LETTERS):
+        if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(LETTERS):
             answer = LETTERS[answer]
         question = with_context(fields["question"], fields.get("hint"))
         return LetteredQuestion(question, tuple(options), letter_of(answer))

@@ -11,7 +11,13 @@ from ndino.common.errors import shown
 from ndino.evaluation.tasks.framework.benchmark_task import BenchmarkTask
 from ndino.evaluation.tasks.framework.instructions import letter_answer
 from ndino.evaluation.tasks.framework.likelihood import with_letters
-from ndino.evaluation.tasks.framework.preparation import Document, all_rows, prepare, require_columns
+from ndino.evaluation.tasks.framework.preparation import (
+    Document,
+    all_rows,
+    faulty_rows,
+    prepare,
+    require_columns,
+)
 from ndino.evaluation.tasks.framework.question_groups import RowOfGroup, all_right, mean_of_first
 from ndino.evaluation.tasks.framework.scores import score_letter
 from ndino.formats.questions.faults import is_blank, text_fault
@@ -61,8 +67,9 @@ def stated_options(values: Sequence[Any]) -> tuple[Any, ...]:
     Args:
         values: of the columns in the letters' order; None, blank texts and "nan" stand for a missing option.
     """
-    there = [n for n, value in enumerate(values, 1) if not (value is None or _is_missing(value))]
-    return tuple(values[: max(there, default=0)])
+    stated = [None if value is None or _is_missing(value) else value for value in values]
+    there = [n for n, value in enumerate(stated, 1) if value is not None]
+    return tuple(stated[: max(there, default=0)])
 
 
 def _is_missing(value: Any) -> bool:
@@ -74,6 +81,23 @@ def with_context(question: Any, *context: Any) -> Any:
     """A question behind the texts that it needs, each on a line of its own; missing ones are left out."""
     texts = [text.strip() for text in context if isinstance(text, str) and not _is_missing(text)]
     return "\n".join([*texts, question]) if isinstance(question, str) else question
+
+
+def _with_twins_noted(found: Questions) -> Questions:
+    """The rows with a note of those whose right option stands at two letters, of which only one counts."""
+    twins = [
+        (number, f"option {fields['answer']}, the right one, is also option {twin}, which counts as wrong")
+        for number, fields in enumerate(row.fields for row in found.rows)
+        if fields and (twin := _twin(fields["options"], LETTERS.index(fields["answer"]))) is not None
+    ]
+    return replace(found, notes=(*found.notes, faulty_rows(found, twins))) if twins else found
+
+
+def _twin(options: Sequence[str], right: int) -> str | None:
+    texts = [" ".join(option.split()) for option in options]
+    return next(
+        (LETTERS[place] for place, text in enumerate(texts) if text == texts[right] and place != right), None
+    )
 
 
 class MultipleChoice(BenchmarkTask):
@@ -110,7 +134,7 @@ class MultipleChoice(BenchmarkTask):
             require_columns(found, self.source, *self.COLUMNS)
         found = self.usable_rows(found)
         found = replace(found, rows=tuple(map(self._in_one_form, found.rows)))
-        return prepare(found, self.source, "question", "answer")
+        return prepare(_with_twins_noted(found), self.source, "question", "answer")
 
     def process_docs_by_likelihood(self, dataset: Rows) -> Questions:
         """`process_docs` with the letters of each row's options."""
