@@ -29,6 +29,8 @@ from fixtures.photographs import photograph
 from ndino.cli import main
 from ndino.formats import model_folder
 from ndino.formats.prompts import BEGIN_OF_TEXT, IMAGE_TOKEN
+from ndino.serving.errors import ExportError
+from ndino.serving.gguf.quantise import quantise_file
 from tests.serving.models import SIDE, SIZES, llama_tokenizer, qwen_tokenizer, write_model
 
 ROOT = Path(__file__).parents[2]
@@ -155,13 +157,18 @@ def test_text_has_the_logits_of_transformers(folder, model, conversation, tmp_pa
     assert np.abs(expected - found).max() <= difference * expected.std()
 
 
-def test_q4_k_m_is_quantised_by_llama_cpp(folder, model, conversation, tmp_path, monkeypatch, capsys):
+def test_q4_k_m_is_quantised_by_llama_cpp(folder, model, conversation, tmp_path, monkeypatch, capfd):
     packages = next((LLAMA_CPP / "lib").glob("python*/site-packages"))
     monkeypatch.setattr(sys, "path", [*sys.path, str(packages)])
     made = export(folder, "q4_k_m")
-    said = capsys.readouterr().out
+    said, log = capfd.readouterr()
     assert "q4_k" in said and "q6_k" in said and " f16" not in said
+    assert "quant" not in log and "llama_model_loader" not in log
     assert not list(made.glob(".*"))
+    # What llama.cpp says where it fails is in the line.
+    with pytest.raises(ExportError, match=r"could not quantise to q4_k_m: .*failed to quantize.* \(remedy: "):
+        quantise_file(made / "language-model-q4_k_m.gguf", tmp_path / "none" / "x.gguf", "q4_k_m")
+    capfd.readouterr()
     job = {"do": "logits", "parts": [conversation], "most": ANSWER}
     found = in_llama_cpp(made, {"text": job}, tmp_path / "out.npz")["text"]
     with torch.no_grad():

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from gguf import GGUFReader
 
+from ndino.common.errors import SHOWN_REASON, shown
 from ndino.serving.errors import ExportError
 
 # By --type: the number of the file's type in llama.h, LLAMA_FTYPE_MOSTLY_Q4_K_M.
 _TYPES = {"q4_k_m": 15}
+_ERROR = 4  # a level of its log, GGML_LOG_LEVEL_ERROR in ggml.h
 
 
 def require_quantiser(name: str) -> None:
@@ -32,17 +34,32 @@ def quantise_file(source: Path, target: Path, name: str) -> None:
     """Write ``source``, a file in F16, to ``target`` as the type ``name``.
 
     Raises:
-        ExportError: llama.cpp fails, which says why on standard error.
+        ExportError: llama.cpp fails.
     """
     import llama_cpp
 
+    errors: list[str] = []
+
+    def keep(level: int, text: bytes, data: object) -> None:
+        if level == _ERROR:
+            errors.append(text.decode(errors="replace").strip())
+
     settings = llama_cpp.llama_model_quantize_default_params()
     settings.ftype = _TYPES[name]
-    code = llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(settings))
+    # It tells of every tensor.
+    quiet = llama_cpp.llama_log_callback(keep)
+    llama_cpp.llama_log_set(quiet, None)
+    try:
+        code = llama_cpp.llama_model_quantize(
+            str(source).encode(), str(target).encode(), ctypes.byref(settings)
+        )
+    finally:
+        llama_cpp.llama_log_set(llama_cpp.llama_log_callback(), None)
     if code != 0:
+        said = shown(" ".join(errors[-1].split()), SHOWN_REASON) if errors else f"code {code}"
         raise ExportError(
-            f"{target}: llama.cpp could not quantise it, code {code} (remedy: see its message above; it also "
-            "fails where the disk is full)"
+            f"{target.parent}: llama.cpp could not quantise to {name}: {said} (remedy: make room on that "
+            "disk, where it is full, or take --type q8_0)"
         )
 
 
