@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -59,7 +59,9 @@ def questions_of(number: int, images: int) -> list[dict]:
     return asked
 
 
-def requests(asked: list[dict], kind: str, *arguments: Any) -> list[Instance]:
+def requests(
+    asked: list[dict], kind: Literal["generate_until", "loglikelihood"], *arguments: Any
+) -> list[Instance]:
     """As lmms-eval makes them: one for each question and each of the ``arguments``."""
     return [
         Instance(
