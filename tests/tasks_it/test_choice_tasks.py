@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -345,12 +346,17 @@ def test_an_image_is_read_once_for_all_rotations(name, data, tiny, tmp_path, mon
     assert len(processed) == len(images) < len(found.rows) / 2
 
 
-def test_a_peers_model_is_asked_them_through_the_command(data, tmp_path, monkeypatch, tiny_model_folder):
+def test_a_peers_model_is_asked_them_through_the_command(
+    data, tmp_path, monkeypatch, tiny_model_folder, capsys
+):
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
         monkeypatch.setenv(name, "1")  # the command sets them for its own process
     ask = ["--model", f"peer={tiny_model_folder}", "--backend", "lmms:llava_hf", "--batch", 1]
     ask += ["--data", data, "--out", tmp_path, "--tasks", ",".join(TASKS), "--limit", 4, "--shuffle"]
     assert evaluate([str(argument) for argument in ask]) == 0
+    # Four rows are all rotations of one question.
+    counts = re.findall(r"^\| peer +\| (\S+) +\| +(\d+) \|", capsys.readouterr().out, re.MULTILINE)
+    assert dict(counts) == {name: "1" if name in CIRCULAR else "4" for name in TASKS}
     read_model(tmp_path / "peer")
     found = results(tmp_path / "peer")["tasks"]
     assert {*found} == {*TASKS}

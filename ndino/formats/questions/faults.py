@@ -14,6 +14,7 @@ from ndino.formats.prompts import IMAGE_TOKEN
 _HALF_A_PAIR = re.compile("[\\ud800-\\udfff]")
 FILL_IN = "fill it in or remove the row"
 QUOTES = "put numbers in quotes"
+LIST = "write a list of texts, each in quotes"
 # Format characters such as the zero-width space, spaces, and control characters.
 _INVISIBLE = {"Cf", "Zs", "Cc"}
 
@@ -62,7 +63,7 @@ def question_fault(value: Any, field: str) -> tuple[str, str] | None:
 def texts_fault(value: Any, field: str) -> tuple[str, str] | None:
     """What is wrong with a field that must be a list of texts, none of them empty, and the remedy."""
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        return f"{field} is {shown(repr(value))}, not a list of texts", QUOTES
+        return f"{field} is {shown(repr(value))}, not a list of texts", LIST if value is not None else FILL_IN
     if not value or any(map(is_blank, value)):
         return f"{field} is empty: {shown(repr(value))}", FILL_IN
     return next((fault for text in value if (fault := text_fault(text, field)) is not None), None)

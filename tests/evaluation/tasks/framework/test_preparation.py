@@ -45,8 +45,12 @@ def test_a_missing_column_and_missing_rows_are_named():
 def test_values_that_are_no_texts_are_named_with_their_row():
     with pytest.raises(TaskDataError, match="owner/Set row 2: answer is None, not a text"):
         require_texts(["sì", None])
-    with pytest.raises(TaskDataError, match="row 1: answers is 'sì', not a list of texts"):
+    with pytest.raises(
+        TaskDataError, match=r"row 1: answers is 'sì', not a list of texts \(remedy: write a list"
+    ):
         require_texts(["sì"], several=True)
+    with pytest.raises(TaskDataError, match=r"row 1: answers is None, not a list of texts \(remedy: fill it"):
+        require_texts([None], several=True)
     require_texts([["sì"], ["sì", "no"]], several=True)
 
 
