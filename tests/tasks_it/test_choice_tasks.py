@@ -268,6 +268,18 @@ def test_a_right_option_that_stands_at_two_letters_is_noted(kind, twins, same, t
     assert task.process_docs(write(tmp_path, row, row)).notes == ()
 
 
+def test_the_questions_of_a_pair_are_about_one_image_in_whatever_files(tmp_path):
+    task, row = good_row(Mme)
+    Image.new("RGB", (8, 8)).save(tmp_path / "same.bmp")
+    Image.new("RGB", (8, 8), "white").save(tmp_path / "other.png")
+    assert len(task.process_docs(write(tmp_path, row, row | {"image": "same.bmp"}))) == 2
+    # That one cannot be read is said where all images are checked.
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    assert len(task.process_docs(write(tmp_path, row, row | {"image": "broken.png"}))) == 2
+    with pytest.raises(TaskDataError, match=r"rows 1, 2: .* 'count a' are in rows with different images \("):
+        task.process_docs(write(tmp_path, row, row | {"image": "other.png"}))
+
+
 def test_rotations_that_the_data_hold_are_left_out(tmp_path):
     task, row = good_row(MMBench)
     rows = [row | {"index": index} for index in (7, 1_000_007, 8, 1_000_009)]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ndino.common.images import ImageFaultError, image_sha256, read_image
 from ndino.evaluation.tasks.framework.benchmark_task import BenchmarkTask
 from ndino.evaluation.tasks.framework.instructions import short_answer
 from ndino.evaluation.tasks.framework.preparation import (
@@ -28,6 +29,16 @@ if TYPE_CHECKING:
 PAIR = 2  # questions about an image
 
 
+def _show_the_same(found: Questions, row: int, other: int) -> bool:
+    """Whether two rows show the same pixels, perhaps in different files."""
+    try:
+        if found.image_digest(row) == found.image_digest(other):
+            return True
+        return len({image_sha256(read_image(found.encoded_image(each))) for each in (row, other)}) == 1
+    except ImageFaultError:
+        return True  # the check of all images says why it cannot be read
+
+
 class Mme(BenchmarkTask):
     SOURCE = "ndino/MME_{}"
 
@@ -45,9 +56,12 @@ class Mme(BenchmarkTask):
             rows_of[pair].append(row)
 
         def pair_fault(row: int) -> Fault:
-            if (count := len(rows_of[pairs[row]])) == PAIR:
-                return None
-            return f"question_id and category {pairs[row]!r:.80} are in {count} rows, not 2", AS_DOCUMENTED
+            named = f"question_id and category {pairs[row]!r:.80}"
+            if (count := len(rows_of[pairs[row]])) != PAIR:
+                return f"{named} are in {count} rows, not 2", AS_DOCUMENTED
+            if not _show_the_same(found, *rows_of[pairs[row]]):
+                return f"{named} are in rows with different images", AS_DOCUMENTED
+            return None
 
         require(found, pair_fault)
         rows = tuple(
