@@ -8,7 +8,7 @@ from typing import Any
 
 from ndino.common.errors import UsageError
 from ndino.common.files import sha256_of
-from ndino.common.parsing import parse_json
+from ndino.common.parsing import parse_row
 from ndino.judge.errors import JudgeError
 from ndino.judge.prompts import VERDICTS, JudgedItem, references_of
 
@@ -50,7 +50,7 @@ def labelled_set(code: str) -> LabelledSet:
     rows = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
-            rows.append(_row(parse_json(line)))
+            rows.append(_row(parse_row(line)))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
             raise JudgeError(

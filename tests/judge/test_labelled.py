@@ -75,6 +75,7 @@ def test_injections_use_markers_and_ratings():
         ({"kind": None}, "row 2: "),
         (None, "row 2: 'kind' is missing"),
         ("[[", "row 2: "),
+        ('{"verdict": 1, "verdict": 0}', "row 2: the key 'verdict' is given twice"),
         ("[]", "row 2: not a JSON object"),
         ("[" * 100_000, "row 2: it is nested too deeply"),
     ],

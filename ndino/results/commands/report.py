@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,8 +81,12 @@ def run(args: argparse.Namespace) -> int:
             "give the folder of a run, or leaderboards and where to write them (remedy: ndino report RUN "
             "--leaderboard, or ndino report --leaderboard A.json B.json --out FOLDER)"
         )
+    pages = {"--title": args.title is not None, "--data": bool(args.data), "--leaks": bool(args.leaks)}
     if files:
+        _refuse("leaderboards that are put together", pages | {"--live": args.live})
         return put_together(files, args.out, Console())
+    if args.live:
+        _refuse("stages that train", pages | {"--leaderboard": args.leaderboard is not None})
     if args.run_folder.exists() or not args.live:
         need_folder(args.run_folder, "name a run's folder")
     if args.live:
@@ -92,6 +96,12 @@ def run(args: argparse.Namespace) -> int:
     leaderboard = args.leaderboard is not None
     report(args.run_folder, args.title, args.data, args.leaks, Console(), leaderboard=leaderboard)
     return 0
+
+
+def _refuse(what: str, given: Mapping[str, bool]) -> None:
+    """Refuse options that are given but change nothing about ``what``; raises UsageError."""
+    for option in (option for option, is_given in given.items() if is_given):
+        raise UsageError(f"{option} changes nothing about {what} (remedy: leave it out)")
 
 
 def put_together(files: Sequence[Path], out: Path, console: Console) -> int:

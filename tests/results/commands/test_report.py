@@ -83,3 +83,19 @@ def test_report_tells_when_it_cannot_write(small_run, capsys):
 
 def test_report_refuses_an_empty_folder(tmp_path, capsys):
     assert "no evaluated model" in refused(capsys, "report", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        (["RUN", "--live", "--leaderboard"], "--leaderboard"),
+        (["RUN", "--live", "--title", "Mine"], "--title"),
+        (["--leaderboard", "a.json", "--out", "out", "--title", ""], "--title"),
+        (["--leaderboard", "a.json", "--out", "out", "--data", "data"], "--data"),
+        (["--leaderboard", "a.json", "--out", "out", "--leaks", "leaks.json"], "--leaks"),
+        (["--leaderboard", "a.json", "--out", "out", "--live"], "--live"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(small_run, given, option, capsys):
+    line = refused(capsys, "report", *(small_run if each == "RUN" else each for each in given), code=2)
+    assert f"{option} changes nothing about " in line
