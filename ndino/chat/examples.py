@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from ndino.common.errors import UsageError, UserError
@@ -14,8 +14,9 @@ from ndino.formats.questions.layout import splits_of
 from ndino.formats.questions.table import Questions, document_image, read_questions
 
 MOST, OF_ONE_SET = 8, 2
-# A question with options is none without them, and these are columns of their own.
-_OPTIONS = "choice_a"
+# A question with options is none without them, and these are columns of their own: SEED-Bench's, MMBench's,
+# ScienceQA's, M3Exam's.
+_OPTIONS = {"choice_a", "A", "choices", "options"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Example:
 
 
 def find_examples(data: Path, *, required: bool) -> list[Example]:
-    """The first questions of each set in ``data``, each with another image; eight at most.
+    """The first question of each set in ``data``, then the second ones; eight at most, of different images.
 
     Args:
         data: the folder of a set, or one that holds sets under their hub names, as for ``ndino evaluate``.
@@ -38,7 +39,8 @@ def find_examples(data: Path, *, required: bool) -> list[Example]:
         UsageError: no set in ``data`` has questions with images.
     """
     seen: set[bytes] = set()
-    found = [example for folder in _sets(data) for example in _examples(folder, seen)][:MOST]
+    turns = zip_longest(*(_examples(folder, seen) for folder in _sets(data)))
+    found = [example for turn in turns for example in turn if example][:MOST]
     if required and not found:
         raise UsageError(
             f"{data}: no questions with images (remedy: name a folder of benchmarks, such as "
@@ -61,7 +63,7 @@ def _examples(folder: Path, seen: set[bytes]) -> list[Example]:
 
 
 def _sound(questions: Questions, name: str, seen: set[bytes]) -> Iterator[Example]:
-    if _OPTIONS in questions.column_names:
+    if not _OPTIONS.isdisjoint(questions.column_names):
         return
     for number, document in enumerate(questions):
         question = document.get("question")
