@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -15,10 +14,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ndino.common.errors import UsageError, UserError
+from ndino.common.errors import UsageError
 from ndino.common.images import READING_VERSION, ImageFaultError, image_digest, read_image
 from ndino.data.leaks.compare import sketch
 from ndino.data.leaks.hashes import CHUNK, MOST_BITS, MOST_DIFFERENCE, HashedImage, HashStore, hash_image
+from ndino.formats.questions.errors import QuestionsError
 from ndino.formats.questions.faults import question_fault
 from ndino.formats.questions.images import encoded, image_files
 from ndino.formats.questions.layout import configurations, splits_of
@@ -167,16 +167,21 @@ class BenchmarkIndex:
         place: dict[str, Any],
     ) -> Iterator[int]:
         """The numbers of a row's images; those that cannot be read are noted."""
-        readers = [partial(questions.encoded_image, row)] * (IMAGE in questions.column_names)
-        if not readers and isinstance(values := questions.rows[row].fields.get(IMAGES), list):
+        values = questions.rows[row].fields.get(IMAGES)
+        if IMAGE in questions.column_names:
+            readers = [partial(questions.encoded_image, row)]
+        elif isinstance(values, list):
             readers = [partial(encoded, value, questions.image_folders) for value in values]
+        else:
+            return
         for reader in readers:
             try:
                 image = self._add(found, reader(), store, place)
             except ImageFaultError as error:
                 found.unread.append(f"{_where(place)}: {error.reason}")
             else:
-                yield from () if image is None else (image,)
+                if image is not None:
+                    yield image
 
     def _resolve(self, found: SearchedBenchmark) -> None:
         """Give rows that name the id of an image that of the data set of images which holds most of them."""
@@ -269,11 +274,20 @@ def _where(place: dict[str, Any]) -> str:
 
 
 def _splits(path: Path) -> Iterator[tuple[str | None, str | None]]:
-    """The configurations that are there with their splits; none where the folder holds images alone."""
-    with contextlib.suppress(UserError):
-        for config in configurations(path):
-            with contextlib.suppress(UserError):
-                yield from ((config, split) for split in splits_of(path, config=config))
+    """The configurations that are there with their splits; none where the folder holds images alone.
+
+    Raises:
+        UserError: see `splits_of`; not where several configurations are named, of which some may be missing.
+    """
+    configs = configurations(path)
+    for config in configs:
+        try:
+            splits = splits_of(path, config=config)
+        except QuestionsError:
+            if len(configs) == 1:
+                raise
+        else:
+            yield from ((config, split) for split in splits)
 
 
 def plain(text: str) -> str:

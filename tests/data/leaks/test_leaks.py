@@ -16,6 +16,7 @@ from fixtures.photographs import COPIES, photograph, png
 from ndino.data.leaks.benchmarks import BenchmarkIndex, plain
 from ndino.data.leaks.hashes import HashStore, hash_image
 from ndino.data.leaks.matching import SEEN, Match, Matcher
+from ndino.formats.questions.errors import QuestionsError
 from tests.commands import data as data_command
 
 ORIGINALS = range(12)
@@ -147,6 +148,21 @@ def test_the_languages_of_a_set_that_are_there_are_read(store, tmp_path):
     (found,) = BenchmarkIndex(tmp_path, store).benchmarks.values()
     assert (found.rows, [*found.questions]) == (2, ["domanda ita_latn", "domanda spa_latn"])
     assert len(found.images) == 2 and not found.unread
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("configs:\n- config_name: [", "README.md: its header is no YAML"),
+        ("configs:\n- data_files: data/test*\n", "README.md names data/test.* and no file is there"),
+    ],
+)
+def test_a_set_that_cannot_be_read_is_not_taken_for_one_without_questions(store, tmp_path, header, said):
+    folder = tmp_path / "owner" / "SET"
+    folder.mkdir(parents=True)
+    (folder / "README.md").write_text(f"---\n{header}\n---\n", encoding="utf-8")
+    with pytest.raises(QuestionsError, match=rf"{said}.* \(remedy: "):
+        BenchmarkIndex(tmp_path, store)
 
 
 def test_a_list_of_images_in_a_row_is_read_as_m3exam_has_it(store, tmp_path):
