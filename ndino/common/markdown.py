@@ -23,3 +23,9 @@ def percent(fraction: float, *, signed: bool = False) -> str:
     """Format a fraction as percent with one decimal and a typographic minus sign."""
     value = round(100 * fraction, 1) + 0.0  # turns -0.0 into 0.0
     return f"{value:{'+' if signed else ''}.1f}".replace("-", "−")
+
+
+def coefficient(value: float, interval: Sequence[float] | None = None) -> str:
+    """Format a coefficient such as kappa, and its interval: ``−0.04 [−0.10, 0.02]``."""
+    shown = f"{round(value, 2) + 0.0:.2f}".replace("-", "−")  # 0.0 turns -0.0 into 0.0
+    return shown if interval is None else f"{shown} [{', '.join(map(coefficient, interval))}]"

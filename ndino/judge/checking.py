@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.files import key_of, write_json
-from ndino.common.markdown import percent, table
+from ndino.common.markdown import coefficient, percent, table
 from ndino.common.parsing import read_json
 from ndino.judge.agreement import JudgeAgreement, agreement_of, agrees
 from ndino.judge.asking import judge_items
@@ -127,14 +127,9 @@ def _cells(figures: JudgeAgreement) -> list[str]:
     return [
         f"{percent(figures.agreement)} {_interval(figures.agreement_interval)}",
         *map(percent, shares),
-        kappa_text(figures.kappa, figures.kappa_interval),
+        coefficient(figures.kappa, figures.kappa_interval),
         str(figures.unreadable),
     ]
-
-
-def kappa_text(kappa: float, interval: Sequence[float]) -> str:
-    """Kappa with its interval, as in ``0.61 [0.52, 0.70]``."""
-    return f"{kappa:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]".replace("-", "−")
 
 
 def _interval(interval: Sequence[float]) -> str:

@@ -187,10 +187,9 @@ def _print_scores(
 
 def check_text(figures: Mapping[str, Any] | None) -> str:
     """What stands beside a judged score about its judge."""
-    from ndino.judge.checking import kappa_text
+    from ndino.common.markdown import coefficient
 
     if figures is None:
         return "not checked"
-    return (
-        f"kappa {kappa_text(figures['kappa'], figures['kappa_interval'])} on {figures['rows']} labelled rows"
-    )
+    kappa = coefficient(figures["kappa"], figures["kappa_interval"])
+    return f"kappa {kappa} on {figures['rows']} labelled rows"

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from ndino.common.markdown import one_cell, table
+from ndino.common.markdown import coefficient, one_cell, table
 from ndino.common.parsing import parse_yaml
 from ndino.data.framework.quality import BINS
 
@@ -73,10 +73,14 @@ def review_lines(review: dict[str, Any]) -> list[str]:
     header = ("source", "judged", "accepted", "cannot say", "acceptance", "95 % interval")
     agreement = [
         f"{' and '.join(map(one_cell, two['reviewers']))}: the same verdict on {two['same']:,} of "
-        f"{two['rows']:,} rows" + ("" if two["kappa"] is None else f", Cohen's kappa {two['kappa']:.2f}")
+        f"{two['rows']:,} rows{_kappa(two['kappa'])}"
         for two in review["agreement"]
     ]
     return [*table(header, rows), *(["", *agreement] if agreement else [])]
+
+
+def _kappa(kappa: float | None) -> str:
+    return "" if kappa is None else f", Cohen's kappa {coefficient(kappa)}"
 
 
 def _quality(quality: dict[str, Any]) -> list[str]:

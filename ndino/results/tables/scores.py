@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ndino.common.markdown import percent
+from ndino.common.markdown import coefficient, percent
 from ndino.results.comparison import tests_of_family
 from ndino.results.statistics import ALPHA
 from ndino.results.summary import RESERVED, model_order
@@ -68,9 +68,7 @@ def _judged_text(judged: Mapping[str, Any]) -> str:
     if judged["kappa"] is None:
         agreement = "not checked"
     else:
-        bounds = judged["kappa_interval"]
-        within = "" if bounds is None else f" [{bounds[0]:.2f}, {bounds[1]:.2f}]"
-        agreement = f"kappa {judged['kappa']:.2f}{within}"
+        agreement = f"kappa {coefficient(judged['kappa'], judged['kappa_interval'])}"
     unread = f", {judged['unreadable']} unreadable" if judged["unreadable"] else ""
     shown = f"{percent(judged['mean'])} {percent_interval(judged['interval'])}"
     return f"judged {shown} by {judged['judge']} ({agreement}{unread})"

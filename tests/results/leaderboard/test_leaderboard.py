@@ -137,12 +137,12 @@ def test_language_and_judge_stand_beside_a_score(small_run):
     folder.mkdir(parents=True)
     judged = {"n": 20, "judged": 18, "unreadable": 2, "mean": 0.4, "interval": [0.25, 0.55], "language": "it"}
     judged["answers"] = answers_digest(read_samples(small_run / "eval" / "IT" / "llava-bench-it.jsonl"))
-    check = {"rows": 300, "kappa": 0.81, "kappa_interval": [0.74, 0.87], "agreement": 0.9}
+    check = {"rows": 300, "kappa": -0.03, "kappa_interval": [-0.1, 0.04], "agreement": 0.9}
     content = {"judge": "x", "checks": {"it": check}, "tasks": {"llava-bench-it": judged, "gqa-it": judged}}
     (folder / "judge.json").write_text(json.dumps(content))
     text = leaderboard_markdown(board_of(small_run))
     assert "answers: in its language 60.0, English 25.0, other 5.0, undecided 10.0" in text
-    said = "judged 40.0 \\[25.0, 55.0\\] by evil\\|&lt;b&gt; (kappa 0.81 \\[0.74, 0.87\\], 2 unreadable)"
+    said = "judged 40.0 \\[25.0, 55.0\\] by evil\\|&lt;b&gt; (kappa −0.03 \\[−0.10, 0.04\\], 2 unreadable)"
     # What is said of gqa-it is of other answers.
     assert text.count("judged") == 1 and said in text
     note = "IT: gqa-it: the verdicts of evil|<b> are on other answers and left out; rerun ndino judge run."
