@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
         stamp_words(options.lang)
     except UsageError as error:
         print(f"data demo: {error}", file=sys.stderr)
-        return 1
+        return 2
     try:
         build(out, lang=options.lang, seed=options.seed)
         train(out, seed=options.seed)
@@ -163,7 +163,7 @@ def lacking(lang: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     if not has_reference(lang):
         yield f"Debian has no reference in {name}", ("eurlex",)
     if known is not None and not translating(lang, known):
-        yield f"Debian has no way of Apertium's from English to {name}", TRANSLATED
+        yield f"Debian has no Apertium packages from English to {name}", TRANSLATED
 
 
 def pass_rates(folders: Iterable[Path]) -> Iterator[str]:

@@ -31,7 +31,7 @@ def packages_of(lang: str, known: Iterable[str]) -> list[str]:
 
 
 def translating(lang: str, known: Iterable[str]) -> list[str]:
-    """Those with Apertium's way from English; empty if there is none."""
+    """Those of them with which Apertium translates from English; empty if there are none."""
     pairs = {tuple(name.removeprefix(PREFIX).split("-")): name for name in known if name.startswith(PREFIX)}
     ours = (known_code("apertium", lang), lang)
     found = _pair(pairs, ENGLISH, ours)
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
         stamp_words(lang)
     except LanguageError as error:
         print(f"data demo: {error}", file=sys.stderr)
-        return 1
+        return 2
     print(*packages_of(lang, known_packages() or ()))
     return 0
 

@@ -49,7 +49,6 @@ from ndino.common.startup import prepare_process
 from ndino.evaluation.tasks.framework.instructions import require_tasks
 from ndino.formats.family import Family, load_family, run_name
 from ndino.formats.recipes import RecipeError
-from ndino.languages.language import LanguageError
 from ndino.languages.lexicon import lexicon, stamp_words
 
 WORKERS = 2
@@ -71,9 +70,6 @@ def main(arguments: list[str] | None = None) -> int:
         check_engine(options)
         out = need_no_file((options.out or Path("runs") / folder_name(options)).resolve())
         _check_words(options)
-    except LanguageError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
     except UsageError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
@@ -111,9 +107,6 @@ def main(arguments: list[str] | None = None) -> int:
     except BusyError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
-    except LanguageError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
     except (JobError, RecipeError, StampsError, DemoError) as error:
         print(
             f"demo: {error}\ndemo: see {log}; rerun the same command to resume",

@@ -124,7 +124,7 @@ def test_a_language_without_a_translator_is_built_from_what_is_written_in_it(
     said = capsys.readouterr().out.splitlines()
     assert said[:2] == [
         "Debian has no reference in Catalan: the source eurlex is left out",
-        "Debian has no way of Apertium's from English to Catalan: the sources cauldron, conversations, "
+        "Debian has no Apertium packages from English to Catalan: the sources cauldron, conversations, "
         "benchmarks are left out",
     ]
     made = {path.parent.name for path in (out / "data").glob("*/manifest.json")}
