@@ -16,11 +16,10 @@ from ndino.evaluation.tasks.framework.preparation import (
     Fault,
     prepare,
     require,
+    yes_or_no_fault,
 )
 from ndino.evaluation.tasks.framework.question_groups import RowOfGroup, all_right
-from ndino.formats.questions.faults import text_fault
 from ndino.languages.answers import reader
-from ndino.languages.language import language
 
 if TYPE_CHECKING:
     from ndino.evaluation.tasks.framework.benchmark_task import Rows
@@ -47,9 +46,8 @@ class Mme(BenchmarkTask):
 
         Documents have the further columns ``pair``, what tells it from others, and ``place``, 0 or 1.
         """
-        found = prepare(
-            dataset, self.source, "question", "question_id", "category", rules={"answer": self._answer_fault}
-        )
+        rules = {"answer": lambda answer: yes_or_no_fault(answer, "answer", self.code)}
+        found = prepare(dataset, self.source, "question", "question_id", "category", rules=rules)
         pairs = [f"{row.fields['category']} {row.fields['question_id']}" for row in found.rows]
         rows_of: dict[str, list[int]] = defaultdict(list)
         for row, pair in enumerate(pairs):
@@ -69,14 +67,6 @@ class Mme(BenchmarkTask):
             for number, (row, pair) in enumerate(zip(found.rows, pairs, strict=True))
         )
         return replace(found, rows=rows)
-
-    def _answer_fault(self, answer: Any) -> Fault:
-        if (fault := text_fault(answer, "answer")) is not None:
-            return fault
-        if reader(self.code).yes_or_no(answer) is not None:
-            return None
-        words = language(self.code)
-        return f"answer {answer!r:.80} is neither {words.yes[0]} nor {words.no[0]}", AS_DOCUMENTED
 
     def doc_to_text(self, doc: Document) -> str:
         return doc["question"].strip() + short_answer(self.code)

@@ -11,13 +11,12 @@ from ndino.evaluation.tasks.framework.instructions import short_answer
 from ndino.evaluation.tasks.framework.preparation import (
     AS_DOCUMENTED,
     Document,
-    Fault,
     TaskDataError,
     prepare,
     questions,
     require_columns,
+    yes_or_no_fault,
 )
-from ndino.formats.questions.faults import text_fault
 from ndino.languages.answers import reader
 from ndino.languages.language import language
 
@@ -40,15 +39,8 @@ class Pope(BenchmarkTask):
 
     def all_questions(self, dataset: Rows) -> Questions:
         """Check the rows, and exchange images for the shuffled control."""
-        return prepare(dataset, self.source, "question", rules={"answer": self._answer_fault})
-
-    def _answer_fault(self, answer: Any) -> Fault:
-        """What is wrong with a row's answer, and the remedy."""
-        if (fault := text_fault(answer, "answer")) is not None:
-            return fault
-        if reader(self.code).yes_or_no(answer) is not None:
-            return None
-        return f"answer {answer!r:.80} is neither {' nor '.join(self.words)}", AS_DOCUMENTED
+        rules = {"answer": lambda answer: yes_or_no_fault(answer, "answer", self.code)}
+        return prepare(dataset, self.source, "question", rules=rules)
 
     def adversarial_questions(self, dataset: Rows) -> Questions:
         """Those about objects that often occur together with what is there."""

@@ -14,6 +14,8 @@ from ndino.formats.questions.faults import asked, is_blank, question_fault, text
 from ndino.formats.questions.images import EMPTY
 from ndino.formats.questions.rows import IMAGE
 from ndino.formats.questions.table import Questions, document_image, questions_of
+from ndino.languages.answers import reader
+from ndino.languages.language import language
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -123,6 +125,14 @@ def text_check(found: Questions, column: str, *, several: bool = False, may_be_e
         return texts_fault(value, column) if several else text_fault(value, column)
 
     return value_check(found, column, fault_of)
+
+
+def yes_or_no_fault(value: Any, column: str, code: str) -> Fault:
+    """What is wrong with a field that must say yes or no in the language with this code, and the remedy."""
+    if (fault := text_fault(value, column)) is not None or reader(code).yes_or_no(value) is not None:
+        return fault
+    words = language(code)
+    return f"{column} {value!r:.80} is neither {words.yes[0]} nor {words.no[0]}", AS_DOCUMENTED
 
 
 def question_check(found: Questions, column: str) -> Check:
