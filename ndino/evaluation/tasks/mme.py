@@ -28,6 +28,16 @@ if TYPE_CHECKING:
 PAIR = 2  # questions about an image
 
 
+def _pair_fault(found: Questions, pair: str, rows: Sequence[int]) -> Fault:
+    """What is wrong with the rows that are called this pair, and the remedy."""
+    named = f"question_id and category {pair!r:.80}"
+    if len(rows) != PAIR:
+        return f"{named} are in {len(rows)} rows, not 2", AS_DOCUMENTED
+    if not _show_the_same(found, *rows):
+        return f"{named} are in rows with different images", AS_DOCUMENTED
+    return None
+
+
 def _show_the_same(found: Questions, row: int, other: int) -> bool:
     """Whether two rows show the same pixels, perhaps in different files."""
     try:
@@ -52,16 +62,8 @@ class Mme(BenchmarkTask):
         rows_of: dict[str, list[int]] = defaultdict(list)
         for row, pair in enumerate(pairs):
             rows_of[pair].append(row)
-
-        def pair_fault(row: int) -> Fault:
-            named = f"question_id and category {pairs[row]!r:.80}"
-            if (count := len(rows_of[pairs[row]])) != PAIR:
-                return f"{named} are in {count} rows, not 2", AS_DOCUMENTED
-            if not _show_the_same(found, *rows_of[pairs[row]]):
-                return f"{named} are in rows with different images", AS_DOCUMENTED
-            return None
-
-        require(found, pair_fault)
+        faults = {pair: _pair_fault(found, pair, rows) for pair, rows in rows_of.items()}
+        require(found, lambda row: faults[pairs[row]])
         rows = tuple(
             replace(row, fields={**row.fields, "pair": pair, "place": rows_of[pair].index(number)})
             for number, (row, pair) in enumerate(zip(found.rows, pairs, strict=True))
