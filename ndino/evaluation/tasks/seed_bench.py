@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ndino.evaluation.tasks.framework.benchmark_task import BenchmarkTask
-from ndino.evaluation.tasks.framework.instructions import letter_answer
+from ndino.evaluation.tasks.framework.instructions import lettered_prompt
 from ndino.evaluation.tasks.framework.likelihood import with_letters
 from ndino.evaluation.tasks.framework.multiple_choice import (
     CircularChoice,
@@ -39,8 +39,7 @@ class SeedBench(BenchmarkTask):
         return with_letters(self.process_docs(dataset), _choices)
 
     def doc_to_text(self, doc: Document) -> str:
-        options = "\n".join(f"{letter}. {text}" for letter, text in _choices(doc).items())
-        return f"{doc['question']}\n{options}{letter_answer(self.code)}"
+        return lettered_prompt(doc["question"], _choices(doc), self.code)
 
     def process_results(self, doc: Document, results: Sequence[str]) -> dict[str, Any]:
         answer = results[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ndino.languages.answers import reader
 from ndino.languages.fields.schema import needed_fields
 from ndino.languages.language import LanguageError, fields_of, language, missing_field
@@ -15,6 +17,12 @@ def short_answer(code: str) -> str:
 def letter_answer(code: str) -> str:
     """The instruction after lettered options, with the newline before it."""
     return language(code).letter_answer
+
+
+def lettered_prompt(question: str, options: Mapping[str, str], code: str) -> str:
+    """The prompt of a question with its options by letter, a line each, and `letter_answer`."""
+    lines = [f"{letter}. {text}" for letter, text in options.items()]
+    return "\n".join([question, *lines]) + letter_answer(code)
 
 
 def caption_request(code: str) -> str:

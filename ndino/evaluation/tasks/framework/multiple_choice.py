@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ndino.common.errors import shown
 from ndino.evaluation.tasks.framework.benchmark_task import BenchmarkTask
-from ndino.evaluation.tasks.framework.instructions import letter_answer
+from ndino.evaluation.tasks.framework.instructions import lettered_prompt
 from ndino.evaluation.tasks.framework.likelihood import with_letters
 from ndino.evaluation.tasks.framework.preparation import (
     Document,
@@ -151,8 +151,7 @@ class MultipleChoice(BenchmarkTask):
         return replace(row, fields={**row.fields, **asked})
 
     def doc_to_text(self, doc: Document) -> str:
-        options = "\n".join(f"{letter}. {text}" for letter, text in _lettered(doc).items())
-        return f"{doc['question']}\n{options}{letter_answer(self.code)}"
+        return lettered_prompt(doc["question"], _lettered(doc), self.code)
 
     def process_results(self, doc: Document, results: Sequence[str]) -> dict[str, Any]:
         options = _lettered(doc)
