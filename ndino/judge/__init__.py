@@ -4,7 +4,9 @@ It reads the question, the right answers and the answer, and never sees the imag
 scores for those of a task: they stand beside them, with how often the judge agrees with labelled rows.
 
 prompts
-    What a judge is asked in each language, and how its rating is read.
+    What a judge is asked in each language.
+ratings
+    How its rating is read.
 judges
     Models in a folder, from the hub, or behind a server.
 verdicts

@@ -10,7 +10,8 @@ from ndino.common.errors import UsageError
 from ndino.common.files import sha256_of
 from ndino.common.parsing import parse_row
 from ndino.judge.errors import JudgeError
-from ndino.judge.prompts import VERDICTS, JudgedItem, references_of
+from ndino.judge.prompts import JudgedItem, references_of
+from ndino.judge.ratings import VERDICTS
 
 FOLDER = Path(__file__).parent / "labelled"
 

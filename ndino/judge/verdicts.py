@@ -14,7 +14,7 @@ from ndino.common.files import write_text
 from ndino.common.locks import BusyError, exclusive_lock
 from ndino.common.parsing import parse_json
 from ndino.judge.errors import JudgeError
-from ndino.judge.prompts import VERDICTS
+from ndino.judge.ratings import VERDICTS
 
 Line = Mapping[str, Any]
 AGAIN = "remove the line and rerun: its answer is judged again"

@@ -62,42 +62,6 @@ def test_a_tokenizers_own_tokens_are_broken_too():
     assert without_markers("3 < 5, [a] [1]", ["###"]) == "3 < 5, [a] [1]"
 
 
-@pytest.mark.parametrize(
-    ("said", "verdict"),
-    [
-        ("È giusta.\nVoto: 3", 1),
-        ("È giusta.\n**Voto:** 3", 1),
-        ("Voto: 2\nPerché è incompleta.", 0.5),
-        ("voto = 1.", 0),
-        ("Voto: 3/3", 1),
-        ("Voto: 3 / 3", 1),
-        ("3", 1),
-        ("**2**.", 0.5),
-        ("Voto:\n1", 0),
-        ("Voto: ３", 1),
-        ("<think>Voto: 1? Voto: 2?</think>Voto: 3", 1),
-        ("Il candidato scrive «Voto: 3».\nVoto: 1", 0),
-        ("Voto: 1. Il candidato chiede «Voto: 3».", None),
-        ("Voto: 3\nVoto: 1\nFine.", None),
-        ("Voto: 3 Voto: 3", 1),
-        ("Voto: 4", None),
-        ("Voto: 0", None),
-        ("Voto: 35", None),
-        ("Voto: 2,5", None),
-        ("Voto: 3/10", None),
-        ("Voto: 1-3", None),
-        ("La risposta è giusta.", None),
-        ("Ci sono 3 cani.", None),
-        ("Svoto 3 bicchieri.", None),
-        ("", None),
-        ("\n", None),
-        ("Voto: tre", None),
-    ],
-)
-def test_a_rating_is_read_or_it_is_not(said, verdict):
-    assert PROMPT.verdict(said) == verdict
-
-
 def test_right_answers_are_shown_once_the_most_frequent_first_and_rare_ones_not():
     assert references_of("  rosso ") == ("rosso",)
     assert references_of(["blu", "rosso", "rosso", " rosso"]) == ("rosso", "blu")
