@@ -16,12 +16,18 @@ LETTERS = "letters"
 
 
 def letters_of(
-    tokenizer: Any, prompt: str, before: str, settings: Mapping[str, Any], document: Mapping[str, Any]
+    tokenizer: Any,
+    prompt: str,
+    read: list[int],
+    before: str,
+    settings: Mapping[str, Any],
+    document: Mapping[str, Any],
 ) -> tuple[Letter, ...]:
     """The letters that a row offers, with their ids.
 
     Args:
         prompt: the text before the answer.
+        read: its ids, see `prompting.text_ids`.
         before: what stands between it and the letter, see `prompting.before_answer`.
         settings: lmms-eval's ``generation_kwargs``, whose ``letters`` are those of all options of the task.
         document: its field ``letters``, where it has one, names those of its own options.
@@ -33,7 +39,7 @@ def letters_of(
     letters = [letter for letter in settings[LETTERS] if offered is None or letter in offered]
     if not letters:
         raise ValueError(f"it offers none of its task's letters, {', '.join(settings[LETTERS])}")
-    ids = [tuple(answer_ids(tokenizer, prompt, before + letter)) for letter in letters]
+    ids = [tuple(answer_ids(tokenizer, prompt, read, before + letter)) for letter in letters]
     if not all(ids) or len({*ids}) < len(ids):
         raise ValueError(f"the tokenizer cannot tell its letters apart: {', '.join(letters)}")
     return tuple(zip(letters, ids, strict=True))

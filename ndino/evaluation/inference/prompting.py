@@ -91,16 +91,19 @@ def text_ids(tokenizer: Any, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=not (bos and text.startswith(bos)))["input_ids"]
 
 
-def answer_ids(tokenizer: Any, prompt: str, answer: str) -> list[int]:
-    """The ids with which ``answer`` continues the ids of ``prompt``, both texts.
+def answer_ids(tokenizer: Any, prompt: str, read: list[int], answer: str) -> list[int]:
+    """The ids with which ``answer`` continues those of ``prompt``, both texts.
 
     They are those that the whole text has behind the prompt's. Where the tokenizer would merge the end of
     one with the beginning of the other, they are those of the answer alone, since a model continues the
     prompt's own ids.
+
+    Args:
+        read: the `text_ids` of the prompt.
     """
-    before, whole = text_ids(tokenizer, prompt), text_ids(tokenizer, prompt + answer)
-    if whole[: len(before)] == before:
-        return whole[len(before) :]
+    whole = text_ids(tokenizer, prompt + answer)
+    if whole[: len(read)] == read:
+        return whole[len(read) :]
     return tokenizer(answer, add_special_tokens=False)["input_ids"]
 
 

@@ -83,7 +83,7 @@ def test_an_answer_continues_the_ids_of_its_prompt():
     for prompt, answer in (("Che?", " un"), ("Che? ", "un"), ("<|end_header_id|>\n\n", "B"), ("Che?", "Ж")):
         whole = tokenizer(prompt + answer)["input_ids"]
         before = tokenizer(prompt)["input_ids"]
-        ids = answer_ids(tokenizer, prompt, answer)
+        ids = answer_ids(tokenizer, prompt, before, answer)
         merged = whole[: len(before)] != before
         assert merged == (prompt == "Che? ")
         assert ids == (tokenizer(answer)["input_ids"] if merged else whole[len(before) :])

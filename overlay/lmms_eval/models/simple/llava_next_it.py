@@ -248,18 +248,18 @@ class LlavaNextIt(lmms):
             )
         try:
             prompt = prompt_text(self.tokenizer, self.chat_template, context, len(images))
+            ids = text_ids(self.tokenizer, prompt)
             letters: tuple[Letter, ...] = ()
             if settings.get(LETTERS):
                 document = self.task_dict[task][split][doc_id]
-                letters = letters_of(self.tokenizer, prompt, self._before_answer, settings, document)
+                letters = letters_of(self.tokenizer, prompt, ids, self._before_answer, settings, document)
         except ValueError as error:
             raise ValueError(f"{task} document {doc_id}: {error}") from error
         key = name
         if is_repeatable(settings):
             asked = {**settings, LETTERS: [letter for letter, _ in letters]} if letters else settings
             key = answer_key(self.identity, context, [image.digest for image in images], asked)
-        ids = tuple(text_ids(self.tokenizer, prompt))
-        return PromptedQuestion(key, task, split, doc_id, ids, images, settings, letters)
+        return PromptedQuestion(key, task, split, doc_id, tuple(ids), images, settings, letters)
 
     @cached_property
     def _before_answer(self) -> str:
