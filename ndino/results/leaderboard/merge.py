@@ -29,11 +29,11 @@ def merge(found: Sequence[tuple[Path, Leaderboard]]) -> Leaderboard:
             for key, column in added.items():
                 first, same = known.get(key, (path, column))
                 known[key] = (first, _one_column(path, column, first, same))
+        titles = {key: column.task for key, (_, column) in columns.items()}
+        titles |= {key: column.set for key, (_, column) in perplexities.items()}
         for name, row in board.models.items():
             first, same = models.get(name, (path, row))
-            shown = {key: column.task for key, (_, column) in columns.items()}
-            shown |= {key: column.set for key, (_, column) in perplexities.items()}
-            models[name] = (first, _one_model(name, path, row, first, same, shown))
+            models[name] = (first, _one_model(name, path, row, first, same, titles))
     return Leaderboard(
         {key: column for key, (_, column) in columns.items()},
         {key: column for key, (_, column) in perplexities.items()},
