@@ -22,6 +22,7 @@ from ndino.common.parsing import parse_row
 from ndino.results.logs import ResultsError
 from ndino.results.logs.fields import field, interval_field, number_fields
 from ndino.results.logs.judged import judged_mean
+from ndino.results.summary import RESERVED
 from ndino.results.verdicts import verdict_of
 
 FILE, FORMAT, SCHEMA = "leaderboard.json", "ndino leaderboard", 1
@@ -239,12 +240,14 @@ def _is_share(value: float) -> bool:
 
 
 def _column(value: dict[str, Any], path: Path) -> ScoreColumn:
-    origin = field(value, "origin", (str, type(None)), path)
+    origin, metric = field(value, "origin", (str, type(None)), path), field(value, "metric", str, path)
+    if metric in RESERVED:
+        raise ResultsError(path, f"a metric cannot be named '{metric}'", remedy=WRITTEN_BY)
     return ScoreColumn(
         task=field(value, "task", str, path),
         origin=origin if origin in ("native", "translated") else None,
         version=field(value, "version", str, path),
-        metric=field(value, "metric", str, path),
+        metric=metric,
         lower_is_better=field(value, "lower_is_better", bool, path),
         questions=field(value, "questions", str, path),
         settings=_texts(value, "settings", path),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -415,6 +416,18 @@ def test_a_metric_cannot_take_the_place_of_a_figure(tmp_path, metric):
     before = leaderboard_markdown(read(path))
     path.write_text(changed(*SCORE, "metrics", to={metric: 0.123})(json.loads(path.read_text())))
     assert leaderboard_markdown(read(path)) == before
+
+
+@pytest.mark.parametrize("metric", ["interval", "judged", "n"])
+def test_a_column_whose_metric_is_named_like_a_figure_is_refused(tmp_path, capsys, metric):
+    board = board_of(write_model(tmp_path / "a", "IT"))
+    ((key, column),) = board.columns.items()
+    renamed, row = replace(column, metric=metric), board.models["IT"]
+    models = {"IT": replace(row, scores={renamed.key: row.scores[key]})}
+    path = tmp_path / "a.json"
+    path.write_text(replace(board, columns={renamed.key: renamed}, models=models).text())
+    said = refused(capsys, "report", "--leaderboard", path, "--out", tmp_path / "out")
+    assert f"a metric cannot be named '{metric}' (remedy: " in said
 
 
 def test_addresses_and_paths_of_this_machine_are_not_published(tmp_path):
