@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from PIL import Image
 from ndino.chat.errors import ChatError
 from ndino.common.images import (
     FORMATS,
+    encode_image,
     image_digest,
     image_sha256,
     opened_image,
@@ -84,10 +84,9 @@ class HeldImages:
             shown = read_image(content)
         pixels, (width, height) = image_sha256(shown), shown.size
         shown.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-        file = io.BytesIO()
-        shown.save(file, "PNG")
         name = _with_ending(name or digest[:12], suffix)
-        return self._hold(HeldImage(digest, name, content, pixels, width, height, file.getvalue()))
+        preview = encode_image(shown, "PNG")
+        return self._hold(HeldImage(digest, name, content, pixels, width, height, preview))
 
     def _hold(self, held: HeldImage) -> HeldImage:
         with self._changing:

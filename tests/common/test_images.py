@@ -19,11 +19,14 @@ from ndino.common.images import (
     BROKEN_IMAGE,
     MAX_IMAGE_PIXELS,
     ImageFaultError,
+    data_url,
+    encode_image,
     image_digest,
     image_sha256,
     image_size,
     missing_image,
     pixel_digest,
+    read_image,
 )
 from ndino.evaluation.perplexity.answer_sets import read_items
 from ndino.evaluation.tasks.framework.preparation import TaskDataError, image_check, questions, require
@@ -117,6 +120,14 @@ def test_pixels_decide_whatever_the_file_and_so_do_mode_and_size():
     assert pixel_digest(Image.open(encoded)) == pixel_digest(RED)
     assert len({pixel_digest(image) for image in (RED, RED.resize((6, 4)), RED.convert("L"))}) == 3
     assert image_digest(encoded.getvalue()) != image_digest(encoded.getvalue() + b"\0")
+
+
+def test_an_encoded_image_and_its_url_hold_what_was_given():
+    content = encode_image(RED, "PNG")
+    assert read_image(content).tobytes() == RED.tobytes()
+    kind, _, text = data_url(RED, "PNG").partition(",")
+    assert (kind, base64.b64decode(text)) == ("data:image/png;base64", content)
+    assert data_url(RED, "JPEG", quality=90).startswith("data:image/jpeg;base64,")
 
 
 def test_what_is_seen_is_an_images_identity_in_sample_logs():

@@ -8,8 +8,8 @@ files
     The files that rows name.
 digests
     Identities by content and by pixels.
-urls
-    Images in a page or a request.
+encoding
+    Images as bytes, and as text in a page or a request.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from __future__ import annotations
 from ndino.common.images.digests import image_digest as image_digest
 from ndino.common.images.digests import image_sha256 as image_sha256
 from ndino.common.images.digests import pixel_digest as pixel_digest
+from ndino.common.images.encoding import data_url as data_url
+from ndino.common.images.encoding import encode_image as encode_image
 from ndino.common.images.files import find_file as find_file
 from ndino.common.images.files import find_image as find_image
 from ndino.common.images.files import is_embedded as is_embedded
@@ -41,4 +43,3 @@ from ndino.common.images.opening import turn_of as turn_of
 from ndino.common.images.pixels import WHITE as WHITE
 from ndino.common.images.pixels import Colour as Colour
 from ndino.common.images.pixels import to_rgb as to_rgb
-from ndino.common.images.urls import data_url as data_url

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
-
 from PIL import Image
 
-from ndino.common.images import FORMATS, UnreadableImageError, opened_image, to_rgb, turn_of
+from ndino.common.images import FORMATS, UnreadableImageError, encode_image, opened_image, to_rgb, turn_of
 
 KEPT = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 CONVERTED_TO_PNG = tuple(sorted({*FORMATS} - {*KEPT}))
@@ -55,6 +53,4 @@ def _png(image: Image.Image) -> bytes:
     elif image.mode not in PNG_MODES:
         image = to_rgb(image)
         image.info.pop("icc_profile", None)  # of the colours that it had
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
+    return encode_image(image, "PNG")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
+
+from ndino.common.images import encode_image
 
 MARGIN, LABEL = 8, 24  # pixels around each image, and the height of the number above it
 
@@ -26,6 +27,4 @@ def sheet_of(images: Sequence[Image.Image]) -> bytes:
         left, top = number % columns * width + MARGIN, number // columns * height + MARGIN
         pen.text((left, top), f"[{number + 1}]", fill="black", font=font)
         sheet.paste(image, (left, top + LABEL))
-    written = io.BytesIO()
-    sheet.save(written, "PNG")
-    return written.getvalue()
+    return encode_image(sheet, "PNG")
