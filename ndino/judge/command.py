@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ndino.common.options import CommandParser, comma_separated, need_folder, need_no_file
-from ndino.judge.judges import KEY_VARIABLE, Judge, name_of_judge, open_judge
+from ndino.evaluation.models import ENDPOINT_KEY
+from ndino.judge.judges import Judge, name_of_judge, open_judge
 
 if TYPE_CHECKING:
     from ndino.judge.samples import JudgedScore
@@ -60,7 +61,7 @@ def add_arguments(parser: CommandParser) -> None:
             required=command is run,
             metavar="MODEL",
             help="an instruction-tuned language model: a folder, a name on the hub, or URL#NAME of an "
-            f"OpenAI-compatible server; a key for it is read from the environment variable {KEY_VARIABLE}",
+            f"OpenAI-compatible server; a key for it is read from the environment variable {ENDPOINT_KEY}",
         )
         command.add_argument(
             "--checks",

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from ndino.common.endpoint import ChatEndpoint, Patience, Refused, Reply, Wording
 from ndino.common.errors import UsageError
 from ndino.common.interrupts import raise_if_interrupted
+from ndino.evaluation.models import ENDPOINT_KEY
 from ndino.formats.chat.instruct import InstructModel
 from ndino.formats.chat.published import knows_thinking
 from ndino.formats.prompts import control_tokens
@@ -20,14 +21,11 @@ from ndino.judge.prompts import without_markers
 # Of a verdict: a short sentence and the rating. A judge that has written more without one is not read.
 MOST_TOKENS = 256
 REQUESTS = 16  # at a time; a server that finds them too many gets fewer
-# Not OPENAI_API_KEY: a key that is there for another service must not be sent to any server that a command
-# line names. The same as for models that are evaluated.
-KEY_VARIABLE = "NDINO_ENDPOINT_KEY"
 WORDING = Wording(
     url="--judge",
     model="--judge URL#NAME with the name",
     requests="the load on it",
-    key=KEY_VARIABLE,
+    key=ENDPOINT_KEY,
     refuses="to judge",
     able="serve a model with a chat template that takes one message of the user",
     error=JudgeError,

@@ -89,7 +89,7 @@ def test_a_folder_without_a_model(tmp_path):
 
 
 def test_a_server_is_asked_at_temperature_0_with_the_key(monkeypatch):
-    monkeypatch.setenv(judges.KEY_VARIABLE, "sk-1")
+    monkeypatch.setenv(judges.ENDPOINT_KEY, "sk-1")
     with Endpoint(lambda body: body["messages"][0]["content"][-1] + " Voto: 3") as server:
         judge = open_judge(f"{server.url}#tiny")
         assert answers(judge, ["a", "b"]) == ["a Voto: 3", "b Voto: 3"]
