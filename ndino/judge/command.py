@@ -123,13 +123,13 @@ def _run(args: argparse.Namespace) -> int:
     tasks = judged_tasks(stores, args.tasks)
     prompts = {task: JudgePrompt(code_of_task(task) or "") for task in tasks}
     checks = _checks(judge, {prompt.code for prompt in prompts.values()}, args.checks)
-    models = {store.folder.name: JudgedModel(store, judge) for store in stores}
+    models = [JudgedModel(store, judge) for store in stores]
     # Models may give the same answers.
     known: dict[str, Any] = {}
-    for model in models.values():
+    for model in models:
         known |= model.known()
     scores: dict[tuple[str, str], Mapping[str, JudgedScore]] = {}
-    for store, model in zip(stores, models.values(), strict=True):
+    for store, model in zip(stores, models, strict=True):
         with held(model.folder):
             entries = model.entries()
             others = _checks(judge, {entry["language"] for entry in entries.values()}, args.checks)

@@ -119,22 +119,29 @@ class JudgedModel:
             JudgeError: the judge cannot be asked.
             ResultsError: a log is broken.
         """
-        right = {sample.doc_id: sample for sample in self._samples(task, RIGHT)}
-        controls = [RIGHT, *self._store.controls(task)]
-        return {control: self._judge_log(task, control, prompt, known, right) for control in controls}
+        # All are read before the first verdict: a broken log is named at once.
+        logs = {
+            control: read_samples(self._store.folder / log_name(task, control), shuffled=control != RIGHT)
+            for control in (RIGHT, *self._store.controls(task))
+        }
+        right = {sample.doc_id: sample for sample in logs[RIGHT]}
+        scores = {}
+        for control, samples in logs.items():
+            file = VerdictFile(self.folder / log_name(task, control))
+            verdicts = self._verdicts(samples, prompt, file, known)
+            # Questions belong together by their own image: blank images of one size are all the same.
+            about = [right.get(sample.doc_id, sample) for sample in samples]
+            scores[control] = judged_score(samples, verdicts, about)
+        return scores
 
-    def _samples(self, task: str, control: str) -> tuple[LoggedSample, ...]:
-        return read_samples(self._store.folder / log_name(task, control), shuffled=control != RIGHT)
-
-    def _judge_log(
+    def _verdicts(
         self,
-        task: str,
-        control: str,
+        samples: Sequence[LoggedSample],
         prompt: JudgePrompt,
+        file: VerdictFile,
         known: MutableMapping[str, JudgeVerdict],
-        right: Mapping[int, LoggedSample],
-    ) -> JudgedScore:
-        samples = self._samples(task, control)
+    ) -> dict[int, JudgeVerdict]:
+        """The verdicts on the answers to questions with a right answer, by their places."""
         items = {
             place: JudgedItem(sample.question, references, sample.answer)
             for place, sample in enumerate(samples)
@@ -144,11 +151,7 @@ class JudgedModel:
         def line_of(place: int) -> dict[str, Any]:
             return {"doc_id": samples[place].doc_id, "doc_hash": samples[place].doc_hash}
 
-        file = VerdictFile(self.folder / log_name(task, control))
-        verdicts = judge_items(self._judge, prompt, items, file, known, line_of)
-        # Questions belong together by their own image: blank images of one size are all the same.
-        about = [right.get(sample.doc_id, sample) for sample in samples]
-        return judged_score(samples, verdicts, about)
+        return judge_items(self._judge, prompt, items, file, known, line_of)
 
     def entries(self) -> dict[str, Any]:
         """The tasks in ``judge.json`` that were judged with the prompt of today.
