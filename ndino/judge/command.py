@@ -138,8 +138,9 @@ def _run(args: argparse.Namespace) -> int:
                 scores[store.folder.name, task] = found
                 entries[task] = entry_of(prompts[task], found)
                 model.write(entries, others | checks)
-                unread = sum(score.unreadable for score in found.values())
-                _say_unreadable(unread, sum(score.n for score in found.values()), model.folder)
+                unreadable = sum(score.unreadable for score in found.values())
+                verdicts = unreadable + sum(score.judged for score in found.values())
+                _say_unreadable(unreadable, verdicts, model.folder)
     _print_scores(judge, checks, scores)
     return 0
 
@@ -158,10 +159,10 @@ def _checks(judge: Judge, languages: Iterable[str], folder: Path) -> dict[str, A
     return found
 
 
-def _say_unreadable(unreadable: int, asked: int, where: Path) -> None:
+def _say_unreadable(unreadable: int, verdicts: int, where: Path) -> None:
     if unreadable:
         print(
-            f"ndino judge: {unreadable} of {asked} verdicts could not be read and count for nothing: "
+            f"ndino judge: {unreadable} of {verdicts} verdicts could not be read and count for nothing: "
             f"{where} keeps what the judge wrote, with null; they are asked again once it is removed",
             file=sys.stderr,
         )

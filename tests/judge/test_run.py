@@ -143,12 +143,14 @@ def test_a_broken_summary_is_named(run, capsys, text):
     assert "judge.json: broken: " in error and "(remedy: remove it and rerun)" in error
 
 
-def test_what_a_server_does_not_answer_is_asked_again_the_next_time(run):
+def test_what_a_server_does_not_answer_is_asked_again_the_next_time(run, capsys):
     with Endpoint(judge_by_text) as server:
         server.script = [says(None, "content_filter")]
         assert judge(run, server.url, "--tasks", "mtvqa-it") == 0
         found = summary(run)["tasks"]["mtvqa-it"]
         assert (found["judged"], found["unreadable"], found["mean"], found["interval"]) == (0, 1, None, None)
+        # Of the two answers, one is to a question without a right answer, which gets no verdict.
+        assert "1 of 1 verdicts could not be read" in capsys.readouterr().err
         assert judge(run, server.url, "--tasks", "mtvqa-it") == 0 and len(server.asked) == 2
         assert judge(run, server.url, "--tasks", "mtvqa-it") == 0 and len(server.asked) == 2
     assert summary(run)["tasks"]["mtvqa-it"]["mean"] == 1
