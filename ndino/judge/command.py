@@ -162,8 +162,8 @@ def _checks(judge: Judge, languages: Iterable[str], folder: Path) -> dict[str, A
 def _say_unreadable(unreadable: int, verdicts: int, where: Path) -> None:
     if unreadable:
         print(
-            f"ndino judge: {unreadable} of {verdicts} verdicts could not be read and count for nothing: "
-            f"{where} keeps what the judge wrote, with null; they are asked again once it is removed",
+            f"ndino judge: {unreadable} of {verdicts} verdicts could not be read and do not count: "
+            f"{where} keeps what the judge wrote, with the verdict null; remove these lines to ask again",
             file=sys.stderr,
         )
 
