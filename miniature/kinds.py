@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ndino.evaluation.benchmarks import best_constant
 from ndino.evaluation.controls import RIGHT
+from ndino.evaluation.lmms_eval_adapter.constant_answers import best_constant
 from ndino.evaluation.models import find_model
 from ndino.evaluation.store import ResultsStore
 from ndino.evaluation.tasks.framework.benchmark_task import BenchmarkTask

@@ -6,8 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,7 @@ from ndino.common.parsing import read_json
 from ndino.evaluation.controls import BLANK, RIGHT, shuffle_number
 from ndino.evaluation.errors import SetupError
 from ndino.evaluation.image_check import sizes_of_images
+from ndino.evaluation.lmms_eval_adapter.constant_answers import best_constant, score_constant
 from ndino.evaluation.lmms_eval_adapter.evaluator import evaluate, group_totals
 from ndino.evaluation.lmms_eval_adapter.loaded_task import LoadedTask
 from ndino.evaluation.lmms_eval_adapter.sample_rows import difference, sample_rows, shown_images
@@ -30,6 +30,7 @@ from ndino.evaluation.provenance import data_revision
 from ndino.evaluation.shuffle import seed_of
 from ndino.evaluation.standard_errors import standard_errors
 from ndino.evaluation.tasks.framework.instructions import without_instruction
+from ndino.evaluation.tasks.framework.question_groups import left_out
 from ndino.evaluation.tasks.framework.readiness import (
     NeededDataset,
     left_out_note,
@@ -49,20 +50,22 @@ if TYPE_CHECKING:
 
 # The report's example cards show this many documents of a task, at most this many pixels a side.
 EXAMPLE_IMAGES, EXAMPLE_PIXELS = 8, 672
-# The best constant answer is looked for among this many of the commonest targets.
 PREPARE = "prepare the data as the task's README says"
-CONSTANT_ANSWERS = 10
 
 Metrics = dict[str, float]
 
 
 @dataclass(frozen=True)
 class TaskOutcome:
-    """What a model did on one task: a row for each question, the metrics and their standard errors."""
+    """What a model did on one task: a row for each question, the metrics and their standard errors.
+
+    ``left_out`` says which questions the scores are without; None: they are of all.
+    """
 
     rows: list[dict[str, Any]]
     metrics: Metrics
     errors: Metrics = field(default_factory=dict)
+    left_out: str | None = None
 
 
 class Benchmarks:
@@ -73,7 +76,9 @@ class Benchmarks:
         data: folder that holds the tasks' datasets under their hub names. It must be the working directory
             whenever tasks are loaded and asked. None for the hub.
         cache: where ``datasets`` may cache what it has read of ``data``.
-        limit: number of questions of each task, from the first; None for all.
+        limit: number of questions of each task, from the first; None for all. A question that several rows
+            ask counts once and is asked in all of them.
+        rows: of tasks that an earlier run asked, the number of their rows, in place of ``limit``.
         task_type: lmms-eval's name for the model's interface, ``simple`` or ``chat``.
 
     Of a group, tasks in another language than Italian and those that their YAML calls ``optional`` are left
@@ -91,9 +96,11 @@ class Benchmarks:
         data: Path | None = None,
         cache: Path | None = None,
         limit: int | None = None,
+        rows: Mapping[str, int] | None = None,
         task_type: str = "simple",
     ) -> None:
         self.data, self.cache, self.limit, self.task_type = data, cache, limit, task_type
+        self.rows = rows or {}
         self.index = TaskIndex(names)
         self._loaded: dict[tuple[str, str], LoadedTask] = {}
         self._read: dict[tuple[str, str, str | None], Questions] = {}
@@ -237,14 +244,20 @@ class Benchmarks:
         """The task's version as its YAML states it."""
         return self.task(name).version
 
+    def primary(self, name: str) -> str:
+        """The task's metric that its YAML names first."""
+        return next(iter(self.task(name).totals))
+
     def origin(self, name: str) -> str | None:
         """Whether the texts of one of our tasks are ``native`` to its language or ``translated``."""
         return self.index.metadata(name).get("origin") if self.index.is_ours(name) else None
 
     def size(self, name: str) -> int:
-        """Number of questions that will be asked."""
-        whole = len(self.task(name))
-        return min(self.limit, whole) if self.limit else whole
+        """Number of rows that will be asked."""
+        task = self.task(name)
+        if name in self.rows:
+            return min(self.rows[name], len(task))
+        return len(task) if self.limit is None else task.rows_of(self.limit)
 
     def depends(self, name: str) -> dict[str, Any]:
         """What a task's result depends on, besides what the answers depend on; see `provenance.py`."""
@@ -302,7 +315,8 @@ class Benchmarks:
         task = self.task(name, control)
         with self._environment(name, control):
             vars(model)["shown_images"] = {}
-            found = evaluate(model, task, self.index, limit=self.limit)
+            size = self.size(name)
+            found = evaluate(model, task, self.index, limit=None if size == len(task) else size)
             if found is None:
                 return None
             seen = vars(model)["shown_images"].get(name, {})
@@ -316,7 +330,7 @@ class Benchmarks:
             task.resampled_totals,
             [str(shown[sample.doc_id] or sample.doc_id) for sample in found.samples],
         )
-        return TaskOutcome(rows, found.metrics, errors)
+        return TaskOutcome(rows, found.metrics, errors, left_out([sample.values for sample in samples]))
 
     def majority(self, name: str) -> Metrics:
         """What the best constant answer scores; empty for tasks that are not ours."""
@@ -324,7 +338,7 @@ class Benchmarks:
             task = self.task(name)
             asked = range(self.size(name)) if task.is_ours else range(0)
             targets = [task.target(number) for number in asked]
-            self._majority[name] = best_constant(targets, lambda answer: _score_constant(task, asked, answer))
+            self._majority[name] = best_constant(targets, lambda answer: score_constant(task, asked, answer))
         return self._majority[name]
 
     def save_images(self, name: str, folder: Path) -> None:
@@ -371,24 +385,3 @@ def save_image(image: Image, path: Path) -> None:
     copy.thumbnail((EXAMPLE_PIXELS, EXAMPLE_PIXELS))
     with atomic_file(path) as temporary:
         copy.save(temporary, "PNG")
-
-
-def best_constant(targets: Sequence[Any], score: Callable[[str], Metrics]) -> Metrics:
-    """What the best constant answer scores: of the ten commonest targets, the best by the first metric.
-
-    Args:
-        targets: for each question a text, or a list of them.
-        score: gives what a text scores as the answer to all questions.
-    """
-    texts = Counter(text for target in targets for text in _texts(target))
-    scores = [score(answer) for answer, _ in texts.most_common(CONSTANT_ANSWERS)]
-    return max(scores, key=lambda metrics: next(iter(metrics.values())), default={})
-
-
-def _texts(target: Any) -> list[str]:
-    return [text for text in (target if isinstance(target, list) else [target]) if isinstance(text, str)]
-
-
-def _score_constant(task: LoadedTask, asked: range, answer: str) -> Metrics:
-    scored = [task.score(number, answer) for number in asked]
-    return {metric: float(total([s[metric] for s in scored])) for metric, total in task.totals.items()}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ndino.common.bootstrap import bootstrap
+from ndino.evaluation.tasks.framework.question_groups import counted_rows
 
 RESAMPLES = 200
 SEED = 20241126
@@ -53,9 +54,13 @@ def standard_errors(
     images: Sequence[str] | None = None,
 ) -> dict[str, float]:
     """The standard error of each metric in ``totals`` that every sample has; ``images`` as above."""
-    errors = {
-        metric: standard_error([sample[metric] for sample in samples], total, images)
-        for metric, total in totals.items()
-        if all(metric in sample for sample in samples)
-    }
-    return {metric: error for metric, error in errors.items() if error is not None}
+    errors: dict[str, float] = {}
+    for metric, total in totals.items():
+        if not all(metric in sample for sample in samples):
+            continue
+        values = [sample[metric] for sample in samples]
+        rows = counted_rows(values)
+        shown = None if images is None else [images[row] for row in rows]
+        if (error := standard_error([values[row] for row in rows], total, shown)) is not None:
+            errors[metric] = error
+    return errors

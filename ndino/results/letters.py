@@ -7,7 +7,6 @@ not readable.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,22 +15,8 @@ from ndino.languages.language import code_of_task
 from ndino.results import statistics
 from ndino.results.comparison import rounded, significant
 from ndino.results.logs import LoggedSample, TaskLog
+from ndino.results.logs.question_groups import LETTERS, options_in
 from ndino.results.statistics import Clusters
-
-# Where the options are in the image only; no exam goes beyond H.
-LETTERS = "ABCDEFGH"
-_OPTION = re.compile(r"^([A-Z])\. ?", re.MULTILINE)
-
-
-def options_in(question: str) -> dict[str, str]:
-    """The options by letter that a question ends with, in lines "A. ..." to the last; none if it has none."""
-    found = [*_OPTION.finditer(question)]
-    start = next((place for place in reversed(range(len(found))) if found[place][1] == "A"), len(found))
-    run = [match for letter, match in zip(LETTERS, found[start:], strict=False) if match[1] == letter]
-    if len(run) < max(2, len(found) - start):
-        return {}
-    ends = [*(match.start() for match in run[1:]), len(question)]
-    return {match[1]: question[match.end() : end].strip() for match, end in zip(run, ends, strict=True)}
 
 
 def letter_bias(log: TaskLog) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ndino.evaluation.benchmarks import Benchmarks, best_constant, save_image
+from ndino.evaluation.benchmarks import Benchmarks, save_image
 from ndino.evaluation.parts import parts_of
 from tests.evaluation.answerer import Answerer, guess, see
 
@@ -90,13 +90,6 @@ def test_the_identity_of_data_changes_with_any_file(benchmark_folder, benchmarks
 def test_a_groups_totals_come_from_its_tasks_metrics(benchmarks):
     metrics = {name: benchmarks.ask(Answerer(see), name).metrics for name in PARTS}
     assert benchmarks.totals("pope_full-it", metrics)["pope_accuracy"] == 1
-
-
-def test_the_best_constant_answer_is_the_best_of_the_commonest_targets():
-    targets = ["a", "b", "b", ["c", "a"], ["a"], 3]
-    scores = {"a": {"m": 0.2, "n": 1.0}, "b": {"m": 0.5, "n": 0.0}, "c": {"m": 0.1, "n": 0.0}}
-    assert best_constant(targets, scores.__getitem__) == {"m": 0.5, "n": 0.0}
-    assert best_constant([], scores.__getitem__) == {}
 
 
 def test_an_example_image_is_at_most_672_pixels_a_side(tmp_path):

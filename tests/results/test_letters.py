@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from ndino.languages.answers import reader
-from ndino.results.letters import letter_bias, options_in
+from ndino.results.letters import letter_bias
 from ndino.results.logs import LoggedSample, ResultsError, TaskLog, read_run
+from ndino.results.logs.question_groups import options_in
 from ndino.results.summary import build_summary
 from ndino.results.tables import build_tables
 from tests.results.synthetic import sample, write_rows, write_task
@@ -175,6 +176,7 @@ def write_circular(run, model, right, *, primary="circular", drop=()):
             answer = target if turn < count else ""
             row = choice_row(3 * question + turn, answer, target)
             row |= {"question_group": str(question), "rotation": turn, "letter": answer or None}
+            row |= {"group_size": 3}
             row |= {"image_sha256": f"image-{question}", "question_sha256": f"{question} {turn}"}
             if turn == 0 and question not in drop:
                 row["metrics"] = {"circular": float(count == 3), **row["metrics"]}
@@ -224,7 +226,49 @@ def test_a_question_without_its_score_is_named(tmp_path):
         read_run(tmp_path)
 
 
-@pytest.mark.parametrize("field", [{"rotation": True}, {"question_group": 3}, {"letter": ["A"]}])
+def cut_last_row(run, model, **changes):
+    """Take the last rotation from the log, as an earlier version's limit did; a value None is removed."""
+    folder = run / "eval" / model
+    log = folder / "mmbench-it.jsonl"
+    rows = [json.loads(line) for line in log.read_text().splitlines()][:-1]
+    for row in rows:
+        row.update(changes)
+        row.pop("group_size" if changes.get("group_size", 0) is None else "", None)
+    write_rows(log, rows)
+    results = json.loads((folder / "results.json").read_text())
+    entry = results["tasks"]["mmbench-it"]
+    entry["n"] = len(rows)
+    entry["metrics"]["robust"] = sum(row["metrics"]["robust"] for row in rows) / len(rows)
+    (folder / "results.json").write_text(json.dumps(results))
+    return log
+
+
+@pytest.mark.parametrize(
+    "earlier", [{}, {"group_size": None, "question": "?\nA. sì\nB. no\nC. forse\nRispondi."}]
+)
+def test_a_question_that_counts_without_all_of_its_rotations_is_refused(tmp_path, earlier):
+    write_circular(tmp_path, "a", [3] * 8 + [2] * 12)
+    log = cut_last_row(tmp_path, "a", **earlier)
+    with pytest.raises(ResultsError) as refused:
+        read_run(tmp_path)
+    assert str(refused.value) == (
+        f"{log}: document 57 has circular, but only 2 of the 3 rows of its question are there "
+        f"(remedy: ndino rescore {log.parent})"
+    )
+
+
+def test_a_question_without_all_of_its_rotations_is_left_out_and_counted(tmp_path):
+    write_circular(tmp_path, "a", [3] * 8 + [2] * 12, drop=[19])
+    cut_last_row(tmp_path, "a")
+    summary = build_summary(read_run(tmp_path))
+    entry = summary["models"]["a"]["mmbench-it"]
+    assert (entry["circular"], entry["n"]) == (pytest.approx(8 / 19, abs=1e-4), 19)
+    assert "a: mmbench-it: 1 question lacks rows and is left out of circular." in summary["notes"]
+
+
+@pytest.mark.parametrize(
+    "field", [{"rotation": True}, {"question_group": 3}, {"letter": ["A"]}, {"group_size": "3"}]
+)
 def test_what_a_log_says_of_its_rotations_is_checked(tmp_path, field):
     write_circular(tmp_path, "a", [3, 0])
     log = tmp_path / "eval" / "a" / "mmbench-it.jsonl"

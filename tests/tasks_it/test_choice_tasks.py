@@ -280,6 +280,16 @@ def test_the_questions_of_a_pair_are_about_one_image_in_whatever_files(tmp_path)
         task.process_docs(write(tmp_path, row, row | {"image": "other.png"}))
 
 
+def test_the_questions_of_a_pair_follow_each_other(tmp_path):
+    task, row = good_row(Mme)
+    names = [*"abab", "c", "c"]
+    rows = [row | {"question_id": name, "question": f"{n}?"} for n, name in enumerate(names)]
+    found = task.process_docs(write(tmp_path, *rows))
+    assert found.column("question") == ["0?", "2?", "1?", "3?", "4?", "5?"]
+    assert found.column("place") == [0, 1] * 3
+    assert [found.where(number) for number in (1, 2)] == [f"{tmp_path}/test.jsonl row {n}" for n in (3, 2)]
+
+
 def test_rotations_that_the_data_hold_are_left_out(tmp_path):
     task, row = good_row(MMBench)
     rows = [row | {"index": index} for index in (7, 1_000_007, 8, 1_000_009)]
@@ -364,19 +374,22 @@ def test_a_peers_model_is_asked_them_through_the_command(
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
         monkeypatch.setenv(name, "1")  # the command sets them for its own process
     ask = ["--model", f"peer={tiny_model_folder}", "--backend", "lmms:llava_hf", "--batch", 1]
-    ask += ["--data", data, "--out", tmp_path, "--tasks", ",".join(TASKS), "--limit", 4, "--shuffle"]
+    ask += ["--data", data, "--out", tmp_path, "--tasks", ",".join(TASKS), "--limit", 2, "--shuffle"]
     assert evaluate([str(argument) for argument in ask]) == 0
-    # Four rows are all rotations of one question.
+    # All rotations of two questions, and two questions about each of two images.
+    asked = {**dict.fromkeys(TASKS, 2), **dict.fromkeys(CIRCULAR, 8), "mme-it": 4}
     counts = re.findall(r"^\| peer +\| (\S+) +\| +(\d+) \|", capsys.readouterr().out, re.MULTILINE)
-    assert dict(counts) == {name: "1" if name in CIRCULAR else "4" for name in TASKS}
+    assert dict(counts) == {name: "4" if name == "mme-it" else "2" for name in TASKS}
     read_model(tmp_path / "peer")
     found = results(tmp_path / "peer")["tasks"]
     assert {*found} == {*TASKS}
     for name in TASKS:
         logs = [log(tmp_path / "peer" / f"{name}{control}.jsonl") for control in ("", ".shuffled")]
-        assert [len(rows) for rows in logs] == [4, 4]
+        assert [len(rows) for rows in logs] == [asked[name]] * 2 and found[name]["n"] == asked[name]
         assert [row["doc_hash"] for row in logs[0]] == [row["doc_hash"] for row in logs[1]]
     assert list(found["mmbench-it"]["metrics"]) == ["circular", "plain", "robust", "unparseable"]
     rows = log(tmp_path / "peer" / "mmbench-it.jsonl")
-    assert [(row["question_group"], row["rotation"]) for row in rows] == [("0", turn) for turn in range(4)]
+    assert [(row["question_group"], row["rotation"]) for row in rows] == [
+        (question, turn) for question in "01" for turn in range(4)
+    ]
     assert all("letter" in row for row in rows)

@@ -108,7 +108,13 @@ def add_arguments(parser: CommandParser) -> None:
         metavar="FOLDER",
         help="folder with the datasets under their hub names (default: the hub)",
     )
-    add("--limit", type=positive, metavar="N", help="only the first N questions of each task (default: all)")
+    add(
+        "--limit",
+        type=positive,
+        metavar="N",
+        help="only the first N questions of each task (default: all); one that is asked with all rotations "
+        "of its options counts once, and so do MME's two about an image",
+    )
     add(
         "--batch",
         type=positive,
@@ -226,7 +232,7 @@ def _keep_what_is_there(run: EvaluationRun) -> None:
         store.require_unmixed(run.answers_depend_on(model), run.benchmarks.names)
         for task in run.benchmarks.names:
             answers = store.results["tasks"].get(task, {}).get("n", 0)
-            if limit is not None and answers > limit:
+            if limit is not None and answers > run.benchmarks.size(task):
                 raise UsageError(
                     f"{store.folder}: holds {answers} answers to {task}, which --limit {limit} would replace "
                     "(remedy: choose another --out)"

@@ -89,9 +89,26 @@ class LoadedTask:
 
     def log_fields(self, document: Mapping[str, Any], answer: str) -> dict[str, Any]:
         """What the log's row of an answered document of ours says besides its scores."""
+        return {} if (benchmark := self._benchmark) is None else benchmark.log_fields(document, answer)
+
+    @property
+    def _benchmark(self) -> BenchmarkTask | None:
         # A YAML's functions are methods of its benchmark (`BenchmarkTask.functions`).
-        benchmark = getattr(self.task.config.process_results, "__self__", None)
-        return benchmark.log_fields(document, answer) if isinstance(benchmark, BenchmarkTask) else {}
+        found = getattr(self.task.config.process_results, "__self__", None)
+        return found if isinstance(found, BenchmarkTask) else None
+
+    def rows_of(self, questions: int) -> int:
+        """How many rows ask the first ``questions`` questions, each of them in all of its rows."""
+        whole, benchmark = len(self), self._benchmark
+        if benchmark is None:
+            return min(questions, whole)
+        seen: set[int | str] = set()
+        for number in range(whole):
+            group = benchmark.question_group(self.document(number))
+            seen.add(number if group is None else group)
+            if len(seen) > questions:
+                return number
+        return whole
 
     def document(self, number: int) -> dict[str, Any]:
         """A row without its images, which are not decoded."""

@@ -18,7 +18,7 @@ from ndino.evaluation.tasks.framework.preparation import (
     require,
     yes_or_no_fault,
 )
-from ndino.evaluation.tasks.framework.question_groups import RowOfGroup, all_right
+from ndino.evaluation.tasks.framework.question_groups import RowOfGroup, mean_of_groups
 from ndino.languages.answers import reader
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class Mme(BenchmarkTask):
     def process_docs(self, dataset: Rows) -> Questions:
         """Check the rows and their pairs, and exchange images for the shuffled control.
 
-        Documents have the further columns ``pair``, what tells it from others, and ``place``, 0 or 1.
+        Documents have the further columns ``pair``, what tells it from others, and ``place``, 0 or 1. The two
+        of a pair follow each other.
         """
         rules = {"answer": lambda answer: yes_or_no_fault(answer, "answer", self.code)}
         found = prepare(dataset, self.source, "question", "question_id", "category", rules=rules)
@@ -68,7 +69,9 @@ class Mme(BenchmarkTask):
             replace(row, fields={**row.fields, "pair": pair, "place": rows_of[pair].index(number)})
             for number, (row, pair) in enumerate(zip(found.rows, pairs, strict=True))
         )
-        return replace(found, rows=rows)
+        together = sorted(range(len(rows)), key=lambda row: rows_of[pairs[row]][0])
+        found = replace(found, rows=rows)
+        return found if together == sorted(together) else found.select(together)
 
     def doc_to_text(self, doc: Document) -> str:
         return doc["question"].strip() + short_answer(self.code)
@@ -83,8 +86,11 @@ class Mme(BenchmarkTask):
             "unparseable": float(said is None),
         }
 
+    def question_group(self, doc: Document) -> str:
+        return doc["pair"]
+
     def log_fields(self, doc: Document, answer: str) -> dict[str, Any]:
-        return {"question_group": doc["pair"]}
+        return {"question_group": doc["pair"], "group_size": PAIR}
 
     # The total that the YAML names.
-    all_right = staticmethod(all_right)
+    all_right = staticmethod(mean_of_groups)

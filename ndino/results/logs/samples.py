@@ -29,6 +29,7 @@ class LoggedSample:
         asked: digest of the question; None in older logs.
         parts: which part of the benchmark the document is in, such as {"category": "popular"}.
         group: what the rows of one question have in common that is asked with its options rotated.
+        group_size: how many rows these are in a whole log; None in a log that does not say it.
         rotation: of the options, from 0; None in a log without.
         letter: the option read from the answer, "" for none; None in a log that does not say it.
     """
@@ -43,6 +44,7 @@ class LoggedSample:
     asked: str | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
     group: str | None = None
+    group_size: int | None = None
     rotation: int | None = None
     letter: str | None = None
 
@@ -122,6 +124,7 @@ def _sample(value: dict[str, Any], path: Path, row: int) -> LoggedSample:
         asked=asked,
         parts={name: fields.field(parts, name, str, path, row) for name in parts},
         group=fields.field({"question_group": None} | value, "question_group", (str, type(None)), path, row),
+        group_size=fields.field({"group_size": None} | value, "group_size", (int, type(None)), path, row),
         rotation=fields.field({"rotation": None} | value, "rotation", (int, type(None)), path, row),
         letter=letter,
     )

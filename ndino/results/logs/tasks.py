@@ -16,6 +16,7 @@ from ndino.results.logs.directions import is_lower_better
 from ndino.results.logs.fields import WRITE_AGAIN, ResultsError
 from ndino.results.logs.judged import JudgedMean, read_judged
 from ndino.results.logs.origins import Origin, origin_of
+from ndino.results.logs.question_groups import check_cut_off, cut_off
 from ndino.results.logs.samples import (
     LoggedSample,
     check_same_documents,
@@ -131,8 +132,16 @@ def _check_mean(path: Path, metric: str, samples: Sequence[LoggedSample], stated
 
 
 def _scored(samples: Sequence[LoggedSample], metric: str) -> list[LoggedSample]:
-    """The rows in which a metric has to stand: a score of all rotations may be in the row of the first."""
-    return [sample for sample in samples if metric in sample.metrics or not sample.rotation]
+    """The rows in which a metric has to stand: a score of all rotations may be in the row of the first.
+
+    A question that lacks rotations has no such score.
+    """
+    cut = cut_off(samples)
+    return [
+        sample
+        for sample in samples
+        if metric in sample.metrics or not (sample.rotation or sample.group in cut)
+    ]
 
 
 class _TaskReader:
@@ -152,7 +161,10 @@ class _TaskReader:
         samples = read_samples(path)
         if len(samples) != fields.field(self.entry, "n", int, self.results):
             reason = f"{len(samples)} samples, results.json says {self.entry['n']}"
-            raise ResultsError(path, reason, remedy="rerun the evaluation, it is unfinished")
+            # Where there is a log, its task counts as finished.
+            raise ResultsError(path, reason, remedy="remove it and rerun the evaluation")
+        if (said := check_cut_off(path, samples)) is not None:
+            self.notes.append(f"{self.task}: {said}")
         _check_mean(path, primary, samples, metrics[primary])
         controls = {
             found["control"].removeprefix("."): other

@@ -42,6 +42,14 @@ class BenchmarkTask(ABC):
     def process_results(self, doc: Document, results: Sequence[str]) -> dict[str, Any]:
         """What each metric makes of the answer to a row, ``results[0]``."""
 
+    def question_group(self, doc: Document) -> str | None:
+        """What the rows of one question have in common, where several ask it; ``--limit`` takes all of them.
+
+        They follow each other in what `process_docs` returns.
+        """
+        del doc
+        return None
+
     def log_fields(self, doc: Document, answer: str) -> dict[str, Any]:
         """What the log's row of an answered row says besides its scores; nothing for most benchmarks."""
         del doc, answer

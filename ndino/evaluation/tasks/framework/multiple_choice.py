@@ -18,7 +18,7 @@ from ndino.evaluation.tasks.framework.preparation import (
     prepare,
     require_columns,
 )
-from ndino.evaluation.tasks.framework.question_groups import RowOfGroup, all_right, mean_of_first
+from ndino.evaluation.tasks.framework.question_groups import RowOfGroup, mean_of_groups
 from ndino.evaluation.tasks.framework.scores import score_letter
 from ndino.formats.questions.faults import is_blank, text_fault
 from ndino.formats.questions.rows import Row
@@ -168,7 +168,8 @@ class CircularChoice(MultipleChoice):
     In rotation 1 the first option comes last, and so on, so that the right one stands at every letter once.
     ``circular`` is 1 for a question that is answered rightly in all of them. The log has it in the row of
     rotation 0 alone, like ``plain``, the score of the question as the data have it. Every row of the log says
-    its ``question_group``, the same for all rotations of a question, and its ``rotation``.
+    its ``question_group``, the same for all rotations of a question, how many these are (``group_size``), and
+    its ``rotation``.
     """
 
     def process_docs(self, dataset: Rows) -> Questions:
@@ -183,19 +184,18 @@ class CircularChoice(MultipleChoice):
     def process_results(self, doc: Document, results: Sequence[str]) -> dict[str, Any]:
         scored = super().process_results(doc, results)
         group, turn, right = doc["question_group"], doc["rotation"], scored["robust"]
-        return {
-            "circular": RowOfGroup(group, turn, len(doc["options"]), right == 1),
-            "plain": right if turn == 0 else None,
-            **scored,
-        }
+        row = RowOfGroup(group, turn, len(doc["options"]), right == 1)
+        return {"circular": row, "plain": replace(row, first_alone=True), **scored}
+
+    def question_group(self, doc: Document) -> str:
+        return doc["question_group"]
 
     def log_fields(self, doc: Document, answer: str) -> dict[str, Any]:
         place = {name: doc[name] for name in ("question_group", "rotation")}
-        return {**place, **super().log_fields(doc, answer)}
+        return {**place, "group_size": len(doc["options"]), **super().log_fields(doc, answer)}
 
     # The totals that YAMLs name.
-    all_right = staticmethod(all_right)
-    mean_of_first = staticmethod(mean_of_first)
+    all_right = mean_of_first = staticmethod(mean_of_groups)
 
 
 def _rotated(row: Row, number: int, turn: int) -> Row:

@@ -17,6 +17,7 @@ from ndino.evaluation.tasks.framework.multiple_choice import (
     with_context,
 )
 from ndino.evaluation.tasks.framework.preparation import TaskDataError
+from ndino.evaluation.tasks.framework.question_groups import RowOfGroup
 from ndino.formats.questions.table import Questions
 
 
@@ -115,7 +116,11 @@ def test_a_row_scores_its_rotation_and_says_which_letter_was_read():
     ]:
         scored = TASK.process_results(second, [answer])
         assert (scored["robust"], scored["unparseable"]) == (right, letter is None)
-        assert scored["circular"].right == bool(right) and scored["plain"] is None
-        assert TASK.log_fields(second, answer) == {"question_group": "0", "rotation": 1, "letter": letter}
-    first = asked((["rosso", "verde", "blu"], "B"))[0]
-    assert TASK.process_results(first, ["B"])["plain"] == 1
+        assert scored["circular"] == RowOfGroup("0", 1, 3, bool(right))
+        assert scored["plain"] == RowOfGroup("0", 1, 3, bool(right), first_alone=True)
+        assert TASK.log_fields(second, answer) == {
+            "question_group": "0",
+            "rotation": 1,
+            "group_size": 3,
+            "letter": letter,
+        }
