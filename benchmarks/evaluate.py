@@ -21,6 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -170,23 +171,41 @@ def compare(ours: LlavaNextIt, theirs: LlavaHf, questions: int, turns: int) -> d
     }
 
 
-def main() -> int:
+def run_cases(
+    description: str | None,
+    default: list[int],
+    compare: Callable[[LlavaNextIt, LlavaHf, int, int], dict[str, Any]],
+    **theirs_only: Any,
+) -> int:
+    """Read the command line, compare both sides with each number of questions an image, and print it.
+
+    Args:
+        default: numbers of questions per image.
+        compare: as `compare`.
+        theirs_only: arguments of llava_hf alone.
+
+    Returns:
+        the exit code: 1 where a case's sides differ.
+    """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--questions", type=int, nargs="+", default=[1, 31, 18], help="an image (default: 1 31 18)")
+    shown = " ".join(map(str, default))
+    add("--questions", type=int, nargs="+", default=default, help=f"an image (default: {shown})")
     add("--turns", type=int, default=2, help="measurements of each side (default: 2)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     logger.remove()
     transformers.logging.set_verbosity_error()
     equal = True
-    with tempfile.TemporaryDirectory(prefix="ndino-evaluate-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="ndino-benchmark-") as temporary:
         shape = write_model(Path(temporary))
         ours = LlavaNextIt(temporary, device="cpu", dtype="float32")
         ours.on_answered = lambda answered: None
-        theirs = LlavaHf(temporary, device="cpu", device_map="cpu", dtype="float32", batch_size=1)
+        theirs = LlavaHf(
+            temporary, device="cpu", device_map="cpu", dtype="float32", batch_size=1, **theirs_only
+        )
         for questions in options.questions:
             found = compare(ours, theirs, questions, options.turns)
             equal = equal and bool(found["equal"])
@@ -199,6 +218,10 @@ def main() -> int:
             }
             print_result(**found, packages=("torch", "transformers", "lmms_eval"))
     return 0 if equal else 1
+
+
+def main() -> int:
+    return run_cases(__doc__, [1, 31, 18], compare)
 
 
 if __name__ == "__main__":

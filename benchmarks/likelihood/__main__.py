@@ -20,22 +20,15 @@ in the same order of likelihood. Each case prints a line of JSON, the last case 
 
 from __future__ import annotations
 
-import argparse
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any, Literal
 
-import torch
-import transformers
 from lmms_eval.api.instance import Instance
 from lmms_eval.models.simple.llava_hf import LlavaHf
 from lmms_eval.models.simple.llava_next_it import LlavaNextIt
-from loguru import logger
 
-from benchmarks.bench.result import print_result
-from benchmarks.evaluate import SHAPES, documents, write_model
+from benchmarks.evaluate import SHAPES, documents, run_cases
 from ndino.formats.prompts import END_OF_TURN, LLAMA3_CHAT_TEMPLATE
 
 GOALS = {1: 3.0, 18: 30.0}
@@ -98,6 +91,8 @@ def compare(ours: LlavaNextIt, theirs: LlavaHf, number: int, turns: int) -> dict
     """Measure both sides, in turns, with this number of questions per image; returns what to print."""
     images = 8 if number == 1 else 1
     asked = questions_of(number, images)
+    processor: Any = theirs._image_processor
+    processor.validate_inputs = lambda **given: None
     for model in (ours, theirs):
         model.task_dict = {"task": {"test": asked}}
     seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
@@ -128,39 +123,5 @@ def compare(ours: LlavaNextIt, theirs: LlavaHf, number: int, turns: int) -> dict
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--questions", type=int, nargs="+", default=[1, 18], help="an image (default: 1 18)")
-    add("--turns", type=int, default=2, help="measurements of each side (default: 2)")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    logger.remove()
-    transformers.logging.set_verbosity_error()
-    equal = True
-    with tempfile.TemporaryDirectory(prefix="ndino-likelihood-") as temporary:
-        shape = write_model(Path(temporary))
-        ours = LlavaNextIt(temporary, device="cpu", dtype="float32")
-        ours.on_answered = lambda answered: None
-        theirs = LlavaHf(
-            temporary, device="cpu", device_map="cpu", dtype="float32", batch_size=1, chat_template=NO_END
-        )
-        processor: Any = theirs._image_processor
-        processor.validate_inputs = lambda **given: None
-        for number in options.questions:
-            found = compare(ours, theirs, number, options.turns)
-            equal = equal and bool(found["equal"])
-            found["conditions"] |= {
-                "parameters_beside_the_body": shape,
-                "turns": options.turns,
-                "threads": 1,
-                "dtype": "float32",
-            }
-            print_result(**found, packages=("torch", "transformers", "lmms_eval"))
-    return 0 if equal else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_cases(__doc__, [1, 18], compare, chat_template=NO_END))
