@@ -1,4 +1,4 @@
-"""MME-it: two questions an image, yes and no; see README.md."""
+"""MME-it: two questions about each image, answered yes or no; see README.md."""
 
 from ndino.evaluation.tasks.mme import Mme
 
