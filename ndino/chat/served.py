@@ -24,6 +24,7 @@ from ndino.common.endpoint.chat import (
     NEWER_LIMIT,
     REFUSED_KEY,
     REFUSED_REQUEST,
+    SHOWN_MESSAGE,
 )
 from ndino.common.endpoint.replies import HttpAnswer, NoReplyError, reply_of, said_in, tokens_of
 from ndino.common.errors import shown
@@ -119,7 +120,7 @@ class ServerModel:
             if event is None:
                 end = end or "stop"
                 break
-            if "error" in event:
+            if event.get("error"):
                 raise self._error(self._shown(said_in(event)), "look at the server, then ask again")
             choice = next(iter(event.get("choices") or []), {})
             end = choice.get("finish_reason") or end
@@ -195,7 +196,7 @@ class ServerModel:
         return ChatError(f"{self._endpoint.url}: {what} (remedy: {remedy})")
 
     def _shown(self, text: str) -> str:
-        return shown(without_key(text, ENDPOINT_KEY), 200)
+        return shown(without_key(text, ENDPOINT_KEY), SHOWN_MESSAGE)
 
 
 class _RefusedFieldError(Exception):

@@ -97,6 +97,9 @@ def test_what_is_sent_and_how_it_comes(server, monkeypatch):
     _, _, content = first["content"][0]["image_url"]["url"].partition("base64,")
     assert Image.open(io.BytesIO(base64.b64decode(content))).tobytes() == image.tobytes()
     assert {key for _, _, key in server.seen} == {"Bearer chiave"}
+    # Some servers write in every part that there is no error.
+    server.script = [streams(delta("sì") | {"error": None}, delta(None, "stop"))]
+    assert answer(ServerModel(f"{server.url}#tiny"))[:2] == ("sì", True)
     # A server that streams nothing, and one that takes the limit by its newer name.
     newer = replies(400, {"error": {"message": "max_tokens: use max_completion_tokens"}})
     server.script, server.always = [newer], server.say
