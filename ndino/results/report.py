@@ -17,7 +17,7 @@ from ndino.common.files import write_text
 from ndino.results import figures
 from ndino.results.examples import clip, read_examples
 from ndino.results.findings import findings
-from ndino.results.leaderboard import collect
+from ndino.results.leaderboard import LEADERBOARD_FILES, collect
 from ndino.results.leaderboard import write as write_leaderboard
 from ndino.results.logs import RunLogs, TrainingRun, read_run
 from ndino.results.render import CONTROLS, csv_text, latex, markdown
@@ -34,7 +34,7 @@ FACT_LENGTH = 300  # characters shown of a manifest's value
 class WrittenReport:
     """Paths and content of a written report.
 
-    ``tables_files`` are the Markdown, CSV and LaTeX files, ``leaderboard_files`` JSON and Markdown if asked.
+    ``tables_files`` are the Markdown, CSV and LaTeX files, ``leaderboard_files`` JSON and Markdown, if any.
     """
 
     page: Path
@@ -180,7 +180,8 @@ def write_report(
     scores mean nothing. ``pairs`` names the models to test against each other (default: see
     `ndino.results.summary.default_pairs`).
     ``data`` are data folders whose manifests fill Tables 1, 2 and 4, ``leaks`` files of ``ndino data leaks``.
-    ``leaderboard``: whether to write leaderboard.json and leaderboard.md, too.
+    ``leaderboard``: whether to write leaderboard.json and leaderboard.md, too. Where an earlier report has
+    written one of them, both are written again, so that no file in the folder is of other results.
 
     Raises ResultsError when the run's logs are broken, incomplete or not comparable, and DataError when a
     data folder's manifest is missing or broken.
@@ -193,6 +194,7 @@ def write_report(
     sentences = findings(summary)
     page = render_page(run, summary, tables, title=title)
     out.mkdir(exist_ok=True)
+    leaderboard = leaderboard or any((out / name).exists() for name in LEADERBOARD_FILES)
     written = {
         "tables.md": markdown(title, sentences, tables),
         "tables.csv": csv_text(tables),

@@ -18,8 +18,9 @@ HELP = """
 Write RUN/report/: a page with tables, figures and examples, the tables as files, and a summary in JSON.
 
 With --leaderboard also RUN/report/leaderboard.json and .md: a row a model, with all that others need to
-compare it with theirs. With --leaderboard FILE ... and --out instead of RUN, put such files together; what
-cannot be compared stays apart, and two models of one name are refused.
+compare it with theirs; later reports of the run write them again. With --leaderboard FILE ... and --out
+instead of RUN, put such files together; what cannot be compared stays apart, and two models of one name are
+refused.
 
 Logs that are broken, incomplete or not comparable are refused with one line that names file and reason.
 """

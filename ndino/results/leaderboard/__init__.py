@@ -17,5 +17,6 @@ from ndino.results.leaderboard.merge import merge as merge
 from ndino.results.leaderboard.rows import WRITTEN_BY as WRITTEN_BY
 from ndino.results.leaderboard.rows import Leaderboard as Leaderboard
 from ndino.results.leaderboard.rows import read as read
+from ndino.results.leaderboard.tables import LEADERBOARD_FILES as LEADERBOARD_FILES
 from ndino.results.leaderboard.tables import leaderboard_markdown as leaderboard_markdown
 from ndino.results.leaderboard.tables import write as write

@@ -16,6 +16,7 @@ from ndino.results.table_data import Cell, Column, ReportTable, about_images, al
 from ndino.results.tables.scores import METRIC_NAMES, perplexity_cell, score_cell
 
 MARKDOWN = "leaderboard.md"
+LEADERBOARD_FILES = (FILE, MARKDOWN)
 SHORT = 12  # characters shown of a digest
 ORIGINS = {"native": "Native benchmarks", "translated": "Translated benchmarks", None: "Other benchmarks"}
 PACKAGES = ("torch", "transformers", "tokenizers", "lmms_eval", "pillow")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -73,6 +74,26 @@ def test_report_writes_it_beside_the_page(small_run, capsys):
     board = read(files[0])
     assert board.text() == files[0].read_text() == board_of(small_run).text()
     assert leaderboard_markdown(board) == files[1].read_text()
+
+
+@pytest.mark.parametrize("kept", ["leaderboard.json", "leaderboard.md"])
+def test_a_later_report_leaves_none_of_other_results(small_run, capsys, kept):
+    assert main(["report", str(small_run), "--leaderboard"]) == 0
+    report = small_run / "report"
+    for path in report.glob("leaderboard.*"):
+        if path.name != kept:
+            path.unlink()
+    shutil.rmtree(small_run / "eval" / "IT")
+    assert main(["report", str(small_run)]) == 0
+    assert str(report / kept) in capsys.readouterr().out
+    board = read(report / "leaderboard.json")
+    assert [*board.models] == ["PT+IT"]
+    assert (report / "leaderboard.md").read_text() == leaderboard_markdown(board)
+
+
+def test_without_being_asked_there_is_none(small_run):
+    assert main(["report", str(small_run)]) == 0
+    assert not list((small_run / "report").glob("leaderboard*"))
 
 
 def test_a_row_holds_what_the_report_holds_and_what_it_was_made_with(tmp_path):
