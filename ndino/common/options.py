@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.errors import UsageError, printable
+from ndino.common.files import nearest_existing
 
 REMOVED_IN = "0.3"
 HELP_WIDTH = 100
@@ -183,7 +184,7 @@ def need_no_file(path: Path) -> Path:
     Raises:
         UsageError: it, or what it would be in, is something else.
     """
-    there = next((each for each in (path, *path.parents) if each.exists()), None)
-    if there is not None and not there.is_dir():
+    there = nearest_existing(path)
+    if not there.is_dir():
         raise UsageError(f"{there}: is a file, not a folder (remedy: name a folder that may be written)")
     return path

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from ndino.common.errors import UsageError
-from ndino.common.options import CommandParser, comma_separated, need_file, need_folder, positive
+from ndino.common.options import (
+    CommandParser,
+    comma_separated,
+    need_file,
+    need_folder,
+    need_no_file,
+    positive,
+)
 
 
 @pytest.fixture
@@ -91,3 +98,12 @@ def test_a_path_that_must_exist(tmp_path):
         need_file(tmp_path, "name one")
     with pytest.raises(UsageError, match=r"/a: no such folder \(remedy: name one\)$"):
         need_folder(tmp_path / "a", "name one")
+
+
+def test_a_path_that_becomes_a_folder(tmp_path):
+    (tmp_path / "a").touch()
+    assert need_no_file(tmp_path) == tmp_path
+    assert need_no_file(tmp_path / "b" / "c") == tmp_path / "b" / "c"
+    for path in (tmp_path / "a", tmp_path / "a" / "b" / "c"):
+        with pytest.raises(UsageError, match=rf"^{tmp_path}/a: is a file, not a folder \(remedy: "):
+            need_no_file(path)

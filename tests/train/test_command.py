@@ -48,7 +48,7 @@ def test_command_line_trains_and_names_what_is_missing(stage, backbones, rows, t
         assert f"{stage.out}: another process is at work in it (remedy: " in capsys.readouterr().err
     (tmp_path / "file").touch()
     assert main([*arguments[:4], str(tmp_path / "file"), *arguments[5:], *start]) == 2
-    assert "file: is no folder (remedy: choose another --out)" in capsys.readouterr().err
+    assert "file: is a file, not a folder (remedy: " in capsys.readouterr().err
     tiny = overrides.read_text()
     overrides.write_text(tiny.replace("mlp:\n", "mlp:\n  max_length: 5\n"))
     assert main([*arguments, *start]) == 1

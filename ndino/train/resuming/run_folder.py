@@ -22,9 +22,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ndino.common.errors import UsageError, reason_of
-from ndino.common.files import nearest_existing, write_json
+from ndino.common.errors import reason_of
+from ndino.common.files import write_json
 from ndino.common.locks import BusyError, exclusive_lock
+from ndino.common.options import need_no_file
 from ndino.common.parsing import read_json
 from ndino.train.checkpoints import (
     checkpoints_of,
@@ -72,10 +73,7 @@ def claimed(out: Path) -> Iterator[None]:
         yield
         return
     made = not out.exists()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UsageError(f"{nearest_existing(out)}: is no folder (remedy: choose another --out)") from error
+    need_no_file(out).mkdir(parents=True, exist_ok=True)
     with _locked(out):
         before = os.environ.get(CLAIM)
         os.environ[CLAIM] = str(out.resolve())

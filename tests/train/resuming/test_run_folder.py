@@ -184,7 +184,7 @@ def test_a_folder_in_which_nothing_was_written_is_removed_again(tmp_path):
 @pytest.mark.parametrize("out", ["file", "file/run"])
 def test_a_file_in_the_way_is_a_wrong_command_line(tmp_path, out):
     (tmp_path / "file").touch()
-    refused = pytest.raises(UsageError, match=r"file: is no folder \(remedy: choose another --out\)")
+    refused = pytest.raises(UsageError, match=r"file: is a file, not a folder \(remedy: ")
     with refused, claimed(tmp_path / out):
         pytest.fail("claimed a file")
 
