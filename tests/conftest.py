@@ -20,8 +20,11 @@ pytest_plugins = ["tests.skips"]
 UPSTREAM_PYTHON = Path(__file__).parents[1] / ".venv-llava" / "bin" / "python"
 
 # A loaded machine is slow, and that is no fault of what is tested.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+# By default a property gets the same examples in every run; `search` (CONTRIBUTING.md) looks for new ones.
+settings.register_profile("repeated", UNTIMED, derandomize=True, database=None)
+settings.register_profile("search", UNTIMED, derandomize=False, max_examples=1000)
+settings.load_profile("repeated")
 
 # Both are read once, when `datasets` and the hub's client are imported: tests neither fill the user's cache
 # nor wait for a hub.

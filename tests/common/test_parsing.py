@@ -7,11 +7,12 @@ import json
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.common import parsing
 from ndino.common.parsing import MOST_VALUES, NoListError, list_items, parse_json, parse_row, parse_yaml
+from tests.properties import examples
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -26,7 +27,7 @@ def few_at_a_time(monkeypatch):
 
 
 @pytest.mark.usefixtures("few_at_a_time")
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(values, max_size=5), st.sampled_from([None, 2]), st.booleans(), st.booleans())
 def test_items_are_those_of_the_whole_list_wherever_it_is_cut(items, indent, ascii_only, marked):
     text = json.dumps(items, indent=indent, ensure_ascii=ascii_only)
@@ -41,7 +42,7 @@ def test_items_are_those_of_the_whole_list_wherever_it_is_cut(items, indent, asc
 
 
 @pytest.mark.usefixtures("few_at_a_time")
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.text(alphabet='[]{}",:idtrue0.-\\ \n', max_size=20).map(lambda text: "[" + text))
 def test_what_is_no_json_is_a_value_error_and_what_is_one_is_read(text):
     try:

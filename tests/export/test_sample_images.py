@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers.models.llava_next.modeling_llava_next import unpad_image
 
@@ -87,7 +87,6 @@ def test_the_four_images_are_sized_by_the_tower():
     assert all(image.std() > 10 for image in images.values())
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     side=st.sampled_from([28, 56, 224, 336]),
     grids=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=6),

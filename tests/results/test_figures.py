@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.results import figures
 from ndino.results.logs import TrainingRun, read_run
 from ndino.results.summary import build_summary
+from tests.properties import examples
 from tests.results.synthetic import write_task
 
 HREF = "{http://www.w3.org/1999/xlink}href"
@@ -102,7 +103,7 @@ def test_a_run_without_logged_loss_has_no_chart():
     assert figures.loss_chart(TrainingRun("mlp", {}, ())) is None
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=2000))
 def test_any_loss_curve_stays_on_its_canvas(losses):
     places = curve_of(figures.loss_chart(TrainingRun("mlp", {}, tuple(enumerate(losses, start=1)))))

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from ndino.results.logs import ResultsError, check_comparable, read_model, read_run, read_samples
+from tests.properties import examples
 from tests.results.synthetic import sample, write_rows, write_task
 
 
@@ -68,7 +69,7 @@ def test_an_empty_log_is_refused(tmp_path):
         read_samples(tmp_path / "t.jsonl")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(line=st.binary(max_size=80))
 def test_any_bytes_are_either_read_or_refused_with_their_row(tmp_path, line):
     path = tmp_path / "t.jsonl"
@@ -78,7 +79,7 @@ def test_any_bytes_are_either_read_or_refused_with_their_row(tmp_path, line):
 
 
 @given(answer=st.text())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_answer_comes_back_unchanged(tmp_path, answer):
     path = tmp_path / "t.jsonl"
     write_rows(path, [sample(0, 1, answer=answer)])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.results import statistics as s
+from tests.properties import examples
 
 binary = st.integers(0, 1).map(float)
 fraction = st.sampled_from([0.0, 0.3, 0.6, 0.9, 1.0])
@@ -82,7 +83,7 @@ def test_holm_known_values():
     assert s.holm([]) == []
 
 
-@settings(max_examples=20)  # statsmodels collects garbage in every call
+@examples(20)  # statsmodels collects garbage in every call
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_never_lowers_a_p_value_nor_exceeds_bonferroni(p_values):
     corrected = s.holm(p_values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from lmms_eval.tasks import TaskManager
 
@@ -11,6 +11,7 @@ from ndino.evaluation.tasks.framework.preparation import TaskDataError
 from tests.evaluation.answerer import Answerer, guess, metrics, see
 from tests.evaluation.benchmarks import description, draw_image
 from tests.languages.test_answers import ODD
+from tests.properties import examples
 
 SHORT = "\nRispondi utilizzando una sola parola o frase."
 LETTER = "\nRispondi utilizzando la lettera dell'opzione corretta."
@@ -219,7 +220,7 @@ def test_texts_of_options_instead_of_letters_are_rejected_but_a_single_odd_row_i
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(answers=st.lists(ANY_TEXT, min_size=1, max_size=3))
 def test_any_answers_have_scores_from_0_to_1(benchmarks, answers):
     for name in TASKS:

@@ -7,13 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
 from ndino.train.images import ImageError, _normalised, open_image, tile_anyres, tile_square
 from ndino.train.loss import image_features
+from tests.properties import examples
 from tests.train.samples import collate, image, make_sample
 
 
@@ -128,7 +129,7 @@ def test_one_of_several_images_is_bit_for_bit_what_transformers_makes_of_its_squ
     assert torch.equal(tile_square(read, paper_processor).pixels, torch.as_tensor(theirs))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(width=st.integers(8, 700), height=st.integers(8, 700))
 def test_every_size_gets_as_many_tokens_as_features(built, width, height):
     model, processor = built

@@ -7,13 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.common.errors import UsageError
 from ndino.data.commands.check import check
 from tests.commands import data as main
 from tests.data.framework import toy
+from tests.properties import examples
 
 GOOD = toy.row("good", "toy")
 
@@ -128,7 +129,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(row=st.fixed_dictionaries({}, optional={"id": JSON, "image": JSON, "conversations": JSON}) | JSON)
 def test_no_json_crashes_the_check(tmp_path_factory, row):
     folder = write(tmp_path_factory.mktemp("any"), GOOD, json.dumps(row))

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.common.errors import UsageError
@@ -18,6 +18,7 @@ from ndino.data.framework.shards import DataError, Shard, ShardWriter
 from ndino.data.translation.memory import Attempts, TranslationMemory
 from tests.commands import data as main
 from tests.data.framework import toy
+from tests.properties import examples
 
 
 def make(out: Path, count: int, limit: int = toy.ITEMS) -> None:
@@ -40,7 +41,7 @@ def shards(seven, tmp_path) -> Path:
     return Path(shutil.copytree(seven, tmp_path / "out"))
 
 
-@settings(max_examples=8)
+@examples(8)
 @given(st.integers(1, 12), st.integers(0, 20))
 def test_any_number_of_shards_gives_the_same_bytes(count, limit):
     with tempfile.TemporaryDirectory() as folder:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from ndino.common.images import FORMATS, MAX_IMAGE_PIXELS, UnreadableImageError, read_image
 from ndino.data.io.images import UnusableImageError, usable_image
 from tests.odd_images import kinds
+from tests.properties import examples
 
 
 def reason_of(content: bytes) -> str:
@@ -145,7 +146,7 @@ def test_the_limits_are_arguments_and_bombs_are_not_decoded():
         usable_image(bytes(bomb))
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "TIFF"]), st.data())
 def test_damaged_files_are_refused_or_open(kind, data):
     content = bytearray(drawn(kind))

@@ -8,11 +8,12 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.data.errors import DataError
 from ndino.data.translation.memory import LOOK_UP_AT_ONCE, Attempts, TranslationMemory, merge_memories
+from tests.properties import examples
 
 YES, NO, TWICE = Attempts("sì"), Attempts(None), Attempts("eh", "no", retried=True)
 
@@ -134,7 +135,7 @@ def test_merged_bytes_depend_on_the_content_alone(tmp_path: Path) -> None:
     assert read(into, "both", identity="two") == {"both": Attempts("c")}
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(
     st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=20), st.text(max_size=5)),
     st.integers(1, 5),

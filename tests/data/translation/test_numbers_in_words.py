@@ -6,7 +6,7 @@ from datetime import time
 
 import pytest
 from babel.dates import get_month_names
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from num2words import num2words
 
@@ -16,6 +16,7 @@ from ndino.data.translation.kept_numbers import lost_number
 from ndino.data.translation.other_numbers import added_number
 from ndino.data.translation.rejection import TextChecks
 from ndino.languages.language import language
+from tests.properties import examples
 
 CHECKS = {code: TextChecks(language("en"), language(code)) for code in ("it", "es")}
 
@@ -109,7 +110,7 @@ def test_another_number_is_rejected(source: str, target: str, reason: str) -> No
 
 
 @given(st.times(), st.sampled_from(["it", "es"]))
-@settings(max_examples=60)
+@examples(60)
 def test_any_time_may_be_said_in_number_words(at: time, code: str) -> None:
     hour, minute = (num2words(number, lang=code) for number in (at.hour, at.minute or 10))
     source = f"{at.hour}:{at.minute or 10:02d}"

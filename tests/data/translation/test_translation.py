@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.data.translation import rejection
@@ -21,6 +21,7 @@ from ndino.data.translation.translation import Translation
 from ndino.data.translation.translator import Translated
 from ndino.languages.language import language
 from tests.data.translation.translators.deterministic import SHIFTED, Deterministic
+from tests.properties import examples
 
 WORDS = [
     "a red car",
@@ -45,7 +46,7 @@ def expected(text: str) -> Translated:
     return Translated(None, rejection.EMPTY) if "lost" in text else Translated(text.translate(SHIFTED))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.lists(st.lists(st.sampled_from(WORDS), max_size=12), max_size=4), st.integers(1, 60))
 def test_order_is_kept_and_nothing_is_translated_twice(
     tmp_path_factory: pytest.TempPathFactory, calls: list[list[str]], batch_characters: int

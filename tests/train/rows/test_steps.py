@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import get_scheduler
 
@@ -20,6 +20,7 @@ from ndino.formats.recipes import load_recipe
 from ndino.train.engine import run_stage, training_arguments
 from ndino.train.rows.steps import few_steps, no_step, smaller, steps_of_stage, warmup_steps
 from ndino.train.stage import StageError
+from tests.properties import examples
 from tests.train.conftest import ROOT
 
 IT = load_recipe(ROOT / "launch" / "recipes" / "it.yaml")
@@ -84,7 +85,7 @@ def test_the_numbers_are_told():
     batch=st.integers(1, 40),
     epochs=st.sampled_from([0.5, 1.0, 3.0, None]),
 )
-@settings(max_examples=300)
+@examples(300)
 def test_what_the_remedy_says_is_accepted_without_a_warning(rows, ranks, batch, epochs):
     recipe = dataclasses.replace(
         IT,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ndino.data.errors import DataError
@@ -15,6 +15,7 @@ from ndino.data.translation.engines import apertium
 from ndino.data.translation.engines.apertium import Apertium
 from ndino.data.translation.placeholders import labels_pattern
 from tests.data.translation.apertium_there import needs_apertium
+from tests.properties import examples
 
 BreakAt = Callable[[str], None]
 
@@ -94,7 +95,7 @@ class TestApertium:
         assert Apertium("eng", "ita").translate(["the café – ‘déjà vu’ 你好"]) == there
         assert "é" in there[0] and "你好" in there[0]
 
-    @settings(max_examples=4, deadline=None)
+    @examples(4)
     @given(st.lists(st.text(max_size=40), max_size=20))
     @example(["\0", "", " ", "\n", "\r\n", ".[]", "\u2028", "\ud800", "\x1a\x04", "\\\0"])
     def test_every_text_gets_a_translation(self, to_italian: Apertium, texts: list[str]) -> None:
