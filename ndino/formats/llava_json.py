@@ -19,7 +19,7 @@ from ndino.common.files import atomic_file
 from ndino.common.images import ImageFaultError, find_image
 from ndino.common.options import need_folder
 from ndino.common.parsing import NoListError, list_items, parse_row
-from ndino.formats.prompts import IMAGE_TOKEN, MARKERS, Role, Turn
+from ndino.formats.prompts import IMAGE_TOKEN, MARKERS, Role, Turn, marker_in
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _REPAIR = "repair or remove the line"
@@ -236,9 +236,8 @@ def _turns(value: Any) -> tuple[Turn, ...]:
         if speaker != expected:
             raise _Fault(f"message {position + 1} is from {speaker}", f"it must be from {expected}")
         text = _text(message.get("value"), f"message {position + 1}")
-        for marker in MARKERS:
-            if marker in text:
-                raise _Fault(f"message {position + 1} contains the marker {marker}", "take it out")
+        if (marker := marker_in(text, MARKERS)) is not None:
+            raise _Fault(f"message {position + 1} contains the marker {marker}", "take it out")
         if speaker == "gpt" and IMAGE_TOKEN in text:
             raise _Fault(f"message {position + 1} of gpt holds {IMAGE_TOKEN}", "move it to a human message")
         turns.append(Turn(ROLES[speaker], text))

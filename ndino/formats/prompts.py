@@ -261,14 +261,23 @@ def require_turns(turns: Sequence[Turn], images: int, markers: Sequence[str]) ->
 
 
 def refuse_markers(text: str, markers: Sequence[str]) -> None:
-    """Check that none of ``markers`` is in a text.
+    """Check that none of ``markers`` is in a text (`marker_in`).
 
     Raises:
         PromptError: one is.
     """
-    for marker in markers:
-        if marker in text:
-            raise PromptError(f"the text contains the marker {marker}")
+    if (marker := marker_in(text, markers)) is not None:
+        raise PromptError(f"the text contains the marker {marker}")
+
+
+def marker_in(text: str, markers: Sequence[str]) -> str | None:
+    """The first of ``markers`` that is in a text, or comes to be once its ``<image>`` moves (`place_image`).
+
+    So may another ``<image>``: ``<im<image>age>``.
+    """
+    bare = text.replace(IMAGE_TOKEN, "")
+    found = (marker for marker in markers if marker in text or marker in bare)
+    return next(found, IMAGE_TOKEN if IMAGE_TOKEN in bare else None)
 
 
 def has_llama3_markers(tokenizer: PreTrainedTokenizerBase) -> bool:

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import json
+import re
 import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ndino.formats.llava_json import Conversation, ConversationError, read_conversations, write_conversations
-from ndino.formats.prompts import Turn
+from ndino.formats.prompts import MARKERS, Turn
+from tests.properties import examples
 
 
 def row(*values: str, image=None, **fields) -> dict:
@@ -80,6 +82,10 @@ FAULTS = [
     (row("<image>", "a", image=[""]), "an image's file name is empty"),
     ({**row("q", "a"), "image": []}, "image is neither a file name"),
     ({**row("<image>", "a"), "image": 3}, "image is neither a file name"),
+    *((row("q", f"a {marker}"), f"message 2 contains the marker {marker}") for marker in MARKERS),
+    # They come to be when the image is moved to the front.
+    (row("a<|eot<image>_id|>", "a", image="a.png"), "message 1 contains the marker <|eot_id|>"),
+    (row("a<im<image>age>", "a", image="a.png"), "message 1 contains the marker <image>"),
 ]
 
 
@@ -226,10 +232,22 @@ def rows(draw) -> dict:
     return row(*turns, image=images[0] if len(images) == 1 else images, id=draw(texts))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(records=st.lists(rows(), max_size=5), suffix=st.sampled_from([".json", ".jsonl"]))
-def test_what_is_written_is_read_back(tmp_path_factory, records, suffix):
+@example(records=[row("q", "a"), row("q", f"a{MARKERS[0]}")], suffix=".json")
+def test_what_is_written_is_read_back_or_refused_for_its_marker(tmp_path_factory, records, suffix):
     path = tmp_path_factory.mktemp("round") / f"data{suffix}"
+    marked = [
+        f"row {number}: message {position} contains the marker {marker}"
+        for number, record in enumerate(records, start=1)
+        for position, turn in enumerate(record["conversations"], start=1)
+        for marker in MARKERS
+        if marker in turn["value"]
+    ]
+    if marked:
+        with pytest.raises(ConversationError, match=re.escape(marked[0])):
+            write_conversations(path, records)
+        return
     assert write_conversations(path, records) == len(records)
     back = list(read_conversations(path))
     assert [item.id for item in back] == [record["id"] for record in records]
@@ -250,7 +268,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(records=st.lists(json_values, max_size=4), suffix=st.sampled_from([".json", ".jsonl"]))
 def test_every_row_becomes_a_conversation_or_a_reject(tmp_path_factory, records, suffix):
     path = save(tmp_path_factory.mktemp("any") / f"data{suffix}", records)
@@ -261,7 +279,7 @@ def test_every_row_becomes_a_conversation_or_a_reject(tmp_path_factory, records,
     )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     content=st.binary(max_size=200) | st.text(alphabet='[]{}",:idtrue0 \n').map(str.encode),
     suffix=st.sampled_from([".json", ".jsonl"]),

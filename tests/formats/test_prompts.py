@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from fixtures.chat_templates import chatml_tokenizer, gemma_tokenizer, mistral_tokenizer
@@ -22,12 +22,15 @@ from ndino.formats.prompts import (
     MARKERS,
     PromptError,
     Turn,
+    control_tokens,
     encode_llama3,
     encode_plain,
+    marker_in,
     place_image,
     truncate,
 )
 from tests.golden.make_prompts import CAPTIONS, CONVERSATIONS, GOLDEN, UPSTREAM_IMAGE_ID
+from tests.properties import examples
 
 RECORDED = json.loads(GOLDEN.read_text(encoding="utf-8"))
 
@@ -161,7 +164,7 @@ def test_the_published_template_says_what_training_says_of_texts_and_images_in_a
 
 
 @given(st.lists(st.sampled_from([IMAGE_TOKEN, "\n", " ", "Chi", "è ?"]), max_size=7))
-@settings(max_examples=60)
+@examples(60)
 def test_the_published_template_places_images_in_a_written_message_as_training_does(rendered, pieces):
     text = "".join(pieces)
     turns = [Turn("user", text), Turn("assistant", "Sì.")]
@@ -189,6 +192,8 @@ def test_two_plain_images_follow_each_other(tokenizer):
         (turns_of("Chi è?", "Anna."), 1, "0 <image> in the text but 1"),
         (turns_of("Chi è?"), 0, "no answer"),
         (turns_of("Chi è?<|eot_id|>", "Anna."), 0, "marker <|eot_id|>"),
+        (turns_of("Chi è?<|eot<image>_id|>", "Anna."), 1, "marker <|eot_id|>"),
+        (turns_of("Chi è?<im<image>age>", "Anna."), 1, "marker <image>"),
     ],
 )
 def test_llama3_refuses(turns, images, reason, tokenizer):
@@ -269,16 +274,20 @@ def test_truncation_cuts_a_later_image_short_and_leaves_the_next_out(tokenizer):
     cut(encoded, tokenizer, third + 1, 5, 50, 50)
 
 
-plain_text = st.text(min_size=1, max_size=60).filter(
-    lambda text: text.strip() and not any(marker in text for marker in (*MARKERS, IMAGE_TOKEN))
-)
+plain_text = st.text(min_size=1, max_size=60).filter(lambda text: text.strip() and IMAGE_TOKEN not in text)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(texts=st.lists(plain_text, min_size=2, max_size=6).filter(lambda texts: len(texts) % 2 == 0))
+@example(texts=["a", f"b{MARKERS[0]}"])
 def test_any_conversation_decodes_to_its_template_and_supervises_only_answers(texts):
     tokenizer = llama3_tokenizer()
     turns = turns_of(*texts)
+    refused = (*MARKERS, *control_tokens(tokenizer))
+    if marked := [marker for text in texts for marker in refused if marker in text]:
+        with pytest.raises(PromptError, match=re.escape(f"the text contains the marker {marked[0]}")):
+            encode_llama3(tokenizer, turns, images=0)
+        return
     for supervision in ("paper", "answer"):
         encoded = encode_llama3(tokenizer, turns, images=0, supervision=supervision)
         assert all(
@@ -292,6 +301,7 @@ def test_any_conversation_decodes_to_its_template_and_supervises_only_answers(te
 
 @given(before=plain_text, after=plain_text)
 def test_place_image_moves_a_single_image_and_loses_no_text(before, after):
+    assume(marker_in(f"{before}{IMAGE_TOKEN}{after}", ()) is None)  # another image, which is refused
     placed = place_image(f"{before}{IMAGE_TOKEN}{after}")
     assert placed.startswith(f"{IMAGE_TOKEN}\n")
     assert placed.removeprefix(f"{IMAGE_TOKEN}\n") == (before + after).strip()
