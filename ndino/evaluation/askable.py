@@ -58,12 +58,12 @@ def require_scoring(backend: Backend, benchmarks: Benchmarks) -> None:
     for name in benchmarks.names:
         if (name in scored) != bool(benchmarks.task(name).settings.get(LETTERS)):
             raise SetupError(
-                f"task {name}: its YAML has one of metadata scoring: likelihood and generation_kwargs "
+                f"task {name}: its YAML has only one of metadata scoring: likelihood and generation_kwargs "
                 "letters (remedy: give both or neither)"
             )
     if scored and not getattr(model_class(backend), "scores_letters", False):
         raise UsageError(
-            f"{', '.join(scored)}: scored by the likelihood of letters, which {backend.kind} does not tell "
+            f"{', '.join(scored)}: scored by the likelihood of letters, which {backend.kind} does not report "
             "(remedy: --backend hf, or the task of that name without _likelihood)"
         )
 

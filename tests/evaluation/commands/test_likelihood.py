@@ -99,7 +99,7 @@ def test_a_backend_that_does_not_tell_likelihoods_is_refused_before_anything_is_
     ):
         assert run("--tasks", f"seedbench-it,{TASK}", *chosen) == 2
         assert capsys.readouterr().err.splitlines()[-1] == (
-            f"ndino evaluate: {TASK}: scored by the likelihood of letters, which {name} does not tell "
+            f"ndino evaluate: {TASK}: scored by the likelihood of letters, which {name} does not report "
             "(remedy: --backend hf, or the task of that name without _likelihood)"
         )
     assert not loads and not (tmp_path / "eval" / "it" / "results.json").exists()
@@ -108,4 +108,6 @@ def test_a_backend_that_does_not_tell_likelihoods_is_refused_before_anything_is_
 def test_a_yaml_with_half_of_it_is_refused(run, monkeypatch, capsys):
     monkeypatch.setattr(TaskIndex, "metadata", lambda self, name: {})
     assert run("--tasks", TASK) == 1
-    assert f"task {TASK}: its YAML has one of metadata scoring: likelihood and" in capsys.readouterr().err
+    assert (
+        f"task {TASK}: its YAML has only one of metadata scoring: likelihood and" in capsys.readouterr().err
+    )
