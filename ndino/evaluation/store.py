@@ -175,11 +175,17 @@ class ResultsStore:
         Older controls of the task are removed then, except ``controls``, which are written with it. Totals of
         groups are removed when the task's scores change, or what the answers depend on; parts of the task
         when anything does that it depends on.
+
+        ``scored`` in the entry is how many rows the first metric stands in, if not in all: some, such as
+        ``circular``, are of questions that several rows ask.
         """
+        rows, primary = [*rows], next(iter(metrics), None)
+        scored = sum(primary in row["metrics"] for row in rows)
         lines = _lines(rows)
         entry = {
             **more,
             "n": len(lines),
+            **({"scored": scored} if 0 < scored < len(lines) else {}),
             "metrics": dict(metrics),
             "shuffled": {},
             "key": result_key(depends),

@@ -10,7 +10,10 @@ from ndino.evaluation.models import Model
 from ndino.evaluation.store import ResultsStore
 
 MODEL = Model("it", "runs/it/model", "/runs/it/model", "weights-1")
-ROWS = [{"doc_id": 0, "answer": "è"}, {"doc_id": 1, "answer": "line\nbreak\u2028"}]
+ROWS = [
+    {"doc_id": 0, "answer": "è", "metrics": {"exact_match": 1.0}},
+    {"doc_id": 1, "answer": "line\nbreak\u2028", "metrics": {"exact_match": 0.0}},
+]
 
 
 NOW = {"answers": {"transformers": "5.0", "device": "cpu"}, "task": {"version": 1.0, "data": "0" * 32}}
@@ -165,6 +168,15 @@ def test_broken_results_are_named(tmp_path, content):
     (tmp_path / "results.json").write_text(content)
     with pytest.raises(SetupError, match=r"results\.json: broken"):
         ResultsStore(tmp_path, MODEL)
+
+
+def test_an_entry_says_how_many_rows_its_score_is_of_where_these_are_not_all(tmp_path):
+    store = ResultsStore(tmp_path, MODEL)
+    save(store)
+    store.save("mme-it", NOW, [*ROWS, {"doc_id": 2, "metrics": {}}], {"exact_match": 0.5})
+    store.save("pope-it", NOW, ROWS, {"f1": 0.5})  # of no single row
+    stated = {task: entry.get("scored") for task, entry in store.results["tasks"].items()}
+    assert stated == {"gqa-it": None, "mme-it": 2, "pope-it": None}
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):

@@ -35,11 +35,8 @@ def table_of(run: EvaluationRun) -> str:
             error = entry.get("errors", {}).get(metric)
             shown = percent(score) + ("" if error is None else f" ± {percent(error)}")
             shown_gain = [cell(gain, signed=True), cell(blank)]
-            # Some metrics, such as `circular`, are of questions that several rows ask.
-            scored = sum(metric in row["metrics"] for row in run.stores[model.name].rows(task))
-            rows.append(
-                [model.name, task, scored or entry["n"], metric, shown, *map(cell, others), *shown_gain]
-            )
+            asked = entry.get("scored", entry["n"])
+            rows.append([model.name, task, asked, metric, shown, *map(cell, others), *shown_gain])
         for group in run.benchmarks.groups:
             if totals := groups.get(group):
                 metric, score = next(iter(totals.items()))

@@ -28,6 +28,15 @@ def test_a_second_start_finds_all_done_and_a_removed_log_is_all_it_repeats(run, 
     assert (folder / "mtvqa-it.jsonl").exists() and (folder / "gqa-it.shuffled.jsonl").exists()
 
 
+def test_a_damaged_log_does_not_keep_the_table_of_finished_scores_back(run, tmp_path, loads, capsys):
+    assert run("--tasks", "pope-it") == 0
+    shown = capsys.readouterr().out
+    path = tmp_path / "eval" / "it" / "pope-it.jsonl"
+    path.write_text(path.read_text()[:-20])
+    assert run("--tasks", "pope-it") == 0
+    assert capsys.readouterr().out == shown and loads == ["it"]
+
+
 def test_results_of_an_earlier_version_are_told_their_origin_without_a_model(run, tmp_path, loads):
     ask, path = ("--tasks", "gqa-it,mtvqa-it"), tmp_path / "eval" / "it" / "results.json"
     assert run(*ask) == 0
