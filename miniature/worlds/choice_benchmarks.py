@@ -24,7 +24,7 @@ from ndino.evaluation.tasks.mmbench import MMBench
 from ndino.evaluation.tasks.mme import Mme
 from ndino.evaluation.tasks.science_qa import ScienceQA
 from ndino.formats.hub_folders import write_split
-from ndino.languages.known.tool_codes import code_for
+from ndino.languages.known.tool_codes import known_code
 from ndino.languages.lexicon import Lexicon
 
 SAMPLES = 40
@@ -75,7 +75,7 @@ def write_choice_benchmarks(
     rows = [row for number, place in enumerate(shown) for row in _mme(number, *place, words, rng)]
     write_split(folder / Mme(code).source, "test", rows, MME)
     rows = [_m3exam(number, words, rng) for number in range(len(shown))]
-    write_split(folder / M3Exam(code).source, code_for("m3exam", code), rows, M3EXAM)
+    write_split(folder / M3Exam(code).source, known_code("m3exam", code) or code, rows, M3EXAM)
 
 
 def _mmbench(number: int, scene: Scene, image: Image.Image, words: Lexicon, rng: random.Random) -> Row:

@@ -52,12 +52,15 @@ def test_a_language_goes_from_its_words_to_its_report(code, tmp_path, monkeypatc
 
 def test_a_language_needs_its_file_alone(tmp_path, monkeypatch):
     (tmp_path / "languages").mkdir()
-    language_file(monkeypatch, tmp_path / "languages", "q-m", like="es")
+    # It is in none of the published sets.
+    none = {"m3exam": "", "xm3600": "", "flores": ""}
+    language_file(monkeypatch, tmp_path / "languages", "q-m", like="es", codes=none)
     monkeypatch.setattr(drawn, "FAST_TRAINING_SCENES", 40)
     steps.make_world(lambda *_: None, tmp_path / "data", "drawn", "q-m", 1, True)
     kinds = json.loads((tmp_path / "data" / "benchmarks" / "kinds.json").read_text(encoding="utf-8"))
     assert set(kinds) == {"gqa-q-m", "ok-vqa-q-m"}
     assert (tmp_path / "data" / "benchmarks" / "swap-uniba" / "POPE_Q-M").is_dir()
+    assert (tmp_path / "data" / "benchmarks" / "floschne" / "multimodal-m3exam" / "q-m.parquet").is_file()
     asked = {row.turns[0].text.split("\n")[1] for row in read_conversations(tmp_path / "data" / "it.jsonl")}
     assert lexicon("es").count_question in asked
 
