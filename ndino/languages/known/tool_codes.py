@@ -70,10 +70,11 @@ def need_code(text: str, option: str = "") -> str:
         UsageError: it is none.
     """
     canonical = canonical_code(text)
-    if not (text == canonical or (text in codes() and CODE.fullmatch(text))) or not text:
-        remedy = f"the code is {canonical}" if canonical else "one by BCP 47, such as es"
-        raise UsageError(f"{f'{option} ' * bool(option)}{text!r}: not a language code (remedy: {remedy})")
-    return text
+    if text and (text == canonical or (text in codes() and CODE.fullmatch(text))):
+        return text
+    given = f"{option} {text!r}" if option else repr(text)
+    remedy = f"the code is {canonical}" if canonical else "one by BCP 47, such as es"
+    raise UsageError(f"{given}: not a language code (remedy: {remedy})")
 
 
 def listed_code(code: str) -> str:
@@ -119,7 +120,8 @@ def _tesseract(code: str) -> str:
 
 def _wit(code: str) -> str:
     # By the cards of google/wit and wikimedia/wit_base on the hub.
-    return {"he": "iw", "zh-Hant": "zh-TW"}.get(listed := listed_code(code), listed)
+    listed = listed_code(code)
+    return {"he": "iw", "zh-Hant": "zh-TW"}.get(listed, listed)
 
 
 def _english_name(code: str) -> str:
