@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,6 @@ from ndino.common.markdown import percent
 
 Verdict = Literal["sees", "blind", "no control", ""]
 Summary = Mapping[str, Any]
-_ALIKE = "all alike"
 
 
 @dataclass(frozen=True)
@@ -77,20 +76,3 @@ def perplexity_number(value: float) -> str:
 
 def p_number(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
-def interval_text(entry: Mapping[str, Any], bounds: Sequence[float]) -> str:
-    """An interval, or that there is none: equal similarities say nothing about how much others would vary."""
-    if entry["fractional"] and bounds[0] == bounds[1]:
-        return _ALIKE
-    return percent_interval(bounds)
-
-
-def alike_note(rows: Iterable[tuple[str, Sequence[Cell | None]]]) -> tuple[str, ...]:
-    """What "all alike" means, for the legend of a table in which it stands."""
-    details = (detail for _, cells in rows for cell in cells if cell is not None for detail in cell.details)
-    if not any(_ALIKE in detail for detail in details):
-        return ()
-    return (
-        f"{_ALIKE}: every answer scored the same, so there is nothing from which to estimate an interval.",
-    )

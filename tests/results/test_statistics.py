@@ -115,6 +115,50 @@ def test_all_wrong_answers_do_not_claim_certainty():
     assert s.score_interval([0.0] * 10)[1] == pytest.approx(0.2775, abs=1e-4)
 
 
+CONSTANTS = [0.0, 1e-9, 0.1, 0.3, 0.5, 2 / 3, 0.9, 1.0]
+
+
+@pytest.mark.parametrize("value", CONSTANTS)
+@pytest.mark.parametrize("n", [1, 2, 10, 1000])
+def test_equal_scores_have_an_interval_that_narrows_with_their_number(value, n):
+    low, high = s.score_interval([value] * n, fractional=True)
+    assert 0 <= low <= value <= high <= 1
+    # Of n scores none differs; those that do are 0 or 1 at worst.
+    others = 1.959964**2 / (n + 1.959964**2)
+    assert (low, high) == pytest.approx((value * (1 - others), value + (1 - value) * others), abs=1e-6)
+    wider = s.score_interval([value] * max(1, n // 2), fractional=True)
+    assert wider[0] <= low and high <= wider[1]
+    assert s.bootstrap_interval([value] * n) == (low, high)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_of_all_wrong_or_all_right_it_is_wilson_s(value):
+    assert s.score_interval([value] * 25, fractional=True) == pytest.approx(s.score_interval([value] * 25))
+
+
+def test_judged_scores_that_are_all_a_half():
+    assert s.score_interval([0.5] * 100) == pytest.approx((0.4815, 0.5185), abs=1e-4)
+    # Five questions about each of 20 images are no more than 20.
+    images = s.Clusters.of([row // 5 for row in range(100)])
+    assert s.score_interval([0.5] * 100, images) == s.score_interval([0.5] * 20)
+
+
+def test_an_error_rate_above_one_is_taken_for_the_end_of_its_scale():
+    low, high = s.score_interval([2.5] * 10)
+    assert (low, high) == pytest.approx((2.5 * (1 - 0.2775), 2.5), abs=1e-3)
+
+
+@pytest.mark.parametrize("difference", [-1.0, -0.5, 0.0, 0.25, 1.0])
+def test_equal_differences_have_an_interval(difference):
+    a, b = [max(difference, 0.0)] * 40, [max(-difference, 0.0)] * 40
+    low, high = s.difference_interval(a, b, fractional=True)
+    others = s.wilson_interval(0, 40)[1]
+    wanted = (difference - others * (1 + difference), difference + others * (1 - difference))
+    assert (low, high) == pytest.approx(wanted) and low < high
+    few = s.difference_interval(a[:2], b[:2], fractional=True)
+    assert few[0] <= low and high <= few[1] and few[1] - few[0] > high - low
+
+
 def test_bootstrap_interval_is_close_to_the_normal_one():
     values = [0.0, 0.3, 0.6, 1.0] * 100
     deviation = math.sqrt(sum((v - 0.475) ** 2 for v in values) / 400)
@@ -158,6 +202,18 @@ def test_f1_interval_holds_the_score_and_narrows_with_more_documents():
     tight_low, tight_high = s.bootstrap_f1_interval(gold * 20, predicted * 20)
     assert low < tight_low < s.f1_score(6, 2, 4) < tight_high < high
     assert s.bootstrap_f1_interval(gold, predicted) == (low, high)
+
+
+@pytest.mark.parametrize("images", [None, s.Clusters.of([row // 2 for row in range(40)])])
+def test_an_f1_of_zero_or_one_has_an_interval(images):
+    gold = [True] * 10 + [False] * 30
+    low, high = s.bootstrap_f1_interval(gold, gold, images)
+    # Of ten documents all are true positives: Wilson's lower bound of J is 0.7225.
+    assert (low, high) == pytest.approx((2 * 0.7225 / 1.7225, 1.0), abs=1e-4)
+    low, high = s.bootstrap_f1_interval(gold, [False] * 40, images)
+    assert (low, high) == pytest.approx((0.0, 2 * 0.2775 / 1.2775), abs=1e-4)
+    # No document is positive by either: nothing is known of its F1.
+    assert s.bootstrap_f1_interval([False] * 40, [False] * 40, images) == (0, 1)
 
 
 def test_f1_interval_refuses_unpaired_input():

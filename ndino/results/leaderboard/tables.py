@@ -12,7 +12,7 @@ from ndino.languages.language import code_of_task
 from ndino.results.leaderboard.rows import FILE, Leaderboard, ScoreColumn
 from ndino.results.render import CONTROLS, markdown
 from ndino.results.summary import model_order
-from ndino.results.table_data import Cell, Column, ReportTable, about_images, alike_note
+from ndino.results.table_data import Cell, Column, ReportTable, about_images
 from ndino.results.tables.scores import METRIC_NAMES, perplexity_cell, score_cell
 
 MARKDOWN = "leaderboard.md"
@@ -121,7 +121,7 @@ def _scores(board: Leaderboard, origin: str | None, title: str) -> ReportTable |
         if any(key in board.models[name].scores for key in keys)
     )
     shown = tuple(_column(columns[key], heads[key]) for key in keys)
-    return ReportTable(f"leaderboard-{origin}", title, "Model", shown, rows, alike_note(rows))
+    return ReportTable(f"leaderboard-{origin}", title, "Model", shown, rows, ())
 
 
 def _column(column: ScoreColumn, head: str) -> Column:

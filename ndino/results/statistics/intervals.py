@@ -2,7 +2,7 @@
 
 Where every image has one question, closed forms hold (Wilson's, Agresti and Min's). Otherwise images are
 drawn with replacement; the result is never narrower than the closed form's, which is the better one when few
-answers differ.
+answers differ. A bootstrap of scores that are all equal has no width: `constant_interval` is for these.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ from ndino.results.statistics.clusters import (
 )
 from ndino.results.statistics.paired import discordant, is_binary
 
+# The ends of a score, and of a difference of two. Error rates may be above 1.
+SCORES: Interval = (0.0, 1.0)
+DIFFERENCES: Interval = (-1.0, 1.0)
+
 # Without annotations: what a type checker infers from its code is None or a whole table among others.
 proportion_confint: Callable[..., Any] = proportion.proportion_confint
 
@@ -39,18 +43,39 @@ def wilson_interval(successes: int, n: int) -> Interval:
     return max(0.0, float(low)), min(1.0, float(high))
 
 
+def constant_interval(value: float, n: int, bounds: Interval = SCORES) -> Interval:
+    """Interval for the mean of scores that are all equal in ``n`` independent draws.
+
+    None of ``n`` scores differs from ``value``, so Wilson's interval bounds the share of those that do by
+    z² / (n + z²): the "rule of three" (Hanley and Lippman-Hand, 1983) by his formula. At worst all of them
+    lie at one end of ``bounds``. For 0 and for 1 this is Wilson's own interval.
+
+    Args:
+        bounds: of a score; widened to ``value`` where that is outside.
+
+    Raises ValueError unless n > 0.
+    """
+    others = wilson_interval(0, n)[1]
+    return value - others * max(0.0, value - bounds[0]), value + others * max(0.0, bounds[1] - value)
+
+
 def bootstrap_interval(
-    values: Sequence[float], images: Clusters | None = None, *, seed: int = SEED
+    values: Sequence[float],
+    images: Clusters | None = None,
+    *,
+    bounds: Interval = SCORES,
+    seed: int = SEED,
 ) -> Interval:
     """Percentile bootstrap interval for the mean of fractional scores; images are drawn if given.
 
-    Raises ValueError without scores.
+    Equal scores have `constant_interval`, over images if given, for scores within ``bounds``. Raises
+    ValueError without scores.
     """
     data = np.asarray(values, dtype=float)
     if data.size == 0:
         raise ValueError("no scores to resample")
-    if data.size == 1 or np.all(data == data[0]):
-        return float(data[0]), float(data[0])
+    if np.all(data == data[0]):
+        return constant_interval(float(data[0]), data.size if images is None else images.count, bounds)
     if images is not None and not images.are_single:
         return cluster_interval(images.sums(data, np.ones(len(data))), ratio, seed=seed)
     return bootstrap(np.mean, data, resamples=RESAMPLES, seed=seed).interval
@@ -95,7 +120,7 @@ def difference_interval(
     n01, n10 = discordant(a, b)
     differences = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
     if fractional or not (is_binary(a) and is_binary(b)):
-        return bootstrap_interval(differences.tolist(), images, seed=seed)
+        return bootstrap_interval(differences.tolist(), images, bounds=DIFFERENCES, seed=seed)
     n = len(a) + 2
     difference = (n10 - n01) / n
     deviation = math.sqrt((n10 + n01 + 1) - (n10 - n01) ** 2 / n) / n
@@ -103,7 +128,7 @@ def difference_interval(
     closed = max(-1.0, difference - z * deviation), min(1.0, difference + z * deviation)
     if images is None or images.are_single:
         return closed
-    return _wider(closed, bootstrap_interval(differences.tolist(), images, seed=seed))
+    return _wider(closed, bootstrap_interval(differences.tolist(), images, bounds=DIFFERENCES, seed=seed))
 
 
 def _wider(first: Interval, second: Interval) -> Interval:
@@ -124,12 +149,20 @@ def bootstrap_f1_interval(
     Raises ValueError for bad lengths.
 
     Resampling documents is the same as drawing the four cell counts from a multinomial, which costs the same
-    for any number of documents; `bootstrap` would draw every document 9,999 times.
+    for any number of documents; `bootstrap` would draw every document 9,999 times. An F1 of 0 or 1 is the
+    same in every draw: then the interval is Wilson's for the share of true positives among the documents that
+    are no true negatives, J, of which F1 is 2J / (1 + J).
     """
     if not gold or len(gold) != len(predicted):
         raise ValueError(
             f"gold and predicted must be non-empty and of equal length, not {len(gold)} and {len(predicted)}"
         )
+    hits = sum(truth and said for truth, said in zip(gold, predicted, strict=True))
+    positives = sum(truth or said for truth, said in zip(gold, predicted, strict=True))
+    if hits in (0, positives):
+        shares = wilson_interval(hits, positives) if positives else SCORES
+        low, high = (2 * share / (1 + share) for share in shares)
+        return low, high
     if images is not None and not images.are_single:
         truth, said = np.asarray(gold, dtype=bool), np.asarray(predicted, dtype=bool)
         cells = images.sums(truth & said, ~truth & said, truth & ~said)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ndino.common.markdown import percent
-from ndino.results.table_data import Cell, Column, ReportTable, Summary, alike_note, interval_text
+from ndino.results.table_data import Cell, Column, ReportTable, Summary, percent_interval
 
 
 def part_tables(summary: Summary, tasks: Iterable[str]) -> list[ReportTable]:
@@ -32,15 +32,13 @@ def _part_table(task: str, kind: str, entries: Mapping[str, Mapping[str, Any]]) 
         "the shuffled control in points. Nothing here is tested; with few questions, parts differ by chance.",
     )
     title = f"{task.upper()} by {kind.replace('_', ' ')}"
-    return ReportTable(
-        f"{task}-{kind}", title, "Part", tuple(map(Column, entries)), tuple(rows), legend + alike_note(rows)
-    )
+    return ReportTable(f"{task}-{kind}", title, "Part", tuple(map(Column, entries)), tuple(rows), legend)
 
 
 def _part_cell(entry: Mapping[str, Any], part: Mapping[str, Any] | None) -> Cell | None:
     if part is None:
         return None
-    details = [interval_text(entry, part["interval"])]
+    details = [percent_interval(part["interval"])]
     if part["right_minus_shuffled"] is not None:
         details.append(f"{percent(part['right_minus_shuffled'], signed=True)} over shuffled")
     return Cell(percent(part["score"]), tuple(details))

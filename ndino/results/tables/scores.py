@@ -15,9 +15,7 @@ from ndino.results.table_data import (
     ReportTable,
     Summary,
     about_images,
-    alike_note,
     arrow,
-    interval_text,
     percent_interval,
     perplexity_number,
 )
@@ -44,13 +42,13 @@ LANGUAGE_SHARES = {
 
 
 def score_cell(entry: Mapping[str, Any], better_than: tuple[str, ...]) -> Cell:
-    details = [interval_text(entry, entry["interval"])]
+    details = [percent_interval(entry["interval"])]
     if entry["shuffled"] is not None:
         gain, bounds = entry["right_minus_shuffled"], entry["right_minus_shuffled_interval"]
         several = f" (mean of {entry['shuffles']})" if entry["shuffles"] > 1 else ""
         details += [
             f"shuffled {percent(entry['shuffled'])}{several}",
-            f"{percent(gain, signed=True)} {interval_text(entry, bounds)}",
+            f"{percent(gain, signed=True)} {percent_interval(bounds)}",
         ]
     if entry["blank"] is not None:
         details.append(f"blank {percent(entry['blank'])}")
@@ -134,7 +132,7 @@ def score_table(summary: Summary, key: str, title: str, tasks: Iterable[str]) ->
         for name, entries in summary["models"].items()
         if any(task in entries for task in present)
     )
-    legend = score_legend(summary) + alike_note(rows)
+    legend = score_legend(summary)
     present_entries = [
         entries[task] for entries in summary["models"].values() for task in present if task in entries
     ]
