@@ -148,14 +148,10 @@ def _task_cards(run: RunLogs, task: str) -> list[ExampleCard]:
     logs = {model.name: model.tasks[task] for model in models if task in model.tasks}
     folder = run.folder / "eval" / "images" / task
     images = {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdigit()}
+    samples = {name: {each.doc_id: each for each in log.having().samples} for name, log in logs.items()}
     cards = []
     for doc_id in sorted(images):
-        answered = {
-            name: sample
-            for name, log in logs.items()
-            for sample in log.having().samples
-            if sample.doc_id == doc_id
-        }
+        answered = {name: own[doc_id] for name, own in samples.items() if doc_id in own}
         if not answered:
             continue
         document = next(iter(answered.values()))
