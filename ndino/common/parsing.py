@@ -1,4 +1,4 @@
-"""JSON and YAML of files that anybody may have written: what cannot be used is one ValueError, and soon.
+"""JSON, YAML and templates that anybody may have written: what cannot be used is one ValueError, and soon.
 
 Brackets in brackets end Python's parsers in a RecursionError, which is no ValueError, and a few YAML aliases
 of aliases stand for more values than there is memory.
@@ -12,17 +12,20 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from string import Formatter
 from typing import Any, BinaryIO
 
 from ndino.common.errors import printable, shown
 
 NESTED, CUT_OFF = "it is nested too deeply", "the list is cut off"
+NOT_NAMES = "has a brace without its partner, or more in braces than a name"
 REPEATED = "repeated key:"
 # Values that a YAML file may hold, aliases counted as what they stand for; the largest of ours has 4,000.
 MOST_VALUES = 100_000
 _BYTES = 256 * 1024  # of a list that are read at a time
 _TOKEN = 16  # no literal, number's beginning or escape that the end of the text may cut is longer
 _SPACE = re.compile(r"[ \t\n\r]*")
+_NAME = re.compile(r"(?!\d+$)[^.\[\]]+")
 
 
 class NoListError(ValueError):
@@ -211,3 +214,18 @@ class _Window:
         if more:
             self._text, self._place = self._text[self._place :] + decoded, 0
         return bool(more)
+
+
+def names_in_braces(template: str) -> list[str] | None:
+    """The names in braces of a template for `str.format`, in their order; None where it has `NOT_NAMES`.
+
+    A format (``{name:d}``), a conversion (``{name!r}``), an index, an attribute or a number in braces would
+    fail only when the template is filled in, or print something else.
+    """
+    try:
+        fields = [each[1:] for each in Formatter().parse(template) if each[1] is not None]
+    except ValueError:  # a single brace
+        return None
+    if any(form or way or not _NAME.fullmatch(str(name)) for name, form, way in fields):
+        return None
+    return [str(name) for name, _, _ in fields]

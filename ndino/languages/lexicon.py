@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from string import Formatter
 from typing import Any
 
 from ndino.common.errors import shown
+from ndino.common.parsing import NOT_NAMES, names_in_braces
 from ndino.languages.fields.schema import control_characters, texts_in
 from ndino.languages.language import Language, LanguageError, language
 
@@ -36,7 +36,6 @@ SHAPE_FORMS = ("name", *COLOURS)
 COUNTS = 4  # shapes in a scene, at most
 FEWEST_SIGNS = 10
 LONGEST_SIGN = 8  # letters that are drawn large enough to be read
-BROKEN = "has a brace without its partner, or more in braces than a name"
 # Sentences about a shape: their braces name any of its phrases, which every shape must then have.
 ABOUT_SHAPES = ("colour_question", "fruit_question", "presence_question", "absent")
 # The other sentences with the braces that each must have.
@@ -203,8 +202,8 @@ def unknown_phrases(miniature: Mapping[str, Any]) -> list[str]:
         f"miniature.{sentence} names {{{form}}}, which no shape has"
         for sentence in ABOUT_SHAPES
         if known and _is_text(miniature.get(sentence))
-        for form in _braces(miniature[sentence])
-        if form not in (*known, BROKEN)
+        for form in names_in_braces(miniature[sentence]) or ()
+        if form not in known
     ]
 
 
@@ -226,8 +225,8 @@ def _lexicon_faults(found: Mapping[str, Any]) -> Iterator[str]:
     for sentence in ABOUT_SHAPES:
         if not _is_text(found.get(sentence)):
             yield _no_text(found, "miniature", sentence)
-        elif BROKEN in (named := _braces(found[sentence])):
-            yield f"miniature.{sentence} {BROKEN}"
+        elif (named := names_in_braces(found[sentence])) is None:
+            yield f"miniature.{sentence} {NOT_NAMES}"
         elif not named:
             yield f"miniature.{sentence} names no phrase of a shape in braces, such as {{definite}}"
         else:
@@ -331,8 +330,8 @@ def _sentence_faults(
         if not _is_text(found.get(name)):
             yield _no_text(found, section, name)
             continue
-        if BROKEN in (named := _braces(found[name])):
-            yield f"{section}.{name} {BROKEN}"
+        if (named := names_in_braces(found[name])) is None:
+            yield f"{section}.{name} {NOT_NAMES}"
             continue
         yield from (f"{section}.{name} has no {{{brace}}}" for brace in wanted if brace not in named)
         yield from (f"{section}.{name} cannot have {{{brace}}}" for brace in named if brace not in wanted)
@@ -344,17 +343,6 @@ def _equal(key: str, texts: Mapping[Any, Any]) -> Iterator[str]:
     for name, text in texts.items():
         if _is_text(text) and (other := seen.setdefault(text.casefold(), name)) != name:
             yield f"{key}: {other} and {name} are both {text!r}"
-
-
-def _braces(text: str) -> list[str]:
-    """The names in braces; `BROKEN` alone where they are not names in braces."""
-    try:
-        found = [each for each in Formatter().parse(text) if each[1] is not None]
-    except ValueError:  # a single brace
-        return [BROKEN]
-    return (
-        [BROKEN] if any(form or way for _, _, form, way in found) else [str(name) for _, name, _, _ in found]
-    )
 
 
 def _is_text(value: object) -> bool:

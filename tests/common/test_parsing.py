@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ndino.common import parsing
-from ndino.common.parsing import MOST_VALUES, NoListError, list_items, parse_json, parse_row, parse_yaml
+from ndino.common.parsing import (
+    MOST_VALUES,
+    NoListError,
+    list_items,
+    names_in_braces,
+    parse_json,
+    parse_row,
+    parse_yaml,
+)
 from tests.properties import examples
 
 values = st.recursive(
@@ -126,3 +134,17 @@ def test_yaml_nested_too_deeply_or_full_of_aliases_is_a_yaml_error():
         with pytest.raises(yaml.YAMLError, match=reason):
             parse_yaml(text)
     assert parse_yaml("a: &a {b: 1}\nc: *a") == {"a": {"b": 1}, "c": {"b": 1}}
+
+
+@examples(300)
+@given(st.text("{}ab.[]01!:rd ", max_size=12))
+def test_a_template_with_names_in_braces_can_be_filled_with_texts(template):
+    names = names_in_braces(template)
+    if names is not None:
+        assert template.format(**dict.fromkeys(names, "x")).count("x") == len(names)
+
+
+@pytest.mark.parametrize("braces", ["{", "}", "{}", "{0}", "{a:d}", "{a!r}", "{a[0]}", "{a.b}", "{a:{b}}"])
+def test_anything_but_names_in_braces_is_told(braces):
+    assert names_in_braces("a {b} {{c}}") == ["b"]
+    assert names_in_braces(f"a {{b}} {braces}") is None

@@ -36,6 +36,11 @@ CASES = [(key, value) for key, field in schema().items() for value in WRONG[fiel
     ("short_answer", "X."),
     ("letter_answer", "X."),
     ("explained_answer", "{answer"),
+    *(
+        (key, yaml.safe_load(ITALIAN)[key].replace("{answer}", braces))
+        for key in ("explained_answer", "judge_request")
+        for braces in ("{answer:d}", "{answer!r}", "{answer[0]}", "{answer.real}", "{0}", "{}")
+    ),
     ("reading.yes", ["no"]),
     # What no word can be.
     *(("reading.excluding", [word]) for word in ("(", "*", " - ", "mai\nmai", "mai\tmai", "\x1b[31m")),

@@ -10,7 +10,6 @@ import argparse
 import itertools
 import os
 import shutil
-import string
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from urllib.parse import quote
 from ndino.common.errors import UsageError
 from ndino.common.files import key_of
 from ndino.common.options import positive
+from ndino.common.parsing import names_in_braces
 from ndino.data.errors import DataError
 from ndino.data.framework.arguments import add_shard_arguments, add_workers_argument
 from ndino.data.framework.shards import (
@@ -191,11 +191,8 @@ def list_pdfs(folder: Path) -> list[Path]:
 
 
 def check_template(url: str) -> None:
-    """Raise DataError if ``url`` lacks {celex} or has an unknown field in braces."""
-    try:
-        fields = {field for _, field, _, _ in string.Formatter().parse(url) if field is not None}
-    except ValueError:
-        fields = set()
+    """Raise UsageError if ``url`` lacks {celex} or has anything else in braces."""
+    fields = {*(names_in_braces(url) or ())}
     if "celex" not in fields or fields - {"celex", "lang", "LANG"}:
         raise UsageError(
             f"--url {url}: no template (remedy: with {{celex}}, and if need be {{lang}} or {{LANG}})"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from string import Formatter
 from typing import Any
 
+from ndino.common.parsing import NOT_NAMES, names_in_braces
 from ndino.languages.fields.schema import READING
 from ndino.languages.tokens import fold
 
@@ -98,14 +98,10 @@ def _both(one: Sequence[str], other: Sequence[str]) -> list[str]:
 def _instructions(sound: Sound) -> Iterator[str]:
     for key in INSTRUCTIONS:
         text = sound.get(key, "")
-        try:
-            named = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
-        except ValueError:  # a single brace
-            named = {"}"}
-        wanted = BRACES.get(key, set())
-        if text and named != wanted:
+        named, wanted = names_in_braces(text), BRACES.get(key, set())
+        if text and (named is None or {*named} != wanted):
             braces = " and ".join(f"{{{name}}}" for name in sorted(wanted)) or "nothing"
-            yield f"{key} must have {braces} in braces"
+            yield f"{key} must have {braces} in braces" + (f"; it {NOT_NAMES}" if named is None else "")
         if text and key in BEHIND and not text.startswith("\n"):
             yield f'{key} must begin with a line break: "\\n{text[:20]}…"'
 

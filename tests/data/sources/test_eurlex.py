@@ -204,6 +204,7 @@ def test_other_settings_are_refused(done, capsys):
         (["numbers.txt", "--contact", "me"], 2, "--contact 'me': not an e-mail"),
         (["numbers.txt", "--url", "http://a/{CELEX}"], 2, "no template (remedy: with {celex}"),
         (["numbers.txt", "--url", "http://a/{celex}{0}"], 2, "no template (remedy: with {celex}"),
+        (["numbers.txt", "--url", "http://a/{celex:d}"], 2, "no template (remedy: with {celex}"),
         (["numbers.txt", "--url", "http://a/{celex"], 2, "no template (remedy: with {celex}"),
         (["numbers.txt"], 2, "--contact is missing"),
         (["numbers.txt", "--lang", "mt"], 1, "apt-get install tesseract-ocr-mlt"),
