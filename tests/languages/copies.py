@@ -13,7 +13,7 @@ import yaml
 from ndino.languages import answers
 from ndino.languages import language as languages
 
-SHIPPED = Path(languages.__file__).parent
+FOLDER = Path(languages.__file__).parent
 
 
 def language_file(
@@ -29,9 +29,9 @@ def language_file(
 
     ``code`` must be one that no other test uses after this one, because what has been read is remembered.
     """
-    for path in SHIPPED.glob("*.yaml"):
+    for path in FOLDER.glob("*.yaml"):
         shutil.copy(path, folder)
-    words = yaml.safe_load((SHIPPED / f"{like}.yaml").read_text(encoding="utf-8")) | changes
+    words = yaml.safe_load((FOLDER / f"{like}.yaml").read_text(encoding="utf-8")) | changes
     text = yaml.safe_dump({field: value for field, value in words.items() if field not in without})
     (folder / f"{code}.yaml").write_text(text, encoding="utf-8")
     patch.setattr(languages, "FOLDER", folder)

@@ -17,8 +17,8 @@ from ndino.languages.adding.probes import Probes
 from ndino.languages.fields.schema import flattened, schema, sound_fields
 from ndino.languages.language import LanguageError, fields_of, language
 from ndino.languages.lexicon import lexicon, stamp_words
+from tests.languages.shipped import SHIPPED
 
-SHIPPED = languages.codes()
 README = (languages.FOLDER / "README.md").read_text(encoding="utf-8")
 Said = tuple[int, str]
 

@@ -11,10 +11,11 @@ from ndino.evaluation.benchmarks import Benchmarks
 from ndino.evaluation.lmms_eval_adapter.task_index import TaskIndex
 from ndino.evaluation.tasks.framework.templates import TEMPLATES, languages_to_write, write_tasks
 from ndino.evaluation.tasks.pope import Pope
-from ndino.languages.language import codes, language
+from ndino.languages.language import language
 from tests.evaluation.answerer import Answerer, guess, see
 from tests.evaluation.benchmarks import write_benchmarks
 from tests.languages.copies import language_file
+from tests.languages.shipped import WITH_TASKS
 
 # Italian under a code that no file names, with instructions of its own.
 SHORT, LETTER = "\nParola?", "\nLa lettera?"
@@ -94,7 +95,7 @@ def test_lmms_evals_own_task_manager_finds_the_written_tasks(tmp_path):
     assert config["doc_to_text"]({"sent": "¿Qué?"}) == "¿Qué?\nResponde con una sola palabra o frase."
 
 
-@pytest.mark.parametrize("code", [code for code in codes() if "reading" in language(code).words])
+@pytest.mark.parametrize("code", WITH_TASKS)
 def test_yes_and_no_of_every_language_are_read_in_its_tasks(code):
     task, words = Pope(code), language(code)
     said = {
