@@ -18,7 +18,6 @@ from ndino.common.endpoint.address import (
     without_key,
 )
 from ndino.common.endpoint.chat import (
-    CONNECT_SECONDS,
     LARGEST_ANSWER,
     LIMIT,
     NEWER_LIMIT,
@@ -26,13 +25,16 @@ from ndino.common.endpoint.chat import (
     REFUSED_REQUEST,
     SHOWN_MESSAGE,
 )
+from ndino.common.endpoint.client import CONNECT_SECONDS
 from ndino.common.endpoint.replies import HttpAnswer, NoReplyError, reply_of, said_in, tokens_of
 from ndino.common.errors import shown
 from ndino.common.images import data_url
 from ndino.common.parsing import parse_json
 from ndino.evaluation.models import ENDPOINT_KEY
 
-WHOLE, SILENT = 600.0, 120.0  # seconds for an answer, and between two parts of one
+# Seconds for an answer. Nothing tells a server that hangs from a slow one that reads the image; whoever asked
+# sees that nothing comes, and can stop it.
+WHOLE = 600.0
 _DATA, _DONE = b"data:", b"[DONE]"
 # Asks for the number of tokens, since a part of a stream may hold several. Not every server knows it.
 _USAGE = "stream_options"
@@ -97,14 +99,14 @@ class ServerModel:
                     if refused.field == LIMIT:
                         body[NEWER_LIMIT] = value
         except httpx.TimeoutException as error:
-            raise self._error(f"no answer within {SILENT:g} seconds", "look at the server") from error
+            raise self._error(f"no answer within {WHOLE:g} seconds", "look at the server") from error
         except httpx.HTTPError as error:
             raise self._error(f"the answer broke off: {self._shown(str(error))}", "ask again") from error
 
     def _answer(self, body: Mapping[str, Any], show: Callable[[Progress], None]) -> bool:
         client = httpx.Client(
             headers=authorization(ENDPOINT_KEY),
-            timeout=httpx.Timeout(SILENT, connect=CONNECT_SECONDS),
+            timeout=httpx.Timeout(WHOLE, connect=CONNECT_SECONDS),
             trust_env=not is_on_this_machine(self._endpoint.url),
         )
         # A server may read the image and the question before it sends anything.

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
+
+from tqdm import tqdm
 
 from ndino.common.endpoint import ChatEndpoint, Patience, Refused, Reply, Wording
 from ndino.common.errors import UsageError
@@ -115,7 +118,7 @@ class ServedJudge:
         self.source = f"{url}#{model}"
         self.identity = f"served {model}, temperature 0, {MOST_TOKENS} tokens"
         self._endpoint = ChatEndpoint(
-            url, model, WORDING, _request("a"), requests=REQUESTS, patience=patience
+            url, model, WORDING, _request("a"), requests=REQUESTS, patience=patience, notice=_notice
         )
 
     def ask(self, messages: Sequence[str], take: Take) -> None:
@@ -124,6 +127,10 @@ class ServedJudge:
 
         if messages:
             self._endpoint.ask([partial(_request, text) for text in messages], taken)
+
+
+def _notice(line: str) -> None:
+    tqdm.write(f"ndino judge: {line}", file=sys.stderr)  # above the bar
 
 
 def _request(text: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ndino.judge import judges
 from ndino.judge.errors import JudgeError
 from ndino.judge.judges import FolderJudge, ServedJudge, name_of_judge, open_judge
 from ndino.judge.prompts import JudgedItem, JudgePrompt
-from tests.servers import Endpoint, drops, replies, says
+from tests.servers import Endpoint, drops, hangs, replies, says
 
 PROMPT = JudgePrompt("it")
 RIGHT = PROMPT.text(JudgedItem("Che?", ("blu",), "Blu."))
@@ -108,6 +108,15 @@ def test_too_many_requests_and_broken_connections_are_tried_again():
         judge = ServedJudge(server.url, "tiny", Patience(pause=0.001))
         assert answers(judge, ["a", "b", "c", "d"]) == ["Voto: 2"] * 4
         assert len(server.asked) == 10
+
+
+def test_a_server_that_hangs_is_said_and_given_up(capsys):
+    with Endpoint() as server:
+        server.always = hangs(60)
+        judge = ServedJudge(server.url, "tiny", Patience(timeout=1.0, quiet=0.3))
+        with pytest.raises(JudgeError, match=r"no answer within 1 seconds; nothing else.* \(remedy: .*rerun"):
+            answers(judge, ["a", "b"])
+    assert "ndino judge: " in (said := capsys.readouterr().err) and "no answer within 0.3 seconds" in said
 
 
 def test_what_a_server_holds_back_or_refuses_is_no_answer():

@@ -4,6 +4,8 @@ address
     The address and the key, which no message shows.
 background
     The event loop's thread.
+client
+    Connections, and whether one is dead or waits.
 chat
     Asks, tries again, and says in one line what is wrong with a server.
 pace

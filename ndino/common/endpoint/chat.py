@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import math
 import random
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 
-from ndino.common.endpoint.address import (
-    authorization,
-    checked_address,
-    is_on_this_machine,
-    read_key,
-    without_key,
-)
+from ndino.common.endpoint.address import checked_address, read_key, without_key
 from ndino.common.endpoint.background import in_background
+from ndino.common.endpoint.client import failure_of, new_client
 from ndino.common.endpoint.pace import Pace
 from ndino.common.endpoint.replies import HttpAnswer, NoReplyError, Refused, Reply, reply_of
-from ndino.common.errors import SHOWN_VALUE, UserError, reason_of, shown
+from ndino.common.errors import SHOWN_VALUE, UserError, shown
 from ndino.common.parsing import parse_json
 
 # What a request asks for, without the model's name: `messages`, `max_tokens`, and `stop` if it has any.
@@ -33,7 +29,6 @@ Request = dict[str, Any]
 LATER, TOO_MANY = {408, 409, 425, 429}, 429
 REFUSED_KEY, REFUSED_REQUEST = {401, 403}, {400, 413, 422}
 LONGEST_PAUSE = 60.0
-CONNECT_SECONDS = 10.0
 CHECK_SECONDS = 30.0  # for the list of models, which costs a server nothing
 LAST_SECONDS = 10.0  # for the answers that are on their way when another request has failed
 LARGEST_ANSWER = 16 * 2**20  # bytes
@@ -72,7 +67,8 @@ class Patience:
     Attributes:
         attempts: for one request, the first included.
         pause: seconds before the second attempt; doubled for each further one, up to `LONGEST_PAUSE`.
-        timeout: seconds for a whole answer.
+        timeout: seconds without any answer, after which the server hangs, and is given up. As long as it
+            answers others, a request waits for its turn; if it alone is left for so long, it is sent again.
         quiet: seconds without any answer, after which that is said.
     """
 
@@ -93,8 +89,9 @@ class _Later(Exception):
 class ChatEndpoint:
     """Asks ``model``, as the server at ``url`` names it; temperature 0 unless a request says otherwise.
 
-    Too many requests, server errors, timeouts and broken connections are tried again after growing pauses,
-    or after the time that the server asks for. Redirects are not followed: the key is for this address.
+    Too many requests, server errors and broken connections are tried again after growing pauses, or after the
+    time that the server asks for; for a server that is silent see `Patience`. Redirects are not followed: the
+    key is for this address.
 
     Args:
         url: the base of the endpoint, such as ``http://node7:8000/v1``.
@@ -127,7 +124,7 @@ class ChatEndpoint:
         self._notice, self._noticed = notice, False
         self._checked = False
         self._limit = LIMIT
-        self._answered = 0
+        self._last_answer = -math.inf  # by the monotonic clock
 
     def check(self) -> None:
         """Check that the server is there, takes the key and has the model; done before the first request.
@@ -181,9 +178,11 @@ class ChatEndpoint:
                 give((place, await self._patiently(client, pace, request, failed)))
 
         async def watch() -> None:
-            before = self._answered
-            await asyncio.sleep(self._patience.quiet)
-            if self._answered == before and not self._noticed:
+            before = None
+            while before != self._last_answer and not self._noticed:
+                before = self._last_answer
+                await asyncio.sleep(self._patience.quiet)
+            if not self._noticed:
                 self._notice(
                     f"{self.url}: no answer within {self._patience.quiet:g} seconds; "
                     f"waiting, for {self._patience.timeout:g} at most"
@@ -206,12 +205,7 @@ class ChatEndpoint:
             worker.result()
 
     def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            headers=authorization(self._wording.key),
-            timeout=httpx.Timeout(self._patience.timeout, connect=CONNECT_SECONDS),
-            limits=httpx.Limits(max_connections=self._requests, max_keepalive_connections=self._requests),
-            trust_env=not is_on_this_machine(self.url),
-        )
+        return new_client(self.url, self._wording.key, self._requests)
 
     async def _check_once(self) -> None:
         if self._checked:
@@ -221,7 +215,7 @@ class ChatEndpoint:
                 answer = await asyncio.wait_for(self._sent(client, "GET", "/models"), CHECK_SECONDS)
         except (httpx.HTTPError, asyncio.TimeoutError) as error:
             raise self._error(
-                f"no server answers: {_reason(error, CHECK_SECONDS)}",
+                f"no server answers: {failure_of(error, CHECK_SECONDS)}",
                 f"start it, as {SERVED_BY}, or correct {self._wording.url}",
             ) from error
         self._require_taken(answer, "/models")
@@ -253,22 +247,31 @@ class ChatEndpoint:
         self, client: httpx.AsyncClient, pace: Pace, request: Request, failed: threading.Event
     ) -> Reply | Refused:
         failures = attempts = 0
+        since = time.monotonic()  # the first attempt, or one after which others were answered
         while True:
-            answered = self._answered
+            began = time.monotonic()
             attempts += 1
             try:
                 async with pace.turn():
                     found = await self._once(client, request)
-                self._answered += 1
+                self._last_answer = time.monotonic()
                 pace.answered()
                 return found
             except _Later as error:
+                if self._last_answer >= since:
+                    since = time.monotonic()
+                elif time.monotonic() - since >= self._patience.timeout:
+                    raise self._error(
+                        f"{error}; nothing else was answered either",
+                        f"start the server again, or lower {self._wording.requests} if it is slow; "
+                        "then rerun to resume",
+                    ) from error
                 if error.too_many:
                     pace.too_many()
                 if error.seconds is not None:
                     pace.nothing_for(min(error.seconds, LONGEST_PAUSE))
                 # Where others are answered meanwhile, a limit on the rate is no failure of this request.
-                failures += not error.too_many or self._answered == answered
+                failures += not error.too_many or self._last_answer < began
                 if failures >= self._patience.attempts or failed.is_set():
                     raise self._error(
                         f"{error}, in {attempts} attempts",
@@ -284,12 +287,10 @@ class ChatEndpoint:
     async def _once(self, client: httpx.AsyncClient, request: Request) -> Reply | Refused:
         body = {"model": self.model, "temperature": 0, **request}
         body[self._limit] = body.pop(LIMIT)
-        timeout = self._patience.timeout
         try:
-            # httpx' own timeout is for each part of an answer, and a server may send it byte by byte.
-            answer = await asyncio.wait_for(self._sent(client, "POST", "/chat/completions", body), timeout)
+            answer = await self._while_it_answers(self._sent(client, "POST", "/chat/completions", body))
         except (httpx.RequestError, asyncio.TimeoutError) as error:
-            raise _Later(_reason(error, timeout)) from error
+            raise _Later(failure_of(error, self._patience.timeout)) from error
         if answer.status in LATER or answer.status >= 500:
             too_many = answer.status == TOO_MANY
             raise _Later(self._said(answer), answer.seconds_to_wait(), too_many=too_many)
@@ -318,6 +319,23 @@ class ChatEndpoint:
                 f"answers with no chat completion: {said}",
                 f"an OpenAI-compatible endpoint for {self._wording.url}",
             ) from error
+
+    async def _while_it_answers(self, sent: Coroutine[Any, Any, HttpAnswer]) -> HttpAnswer:
+        """The whole answer to a request; TimeoutError when the server has not answered any for too long.
+
+        What counts is a whole answer: a server may send it byte by byte.
+        """
+        answer, began = asyncio.ensure_future(sent), time.monotonic()
+        try:
+            while not answer.done():
+                left = max(began, self._last_answer) + self._patience.timeout - time.monotonic()
+                if left <= 0:
+                    raise asyncio.TimeoutError
+                await asyncio.wait([answer], timeout=left)
+            return answer.result()
+        finally:
+            answer.cancel()
+            await asyncio.gather(answer, return_exceptions=True)
 
     async def _sent(
         self, client: httpx.AsyncClient, method: str, path: str, body: Request | None = None
@@ -364,23 +382,3 @@ class ChatEndpoint:
     def _shown(self, text: str, most: int = SHOWN_VALUE) -> str:
         # The key goes before the text is cut: a part of it is too much.
         return shown(without_key(text, self._wording.key), most)
-
-
-def _reason(error: BaseException, seconds: float) -> str:
-    """Why there was no answer: what the system says, where the library only says that it failed."""
-    if isinstance(error, httpx.ConnectTimeout):
-        return f"no connection within {CONNECT_SECONDS:g} seconds"
-    if isinstance(error, asyncio.TimeoutError | httpx.TimeoutException):
-        return f"no answer within {seconds:g} seconds"
-    waiting: list[BaseException | None] = [error]
-    seen: list[BaseException] = []
-    while waiting:
-        each = waiting.pop()
-        if each is None or each in seen:
-            continue
-        if isinstance(each, OSError) and each.errno:
-            return os.strerror(each.errno)
-        seen.append(each)
-        # Of the addresses of one host, each has a failure of its own.
-        waiting += [each.__context__, each.__cause__, *getattr(each, "exceptions", ())]
-    return reason_of(error)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -10,9 +13,23 @@ import pytest
 
 from ndino.common.endpoint import ChatEndpoint, Patience, Refused, Reply, Wording
 from ndino.common.endpoint.address import is_on_this_machine
+from ndino.common.endpoint.client import new_client
 from ndino.common.endpoint.pace import Pace
 from ndino.common.errors import UsageError, UserError
-from tests.servers import HTML, Does, Endpoint, completion, drips, drops, half, hangs, replies, says
+from tests.servers import (
+    HTML,
+    Body,
+    Does,
+    Endpoint,
+    Handler,
+    completion,
+    drips,
+    drops,
+    half,
+    hangs,
+    replies,
+    says,
+)
 
 KEY_VARIABLE, KEY = "NDINO_TEST_KEY", "sk-very-secret"
 WORDING = Wording(
@@ -58,22 +75,20 @@ def test_answers_come_in_their_places_a_few_at_a_time(server: Endpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "timeout"),
+    "fault",
     [
-        (TOO_MANY, 20),
-        (replies(429, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}), 20),
-        (replies(503, {"message": "loading"}), 20),
-        (replies(500, b"<html>oops</html>", kind=HTML), 20),
-        (drops, 20),
-        (half, 20),
-        (hangs(2), 0.7),
-        (drips, 0.7),
+        TOO_MANY,
+        replies(429, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}),
+        replies(503, {"message": "loading"}),
+        replies(500, b"<html>oops</html>", kind=HTML),
+        drops,
+        half,
     ],
-    ids=["429", "429 date", "503", "500", "drop", "half", "hang", "drip"],
+    ids=["429", "429 date", "503", "500", "drop", "half"],
 )
-def test_what_may_pass_is_tried_again(server: Endpoint, fault: Does, timeout: float) -> None:
+def test_what_may_pass_is_tried_again(server: Endpoint, fault: Does) -> None:
     server.script = [fault, fault]
-    found = ask(endpoint(server, timeout=timeout), "a", "b")
+    found = ask(endpoint(server), "a", "b")
     assert [reply.text for reply in found if isinstance(reply, Reply)] == ["A", "B"]
     assert len(server.asked) == 4
 
@@ -97,9 +112,13 @@ def test_that_a_server_is_silent_is_said_while_it_is_waited_for(server: Endpoint
     server.always = lambda handler, body: (time.sleep(0.5), server.say(handler, body))
     ask(asker, "a", "b")
     assert said == [f"{server.url}: no answer within 0.1 seconds; waiting, for 20 at most"]
+    # Also where the first ones were answered.
+    server.script = [server.say] * 3
+    ask(asker, *"abcd")
+    assert len(said) == 2
     server.always = server.say
     ask(endpoint(server, quiet=30), "a")  # does not wait for it
-    assert len(said) == 1
+    assert len(said) == 2
 
 
 def test_the_end_of_a_message_with_a_path_is_shown(server: Endpoint) -> None:
@@ -121,17 +140,63 @@ def test_an_answer_that_is_late_is_waited_for(server: Endpoint) -> None:
         (replies(500, {"error": {"message": "broken"}}), "HTTP 500: broken"),
         (TOO_MANY, "HTTP 429: slow down"),
         (half, "peer closed connection"),
-        (drips, "no answer within 0.2 seconds"),
     ],
-    ids=["500", "429", "half", "drip"],
+    ids=["500", "429", "half"],
 )
 def test_what_does_not_pass_ends_the_run(server: Endpoint, fault: Does, reason: str) -> None:
     server.always = fault
-    timeout = 0.2 if fault is drips else 20.0
     with pytest.raises(UserError, match=rf": {reason}.*, in 4 attempts \(remedy: .*rerun to resume"):
-        ask(endpoint(server, timeout=timeout), *"abcdef")
+        ask(endpoint(server), *"abcdef")
     # The three at work are tried four times; those that wait are not begun.
     assert len(server.asked) <= 3 * 4
+
+
+@pytest.mark.parametrize("fault", [hangs(60), drips], ids=["hang", "drip"])
+def test_a_server_that_hangs_is_given_up_when_its_requests_have_waited_once(
+    server: Endpoint, fault: Does
+) -> None:
+    server.script = [server.say] * 2
+    server.always = fault
+    taken: dict[int, Reply | Refused] = {}
+    said = r": no answer within 0.5 seconds; nothing else was .* \(remedy: start .*--batch .*rerun to resume"
+    with pytest.raises(UserError, match=said):
+        endpoint(server, timeout=0.5, attempts=8).ask([lambda: request("a")] * 9, taken.__setitem__)
+    assert len(taken) == 2
+    # Those that were sent before the last answer may have been sent again.
+    assert len(server.asked) <= 2 + 3 + 2
+
+
+@pytest.mark.parametrize("fault", [hangs(60), drips], ids=["hang", "drip"])
+def test_a_request_that_is_left_alone_is_sent_again(server: Endpoint, fault: Does) -> None:
+    server.script = [fault]
+    assert [reply.text for reply in ask(endpoint(server, timeout=0.7), *"abcd")] == [*"ABCD"]
+    assert len(server.asked) == 5
+
+
+def test_a_request_waits_for_its_turn_while_others_are_answered(server: Endpoint) -> None:
+    one_at_a_time = threading.Lock()
+
+    def in_turn(handler: Handler, body: Body) -> None:
+        with one_at_a_time:
+            time.sleep(0.2)
+            server.say(handler, body)
+
+    server.always = in_turn
+    # The last of eight waits for longer than a server may be silent.
+    found = ask(endpoint(server, requests=8, timeout=1.2), *"abcdefgh")
+    assert [reply.text for reply in found] == [*"ABCDEFGH"]
+    assert len(server.asked) == 8
+
+
+def test_a_connection_that_is_cut_without_a_word_is_found_by_the_system(server: Endpoint) -> None:
+    async def options() -> tuple[int, int]:
+        client = new_client(server.url, KEY_VARIABLE, 1)
+        async with client, client.stream("GET", f"{server.url}/models") as answer:
+            found = answer.extensions["network_stream"].get_extra_info("socket")
+            alive = found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            return alive, found.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+
+    assert asyncio.run(options()) == (1, 60)
 
 
 def test_what_was_answered_before_the_failure_was_handed_on(server: Endpoint) -> None:

@@ -157,6 +157,27 @@ def test_ctrl_c_ends_the_run_while_the_server_hangs(
         assert database.execute("SELECT count(*) FROM answers").fetchone() == (2,)
 
 
+def test_a_server_that_hangs_is_said_then_given_up_and_resumed(
+    ask: Ask,
+    server: Endpoint,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chat, "Patience", lambda: Patience(timeout=1.0, quiet=0.3))
+    monkeypatch.setattr(sys, "__stderr__", sys.stderr)
+    server.script = [server.say] * 3
+    server.always = hangs(60)
+    assert ask("--batch", 2, tasks="pope-it,gqa-it") == 1
+    said = capsys.readouterr().err
+    assert f"ndino evaluate: {server.url}: no answer within 0.3 seconds; waiting, for 1 at most" in said
+    assert said.count("no answer within 1 seconds; nothing else was answered either (remedy: ") == 1
+    server.always = server.say
+    server.asked.clear()
+    assert ask("--batch", 2, tasks="pope-it,gqa-it") == 0
+    assert len(server.asked) == 4 + 4 - 3
+
+
 def test_the_key_is_sent_and_written_nowhere(
     ask: Ask,
     server: Endpoint,

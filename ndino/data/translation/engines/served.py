@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from functools import partial
+
+from tqdm import tqdm
 
 from ndino.common.endpoint import ChatEndpoint, Patience, Refused, Reply, Wording
 from ndino.data.errors import DataError
@@ -22,6 +25,10 @@ WORDING = Wording(
     able="a model with a chat template that takes one message of the user",
     error=DataError,
 )
+
+
+def _notice(line: str) -> None:
+    tqdm.write(f"ndino data: {line}", file=sys.stderr)  # above the bar
 
 
 class ServedModel:
@@ -48,7 +55,7 @@ class ServedModel:
     ) -> None:
         self._request = TranslationRequest(source, target)
         self._endpoint = ChatEndpoint(
-            url, model, WORDING, self._asked("a"), requests=requests, patience=patience
+            url, model, WORDING, self._asked("a"), requests=requests, patience=patience, notice=_notice
         )
         self.identity = (
             f"served {model}, {source.code} to {target.code}, prompt {self._request.identity}, temperature 0"
