@@ -46,7 +46,7 @@ def quantise_file(source: Path, target: Path, name: str) -> None:
 
     settings = llama_cpp.llama_model_quantize_default_params()
     settings.ftype = _TYPES[name]
-    # It tells of every tensor.
+    # llama.cpp logs every tensor.
     quiet = llama_cpp.llama_log_callback(keep)
     llama_cpp.llama_log_set(quiet, None)
     try:

@@ -207,18 +207,17 @@ class LlavaNextIt(lmms):
                 answers |= new
                 self._report(sum(key in new for key in keys))
                 bar.update(len(new))
-        # Questions that were answered by letters.
-        lettered = [question for question in questions if question.letters]
+        # The rows that were answered by letters.
+        lettered = [(asked.task, asked.doc_id, asked.key) for asked in questions if asked.letters]
         if self._world_size > 1:
             parts = self._gather((answers, self.shown_images, lettered))
             answers = {key: text for part, _, _ in parts for key, text in part.items()}
             for noted in (noted for _, noted, _ in parts):
                 for task, rows in noted.items():
                     self.shown_images.setdefault(task, {}).update(rows)
-            lettered = [question for _, _, part in parts for question in part]
-        for question in lettered:
-            noted = self.letters.setdefault(question.task, {})
-            noted[question.doc_id] = parse_json(answers[question.key])
+            lettered = [row for _, _, part in parts for row in part]
+        for task, doc_id, key in lettered:
+            self.letters.setdefault(task, {})[doc_id] = parse_json(answers[key])
         return [
             likeliest(self.letters[question.task][question.doc_id])
             if question.letters
