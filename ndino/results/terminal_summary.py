@@ -70,7 +70,7 @@ def _score_column(
 def _score(entry: Mapping[str, Any], starred: bool) -> Text:
     text = f"{percent(entry[entry['metric']]):>5}"
     verdict = verdict_of(entry)
-    if verdict != "no control":
+    if entry["right_minus_shuffled"] is not None:
         text += f" ({percent(entry['right_minus_shuffled'], signed=True)})"
     text += "·" * (verdict == "blind") + "*" * starred
     return Text(text, style="dim" if verdict == "blind" else "")

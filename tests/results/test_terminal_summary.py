@@ -39,6 +39,15 @@ def test_what_wrong_images_give_too_is_marked_and_dimmed(summary):
     assert "\x1b[2m 42.5" not in coloured
 
 
+def test_a_share_in_the_language_has_a_gain_only_with_a_control(tmp_path):
+    for model, wrong in (("IT", None), ("PT", [0.0, 0.0])):
+        folder = tmp_path / "eval" / model
+        write_task(folder, "m-wildvision-it", [1.0, 0.0], wrong, metric="in_language")
+    text = shown(build_summary(read_run(tmp_path)))
+    assert lines(text, "IT") == [["IT", "50.0"]]
+    assert lines(text, "PT") == [["PT", "50.0", "(+50.0)"]]
+
+
 def test_perplexity_is_a_diamond_when_every_answer_is_an_outlier(summary):
     assert lines(shown(summary), "IT")[2] == ["IT", "⋄", "/", "3,107"]
 
