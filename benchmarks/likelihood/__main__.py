@@ -123,5 +123,9 @@ def compare(ours: LlavaNextIt, theirs: LlavaHf, number: int, turns: int) -> dict
     }
 
 
+def main() -> int:
+    return run_cases(__doc__, [1, 18], compare, chat_template=NO_END)
+
+
 if __name__ == "__main__":
-    sys.exit(run_cases(__doc__, [1, 18], compare, chat_template=NO_END))
+    sys.exit(main())

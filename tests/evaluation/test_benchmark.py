@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from benchmarks import evaluate, evaluate_bf16
+from benchmarks.likelihood import __main__ as likelihood
 
 
 def lines_of_json(printed: str) -> list[dict]:
@@ -15,12 +16,16 @@ def lines_of_json(printed: str) -> list[dict]:
     return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
 
 
-def test_it_prints_a_line_of_json_for_each_case(monkeypatch, capsys):
+@pytest.fixture
+def small(monkeypatch) -> None:
+    """Make the model of both comparisons a small one."""
     side = 56
-    small = {"HIDDEN": 512, "LAYERS": 1, "SIDE": side, "VOCABULARY": 512}
-    for name, value in small.items():
+    for name, value in {"HIDDEN": 512, "LAYERS": 1, "SIDE": side, "VOCABULARY": 512}.items():
         monkeypatch.setattr(evaluate, name, value)
     monkeypatch.setattr(evaluate, "PINPOINTS", [[2 * side, 2 * side]])
+
+
+def test_it_prints_a_line_of_json_for_each_case(small, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["evaluate", "--questions", "1", "3", "--turns", "1"])
     assert evaluate.main() == 0
     one, three = lines_of_json(capsys.readouterr().out)
@@ -29,6 +34,14 @@ def test_it_prints_a_line_of_json_for_each_case(monkeypatch, capsys):
     assert one["equal"] is three["equal"] is True
     assert one["conditions"]["questions"] == 16 and three["conditions"]["questions"] == 3
     assert one["ratio"] > 0 and three["conditions"]["cpu_seconds"]["theirs"] > 0
+
+
+def test_letters_have_the_same_order_on_both_sides(small, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["likelihood", "--questions", "3", "--turns", "1"])
+    assert likelihood.main() == 0
+    (line,) = lines_of_json(capsys.readouterr().out)
+    assert line["name"] == "multiple choice by likelihood, 3 questions an image" and line["equal"] is True
+    assert (line["conditions"]["questions"], line["conditions"]["letters"]) == (3, 4)
 
 
 def test_in_bfloat16_three_ways_are_compared_with_float32(monkeypatch, capsys):
