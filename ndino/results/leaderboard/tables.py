@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ndino.common.files import write_text
-from ndino.common.markdown import percent
 from ndino.languages.language import code_of_task
 from ndino.results.leaderboard.rows import FILE, Leaderboard, ScoreColumn
 from ndino.results.render import CONTROLS, markdown
 from ndino.results.summary import model_order
-from ndino.results.table_data import Cell, Column, ReportTable, about_images
-from ndino.results.tables.scores import METRIC_NAMES, perplexity_cell, score_cell
+from ndino.results.table_data import Cell, Column, ReportTable, arrow
+from ndino.results.tables.scores import column_note, perplexity_cell, score_cell
 
 MARKDOWN = "leaderboard.md"
 LEADERBOARD_FILES = (FILE, MARKDOWN)
@@ -108,7 +107,7 @@ def _scores(board: Leaderboard, origin: str | None, title: str) -> ReportTable |
     keys = [key for key in _in_order(columns) if any(key in row.scores for row in board.models.values())]
     if not keys:
         return None
-    heads = _heads((key, f"{column.task.upper()}") for key, column in board.columns.items())
+    heads = _task_heads(board)
     rows = tuple(
         (
             name,
@@ -125,11 +124,12 @@ def _scores(board: Leaderboard, origin: str | None, title: str) -> ReportTable |
 
 
 def _column(column: ScoreColumn, head: str) -> Column:
-    metric = METRIC_NAMES.get(column.metric, column.metric.replace("_", " "))
-    majority = "unknown" if column.majority is None else percent(column.majority)
-    shared = about_images(column.images, column.n)
-    note = f"version {column.version}, {metric}, n = {column.n}{shared}, majority {majority}"
-    return Column(f"{head} {'↓' if column.lower_is_better else '↑'}", note)
+    stated = vars(column)
+    return Column(f"{head} {arrow(stated)}", f"version {column.version}, {column_note(stated)}")
+
+
+def _task_heads(board: Leaderboard) -> dict[str, str]:
+    return _heads((key, column.task.upper()) for key, column in board.columns.items())
 
 
 def _perplexities(board: Leaderboard) -> ReportTable | None:
@@ -188,7 +188,7 @@ def _models(board: Leaderboard) -> ReportTable:
 
 def _columns(board: Leaderboard) -> ReportTable:
     rows = []
-    heads = _heads((key, column.task.upper()) for key, column in board.columns.items())
+    heads = _task_heads(board)
     for key in _in_order(board.columns):
         column = board.columns[key]
         made = [row.scores[key]["made_with"] for row in board.models.values() if key in row.scores]

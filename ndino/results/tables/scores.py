@@ -74,12 +74,15 @@ def _judged_text(judged: Mapping[str, Any]) -> str:
 
 def _task_column(summary: Summary, task: str) -> Column:
     entry = next(entries[task] for entries in summary["models"].values() if task in entries)
+    return Column(f"{task.upper()} {arrow(entry)}", column_note(entry))
+
+
+def column_note(entry: Mapping[str, Any]) -> str:
+    """What stands below a task's name: its metric, how many questions about how many images, the majority."""
     majority = "unknown" if entry["majority"] is None else percent(entry["majority"])
     metric = METRIC_NAMES.get(entry["metric"], entry["metric"].replace("_", " "))
     shared = about_images(entry["images"], entry["n"])
-    return Column(
-        f"{task.upper()} {arrow(entry)}", f"{metric}, n = {entry['n']}{shared}, majority {majority}"
-    )
+    return f"{metric}, n = {entry['n']}{shared}, majority {majority}"
 
 
 def score_legend(summary: Summary) -> tuple[str, ...]:
