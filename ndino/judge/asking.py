@@ -11,8 +11,6 @@ from ndino.judge.judges import Judge
 from ndino.judge.prompts import JudgedItem, JudgePrompt
 from ndino.judge.verdicts import JudgeVerdict, VerdictFile
 
-DELAY_SECONDS = 2.0  # work that takes less time shows no bar
-
 
 def verdict_key(judge: Judge, prompt: JudgePrompt, item: JudgedItem) -> str:
     """The key of a verdict: equal keys, equal verdicts."""
@@ -69,4 +67,14 @@ def judge_items(
 def _bar(total: int) -> Any:
     from tqdm import tqdm
 
-    return tqdm(total=total, desc="Judging", unit="answer", file=sys.stderr, delay=DELAY_SECONDS, leave=False)
+    from ndino.evaluation.progress import DELAY_SECONDS, patience
+
+    return tqdm(
+        total=total,
+        desc="Judging",
+        unit="answer",
+        file=sys.stderr,
+        delay=DELAY_SECONDS,
+        mininterval=patience(),
+        leave=False,
+    )
