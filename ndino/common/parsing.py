@@ -113,10 +113,10 @@ def _unique_key_loader() -> Any:
         def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
             try:
                 return super().construct_object(node, deep=deep)
-            except (ValueError, AttributeError):
-                # Of the form of a date or a number, such as 2020-13-45, or said to be one.
+            except (ValueError, AttributeError, LookupError):
+                # Of the form of one, such as 2020-13-45, or said to be one: !!bool x.
                 raise yaml.MarkedYAMLError(
-                    problem=f"{shown(node.value)} is no date or number (put it in quotes)",
+                    problem=f"{shown(node.value)} is no date, number or truth value (put it in quotes)",
                     problem_mark=node.start_mark,
                 ) from None
 

@@ -121,6 +121,15 @@ def test_a_row_with_a_key_that_is_given_twice_is_a_value_error():
     }
 
 
+@pytest.mark.parametrize(
+    ("value", "said"), [("2020-13-45", "2020-13-45"), ("!!int x", "x"), ("!!float ''", ""), ("!!bool x", "x")]
+)
+def test_a_value_of_another_kind_than_yaml_takes_it_for_is_a_yaml_error(value, said):
+    with pytest.raises(yaml.MarkedYAMLError, match=f"{said} is no date, number or truth value") as caught:
+        parse_yaml(f"a: 1\nb: {value}")
+    assert caught.value.problem_mark.line == 1
+
+
 def test_yaml_nested_too_deeply_or_full_of_aliases_is_a_yaml_error():
     bomb = "a: &a [1, 2]\n" + "".join(
         f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n"
