@@ -37,6 +37,7 @@ _ALL_DIGITS = re.compile(r"\d+")
 _ROW = re.compile(r"\d+(?:[^\w\n/]{1,3}\d+)+")
 _LABELLED = re.compile(r"(?<!\w)([^\W\d_]\w*)(?:\s?[:=#]\s?|\s)(\d+)(?![\d\w])(?![.,]\d)")
 _HUNDRED, _CLOCK, _HOUR = 100, 12, 60
+_LONGEST = Decimal(10) ** 28  # `%` fails on more digits
 _ENDS_CLAUSE = re.compile(r"[.!?:;()]")
 JOINED_WORDS = 4  # words between two numbers of an enumeration at most, beside the one that joins
 
@@ -221,7 +222,7 @@ def _explained(value: Decimal, known: set[Decimal]) -> bool:
     other_clock = value - _CLOCK if value else Decimal(_CLOCK)
     if value in known or (value <= 2 * _CLOCK and other_clock in known) or value / _HUNDRED in known:
         return True
-    return value < _HUNDRED and any(one > 1000 and one % 100 == value for one in known)
+    return value < _HUNDRED and any(1000 < one < _LONGEST and one % 100 == value for one in known)
 
 
 def _roman(numeral: str) -> int:

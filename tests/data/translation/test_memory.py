@@ -19,6 +19,10 @@ YES, NO, TWICE = Attempts("sì"), Attempts(None), Attempts("eh", "no", retried=T
 
 
 def write(path: Path, identity: str = "one", **content: Attempts) -> Path:
+    return store(path, content, identity)
+
+
+def store(path: Path, content: dict[str, Attempts], identity: str = "one") -> Path:
     memory = TranslationMemory(path)
     memory.remember(identity, content)
     memory.close()
@@ -145,11 +149,11 @@ def test_any_split_merges_to_the_same_bytes(
 ) -> None:
     folder = tmp_path_factory.mktemp("merge")
     known = {source: Attempts(target.encode(errors="replace").decode()) for source, target in content.items()}
-    whole = write(folder / "whole.sqlite", **known)
+    whole = store(folder / "whole.sqlite", known)
     parts = []
     for index in range(count):
         items = list(known.items())[index::count]
-        parts.append(write(folder / f"{index}.sqlite", **dict(reversed(items))))
+        parts.append(store(folder / f"{index}.sqlite", dict(reversed(items))))
     merge_memories([whole], folder / "one")
     merge_memories(parts, folder / "many")
     assert (folder / "one").read_bytes() == (folder / "many").read_bytes()

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from functools import cache, lru_cache
 from typing import Any
 
@@ -135,7 +135,7 @@ class WordsLeft:
     def _ways(self, value: Decimal) -> Iterator[tuple[Form, ...]]:
         """Phrases that together say ``value``: "tre", "e mezzo"; "due", "milioni"."""
         yield from ((form,) for form in self.forms(value))
-        whole = value // 1
+        whole = value.to_integral_value(ROUND_DOWN)  # `//` fails on 29 digits
         if value != whole and whole:
             yield from ((one, other) for one in self.forms(whole) for other in self.forms(value - whole))
         for word, scale in self._words.scales.items():
