@@ -10,11 +10,20 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+_TAKEN: list[socket.socket] = []
+
 
 def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+    """A port for a server that this process starts; the system gives it to no other until this process ends.
+
+    A server can listen on it all the same if it sets SO_REUSEADDR or SO_REUSEPORT, as all that we start do.
+    """
+    taken = socket.socket()
+    for reuse in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        taken.setsockopt(socket.SOL_SOCKET, reuse, 1)
+    taken.bind(("127.0.0.1", 0))
+    _TAKEN.append(taken)  # bound as long as it is there
+    return taken.getsockname()[1]
 
 
 def start_ranks(arguments: Sequence[str | Path], count: int, **environment: str) -> list[subprocess.Popen]:

@@ -17,6 +17,8 @@ from typing import Any
 
 import httpx
 
+from tests.ranks import free_port
+
 JSON, HTML = "application/json", "text/html; charset=utf-8"
 Body = dict[str, Any]
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -30,8 +32,7 @@ def running(command: Sequence[object], log: Path, *, seconds: float, **environme
         seconds: it may take to start.
         environment: variables that it gets beside this process's.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [*map(str, command), "--host", "127.0.0.1", "--port", str(port)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **environment}
     with log.open("wb") as file:

@@ -18,6 +18,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.ranks import free_port
+
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "munged")
 WAIT_SECONDS = 60  # for the daemons; a loaded machine takes some
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
@@ -72,14 +74,6 @@ def missing() -> str | None:
 
 def _path() -> str:
     return f"{os.environ.get('PATH', '')}:/usr/sbin"
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        taken = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in taken:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in taken]
 
 
 def _end_with_parent() -> None:
@@ -162,7 +156,7 @@ class Slurm:
         for name in ("state", "dev", *(f"spool.node{number}" for number in range(self.nodes))):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         host = socket.gethostname().split(".")[0]
-        port, *others = _free_ports(self.nodes + 1)
+        port, *others = (free_port() for _ in range(self.nodes + 1))
         lines = [CONFIG.format(host=host, port=port, folder=self.folder)]
         lines += [
             f"NodeName=node{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={others[number]} CPUs=64 "

@@ -109,7 +109,7 @@ def test_no_process_outlives_a_killed_parent(tmp_path):
     assert int(mark.read_text()) in children and len(children) >= 2  # the worker, the queue's manager
     parent.kill()
     parent.wait()
-    for _ in range(100):
+    for _ in range(600):
         if not any(map(lives, children)):
             return
         time.sleep(0.1)

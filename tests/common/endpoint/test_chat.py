@@ -66,7 +66,8 @@ def ask(asker: ChatEndpoint, *texts: str) -> list[Reply | Refused]:
 
 
 def test_answers_come_in_their_places_a_few_at_a_time(server: Endpoint) -> None:
-    server.always = lambda handler, body: (time.sleep(0.02), server.say(handler, body))
+    two = threading.Barrier(2, timeout=60)  # an answer comes once another one is asked for
+    server.always = lambda handler, body: (two.wait(), server.say(handler, body))
     texts = [f"text {number}" for number in range(12)]
     assert ask(endpoint(server), *texts) == [Reply(text.upper(), "stop", (7, 2)) for text in texts]
     assert 1 < server.most <= 3

@@ -30,14 +30,14 @@ from tests.train.conftest import ROOT
 
 RUN = {"recipe": {"seed": 1}, "start": {"model": "a"}}
 HOLD = """
-import os, sys, time
+import os, sys
 from pathlib import Path
 from ndino.train.resuming.run_folder import claimed
 with claimed(Path(sys.argv[1])):
     if sys.argv[2:]:
         child = os.fork()
         if child == 0:
-            time.sleep(float(sys.argv[2]))
+            sys.stdin.read()
             os._exit(0)
     print("held", flush=True)
     sys.stdin.read()
@@ -131,12 +131,18 @@ def test_a_second_process_is_told_who_is_at_work(holder, tmp_path):
 
 
 def test_loader_workers_that_outlive_their_process_are_waited_for(holder, tmp_path, capsys, monkeypatch):
-    first = holder("1.5")
+    first = holder("and a worker")
     first.kill()
     first.wait()
-    begun = time.monotonic()
+    pause = time.sleep
+
+    def ends_meanwhile(seconds: float) -> None:
+        first.communicate()  # closes what the worker reads, and waits for its end
+        pause(seconds)
+
+    monkeypatch.setattr(time, "sleep", ends_meanwhile)
     with claimed(tmp_path / "run"):
-        assert time.monotonic() - begun < 10
+        monkeypatch.undo()
     assert "is at work in it" in (said := capsys.readouterr().err) and "waiting 15 seconds at most" in said
     # In a job, the lock of a node that died is waited for, whoever holds it.
     second = holder()
