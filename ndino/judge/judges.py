@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 from ndino.common.endpoint import ChatEndpoint, Patience, Refused, Reply, Wording
+from ndino.common.endpoint.address import checked_address
 from ndino.common.errors import UsageError
 from ndino.common.interrupts import raise_if_interrupted
 from ndino.evaluation.models import ENDPOINT_KEY
@@ -62,10 +63,16 @@ def open_judge(source: str) -> Judge:
         UsageError: no such folder, nor on the hub, or no address with a model's name.
         JudgeError: the folder holds no language model.
     """
-    if source.startswith(("http://", "https://")):
+    if not source.strip():
+        raise UsageError(
+            f"--judge {source!r}: names no model (remedy: a folder, a name on the hub, or URL#NAME)"
+        )
+    if source.lower().startswith(("http://", "https://")):
         address, _, name = source.partition("#")
+        # Before the address is in any message: it may hold a password.
+        address = checked_address(address, WORDING.url, ENDPOINT_KEY)
         if not name:
-            raise UsageError(f"--judge {source}: no model named (remedy: --judge {source}#NAME)")
+            raise UsageError(f"--judge {address}: no model named (remedy: --judge {address}#NAME)")
         return ServedJudge(address, name)
     return FolderJudge(source)
 

@@ -72,9 +72,13 @@ def test_thinking_is_off(taught, monkeypatch):
     ("source", "error", "said"),
     [
         ("nowhere", UsageError, "nowhere: no such folder"),
+        (" ", UsageError, "--judge ' ': names no model"),
         ("http://localhost:8000/v1", UsageError, r"no model named \(remedy: --judge .*#NAME"),
+        ("http://localhost:8000/v1#", UsageError, r"no model named \(remedy: --judge .*v1#NAME"),
         ("http:///v1#m", UsageError, "not a web address"),
         ("http://me:secret@host/v1#m", UsageError, "holds a password"),
+        ("http://me:secret@host/v1", UsageError, "holds a password"),
+        ("HTTP://me:secret@host/v1#m", UsageError, "holds a password"),
     ],
 )
 def test_what_is_no_judge_is_named(source, error, said):
