@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ndino.chat.errors import ChatError
 from ndino.chat.images import HeldImage
+from ndino.common.endpoint.thoughts import without_thought
 from ndino.common.files import key_of
 from ndino.evaluation.tasks.framework.instructions import short_answer
 from ndino.formats.llava_json import fault_of
@@ -51,9 +52,14 @@ class AskedQuestion(_Message):
 
 
 class AnsweredQuestion(AskedQuestion):
-    """A question with a model's answer."""
+    """A question with a model's answer, which the page shows with its thought."""
 
     answer: _Text
+
+    @property
+    def said(self) -> str:
+        """The answer without its thought; empty where that has no end."""
+        return without_thought(self.answer) or ""
 
 
 _Rounds = Annotated[list[AnsweredQuestion], Field(max_length=MOST_ROUNDS)]
@@ -107,7 +113,7 @@ def sample_of(rounds: list[AnsweredQuestion], image: HeldImage | None) -> dict[s
         first = f"{IMAGE_TOKEN}\n" if image is not None and number == 0 else ""
         turns += [
             {"from": "human", "value": first + one.prompt},
-            {"from": "gpt", "value": one.answer.strip()},
+            {"from": "gpt", "value": one.said.strip()},
         ]
     row: dict[str, Any] = {"id": f"chat-{key_of(turns, image.id if image else None)[:16]}"}
     row |= {"image": image.name} if image is not None else {}

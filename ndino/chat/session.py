@@ -158,7 +158,7 @@ class ChatSession:
 
     def _prompt(self, request: AnswerRequest) -> Prompt:
         image = None if request.image is None else self.images.get(request.image).decode()
-        rounds = [(one.prompt, one.answer) for one in request.rounds]
+        rounds = [(one.prompt, one.said) for one in request.rounds if one.said]
         return Prompt(request.prompt, rounds, image, SHORT_TOKENS if request.short else LONG_TOKENS)
 
 

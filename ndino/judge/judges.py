@@ -17,7 +17,6 @@ from ndino.common.errors import UsageError
 from ndino.common.interrupts import raise_if_interrupted
 from ndino.evaluation.models import ENDPOINT_KEY
 from ndino.formats.chat.instruct import InstructModel
-from ndino.formats.chat.published import knows_thinking
 from ndino.formats.prompts import control_tokens
 from ndino.judge.errors import JudgeError
 from ndino.judge.prompts import without_markers
@@ -103,8 +102,7 @@ class FolderJudge:
     def ask(self, messages: Sequence[str], take: Take) -> None:
         tokenizer = self._model.tokenizer
         tokens = control_tokens(tokenizer)
-        options = {"enable_thinking": False} if knows_thinking(tokenizer.chat_template) else {}
-        prompts = [self._model.encoded(without_markers(text, tokens), **options) for text in messages]
+        prompts = [self._model.encoded(without_markers(text, tokens)) for text in messages]
         for answers in self._model.answers(prompts, [MOST_TOKENS] * len(prompts)):
             raise_if_interrupted()
             for answer in answers:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ndino.common.endpoint.thoughts import without_thought
 from ndino.languages.tokens import fold
 
 # Ratings are asked from 1 to 3, as LAVE's, and kept as these.
 VERDICTS = {"1": 0.0, "2": 0.5, "3": 1.0}
-_THOUGHT = "</think>"
 _NUMBER = r"(?<![-−+])(\d(?:(?:[\d.,-]|\s?/\s?)*\d)?)"
 _END = r"[^\w?%]*"  # "1?" is doubt, "3 %" another scale
 _RATING = re.compile(r"([123])(?:\s?/\s?3)?")
@@ -39,7 +39,7 @@ class RatingReader:
 
         Where ratings differ, as when an answer with one is quoted, one that is the last line alone counts.
         """
-        said = _plain_digits(said.rpartition(_THOUGHT)[2]).strip()
+        said = _plain_digits(without_thought(said) or "").strip()
         if alone := re.fullmatch(rf"\W*?{_NUMBER}{_END}", said):
             return _value(alone[1])
         found = {self._rating(rating) for rating in self._named.finditer(said)}

@@ -74,7 +74,9 @@ def test_a_later_round_is_asked_behind_the_earlier_ones_and_with_another_image_i
     try:
         first = session.add_image(png("red"), "red.png")["id"]
         other = session.another_image(first)["id"]
-        rounds = [{"question": QUESTION, "short": True, "language": "it", "answer": "rosso"}]
+        asked_before = {"question": QUESTION, "short": True, "language": "it"}
+        # Thoughts are no part of them.
+        rounds = [asked_before | {"answer": said} for said in ("<think>blu?</think>rosso", "<think>blu? O")]
         for image in (first, other):
             ask(session, 0, image=image, rounds=rounds, question="E ora?", short=False)
     finally:
@@ -213,7 +215,7 @@ def test_another_image_has_other_pixels_and_each_is_given_once():
 def test_a_conversation_is_a_row_that_is_trained_on(session, tmp_path, capsys):
     image = session.add_image(png("red"), "rosso.png")["id"]
     rounds = [
-        {"question": QUESTION, "short": True, "language": "it", "answer": " rosso\n"},
+        {"question": QUESTION, "short": True, "language": "it", "answer": "<think>blu?</think> rosso\n"},
         {"question": "E <b>ora</b>?", "short": False, "language": "it", "answer": "È un quadrato rosso."},
     ]
     line = session.sample(SampleRequest(image=image, rounds=rounds))

@@ -68,6 +68,20 @@ def test_thinking_is_off(taught, monkeypatch):
     assert tokenizer.decode(seen[0]) == "a(no)"
 
 
+def test_a_thought_is_no_verdict(tmp_path):
+    whole, endless = "<think>\nVoto: 1?\n</think>\n\nUguale.\nVoto: 3", "<think>\nVoto: 1"
+    judge = FolderJudge(str(write_chat_model(tmp_path / "thinks", {RIGHT: whole, WRONG: endless})))
+    found = answers(judge, [RIGHT, WRONG])
+    assert found == ["Uguale.\nVoto: 3", ""]
+    assert [PROMPT.verdict(said or "") for said in found] == [1.0, None]
+    with Endpoint() as server:
+        server.script = [says(whole), says(endless, "length")]
+        served = ServedJudge(server.url, "tiny", Patience(pause=0.001))
+        assert answers(served, ["a"]) == ["Uguale.\nVoto: 3"]
+        with pytest.raises(JudgeError, match=r"answers without text: .*switch off reasoning"):
+            answers(served, ["a"])
+
+
 @pytest.mark.parametrize(
     ("source", "error", "said"),
     [

@@ -12,6 +12,8 @@ pace
     How many requests are on their way, and when the server wants fewer.
 replies
     What a server's answer holds.
+thoughts
+    What a model thinks before it answers; also of models that are on no server.
 """
 
 from __future__ import annotations

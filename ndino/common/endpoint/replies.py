@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from ndino.common.endpoint.thoughts import without_thought
 from ndino.common.parsing import parse_json
 
 
@@ -65,7 +66,7 @@ class Reply:
     """An answer of the model.
 
     Attributes:
-        text: None where the model did not answer, or the server holds its answer back.
+        text: without thoughts; None where the model did not answer, or the server holds its answer back.
         end: why it ends: ``stop``, ``length``, ``content_filter`` or what else the server says.
         tokens: how many its prompt and the answer have; None where the server does not say.
     """
@@ -107,15 +108,16 @@ def reply_of(answer: HttpAnswer) -> Reply:
         text = message["content"]
         if not isinstance(text, str | None) or not isinstance(end, str | None):
             raise TypeError("a text that is none")
+        found = None if text is None else without_thought(text)
     except (ValueError, KeyError, TypeError) as error:
         raise NoReplyError(answer.content.decode(errors="replace")) from error
     if end == "content_filter" or (text is None and message.get("refusal")):
         return Reply(None, "content_filter", tokens_of(body))
-    if not text and (text is None or message.get("reasoning_content") or message.get("reasoning")):
+    if not found and (text != "" or message.get("reasoning_content") or message.get("reasoning")):
         # Not a verdict on the question: a model that reasons first does so for other questions too.
         said = f"content is {text!r}, finish_reason {end!r}"
         raise NoReplyError(said, reasoned=True)
-    return Reply(text, end, tokens_of(body))
+    return Reply(found, end, tokens_of(body))
 
 
 def tokens_of(body: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ndino.common.endpoint.thoughts import without_thought
+
 # lmms-eval fills this in for tasks that state no `until`. Its own llava_hf ignores it; obeyed, it would cut
 # every long answer after the first paragraph.
 FILLED_IN = ["\n\n"]
@@ -43,5 +45,6 @@ def ends_of(settings: Mapping[str, Any]) -> list[str]:
 
 
 def cut(answer: str, ends: Sequence[str]) -> str:
-    """The answer before the first of ``ends``."""
+    """The answer without its thought, before the first of ``ends``; empty where the thought has no end."""
+    answer = without_thought(answer) or ""
     return answer[: min((place for end in ends if (place := answer.find(end)) >= 0), default=len(answer))]

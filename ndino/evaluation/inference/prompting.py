@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, cycle
 from typing import TYPE_CHECKING, Any
 
-from ndino.formats.chat.published import is_published
+from ndino.formats.chat.published import is_published, thinking_off
 from ndino.formats.prompts import END_OF_TURN, IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, START_HEADER
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ def before_answer(tokenizer: Any, template: ChatTemplate) -> str:
                 [{"role": role, "content": content} for role, content in zip(roles, contents, strict=True)],
                 chat_template=template.text,
                 tokenize=False,
+                **_thinking(template),
             )
         except (TemplateError, TypeError, ValueError):
             continue
@@ -156,6 +157,7 @@ def prompt_text(
                 chat_template=template.text,
                 tokenize=False,
                 add_generation_prompt=True,
+                **_thinking(template),
             )
         except (TemplateError, TypeError, ValueError) as error:
             reasons.append(str(error))
@@ -165,6 +167,11 @@ def prompt_text(
             return prompt
     reason = "; ".join(reasons) or "it leaves out the question or its images"
     raise ValueError(f"the model's chat template fails: {reason}")
+
+
+def _thinking(template: ChatTemplate) -> dict[str, Any]:
+    """What a template is told of thinking: not to. One of ours has its recipe's choice."""
+    return {} if is_published(template.text) else thinking_off(template.text)
 
 
 def with_images(said: Sequence[str], images: int) -> list[str]:

@@ -11,6 +11,7 @@ from PIL.Image import Image
 
 from ndino.common.images import image_sha256, pixel_digest
 from ndino.evaluation.answer_store import AnswerStore, answer_key, is_repeatable
+from ndino.evaluation.inference.generation import cut
 from ndino.evaluation.inference.memory import MemoryLimit
 from ndino.evaluation.progress import reading
 
@@ -53,7 +54,8 @@ def answer_requests(
         memory = MemoryLimit()
         for part in _batches(missing, size):
             given = memory.run([missing[key] for key in part], lambda requests: answer(list(requests)))
-            take({key: unwrap_generation_output(text)[0] for key, text in zip(part, given, strict=True)})
+            texts = [unwrap_generation_output(text)[0] or "" for text in given]
+            take({key: cut(text, ()) for key, text in zip(part, texts, strict=True)})
 
     keys = request_keys(model, requests, None if store is None else identity)
     return answer_as_they_come(

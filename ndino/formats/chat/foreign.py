@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from ndino.common.transformers_types import special_tokens
+from ndino.formats.chat.published import thinking_off
 from ndino.formats.prompts import (
     IGNORE_INDEX,
     IMAGE_TOKEN,
@@ -42,7 +43,11 @@ def encode_templated(
         prompt = cast(
             "str",
             tokenizer.apply_chat_template(
-                conversation, chat_template=template, tokenize=False, add_generation_prompt=True
+                conversation,
+                chat_template=template,
+                tokenize=False,
+                add_generation_prompt=True,
+                **thinking_off(template),
             ),
         )
     except (TemplateError, TypeError, ValueError) as error:

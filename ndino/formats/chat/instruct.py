@@ -8,20 +8,28 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ndino.common.endpoint.thoughts import MARKS, begun_thought, without_thought
 from ndino.common.errors import UsageError, UserError, reason_of
 from ndino.common.files import fingerprint
 from ndino.common.hub import may_be_on_hub, model_from_hub
+from ndino.formats.chat.published import thinking_off
 from ndino.formats.token_batches import batches
 
 FILES = ("*.safetensors", "*.json", "*.jinja", "*.model")
 # Tokens of the prompts in a device batch, padding included. The answers are of about the same length, and the
 # cache of both fits beside an 8B model in bfloat16 on a GPU of 40 GB.
 CPU_TOKENS, CUDA_TOKENS = 2048, 16384
+LONGEST_MARK = 16  # tokens of a thought's beginning, and of the spaces behind it
 
 
 @dataclass(frozen=True)
 class InstructAnswer:
-    """What the model wrote for the question in ``place``; ``whole`` is whether it came to its end."""
+    """What the model wrote for the question in ``place``.
+
+    Attributes:
+        text: without thoughts; empty where one has no end.
+        whole: whether the answer came to its end.
+    """
 
     place: int
     text: str
@@ -29,7 +37,7 @@ class InstructAnswer:
 
 
 class InstructModel:
-    """``model``, a folder or a hub id, with the chat template of its tokenizer.
+    """``model``, a folder or a hub id, with the chat template of its tokenizer, and without thinking.
 
     It is loaded for the first question: bfloat16 on a GPU, float32 on a CPU. Code that a model brings along
     is never run.
@@ -45,6 +53,7 @@ class InstructModel:
     def __init__(self, model: str, error: type[UserError]) -> None:
         self.folder = _found(model)
         self._error = error
+        self._answers = False  # whether anything that it wrote was more than a thought
         if not (self.folder / "config.json").is_file() or not list(self.folder.glob("*.safetensors")):
             raise error(
                 f"{model}: no config.json or no *.safetensors, so not a language model of transformers "
@@ -60,8 +69,15 @@ class InstructModel:
     def tokenizer(self) -> Any:
         return self._loaded[0]
 
-    def encoded(self, content: Any, **options: Any) -> list[int]:
-        """The ids of the prompt for one message of the user; ``options`` go to the chat template.
+    @cached_property
+    def may_think(self) -> bool:
+        """Whether its tokenizer or template knows thoughts; earlier versions took them for answers."""
+        files = (self.folder / name for name in ("chat_template.jinja", "tokenizer_config.json"))
+        text = "".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
+        return bool(thinking_off(text)) or any(begin in text for begin, _ in MARKS)
+
+    def encoded(self, content: Any) -> list[int]:
+        """The ids of the prompt for one message of the user.
 
         Raises:
             UserError: the template fails; by the class that the model was made with.
@@ -71,7 +87,7 @@ class InstructModel:
                 [{"role": "user", "content": content}],
                 add_generation_prompt=True,
                 return_dict=False,
-                **options,
+                **thinking_off(self.tokenizer.chat_template),
             )
         except Exception as error:  # whatever the model's own template raises
             raise self._error(
@@ -84,8 +100,12 @@ class InstructModel:
 
         Args:
             limits: the most tokens of each answer; a batch has the largest of its own.
+
+        Raises:
+            UserError: all of the first batch are thoughts without an end; by the class that the model was
+                made with.
         """
-        tokenizer, model = self._loaded
+        _, model = self._loaded
         ends = _ends_of(model)
         budget = CUDA_TOKENS if model.device.type == "cuda" else CPU_TOKENS
         for batch in batches([len(prompt) for prompt in prompts], budget):
@@ -95,9 +115,28 @@ class InstructModel:
                 batch, _generated(model, [prompts[i] for i in batch], limit, min(ends)), strict=True
             ):
                 end = next((place for place, token in enumerate(ids) if token in ends), None)
-                text = tokenizer.decode(ids[:end], skip_special_tokens=True)
-                found.append(InstructAnswer(i, text, end is not None))
+                text = self._answer(prompts[i], ids[:end])
+                found.append(InstructAnswer(i, text or "", end is not None and text is not None))
+                self._answers = self._answers or text is not None
+            if not self._answers:
+                raise self._error(
+                    f"{self.folder}: thinks before it answers, and no thought ends within {limit} tokens "
+                    "(remedy: a model that answers at once, or whose chat template can switch thinking off)"
+                )
             yield found
+
+    def _answer(self, prompt: Sequence[int], ids: Sequence[int]) -> str | None:
+        """The text of an answer without its thought; None where that has no end."""
+        # A thought's marks may be special tokens.
+        whole = begun_thought(self.tokenizer.decode(prompt[-LONGEST_MARK:])) + self.tokenizer.decode(ids)
+        answer = without_thought(whole)
+        if answer is None:
+            return None
+        if answer == whole:
+            return self.tokenizer.decode(ids, skip_special_tokens=True)
+        for token in self.tokenizer.all_special_tokens:
+            answer = answer.replace(token, "")
+        return answer
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:

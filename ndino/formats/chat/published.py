@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ndino.formats.prompts import IMAGE_TOKEN, LLAMA3_CHAT_TEMPLATE, has_llama3_markers
 
@@ -118,6 +118,18 @@ def is_published(template: str) -> bool:
 def knows_thinking(template: str) -> bool:
     """Whether the template can be told to think or not to."""
     return re.search(rf"\b{_THINKING}\b", template) is not None
+
+
+def thinking_off(template: str) -> dict[str, Any]:
+    """What a chat template is given for an answer without a thought before it; empty where it cannot be told.
+
+    ``enable_thinking`` is Qwen3's, SmolLM3's, GLM's, EXAONE's and Gemma 4's, ``thinking`` Granite's,
+    DeepSeek's and Hermes'; gpt-oss always thinks, the least with a ``reasoning_effort`` of ``low``.
+    """
+    options: dict[str, Any] = dict.fromkeys(re.findall(rf"\b(?:{_THINKING}|thinking)\b", template), False)
+    if "reasoning_effort" in template and "<|channel|>" in template:
+        options["reasoning_effort"] = "low"
+    return options
 
 
 def has_marks(template: str) -> bool:

@@ -249,6 +249,8 @@ def test_nothing_is_sent_before_the_server_wants_it(server: Endpoint) -> None:
         (replies(200, completion("a", 5)), "answers with no chat completion"),
         (says(None), "answers without text: content is None"),
         (says("", "length", reasoning_content="First"), "answers without text: content is ''"),
+        (says("<think>First", "length"), "answers without text: content is '<think>First'"),
+        (says("<think>First</think>"), "answers without text: content is '<think>First</think>'"),
         (replies(404, {"detail": "no such model"}), "HTTP 404: no such model"),
         (replies(401, {"error": "who?"}), f"HTTP 401: who., without a key in .* {KEY_VARIABLE}"),
         (replies(403, b""), "HTTP 403: Forbidden, without a key"),
@@ -330,6 +332,21 @@ def test_an_answer_that_is_held_back_is_none(server: Endpoint, said: Does) -> No
     server.always = said
     (found,) = ask(endpoint(server), "a")
     assert isinstance(found, Reply) and (found.text, found.end) == (None, "content_filter")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        says("Un gatto.", reasoning_content="Vediamo."),
+        says("Un gatto.", reasoning="Vediamo."),
+        says("<think>\nVediamo.\n</think>\n\nUn gatto."),
+        says("Vediamo.</think>Un gatto."),
+        says("[THINK]Vediamo.[/THINK]Un gatto."),
+    ],
+)
+def test_a_thought_is_no_part_of_an_answer(server: Endpoint, said: Does) -> None:
+    server.always = said
+    assert ask(endpoint(server), "a") == [Reply("Un gatto.", "stop", (7, 2))]
 
 
 @pytest.mark.parametrize(

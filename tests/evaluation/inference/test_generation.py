@@ -37,6 +37,11 @@ def test_an_answer_is_cut_before_the_first_end(answer, ends):
     assert found == answer or any(answer[len(found) :].startswith(end) for end in ends)
 
 
+def test_a_thought_is_no_part_of_an_answer():
+    assert cut("<think>Un gatto.\nO un cane?</think>\n\nUn gatto.\nFine.", ["\n"]) == "Un gatto."
+    assert cut("<think>Un gatto.", []) == ""
+
+
 def test_greedy_is_neither_drawn_nor_beams():
     assert is_greedy({}) and is_greedy({"temperature": 0.0, "num_beams": 1, "do_sample": True})
     assert not is_greedy({"temperature": 0.1}) and not is_greedy({"num_beams": 2})

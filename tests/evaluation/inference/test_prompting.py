@@ -13,6 +13,7 @@ from ndino.evaluation.inference.prompting import (
     prompt_ids,
     prompt_text,
 )
+from ndino.formats.chat.published import published_template
 from ndino.formats.model_folder import prepare_tokenizer
 from ndino.formats.prompts import LLAMA3_CHAT_TEMPLATE, Turn, encode_llama3
 
@@ -75,6 +76,15 @@ THINKING = (
 )
 def test_what_a_template_writes_before_an_answer(template, written):
     assert before_answer(tiny_tokenizer(), template) == written
+
+
+def test_a_foreign_template_is_told_not_to_think_and_ours_has_its_recipes_choice():
+    thinks = VICUNA + "{% if not enable_thinking is defined or enable_thinking %}<think>{% endif %}"
+    tokenizer = tiny_tokenizer()
+    assert prompt_text(tokenizer, ChatTemplate(thinks), "Che?", 0) == "USER: Che? ASSISTANT:"
+    ours = ChatTemplate(published_template(thinks, thinking=True))
+    assert prompt_text(tokenizer, ours, "Che?", 0).endswith("ASSISTANT:<think>")
+    assert before_answer(tokenizer, ChatTemplate(thinks)) == " "
 
 
 def test_an_answer_continues_the_ids_of_its_prompt():

@@ -27,11 +27,15 @@ class LanguageModel:
         self._request = TranslationRequest(source, target)
         self.identity = (
             f"llm {self._model.fingerprint}, {source.code} to {target.code}, "
-            f"prompt {self._request.identity}, greedy"
+            f"prompt {self._request.identity}, greedy{', no thoughts' * self._model.may_think}"
         )
 
     def translate(self, texts: Sequence[str]) -> list[str | None]:
-        """Translations in order; None for one that was stopped by the limit on its length."""
+        """Translations in order; None for one that was stopped by the limit on its length.
+
+        Raises:
+            DataError: the model thinks before it translates, and cannot be told not to.
+        """
         prompts = [self._encoded(text) for text in texts]
         done: dict[int, str | None] = {}
         for answers in self._model.answers(prompts, [most_tokens(text) for text in texts]):

@@ -334,7 +334,7 @@ class LlavaNextIt(lmms):
                 pixels,
                 stop_ids=self.stop_ids,
                 max_new_tokens=generation_options(settings)["max_new_tokens"],
-                stops=lambda ids: bool(ends) and any(end in self._text(ids) for end in ends),
+                stops=lambda ids: bool(ends) and cut(text := self._text(ids), ends) != cut(text, ()),
             )
             new = [ids for row in answers for ids in row]
         else:

@@ -9,6 +9,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
+from fixtures.chat_model import write_chat_model
 from ndino.common.errors import UsageError
 from ndino.data.errors import DataError
 from ndino.data.translation.engines.llm import LanguageModel
@@ -107,3 +108,64 @@ def test_the_request_names_the_markers_that_a_text_holds() -> None:
 def test_the_limit_leaves_room_for_any_translation() -> None:
     assert most_tokens("No") >= 16
     assert most_tokens("犬が二匹います。") >= 3 * 8
+
+
+THOUGHTS = {
+    "qwen": ("<think>\nVediamo.\n</think>\n\nIl cielo è blu.", "<think>\nVediamo: il"),
+    "magistral": ("[THINK]Vediamo.[/THINK]Il cielo è blu.", "[THINK]Vediamo: il"),
+    "gpt-oss": (
+        "<|channel|>analysis<|message|>Vediamo.<|stop|>"
+        "<|start|>assistant<|channel|>final<|message|>Il cielo è blu.",
+        "<|channel|>analysis<|message|>Vediamo: il",
+    ),
+}
+MARKS = ("[THINK]", "[/THINK]", "<|channel|>", "<|message|>", "<|stop|>")
+
+
+def thinking_model(folder: Path, **answers: str) -> Path:
+    """A model that was taught ``answers``, and to which the marks of thoughts are special tokens."""
+    request = TranslationRequest(ENGLISH, ITALIAN)
+    texts = {"whole": request.prompt("The sky is blue."), "endless": request.prompt("a")}
+    return write_chat_model(folder, {texts[name]: said for name, said in answers.items()}, special=MARKS)
+
+
+@pytest.mark.parametrize("family", THOUGHTS)
+def test_a_thought_is_no_part_of_a_translation(tmp_path: Path, family: str) -> None:
+    whole, endless = THOUGHTS[family]
+    folder = thinking_model(tmp_path / family, whole=whole, endless=endless)
+    model = LanguageModel(str(folder), ENGLISH, ITALIAN)
+    # One without an end is no translation, though the model ended it.
+    assert model.translate(["The sky is blue.", "a"]) == ["Il cielo è blu.", None]
+    assert model.identity.endswith("no thoughts")
+
+
+def test_a_model_whose_thoughts_have_no_end_is_one_line(tmp_path: Path) -> None:
+    folder = thinking_model(tmp_path / "model", endless="<think>\nVediamo: il")
+    with pytest.raises(DataError, match=r"no thought ends within \d+ tokens \(remedy: .*switch thinking off"):
+        LanguageModel(str(folder), ENGLISH, ITALIAN).translate(["a"])
+
+
+def test_a_thought_that_begins_in_the_prompt_is_no_part_of_a_translation(tmp_path: Path) -> None:
+    """As Qwen3-Thinking's and DeepSeek-R1's do."""
+    folder = thinking_model(tmp_path / "model", whole="Vediamo.</think>Il cielo è blu.")
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text().replace("assistant: ", "assistant: <think>\n"))
+    model = LanguageModel(str(folder), ENGLISH, ITALIAN)._model
+    ids = model.encoded("a")
+    assert model.tokenizer.decode(ids).endswith("<think>\n")
+    said = model.tokenizer.encode("Vediamo.</think>Il cielo è blu.<|end|>", add_special_tokens=False)
+    assert model._answer(ids, said) == "Il cielo è blu."
+    assert model._answer(ids, said[:3]) is None
+
+
+@pytest.mark.parametrize("switch", ["enable_thinking", "thinking"])
+def test_thinking_is_switched_off(chat_folder: Path, tmp_path: Path, switch: str) -> None:
+    folder = Path(shutil.copytree(chat_folder, tmp_path / "model"))
+    template = folder / "chat_template.jinja"
+    off = f"{{% if {switch} is defined and not {switch} %}}(off){{% endif %}}"
+    template.write_text(template.read_text() + off)
+    model = LanguageModel(str(folder), ENGLISH, ITALIAN)
+    assert model._model.tokenizer.decode(model._encoded("A dog.")).endswith("(off)")
+    # What earlier versions remembered of it may have thoughts in it.
+    assert model.identity.endswith("greedy, no thoughts")
+    assert LanguageModel(str(chat_folder), ENGLISH, ITALIAN).identity.endswith("greedy")
