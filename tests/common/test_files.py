@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from ndino.common import files
+from ndino.common.errors import reason_of
 from ndino.common.files import (
     WEIGHTS,
     atomic_file,
@@ -178,3 +179,10 @@ def test_keys_tell_everything_apart():
     assert key_of("a", 1, None) == key_of("a", 1, None)
     assert len({key_of("a", 1, None), key_of("a", "1", None), key_of("a1", None), key_of("a", 1, 10)}) == 4
     assert key_of("\ud800") != key_of("\ud801")
+
+
+def test_a_file_that_cannot_be_written_is_named_without_its_temporary_name(tmp_path):
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(OSError) as caught:
+        write_text(tmp_path / "a.txt", "a")
+    assert "a.txt" in reason_of(caught.value) and ".tmp" not in str(caught.value)

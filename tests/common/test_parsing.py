@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ndino.common import parsing
 from ndino.common.parsing import (
     MOST_VALUES,
+    REPEATED,
     NoListError,
     list_items,
     names_in_braces,
@@ -119,6 +120,14 @@ def test_a_row_with_a_key_that_is_given_twice_is_a_value_error():
         "a": {"a": 1},
         "A": [{"a": 1}, {"a": 2}],
     }
+
+
+def test_yaml_refuses_a_key_given_twice_at_any_depth_and_takes_merges():
+    for text in ("a: 1\na: 2", "a: {b: 1, c: 2, b: 1}", "- {a: 1, 'a': 2}", "a: {<<: {b: 1}, b: 2, b: 3}"):
+        with pytest.raises(yaml.MarkedYAMLError, match=rf"{REPEATED}\s.* is given twice"):
+            parse_yaml(text)
+    base = "x: &x {a: 1, b: 2}\ny: &y {<<: *x, b: 3}\nz: {<<: *y, b: 4, 'yes': 1, yes: 2}"
+    assert parse_yaml(base)["z"] == {"a": 1, "b": 4, "yes": 1, True: 2}
 
 
 @pytest.mark.parametrize(

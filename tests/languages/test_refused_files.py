@@ -10,9 +10,7 @@ import yaml
 
 from ndino.chat.session import _has_short_answers
 from ndino.cli import main
-from ndino.common.errors import reason_of
-from ndino.common.files import write_text
-from ndino.common.parsing import REPEATED, parse_yaml
+from ndino.common.parsing import parse_yaml
 from ndino.evaluation.tasks.framework.instructions import require_tasks
 from ndino.languages import language as languages
 from ndino.languages.fields.schema import SECTIONS, schema
@@ -129,14 +127,6 @@ def test_a_field_that_is_given_twice_is_refused_with_both_lines(written, capsys)
         assert wanted in said
 
 
-def test_yaml_refuses_a_key_given_twice_at_any_depth_and_takes_merges():
-    for text in ("a: 1\na: 2", "a: {b: 1, c: 2, b: 1}", "- {a: 1, 'a': 2}", "a: {<<: {b: 1}, b: 2, b: 3}"):
-        with pytest.raises(yaml.MarkedYAMLError, match=rf"{REPEATED}\s.* is given twice"):
-            parse_yaml(text)
-    base = "x: &x {a: 1, b: 2}\ny: &y {<<: *x, b: 3}\nz: {<<: *y, b: 4, 'yes': 1, yes: 2}"
-    assert parse_yaml(base)["z"] == {"a": 1, "b": 4, "yes": 1, True: 2}
-
-
 @pytest.mark.parametrize(
     ("text", "line"),
     [
@@ -190,10 +180,3 @@ def test_copies_of_a_file_and_what_editors_write_are_no_languages(written):
         (written.parent / f"{name}.yaml").write_text("name: [", encoding="utf-8")
     assert languages.codes() == ["eu"]
     assert main(["language", "check", "eu copy"]) == 2
-
-
-def test_a_file_that_cannot_be_written_is_named_without_its_temporary_name(tmp_path):
-    (tmp_path / "eu.yaml").mkdir()
-    with pytest.raises(OSError) as caught:
-        write_text(tmp_path / "eu.yaml", "name: Basque")
-    assert "eu.yaml" in reason_of(caught.value) and ".tmp" not in str(caught.value)
