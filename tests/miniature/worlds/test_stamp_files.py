@@ -157,7 +157,9 @@ class TestFetching:
 
     def test_what_a_killed_start_left_running_is_waited_for(self, archive, tmp_path):
         whole = archive.read_text()
-        archive.write_text(whole.replace("cp ", "sleep 1\ntouch late\ncp "))
+        archive.write_text(
+            whole.replace("cp ", f"until [ -e {tmp_path}/go ]; do sleep 0.1; done\ntouch late\ncp ")
+        )
         start = [sys.executable, "-c", "from miniature.worlds.stamp_files import find_stamps; find_stamps()"]
         killed = subprocess.Popen(start, stdout=subprocess.DEVNULL)
         while not (tmp_path / "asked").exists():
@@ -166,7 +168,12 @@ class TestFetching:
         killed.wait()
         archive.write_text(whole)
         said = []
-        folder = find_stamps(said.append)
+
+        def tell(line: str) -> None:
+            said.append(line)
+            (tmp_path / "go").touch()
+
+        folder = find_stamps(tell)
         assert [line.split()[1] for line in said] == ["waiting", "downloading"]
         assert len(read_stamps(folder, ITALIAN)[0]) == 72
         assert not any(tmp_path.glob("cache/ndino/**/late"))
