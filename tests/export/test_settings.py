@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ndino.export.checkpoint import Checkpoint
@@ -100,6 +100,11 @@ def test_a_range_of_tiles(first, more):
 
 
 @given(text=st.text(max_size=30))
-def test_other_text_is_refused(text):
-    with pytest.raises(ConversionError, match="image_grid_pinpoints"):
-        pinpoints_of(text)
+@example(text="[[14, 28]]")
+def test_any_text_is_refused_or_gives_grids(text):
+    try:
+        found = pinpoints_of(text)
+    except ConversionError as refused:
+        assert "image_grid_pinpoints" in str(refused)
+    else:
+        assert found and all(n > 0 and n % 14 == 0 for grid in found for n in grid)

@@ -48,7 +48,7 @@ class HttpAnswer:
         with contextlib.suppress(ValueError):
             seconds = float(asked)
             return max(seconds, 0.0) if math.isfinite(seconds) else None
-        with contextlib.suppress(ValueError, TypeError):
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
             return max(parsedate_to_datetime(asked).timestamp() - time.time(), 0.0)
         return None
 

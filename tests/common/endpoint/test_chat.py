@@ -80,12 +80,13 @@ def test_answers_come_in_their_places_a_few_at_a_time(server: Endpoint) -> None:
     [
         TOO_MANY,
         replies(429, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}),
+        replies(429, headers={"Retry-After": "Wed, 21 Oct 99999999999999999999 07:28:00 GMT"}),
         replies(503, {"message": "loading"}),
         replies(500, b"<html>oops</html>", kind=HTML),
         drops,
         half,
     ],
-    ids=["429", "429 date", "503", "500", "drop", "half"],
+    ids=["429", "429 date", "429 no date", "503", "500", "drop", "half"],
 )
 def test_what_may_pass_is_tried_again(server: Endpoint, fault: Does) -> None:
     server.script = [fault, fault]

@@ -12,7 +12,7 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ndino.common.errors import UsageError
@@ -130,6 +130,7 @@ def test_retry_after_in_both_forms() -> None:
 
 
 @given(st.text())
+@example("Wed, 21 Oct 99999999999999999999 07:28:00 GMT")
 def test_any_retry_after_is_seconds_or_nothing(value: str) -> None:
     seconds = fetch._retry_after(value)
     assert seconds is None or seconds >= 0
