@@ -98,15 +98,15 @@ def _columns(models: list[str]):
         UsageError: there is no such folder or hub id, or two have one name.
         SetupError: no model can be used.
     """
-    from ndino.chat.served import is_address, split_address
     from ndino.chat.session import ModelColumn
+    from ndino.common.endpoint.address import is_address, split_address
     from ndino.evaluation.errors import SetupError
-    from ndino.evaluation.models import find_folder, name_of, parse_model
+    from ndino.evaluation.models import ENDPOINT_KEY, find_folder, name_of, parse_model
 
     columns, faults = [], []
     for name, source in map(parse_model, models):
         if is_address(source):
-            address, model = split_address(source)
+            address, model = split_address(source, "the address", ENDPOINT_KEY)
             name = (model or address) if name == name_of(source) else name
         if name in [column.name for column in columns]:
             raise UsageError(f"two models are called {name} (remedy: name them, as in A={source})")

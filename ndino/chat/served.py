@@ -13,8 +13,8 @@ from ndino.chat.models import Progress, Prompt
 from ndino.common.endpoint import ChatEndpoint, Wording
 from ndino.common.endpoint.address import (
     authorization,
-    checked_address,
     is_on_this_machine,
+    split_address,
     without_key,
 )
 from ndino.common.endpoint.chat import (
@@ -40,26 +40,11 @@ _DATA, _DONE = b"data:", b"[DONE]"
 _USAGE = "stream_options"
 
 
-def is_address(source: str) -> bool:
-    """Whether a model is named by a server's address."""
-    return source.startswith(("http://", "https://"))
-
-
-def split_address(source: str) -> tuple[str, str]:
-    """``URL#MODEL`` as the address and what the server calls its model; empty where that is missing.
-
-    Raises:
-        UsageError: it is no web address.
-    """
-    address, _, model = source.partition("#")
-    return checked_address(address, "the address", ENDPOINT_KEY), model
-
-
 class ServerModel:
     """The model of a server; its own limits and queue are the server's business.
 
     Args:
-        source: as for `split_address`.
+        source: ``URL#MODEL``, or the address alone.
 
     Raises:
         ChatError: the server is not there, refuses the key, or serves another model.
@@ -68,7 +53,7 @@ class ServerModel:
     local = False
 
     def __init__(self, source: str) -> None:
-        address, model = split_address(source)
+        address, model = split_address(source, "the address", ENDPOINT_KEY)
         wording = Wording(
             url="the address",
             model="the address with # and",

@@ -15,8 +15,9 @@ from ndino.chat.examples import Example
 from ndino.chat.images import MAX_BYTES, HeldImage, HeldImages
 from ndino.chat.messages import AnswerRequest, SampleRequest, sample_of
 from ndino.chat.models import ChatModel, LocalModel, Progress, Prompt
-from ndino.chat.served import ServerModel, is_address
+from ndino.chat.served import ServerModel
 from ndino.chat.turns import Turns
+from ndino.common.endpoint.address import is_address
 from ndino.common.errors import UserError, reason_of, with_remedy
 from ndino.common.images import ImageFaultError
 from ndino.languages.language import LanguageError, codes, language

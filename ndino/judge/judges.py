@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 from ndino.common.endpoint import ChatEndpoint, Patience, Refused, Reply, Wording
-from ndino.common.endpoint.address import checked_address
+from ndino.common.endpoint.address import is_address, split_address
 from ndino.common.errors import UsageError
 from ndino.common.interrupts import raise_if_interrupted
 from ndino.evaluation.models import ENDPOINT_KEY
@@ -66,10 +66,8 @@ def open_judge(source: str) -> Judge:
         raise UsageError(
             f"--judge {source!r}: names no model (remedy: a folder, a name on the hub, or URL#NAME)"
         )
-    if source.lower().startswith(("http://", "https://")):
-        address, _, name = source.partition("#")
-        # Before the address is in any message: it may hold a password.
-        address = checked_address(address, WORDING.url, ENDPOINT_KEY)
+    if is_address(source):
+        address, name = split_address(source, WORDING.url, ENDPOINT_KEY)
         if not name:
             raise UsageError(f"--judge {address}: no model named (remedy: --judge {address}#NAME)")
         return ServedJudge(address, name)

@@ -35,6 +35,20 @@ def checked_address(url: str, option: str, key_variable: str) -> str:
     return url.rstrip("/")
 
 
+def is_address(source: str) -> bool:
+    """Whether a model is named by the address of its server."""
+    return source.lower().startswith(("http://", "https://"))
+
+
+def split_address(source: str, option: str, key_variable: str) -> tuple[str, str]:
+    """``URL#MODEL`` as the address, see `checked_address`, and the server's name of the model.
+
+    The name is empty where none is given. Args and errors are those of `checked_address`.
+    """
+    address, _, model = source.partition("#")
+    return checked_address(address, option, key_variable), model
+
+
 def read_key(variable: str) -> str:
     """The key in the environment variable ``variable``; empty where there is none.
 
