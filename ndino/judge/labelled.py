@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,22 +49,22 @@ def labelled_set(code: str) -> LabelledSet:
             f"--lang {code}: no labelled answers (there are some in: {there}) "
             f"(remedy: write {path} with rows of the same form)"
         )
-    rows = []
+    rows: list[LabelledRow] = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
-            rows.append(_row(parse_row(line)))
+            rows.append(_row(parse_row(line), rows))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
             raise JudgeError(
                 f"{path} row {number}: {reason} (remedy: kind, question, gold, answer and a verdict of 0, "
-                "0.5 or 1, as in the other rows)"
+                "0.5 or 1, the same for all of its kind)"
             ) from error
     if not rows:
         raise JudgeError(f"{path}: no rows (remedy: restore the file)")
     return LabelledSet(code, tuple(rows), sha256_of(path))
 
 
-def _row(found: Any) -> LabelledRow:
+def _row(found: Any, before: Sequence[LabelledRow]) -> LabelledRow:
     if not isinstance(found, dict):
         raise ValueError("not a JSON object")
     kind, question, answer = (found[name].strip() for name in ("kind", "question", "answer"))
@@ -72,4 +73,9 @@ def _row(found: Any) -> LabelledRow:
         raise ValueError("a text is empty")
     if isinstance(label, bool) or label not in VERDICTS.values():
         raise ValueError(f"verdict is {label!r:.40}")
+    # The figures of a kind stand beside its one label.
+    if (other := next((row.label for row in before if row.kind == kind), label)) != label:
+        raise ValueError(
+            f"the kind {kind!r:.40} has the verdict {label:g} here and {other:g} in an earlier row"
+        )
     return LabelledRow(kind, JudgedItem(question, references, found["answer"]), float(label))

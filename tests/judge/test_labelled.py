@@ -67,6 +67,7 @@ def test_injections_use_markers_and_ratings():
         ({"verdict": 2}, "row 2: verdict is 2"),
         ({"verdict": True}, "row 2: verdict is True"),
         ({"verdict": "1"}, "row 2: verdict is '1'"),
+        ({"verdict": 0}, "row 2: the kind 'wording' has the verdict 0 here and 1 in an earlier row"),
         ({"gold": []}, "row 2: a text is empty"),
         ({"answer": " "}, "row 2: a text is empty"),
         ({"question": 5}, "row 2: "),
