@@ -31,7 +31,7 @@ class EvaluationSet:
     """Where the task of a benchmark looks for its data.
 
     Attributes:
-        folder: ``{}`` in it stands for the language code in capitals.
+        folder: ``{}`` in it stands for the language code in capitals, ``{code}`` for the code as it is.
         images_apart: the images are a separate data set, joined by ``img_id``, as those of GQA.
     """
 
@@ -39,6 +39,10 @@ class EvaluationSet:
     split: str
     columns: tuple[str, ...]
     images_apart: bool = False
+
+    def folder_in(self, lang: str) -> str:
+        """The name of its folder in a language."""
+        return self.folder.format(lang.upper(), code=lang)
 
 
 SETS = {
@@ -54,6 +58,13 @@ SETS = {
     ),
     "mtvqa": EvaluationSet("swap-uniba/MTVQA_{}", "test", ("id", "image", "question", "answer")),
     "exams-v": EvaluationSet("swap-uniba/EXAMS-V_{}", "test", ("id", "image", "question", "answer")),
+    "GQA": EvaluationSet(
+        "crux82/gqa-{code}",
+        "test",
+        ("question_id", "img_id", "sent", "answer", "types"),
+        images_apart=True,
+    ),
+    # Published in Italian.
     "gqa-it": EvaluationSet(
         "crux82/gqa-it", "test", ("question_id", "img_id", "sent", "label"), images_apart=True
     ),
@@ -105,7 +116,7 @@ def write_evaluation_folders(out: Path) -> int:
             raise DataError(
                 f"{out / DATA}: rows of {source!r} are not a benchmark (remedy: give another folder)"
             )
-        folder = out / FOLDER / known.folder.format(lang.upper())
+        folder = out / FOLDER / known.folder_in(lang)
         count = stream_split(folder, known.split, _rows(rows, known, out / IMAGES), _types(known))
         print(f"{folder}: {count:,} questions")
         if known.images_apart:
@@ -116,7 +127,7 @@ def write_evaluation_folders(out: Path) -> int:
 def _write_gqa_images(out: Path) -> None:
     from datasets import Image, Value
 
-    named = {row["img_id"]: row["image"] for row in json_rows(out / DATA)}
+    named = {row["img_id"]: row["image"] for row in json_rows(out / DATA) if "img_id" in row}
     images = (
         {"id": name, "image": {"bytes": (out / IMAGES / image).read_bytes(), "path": None}}
         for name, image in named.items()
@@ -138,5 +149,10 @@ def _rows(rows: Iterator[dict[str, Any]], known: EvaluationSet, images: Path) ->
 def _types(known: EvaluationSet) -> dict[str, Any]:
     from datasets import Image, List, Value
 
-    special = {"image": Image(), "answers": List(Value("string"))}
-    return {column: special.get(column, Value("string")) for column in known.columns}
+    text = Value("string")
+    special = {
+        "image": Image(),
+        "answers": List(text),
+        "types": {"structural": text, "semantic": text},
+    }
+    return {column: special.get(column, text) for column in known.columns}

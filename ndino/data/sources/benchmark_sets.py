@@ -1,10 +1,10 @@
-"""The four benchmarks that the paper translated: from the rows of `lmms-lab` to the rows of the tasks."""
+"""The four benchmarks that the paper translated, and GQA: from rows of `lmms-lab` to rows of the tasks."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ndino.data.io.repositories import image_bytes
@@ -34,6 +34,9 @@ class Benchmark:
         answer: returns the task's columns except id and image, from the row, its translated pairs (None for
             one that was rejected) and texts.
         drops_answers: the pairs are answers to one question, and some may be left out.
+        images: the files of images that are a table of their own, with ``id`` and ``image``; a row names its
+            image in ``imageId``.
+        renamed: the task's columns that have another name in the row.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Benchmark:
     ask: Callable[[dict[str, Any]], BenchmarkQuestion | None]
     answer: Callable[[dict[str, Any], list[Pair | None], list[str]], dict[str, Any]]
     drops_answers: bool = False
+    images: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 def _ask_ok_vqa(row: dict[str, Any]) -> BenchmarkQuestion:
@@ -102,6 +107,24 @@ def _answer_llava_bench(row: dict[str, Any], pairs: list[Pair | None], texts: li
     return dict(zip(("question", "caption", "gpt_answer"), texts, strict=True))
 
 
+def _ask_gqa(row: dict[str, Any]) -> BenchmarkQuestion:
+    if row["image"] is None:
+        raise PairError("image: not in lmms-lab/GQA")
+    return BenchmarkQuestion(_text(row, "id"), (Pair(_text(row, "question"), _text(row, "answer")),))
+
+
+def _answer_gqa(row: dict[str, Any], pairs: list[Pair | None], texts: list[str]) -> dict[str, Any]:
+    (pair,) = filter(None, pairs)
+    types = row["types"] if isinstance(row["types"], dict) else {}
+    return {
+        "question_id": _text(row, "id"),
+        "img_id": _text(row, "imageId"),
+        "sent": pair.question,
+        "answer": pair.answer,
+        "types": {name: types.get(name) for name in ("structural", "semantic")},
+    }
+
+
 BENCHMARKS = {
     "ok-vqa": Benchmark(
         "OK-VQA",
@@ -136,6 +159,16 @@ BENCHMARKS = {
         ("question_id", "image", "question", "caption", "gpt_answer"),
         _ask_llava_bench,
         _answer_llava_bench,
+    ),
+    "gqa": Benchmark(
+        "GQA",
+        "GQA",
+        ("testdev_balanced_instructions/*.parquet",),
+        ("id", "imageId", "question", "answer", "types"),
+        _ask_gqa,
+        _answer_gqa,
+        images=("testdev_balanced_images/*.parquet",),
+        renamed={"question_id": "id", "img_id": "imageId", "sent": "question"},
     ),
 }
 

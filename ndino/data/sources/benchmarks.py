@@ -1,18 +1,19 @@
-"""Translate OK-VQA, SEED-Bench, POPE and LLaVA-Bench, with the same checks as The Cauldron's pairs."""
+"""Translate OK-VQA, SEED-Bench, POPE, LLaVA-Bench and GQA, with the same checks as The Cauldron's pairs."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ndino.common.errors import UsageError
 from ndino.data.framework.arguments import add_shard_arguments
 from ndino.data.framework.layout import MEMORY
 from ndino.data.framework.shards import ItemOutcome, Reject, ShardWriter, run_batches
 from ndino.data.io import evaluation_folders
 from ndino.data.io.images import UnusableImageError, usable_image
-from ndino.data.io.repositories import SourceTable, inputs_of, open_repository, open_table
+from ndino.data.io.repositories import DataRepository, SourceTable, inputs_of, open_repository, open_table
 from ndino.data.sources.benchmark_sets import BENCHMARKS, Benchmark, BenchmarkQuestion, image_of
 from ndino.data.translation import (
     Translated,
@@ -40,10 +41,46 @@ class BenchmarkItem:
     row: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class OpenBenchmark:
+    """A benchmark with its files; ``images`` is the table of those that are apart."""
+
+    benchmark: Benchmark
+    repository: DataRepository
+    table: SourceTable
+    images: SourceTable | None
+
+    @classmethod
+    def of(cls, benchmark: Benchmark, source: str) -> OpenBenchmark:
+        repository = open_repository(f"{source}/{benchmark.repository}")
+        images = open_table(repository, benchmark.images) if benchmark.images else None
+        return cls(benchmark, repository, open_table(repository, benchmark.files), images)
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """The manifest's record of the files."""
+        tables = [self.table, *([self.images] if self.images else [])]
+        return [
+            {**one, "file": f"{self.benchmark.repository}/{one['file']}"}
+            for one in inputs_of(self.repository, tables)
+        ]
+
+    def read(self, wanted: Callable[[int], bool]) -> Iterator[tuple[int, dict[str, Any] | None]]:
+        """As `SourceTable.read`; images that are apart are joined, None for one that is missing."""
+        images: dict[str, Any] | None = None
+        for number, row in self.table.read(self.benchmark.columns, wanted):
+            if row is not None and self.images is not None:
+                if images is None:  # 66 MB of GQA
+                    read = self.images.read(("id", "image"), lambda _: True)
+                    images = {one["id"]: one["image"] for _, one in read if one}
+                row["image"] = images.get(row["imageId"])
+            yield number, row
+
+
 def add_command(subparsers: argparse._SubParsersAction) -> None:
     command = subparsers.add_parser(
         "benchmarks",
-        help="OK-VQA, SEED-Bench, POPE and LLaVA-Bench, translated",
+        help="OK-VQA, SEED-Bench, POPE, LLaVA-Bench and GQA, translated",
         description="Translate benchmarks and keep the questions that pass the checks of `ndino data "
         f"cauldron`. Writes Parquet to OUT/{evaluation_folders.FOLDER}/ under the names and in the schemas "
         "of the tasks (tasks_it/), ready for make eval DATA=. manifest.json counts the original and the "
@@ -65,9 +102,9 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
         "--only",
         nargs="+",
         choices=BENCHMARKS,
-        default=list(BENCHMARKS),
         metavar="NAME",
-        help=f"only these benchmarks, space-separated (default: all of {', '.join(BENCHMARKS)})",
+        help=f"only these benchmarks, space-separated (default: all of {', '.join(BENCHMARKS)} that are not "
+        "published in the language, as GQA is in Italian)",
     )
     add_translation_arguments(command)
     add_shard_arguments(command)
@@ -77,51 +114,57 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     source, target = language(args.from_lang), language(args.lang)
-    opened = []
-    for name in BENCHMARKS:
-        if name in args.only:
-            repository = open_repository(f"{args.source}/{BENCHMARKS[name].repository}")
-            opened.append((BENCHMARKS[name], repository, open_table(repository, BENCHMARKS[name].files)))
+    opened = [OpenBenchmark.of(BENCHMARKS[name], args.source) for name in _names(args.only, args.lang)]
     settings = {
         "source": "benchmarks",
         "lang": args.lang,
         "from": args.from_lang,
         "translator": translation_identity(args),
         "guards": GUARDS,
-        "inputs": [
-            {**one, "file": f"{benchmark.repository}/{one['file']}"}
-            for benchmark, repository, table in opened
-            for one in inputs_of(repository, [table])
-        ],
+        "inputs": [one for benchmark in opened for one in benchmark.inputs],
         "words": [source.identity, target.identity],
     }
-    total = sum(table.rows for _, _, table in opened)
+    total = sum(one.table.rows for one in opened)
     total = min(total, args.limit or total)
 
     def body(writer: ShardWriter) -> None:
         with open_translation(args, writer.folder / MEMORY) as translation:
             maker = BenchmarkMaker(writer, translation, source, target)
-            items = enumerate_items([(one, table) for one, _, table in opened], writer, total)
+            items = enumerate_items(opened, writer, total)
             run_batches(writer, items, maker.work, desc="benchmarks", total=total, size=QUESTIONS_AT_ONCE)
 
     return evaluation_folders.run_and_write(args, settings, body)
 
 
+def _names(only: list[str] | None, lang: str) -> list[str]:
+    """The benchmarks to translate, in their order.
+
+    Raises:
+        UsageError: one is published in the language.
+    """
+    published = [name for name in BENCHMARKS if f"{name}-{lang}" in evaluation_folders.SETS]
+    if only is not None and (found := next((name for name in published if name in only), None)):
+        raise UsageError(
+            f"--only {found}: published in this language (remedy: ndino data native {found}-{lang})"
+        )
+    return [name for name in BENCHMARKS if name not in published and (only is None or name in only)]
+
+
 def enumerate_items(
-    tables: list[tuple[Benchmark, SourceTable]], writer: ShardWriter, total: int
+    opened: list[OpenBenchmark], writer: ShardWriter, total: int
 ) -> Iterator[tuple[int, BenchmarkItem | None]]:
     """The first ``total`` rows of all benchmarks, numbered consecutively; None for rows already committed."""
     first = 0
-    for benchmark, table in tables:
+    for one in opened:
 
         def wanted(number: int, first: int = first) -> bool:
             return first + number < total and writer.wants(first + number)
 
-        for number, row in table.read(benchmark.columns, wanted):
+        for number, row in one.read(wanted):
             if first + number >= total:
                 return
-            yield first + number, None if row is None else BenchmarkItem(benchmark, number, row)
-        first += table.rows
+            yield first + number, None if row is None else BenchmarkItem(one.benchmark, number, row)
+        first += one.table.rows
 
 
 class BenchmarkMaker:
@@ -187,7 +230,8 @@ class BenchmarkMaker:
             return ItemOutcome((), (Reject(where, f"image: {error.reason}", source=name),), original)
         joined = [join_lines(pieces, [one.text or "" for one in translated]) for pieces, translated in texts]
         cells = item.benchmark.answer(item.row, kept, joined)
-        before = {column: item.row[column] for column in cells if column in item.row}
+        named = {column: item.benchmark.renamed.get(column, column) for column in cells}
+        before = {column: item.row[name] for column, name in named.items() if name in item.row}
         row = {"id": question.id, "image": image, **cells, "source": name, "original": before}
         counts = {**original, f"{name}/translated": 1}
         if rejects:

@@ -54,6 +54,19 @@ def test_the_images_of_gqa_are_a_set_of_their_own(tmp_path: Path) -> None:
     assert (image["id"], image["image"].size) == ("n1", (32, 32))
 
 
+def test_gqa_in_another_language_lies_beside_other_benchmarks(tmp_path: Path) -> None:
+    pope = {"id": "1", "image": "a.png", "question": "¿Hay?", "answer": "sí", "category": "random"}
+    gqa = {"question_id": "1", "img_id": "n1", "sent": "¿Quién?", "answer": "nadie", "image": "a.png"}
+    types = {"structural": "query", "semantic": "obj"}
+    out = finished_rows(
+        tmp_path / "out", {**pope, "source": "POPE"}, {**gqa, "types": types, "source": "GQA"}, lang="es"
+    )
+    assert write_evaluation_folders(out) == 0
+    (document,) = load_folder(out / "benchmarks" / "crux82" / "gqa-es", split="test")
+    assert (document["answer"], document["types"]) == ("nadie", types)
+    assert len(load_folder(out / "benchmarks" / "lmms-lab" / "GQA", split="testdev")) == 1
+
+
 def test_other_rows_and_unfinished_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"not a finished folder \(remedy: ndino data merge"):
         write_evaluation_folders(tmp_path)

@@ -110,3 +110,30 @@ def write_benchmark_sources(folder: Path) -> Path:
     full.parent.mkdir()
     full.write_bytes((folder / "POPE" / "data" / "test-00000-of-00001.parquet").read_bytes())
     return folder
+
+
+def write_gqa_source(folder: Path) -> Path:
+    """Write GQA below ``folder``: four questions on two images, and one on an image that is missing."""
+    asked = [
+        ("What color is the sofa?", "red", "n1"),
+        ("Is the door open?", "yes", "n2"),
+        ("Who is there?", "man", "n1"),
+        ("Is it cold?", "no", "n2"),
+        ("Where is it?", "here", "n9"),
+    ]
+    types = {"structural": "query", "semantic": "attr", "detailed": "colorQuery"}
+    rows = [
+        {"id": f"{number:02d}", "imageId": image, "question": question, "answer": answer, "types": types}
+        for number, (question, answer, image) in enumerate(asked)
+    ]
+    kinds = pa.struct(dict.fromkeys(types, TEXT))
+    columns = {"id": TEXT, "imageId": TEXT, "question": TEXT, "answer": TEXT, "types": kinds}
+    images = [{"id": name, "image": _image(number)} for number, name in enumerate(("n2", "n3", "n1"), 40)]
+    for name, found, schema in (
+        ("instructions", rows, columns),
+        ("images", images, {"id": TEXT, "image": IMAGE}),
+    ):
+        target = folder / "GQA" / f"testdev_balanced_{name}" / "testdev-00000-of-00001.parquet"
+        target.parent.mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(found, schema=pa.schema(schema)), target)
+    return folder

@@ -11,9 +11,10 @@ import pytest
 
 from ndino.data.framework.merge import merge
 from ndino.data.sources import benchmarks
+from ndino.evaluation.benchmarks import Benchmarks
 from ndino.formats.hub_folders import load_folder
 from tests.commands import data as main
-from tests.data.samples.benchmark_samples import write_benchmark_sources
+from tests.data.samples.benchmark_samples import write_benchmark_sources, write_gqa_source
 from tests.data.samples.cauldron_samples import draw_image
 from tests.data.translation.apertium_there import needs_apertium
 from tests.data.translation.translators.marked import Marked, marked_translation, remark
@@ -109,6 +110,56 @@ def test_a_question_that_fails_a_check_is_left_out_and_a_refused_answer_alone(
     assert (counts["POPE/original"], counts["POPE/translated"]) == (18, 15)
     assert manifest["rejects"] == {"answer not at the end": 4, "number of options differs": 1}
     assert len(read(tmp_path / "out", "POPE_IT")) == 15
+
+
+SPANISH = {
+    "Question: What color is the sofa? Answer: red": "Pregunta: ¿De qué color es el sofá? Respuesta: rojo",
+    "Question: Is the door open? Answer: yes": "Pregunta: ¿Está abierta la puerta? Respuesta: sí",
+    "Question: Who is there? Answer: man": "Pregunta: ¿Quién está ahí? Respuesta: un hombre",
+    "Question: Is it cold? Answer: no": "Pregunta: ¿Hace frío? Respuesta: sí",
+}
+
+
+def test_gqa_is_translated_to_languages_in_which_it_is_not_published(monkeypatch, marked, tmp_path):
+    monkeypatch.setattr(
+        benchmarks,
+        "open_translation",
+        lambda args, memory: marked_translation(memory.parent, SPANISH.__getitem__),
+    )
+    source, out = write_gqa_source(tmp_path / "lmms-lab"), tmp_path / "out"
+    assert run(source, out, "--only", "gqa", "--lang", "es") == 0
+    folder = out / "benchmarks"
+    documents = list(load_folder(folder / "crux82" / "gqa-es", split="test"))
+    assert [(one["question_id"], one["img_id"], one["answer"]) for one in documents] == [
+        ("00", "n1", "rojo"),
+        ("01", "n2", "sí"),
+        ("02", "n1", "un hombre"),
+    ]
+    assert documents[0]["types"] == {"structural": "query", "semantic": "attr"}
+    assert sorted(load_folder(folder / "lmms-lab" / "GQA", split="testdev")["id"]) == ["n1", "n2"]
+    first = json.loads((out / "data.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert (first["original"]["sent"], first["original"]["answer"]) == ("What color is the sofa?", "red")
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["counts"] == {"GQA/original": 5, "GQA/translated": 3}
+    # No is the opposite of yes, and an image is missing.
+    assert manifest["rejects"] == {"answer not at the end": 1, "image: not in lmms-lab/GQA": 1}
+    assert {one["file"].split("/")[1] for one in manifest["inputs"]} == {
+        "testdev_balanced_images",
+        "testdev_balanced_instructions",
+    }
+
+    monkeypatch.chdir(folder)
+    found = Benchmarks(["gqa-es"], data=folder)
+    task = found.task("gqa-es")
+    assert task.prompt(0) == "¿De qué color es el sofá?\nResponde con una sola palabra o frase."
+    assert task.score(2, "hombre")["robust"] == 1 and found.notes == ()
+
+
+def test_gqa_is_not_translated_to_the_language_in_which_it_is_published(marked, tmp_path, capsys):
+    source = write_gqa_source(tmp_path / "lmms-lab")
+    assert run(source, tmp_path / "out", "--only", "gqa") == 2
+    said = "--only gqa: published in this language (remedy: ndino data native gqa-it)"
+    assert said in capsys.readouterr().err
 
 
 def test_broken_rows_have_a_reason(marked, tmp_path):

@@ -23,6 +23,10 @@ QUESTIONS = 200
 ODDS = ((200, 1e6), (LEAST_LETTERS, 1e3))
 
 
+# What the data commands write in other languages though it is not on the hub in Italian.
+WRITTEN = "crux82/gqa-"
+
+
 @dataclass(frozen=True)
 class NeededDataset:
     """A dataset of a task.
@@ -58,7 +62,7 @@ class NeededDataset:
         return replace(
             one,
             on_hub=on_hub and not named,
-            from_commands=on_hub and named,
+            from_commands=named and (on_hub or dataset.startswith(WRITTEN)),
             optional=True,
             split=None if named else split,
         )

@@ -109,6 +109,8 @@ def test_a_language_that_is_asked_for_as_a_whole_does_without_the_data_it_lacks(
     remedy = "ndino data benchmarks --lang es, or ndino data native SET --lang es"
     with pytest.raises(SetupError, match=rf"has no swap-uniba/MTVQA_ES/ for the task mtvqa-es .*{remedy}"):
         Benchmarks(["ndino-es", "mtvqa-es"], data=data)
+    with pytest.raises(SetupError, match=rf"has no crux82/gqa-es/ for the task gqa-es.*{remedy}"):
+        Benchmarks(["gqa-es"], data=tmp_path)
     with pytest.raises(SetupError, match=r"has no .*GQA/ for the task gqa-es, .*WILD_ES/"):
         Benchmarks(["ndino-es"], data=tmp_path)
     # What is published is not left out.

@@ -111,6 +111,7 @@ def test_yes_and_no_of_every_language_are_read_in_its_tasks(code):
 def test_what_the_data_commands_write_is_where_the_tasks_look():
     from ndino.data.io.evaluation_folders import SETS
     from ndino.evaluation.tasks.exams_v import ExamsV
+    from ndino.evaluation.tasks.gqa import Gqa
     from ndino.evaluation.tasks.llava_bench import LlavaBench
     from ndino.evaluation.tasks.mtvqa import Mtvqa
     from ndino.evaluation.tasks.ok_vqa import OkVqa
@@ -118,9 +119,9 @@ def test_what_the_data_commands_write_is_where_the_tasks_look():
 
     tasks = {
         "OK-VQA": OkVqa, "SEED-Bench": SeedBench, "POPE": Pope, "LLaVA-Bench": LlavaBench,
-        "mtvqa": Mtvqa, "exams-v": ExamsV,
+        "mtvqa": Mtvqa, "exams-v": ExamsV, "GQA": Gqa,
     }  # fmt: skip
-    assert {name: Path(SETS[name].folder.format("ES")) for name in tasks} == {
+    assert {name: Path(SETS[name].folder_in("es")) for name in tasks} == {
         name: Path(task("es").source) for name, task in tasks.items()
     }
 
