@@ -179,14 +179,13 @@ class ChatEndpoint:
 
         async def watch() -> None:
             before = None
-            while before != self._last_answer and not self._noticed:
+            while before != self._last_answer:
                 before = self._last_answer
                 await asyncio.sleep(self._patience.quiet)
-            if not self._noticed:
-                self._notice(
-                    f"{self.url}: no answer within {self._patience.quiet:g} seconds; "
-                    f"waiting, for {self._patience.timeout:g} at most"
-                )
+            self._notice(
+                f"{self.url}: no answer within {self._patience.quiet:g} seconds; "
+                f"waiting, for {self._patience.timeout:g} at most"
+            )
 
         async with self._client() as client:
             watching = asyncio.create_task(watch())
