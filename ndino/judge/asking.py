@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
+from ndino.common.endpoint.thoughts import without_thought
 from ndino.common.files import key_of
 from ndino.judge.judges import Judge
 from ndino.judge.prompts import JudgedItem, JudgePrompt
@@ -27,7 +28,8 @@ def judge_items(
 ) -> dict[int, JudgeVerdict]:
     """The verdicts on ``items``, by their numbers; ``file`` has a line for each of them then, in their order.
 
-    An empty answer is wrong without asking. Equal answers to equal questions are asked once.
+    An empty answer is wrong without asking. Equal answers to equal questions are asked once, and the judge a
+    second time for a rating that it has not given.
 
     Args:
         known: verdicts by key; gets the new ones.
@@ -52,16 +54,40 @@ def judge_items(
     missing = [key for key in numbers if key not in known]
     with _bar(len(missing)) as bar:
 
-        def take(place: int, said: str | None) -> None:
-            key = missing[place]
-            known[key] = JudgeVerdict(None if said is None else prompt.verdict(said), said)
+        def keep(key: str, verdict: JudgeVerdict) -> None:
+            known[key] = verdict
             file.append(map(line, numbers[key]))
             bar.update()
 
+        def request(key: str) -> str:
+            return prompt.text(items[numbers[key][0]])
+
+        def take(place: int, said: str | None) -> None:
+            keep(missing[place], JudgeVerdict(None if said is None else prompt.verdict(said), said))
+
         if missing:
-            judge.ask([prompt.text(items[numbers[key][0]]) for key in missing], take)
+            judge.ask([[request(key)] for key in missing], take)
+        unrated = {key: said for key in numbers if (said := _without_rating(known[key], prompt))}
+
+        def take_rating(place: int, said: str | None) -> None:
+            if said is not None:
+                key = [*unrated][place]
+                both = f"{known[key].raw}\n\n{prompt.reminder}\n{said}"
+                keep(key, JudgeVerdict(prompt.verdict(said), both))
+
+        if unrated:
+            bar.total += len(unrated)
+            judge.ask([[request(key), said, prompt.reminder] for key, said in unrated.items()], take_rating)
+        if missing or unrated:
             file.write(map(line, keys))
     return {number: known[key] for number, key in keys.items()}
+
+
+def _without_rating(verdict: JudgeVerdict, prompt: JudgePrompt) -> str:
+    """What the judge wrote in place of a rating; empty where there is one, or it was asked for it already."""
+    if verdict.value is not None or prompt.reminder in (verdict.raw or ""):
+        return ""
+    return (without_thought(verdict.raw or "") or "").strip()
 
 
 def _bar(total: int) -> Any:

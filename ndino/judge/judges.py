@@ -33,12 +33,14 @@ WORDING = Wording(
     able="serve a model with a chat template that takes one message of the user",
     error=JudgeError,
 )
-# Gets a message's place and what the judge wrote; None where it gave no answer.
+# Messages to the judge, with its answers between them.
+Turns = Sequence[str]
+# Gets a question's place and what the judge wrote; None where it gave no answer.
 Take = Callable[[int, str | None], object]
 
 
 class Judge(Protocol):
-    """A model that is asked for verdicts; the same message gets the same verdict.
+    """A model that is asked for verdicts; the same turns get the same verdict.
 
     Attributes:
         source: what the user named.
@@ -50,13 +52,13 @@ class Judge(Protocol):
     @property
     def identity(self) -> str: ...
 
-    def ask(self, messages: Sequence[str], take: Take) -> None:
-        """Ask all messages; ``take`` gets each answer as soon as it is there, in any order."""
+    def ask(self, questions: Sequence[Turns], take: Take) -> None:
+        """Ask all questions; ``take`` gets each answer as soon as it is there, in any order."""
         ...
 
 
 def open_judge(source: str) -> Judge:
-    """The judge that ``source`` names; its model is loaded, or its server asked, for the first message.
+    """The judge that ``source`` names; its model is loaded, or its server asked, for the first question.
 
     Raises:
         UsageError: no such folder, nor on the hub, or no address with a model's name.
@@ -97,10 +99,12 @@ class FolderJudge:
     def identity(self) -> str:
         return f"folder {self._model.fingerprint}, greedy, {MOST_TOKENS} tokens, {_precision()}"
 
-    def ask(self, messages: Sequence[str], take: Take) -> None:
+    def ask(self, questions: Sequence[Turns], take: Take) -> None:
         tokenizer = self._model.tokenizer
         tokens = control_tokens(tokenizer)
-        prompts = [self._model.encoded(without_markers(text, tokens)) for text in messages]
+        prompts = [
+            self._model.encoded(*(without_markers(text, tokens) for text in turns)) for turns in questions
+        ]
         for answers in self._model.answers(prompts, [MOST_TOKENS] * len(prompts)):
             raise_if_interrupted()
             for answer in answers:
@@ -121,23 +125,26 @@ class ServedJudge:
         self.source = f"{url}#{model}"
         self.identity = f"served {model}, temperature 0, {MOST_TOKENS} tokens"
         self._endpoint = ChatEndpoint(
-            url, model, WORDING, _request("a"), requests=REQUESTS, patience=patience, notice=_notice
+            url, model, WORDING, _request(["a"]), requests=REQUESTS, patience=patience, notice=_notice
         )
 
-    def ask(self, messages: Sequence[str], take: Take) -> None:
+    def ask(self, questions: Sequence[Turns], take: Take) -> None:
         def taken(place: int, reply: Reply | Refused) -> None:
             take(place, reply.text if isinstance(reply, Reply) else None)
 
-        if messages:
-            self._endpoint.ask([partial(_request, text) for text in messages], taken)
+        if questions:
+            self._endpoint.ask([partial(_request, turns) for turns in questions], taken)
 
 
 def _notice(line: str) -> None:
     tqdm.write(f"ndino judge: {line}", file=sys.stderr)  # above the bar
 
 
-def _request(text: str) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": text}], "max_tokens": MOST_TOKENS}
+def _request(turns: Turns) -> dict[str, Any]:
+    messages = [
+        {"role": "assistant" if place % 2 else "user", "content": text} for place, text in enumerate(turns)
+    ]
+    return {"messages": messages, "max_tokens": MOST_TOKENS}
 
 
 def _precision() -> str:

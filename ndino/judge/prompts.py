@@ -13,7 +13,7 @@ from ndino.judge.ratings import RatingReader
 from ndino.languages.language import language, missing_field
 
 # Part of the keys of verdicts. Raise it when a change here changes prompts, or one in `ratings.py` verdicts.
-VERSION = 2
+VERSION = 3
 # Right answers that are given at most a quarter as often as the most frequent one are left out, as LAVE does.
 RARE = 0.25
 # The beginnings and ends of control tokens: <|im_end|>, </s>, <｜end▁of▁sentence｜>, [/INST].
@@ -32,6 +32,9 @@ class JudgedItem:
 class JudgePrompt:
     """The prompt in the language with this code; ``verdict`` reads what a judge wrote to it.
 
+    Attributes:
+        reminder: asks a judge that has given its reason alone for the rating.
+
     Raises:
         LanguageError: there is no file for it, or it lacks ``judge_request`` or ``judge_rating``.
     """
@@ -45,6 +48,7 @@ class JudgePrompt:
         self._request: str = words["judge_request"]
         self._ratings: list[str] = words["judge_rating"]
         self._denials: list[str] = words.get("reading", {}).get("denials", [])
+        self.reminder = f"{self._ratings[0]} (1, 2, 3)?"
         self.verdict = RatingReader(self._ratings, self._denials).read
 
     @property

@@ -17,7 +17,7 @@ Row = tuple[str, Any, str, str]
 
 def texts_in(body: Body) -> tuple[str, list[str], str]:
     """Question, right answers and answer in a request."""
-    (message,) = body["messages"]
+    message = body["messages"][0]
     lines = message["content"].splitlines()[-3:]
     question, references, answer = (json.loads(f"[{line.partition(': ')[2]}]") for line in lines)
     return question[0], references, answer[0]

@@ -76,15 +76,18 @@ class InstructModel:
         text = "".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
         return bool(thinking_off(text)) or any(begin in text for begin, _ in MARKS)
 
-    def encoded(self, content: Any) -> list[int]:
-        """The ids of the prompt for one message of the user.
+    def encoded(self, *turns: Any) -> list[int]:
+        """The ids of the prompt for a message of the user, or for several with the model's answers between.
 
         Raises:
             UserError: the template fails; by the class that the model was made with.
         """
         try:
             return self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": content}],
+                [
+                    {"role": "assistant" if place % 2 else "user", "content": content}
+                    for place, content in enumerate(turns)
+                ],
                 add_generation_prompt=True,
                 return_dict=False,
                 **thinking_off(self.tokenizer.chat_template),
