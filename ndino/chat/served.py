@@ -19,11 +19,14 @@ from ndino.common.endpoint.address import (
 )
 from ndino.common.endpoint.chat import (
     LARGEST_ANSWER,
+    LATER,
     LIMIT,
     NEWER_LIMIT,
+    PAY,
     REFUSED_KEY,
     REFUSED_REQUEST,
     SHOWN_MESSAGE,
+    UNPAID,
 )
 from ndino.common.endpoint.client import CONNECT_SECONDS
 from ndino.common.endpoint.replies import HttpAnswer, NoReplyError, reply_of, said_in, tokens_of
@@ -197,6 +200,10 @@ class _RefusedFieldError(Exception):
 def _remedy(answer: HttpAnswer) -> str:
     if answer.status >= 500:
         return "look at the server, then ask again"
+    if answer.status in LATER:
+        return "ask again in a while"
+    if answer.status == UNPAID:
+        return f"{PAY}, and start again"
     if answer.status in REFUSED_REQUEST:
         return "correct the model's name behind #, or what else the server names"
     return "give the address before /chat/completions, mostly .../v1, # and the server's name of the model"

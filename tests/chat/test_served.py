@@ -147,7 +147,16 @@ def test_the_time_before_the_first_token_and_the_servers_count_of_tokens_are_sho
             replies(401, {"error": "chiave is no key"}),
             f"HTTP 401: … is no key (remedy: export {ENDPOINT_KEY}",
         ),
+        (
+            replies(429, {"error": {"message": "slow down"}}),
+            "HTTP 429: slow down (remedy: ask again in a while)",
+        ),
+        (
+            replies(402, {"error": {"message": "no credit"}}),
+            "HTTP 402: no credit (remedy: pay for the account that the key is of",
+        ),
         (replies(200, {"choices": []}), "no answer of a model"),
+        (replies(200, b""), "no answer of a model: an empty body"),
         (streams(b"data: {half\n\n"), "an event that is no JSON: {half"),
         (streams({"error": {"message": "no", "code": 500}}), "/v1: no (remedy: look at the server"),
         (streams(*[b": nothing\n\n"] * 40, wait=0.05), "no end within 0.5 seconds"),

@@ -27,12 +27,13 @@ Request = dict[str, Any]
 
 # Answers that say "later"; all of 5xx are tried again too.
 LATER, TOO_MANY = {408, 409, 425, 429}, 429
-REFUSED_KEY, REFUSED_REQUEST = {401, 403}, {400, 413, 422}
+REFUSED_KEY, UNPAID, REFUSED_REQUEST = {401, 403}, 402, {400, 413, 422}
 LONGEST_PAUSE = 60.0
 CHECK_SECONDS = 30.0  # for the list of models, which costs a server nothing
 LAST_SECONDS = 10.0  # for the answers that are on their way when another request has failed
 LARGEST_ANSWER = 16 * 2**20  # bytes
 SERVED_BY = "vllm serve MODEL, or llama-server -m MODEL.gguf"
+PAY = "pay for the account that the key is of, or take another key"
 SHOWN_MESSAGE = 300  # characters of what a server says: it may name a path before the reason
 # Newer models of OpenAI refuse `max_tokens` and name what they take in place of it.
 LIMIT, NEWER_LIMIT = "max_tokens", "max_completion_tokens"
@@ -125,6 +126,7 @@ class ChatEndpoint:
         self._checked = False
         self._limit = LIMIT
         self._last_answer = -math.inf  # by the monotonic clock
+        self._too_many = ""  # what the server said of a limit on the rate, since its last answer
 
     def check(self) -> None:
         """Check that the server is there, takes the key and has the model; done before the first request.
@@ -182,8 +184,9 @@ class ChatEndpoint:
             while before != self._last_answer:
                 before = self._last_answer
                 await asyncio.sleep(self._patience.quiet)
+            says = f" ({self._too_many})" if self._too_many else ""
             self._notice(
-                f"{self.url}: no answer within {self._patience.quiet:g} seconds; "
+                f"{self.url}: no answer within {self._patience.quiet:g} seconds{says}; "
                 f"waiting, for {self._patience.timeout:g} at most"
             )
 
@@ -253,7 +256,7 @@ class ChatEndpoint:
             try:
                 async with pace.turn():
                     found = await self._once(client, request)
-                self._last_answer = time.monotonic()
+                self._last_answer, self._too_many = time.monotonic(), ""
                 pace.answered()
                 return found
             except _Later as error:
@@ -266,6 +269,7 @@ class ChatEndpoint:
                         "then rerun to resume",
                     ) from error
                 if error.too_many:
+                    self._too_many = str(error)
                     pace.too_many()
                 if error.seconds is not None:
                     pace.nothing_for(min(error.seconds, LONGEST_PAUSE))
@@ -299,6 +303,8 @@ class ChatEndpoint:
                 self._limit = NEWER_LIMIT
                 return await self._once(client, request)
             return Refused(self._said(answer))
+        if answer.status == UNPAID:
+            raise self._error(self._said(answer), f"{PAY}, then rerun to resume")
         if not answer.is_success:
             raise self._error(
                 self._said(answer),

@@ -110,7 +110,7 @@ def reply_of(answer: HttpAnswer) -> Reply:
             raise TypeError("a text that is none")
         found = None if text is None else without_thought(text)
     except (ValueError, KeyError, TypeError) as error:
-        raise NoReplyError(answer.content.decode(errors="replace")) from error
+        raise NoReplyError(answer.content.decode(errors="replace") or "an empty body") from error
     if end == "content_filter" or (text is None and message.get("refusal")):
         return Reply(None, "content_filter", tokens_of(body))
     if not found and (text != "" or message.get("reasoning_content") or message.get("reasoning")):

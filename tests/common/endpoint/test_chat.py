@@ -123,6 +123,23 @@ def test_that_a_server_is_silent_is_said_while_it_is_waited_for(server: Endpoint
     assert len(said) == 3
 
 
+def test_what_a_server_says_of_a_limit_on_the_rate_is_said_while_it_is_waited_for(server: Endpoint) -> None:
+    said: list[str] = []
+    heard = threading.Event()
+    asker = endpoint(server, quiet=0.1, requests=1, attempts=1)
+    asker._notice = lambda line: (said.append(line), heard.set())
+    server.script = [replies(429, {"error": {"message": "quota of the day"}})]
+    with pytest.raises(UserError, match="quota of the day"):
+        ask(asker, "a")
+    server.always = lambda handler, body: (heard.wait(60), heard.clear(), server.say(handler, body))
+    ask(asker, "a")
+    waits = "waiting, for 20 at most"
+    assert said == [f"{server.url}: no answer within 0.1 seconds (HTTP 429: quota of the day); {waits}"]
+    # Once it has answered, what it said before is not why it is silent.
+    ask(asker, "a")
+    assert said[1:] == [f"{server.url}: no answer within 0.1 seconds; {waits}"]
+
+
 def test_the_end_of_a_message_with_a_path_is_shown(server: Endpoint) -> None:
     path = "/scratch/" + "folder/" * 20
     server.always = replies(400, {"detail": f"serves '{path}'; requested 'tiny'"})
@@ -252,6 +269,8 @@ def test_nothing_is_sent_before_the_server_wants_it(server: Endpoint) -> None:
         (says("", "length", reasoning_content="First"), "answers without text: content is ''"),
         (says("<think>First", "length"), "answers without text: content is '<think>First'"),
         (says("<think>First</think>"), "answers without text: content is '<think>First</think>'"),
+        (replies(200, b""), "answers with no chat completion: an empty body"),
+        (replies(402, {"error": {"message": "no credit"}}), "HTTP 402: no credit"),
         (replies(404, {"detail": "no such model"}), "HTTP 404: no such model"),
         (replies(401, {"error": "who?"}), f"HTTP 401: who., without a key in .* {KEY_VARIABLE}"),
         (replies(403, b""), "HTTP 403: Forbidden, without a key"),
