@@ -13,7 +13,7 @@ from miniature.worlds import drawn
 from ndino.cli import main as ndino
 from ndino.formats.family import Family
 from ndino.formats.llava_json import read_conversations
-from ndino.languages.language import language
+from ndino.languages.language import codes, language
 from ndino.languages.lexicon import lexicon
 from tests.languages.copies import language_file
 
@@ -68,7 +68,7 @@ def test_a_language_needs_its_file_alone(tmp_path, monkeypatch):
 def test_what_a_language_lacks_is_named_before_anything_is_made(tmp_path, monkeypatch, capsys):
     (tmp_path / "languages").mkdir()
     language_file(monkeypatch, tmp_path / "languages", "q-n", like="es", without=("reading", "miniature"))
-    for lang, said in (("q-n", "miniature is missing"), ("xx", "not among ca, ")):
+    for lang, said in (("q-n", "miniature is missing"), ("xx", f"not among {', '.join(codes())}")):
         out = tmp_path / lang
         assert demo.main(["--fast", "--lang", lang, "--out", str(out)]) == 2
         told = capsys.readouterr().err
