@@ -5,7 +5,7 @@ DEEPSPEED := deepspeed==0.14.4
 # Debian packages that the data demo and some tests use; without them these tests are skipped and named.
 SLURM     := munge slurm-client slurmctld slurmd
 # cg3 is for Apertium's way back from Italian, which its packages do not ask for; g++ and python3-dev compile DeepSpeed's CPU kernel, poppler-utils reads PDFs for a benchmark.
-DEBIAN    := apertium apertium-eng-spa apertium-spa-ita cg3 chromium g++ locales poppler-utils python3-dev \
+DEBIAN    := apertium apertium-eng-spa apertium-spa-ita cg3 chromium g++ libfribidi0 locales poppler-utils python3-dev \
              shellcheck squashfs-tools tesseract-ocr tesseract-ocr-ita $(SLURM)
 
 PY    := .venv/bin/python

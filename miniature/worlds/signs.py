@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, features
 
 from miniature.worlds.scenes import SIDE
 from ndino.languages.language import LanguageError
@@ -66,7 +67,7 @@ def draw_sign(word: str, family: str, rng: random.Random) -> Image.Image:
         (SIDE // 2, top + 17),
         word,
         fill=(250, 250, 250),
-        font=_font(20 if len(word) < 7 else 16, family),
+        font=_font(20 if len(word) < 7 else 16, family, _layout(word)),
         anchor="mm",
     )
     return image
@@ -76,8 +77,14 @@ def font_for(words: Lexicon) -> str:
     """The font in which a language's signs can be read: a file, or "" for Pillow's own.
 
     Raises:
-        LanguageError: neither of the fonts that every machine has can draw them.
+        LanguageError: neither of the fonts that every machine has can draw them, or they are written from
+            right to left and FriBiDi, which orders them so, is not installed.
     """
+    if any(map(_is_right_to_left, words.signs)) and not features.check("raqm"):
+        raise LanguageError(
+            f"language {words.code!r}: without FriBiDi, Pillow draws the words on signs from left to right "
+            "(remedy: apt-get install libfribidi0)"
+        )
     lacking: list[str] = []
     for family in ("", _dejavu()):
         lacking = [word for word in words.signs if _lacks_letters(word, family)]
@@ -109,6 +116,20 @@ def _dejavu() -> str:
 
 
 @cache
-def _font(size: int, family: str = "") -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(
+    size: int, family: str = "", layout: ImageFont.Layout = ImageFont.Layout.BASIC
+) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     # Fonts that come with Python packages, so that every machine draws the same letters.
-    return ImageFont.truetype(family, size) if family else ImageFont.load_default(size)
+    if not family:
+        return ImageFont.load_default(size)
+    return ImageFont.truetype(family, size, layout_engine=layout)
+
+
+def _layout(word: str) -> ImageFont.Layout:
+    # Raqm joins Arabic letters and turns the line round. It needs FriBiDi, which not every machine has, and
+    # spaces letters in another way: what can be drawn without it looks the same everywhere.
+    return ImageFont.Layout.RAQM if _is_right_to_left(word) else ImageFont.Layout.BASIC
+
+
+def _is_right_to_left(word: str) -> bool:
+    return any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in word)

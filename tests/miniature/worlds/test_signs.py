@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import features
 
 from miniature.worlds.scenes import SIDE
 from miniature.worlds.signs import draw_sign, font_for, random_sheet
@@ -54,3 +58,45 @@ def test_a_font_that_has_the_letters_is_taken(signs):
 def test_letters_that_no_font_has_are_named():
     with pytest.raises(LanguageError, match=r"'xx': no font .* such as '学校' \(remedy: .*xx.yaml"):
         font_for(replace(lexicon("it"), code="xx", signs=("学校", "肉")))
+
+
+@pytest.mark.skipif(not features.check("raqm"), reason="needs FriBiDi (Debian package libfribidi0)")
+def test_a_word_from_right_to_left_begins_at_the_right():
+    font = font_for(replace(lexicon("it"), signs=("שייי", "باب")))
+    sign = np.asarray(draw_sign("שייי", font, random.Random(1)))
+    board = sign[sign[:, 6].max(axis=1) < 160, 6:-6].min(axis=2)
+    letters = board > 120
+    # Of these letters only the first, shin, reaches down to the line.
+    assert np.flatnonzero(letters[letters.any(axis=1)][-1]).mean() > letters.shape[1] // 2
+
+
+ANYWHERE = """
+import hashlib, random
+from dataclasses import replace
+from miniature.worlds.signs import draw_sign, font_for
+from ndino.languages.language import LanguageError
+from ndino.languages.lexicon import lexicon
+words = lexicon("sr")
+images = [draw_sign(word, font_for(words), random.Random(1)).tobytes() for word in words.signs]
+print(hashlib.sha256(b"".join(images)).hexdigest())
+try:
+    font_for(replace(words, code="he", signs=("לחם", "BAR")))
+except LanguageError as error:
+    print(error)
+"""
+
+
+def test_without_fribidi_signs_are_the_same_or_refused(tmp_path):
+    for name in ("libfribidi.so", "libfribidi.so.0", "libfribidi.so.1"):
+        (tmp_path / name).touch()  # cannot be loaded, and no other one is looked for
+
+    def said(**environment: str) -> list[str]:
+        command = [sys.executable, "-c", ANYWHERE]
+        done = subprocess.run(
+            command, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+        )
+        return done.stdout.splitlines()
+
+    here, without = said(), said(LD_LIBRARY_PATH=str(tmp_path))
+    assert here[0] == without[0]
+    assert "'he': without FriBiDi" in without[1] and "(remedy: apt-get install libfribidi0)" in without[1]
