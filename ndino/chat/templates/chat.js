@@ -71,7 +71,7 @@ function follow(state) {
 function showLanguage() {
   const language = page.languages.find(({ code }) => code === $("language").value);
   $("question").lang = language.code;
-  $("hint").textContent = chosen("length") === "short" ? `“${language.short}” follows the question.` : "The question is asked as it is.";
+  $("hint").textContent = chosen("length") === "short" ? `“\u2068${language.short}\u2069” follows the question.` : "The question is asked as it is.";
   $("hint").lang = "en";
 }
 
