@@ -67,11 +67,20 @@ def forms(digits: str, decimal: str) -> list[Forms]:
     return [frozenset(minus + form if form.strip("0.") else form for form in found)]
 
 
+def in_latin_digits(text: str, decimal: str) -> str:
+    """A text with the digits of other scripts, and Arabic's own marks in numbers, as those of Latin script:
+    ``٣٫٥٪`` becomes ``3.5%``, or ``3,5%``, by the language's ``decimal``. Every character keeps its place.
+    """
+    marks = text.translate({ord("٫"): decimal, ord("٬"): "," if decimal == "." else ".", ord("٪"): "%"})
+    return "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in marks)
+
+
 def with_powers(text: str, decimal: str) -> str:
     """A text whose powers are written "10^3" and whose mixed fractions are decimals: "2½" is "2,5".
 
-    Meant for texts before NFKC, which makes "103" of "10³". A fraction without a finite decimal, or any other
-    sign behind a digit ("10₂", "1①"), is only kept apart from it.
+    Its digits are Latin (`in_latin_digits`). Meant for texts before NFKC, which makes "103" of "10³". A
+    fraction without a finite decimal, or any other sign behind a digit ("10₂", "1①"), is only kept apart from
+    it.
     """
 
     def mixed(match: re.Match[str]) -> str:
@@ -86,7 +95,8 @@ def with_powers(text: str, decimal: str) -> str:
     def power(match: re.Match[str]) -> str:
         return "^" + unicodedata.normalize("NFKC", match[1] or match[2]).replace("−", "-").replace("+", "")
 
-    text = _EXPONENT.sub(power, _MIXED.sub(mixed, unicodedata.normalize("NFC", text)))
+    text = unicodedata.normalize("NFC", in_latin_digits(text, decimal))
+    text = _EXPONENT.sub(power, _MIXED.sub(mixed, text))
     return _OTHER_NUMERAL.sub("_", text)
 
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ndino.languages.text import APOSTROPHES, one_accent
+from ndino.languages.text import APOSTROPHES, one_accent, usual_signs
 
 # The limit keeps reading fast on endless answers.
 LONGEST = 2000
@@ -48,12 +48,12 @@ class Token:
 def fold(word: str) -> str:
     """The form in which words are looked up: small letters, one kind of accent, straight apostrophes."""
     accented = _TYPED_ACCENT.sub("\u0301", word.translate(APOSTROPHES))
-    return one_accent(unicodedata.normalize("NFKC", accented)).casefold()
+    return one_accent(usual_signs(unicodedata.normalize("NFKC", accented))).casefold()
 
 
 def plain(answer: str) -> str:
     """An answer without emphasis and quotes, cut to `LONGEST` characters; line breaks are kept."""
-    text = unicodedata.normalize("NFKC", answer[:LONGEST].translate(APOSTROPHES))
+    text = usual_signs(unicodedata.normalize("NFKC", answer[:LONGEST].translate(APOSTROPHES)))
     text = "".join(c for c in text if unicodedata.category(c) != "Cf")
     text = _TYPED_ACCENT.sub("\u0301", _LATEX.sub("", text))
     text = unicodedata.normalize("NFC", _EMPHASIS.sub("", text))

@@ -10,6 +10,7 @@ from decimal import Decimal
 from ndino.data.translation.checks.months import DATE, take_month
 from ndino.data.translation.checks.said_numbers import SaidNumbers, WordsLeft
 from ndino.data.translation.checks.times import digits_of, take_time, times_in
+from ndino.languages import numerals
 from ndino.languages.known.locales import decimal_of, locale_of
 
 # Digits with the separators between them: point, comma, apostrophe, narrow or no-break space. A plain space
@@ -169,6 +170,11 @@ def readings(number: str, decimal: str = "") -> set[Decimal]:
     if alone and all(len(part) == 3 for part in parts[1:-1]):
         found.add(Decimal(f"{''.join(parts[:-1])}.{parts[-1]}"))
     return found
+
+
+def in_latin_digits(text: str, language: str) -> str:
+    """A text in a language as `numerals.in_latin_digits` writes it."""
+    return numerals.in_latin_digits(text, decimal_of(language))
 
 
 def decimal_mark(language: str) -> str:

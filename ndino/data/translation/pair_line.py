@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from functools import cache
 
 from ndino.languages.language import Language, language
+from ndino.languages.numerals import in_latin_digits
+from ndino.languages.text import usual_signs
 
 # How options are numbered: the second where a text of the pair holds a "(1)" of its own.
 _LABELS = ("({})", "[{}]")
 _LOOSE_LABEL = re.compile(r"(?<![\w(\[])(?:[(\[]\s*)?(\d{1,2})\s*[)\]]")
 _ANSWER_LABEL = re.compile(r"[\s(\[]*(\d{1,2})(?:\s*[)\]]|(?!\w))[\s.;,:]*(.*)", re.S)
-_CLOSED = re.compile(r"[.?!…:;][\"'»”’)\]]*\Z")
+_CLOSED = re.compile(r"[.?!…:;؟۔؛][\"'»”’)\]]*\Z")
 
 
 @dataclass(frozen=True)
@@ -174,12 +176,12 @@ def with_marker(text: str, words: Language) -> bool:
 
 def open_end(text: str) -> str:
     """A text without the full stop, semicolon or comma at its end, which separate options."""
-    return text.strip().rstrip(".;,，；、").rstrip()
+    return text.strip().rstrip(".;,，；、،؛۔").rstrip()
 
 
 def bare(answer: str) -> str:
     """A text to compare: without spaces, punctuation and quotes (2,500 may become 2.500), case folded."""
-    return re.sub(r"[\s.,;!\"'«»“”]", "", answer).casefold()
+    return re.sub(r"[\s.,;!\"'«»“”]", "", usual_signs(in_latin_digits(answer, "."))).casefold()
 
 
 def as_written(text: str, source: str) -> str:

@@ -57,7 +57,7 @@ from ndino.data.translation.checks.said_numbers import SaidNumbers, lost_currenc
 from ndino.data.translation.checks.signs import has_unknown_signs, lost_spaces
 from ndino.data.translation.checks.times import lost_half
 from ndino.data.translation.checks.wholeness import breaks_off, lost_question, says_more
-from ndino.data.translation.kept_numbers import NOTHING_SAID, lost_number, says_number
+from ndino.data.translation.kept_numbers import NOTHING_SAID, in_latin_digits, lost_number, says_number
 from ndino.data.translation.other_numbers import added_number, another_number, swapped_numbers
 from ndino.data.translation.pair_line import (
     Expected,
@@ -76,7 +76,7 @@ from ndino.languages.language import Language
 
 # Of all that decides which translations pass, and which texts are translated at all. It is part of a folder's
 # settings, so that nothing that older guards let pass is used; the memory has translations without verdicts.
-VERSION = 5
+VERSION = 6
 
 # A translation may be this many times as long or as short as its source, in letters. Short texts vary more,
 # hence the fixed margins; a single word may need a description. Ours: docs/data/translation.md says how many
@@ -195,6 +195,7 @@ class TextChecks:
         """
         if target is None:
             return BROKEN_OFF
+        target = in_latin_digits(target, self.said.target.code)
         return next((reason for reason, fails in TEXT_CHECKS if fails(source, target, self)), None)
 
     def part_rejection(self, source: Parts, target: Parts, expected: Expected) -> str | None:

@@ -200,6 +200,7 @@ def test_options_that_became_the_same_fail_the_fourth_check():
         ('domanda: È lì? risposta: "Sì".', "yes"),
         ("Domanda : Quanti sono? Risposta : 2.500.", "2,500"),
         ("¿Domanda: Quanti sono? Risposta: 3", "3"),
+        ("Domanda: Quanti sono؟ Risposta: ٢٬٥٠٠؛", "2,500"),
     ],
 )
 def test_other_translations_of_markers_and_answers_are_accepted(line, exactly):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -265,7 +266,9 @@ def test_a_capital_at_its_beginning_makes_no_option_a_name(
     )
 
 
-@pytest.mark.parametrize(("separator", "reason"), [(",", None), (";", None), (" /", "more"), (" -", "more")])
+@pytest.mark.parametrize(
+    ("separator", "reason"), [(mark, None) for mark in ",;،؛"] + [(" /", "more"), (" -", "more")]
+)
 def test_what_separates_options_is_no_part_of_them(separator: str, reason: str | None) -> None:
     line = QUESTION.replace("insegnante;", f"insegnante{separator}")
     parts = Parts("Who sells bread?", ("a teacher", "a baker"))
@@ -343,6 +346,25 @@ def test_the_language_is_the_one_translated_to(lang: str, right: str, wrong: str
     checks = TextChecks(language("en"), language(lang))
     assert checks.rejection("What is the man holding in his hand?", right) is None
     assert checks.rejection("What is the man holding in his hand?", wrong) == rejection.LANGUAGE
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "reason"),
+    [
+        ("It is 50% of it.", "إنها ٥٠٪ منها.", None),
+        ("There are 1000 people in it.", "يوجد فيها ١٬٠٠٠ شخص.", None),
+        ("It costs $1,250.75 today.", "يكلف اليوم ١٬٢٥٠٫٧٥ دولار.", None),
+        ("It is at 3:30 PM today.", "إنه اليوم الساعة ٣:٣٠ مساءً.", None),
+        ("There are 1000 people in it.", "يوجد فيها ٢٬٠٠٠ شخص.", rejection.NUMBER_LOST),
+        ("It weighs 3.5 kg today.", "يزن اليوم ٣٫٦ كغ.", rejection.NUMBER_LOST),
+        ("It is 50% of it.", "إنها ٥٠ منها.", rejection.PERCENT_LOST),
+    ],
+)
+def test_numbers_are_compared_in_the_digits_of_any_script(
+    source: str, target: str, reason: str | None
+) -> None:
+    arabic = TextChecks(language("en"), replace(language("it"), code="ar"))
+    assert arabic.rejection(source, target) == reason
 
 
 def test_number_words_are_those_of_the_target_language() -> None:
