@@ -60,4 +60,6 @@ def test_every_benchmark_prints_its_result_in_the_same_way():
     for name in bench.BENCHMARKS:
         module = ROOT / "benchmarks" / name
         text = (module / "__main__.py" if module.is_dir() else module.with_suffix(".py")).read_text()
-        assert "print_result(" in text and "import platform" not in text, name
+        # `run_cases` of benchmarks.evaluate ends with `print_result`, and is itself seen here.
+        assert "print_result(" in text or "return run_cases(" in text, name
+        assert "import platform" not in text, name
