@@ -9,7 +9,7 @@ words of a language are in its file, `CODE.yaml`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 
 from ndino.languages.language import Language, LanguageError, language
 from ndino.languages.letters import LetterReader
@@ -34,7 +34,9 @@ class AnswerReader:
                 f"language {language.code!r}: codes: num2words does not know {words.numbers!r} "
                 f'(remedy: num2words: "" in ndino/languages/{language.code}.yaml, and list number_words)'
             ) from error
-        self._letters = LetterReader(words, self.means)
+        # The same few options are asked about again and again.
+        self._only_yes_or_no = lru_cache(maxsize=4096)(self._yes_no.only_word)
+        self._letters = LetterReader(words, self.means, self.only_yes_or_no)
 
     def same(self, one: str, other: str) -> bool:
         """Whether two short answers mean the same: `ShortAnswerReader.same`."""
@@ -55,7 +57,7 @@ class AnswerReader:
 
     def only_yes_or_no(self, text: str) -> bool | None:
         """True for a text that is the word yes and nothing else, False for no: `YesNoReader.only_word`."""
-        return self._yes_no.only_word(text)
+        return self._only_yes_or_no(text)
 
     def denies(self, answer: str) -> bool:
         """Whether the first sentence denies anything: `YesNoReader.denies`."""

@@ -130,14 +130,15 @@ class ShortAnswerReader:
         return [words for words in found if words]
 
     def _holds(self, clause: Sequence[Word], wanted: Sequence[Word]) -> bool:
+        denied = False
         for start in range(len(clause) - len(wanted) + 1):
-            if _match(clause[start : start + len(wanted)], wanted):
-                before = list(clause[:start])
-                while before and before[-1].forms.isdisjoint(self._breaks):
-                    if not before.pop().forms.isdisjoint(self._denials):
-                        break
-                else:
-                    return True
+            if start:
+                # A denial reaches as far as a word that begins a new clause.
+                before = clause[start - 1].forms
+                begins = not before.isdisjoint(self._breaks)
+                denied = not begins and (denied or not before.isdisjoint(self._denials))
+            if not denied and _match(clause[start : start + len(wanted)], wanted):
+                return True
         return False
 
     def _parts(self, text: str) -> list[str]:

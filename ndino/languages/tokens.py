@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 from ndino.languages.text import APOSTROPHES, one_accent, usual_signs
+
+State = TypeVar("State", bound=Hashable)
+Result = TypeVar("Result")
+Step = tuple[State | None, Result | None]
 
 # The limit keeps reading fast on endless answers.
 LONGEST = 2000
@@ -68,6 +73,28 @@ def tokens(text: str) -> list[Token]:
         glued = bool(found) and found[-1].end == match.start()
         found.append(Token(match[0], fold(match[0]), match.start(), match.end(), glued))
     return found
+
+
+def follow(ends: dict[State, Result], state: State, step: Callable[[State], Step[State, Result]]) -> Result:
+    """Where the walk through an answer's tokens that begins at ``state`` ends.
+
+    A reader asks at every option, and walks from there as far as a clause goes. Walks that meet go on alike,
+    so each step is taken once for all of them: reading takes time in proportion to the answer.
+
+    Args:
+        ends: of the walks so far, by state.
+        step: the next state and no end, or no state and the end.
+    """
+    passed: list[State] = []
+    while state not in ends:
+        passed.append(state)
+        following, end = step(state)
+        if following is None:
+            ends[state] = cast("Result", end)
+        else:
+            state = following
+    ends.update(dict.fromkeys(passed, ends[state]))
+    return ends[state]
 
 
 class Phrases:
