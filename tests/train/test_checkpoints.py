@@ -37,6 +37,12 @@ def write_checkpoint(out: Path, step: int, *, complete: bool = True) -> Path:
     return folder
 
 
+def state_of(path: Path) -> tuple[int, int, int]:
+    """What a change of a file or folder changes; reading it changes the time of access alone."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def test_a_checkpoint_that_lacks_its_mark_a_file_or_a_byte_does_not_count(tmp_path, capsys):
     whole = write_checkpoint(tmp_path, 20)
     write_checkpoint(tmp_path, 50, complete=False)
@@ -70,7 +76,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_not_started_over(tmp_path, c
     for step in (1, 2):
         (write_checkpoint(tmp_path, step) / "shards" / "0.pt").unlink()
     unmark(write_checkpoint(tmp_path, 5), "training diverged at step 6")
-    before = {path: path.stat() for path in tmp_path.rglob("*")}
+    before = {path: state_of(path) for path in tmp_path.rglob("*")}
     for check in (settle_checkpoints, require_one_usable):
         with pytest.raises(StageError) as caught:
             check(tmp_path)
@@ -79,7 +85,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_not_started_over(tmp_path, c
             "does not start over by itself (remedy: put a good copy of a checkpoint back under its name in "
             f"{tmp_path}, or give another --out to start over)"
         )
-    assert capsys.readouterr().out == "" and before == {path: path.stat() for path in tmp_path.rglob("*")}
+    assert capsys.readouterr().out == "" and before == {path: state_of(path) for path in tmp_path.rglob("*")}
     (tmp_path / "checkpoint-1" / "shards" / "0.pt").write_bytes(b"optimiser")
     (tmp_path / "damaged-checkpoint-2").mkdir()
     settle_checkpoints(tmp_path)
