@@ -52,7 +52,8 @@ def test_yes_and_no_are_read_with_vowels_and_without(words, answer, meant):
     ],
 )
 def test_options_are_read_between_arabic_punctuation(answer, letter):
-    assert LetterReader(ARABIC, ShortAnswerReader(ARABIC).same).read(answer, "ABCD") == letter
+    reader = LetterReader(ARABIC, ShortAnswerReader(ARABIC).same, YesNoReader(ARABIC).only_word)
+    assert reader.read(answer, "ABCD") == letter
 
 
 def test_a_sentence_ends_with_its_own_marks():
