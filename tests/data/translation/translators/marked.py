@@ -11,11 +11,18 @@ from ndino.data.translation.rejection import TextChecks
 from ndino.languages.language import language
 
 
-def remark(line: str) -> str:
-    """Translate the English markers, and a yes or no after them, to Italian."""
+def remark_only(line: str) -> str:
+    """Translate the English markers to Italian."""
     english, italian = language("en"), language("it")
     for marker, words in english.markers.items():
         line = re.sub(rf"\b{words[0]}:", f"{italian.markers[marker][0]}:", line)
+    return line
+
+
+def remark(line: str) -> str:
+    """Translate the English markers, and a yes or no after them, to Italian."""
+    italian = language("it")
+    line = remark_only(line)
     answer = italian.markers["answer"][0]
     line = re.sub(rf"{answer}: yes$", f"{answer}: {italian.yes[0]}", line)
     return re.sub(rf"{answer}: no$", f"{answer}: {italian.no[0]}", line)
