@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ndino.common.files import write_text
 from ndino.results import figures
+from ndino.results.contents import contents_of
 from ndino.results.examples import clip, read_examples
 from ndino.results.findings import findings
 from ndino.results.leaderboard import LEADERBOARD_FILES, collect
@@ -131,18 +132,24 @@ def render_template(name: str, **values: Any) -> str:
 def render_page(run: RunLogs, summary: Summary, tables: Sequence[ReportTable], *, title: str) -> str:
     """Render the report's page."""
     charts = [chart for chart in map(figures.loss_chart, run.training) if chart is not None]
+    score_charts, gain_charts = figures.score_charts(summary), figures.gain_charts(summary)
     common, own = shared_facts(run.training)
+    tasks = tasks_in_order(summary)
+    examples = read_examples(run, tasks)
     return render_template(
         "report.html.j2",
         title=title,
         headline=headline(run, summary),
         findings=findings(summary),
         tables=tables,
-        score_charts=figures.score_charts(summary),
+        contents=contents_of(
+            tasks, tables, score_charts=score_charts, gain_charts=gain_charts, examples=[*examples.tasks]
+        ),
+        score_charts=score_charts,
         several=len(summary["models"]) > 1,
-        gain_charts=figures.gain_charts(summary),
+        gain_charts=gain_charts,
         loss_charts=charts,
-        examples=read_examples(run, tasks_in_order(summary)),
+        examples=examples,
         seconds=summary["seconds"],
         training=run.training,
         common_facts=common,

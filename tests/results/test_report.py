@@ -7,14 +7,16 @@ import itertools
 import json
 import re
 import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pypdfium2 as pdfium
 import pytest
 
 from ndino.results.logs import ResultsError, read_training
 from ndino.results.report import format_duration, shared_facts, write_report
-from tests.browser import needs_chromium, run_page
+from tests.browser import CHROMIUM, needs_chromium, run_page
 from tests.results.synthetic import FAMILY, write_rows, write_task, write_training
 
 HOSTILE = (
@@ -249,6 +251,10 @@ MEASURE = """<!doctype html>
 <pre id="out"></pre><script>
 document.getElementById("f").onload = () => {{
   const page = document.getElementById("f").contentDocument, root = page.documentElement;
+  const folded = [...page.querySelectorAll("details.part:not([open])")].map(e => e.parentElement.id);
+  const broken = [...page.querySelectorAll("nav a")].map(e => e.hash.slice(1))
+    .filter(e => !page.getElementById(e));
+  page.querySelectorAll("details").forEach(e => e.open = true);
   const beyond = [...page.body.querySelectorAll("*")].filter(e => !e.closest("svg") && !e.closest(".scroll"))
     .filter(e => e.getBoundingClientRect().right > {width} + 0.5).map(e => e.tagName + "." + e.className);
   const scrolled = [...page.querySelectorAll(".scroll")].filter(e => e.scrollWidth > e.clientWidth);
@@ -259,7 +265,7 @@ document.getElementById("f").onload = () => {{
   const hidden = [...page.querySelectorAll("tbody td")].filter(e => e.getBoundingClientRect().height < 10);
   document.getElementById("out").textContent = JSON.stringify({{
     inner: page.defaultView.innerWidth, scroll: root.scrollWidth, beyond,
-    hidden: hidden.length, scrolled: scrolled.length,
+    hidden: hidden.length, folded, broken, scrolled: scrolled.length,
     tables: [...page.querySelectorAll("table")].map(t => t.closest("section").id),
     first: page.querySelector("#table-5 tbody tr").innerText, shown: root.innerText.includes("alert(1)"),
     filtered, active: page.querySelectorAll("script,[onerror],[onload]").length,
@@ -286,6 +292,18 @@ def all_right(run: Path) -> int:
 
 @pytest.mark.system
 @needs_chromium
+def test_what_is_folded_on_the_screen_is_on_paper(family_run, tmp_path):
+    page = write_report(family_run, title="Family").page
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={tmp_path / 'page.pdf'}"]
+    subprocess.run([*command, page.as_uri()], capture_output=True, timeout=120, check=True)
+    with pdfium.PdfDocument(tmp_path / "page.pdf") as printed:
+        text = " ".join(sheet.get_textpage().get_text_bounded() for sheet in printed)
+    assert "The first questions of each task" in text and "Training loss by optimizer step" in text
+
+
+@pytest.mark.system
+@needs_chromium
 @pytest.mark.parametrize("width, pairs", [(400, None), (1280, [*itertools.combinations(FAMILY, 2)])])
 def test_a_browser_shows_the_tables_and_nothing_overflows(family_run, tmp_path, width, pairs):
     run = tmp_path / "run"
@@ -300,6 +318,9 @@ def test_a_browser_shows_the_tables_and_nothing_overflows(family_run, tmp_path, 
     tested = ["pairs"] if pairs is None else [f"pairs-{number}" for number in range(1, 12)]
     assert seen["tables"] == ["table-5", "table-6", "table-7", "others-1", *tested, "more"]
     assert "sees" in seen["first"]
+    many = [] if pairs is None else tested
+    assert seen["folded"] == ["gains", *many, "examples", "training", "more"]
+    assert seen["broken"] == []
     assert seen["shown"] and seen["images"] and seen["active"] == 0
     rows = (run / "eval" / "PT" / "gqa-it.jsonl").read_text().splitlines()[:3]
     right = sum(json.loads(row)["metrics"]["exact_match"] for row in rows)
